@@ -1,0 +1,1 @@
+"""One file a command, over behaviour that lives elsewhere."""

@@ -1,0 +1,38 @@
+"""`compeffdist COMMAND`: arguments in, one line of help each. Heavy imports happen inside the commands."""
+
+import argparse
+from types import ModuleType
+
+from compeffdist import __version__
+from compeffdist.cli import cluster, predict, profile, results
+from compeffdist.errors import run_guarded
+
+COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="compeffdist", description="Distil sentiment understanding: see README.md.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        command = commands.add_parser(
+            module.NAME,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `compeffdist` script."""
+    args = build_parser().parse_args(arguments)
+    run_guarded(lambda: args.run(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""`compeffdist profile`: choose the size of the run."""
+
+import argparse
+
+NAME = "profile"
+HELP = "compose a profile into params.yaml"
+EXAMPLE = "compeffdist profile laptop"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("name", help="profile, a file of profiles/: smoke, laptop, workstation, paper")
+    parser.add_argument("--check", action="store_true", help="validate only; write nothing")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Validate, and unless --check, write params.yaml."""
+    from compeffdist.profiles import compose, write_profile
+
+    if args.check:
+        compose(args.name)
+        print(f"profile {args.name} is valid")
+    else:
+        write_profile(args.name)
+        print(f"params.yaml now holds the {args.name} profile")

@@ -1,0 +1,1 @@
+"""How hard a triplet is for the warmed-up student, and which triplets are kept."""

@@ -1,0 +1,130 @@
+"""A causal language model taken apart: its body, and the head that turns hidden states into logits.
+
+Scoring needs logits at response positions only. A model's own `forward` computes them at every position of
+every row (1 GB for 2,048 positions of a 128K vocabulary in fp32), so the body is run alone and the head
+applied to the positions picked. What a model does to its logits after the head (soft cap, scale) differs by
+architecture and version; rather than trust a list of names, `split_model` runs the model's own forward once
+on a few tokens and takes the adjustment that reproduces it, or refuses the model.
+
+The comparison of logits happens in fp32 at least: bf16 logits hold 8 bits, so that dozens of tokens tie.
+For a model in half precision this costs one fp32 copy of the head's weight (113 MB for 49,152 x 576), made
+once: casting it anew for each chunk of positions would cost about as much memory traffic as the product
+itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+PROBE_TOKENS = 8
+PROBE_TOLERANCE = 0.03
+"""Largest accepted difference, relative to the largest logit: above what bf16 rounding does in a head (about
+0.01), below what a missed soft cap or scale does."""
+
+
+@dataclass(frozen=True)
+class SplitModel:
+    """A model's body and head. `vocabulary` is the width of the logits."""
+
+    body: "Module"
+    weight: "Tensor"
+    """Output embedding, (vocabulary, hidden), fp32 or wider."""
+    bias: "Tensor | None"
+    adjust: "Callable[[Tensor], Tensor]"
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self.weight.shape[0])
+
+    def hidden(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
+        """Last hidden states, (rows, length, hidden), in the body's dtype."""
+        output = self.body(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def logits(self, hidden: "Tensor") -> "Tensor":
+        """Logits of picked positions: (positions, hidden) -> (positions, vocabulary), fp32 or wider."""
+        from torch.nn.functional import linear
+
+        return self.adjust(linear(hidden.to(self.weight.dtype), self.weight, self.bias))
+
+
+def split_model(model: Any) -> SplitModel:
+    """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts.
+
+    Raises:
+        UserError: if body and head do not give back the model's own logits.
+    """
+    import torch
+
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    name = type(model).__name__
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    body = model.get_decoder() if hasattr(model, "get_decoder") else None
+    if body is None or head is None or not isinstance(getattr(head, "weight", None), torch.Tensor):
+        raise UserError(f"{name}: scoring needs a causal language model with a body and an output embedding")
+    wide = torch.promote_types(head.weight.dtype, torch.float32)
+    bias = getattr(head, "bias", None)
+    plain = SplitModel(
+        body=body,
+        weight=head.weight.detach().to(wide),
+        bias=None if bias is None else bias.detach().to(wide),
+        adjust=_unchanged,
+    )
+    adjust = _matching_adjustment(model, plain, name)
+    return SplitModel(plain.body, plain.weight, plain.bias, adjust)
+
+
+def _matching_adjustment(model: Any, plain: SplitModel, name: str) -> "Callable[[Tensor], Tensor]":
+    """The adjustment under which body and head come closest to the model's own logits on a few tokens."""
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.linspace(0, plain.vocabulary - 1, PROBE_TOKENS, device=plain.weight.device).long()[None]
+        mask = torch.ones_like(ids)
+        own = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0].to(plain.weight.dtype)
+        hidden = plain.hidden(ids, mask)[0]
+        if hidden.shape[-1] != plain.weight.shape[1] or own.shape[-1] != plain.vocabulary:
+            raise UserError(f"{name}: its head is more than one matrix over its body's last hidden state")
+        raw = plain.logits(hidden)
+        candidates = _adjustments(model.config)
+        errors = [float((adjust(raw) - own).abs().max() / own.abs().max()) for adjust in candidates]
+    best = min(range(len(errors)), key=errors.__getitem__)
+    if not errors[best] <= PROBE_TOLERANCE:
+        raise UserError(
+            f"{name}: its logits are not those of its output embedding (off by {errors[best]:.2g} of the "
+            "largest); merge an adapter that changes the head, or look for NaN in the weights"
+        )
+    return candidates[best]
+
+
+def _adjustments(config: Any) -> "list[Callable[[Tensor], Tensor]]":
+    """What the model may do to its logits, by the settings in its config; nothing at all comes first."""
+    config = config.get_text_config()
+    choices: list[Callable[[Tensor], Tensor]] = [_unchanged]
+    if cap := getattr(config, "final_logit_softcapping", None):
+        choices.append(partial(_soft_capped, cap=cap))
+    for key in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
+        if scale := getattr(config, key, None):
+            # the same key multiplies in one architecture and divides in another
+            choices += [partial(_scaled, scale=scale), partial(_scaled, scale=1.0 / scale)]
+    return choices
+
+
+def _unchanged(logits: "Tensor") -> "Tensor":
+    return logits
+
+
+def _soft_capped(logits: "Tensor", cap: float) -> "Tensor":
+    return cap * (logits / cap).tanh()
+
+
+def _scaled(logits: "Tensor", scale: float) -> "Tensor":
+    return logits * scale

@@ -1,0 +1,44 @@
+"""The one exception a user may cause, and how it reaches them: a single line, a non-zero exit, no traceback."""
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from compeffdist.environment import quiet
+
+
+class UserError(Exception):
+    """Bad input or an unusable environment. The message names the file, record or key, and what to do."""
+
+
+def one_line(message: object, limit: int = 600) -> str:
+    """Fold `message` to one printable line of at most `limit` characters (texts in it are hostile input)."""
+    folded = " ".join(str(message).split())
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in folded)
+    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+
+
+def fail(message: object) -> NoReturn:
+    """Print one line on stderr and leave with exit code 1."""
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def run_guarded(behaviour: Callable[[], None]) -> None:
+    """Run a command or stage privately (no telemetry); turn what a user can cause into one line.
+
+    Anything else keeps its traceback: it is a defect.
+    """
+    quiet()
+    try:
+        behaviour()
+    except UserError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("interrupted: finished teacher answers are kept in the response store", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            fail(f"no space left on the disk while writing {error.filename or 'a file'}: free some and run again")
+        raise

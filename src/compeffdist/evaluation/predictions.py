@@ -1,0 +1,88 @@
+"""What a system answers on the evaluation rows: label likelihoods over whole labels, from one prompt for all systems."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from compeffdist.errors import UserError
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.params import EvaluationParams, EvaluationTask, TeacherParams
+from compeffdist.polarity import polarity_prompt
+from compeffdist.records import Record
+from compeffdist.teacher.asking import Teacher
+from compeffdist.teacher.requests import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Record):
+    """One system's answer on one evaluation row."""
+
+    PREFIX = "prediction"
+    IDENTITY = ("row_id", "system_id")
+
+    row_id: str
+    task: str
+    system: str
+    """`teacher`, `base` or `student`."""
+    system_id: str
+    gold: str
+    predicted: str
+    """The likeliest label; of a tie, the first in the task's declared order."""
+    probabilities: list[float]
+    """Of the task's labels, in declared order; they sum to 1."""
+
+
+Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]
+"""(prompts, labels) -> for each prompt the natural-log probability of each whole label."""
+
+
+def predict_rows(
+    rows: Sequence[EvaluationRow], params: EvaluationParams, system: str, system_id: str, score: Scorer
+) -> list[Prediction]:
+    """Ask `score` about every row, task by task; predictions are sorted by row id within a task."""
+    predictions: list[Prediction] = []
+    for task in params.tasks:
+        own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
+        logprobs = score([evaluation_prompt(row, task) for row in own], tuple(task.labels))
+        predictions += [
+            _prediction(row, task, system, system_id, row_logprobs)
+            for row, row_logprobs in zip(own, logprobs, strict=True)
+        ]
+    return predictions
+
+
+def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
+    """The user message for a row."""
+    return polarity_prompt(row.text, task.subject, task.labels)
+
+
+def _prediction(
+    row: EvaluationRow, task: EvaluationTask, system: str, system_id: str, logprobs: Mapping[str, float]
+) -> Prediction:
+    return Prediction(
+        row_id=row.id,
+        task=row.task,
+        system=system,
+        system_id=system_id,
+        gold=row.label,
+        predicted=max(task.labels, key=lambda label: logprobs[label]),
+        probabilities=[math.exp(logprobs[label]) for label in task.labels],
+    )
+
+
+def teacher_scorer(teacher: Teacher, params: TeacherParams) -> Scorer:
+    """Ask the teacher, through the response store. An unanswered row stops: a mean over holes is no figure."""
+
+    def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
+        requests = [Request.likelihood(params.system_prompt, prompt, labels) for prompt in prompts]
+        rows: list[Mapping[str, float]] = []
+        for prompt, asked in zip(prompts, teacher.ask(requests, "evaluation"), strict=True):
+            if asked.answer is None or asked.answer.label_logprobs is None:
+                raise UserError(
+                    f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
+                    f"({asked.failure}); run again: answered rows are kept"
+                )
+            rows.append(asked.answer.label_logprobs)
+        return rows
+
+    return score

@@ -1,0 +1,126 @@
+"""Reading and writing artefacts: atomic writes, canonical JSON, hashes.
+
+Every artefact is written to a temporary file beside its target and renamed, so that a killed stage or a full
+disk leaves the former file or none, never half a file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compeffdist.errors import UserError
+
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it is flushed to disk and renamed over `target`.
+
+    Raises:
+        OSError: as the writing did; the temporary file is removed and `target` is left as it was.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        # mkstemp makes the file private; an artefact has the permissions any new file would have
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; on success it replaces `target`, else it is removed."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal bytes. NaN is refused."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` as indented, key-sorted JSON, atomically."""
+    with atomic_file(target) as path:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_jsonl(target: Path, rows: Iterable[Any]) -> None:
+    """Write one canonical JSON value a line, atomically."""
+    with atomic_file(target) as path, path.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(canonical_json(row) + "\n")
+
+
+def read_json(source: Path) -> Any:
+    """Raises UserError if `source` is missing or not JSON."""
+    try:
+        return json.loads(Path(source).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{source}: not valid JSON: {error}") from None
+
+
+def read_jsonl(source: Path) -> Iterator[Any]:
+    """Yield the value of each non-blank line. Raises UserError naming the line that is not JSON."""
+    try:
+        with Path(source).open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise UserError(f"{source}: line {number} is not valid JSON: {error}") from None
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+
+
+def hash_bytes(data: bytes) -> str:
+    """SHA-256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of the UTF-8 bytes of `text`, in hex."""
+    return hash_bytes(text.encode("utf-8"))
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """Hash of a file's bytes, in hex, read in chunks."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""From texts to instructions: attributes, perspectives, tasks, demonstrations, pairs."""

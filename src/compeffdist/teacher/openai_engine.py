@@ -1,0 +1,279 @@
+"""The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
+
+Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend (refused
+connection, wrong key, unknown model) stops the run at once; a single request that stays unanswered is reported and
+the rest go on, unless the server answers nothing at all. The engine for a local vLLM server shares `ServerClient`.
+
+Label likelihoods here rest on the 20 likeliest first tokens, which is all this protocol gives: they are exact up to
+AMBIGUOUS_SHARE where every label is told apart by its first token, and the request fails otherwise.
+"""
+
+import asyncio
+import json
+import math
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.params import RuntimeParams
+from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.requests import Answer, Request
+
+KEY_VARIABLE = "COMPEFFDIST_API_KEY"
+TOP_LOGPROBS = 20
+AMBIGUOUS_SHARE = 0.001
+"""Mass, relative to the labels', of first tokens that several labels begin with, above which a request fails."""
+TROUBLE_LIMIT = 16
+"""Requests in a row that fail after all their retries before the server is given up."""
+
+
+async def answer_concurrently(
+    requests: Sequence[Request],
+    answer_one: Callable[[Request], Awaitable[Answer]],
+    concurrency: int,
+    on_answer: OnAnswer,
+    on_failure: OnFailure,
+) -> None:
+    """Keep `concurrency` requests in flight, begun in the order given; an exception cancels the rest."""
+    queue = iter(enumerate(requests))
+
+    async def work() -> None:
+        for index, request in queue:
+            try:
+                answer = await answer_one(request)
+            except RequestFailed as failure:
+                on_failure(index, str(failure))
+            else:
+                on_answer(index, answer)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(concurrency, len(requests)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+class ServerClient:
+    """JSON over HTTP to one server, its errors sorted into those of a request and those of the run.
+
+    `hint` ends the message when the server as a whole is at fault. Use as an async context manager.
+    """
+
+    def __init__(
+        self, base_url: str, key: str, runtime: RuntimeParams, hint: str, direct: bool = False
+    ) -> None:
+        import openai
+
+        self.openai, self.key, self.hint = openai, key, hint
+        self.place = public_url(base_url)
+        self.timeout = runtime.request_timeout_seconds
+        self.trouble = 0
+        # a proxy set for the outside must not see requests to our own server
+        transport = openai.DefaultAsyncHttpxClient(trust_env=False) if direct else None
+        self.client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=key or "none",
+            timeout=runtime.request_timeout_seconds,
+            max_retries=runtime.retries,
+            http_client=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+
+    async def check(self) -> None:
+        """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
+        try:
+            await self.client.with_options(max_retries=0).models.with_raw_response.list()
+        except (
+            self.openai.APIConnectionError,
+            self.openai.AuthenticationError,
+            self.openai.PermissionDeniedError,
+        ) as e:
+            raise self._fatal(e) from None
+        except self.openai.APIError:
+            pass  # a server need not list its models; whether it answers is seen at the first request
+
+    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST /chat/completions. Raises RequestFailed or UserError."""
+        create = self.client.chat.completions.with_raw_response.create
+        return await self._json(lambda: create(**body))
+
+    async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
+        create = self.client.completions.with_raw_response.create
+        return await self._json(lambda: create(**body, extra_body=dict(extra)))
+
+    async def _json(self, call: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        e = self.openai
+        try:
+            raw = await call()
+            value = json.loads(raw.content)
+        except e.APITimeoutError:
+            raise self._exhausted(f"no answer within {self.timeout:g} s") from None
+        except (
+            e.APIConnectionError,
+            e.AuthenticationError,
+            e.PermissionDeniedError,
+            e.NotFoundError,
+        ) as error:
+            raise self._fatal(error) from None
+        except (e.RateLimitError, e.InternalServerError) as error:
+            raise self._exhausted(f"server answered {self._describe(error)}") from None
+        except e.APIStatusError as error:
+            raise RequestFailed(f"server refused the request: {self._describe(error)}") from None
+        except (e.APIError, ValueError) as error:
+            raise self._exhausted(f"server's answer is not JSON: {self._describe(error)}") from None
+        self.trouble = 0
+        if not isinstance(value, dict):
+            raise RequestFailed("server's answer is not a JSON object")
+        return value
+
+    def _exhausted(self, reason: str) -> Exception:
+        self.trouble += 1
+        if self.trouble >= TROUBLE_LIMIT:
+            return UserError(
+                f"{self.place}: {self.trouble} requests in a row failed, the last with: {reason}; {self.hint}"
+            )
+        return RequestFailed(reason)
+
+    def _fatal(self, error: Exception) -> UserError:
+        if isinstance(error, self.openai.APIConnectionError):
+            return UserError(f"{self.place}: cannot reach the teacher's server; {self.hint}")
+        return UserError(f"{self.place}: the teacher's server answered {self._describe(error)}; {self.hint}")
+
+    def _describe(self, error: Exception) -> str:
+        status = getattr(error, "status_code", "")
+        message = str(error).replace(self.key, "***") if self.key else str(error)
+        return one_line(f"{status} {message}".strip(), 200)
+
+
+class OpenAIEngine:
+    """Chat completions on `runtime.openai_base_url`; the key comes from COMPEFFDIST_API_KEY and is never stored."""
+
+    name = "openai"
+
+    def __init__(self, model: str, runtime: RuntimeParams) -> None:
+        self.model, self.runtime, self.starts = model, runtime, 0
+
+    def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+        """See `Engine.answer`."""
+        asyncio.run(self._answer(requests, on_answer, on_failure))
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+        hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
+        key = os.environ.get(KEY_VARIABLE, "")
+        async with ServerClient(self.runtime.openai_base_url, key, self.runtime, hint) as client:
+            await client.check()
+
+            async def answer_one(request: Request) -> Answer:
+                return await (self._labels if request.labels else self._generate)(client, request)
+
+            await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
+
+    async def _generate(self, client: ServerClient, request: Request) -> Answer:
+        body = self._body(request) | {
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "seed": request.seed,
+        }
+        if request.schema:
+            schema = {"name": "answer", "schema": json.loads(request.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        reply = await client.chat(body)
+        choice = only_choice(reply)
+        text = (choice.get("message") or {}).get("content")
+        if not isinstance(text, str):
+            raise RequestFailed("server's answer holds no text")
+        prompt_tokens, cached_tokens, completion_tokens = token_counts(reply)
+        finish = str(choice.get("finish_reason") or "unknown")
+        return Answer(text, None, prompt_tokens, cached_tokens, completion_tokens, finish)
+
+    async def _labels(self, client: ServerClient, request: Request) -> Answer:
+        asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        reply = await client.chat(self._body(request) | asked)
+        top = _first_token_candidates(only_choice(reply))
+        if not top:
+            raise UserError(
+                f"{client.place}: the server gives no log-probabilities, so labels have no likelihoods; set "
+                "responses.closed_labels to generate, or use teacher.engine vllm"
+            )
+        prompt_tokens, cached_tokens, _ = token_counts(reply)
+        return Answer.of_labels(
+            first_token_likelihood(request.labels, top), prompt_tokens, cached_tokens, calls=1
+        )
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        system = [{"role": "system", "content": request.system}] if request.system else []
+        return {"model": self.model, "messages": [*system, {"role": "user", "content": request.prompt}]}
+
+
+def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float]:
+    """Log-probability of each label from the likeliest first tokens (text -> log-probability).
+
+    A label's mass is that of all tokens it begins with and no other label does, renormalised over the labels.
+
+    Raises:
+        RequestFailed: if a label has no such token, or tokens that several labels begin with weigh too much.
+    """
+    mass = dict.fromkeys(labels, 0.0)
+    ambiguous = 0.0
+    for token, logprob in top.items():
+        fitting = [label for label in labels if token and label.startswith(token)]
+        if len(fitting) == 1:
+            mass[fitting[0]] += math.exp(logprob)
+        elif fitting:
+            ambiguous += math.exp(logprob)
+    total = math.fsum(mass.values())
+    absent = [label for label in labels if not mass[label]]
+    if absent:
+        raise RequestFailed(f"label {absent[0]!r} is not among the {TOP_LOGPROBS} likeliest first tokens")
+    if ambiguous > AMBIGUOUS_SHARE * total:
+        raise RequestFailed("several labels share a likely first token, which this server cannot tell apart")
+    return {label: math.log(value / total) for label, value in mass.items()}
+
+
+def _first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
+    try:
+        candidates = choice["logprobs"]["content"][0]["top_logprobs"]
+        return {str(entry["token"]): float(entry["logprob"]) for entry in candidates}
+    except (KeyError, IndexError, TypeError, ValueError):
+        return {}
+
+
+def only_choice(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """The first choice of a reply. Raises RequestFailed if it has none."""
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise RequestFailed("server's answer holds no choices")
+    return choices[0]
+
+
+def token_counts(reply: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(prompt, cached, completion) tokens of a reply; 0 where the server does not say."""
+    usage = reply.get("usage") or {}
+    details = usage.get("prompt_tokens_details") or {}
+    counts = (usage.get("prompt_tokens"), details.get("cached_tokens"), usage.get("completion_tokens"))
+    prompt, cached, completion = (int(count or 0) for count in counts)
+    return prompt, cached, completion
+
+
+def public_url(url: str) -> str:
+    """`url` without user name, password and query, fit for messages."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"

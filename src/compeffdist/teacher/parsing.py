@@ -1,0 +1,54 @@
+"""Reading the teacher's answers: JSON under a schema, labels, scores, spans."""
+
+import json
+from typing import Any
+
+from compeffdist.errors import one_line
+
+_CLOSERS = {"{": "}", "[": "]"}
+
+
+def parse_json(answer: str, schema: dict[str, Any]) -> Any:
+    """The JSON value in `answer`, checked against `schema`.
+
+    A code fence or prose around the value is tolerated; a truncated or invalid value is not.
+
+    Raises:
+        ValueError: one line saying what is wrong.
+    """
+    import jsonschema
+
+    value = _first_value(answer)
+    error = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(value)), None)
+    if error is not None:
+        where = "/".join(str(part) for part in error.absolute_path) or "the answer"
+        raise ValueError(one_line(f"{where}: {error.message}", 200))
+    return value
+
+
+def _first_value(answer: str) -> Any:
+    stripped = answer.strip()
+    try:
+        return json.loads(stripped)
+    except (json.JSONDecodeError, RecursionError):
+        pass
+    start = next((i for i, c in enumerate(stripped) if c in _CLOSERS), None)
+    if start is None:
+        raise ValueError("no JSON in the answer")
+    end = stripped.rfind(_CLOSERS[stripped[start]])
+    try:
+        return json.loads(stripped[start : end + 1])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(one_line(f"invalid JSON: {error}", 200)) from None
+
+
+def spans_missing(value: Any, text: str) -> list[str]:
+    """The strings in `value` (nested) that do not stand in `text`, ignoring case."""
+    folded = text.casefold()
+    if isinstance(value, str):
+        return [] if value.casefold() in folded else [value]
+    if isinstance(value, list):
+        return [missing for item in value for missing in spans_missing(item, text)]
+    if isinstance(value, dict):
+        return [missing for item in value.values() for missing in spans_missing(item, text)]
+    return []

@@ -1,0 +1,55 @@
+"""Which process is still there, and which one a run belongs to. Reads /proc, so Linux only."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class ProcessId(NamedTuple):
+    """A process told apart from a later one with the same pid by when it started."""
+
+    pid: int
+    started: int
+    """Clock ticks since boot."""
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (one that only waits to be reaped does not)."""
+        return process_id(self.pid) == self
+
+
+def process_id(pid: int) -> ProcessId | None:
+    """The running process with this pid, if any."""
+    fields = _stat(pid)
+    return ProcessId(pid, int(fields[19])) if fields and fields[0] not in ("Z", "X") else None
+
+
+def run_process() -> int:
+    """Pid of the topmost `dvc` or `make` this process runs under, else its own: while it lives, the run goes on."""
+    found = pid = os.getpid()
+    while (fields := _stat(pid)) and (pid := int(fields[1])) > 0:
+        if _is_run(_arguments(pid)):
+            found = pid
+    return found
+
+
+def _is_run(arguments: list[str]) -> bool:
+    names = [Path(argument).name for argument in arguments[:3]]
+    if not names or names[0] in ("make", "gmake", "dvc"):
+        return bool(names)
+    return names[0].startswith("python") and (names[1:2] == ["dvc"] or names[1:3] == ["-m", "dvc"])
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the third (state) on; empty if there is no such process."""
+    try:
+        # the second field, the name in brackets, may hold spaces and brackets
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []

@@ -1,0 +1,105 @@
+"""What the teacher is asked, what it answers, and the content id that makes an answer reusable.
+
+A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or process.
+Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys sampled answers only.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from compeffdist.files import canonical_json
+from compeffdist.records import content_id
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question: text to generate, or, where `labels` is set, the likelihood of each whole label.
+
+    Raises:
+        ValueError: on settings that contradict each other; these are defects of the caller, not of the user.
+    """
+
+    system: str
+    prompt: str
+    """The user message."""
+    max_tokens: int
+    temperature: float
+    """0 is greedy."""
+    top_p: float
+    seed: int
+    schema: str = ""
+    """Canonical JSON of the JSON schema the answer must meet; empty for free text."""
+    labels: tuple[str, ...] = ()
+    """Nothing is generated; the answer has a log-probability for each of these."""
+
+    def __post_init__(self) -> None:
+        if self.labels and self.schema:
+            raise ValueError("a request has labels or a schema, not both")
+        if self.labels and (len(set(self.labels)) != len(self.labels) or not all(self.labels)):
+            raise ValueError(f"labels must be distinct and not empty: {self.labels}")
+        if not self.labels and self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be positive, got {self.max_tokens}")
+        if self.schema and canonical_json(json.loads(self.schema)) != self.schema:
+            raise ValueError("schema must be canonical JSON")
+
+    @classmethod
+    def likelihood(cls, system: str, prompt: str, labels: tuple[str, ...]) -> Self:
+        """A request for the likelihood of each label."""
+        return cls(system, prompt, max_tokens=1, temperature=0.0, top_p=1.0, seed=0, labels=labels)
+
+    def decoding(self) -> dict[str, Any]:
+        """The settings that bear on the answer; those that cannot are left out."""
+        if self.labels:
+            return {"labels": list(self.labels)}
+        sampling = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        return {"max_tokens": self.max_tokens, "schema": self.schema} | (sampling if self.temperature else {})
+
+    @property
+    def decoding_id(self) -> str:
+        """Content id of how the answer is decoded, prompt apart."""
+        return content_id("decoding", self.decoding())
+
+    def key(self, teacher_id: str) -> str:
+        """Content id of the answer: teacher identity, exact prompt, decoding, seed, schema, labels."""
+        identity = {"teacher_id": teacher_id, "system": self.system, "prompt": self.prompt}
+        return content_id("answer", identity | self.decoding())
+
+    def to_json(self) -> str:
+        """Canonical JSON of every field."""
+        return canonical_json(dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the teacher said."""
+
+    text: str
+    """The generated text, or the likeliest label (the earlier one of a tie)."""
+    label_logprobs: dict[str, float] | None
+    """Natural-log probability of each label; their probabilities sum to 1. None for generated text."""
+    prompt_tokens: int
+    cached_tokens: int
+    """Prompt tokens the server had in its prefix cache."""
+    completion_tokens: int
+    finish_reason: str
+    """`stop`, `length` (cut at max_tokens), `labels`, or what else the server says."""
+
+    @classmethod
+    def of_labels(
+        cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int
+    ) -> Self:
+        """An answer to a likelihood request that took `calls` forward passes (counted as generated tokens)."""
+        best = max(logprobs, key=lambda label: logprobs[label])
+        return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, "labels")
+
+    def to_json(self) -> str:
+        """Canonical JSON of every field."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`. Raises ValueError or TypeError if it is not an answer."""
+        return cls(**json.loads(text))

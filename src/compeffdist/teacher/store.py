@@ -1,0 +1,179 @@
+"""The response store: every answer the teacher ever gave, kept by content id in one append-only SQLite file.
+
+It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money. Several
+processes may share it: the first answer to a key stays, a later one is ignored. Each answer is committed as it comes
+(write-ahead log, no fsync per commit: about 0.1 ms), so a killed stage loses only what was in flight; a power cut may
+lose the last seconds, never the file. WAL needs a local disk: do not put the store on a network file system.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from compeffdist.errors import UserError
+from compeffdist.files import canonical_json, hash_text
+from compeffdist.teacher.requests import Answer
+
+BUSY_SECONDS = 60.0
+KEYS_PER_QUERY = 500
+
+MIGRATIONS = (
+    """
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY,
+        teacher_id TEXT NOT NULL,
+        request TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        engine TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    ) STRICT
+    """,
+)
+"""Numbered from 1 by position. Append only: a store written by an older version is brought up to date on opening."""
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """A row of the store."""
+
+    key: str
+    teacher_id: str
+    request: str
+    """Canonical JSON of the request."""
+    answer: str
+    """Canonical JSON of the answer."""
+    engine: str
+    """Engine that gave it; not part of the key."""
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over what must not change unnoticed."""
+        return hash_text(canonical_json([self.key, self.teacher_id, self.request, self.answer]))
+
+
+class ResponseStore:
+    """Keyed answers in a SQLite file, made on first use.
+
+    Raises:
+        UserError: from every method, if the file is no store, was written by a newer version or was altered, if the
+            disk is full, or if another process holds it for longer than a minute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._guarded():
+            self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            with self._guarded():
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                self.connection.execute("PRAGMA synchronous=NORMAL")
+                self._migrate()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; every answer put is already in it."""
+        self.connection.close()
+
+    def put_many(self, rows: Iterable[StoredAnswer]) -> None:
+        """Add rows in one transaction; a key that is there already keeps its first answer."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, now, r.checksum) for r in rows]
+        with self._guarded(), self._transaction():
+            self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
+        """The rows of those keys that are there; each is checked against its checksum."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, StoredAnswer] = {}
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            for *fields, checksum in self._select(wanted[start : start + KEYS_PER_QUERY]):
+                row = StoredAnswer(*fields)
+                if row.checksum != checksum:
+                    raise UserError(
+                        f"{self.path}: the answer {row.key} was altered after it was stored; restore the file, or "
+                        "delete that row to ask again"
+                    )
+                found[row.key] = row
+        return found
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """The answers to those keys that are there."""
+        return {key: self._parse(row) for key, row in self.rows(keys).items()}
+
+    def __len__(self) -> int:
+        with self._guarded():
+            return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+    def _parse(self, row: StoredAnswer) -> Answer:
+        try:
+            return Answer.from_json(row.answer)
+        except (ValueError, TypeError):
+            raise UserError(f"{self.path}: the answer {row.key} is not one this version can read") from None
+
+    def _select(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
+        marks = ",".join("?" * len(keys))
+        query = (
+            f"SELECT key, teacher_id, request, answer, engine, checksum FROM answers WHERE key IN ({marks})"
+        )
+        with self._guarded():
+            return self.connection.execute(query, keys).fetchall()
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            self.connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
+            )
+            done = self.connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()[0]
+            if done > len(MIGRATIONS):
+                raise UserError(
+                    f"{self.path}: written by a newer version of compeffdist; update this checkout"
+                )
+            for number, statement in enumerate(MIGRATIONS[done:], done + 1):
+                self.connection.execute(statement)
+                self.connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (number,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            # a full disk makes SQLite roll back on its own
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{self.path}: {_advice(str(error))}") from None
+
+
+def _advice(message: str) -> str:
+    if "full" in message:
+        return "no space left on the disk for the response store: free some and run again; nothing stored is lost"
+    if "locked" in message:
+        return f"another process has held the response store for over {BUSY_SECONDS:.0f} s"
+    if "not a database" in message or "malformed" in message:
+        return f"not a readable response store ({message}); restore it, or name another in runtime.store"
+    return f"the response store cannot be used: {message}"

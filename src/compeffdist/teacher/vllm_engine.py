@@ -1,0 +1,150 @@
+"""The teacher in a local vLLM server, shared by the stages of a run (see vllm_supervisor).
+
+Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat defaults the
+server has. Label likelihoods are exact: the server returns the log-probabilities of just the tokens each branch of
+the label trie needs, taken from the softmax over the whole vocabulary.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.records import content_id
+from compeffdist.teacher.chat import ChatTokenizer
+from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.labels import Branch
+from compeffdist.teacher.openai_engine import ServerClient, answer_concurrently, only_choice, token_counts
+from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, attach
+
+ENGINES_FOLDER = Path(".compeffdist/engines")
+SERVED_NAME = "teacher"
+MAX_LOGPROB_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
+TOUCH_SECONDS = 5.0
+TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
+
+Reply = dict[str, Any]
+
+
+class VllmEngine:
+    """A local vLLM server for the model in `folder`; started when first asked, found again if it is running."""
+
+    name = "vllm"
+
+    def __init__(self, folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> None:
+        self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
+        self.chat = ChatTokenizer(folder)
+        self.arguments = _server_arguments(folder, dtype, teacher, runtime)
+        key = content_id("vllm", {"arguments": self.arguments})
+        self.files = EngineFiles(ENGINES_FOLDER.absolute(), key)
+
+    def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+        """See `Engine.answer`. Attaches anew each time: an idle server may have left in between."""
+        runtime = self.runtime
+        server = attach(self.files, self.arguments, runtime.engine_idle_seconds, runtime.engine_start_seconds)
+        self.starts += server.started
+        asyncio.run(self._answer(server, requests, on_answer, on_failure))
+
+    def close(self) -> None:
+        """The server stays for the next stage; its supervisor ends it with the run."""
+
+    async def _answer(
+        self, server: Attachment, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure
+    ) -> None:
+        hint = f"see {self.files.log}"
+        in_use = asyncio.create_task(self._keep_touching(server))
+        try:
+            async with ServerClient(
+                server.base_url, server.api_key, self.runtime, hint, direct=True
+            ) as client:
+
+                async def answer_one(request: Request) -> Answer:
+                    return await (self._labels if request.labels else self._generate)(client, request)
+
+                await answer_concurrently(
+                    requests, answer_one, self.runtime.concurrency, on_answer, on_failure
+                )
+        finally:
+            in_use.cancel()
+            with suppress(asyncio.CancelledError):
+                await in_use
+
+    async def _keep_touching(self, server: Attachment) -> None:
+        while True:
+            server.touch()
+            await asyncio.sleep(min(TOUCH_SECONDS, self.runtime.engine_idle_seconds / 4))
+
+    async def _generate(self, client: ServerClient, request: Request) -> Answer:
+        body = self._body(request, request.max_tokens) | {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+        }
+        extra: dict[str, Any] = {"stop_token_ids": [self.chat.end]}
+        if request.temperature:
+            body["seed"] = request.seed
+        if request.schema:
+            extra["structured_outputs"] = {"json": json.loads(request.schema)}
+        reply = await client.complete(body, extra)
+        choice = only_choice(reply)
+        prompt_tokens, cached_tokens, completion_tokens = token_counts(reply)
+        finish = str(choice.get("finish_reason") or "unknown")
+        return Answer(str(choice["text"]), None, prompt_tokens, cached_tokens, completion_tokens, finish)
+
+    async def _labels(self, client: ServerClient, request: Request) -> Answer:
+        try:
+            trie = self.chat.trie(request.labels)
+        except ValueError as error:
+            raise RequestFailed(str(error)) from None
+        counts: list[tuple[int, int, int]] = []
+        rows = [await self._child_logprobs(client, request, branch, counts) for branch in trie.branches]
+        prompt_tokens, cached_tokens, calls = (
+            (sum(column) for column in zip(*counts, strict=True)) if counts else (0,) * 3
+        )
+        return Answer.of_labels(trie.log_probabilities(rows), prompt_tokens, cached_tokens, calls)
+
+    async def _child_logprobs(
+        self, client: ServerClient, request: Request, branch: Branch, counts: list[tuple[int, int, int]]
+    ) -> list[float]:
+        logprobs: list[float] = []
+        body = self._body(request, 1, branch.path) | {"temperature": 0.0, "logprobs": 1}
+        for start in range(0, len(branch.children), MAX_LOGPROB_TOKEN_IDS):
+            children = branch.children[start : start + MAX_LOGPROB_TOKEN_IDS]
+            extra = {"logprob_token_ids": list(children), "return_tokens_as_token_ids": True}
+            reply = await client.complete(body, extra)
+            logprobs += _read_logprobs(only_choice(reply), children)
+            counts.append(token_counts(reply))
+        return logprobs
+
+    def _body(self, request: Request, max_tokens: int, answered: tuple[int, ...] = ()) -> dict[str, Any]:
+        ids = [*self.chat.prompt_ids(request.system, request.prompt), *answered]
+        if len(ids) + max_tokens > self.max_model_len:
+            raise RequestFailed(TOO_LONG)
+        return {"model": SERVED_NAME, "prompt": ids, "max_tokens": max_tokens}
+
+
+def _read_logprobs(choice: Reply, tokens: Sequence[int]) -> list[float]:
+    try:
+        row = choice["logprobs"]["top_logprobs"][0]
+        return [float(row[f"token_id:{token}"]) for token in tokens]
+    except (KeyError, IndexError, TypeError):
+        raise RequestFailed("server's answer lacks the log-probabilities of the labels' tokens") from None
+
+
+def _server_arguments(folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> list[str]:
+    settings = {
+        "model": os.fspath(folder.absolute()),
+        "served-model-name": SERVED_NAME,
+        "dtype": dtype,
+        "max-model-len": teacher.max_model_len,
+        "max-num-seqs": runtime.max_num_seqs,
+        "cpu-kv-cache-bytes": int(runtime.engine_memory_gib * 2**30),
+        # the sampling defaults a model ships with (a repetition penalty, top-k) are not part of a request's id
+        "generation-config": "vllm",
+    }
+    switches = ["--enable-prefix-caching", "--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
+    return [*(f"--{name}={value}" for name, value in settings.items()), *switches, *runtime.engine_arguments]

@@ -1,0 +1,291 @@
+"""One vLLM server for a whole run: started on demand, shared by its stages, gone when the run is.
+
+A server takes a minute to start, so it must outlive the stage that needed it first; and it holds gigabytes, so it must
+not outlive the run, however that ends. A supervisor process of its own session starts the server and ends it when
+
+- every process with a lease is gone: each stage leases for itself and for the `dvc` or `make` it runs under;
+- no request came for `idle_seconds`: the stages that train need the memory;
+- it is told to (TERM). Killed outright, it takes the server with it (see vllm_server).
+
+Clients and supervisor meet in a folder: `KEY.json` says where the server is (it holds its API key: mode 0600),
+`KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming and going.
+
+    python -m compeffdist.teacher.vllm_supervisor FOLDER KEY IDLE_SECONDS SERVER_ARGUMENT…
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock, Timeout
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.teacher.openai_engine import KEY_VARIABLE
+from compeffdist.teacher.processes import ProcessId, process_id, run_process
+from compeffdist.teacher.vllm_server import PARENT_VARIABLE
+
+HOST = "127.0.0.1"
+TICK_SECONDS = 0.5
+GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """Where a supervised server is. Not ready: still loading."""
+
+    supervisor: ProcessId
+    port: int
+    api_key: str
+    ready: bool
+
+
+@dataclass(frozen=True)
+class EngineFiles:
+    """The files through which the clients and the supervisor of one server meet."""
+
+    folder: Path
+    key: str
+    """Names the server: model and settings."""
+
+    @property
+    def log(self) -> Path:
+        """Output of supervisor and server since its last start."""
+        return self.folder / f"{self.key}.log"
+
+    @property
+    def state(self) -> Path:
+        """JSON of ServerState, private to the user."""
+        return self.folder / f"{self.key}.json"
+
+    @property
+    def leases(self) -> Path:
+        """Folder of leases, named PID.STARTED."""
+        return self.folder / f"{self.key}.leases"
+
+    def lock(self, timeout: float = -1) -> FileLock:
+        """Held while attaching (start included) and while deciding to leave."""
+        return FileLock(self.folder / f"{self.key}.lock", timeout=timeout)
+
+    def read_state(self) -> ServerState | None:
+        """The state of a live supervisor's server, else None."""
+        try:
+            value = json.loads(self.state.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        state = ServerState(ProcessId(*value.pop("supervisor")), **value)
+        return state if state.supervisor.alive() else None
+
+    def write_state(self, state: ServerState) -> None:
+        """Replace the state; readable by the user only."""
+        temporary = self.state.with_suffix(f".{os.getpid()}.tmp")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            json.dump(asdict(state), stream)
+        temporary.replace(self.state)
+
+    def lease(self, pid: int) -> None:
+        """Note that the process uses the server, now. No effect if it is gone."""
+        if process := process_id(pid):
+            self.leases.mkdir(parents=True, exist_ok=True)
+            (self.leases / f"{process.pid}.{process.started}").touch()
+
+    def last_use(self) -> float | None:
+        """Time of the last use by a lease whose process lives; None if there is none. Drops the others."""
+        times = []
+        for path in self.leases.glob("*.*"):
+            if ProcessId(*map(int, path.name.split("."))).alive():
+                times.append(path.stat().st_mtime)
+            else:
+                path.unlink(missing_ok=True)
+        return max(times, default=None)
+
+
+# ---------------------------------------------------------------- client
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A server this process may use while it lives."""
+
+    files: EngineFiles
+    base_url: str
+    api_key: str
+    started: bool
+    """Whether it was started for this attachment."""
+
+    def touch(self) -> None:
+        """Say that the server is in use."""
+        self.files.lease(os.getpid())
+
+
+def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, start_seconds: int) -> Attachment:
+    """Find or start the server for `files.key`, and hold it for this process and its run.
+
+    Raises:
+        UserError: if it does not start within `start_seconds`, with the last telling line of its log.
+    """
+    if sys.platform != "linux":
+        raise UserError("teacher.engine vllm needs Linux; set it to transformers or openai")
+    files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with files.lock(timeout=start_seconds + GRACE_SECONDS):
+            for pid in {os.getpid(), run_process()}:
+                files.lease(pid)
+            state = files.read_state()
+            started = state is None
+            supervisor = state.supervisor if state else _start_supervisor(files, arguments, idle_seconds)
+            ready = _await_ready(files, supervisor, start_seconds)
+    except Timeout:
+        raise UserError(
+            f"{files.lock().lock_file}: another process is starting the vLLM server and does not end"
+        ) from None
+    return Attachment(files, f"http://{HOST}:{ready.port}/v1", ready.api_key, started)
+
+
+def _start_supervisor(files: EngineFiles, arguments: Sequence[str], idle_seconds: int) -> ProcessId:
+    print(f"starting the vLLM server (log: {files.log})", file=sys.stderr)
+    command = [sys.executable, "-m", __name__, str(files.folder), files.key, str(idle_seconds), *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    with files.log.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _CHILDREN.append(process)
+    # a process that ended at once has no start time any more; it is then reported as not started
+    return process_id(process.pid) or ProcessId(process.pid, -1)
+
+
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Supervisors this process started, kept so that Python does not warn about dropping a live child."""
+
+
+def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) -> ServerState:
+    deadline = time.monotonic() + start_seconds
+    while supervisor.alive():
+        state = files.read_state()
+        if state and state.supervisor == supervisor and state.ready:
+            return state
+        if time.monotonic() > deadline:
+            os.kill(supervisor.pid, signal.SIGTERM)
+            raise UserError(
+                f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); see {files.log}"
+            )
+        time.sleep(TICK_SECONDS)
+    raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")
+
+
+def telling_line(log: Path) -> str:
+    """The line of a log most likely to say what went wrong: the last error that is not merely passed on."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\b\w*(Error|Exception|error): \S", line)]
+    causes = [line for line in errors if "See root cause above" not in line]
+    return one_line((causes or errors or lines or ["its log is empty"])[-1], 300)
+
+
+# ---------------------------------------------------------------- supervisor
+
+
+class Supervisor:
+    """Starts the server and ends it when nobody needs it any more."""
+
+    def __init__(self, files: EngineFiles, idle_seconds: float, arguments: Sequence[str]) -> None:
+        self.files, self.idle_seconds, self.told_to_end = files, idle_seconds, False
+        itself = process_id(os.getpid())
+        assert itself is not None
+        self.state = ServerState(itself, _free_port(), secrets.token_urlsafe(32), ready=False)
+        self.command = [sys.executable, "-m", "compeffdist.teacher.vllm_server", "--host", HOST]
+        self.command += ["--port", str(self.state.port), *arguments]
+
+    def run(self) -> None:
+        """Until the server ends or is no longer needed."""
+        signal.signal(signal.SIGTERM, self._end)
+        environment = os.environ | {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
+        self.files.write_state(self.state)
+        server = subprocess.Popen(self.command, env=environment, start_new_session=True)
+        try:
+            self._watch(server)
+        finally:
+            self._remove_state()
+            _end_group(server)
+
+    def _watch(self, server: "subprocess.Popen[bytes]") -> None:
+        ready_at = 0.0
+        while server.poll() is None and not self.told_to_end:
+            if not ready_at and _answers(self.state.port):
+                ready_at = time.time()
+                self.files.write_state(
+                    ServerState(self.state.supervisor, self.state.port, self.state.api_key, True)
+                )
+            if self._unneeded(ready_at):
+                if not ready_at:
+                    return
+                with self.files.lock():
+                    # a client may have come while we waited for the lock
+                    if self._unneeded(ready_at):
+                        self._remove_state()
+                        return
+            time.sleep(TICK_SECONDS)
+
+    def _unneeded(self, ready_at: float) -> bool:
+        used = self.files.last_use()
+        return used is None or (ready_at > 0 and time.time() - max(used, ready_at) > self.idle_seconds)
+
+    def _remove_state(self) -> None:
+        state = self.files.read_state()
+        if state and state.supervisor == self.state.supervisor:
+            self.files.state.unlink(missing_ok=True)
+
+    def _end(self, *_: object) -> None:
+        self.told_to_end = True
+
+
+def _end_group(server: "subprocess.Popen[bytes]") -> None:
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, stop)
+            server.wait(GRACE_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def _answers(port: int) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        reply: IO[bytes]
+        with direct.open(f"http://{HOST}:{port}/health", timeout=5) as reply:
+            reply.read()
+        return True
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def main() -> None:
+    """Run as the supervisor of one server."""
+    folder, key, idle_seconds, *arguments = sys.argv[1:]
+    Supervisor(EngineFiles(Path(folder), key), float(idle_seconds), arguments).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""User texts that hold an evaluation text, or part of one: what a student must not see in distillation.
+
+Three tests, each over lower-case letters and digits only, so that punctuation and spacing hide nothing:
+
+- exact: the two are the same string;
+- prefix: one begins with the other, and the shorter is long enough not to be a turn of phrase;
+- overlap: enough of the word 5-grams of the shorter text stand in the longer one too.
+
+Precision matters as much as recall: an evaluation text such as "great movie" stands in thousands of reviews
+and contaminates none of them, so short texts only count when they are nearly all of what they stand in.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from compeffdist.texts.words import GRAM_WORDS, word_grams, words
+
+MIN_PREFIX_CHARACTERS = 40
+"""Letters and digits the shorter text of a prefix match must have: about nine words."""
+MIN_SHARED_GRAMS = 5
+"""Shared 5-grams (nine words in a row, if they follow each other) that tie a short text to a longer one."""
+
+Gram = tuple[str, ...]
+
+
+def contaminated(
+    texts: Mapping[str, str], evaluation_texts: Mapping[str, str], overlap: float
+) -> dict[str, str]:
+    """The ids of contaminated texts, each with the evaluation text that it holds: `<row id> <test>`.
+
+    Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text
+    found in the longer one at which the overlap test holds; below MIN_SHARED_GRAMS shared ones it must be
+    reached for the longer text too. The work is linear in the words of the texts: they are looked up in an
+    index of the evaluation texts.
+    """
+    index = _Index.build(evaluation_texts)
+    found: dict[str, str] = {}
+    for key, text in texts.items():
+        tokens = words(text)
+        match = index.exact_or_prefix("".join(tokens)) or index.overlapping(word_grams(tokens), overlap)
+        if match:
+            found[key] = match
+    return found
+
+
+def compact(text: str) -> str:
+    """The letters and digits of a text, case folded: equal for two spellings of one text."""
+    return "".join(words(text))
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The evaluation texts, by what the tests look up. Of several matches the smallest row id is named."""
+
+    exact: dict[str, str]
+    openings: dict[str, list[tuple[str, str]]]
+    """First MIN_PREFIX_CHARACTERS -> (row id, compact text): in a prefix match both texts begin with them."""
+    holders: dict[Gram, list[str]]
+    sizes: dict[str, int]
+    """Distinct 5-grams of each evaluation text."""
+
+    @classmethod
+    def build(cls, evaluation_texts: Mapping[str, str]) -> "_Index":
+        exact: dict[str, str] = {}
+        openings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        holders: defaultdict[Gram, list[str]] = defaultdict(list)
+        sizes: dict[str, int] = {}
+        for row_id in sorted(evaluation_texts):
+            tokens = words(evaluation_texts[row_id])
+            key = "".join(tokens)
+            if not key:  # nothing but emoji or punctuation: nothing to tell it by
+                continue
+            exact.setdefault(key, row_id)
+            if len(key) >= MIN_PREFIX_CHARACTERS:
+                openings[key[:MIN_PREFIX_CHARACTERS]].append((row_id, key))
+            # a sequence under five words is one shingle, which the exact test covers
+            grams = word_grams(tokens) if len(tokens) >= GRAM_WORDS else set()
+            sizes[row_id] = len(grams)
+            for gram in grams:
+                holders[gram].append(row_id)
+        return cls(exact, dict(openings), dict(holders), sizes)
+
+    def exact_or_prefix(self, key: str) -> str:
+        """`<row id> <test>` or empty."""
+        if key in self.exact:
+            return f"{self.exact[key]} exact"
+        for row_id, other in self.openings.get(key[:MIN_PREFIX_CHARACTERS], ()):
+            if key.startswith(other) or other.startswith(key):
+                return f"{row_id} prefix"
+        return ""
+
+    def overlapping(self, grams: set[Gram], overlap: float) -> str:
+        """`<row id> overlap=<share of the shorter text>` of the evaluation text that shares most, or
+        empty."""
+        shared = Counter(self._shared(grams))
+        for row_id, count in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
+            smaller, larger = sorted((len(grams), self.sizes[row_id]))
+            if count >= overlap * (smaller if count >= MIN_SHARED_GRAMS else larger):
+                return f"{row_id} overlap={count / smaller:.2f}"
+        return ""
+
+    def _shared(self, grams: Iterable[Gram]) -> Iterable[str]:
+        return (row_id for gram in grams for row_id in self.holders.get(gram, ()))

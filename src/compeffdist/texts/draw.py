@@ -1,0 +1,40 @@
+"""Draws that are even over groups, and stable: adding or removing a few rows changes only a few of the drawn.
+
+A row's place in the draw is a hash of the seed and its id, not a position in a shuffled list. So the result
+depends on the ids alone, never on their order, and a corpus that grows a little does not change every drawn
+text (and buy every teacher answer again).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from compeffdist.files import hash_text
+
+
+def even_shares(available: Mapping[str, int], total: int) -> dict[str, int]:
+    """How many to take of each group so that `total` (or all there are) are taken, as evenly as the groups
+    allow.
+
+    A group that has less than its share gives all; the others divide what is left. Ties and remainders go by
+    name.
+    """
+    shares: dict[str, int] = {}
+    left = total
+    groups = sorted(available, key=lambda group: (available[group], group))
+    for place, group in enumerate(groups):
+        shares[group] = min(available[group], left // (len(groups) - place))
+        left -= shares[group]
+    return shares
+
+
+def draw_evenly(groups: Mapping[str, str], total: int, seed: int) -> list[str]:
+    """Draw `total` ids (or all there are) from `groups` (id -> group), evenly over the groups. Sorted by
+    id."""
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for key, group in groups.items():
+        members[group].append(key)
+    shares = even_shares({group: len(keys) for group, keys in members.items()}, total)
+    drawn: list[str] = []
+    for group, keys in members.items():
+        drawn += sorted(keys, key=lambda key: (hash_text(f"{seed}:{key}"), key))[: shares[group]]
+    return sorted(drawn)

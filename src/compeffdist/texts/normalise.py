@@ -1,0 +1,94 @@
+"""Bring user texts to one form and bound their length.
+
+Normalisation changes how a text is written down, never its wording: spelling, case, emoji and punctuation
+carry sentiment and stay. What goes is what differs between two copies of one text (encodings of a character,
+markup, white space), what a reader cannot see (control and format characters), and what points at a person
+(links, e-mail addresses, @handles). Names and telephone numbers inside a sentence are not recognised.
+"""
+
+import html
+import re
+import unicodedata
+
+LINK_TOKEN = "http"
+USER_TOKEN = "@user"
+
+UNESCAPE_PASSES = 4
+"""Scraped texts are often escaped twice; the bound keeps a hostile `&amp;amp;…` from costing a pass per
+level."""
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# only tags that reviews and comments really carry, so that "<3" and "<grin>" stay
+_TAG = re.compile(
+    r"</?(?:a|b|blockquote|br|div|em|hr|i|li|ol|p|span|strong|u|ul)(?:\s[^<>]{0,500})?/?>", re.IGNORECASE
+)
+_LINK = re.compile(r"(?:https?://|\bwww\.)\S+", re.IGNORECASE)
+# possessive quantifier: a megabyte of letters without an @ costs one scan, not one per letter
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")
+_HANDLE = re.compile(r"@(?=\d*[^\W\d])\w+")
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
+
+ZERO_WIDTH_JOINERS = "\u200c\u200d"
+
+
+def normalise(text: str) -> str:
+    """The form in which a text is stored, compared and shown to models: one line, possibly empty.
+
+    In order: HTML entities are unescaped and common tags become spaces; control characters and every kind of
+    white space become spaces; format characters and lone surrogates are removed, except joiners inside emoji
+    and scripts that need them; the rest is composed (Unicode NFC); links become `http`, e-mail addresses and
+    @handles `@user`; runs of spaces become one. Normalising twice changes nothing more (for up to
+    `UNESCAPE_PASSES` levels of escaping).
+    """
+    text = _visible(_TAG.sub(" ", _unescape(text)))
+    text = unicodedata.normalize("NFC", text)
+    text = _LINK.sub(LINK_TOKEN, text)
+    text = _HANDLE.sub(USER_TOKEN, _EMAIL.sub(USER_TOKEN, text))
+    return " ".join(text.split())
+
+
+def truncate(text: str, limit: int) -> str:
+    """`text` cut to at most `limit` characters: after the last sentence that fits, if that keeps half of the
+    limit; else after the last word that fits; a single longer word is cut inside."""
+    if len(text) <= limit:
+        return text
+    # look one character further, to see whether a word or sentence ends exactly at the limit
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, 0, limit + 1) if match.end() <= limit]
+    if ends and ends[-1] >= limit / 2:
+        return text[: ends[-1]]
+    space = text.rfind(" ", 0, limit + 1)
+    if space > 0:
+        return text[:space]
+    while limit > 1 and unicodedata.combining(text[limit]):  # keep an accent with its letter
+        limit -= 1
+    return text[:limit]
+
+
+def _unescape(text: str) -> str:
+    """Entities must end in a semicolon: "AT&T" and "a&lt" are left as they are."""
+    for _ in range(UNESCAPE_PASSES):
+        unescaped = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+        if unescaped == text:
+            break
+        text = unescaped
+    return text
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():  # of the white space only the plain space is printable
+        return text
+    return "".join(
+        character if character.isprintable() else _substitute(text, place)
+        for place, character in enumerate(text)
+    )
+
+
+def _substitute(text: str, place: int) -> str:
+    character = text[place]
+    category = unicodedata.category(character)
+    if character.isspace() or category in ("Cc", "Zs", "Zl", "Zp"):
+        return " "
+    if character in ZERO_WIDTH_JOINERS and 0 < place < len(text) - 1:
+        # emoji sequences, Persian and the Indic scripts need them; between ASCII letters they only hide words
+        return "" if text[place - 1].isascii() or text[place + 1].isascii() else character
+    return "" if category in ("Cf", "Cs") else character

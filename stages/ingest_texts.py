@@ -1,0 +1,26 @@
+"""Stage ingest_texts: user texts from their sources, and the evaluation rows they must not hold."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation
+from compeffdist.files import write_json
+from compeffdist.models import cache_folder
+from compeffdist.params import load_params
+from compeffdist.records import Reject, Text, write_records
+from compeffdist.texts.ingest import ingest
+
+
+def main() -> None:
+    params = load_params()
+    cache = cache_folder(params.runtime.cache)
+    rows, evaluation = load_evaluation(params.evaluation, params.seed, cache)
+    texts, rejects, metrics = ingest(params.texts, {row.id: row.text for row in rows}, params.seed, cache)
+    write_records(Path("data/texts.parquet"), Text, texts)
+    write_records(Path("data/rejects/ingest_texts.parquet"), Reject, rejects)
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
+    write_json(Path("metrics/ingest_texts.json"), {**metrics, "evaluation": evaluation})
+
+
+if __name__ == "__main__":
+    run_guarded(main)

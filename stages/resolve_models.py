@@ -1,0 +1,36 @@
+"""Stage resolve_models: teacher, student and embedder become local weights and identity cards.
+
+Reads params.models; writes models/{teacher,student,embedder}.json and metrics/resolve_models.json. The
+weights stay in the cache (params.runtime.cache): downloaded and converted once, shared by all checkouts.
+"""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.models import cache_folder, resolve_model
+from compeffdist.params import load_params
+
+
+def main() -> None:
+    params = load_params()
+    cache = cache_folder(params.runtime.cache)
+    roles = {
+        "teacher": params.models.teacher,
+        "student": params.models.student,
+        "embedder": params.models.embedder,
+    }
+    identities = {role: resolve_model(role, model, cache) for role, model in roles.items()}
+    for role, identity in identities.items():
+        write_json(Path("models") / f"{role}.json", identity.to_json())
+    # a model behind an API has no known size: its row is left out rather than filled with a number
+    sizes = {
+        role: {"parameters": identity.parameters, "weight_bytes": identity.weight_bytes}
+        for role, identity in identities.items()
+        if not identity.served_name
+    }
+    write_json(Path("metrics") / "resolve_models.json", sizes)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

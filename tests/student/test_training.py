@@ -1,0 +1,211 @@
+"""Fine-tuning: loss on the response only, nothing cut, every row accounted for, the same bytes again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from compeffdist.errors import UserError
+from compeffdist.files import hash_file, read_json
+from compeffdist.params import FineTuningParams
+from compeffdist.student.loading import load_student, load_tokenizer
+from compeffdist.student.training import (
+    IGNORED,
+    CurvePoint,
+    TrainingResult,
+    TrainingRow,
+    draw_rows,
+    encode_rows,
+    fine_tune,
+)
+
+ROWS = [
+    TrainingRow(
+        f"sample_{i:02d}",
+        f"the film was {'great' if i % 2 else 'dreadful'} {'x' * i}",
+        "positive" if i % 2 else "negative",
+    )
+    for i in range(10)
+]
+FAST = FineTuningParams(method="full", learning_rate=5e-3, epochs=2.0, batch_size=4)
+LEARNING = {
+    "full": FAST.model_copy(update={"epochs": 6.0}),
+    # an adapter cannot move the tied embeddings, where a random tiny model has most to learn
+    "lora": FAST.model_copy(
+        update={"method": "lora", "epochs": 6.0, "learning_rate": 5e-2, "lora_alpha": 64}
+    ),
+}
+
+
+def train(
+    folder: Path, output: Path, settings: FineTuningParams = FAST, rows: list[TrainingRow] = ROWS
+) -> TrainingResult:
+    return fine_tune(
+        folder,
+        rows,
+        settings,
+        base_id="model_base",
+        seed=7,
+        output=output,
+        stage="train_student",
+        device="cpu",
+    )
+
+
+def weights(folder: Path) -> str:
+    return hash_file(next(folder.glob("*.safetensors")))
+
+
+def test_labels_stand_on_the_response_and_its_end_only(tiny_folder: Path) -> None:
+    tokenizer = load_tokenizer(tiny_folder)
+    encoded, rejected = encode_rows(tokenizer, ROWS, 2048, "stage")
+    assert [row["id"] for row in encoded] == [row.id for row in ROWS] and not rejected
+    for row, source in zip(encoded, ROWS, strict=True):
+        labelled = [label for label in row["labels"] if label != IGNORED]
+        assert tokenizer.decode(labelled) == source.response + "<|im_end|>"
+        assert row["input_ids"][-len(labelled) :] == labelled
+        assert row["length"] == len(row["input_ids"]) == len(row["labels"])
+
+
+def test_rows_that_cannot_be_trained_on_are_rejected_with_a_reason_and_never_cut(tiny_folder: Path) -> None:
+    rows = [
+        *ROWS,
+        TrainingRow("sample_long", "word " * 500, "positive"),
+        TrainingRow("sample_empty", "text", "  "),
+    ]
+    encoded, rejected = encode_rows(load_tokenizer(tiny_folder), rows, 150, "stage")
+    assert {reject.record_id: reject.reason for reject in rejected} == {
+        "sample_empty": "empty_response",
+        "sample_long": "too_long",
+    }
+    assert len(encoded) + len(rejected) == len(rows)
+
+
+def test_two_rows_with_one_id_are_refused(tiny_folder: Path) -> None:
+    with pytest.raises(UserError, match="share the id sample_00"):
+        encode_rows(load_tokenizer(tiny_folder), [ROWS[0], ROWS[0]], 2048, "stage")
+
+
+def test_the_loss_reported_is_the_mean_over_response_tokens(tiny_folder: Path, tmp_path: Path) -> None:
+    """An independent reckoning: one row at a time, all logits, the model before its first update."""
+    settings = FAST.model_copy(update={"batch_size": len(ROWS), "epochs": 1.0})
+    result = train(tiny_folder, tmp_path / "out", settings)
+    model, tokenizer = load_student(tiny_folder, "cpu", "float32")
+    total, count = 0.0, 0
+    for row in encode_rows(tokenizer, ROWS, 2048, "stage")[0]:
+        with torch.no_grad():
+            logits = model(torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
+        for position, label in enumerate(row["labels"]):
+            if label != IGNORED:
+                total, count = total - float(logits[position - 1, label]), count + 1
+    assert result.curve[0].loss == pytest.approx(total / count, rel=1e-4)
+    assert result.response_tokens == count
+
+
+def test_gradient_accumulation_gives_the_steps_of_one_large_batch(tiny_folder: Path, tmp_path: Path) -> None:
+    rows = [replace(row, prompt="the same prompt", response="positive") for row in ROWS[:8]]
+    large = FAST.model_copy(update={"batch_size": 8, "learning_rate": 1e-3})
+    small = FAST.model_copy(update={"batch_size": 2, "gradient_accumulation": 4, "learning_rate": 1e-3})
+    one = train(tiny_folder, tmp_path / "large", large, rows)
+    many = train(tiny_folder, tmp_path / "small", small, rows)
+    assert [p.loss for p in many.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-4)
+    assert [p.gradient_norm for p in many.curve] == pytest.approx(
+        [p.gradient_norm for p in one.curve], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_training_lowers_the_loss_and_repeats_byte_for_byte(
+    tiny_folder: Path, tmp_path: Path, method: str
+) -> None:
+    settings = LEARNING[method]
+    first, second = (train(tiny_folder, tmp_path / name, settings) for name in ("first", "second"))
+    assert first.metrics()["last_tenth_loss"] < 0.7 * first.curve[0].loss
+    assert weights(tmp_path / "first") == weights(tmp_path / "second")
+    assert first.curve == second.curve
+
+
+def test_the_order_of_the_rows_given_does_not_matter(tiny_folder: Path, tmp_path: Path) -> None:
+    train(tiny_folder, tmp_path / "forward")
+    train(tiny_folder, tmp_path / "backward", rows=ROWS[::-1])
+    assert weights(tmp_path / "forward") == weights(tmp_path / "backward")
+    assert read_json(tmp_path / "forward/student.json") == read_json(tmp_path / "backward/student.json")
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_folder_holds_no_pickle_no_checkpoint_and_no_path(
+    tiny_folder: Path, tmp_path: Path, method: str
+) -> None:
+    output = tmp_path / "out"
+    train(tiny_folder, output, FAST.model_copy(update={"method": method}))
+    names = {path.name for path in output.rglob("*")}
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) or name.startswith("checkpoint") for name in names)
+    assert {"student.json", "tokenizer.json", "chat_template.jinja"} <= names
+    for path in output.glob("*.json"):
+        assert str(tiny_folder.parent) not in path.read_text(encoding="utf-8"), path.name
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_trained_student_loads_and_differs_from_its_base(
+    tiny_folder: Path, tmp_path: Path, method: str
+) -> None:
+    settings = LEARNING[method]
+    train(tiny_folder, tmp_path / "out", settings)
+    base, tokenizer = load_student(tiny_folder, "cpu", "float32")
+    student, _ = load_student(tmp_path / "out", "cpu", "float32", base=tiny_folder)
+    row = encode_rows(tokenizer, ROWS[:1], 2048, "stage")[0][0]
+    with torch.no_grad():
+        losses = [
+            float(m(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss)
+            for m in (base, student)
+        ]
+    assert losses[1] < 0.8 * losses[0]
+
+
+def test_weights_are_saved_in_the_precision_of_the_base(tiny_folder: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    train(tiny_folder, tmp_path / "out")
+    with safe_open(tmp_path / "out/model.safetensors", "pt") as stream:
+        assert {stream.get_tensor(key).dtype for key in stream.keys()} == {torch.bfloat16}  # noqa: SIM118
+
+
+def test_a_failed_training_leaves_no_folder(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="lower the learning_rate"):
+        train(
+            tiny_folder,
+            tmp_path / "out",
+            FAST.model_copy(update={"learning_rate": 1e30, "max_gradient_norm": 1e30}),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_whose_base_is_not_given_is_one_clear_line(tiny_folder: Path, tmp_path: Path) -> None:
+    train(tiny_folder, tmp_path / "out", FAST.model_copy(update={"method": "lora"}))
+    with pytest.raises(UserError, match="adapter of model_base"):
+        load_student(tmp_path / "out", "cpu")
+
+
+def test_a_draw_depends_on_ids_and_seed_alone() -> None:
+    drawn = draw_rows(ROWS, 4, 3)
+    assert drawn == draw_rows(ROWS[::-1], 4, 3)
+    assert len({row.id for row in drawn}) == 4
+    assert draw_rows(ROWS, 4, 4) != drawn
+    assert draw_rows(ROWS, 99, 3) == ROWS
+
+
+def test_every_step_is_reported_as_it_happens(tiny_folder: Path, tmp_path: Path) -> None:
+    seen: list[CurvePoint] = []
+    result = fine_tune(
+        tiny_folder,
+        ROWS,
+        FAST,
+        base_id="b",
+        seed=1,
+        output=tmp_path / "o",
+        stage="s",
+        device="cpu",
+        on_point=seen.append,
+    )
+    assert seen == result.curve and [point.step for point in seen] == list(range(1, 7))
