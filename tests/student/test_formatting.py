@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.student.tiny import tiny_tokenizer
 
 from compeffdist.errors import UserError
 from compeffdist.student.formatting import encode_prompt, encode_response, end_token_id
+from student.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 START, END = TOKENIZER.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])

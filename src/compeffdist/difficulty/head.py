@@ -43,9 +43,13 @@ class SplitModel:
     def vocabulary(self) -> int:
         return int(self.weight.shape[0])
 
-    def hidden(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
-        """Last hidden states, (rows, length, hidden), in the body's dtype."""
-        output = self.body(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    def hidden(self, input_ids: "Tensor") -> "Tensor":
+        """Last hidden states, (rows, length, hidden), in the body's dtype; rows are padded on the right.
+
+        No attention mask: no position of a causal model sees what stands to its right, and under a mask a
+        padded position may attend to nothing at all, whose NaN then spreads (seen with sliding windows).
+        """
+        output = self.body(input_ids=input_ids, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -88,9 +92,8 @@ def _matching_adjustment(model: Any, plain: SplitModel, name: str) -> "Callable[
 
     with torch.inference_mode():
         ids = torch.linspace(0, plain.vocabulary - 1, PROBE_TOKENS, device=plain.weight.device).long()[None]
-        mask = torch.ones_like(ids)
-        own = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0].to(plain.weight.dtype)
-        hidden = plain.hidden(ids, mask)[0]
+        own = model(input_ids=ids, use_cache=False).logits[0].to(plain.weight.dtype)
+        hidden = plain.hidden(ids)[0]
         if hidden.shape[-1] != plain.weight.shape[1] or own.shape[-1] != plain.vocabulary:
             raise UserError(f"{name}: its head is more than one matrix over its body's last hidden state")
         raw = plain.logits(hidden)

@@ -1,20 +1,21 @@
 """Difficulty-prioritised sampling: which scored triplets are kept, with known inclusion probabilities.
 
-Within a group (an instruction's rows, or all rows) of size n, rows are ranked by difficulty, easiest first, and
-row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x = (i - 0.5)/n. `soft`
-keeps it, independently of all others, with probability F, the family of the official
+Within a group (an instruction's rows, or all rows) of size n, rows are ranked by difficulty, easiest first.
+Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x = (i - 0.5)/n.
+`soft` keeps it, independently of all others, with probability F, the family of the official
 difficulty_prioritized_sampling.py:
 
-    F(x) = (x/a)^b           for x < a        b = 1/rate - 1, because the integral of (..)^b over [0, 1]
-    F(x) = ((1-x)/(1-a))^b   for x >= a       is 1/(b+1) = rate whatever the peak a; for a = 1: x^b
+    F(x) = (x/a)^b           for x < a        b = 1/rate - 1, because the integral of F over [0, 1] is
+    F(x) = ((1-x)/(1-a))^b   for x >= a       1/(b+1) = rate whatever the peak a; for a = 1: F(x) = x^b
 
-Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead of
-0.75). So a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n exactly, never
-exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same number: (i - 0.5)/n.
+Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead
+of 0.75). So a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n
+exactly, never exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same
+number: (i - 0.5)/n.
 
-A row's uniform draw is a hash of the seed and its sample id. The sample is therefore the same whatever the order of
-rows or their layout in shards, and new rows in one instruction leave every other instruction's sample alone. It
-costs about a microsecond a row; ranking is one sort in Arrow. Ten million rows fit on a laptop.
+A row's uniform draw is a hash of the seed and its sample id. The sample is therefore the same whatever the
+order of rows or their layout in shards, and new rows in one instruction leave every other instruction's
+sample alone. It costs about a microsecond a row; ranking is one sort in Arrow.
 """
 
 from collections import Counter
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
+
+STAGE = "sample_triplets"
 
 METRICS: dict[str, Callable[[ScoredTriplet], float]] = {
     "ranking": lambda scored: scored.ranking,
@@ -129,12 +132,10 @@ def inclusion_probability(x: "Floats", rate: float, peak: float) -> "Floats":
 def cumulative_probability(x: "Floats", rate: float, peak: float) -> "Floats":
     """Integral of F from 0 to x, in closed form; `rate` at x = 1."""
     power = 1.0 / rate  # b + 1
-    rising = peak * (np.minimum(x, peak) / peak) ** power
-    falling = (
-        0.0 if peak == 1.0 else (1.0 - peak) * (1.0 - ((1.0 - np.maximum(x, peak)) / (1.0 - peak)) ** power)
-    )
-    result: Floats = rate * (rising + falling)
-    return result
+    integral: Floats = peak * (np.minimum(x, peak) / peak) ** power
+    if peak < 1.0:
+        integral = integral + (1.0 - peak) * (1.0 - ((1.0 - np.maximum(x, peak)) / (1.0 - peak)) ** power)
+    return rate * integral
 
 
 def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: float) -> "Floats":
@@ -147,7 +148,7 @@ def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: floa
 def rank_in_groups(
     sample_ids: Sequence[str], groups: Sequence[str], difficulty: "Floats"
 ) -> "tuple[Integers, Integers]":
-    """1-based rank in its group, easiest first and ties by sample id, and size of its group, for every row."""
+    """Every row's 1-based rank in its group, easiest first and ties by sample id, and its group's size."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -169,8 +170,7 @@ def uniform_draws(keys: Sequence[str], seed: int) -> "Floats":
     draws = np.empty(len(keys))
     for start in range(0, len(keys), HASH_BATCH):
         batch = keys[start : start + HASH_BATCH]
-        strings = batch if isinstance(batch, list) else [str(key) for key in batch]
-        digests = b"".join([blake2b(key.encode(), digest_size=8, key=secret).digest() for key in strings])
+        digests = b"".join([blake2b(str(k).encode(), digest_size=8, key=secret).digest() for k in batch])
         draws[start : start + HASH_BATCH] = np.frombuffer(digests, dtype=">u8") >> np.uint64(11)
     return draws * 2.0**-53
 

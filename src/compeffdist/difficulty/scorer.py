@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 WORKSPACE_BYTES = 256 << 20
-"""Bound on everything that is as wide as the vocabulary, whatever its size; positions are chunked to keep
-it."""
+"""Bound on all tensors as wide as the vocabulary, whatever its size; positions are chunked to keep it."""
 BYTES_PER_LOGIT = 24
 """fp32 logits, a copy of the missed rows, the same in fp64, and the exponentials of those."""
 FIRST_TOP_K = 128
@@ -50,8 +49,7 @@ TOP_K_GROWTH = 8
 
 @dataclass(frozen=True)
 class TokenRow:
-    """Prompt and response, tokenised apart; the model sees their concatenation. No end token in
-    `response_ids`."""
+    """Prompt and response, tokenised apart and joined as ids. No end token in `response_ids`."""
 
     id: str
     prompt_ids: Sequence[int]
@@ -189,52 +187,40 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
 
 
 def _score_batch(parts: SplitModel, rows: Sequence[TokenRow], top_p: float) -> list[RowScore | None]:
-    """Scores of the rows of one batch, in order; None where logits are not finite. One copy to the host."""
+    """Scores of the rows of one batch, in order; None where logits are not finite."""
     import torch
 
     device = parts.weight.device
-    ids, mask, places, targets = (tensor.to(device) for tensor in _collate(rows))
-    hidden = parts.hidden(ids, mask)[places[0], places[1]]  # (positions, hidden)
+    ids, places, targets = (tensor.to(device) for tensor in collate(rows))
+    hidden = parts.hidden(ids)[places[0], places[1]]  # (positions, hidden)
     chunk = max(1, WORKSPACE_BYTES // (BYTES_PER_LOGIT * parts.vocabulary))
-    pieces = [
-        torch.stack([column.double() if device.type != "mps" else column for column in columns])
-        for columns in (
-            token_scores(parts.logits(hidden[start : start + chunk]), targets[start : start + chunk], top_p)
-            for start in range(0, len(targets), chunk)
-        )
-    ]
-    scores, losses = torch.cat(pieces, dim=1).cpu().numpy()
+    pieces = []  # (2, chunk) each
+    for states, expected in zip(hidden.split(chunk), targets.split(chunk), strict=True):
+        scores, losses = token_scores(parts.logits(states), expected, top_p)
+        pieces.append(torch.stack([scores, losses.to(scores.dtype)]))
+    columns = torch.cat(pieces, dim=1).cpu().numpy()  # the one copy to the host
     ends = np.cumsum([len(row.response_ids) for row in rows])[:-1]
-    return [
-        _row_score(row.id, row_scores, row_losses)
-        for row, row_scores, row_losses in zip(
-            rows, np.split(scores, ends), np.split(losses, ends), strict=True
-        )
-    ]
+    by_row = np.split(columns, ends, axis=1)
+    return [_row_score(row.id, *row_columns) for row, row_columns in zip(rows, by_row, strict=True)]
 
 
-def _collate(rows: Sequence[TokenRow]) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
-    """Right-padded ids and mask (rows, longest), places (2, positions) that predict response tokens, and
-    the targets.
+def collate(rows: Sequence[TokenRow]) -> "tuple[Tensor, Tensor, Tensor]":
+    """Right-padded ids (rows, longest), places (2, positions) that predict response tokens, and the targets.
 
-    With padding on the right, positions count from 0 in every row, as in a row alone. The last response
-    token is never read, only predicted.
+    With padding on the right, positions count from 0 in every row, as in a row alone. The last response token
+    is only predicted, never read.
     """
     import torch
 
     longest = max(_width(row) for row in rows)
     ids = np.zeros((len(rows), longest), dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
     for number, row in enumerate(rows):
-        width = _width(row)
-        ids[number, :width] = [*row.prompt_ids, *row.response_ids[:-1]]
-        mask[number, :width] = 1
+        ids[number, : _width(row)] = [*row.prompt_ids, *row.response_ids[:-1]]
     numbers = np.repeat(np.arange(len(rows)), [len(row.response_ids) for row in rows])
     columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, _width(row)) for row in rows])
     targets = np.concatenate([np.asarray(row.response_ids, dtype=np.int64) for row in rows])
     return (
         torch.from_numpy(ids),
-        torch.from_numpy(mask),
         torch.from_numpy(np.stack([numbers, columns])),
         torch.from_numpy(targets),
     )

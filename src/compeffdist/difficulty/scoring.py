@@ -1,4 +1,4 @@
-"""Triplets in, scored triplets out: formats, tokenises and scores under a student folder, every row accounted for."""
+"""Triplets in, scored triplets out: formatted, tokenised and scored, every row accounted for."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ STAGE = "score_difficulty"
 
 
 def scorer_identity(weights: str, params: DifficultyParams, system: str) -> str:
-    """Id of a scorer: a hash that stands for weights, tokenizer and template, and what else a score depends on."""
+    """What a score depends on. `weights` is a hash over model weights, tokenizer and chat template."""
     return content_id("scorer", {"weights": weights, "system": system, "settings": params.model_dump()})
 
 
@@ -37,8 +37,8 @@ def score_triplets(
         system: the student's system prompt, as in its training.
 
     Returns:
-        Scores in the order of `triplets`, and a reject for each triplet without one. The end of the turn is not
-        scored, as in the official code: every row has it, and its difficulty says nothing about the row.
+        Scores in the order of `triplets`, and a reject for each triplet without one. The end of the turn is
+        not scored, as in the official code.
 
     Raises:
         UserError: as `load_student` and `score_rows` do.

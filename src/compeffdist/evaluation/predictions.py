@@ -3,12 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import EvaluationParams, EvaluationTask, TeacherParams
+from compeffdist.params import EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
 from compeffdist.polarity import polarity_prompt
+from compeffdist.progress import Progress
 from compeffdist.records import Record
+from compeffdist.student.loading import load_student
+from compeffdist.student.prediction import label_logprobs
 from compeffdist.teacher.asking import Teacher
 from compeffdist.teacher.requests import Request
 
@@ -80,9 +84,22 @@ def teacher_scorer(teacher: Teacher, params: TeacherParams) -> Scorer:
             if asked.answer is None or asked.answer.label_logprobs is None:
                 raise UserError(
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
-                    f"({asked.failure}); run again: answered rows are kept"
+                    f"({asked.reason}); run again: answered rows are kept"
                 )
             rows.append(asked.answer.label_logprobs)
         return rows
+
+    return score
+
+
+def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str) -> Scorer:
+    """Ask a student, or the base student, in this process."""
+    model, tokenizer = load_student(folder, runtime.device, base=base)
+
+    def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
+        with Progress(label, total=len(prompts)) as progress:
+            return label_logprobs(
+                model, tokenizer, prompts, labels, token_budget=runtime.token_budget, progress=progress
+            )
 
     return score

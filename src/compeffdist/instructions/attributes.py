@@ -1,8 +1,9 @@
 """From raw attribute names to a counted vocabulary: normalisation and the frequency cut (method section 2).
 
-The official code applies the first of its rules that fits and never trims, so that "use of irony/sarcasm" becomes
-"use of irony" and "sarcasm", and "use of slang" lives on beside "slang". `chained` applies every rule in turn.
-Neither merges plurals or hyphens: clustering puts such spellings together, and a wrong merge cannot be undone.
+The official code applies the first of its rules that fits and never trims, so that "use of irony/sarcasm"
+becomes "use of irony" and "sarcasm", and "use of slang" lives on beside "slang". `chained` applies every rule
+in turn. Neither merges plurals or hyphens: clustering puts such spellings together, and a wrong merge cannot
+be undone.
 """
 
 from collections import Counter, defaultdict
@@ -17,19 +18,20 @@ TOP_DESCRIPTIONS = 5
 
 _LABEL, _USE_OF = "attribute:", "use of "
 _EDGE = " \"'`‘’‚‛“”„«»*_~#•·.,;:!?|/\\<>[]{}-–—"
-"""Quotes, list marks, emphasis and punctuation around a name. Round brackets stay: "value (money)" needs both."""
+"""Quotes, list marks, emphasis and punctuation around a name. Round brackets stay: "value (money)" needs
+both."""
 
 
 def normalise(raw_name: str, rule: Literal["chained", "official"]) -> list[str]:
     """The attribute names that a raw name stands for.
 
     Args:
-        raw_name: as the teacher wrote it; both rules lower-case it and take what follows a label "attribute:",
-            as the official answer parser does before normalising.
-        rule: `chained`: the part before the first colon, split at slashes, each part without a leading "use of "
-            and without surrounding punctuation; empty parts and repetitions are dropped.
-            `official`: the first that fits of: the part before the first colon; split at slashes; what follows
-            "use of "; unchanged. Parts are neither trimmed nor dropped, as published.
+        raw_name: as the teacher wrote it; both rules lower-case it and take what follows a label
+            "attribute:", as the official answer parser does before normalising.
+        rule: `chained`: the part before the first colon, split at slashes, each part without a leading "use
+            of " and without surrounding punctuation; empty parts and repetitions are dropped. `official`: the
+            first that fits of: the part before the first colon; split at slashes; what follows "use of ";
+            unchanged. Parts are neither trimmed nor dropped, as published.
 
     Returns:
         Names in order of appearance; none if `chained` finds nothing that could be a name.
@@ -61,21 +63,27 @@ def _trim(part: str) -> str:
 
 
 def count_attributes(mentions: Sequence[Mention], more_than: int) -> tuple[list[Attribute], list[Reject]]:
-    """Count normalised names and keep those that occur more than `more_than` times (strictly, as the official code).
+    """Count normalised names and keep those that occur more than `more_than` times (strictly, as the official
+    code).
 
-    A mention with several names counts for each of them. The result does not depend on the order of `mentions`.
+    A mention with several names counts for each of them. The result does not depend on the order of
+    `mentions`.
 
     Returns:
-        The attributes, most frequent first (ties by id), and a reject with reason `rare` for every other name:
-        attributes + rejects = distinct names.
+        The attributes, most frequent first (ties by id), and a reject with reason `rare` for every other
+        name: attributes + rejects = distinct names.
     """
     mentions_of: defaultdict[str, list[Mention]] = defaultdict(list)
     for mention, name in _named(mentions):
         mentions_of[name].append(mention)
-    attributes = sorted((_count(name, found) for name, found in mentions_of.items()), key=_most_frequent_first)
+    attributes = sorted(
+        (_count(name, found) for name, found in mentions_of.items()), key=_most_frequent_first
+    )
     kept = [attribute for attribute in attributes if attribute.count > more_than]
     rare = [
-        Reject(stage=STAGE, record_id=attribute.id, reason="rare", detail=f"{attribute.name}: {attribute.count}")
+        Reject(
+            stage=STAGE, record_id=attribute.id, reason="rare", detail=f"{attribute.name}: {attribute.count}"
+        )
         for attribute in attributes[len(kept) :]
     ]
     return kept, rare

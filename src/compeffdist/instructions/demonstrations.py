@@ -97,7 +97,7 @@ def parse_instances(
         return Reject(stage=STAGE, record_id=task.id, reason=reason, detail=f"call {call}.{number}: {detail}")
 
     if asked.answer is None:
-        return [], [reject(number, "no_answer", asked.failure) for number in range(1, INSTANCES + 1)]
+        return [], [reject(number, "no_answer", asked.reason) for number in range(1, INSTANCES + 1)]
     try:
         value = parse_json(asked.answer.text, _schema(task, wanted_outputs(task, call)))
     except ValueError as error:

@@ -116,7 +116,7 @@ def enumerate_attributes(
     rejects: list[Reject] = []
     for text, asked in zip(chosen, teacher.ask(requests, "attributes"), strict=True):
         if asked.answer is None:
-            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.failure))
+            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.reason))
             continue
         try:
             found = parse_mentions(text.id, asked.answer_id, asked.answer.text, params)

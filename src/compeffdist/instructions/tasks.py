@@ -234,7 +234,7 @@ class TaskWriter:
         for place, ((_, schema), owner, asked) in enumerate(answered):
             value = None
             if asked.answer is None:
-                self._reject(owner, "no_answer", f"{label} {place}: {asked.failure}")
+                self._reject(owner, "no_answer", f"{label} {place}: {asked.reason}")
             else:
                 try:
                     value = parse_json(asked.answer.text, schema)

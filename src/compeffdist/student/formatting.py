@@ -1,12 +1,13 @@
-"""How a prompt and a response become token ids: one format for training, scoring, prediction and evaluation.
+"""How a prompt and a response become token ids: one format for training, scoring, prediction and
+evaluation.
 
-Prompt and response are tokenised apart and joined as ids, so that the boundary between them is exact and no merge
-reaches across it; the price is that a response's first token may differ from what joint tokenisation would give,
-in every use alike. The system turn is always ours: templates otherwise insert their own, which costs tokens and
-differs from model to model.
+Prompt and response are tokenised apart and joined as ids, so that the boundary between them is exact and no
+merge reaches across it; the price is that a response's first token may differ from what joint tokenisation
+would give, in every use alike. The system turn is always ours: templates otherwise insert their own, which
+costs tokens and differs from model to model.
 
-Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so that
-no text can end its own turn.
+Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so
+that no text can end its own turn.
 """
 
 from typing import TYPE_CHECKING
@@ -45,7 +46,8 @@ def encode_response(tokenizer: "PreTrainedTokenizerBase", response: str, *, end:
 
 
 def end_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The token the chat template writes after an assistant's message; the tokenizer's eos if it writes none.
+    """The token the chat template writes after an assistant's message; the tokenizer's eos if it writes
+    none.
 
     Raises:
         UserError: if there is neither.

@@ -1,22 +1,22 @@
 """Loading a student: full weights or an adapter over its base, in a precision the machine is fast in.
 
-A student folder says in `student.json` (its card) what it is. Weights are stored in the identity's dtype (as a rule
-bfloat16) and computed in `compute_dtype`, so scores on two kinds of machine agree closely but not bit for bit.
+A student folder says in `student.json` (its card) what it is. Weights are stored in the identity's dtype
+(as a rule bfloat16) and computed in `compute_dtype`, so scores on two kinds of machine agree closely but
+not bit for bit.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from compeffdist.errors import UserError
-from compeffdist.files import read_json
+from compeffdist.files import hash_file, read_json
+from compeffdist.records import content_id
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "student.json"
-BASE_FOLDER = "base"
-"""A registered adapter carries its base weights in this folder of its own, so that it loads anywhere."""
 
 
 def resolve_device(device: str) -> str:
@@ -58,6 +58,20 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def student_id(folder: Path) -> str:
+    """Hash over all of a student folder: weights or adapter, tokenizer, chat template, card (which names
+    the base).
+
+    Raises:
+        UserError: if the folder holds no student.
+    """
+    read_card(folder)
+    hashes = {
+        path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()
+    }
+    return content_id("student", hashes)
+
+
 def load_student(
     folder: Path, device: str = "auto", dtype: str = "auto", base: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
@@ -67,7 +81,7 @@ def load_student(
         folder: a Hugging Face model folder, or an adapter folder as `fine_tune` writes it.
         device: as in `runtime.device`.
         dtype: as in `compute_dtype`.
-        base: folder with an adapter's base weights; an adapter that carries them in `base/` needs none.
+        base: folder with the base weights; needed for an adapter, else unused.
 
     Returns:
         The model in evaluation mode, and its tokenizer. An adapter is merged into its base, which saves two
@@ -82,8 +96,7 @@ def load_student(
         return _load(folder, torch_dtype, device), load_tokenizer(folder)
     from peft import PeftModel
 
-    base = base or folder / BASE_FOLDER
-    if not base.is_dir():
+    if base is None:
         raise UserError(f"{folder}: an adapter of {read_card(folder)['base_id']}, whose folder was not given")
     model = PeftModel.from_pretrained(_load(base, torch_dtype, device), str(folder)).merge_and_unload()
     return model.eval(), load_tokenizer(folder)
@@ -109,9 +122,9 @@ def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":
         )
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: the weights could not be loaded: {error}") from None
-    return model.to(device).eval()
+    return cast("PreTrainedModel", model.to(device).eval())

@@ -1,15 +1,17 @@
-"""trl's trainer with the LM head at response positions only, where trl's fused kernel does not do that itself.
+"""trl's trainer with the LM head at response positions only, where trl's fused kernel does not do that
+itself.
 
-trl 1.16 scores only labelled positions on Triton devices and every position elsewhere. Here the model is asked for
-the logits of the positions whose next token carries loss in some row of the batch (`logits_to_keep`), which every
-causal model of transformers understands, soft-capped and scaled heads included.
+trl 1.16 scores only labelled positions on Triton devices and every position elsewhere. Here the model is
+asked for the logits of the positions whose next token carries loss in some row of the batch
+(`logits_to_keep`), which every causal model of transformers understands, soft-capped and scaled heads
+included.
 """
 
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 if TYPE_CHECKING:
     from compeffdist.student.training import Recorder

@@ -1,18 +1,21 @@
 """Fine-tuning the student: trl's SFTTrainer, LoRA or full weights, loss on the response only.
 
-Rows reach the trainer as ids and labels made by `student.formatting`, with trl's own preparation switched off: what
-is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a reason, never cut.
+Rows reach the trainer as ids and labels made by `student.formatting`, with trl's own preparation switched
+off: what is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a
+reason, never cut.
 
-What is fast about it: rows of like length share a batch (little padding), and where trl's fused loss would put every
-position through the LM head (any device without Triton, so every CPU) the head sees response positions only. For a
-small student with a 49K vocabulary the head is a quarter of a step's arithmetic, and most positions are prompt.
+What is fast about it: rows of like length share a batch (little padding), and where trl's fused loss would
+put every position through the LM head (any device without Triton, so every CPU) the head sees response
+positions only. For a small student with a 49K vocabulary the head is a quarter of a step's arithmetic, and
+most positions are prompt.
 
-Packing is not offered. trl packs rows into one sequence with restarting positions and no attention mask; only
-FlashAttention keeps such rows apart, elsewhere they could attend to each other.
+Packing is not offered. Under sdpa, trl's packed rows are kept apart only through position ids, and only
+while the KV cache is off (measured: logits equal to 2e-6, else 5 apart), and trl cuts what overflows a
+pack; grouping by length already leaves a few per cent of padding.
 
-Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (16 bytes a parameter) and computes in
-`compute_dtype`, because AdamW's updates are smaller than bfloat16 can add; LoRA keeps the base in `compute_dtype`
-and the adapter in float32. The result is saved in the base model's dtype.
+Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (16 bytes a parameter) and
+computes in `compute_dtype`, because AdamW's updates are smaller than bfloat16 can add; LoRA keeps the base
+in `compute_dtype` and the adapter in float32. The result is saved in the base model's dtype.
 
 Same seed, same machine, same number of threads: same bytes. Another machine gives slightly different sums.
 """
@@ -79,10 +82,7 @@ class TrainingResult:
     def metrics(self) -> dict[str, Any]:
         """The run in plain numbers, for the stage's metrics file."""
         tail = self.curve[-max(len(self.curve) // 10, 1) :]
-        reasons = [reject.reason for reject in self.rejected]
         return {
-            "rows": self.rows,
-            "rejected": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
             "steps": len(self.curve),
             "first_loss": self.curve[0].loss,
             "last_tenth_loss": sum(point.loss for point in tail) / len(tail),
@@ -107,8 +107,8 @@ def fine_tune(
 ) -> TrainingResult:
     """Train the model in `base` on `rows` and write a student folder, atomically.
 
-    The folder holds safetensors weights (or the adapter), tokenizer, chat template and the card `student.json`.
-    It names no path of this machine and holds no pickle.
+    The folder holds safetensors weights (or the adapter), tokenizer, chat template and the card
+    `student.json`. It names no path of this machine and holds no pickle.
 
     Args:
         base: folder of the base model.
@@ -151,7 +151,8 @@ def fine_tune(
 def encode_rows(
     tokenizer: "PreTrainedTokenizerBase", rows: Sequence[TrainingRow], max_length: int, stage: str
 ) -> tuple[list[dict[str, Any]], list[Reject]]:
-    """Rows as `id`, `input_ids`, `labels`, `length`, sorted by id; those that cannot be trained on as rejects.
+    """Rows as `id`, `input_ids`, `labels`, `length`, sorted by id; those that cannot be trained on as
+    rejects.
 
     `labels` equals `input_ids` on the response and the token that ends it, and is IGNORED on the prompt.
 
@@ -192,12 +193,12 @@ def _card(
     settings: FineTuningParams,
     seed: int,
 ) -> dict[str, Any]:
-    """What the student is; `student_id` hashes the rest, so equal cards are equal students."""
+    """What the student was made from. Equal cards on one machine are equal students."""
     trained = {row["id"] for row in encoded}
     contents = [
         [row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained
     ]
-    card = {
+    return {
         "base_id": base_id,
         "method": settings.method,
         "settings": settings.model_dump(),
@@ -207,7 +208,6 @@ def _card(
         "training_set_sha256": hash_text(canonical_json(contents)),
         "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
-    return {**card, "student_id": f"student_{hash_text(canonical_json(card))[:24]}"}
 
 
 def _trainer(
@@ -253,7 +253,7 @@ def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
 
 def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scratch: Path) -> Any:
     """trl's settings; every default of trl that differs from the Trainer's is set here on purpose."""
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
         output_dir=str(scratch),

@@ -1,7 +1,7 @@
 """What every teacher engine does, and which one a run uses.
 
-An engine is given requests and hands back each answer as it finishes, so that the caller can keep it at once. To add
-one: a module with a class that fits `Engine`, and a line in `open_engine`.
+An engine is given requests and hands back each answer as it finishes, so that the caller can keep it at once.
+To add one: a module with a class that fits `Engine`, and a line in `open_engine`.
 """
 
 from collections.abc import Callable, Sequence

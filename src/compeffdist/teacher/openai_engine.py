@@ -1,11 +1,12 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
-Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend (refused
-connection, wrong key, unknown model) stops the run at once; a single request that stays unanswered is reported and
-the rest go on, unless the server answers nothing at all. The engine for a local vLLM server shares `ServerClient`.
+Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend
+(refused connection, wrong key, unknown model) stops the run at once; a single request that stays unanswered
+is reported and the rest go on, unless the server answers nothing at all. The engine for a local vLLM server
+shares `ServerClient`.
 
-Label likelihoods here rest on the 20 likeliest first tokens, which is all this protocol gives: they are exact up to
-AMBIGUOUS_SHARE where every label is told apart by its first token, and the request fails otherwise.
+Label likelihoods here rest on the 20 likeliest first tokens, which is all this protocol gives: they are exact
+up to AMBIGUOUS_SHARE where every label is told apart by its first token, and the request fails otherwise.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from compeffdist.teacher.requests import Answer, Request
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
 AMBIGUOUS_SHARE = 0.001
-"""Mass, relative to the labels', of first tokens that several labels begin with, above which a request fails."""
+"""Mass, relative to the labels', of first tokens common to several labels, above which a request fails."""
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
 
@@ -159,7 +160,7 @@ class ServerClient:
 
 
 class OpenAIEngine:
-    """Chat completions on `runtime.openai_base_url`; the key comes from COMPEFFDIST_API_KEY and is never stored."""
+    """Chat completions on `runtime.openai_base_url`; its key is COMPEFFDIST_API_KEY, never stored."""
 
     name = "openai"
 
@@ -196,12 +197,10 @@ class OpenAIEngine:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         reply = await client.chat(body)
         choice = only_choice(reply)
-        text = (choice.get("message") or {}).get("content")
+        text = dig(choice, "message", "content")
         if not isinstance(text, str):
             raise RequestFailed("server's answer holds no text")
-        prompt_tokens, cached_tokens, completion_tokens = token_counts(reply)
-        finish = str(choice.get("finish_reason") or "unknown")
-        return Answer(text, None, prompt_tokens, cached_tokens, completion_tokens, finish)
+        return Answer(text, None, *token_counts(reply), str(choice.get("finish_reason") or "unknown"))
 
     async def _labels(self, client: ServerClient, request: Request) -> Answer:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
@@ -248,27 +247,34 @@ def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> d
 
 
 def _first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
-    try:
-        candidates = choice["logprobs"]["content"][0]["top_logprobs"]
-        return {str(entry["token"]): float(entry["logprob"]) for entry in candidates}
-    except (KeyError, IndexError, TypeError, ValueError):
-        return {}
+    candidates = dig(choice, "logprobs", "content", 0, "top_logprobs") or []
+    found = ((dig(entry, "token"), dig(entry, "logprob")) for entry in candidates)
+    return {str(t): float(p) for t, p in found if isinstance(p, int | float) and math.isfinite(p)}
+
+
+def dig(value: Any, *path: str | int) -> Any:
+    """The value under a path of keys and positions in somebody else's JSON; None if the path breaks off."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
 
 
 def only_choice(reply: Mapping[str, Any]) -> dict[str, Any]:
     """The first choice of a reply. Raises RequestFailed if it has none."""
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+    choice = dig(reply, "choices", 0)
+    if not isinstance(choice, dict):
         raise RequestFailed("server's answer holds no choices")
-    return choices[0]
+    return choice
 
 
 def token_counts(reply: Mapping[str, Any]) -> tuple[int, int, int]:
     """(prompt, cached, completion) tokens of a reply; 0 where the server does not say."""
-    usage = reply.get("usage") or {}
-    details = usage.get("prompt_tokens_details") or {}
-    counts = (usage.get("prompt_tokens"), details.get("cached_tokens"), usage.get("completion_tokens"))
-    prompt, cached, completion = (int(count or 0) for count in counts)
+    paths = (("prompt_tokens",), ("prompt_tokens_details", "cached_tokens"), ("completion_tokens",))
+    counts = (dig(reply, "usage", *path) for path in paths)
+    prompt, cached, completion = (count if isinstance(count, int) else 0 for count in counts)
     return prompt, cached, completion
 
 

@@ -24,7 +24,7 @@ def process_id(pid: int) -> ProcessId | None:
 
 
 def run_process() -> int:
-    """Pid of the topmost `dvc` or `make` this process runs under, else its own: while it lives, the run goes on."""
+    """Pid of the topmost `dvc` or `make` this process runs under, else its own: the run lasts as long."""
     found = pid = os.getpid()
     while (fields := _stat(pid)) and (pid := int(fields[1])) > 0:
         if _is_run(_arguments(pid)):

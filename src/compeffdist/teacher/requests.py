@@ -1,7 +1,8 @@
 """What the teacher is asked, what it answers, and the content id that makes an answer reusable.
 
-A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or process.
-Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys sampled answers only.
+A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or
+process. Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys
+sampled answers only.
 """
 
 import dataclasses
@@ -91,7 +92,7 @@ class Answer:
     def of_labels(
         cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int
     ) -> Self:
-        """An answer to a likelihood request that took `calls` forward passes (counted as generated tokens)."""
+        """Answer to a likelihood request that took `calls` forward passes (counted as completion tokens)."""
         best = max(logprobs, key=lambda label: logprobs[label])
         return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, "labels")
 

@@ -1,9 +1,11 @@
-"""The teacher's answers to (instruction, text) pairs: asked, parsed, checked against the task, made into triplets.
+"""The teacher's answers to (instruction, text) pairs: asked, parsed, checked against the task, made into
+triplets.
 
-Where all that is wanted is a label or a score, the answer is the likeliest whole label (`responses.closed_labels:
-likelihood`): one forward pass over a prompt whose instruction is in the prefix cache, and no generation. Small
-teachers prefer some labels whatever the text; `batch` calibration (Zhou et al. 2023, Batch Calibration) divides each
-label's probability by its mean over the texts asked with the same instruction.
+Where all that is wanted is a label or a score, the answer is the likeliest whole label
+(`responses.closed_labels:
+likelihood`): one forward pass over a prompt whose instruction is in the prefix cache, and no generation.
+Small teachers prefer some labels whatever the text; `batch` calibration (Zhou et al. 2023, Batch Calibration)
+divides each label's probability by its mean over the texts asked with the same instruction.
 """
 
 import json
@@ -77,7 +79,8 @@ def check_response(instruction: Instruction, text: Text, answer: str, finish_rea
     """The response in canonical form.
 
     Raises:
-        BadAnswer: truncated, empty, a label not in the set, a number off the scale, JSON that does not fit the
+        BadAnswer: truncated, empty, a label not in the set, a number off the scale, JSON that does not fit
+        the
             schema, or a span that does not stand in a text that must hold it.
     """
     if finish_reason == "length":
@@ -143,7 +146,9 @@ def decide_labels(asked: Sequence[Asked], calibration: str) -> list[str | None]:
 
 def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Request]:
     """The overall-polarity question of every text."""
-    return [Request.likelihood(teacher.system_prompt, polarity_prompt(text.text), POLARITIES) for text in texts]
+    return [
+        Request.likelihood(teacher.system_prompt, polarity_prompt(text.text), POLARITIES) for text in texts
+    ]
 
 
 def collect_responses(
@@ -162,7 +167,10 @@ def collect_responses(
     """
     seed = stage_seed(seed, STAGE)
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
-    questions = [response_request(instructions[p.instruction_id], texts[p.text_id], params, teacher_params, seed) for p in pairs]
+    questions = [
+        response_request(instructions[p.instruction_id], texts[p.text_id], params, teacher_params, seed)
+        for p in pairs
+    ]
     asked = teacher.ask(polarity_requests(used, teacher_params) + questions, "responses")
     polarities = _polarities(used, asked[: len(used)], params.calibration)
     answers = asked[len(used) :]
@@ -173,11 +181,13 @@ def collect_responses(
         instruction, text = instructions[pair.instruction_id], texts[pair.text_id]
         try:
             if answer.answer is None:
-                raise BadAnswer("no_answer", answer.failure)
+                raise BadAnswer("no_answer", answer.reason)
             if text.id not in polarities:
                 raise BadAnswer("no_polarity", "the overall-polarity question of this text has no answer")
             chosen = labels.get(place)
-            response = chosen or check_response(instruction, text, answer.answer.text, answer.answer.finish_reason)
+            response = chosen or check_response(
+                instruction, text, answer.answer.text, answer.answer.finish_reason
+            )
         except BadAnswer as bad:
             rejects.append(Reject(stage=STAGE, record_id=pair.id, reason=bad.reason, detail=bad.detail))
             continue
@@ -186,7 +196,7 @@ def collect_responses(
                 pair_id=pair.id,
                 instruction_id=instruction.id,
                 text_id=text.id,
-                teacher_id=teacher.identity_id,
+                teacher_id=teacher.identity.id,
                 decoding_id=_decoding_id(request, params),
                 answer_id=answer.answer_id,
                 prompt=request.prompt,
@@ -217,7 +227,9 @@ def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], calibrati
             places.setdefault(pair.instruction_id, []).append(place)
     chosen: dict[int, str] = {}
     for group in places.values():
-        for place, label in zip(group, decide_labels([asked[place] for place in group], calibration), strict=True):
+        for place, label in zip(
+            group, decide_labels([asked[place] for place in group], calibration), strict=True
+        ):
             if label is not None:
                 chosen[place] = label
     return chosen
@@ -229,7 +241,9 @@ def _refuse_rubbish(pairs: Sequence[Pair], texts: Mapping[str, Text], rejects: S
     bad = Counter(texts[pair.text_id].domain for pair in pairs if pair.id in refused)
     for domain, count in sorted(asked.items()):
         if count >= RUBBISH_LEAST and bad[domain] > RUBBISH_SHARE * count:
-            reasons = Counter(refused[p.id] for p in pairs if p.id in refused and texts[p.text_id].domain == domain)
+            reasons = Counter(
+                refused[p.id] for p in pairs if p.id in refused and texts[p.text_id].domain == domain
+            )
             raise UserError(
                 f"domain {domain!r}: {bad[domain]} of {count} teacher answers are unusable (mostly "
                 f"{reasons.most_common(1)[0][0]!r}); nothing was written. Look at the answers in the response store, "

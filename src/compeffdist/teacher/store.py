@@ -1,9 +1,10 @@
 """The response store: every answer the teacher ever gave, kept by content id in one append-only SQLite file.
 
-It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money. Several
-processes may share it: the first answer to a key stays, a later one is ignored. Each answer is committed as it comes
-(write-ahead log, no fsync per commit: about 0.1 ms), so a killed stage loses only what was in flight; a power cut may
-lose the last seconds, never the file. WAL needs a local disk: do not put the store on a network file system.
+It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money.
+Several processes may share it: the first answer to a key stays, a later one is ignored. Each answer is
+committed as it comes (write-ahead log, no fsync per commit: about 0.1 ms), so a killed stage loses only what
+was in flight; a power cut may lose the last seconds, never the file. WAL needs a local disk: do not put the
+store on a network file system.
 """
 
 import sqlite3
@@ -35,7 +36,7 @@ MIGRATIONS = (
     ) STRICT
     """,
 )
-"""Numbered from 1 by position. Append only: a store written by an older version is brought up to date on opening."""
+"""Numbered from 1 by position. Append only: an older store is brought up to date on opening."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class ResponseStore:
     """Keyed answers in a SQLite file, made on first use.
 
     Raises:
-        UserError: from every method, if the file is no store, was written by a newer version or was altered, if the
+        UserError: from every method, if the file is no store, was written by a newer version or was altered,
+        if the
             disk is full, or if another process holds it for longer than a minute.
     """
 
@@ -107,8 +109,8 @@ class ResponseStore:
                 row = StoredAnswer(*fields)
                 if row.checksum != checksum:
                     raise UserError(
-                        f"{self.path}: the answer {row.key} was altered after it was stored; restore the file, or "
-                        "delete that row to ask again"
+                        f"{self.path}: the answer {row.key} was altered after it was stored; "
+                        "restore the file, or delete that row to ask again"
                     )
                 found[row.key] = row
         return found
@@ -138,7 +140,8 @@ class ResponseStore:
     def _migrate(self) -> None:
         with self._transaction():
             self.connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
+                "CREATE TABLE IF NOT EXISTS migrations "
+                "(number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
             )
             done = self.connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()[0]
             if done > len(MIGRATIONS):
@@ -171,7 +174,7 @@ class ResponseStore:
 
 def _advice(message: str) -> str:
     if "full" in message:
-        return "no space left on the disk for the response store: free some and run again; nothing stored is lost"
+        return "no space left on the disk for the response store: free some and run again"
     if "locked" in message:
         return f"another process has held the response store for over {BUSY_SECONDS:.0f} s"
     if "not a database" in message or "malformed" in message:

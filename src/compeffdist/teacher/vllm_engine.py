@@ -1,8 +1,8 @@
 """The teacher in a local vLLM server, shared by the stages of a run (see vllm_supervisor).
 
-Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat defaults the
-server has. Label likelihoods are exact: the server returns the log-probabilities of just the tokens each branch of
-the label trie needs, taken from the softmax over the whole vocabulary.
+Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat
+defaults the server has. Label likelihoods are exact: the server returns the log-probabilities of just the
+tokens each branch of the label trie needs, taken from the softmax over the whole vocabulary.
 """
 
 import asyncio
@@ -15,10 +15,16 @@ from typing import Any
 
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
-from compeffdist.teacher.chat import ChatTokenizer
+from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.labels import Branch
-from compeffdist.teacher.openai_engine import ServerClient, answer_concurrently, only_choice, token_counts
+from compeffdist.teacher.openai_engine import (
+    ServerClient,
+    answer_concurrently,
+    dig,
+    only_choice,
+    token_counts,
+)
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, attach
 
@@ -26,13 +32,12 @@ ENGINES_FOLDER = Path(".compeffdist/engines")
 SERVED_NAME = "teacher"
 MAX_LOGPROB_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
 TOUCH_SECONDS = 5.0
-TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
 
 Reply = dict[str, Any]
 
 
 class VllmEngine:
-    """A local vLLM server for the model in `folder`; started when first asked, found again if it is running."""
+    """A local vLLM server for the model in `folder`; started when first asked, shared if it runs."""
 
     name = "vllm"
 
@@ -80,10 +85,8 @@ class VllmEngine:
             await asyncio.sleep(min(TOUCH_SECONDS, self.runtime.engine_idle_seconds / 4))
 
     async def _generate(self, client: ServerClient, request: Request) -> Answer:
-        body = self._body(request, request.max_tokens) | {
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-        }
+        body = self._body(request, request.max_tokens)
+        body |= {"temperature": request.temperature, "top_p": request.top_p}
         extra: dict[str, Any] = {"stop_token_ids": [self.chat.end]}
         if request.temperature:
             body["seed"] = request.seed
@@ -91,21 +94,21 @@ class VllmEngine:
             extra["structured_outputs"] = {"json": json.loads(request.schema)}
         reply = await client.complete(body, extra)
         choice = only_choice(reply)
-        prompt_tokens, cached_tokens, completion_tokens = token_counts(reply)
-        finish = str(choice.get("finish_reason") or "unknown")
-        return Answer(str(choice["text"]), None, prompt_tokens, cached_tokens, completion_tokens, finish)
+        text, finish = choice.get("text"), str(choice.get("finish_reason") or "unknown")
+        if not isinstance(text, str):
+            raise RequestFailed("server's answer holds no text")
+        return Answer(text, None, *token_counts(reply), finish)
 
     async def _labels(self, client: ServerClient, request: Request) -> Answer:
+        counts: list[tuple[int, int, int]] = [(0, 0, 0)]
         try:
             trie = self.chat.trie(request.labels)
+            rows = [await self._child_logprobs(client, request, branch, counts) for branch in trie.branches]
+            logprobs = trie.log_probabilities(rows)
         except ValueError as error:
             raise RequestFailed(str(error)) from None
-        counts: list[tuple[int, int, int]] = []
-        rows = [await self._child_logprobs(client, request, branch, counts) for branch in trie.branches]
-        prompt_tokens, cached_tokens, calls = (
-            (sum(column) for column in zip(*counts, strict=True)) if counts else (0,) * 3
-        )
-        return Answer.of_labels(trie.log_probabilities(rows), prompt_tokens, cached_tokens, calls)
+        prompt_tokens, cached_tokens, passes = map(sum, zip(*counts, strict=True))
+        return Answer.of_labels(logprobs, prompt_tokens, cached_tokens, passes)
 
     async def _child_logprobs(
         self, client: ServerClient, request: Request, branch: Branch, counts: list[tuple[int, int, int]]
@@ -128,11 +131,11 @@ class VllmEngine:
 
 
 def _read_logprobs(choice: Reply, tokens: Sequence[int]) -> list[float]:
-    try:
-        row = choice["logprobs"]["top_logprobs"][0]
-        return [float(row[f"token_id:{token}"]) for token in tokens]
-    except (KeyError, IndexError, TypeError):
-        raise RequestFailed("server's answer lacks the log-probabilities of the labels' tokens") from None
+    row = dig(choice, "logprobs", "top_logprobs", 0)
+    logprobs = [dig(row, f"token_id:{token}") for token in tokens]
+    if not all(isinstance(logprob, int | float) for logprob in logprobs):
+        raise RequestFailed("server's answer lacks the log-probabilities of the labels' tokens")
+    return logprobs
 
 
 def _server_arguments(folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> list[str]:
@@ -143,7 +146,7 @@ def _server_arguments(folder: Path, dtype: str, teacher: TeacherParams, runtime:
         "max-model-len": teacher.max_model_len,
         "max-num-seqs": runtime.max_num_seqs,
         "cpu-kv-cache-bytes": int(runtime.engine_memory_gib * 2**30),
-        # the sampling defaults a model ships with (a repetition penalty, top-k) are not part of a request's id
+        # sampling defaults a model ships with (repetition penalty, top-k) are not part of a request's id
         "generation-config": "vllm",
     }
     switches = ["--enable-prefix-caching", "--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]

@@ -1,8 +1,9 @@
 """vLLM's OpenAI-compatible server, so started that none of its processes outlives the one that began it.
 
-vLLM runs its engine core and workers in processes of their own, and these go on at full load when the server is
-killed outright. So each process asks the kernel to be killed with its parent: this module is `__main__` of the server
-and, because workers are spawned (not forked), is imported first thing as `__mp_main__` in each of them. Linux only.
+vLLM runs its engine core and workers in processes of their own, and these go on at full load when the server
+is killed outright. So each process asks the kernel to be killed with its parent: this module is `__main__` of
+the server and, because workers are spawned (not forked), is imported first thing as `__mp_main__` in each of
+them. Linux only.
 
     python -m compeffdist.teacher.vllm_server --model FOLDER … (as vllm.entrypoints.openai.api_server)
 """

@@ -1,14 +1,16 @@
 """One vLLM server for a whole run: started on demand, shared by its stages, gone when the run is.
 
-A server takes a minute to start, so it must outlive the stage that needed it first; and it holds gigabytes, so it must
-not outlive the run, however that ends. A supervisor process of its own session starts the server and ends it when
+A server takes a minute to start, so it must outlive the stage that needed it first; and it holds gigabytes,
+so it must not outlive the run, however that ends. A supervisor process of its own session starts the server
+and ends it when
 
 - every process with a lease is gone: each stage leases for itself and for the `dvc` or `make` it runs under;
 - no request came for `idle_seconds`: the stages that train need the memory;
 - it is told to (TERM). Killed outright, it takes the server with it (see vllm_server).
 
-Clients and supervisor meet in a folder: `KEY.json` says where the server is (it holds its API key: mode 0600),
-`KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming and going.
+Clients and supervisor meet in a folder: `KEY.json` says where the server is (it holds its API key: mode
+0600), `KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming
+and going.
 
     python -m compeffdist.teacher.vllm_supervisor FOLDER KEY IDLE_SECONDS SERVER_ARGUMENT…
 """
@@ -184,7 +186,8 @@ def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) 
         if time.monotonic() > deadline:
             os.kill(supervisor.pid, signal.SIGTERM)
             raise UserError(
-                f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); see {files.log}"
+                f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); "
+                f"see {files.log}"
             )
         time.sleep(TICK_SECONDS)
     raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")

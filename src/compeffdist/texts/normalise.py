@@ -43,7 +43,8 @@ def normalise(text: str) -> str:
     text = _visible(_TAG.sub(" ", _unescape(text)))
     text = unicodedata.normalize("NFC", text)
     text = _LINK.sub(LINK_TOKEN, text)
-    text = _HANDLE.sub(USER_TOKEN, _EMAIL.sub(USER_TOKEN, text))
+    if "@" in text:  # most texts hold none, and looking for an e-mail address reads every word
+        text = _HANDLE.sub(USER_TOKEN, _EMAIL.sub(USER_TOKEN, text))
     return " ".join(text.split())
 
 
@@ -85,10 +86,14 @@ def _visible(text: str) -> str:
 
 def _substitute(text: str, place: int) -> str:
     character = text[place]
-    category = unicodedata.category(character)
-    if character.isspace() or category in ("Cc", "Zs", "Zl", "Zp"):
+    if character.isspace() or unicodedata.category(character) == "Cc":
         return " "
     if character in ZERO_WIDTH_JOINERS and 0 < place < len(text) - 1:
-        # emoji sequences, Persian and the Indic scripts need them; between ASCII letters they only hide words
-        return "" if text[place - 1].isascii() or text[place + 1].isascii() else character
-    return "" if category in ("Cf", "Cs") else character
+        # emoji sequences, Persian and the Indic scripts need them; elsewhere they only hide words
+        return character if _joinable(text[place - 1]) and _joinable(text[place + 1]) else ""
+    return "" if unicodedata.category(character) in ("Cf", "Cs") else character
+
+
+def _joinable(character: str) -> bool:
+    category = unicodedata.category(character)
+    return not character.isascii() and category[0] != "Z" and category not in ("Cc", "Cf", "Cs")

@@ -1,0 +1,130 @@
+"""`compeffdist cluster`: analytical perspectives from any list of attributes, without the rest of the
+pipeline."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from compeffdist.errors import UserError
+from compeffdist.files import read_json
+from compeffdist.params import PARAMS_FILE, ClustersParams, ModelParams, Params, load_params, stage_seed
+from compeffdist.records import Attribute, Perspective, read_records
+
+NAME = "cluster"
+HELP = "group attributes into perspectives by affinity propagation over their embeddings"
+EXAMPLE = "compeffdist cluster --attributes data/attributes.parquet --out perspectives.json"
+
+SHOWN = 10
+"""Perspectives printed; all are in the file."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments. What is not given is as in params.yaml, or the laptop profile without
+    one."""
+    weightings = get_args(ClustersParams.model_fields["weighting"].annotation)
+    parser.add_argument(
+        "--attributes",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help='attributes.parquet, or JSON: [{"attribute": NAME, "count": N}, …]',
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="where to write the perspectives (JSON)"
+    )
+    parser.add_argument(
+        "--embedder", metavar="REF", help="model reference, e.g. path:FOLDER or hf:REPO@REVISION"
+    )
+    parser.add_argument(
+        "--preference-percentile", type=float, metavar="Q", help="0-100; higher gives more perspectives"
+    )
+    parser.add_argument(
+        "--damping", type=float, metavar="D", help="0.5 to below 1; raise it if there is no convergence"
+    )
+    parser.add_argument("--weighting", choices=weightings, help="how counts weigh")
+    parser.add_argument("--json", action="store_true", help="print the diagnostics as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read attributes, embed, cluster, write; print a summary."""
+    params = _params()
+    clusters = _override(params.clusters, args)
+    attributes = read_attributes(args.attributes)
+    if not attributes:
+        raise UserError(f"{args.attributes}: no attributes in it")
+
+    from compeffdist.embedding import embed
+    from compeffdist.instructions.clusters import cluster_attributes, write_perspectives
+    from compeffdist.models import cache_folder, model_folder, resolve_model
+
+    cache = cache_folder(params.runtime.cache)
+    embedder = params.models.embedder
+    if args.embedder:
+        embedder = ModelParams(reference=[args.embedder], licence="unstated", dtype="float32")
+    folder = model_folder(resolve_model("embedder", embedder, cache), cache)
+    vectors = embed([attribute.name for attribute in attributes], folder, params.runtime.device)
+    seed = stage_seed(params.seed, "cluster_attributes")
+    perspectives, diagnostics = cluster_attributes(attributes, vectors, clusters, seed)
+    write_perspectives(args.out, perspectives, diagnostics)
+    print(json.dumps(diagnostics) if args.json else _summary(perspectives, diagnostics, args.out))
+
+
+def read_attributes(source: Path) -> list[Attribute]:
+    """Attributes from a Parquet artefact or a JSON list of objects with `attribute` (or `name`) and `count`.
+
+    Raises:
+        UserError: naming the file and the item that is not as described.
+    """
+    if source.suffix != ".json":
+        return read_records(source, Attribute)
+    items = read_json(source)
+    if not isinstance(items, list):
+        raise UserError(f'{source}: expected a list of {{"attribute": NAME, "count": N}}')
+    return [_attribute(item, f"{source}: item {number}") for number, item in enumerate(items, 1)]
+
+
+def _attribute(item: Any, where: str) -> Attribute:
+    if not isinstance(item, dict):
+        raise UserError(f"{where}: expected an object with attribute and count")
+    name, count = item.get("attribute", item.get("name")), item.get("count")
+    if not isinstance(name, str) or not name.strip():
+        raise UserError(f"{where}: attribute must be a non-empty string")
+    if type(count) is not int or count < 1:
+        raise UserError(f"{where} ({name!r}): count must be a whole number of at least 1")
+    # such a list does not say in how many texts an attribute was found; clustering does not ask
+    return Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=[])
+
+
+def _params() -> Params:
+    if PARAMS_FILE.exists():
+        return load_params()
+    from compeffdist.params import validate_params
+    from compeffdist.profiles import compose
+
+    return validate_params(compose("laptop"), "profile laptop")
+
+
+def _override(params: ClustersParams, args: argparse.Namespace) -> ClustersParams:
+    from pydantic import ValidationError
+
+    given = {name: getattr(args, name) for name in ("preference_percentile", "damping", "weighting")}
+    try:
+        return ClustersParams(
+            **params.model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{option}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _summary(perspectives: list[Perspective], diagnostics: dict[str, Any], out: Path) -> str:
+    sizes = diagnostics["sizes"]
+    lines = [
+        f"{diagnostics['attributes']} attributes in {diagnostics['clusters']} perspectives of {sizes['min']} to "
+        f"{sizes['max']} (median {sizes['median']:g}), after {diagnostics['iterations']} iterations"
+    ]
+    for perspective in perspectives[:SHOWN]:
+        lines.append(f"  {perspective.total_count:>7}  {', '.join(perspective.member_names[:5])}")
+    return "\n".join([*lines, f"written to {out}"])

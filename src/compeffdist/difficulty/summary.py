@@ -1,0 +1,61 @@
+"""What a person looks at after scoring: distribution of the score, and its agreement with simpler measures."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from compeffdist.files import atomic_file
+from compeffdist.records import ScoredTriplet
+
+BINS = 20
+NEAR = 0.05
+"""A score below this, or above one minus this, counts as saturated."""
+
+
+def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
+    """Quantiles, saturation at both ends, and Spearman correlation with perplexity, length and miss rate.
+
+    A correlation with a constant is undefined and given as null.
+    """
+    import numpy as np
+
+    if not scored:
+        return {"ranking": None, "correlation_with_ranking": None}
+    ranking = np.array([row.ranking for row in scored])
+    quantiles = np.quantile(ranking, [0.1, 0.25, 0.5, 0.75, 0.9])
+    others = {
+        "ranking_all": [row.ranking_all for row in scored],
+        "perplexity": [row.perplexity for row in scored],
+        "tokens": [row.tokens for row in scored],
+        "miss_rate": [row.miss_rate for row in scored],
+    }
+    return {
+        "ranking": {
+            "mean": float(ranking.mean()),
+            "std": float(ranking.std()),
+            **{f"q{round(100 * q):02d}": float(v) for q, v in zip([0.1, 0.25, 0.5, 0.75, 0.9], quantiles, strict=True)},
+            "share_near_zero": float((ranking < NEAR).mean()),
+            "share_near_one": float((ranking > 1 - NEAR).mean()),
+        },
+        "correlation_with_ranking": {name: _spearman(ranking, values) for name, values in others.items()},
+    }
+
+
+def _spearman(ranking: Any, values: Sequence[float]) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(set(values)) < 2 or len(set(ranking)) < 2:
+        return None
+    return float(spearmanr(ranking, values).statistic)
+
+
+def write_histogram(target: Path, scored: Sequence[ScoredTriplet]) -> None:
+    """Counts of scores in equal bins of [0, 1], as CSV for `dvc plots` (which has no histogram of its own)."""
+    counts = [0] * BINS
+    for row in scored:
+        counts[min(int(row.ranking * BINS), BINS - 1)] += 1
+    with atomic_file(target) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["difficulty", "triplets"])
+        writer.writerows((f"{place / BINS:.2f}", count) for place, count in enumerate(counts))

@@ -1,0 +1,87 @@
+"""Classification metrics over a declared label set: accuracy, macro-F1, confusion.
+
+All are functions of the confusion counts, and are written over leading axes, so that one call scores every
+bootstrap resample at once. Equal to scikit-learn's with `labels=` the declared set and `zero_division=0`: the
+mean runs over all declared labels, and one that is neither in the gold rows nor predicted counts as F1 = 0. A
+prediction outside the set is an error on its gold label and no false alarm on any other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+
+def accuracy(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
+    """Share of rows predicted right. Raises ValueError as `confusion`."""
+    return float(accuracy_of(confusion(gold, predicted, labels)))
+
+
+def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
+    """Unweighted mean of the F1 of every declared label. Raises ValueError as `confusion`."""
+    return float(macro_f1_of(confusion(gold, predicted, labels)))
+
+
+def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> "Integers":
+    """Confusion counts.
+
+    Returns:
+        (C, C + 1): gold label by predicted label, in the order of `labels`; the last column counts
+        predictions outside the label set.
+
+    Raises:
+        ValueError: no rows, unequal lengths, or a gold label outside the set.
+    """
+    import numpy as np
+
+    counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    np.add.at(counts, (encode_gold(gold, labels), encode_predicted(predicted, labels)), 1)
+    if not len(gold):
+        raise ValueError("no rows to evaluate")
+    return counts
+
+
+def encode_gold(gold: Sequence[str], labels: Sequence[str]) -> "Integers":
+    """Indices into `labels`. Raises ValueError for a label outside the set."""
+    import numpy as np
+
+    places = {label: index for index, label in enumerate(labels)}
+    unknown = next((label for label in gold if label not in places), None)
+    if unknown is not None:
+        raise ValueError(f"gold label {unknown!r} is not one of {', '.join(labels)}")
+    return np.array([places[label] for label in gold], dtype=np.int64)
+
+
+def encode_predicted(predicted: Sequence[str], labels: Sequence[str]) -> "Integers":
+    """Indices into `labels`; `len(labels)` for a prediction outside the set."""
+    import numpy as np
+
+    places = {label: index for index, label in enumerate(labels)}
+    return np.array([places.get(label, len(labels)) for label in predicted], dtype=np.int64)
+
+
+def accuracy_of(counts: "Integers") -> "Floats":
+    """Accuracy of confusion counts (..., C, C + 1); shape (...)."""
+    import numpy as np
+
+    right = np.diagonal(counts, axis1=-2, axis2=-1).sum(axis=-1)
+    return np.asarray(right / counts.sum(axis=(-2, -1)))
+
+
+def macro_f1_of(counts: "Integers") -> "Floats":
+    """Macro-F1 of confusion counts (..., C, C + 1); shape (...). F1 = 2 TP / (gold + predicted), 0 if both
+    are 0."""
+    import numpy as np
+
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    total = counts.sum(axis=-1) + counts[..., :-1].sum(axis=-2)
+    return np.asarray((2.0 * right / np.maximum(total, 1)).mean(axis=-1))
+
+
+METRICS: "dict[str, Callable[[Integers], Floats]]" = {"macro_f1": macro_f1_of, "accuracy": accuracy_of}
+"""Metrics by name, as functions of confusion counts."""

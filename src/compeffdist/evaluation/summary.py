@@ -1,0 +1,79 @@
+"""The evaluation's figures: macro-F1 and accuracy of each system with intervals, and paired differences.
+
+A mean is over all tasks or it is not given: systems evaluated on other rows than the rest are refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
+from compeffdist.evaluation.predictions import Prediction
+from compeffdist.params import EvaluationParams
+from compeffdist.polarity import polarity_instruction
+
+SYSTEMS = ("teacher", "base", "student")
+
+ByTask = Mapping[str, Predictions]
+
+
+def by_task(predictions: Sequence[Prediction], params: EvaluationParams) -> dict[str, Predictions]:
+    """One system's predictions, grouped. Raises UserError for a task without rows."""
+    return {
+        task.name: Predictions(
+            labels=task.labels,
+            gold={p.row_id: p.gold for p in predictions if p.task == task.name},
+            predicted={p.row_id: p.predicted for p in predictions if p.task == task.name},
+        )
+        for task in params.tasks
+    }
+
+
+def summarise(predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int) -> dict[str, Any]:
+    """The contents of metrics/evaluation.json.
+
+    Args:
+        predictions: `teacher`, `base` and `student` -> predictions on the same rows.
+
+    Raises:
+        UserError: if the systems answered different rows.
+    """
+    systems = {system: by_task(predictions[system], params) for system in SYSTEMS}
+    tasks = {
+        task.name: {
+            "rows": len(systems["student"][task.name].gold),
+            "prompt": polarity_instruction(task.subject, task.labels),
+            **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
+        }
+        for task in params.tasks
+    }
+    mean = _scores(systems, params, seed)
+    return {
+        "confidence": params.confidence,
+        "resamples": params.bootstrap,
+        "systems": {system: predictions[system][0].system_id for system in SYSTEMS},
+        "tasks": tasks,
+        "mean": mean,
+        "headline": {
+            "macro_f1_student": mean["macro_f1"]["student"]["estimate"],
+            "macro_f1_base": mean["macro_f1"]["base"]["estimate"],
+            "macro_f1_teacher": mean["macro_f1"]["teacher"]["estimate"],
+            "gain_over_base": mean["student_minus_base"]["estimate"],
+        },
+    }
+
+
+def _scores(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:
+    def interval(system: str, metric: Literal["macro_f1", "accuracy"]) -> dict[str, float]:
+        return asdict(metric_interval(systems[system], metric, params.bootstrap, params.confidence, seed))
+
+    def difference(other: str) -> dict[str, float]:
+        ours, theirs = systems["student"], systems[other]
+        return asdict(difference_interval(ours, theirs, "macro_f1", params.bootstrap, params.confidence, seed))
+
+    return {
+        "macro_f1": {system: interval(system, "macro_f1") for system in SYSTEMS},
+        "accuracy": {system: interval(system, "accuracy") for system in SYSTEMS},
+        "student_minus_base": difference("base"),
+        "student_minus_teacher": difference("teacher"),
+    }

@@ -1,0 +1,199 @@
+"""Instructions x texts (method section 8; the official pairing script was never released).
+
+Pairs decide what the teacher is asked, so an edit must not reshuffle them: each answer would be bought again.
+A plain shuffle moves everything when one instruction changes. Here every instruction ranks the texts by a
+hash of the seed, its own key and the text id, and takes the best of those used least so far. The key is
+perspective and task name, so rewording a task keeps its texts; a renamed, new or dropped instruction moves a
+few pairs of others (about one per pair it held and pass over the texts). In exchange every text is used
+equally often, plus or minus one.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.accounting import account
+from compeffdist.params import PairingParams
+from compeffdist.records import Instruction, Mention, Pair, Perspective, Reject, Text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Hashes = NDArray[np.uint64]
+    Integers = NDArray[np.int64]
+
+STAGE = "pair_texts"
+
+
+def pair_texts(
+    instructions: Sequence[Instruction],
+    texts: Sequence[Text],
+    params: PairingParams,
+    seed: int,
+    mentions: Sequence[Mention] = (),
+    perspectives: Sequence[Perspective] = (),
+) -> tuple[list[Pair], list[Reject]]:
+    """Choose `params.pairs` distinct (instruction, text) pairs, or all that are possible if there are fewer.
+
+    `random`: any text may go with any instruction; instructions get equally many texts, and texts are used
+    equally often, each plus or minus one. `matched`: only texts with a mention of an attribute of the
+    instruction's perspective; an instruction with too few gets all of those, and the others share the rest.
+    An instruction without a perspective (the overall-polarity task) fits every text.
+
+    Args:
+        mentions, perspectives: needed by `matched` only.
+
+    Returns:
+        Pairs sorted by instruction id, then text id (instructions together, so that a prefix cache pays); and
+        one reject for each text (`unpaired`) and each instruction (`no_text`) that is in no pair. The result
+        does not depend on the order of any argument.
+    """
+    instructions = sorted(instructions, key=lambda instruction: instruction.id)
+    texts = sorted(texts, key=lambda text: text.id)
+    candidates = _candidates(instructions, texts, params, mentions, perspectives)
+    keys = _keys(instructions)
+    ranks = _hashes(keys, seed)
+    quotas = _quotas([len(found) for found in candidates], ranks.tolist(), params.pairs)
+    chosen = _assign(candidates, quotas, ranks, _hashes([text.id for text in texts], seed), len(texts))
+    pairs = [
+        Pair(instruction_id=instruction.id, text_id=texts[index].id, method=params.method)
+        for instruction, indices in zip(instructions, chosen, strict=True)
+        for index in sorted(indices.tolist())
+    ]
+    return pairs, _rejects(pairs, instructions, texts)
+
+
+def _candidates(
+    instructions: Sequence[Instruction],
+    texts: Sequence[Text],
+    params: PairingParams,
+    mentions: Sequence[Mention],
+    perspectives: Sequence[Perspective],
+) -> "list[Integers]":
+    """For each instruction the indices of the texts it may be paired with."""
+    import numpy as np
+
+    everything = np.arange(len(texts))
+    if params.method == "random":
+        return [everything] * len(instructions)
+    perspective_of = {
+        name: perspective.id for perspective in perspectives for name in perspective.member_names
+    }
+    place = {text.id: index for index, text in enumerate(texts)}
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for mention in mentions:
+        for name in mention.names:
+            if name in perspective_of and mention.text_id in place:
+                found[perspective_of[name]].add(place[mention.text_id])
+    matched = {key: np.array(sorted(indices), dtype=np.int64) for key, indices in found.items()}
+    nothing = everything[:0]
+    return [
+        matched.get(instruction.perspective_id, nothing) if instruction.perspective_id else everything
+        for instruction in instructions
+    ]
+
+
+def _keys(instructions: Sequence[Instruction]) -> list[str]:
+    """What an instruction's choice of texts hangs on: perspective and task name, or its id if those are not
+    its own."""
+    named = [f"{instruction.perspective_id}:{instruction.task_name}" for instruction in instructions]
+    uses = Counter(named)
+    return [key if uses[key] == 1 else item.id for key, item in zip(named, instructions, strict=True)]
+
+
+def _hashes(keys: Sequence[str], seed: int) -> "Hashes":
+    import numpy as np
+
+    digests = (hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8] for key in keys)
+    return np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
+
+
+def _quotas(capacities: Sequence[int], ranks: Sequence[int], pairs: int) -> list[int]:
+    """Texts for each instruction: as even as the capacities allow; who gets one more is decided by rank."""
+    quotas = [0] * len(capacities)
+    left = pairs
+    # the scarcest first, so that what they cannot use goes to the others
+    order = sorted(range(len(capacities)), key=lambda index: (capacities[index], ranks[index]))
+    for done, index in enumerate(order):
+        quotas[index] = min(capacities[index], left // (len(order) - done))
+        left -= quotas[index]
+    return quotas
+
+
+def _assign(
+    candidates: "Sequence[Integers]",
+    quotas: Sequence[int],
+    ranks: "Hashes",
+    text_hashes: "Hashes",
+    texts: int,
+) -> "list[Integers]":
+    """For each instruction the indices of its texts: among its candidates those used least, ties by pairwise
+    hash.
+
+    One pass over the candidates per instruction: O(instructions x texts) in all, 0.1 ms per instruction and
+    thousand texts.
+    """
+    import numpy as np
+
+    uses = np.zeros(texts, dtype=np.int64)
+    chosen: list[Integers] = [np.empty(0, dtype=np.int64)] * len(candidates)
+    # the scarcest first: the others can still avoid the texts these had to take
+    for index in sorted(
+        range(len(candidates)), key=lambda index: (len(candidates[index]), int(ranks[index]))
+    ):
+        pool = candidates[index]
+        best = np.lexsort((_mix(text_hashes[pool] ^ ranks[index]), uses[pool]))[: quotas[index]]
+        chosen[index] = pool[best]
+        uses[chosen[index]] += 1
+    return chosen
+
+
+def _mix(values: "Hashes") -> "Hashes":
+    """A bijection of 64-bit words in which every input bit reaches every output bit (splitmix64's
+    finaliser)."""
+    import numpy as np
+
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _rejects(
+    pairs: Sequence[Pair], instructions: Sequence[Instruction], texts: Sequence[Text]
+) -> list[Reject]:
+    used_texts = {pair.text_id for pair in pairs}
+    used_instructions = {pair.instruction_id for pair in pairs}
+    unpaired = [text.id for text in texts if text.id not in used_texts]
+    idle = [instruction.id for instruction in instructions if instruction.id not in used_instructions]
+    return [Reject(stage=STAGE, record_id=record_id, reason="unpaired") for record_id in unpaired] + [
+        Reject(stage=STAGE, record_id=record_id, reason="no_text") for record_id in idle
+    ]
+
+
+def pairing_metrics(
+    pairs: Sequence[Pair],
+    rejects: Sequence[Reject],
+    instructions: Sequence[Instruction],
+    texts: Sequence[Text],
+    params: PairingParams,
+) -> dict[str, Any]:
+    """The stage's metrics: texts and instructions accounted for apart, pairs wanted and made, and their
+    spread."""
+    per_instruction = Counter(pair.instruction_id for pair in pairs)
+    per_text = Counter(pair.text_id for pair in pairs)
+    unpaired = [reject for reject in rejects if reject.reason == "unpaired"]
+    idle = [reject for reject in rejects if reject.reason == "no_text"]
+    return {
+        "method": params.method,
+        "pairs": {"requested": params.pairs, "made": len(pairs), "missing": params.pairs - len(pairs)},
+        "texts": account(STAGE, len(texts), len(per_text), unpaired),
+        "instructions": account(STAGE, len(instructions), len(per_instruction), idle),
+        "texts_per_instruction": _spread(per_instruction),
+        "instructions_per_text": _spread(per_text),
+    }
+
+
+def _spread(counts: Mapping[str, int]) -> dict[str, int]:
+    return {"min": min(counts.values()), "max": max(counts.values())} if counts else {}

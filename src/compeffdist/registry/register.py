@@ -1,0 +1,208 @@
+"""Registering a trained student: a version that is proved to load and answer before any alias points to it.
+
+The same student is registered once: a version whose `student_id` tag matches is reused and its tags
+refreshed, so a forced re-run makes no second version of the same bytes.
+"""
+
+import importlib.metadata
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import hash_file, read_json
+from compeffdist.models import ModelIdentity
+from compeffdist.params import Params, RegistryParams
+from compeffdist.registry.tracking import experiment_id, open_tracking
+from compeffdist.student.loading import read_card, student_id
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+STAGE = "register_student"
+CANDIDATE = "candidate"
+REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "pandas", "pydantic", "pyyaml", "jinja2")
+"""What a version needs to load; pinned to what is installed."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The outcome, as metrics/registration.json holds it."""
+
+    model_name: str
+    version: int
+    alias: str
+    student_id: str
+    run_id: str
+    reused: bool
+    """Whether this student had a version already."""
+    model_bytes: int
+    """Size of the registered files."""
+    tried: list[dict[str, Any]]
+    """What the loaded version answered before the alias was set."""
+    tags: dict[str, str]
+
+
+def register_student(
+    folder: Path, base_folder: Path, settings: RegistryParams, tags: Mapping[str, str], run_id: str = ""
+) -> Registration:
+    """Register the student in `folder`, try the version, then point the alias `candidate` at it.
+
+    Args:
+        base_folder: the base model, registered with an adapter so that the version loads offline.
+        tags: of the version; `student_id` is added.
+        run_id: the training run to log the model in; a run of its own if the store does not know it.
+
+    Raises:
+        UserError: if the version does not load or answer; no alias is set then.
+    """
+    client = open_tracking()
+    identifier = student_id(folder)
+    tags = {**tags, "student_id": identifier}
+    known = _version_of(client, settings.model_name, identifier)
+    version = known or _new_version(client, folder, base_folder, settings, run_id)
+    for key, value in tags.items():
+        client.set_model_version_tag(settings.model_name, version.version, key, value)
+    tried = _try(client, settings.model_name, version.version)
+    client.set_registered_model_alias(settings.model_name, CANDIDATE, version.version)
+    return Registration(
+        model_name=settings.model_name,
+        version=int(version.version),
+        alias=CANDIDATE,
+        student_id=identifier,
+        run_id=str(version.run_id),
+        reused=known is not None,
+        model_bytes=_size(folder) + (_size(base_folder) if _is_adapter(folder) else 0),
+        tried=tried,
+        tags=dict(tags),
+    )
+
+
+def version_tags(
+    params: Params, teacher: ModelIdentity, base: ModelIdentity, student: Path, headline: Mapping[str, float]
+) -> dict[str, str]:
+    """Where a version comes from: commit, data, models, params, and how well it did.
+
+    `headline` are the figures people compare versions by; they become tags `metric.NAME`.
+    """
+    card = read_card(student)
+    tags = {
+        "git_commit": git_commit(),
+        "profile": params.profile,
+        "params_sha256": hash_file(Path("params.yaml")),
+        "dataset_md5": hash_file(Path("data/sampled.parquet"), "md5"),
+        "triplets_md5": hash_file(Path("data/triplets.parquet"), "md5"),
+        "training_set_sha256": card["training_set_sha256"],
+        "teacher_id": teacher.id,
+        "teacher_reference": teacher.reference,
+        "base_id": base.id,
+        "base_reference": base.reference,
+        "licence": base.licence,
+        "method": card["method"],
+    }
+    if Path("dvc.lock").exists():  # absent when the stage is run by hand, outside a pipeline
+        tags["dvc_lock_sha256"] = hash_file(Path("dvc.lock"))
+    return tags | {f"metric.{name}": f"{value:.4f}" for name, value in sorted(headline.items())}
+
+
+def headline_metrics(evaluation: Path) -> dict[str, float]:
+    """The `headline` of metrics/evaluation.json, name -> figure. Raises UserError if it is missing."""
+    headline = read_json(evaluation).get("headline")
+    if not isinstance(headline, dict) or not headline:
+        raise UserError(f"{evaluation}: no headline figures; run the stage that writes it (dvc repro)")
+    return {str(name): float(value) for name, value in headline.items()}
+
+
+def git_commit() -> str:
+    """The commit checked out, with "-dirty" if tracked files differ from it; "unknown" outside git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _version_of(client: "MlflowClient", name: str, identifier: str) -> "ModelVersion | None":
+    """The latest version whose student has this id."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    same = [version for version in versions if version.tags.get("student_id") == identifier]
+    return max(same, key=lambda version: int(version.version), default=None)
+
+
+def _new_version(
+    client: "MlflowClient", folder: Path, base_folder: Path, settings: RegistryParams, run_id: str
+) -> "ModelVersion":
+    import mlflow
+
+    from compeffdist.registry import model
+
+    package = Path(__file__).parents[1]
+    artifacts = {model.STUDENT: str(folder)} | ({model.BASE: str(base_folder)} if _is_adapter(folder) else {})
+    experiment = experiment_id(client, settings.experiment)
+    run = (
+        client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
+    )
+    with mlflow.start_run(run_id=run.info.run_id):
+        info = mlflow.pyfunc.log_model(
+            name="student",
+            python_model=str(package / "registry" / "served.py"),
+            artifacts=artifacts,
+            code_paths=[str(package)],
+            signature=model.signature(),
+            input_example=model.input_example(),
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
+        )
+        return mlflow.register_model(info.model_uri, settings.model_name)
+
+
+def _has_run(client: "MlflowClient", run_id: str) -> bool:
+    """Whether this store knows the run: models/ may come from a DVC remote, the store does not."""
+    from mlflow import MlflowException
+
+    try:
+        return bool(run_id) and client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:
+    """Load the version offline and ask it once. MLflow registers versions that cannot answer, too."""
+    import mlflow
+
+    from compeffdist.registry.model import input_example
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        answers = mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(input_example())
+        if not is_distribution(answers[0]["probabilities"]):
+            raise ValueError(f"probabilities {answers[0]['probabilities']}")
+    except Exception as error:  # whatever it is, the version is unfit and must say so
+        client.set_model_version_tag(name, version, "predict", "failed")
+        raise UserError(
+            f"{name} version {version} does not answer: {one_line(error, 300)}; alias {CANDIDATE} was not set"
+        ) from error
+    client.set_model_version_tag(name, version, "predict", "ok")
+    return list(answers)
+
+
+def is_distribution(probabilities: Mapping[str, float]) -> bool:
+    """Whether the values are probabilities that sum to 1."""
+    values = list(probabilities.values())
+    return all(0.0 <= value <= 1.0 for value in values) and abs(sum(values) - 1.0) < 1e-3
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").exists()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,133 @@
+"""Where MLflow keeps things, and its first use made safe.
+
+The store is MLFLOW_TRACKING_URI, `sqlite:///mlflow.db` in the working folder by default. MLflow creates the
+tables on first use, some seconds of work; two processes doing so at once leave a broken database, hence the
+lock.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import hash_file
+from compeffdist.params import Params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from compeffdist.student.training import CurvePoint
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+DATASETS = (Path("data/triplets.parquet"), Path("data/sampled.parquet"))
+"""What a student is trained on, relative to the working folder."""
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI or the default store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def open_tracking() -> "MlflowClient":
+    """Point MLflow at the store, creating it if need be. Telemetry is off before MLflow is imported.
+
+    Raises:
+        UserError: if the store cannot be opened; names its URI.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        with _first_use_lock(uri):
+            client = mlflow.MlflowClient()
+            client.search_experiments(max_results=1)
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        raise UserError(f"MLflow store {uri}: {one_line(error, 300)}; see MLFLOW_TRACKING_URI") from None
+    return client
+
+
+def experiment_id(client: "MlflowClient", name: str) -> str:
+    """The id of an experiment, created on first use; a local store keeps artifacts beside its database."""
+    import mlflow
+
+    uri = tracking_uri()
+    location = None
+    if uri.startswith(SQLITE):
+        location = (Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns").as_uri()
+    with _first_use_lock(uri):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise UserError(
+                f"registry.experiment: {name!r} was deleted in {uri}; restore it or choose another"
+            )
+        created = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
+    mlflow.set_experiment(experiment_id=created)
+    return str(created)
+
+
+@contextmanager
+def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> Iterator[str]:
+    """Open a training's run with params, identities and dataset digests; yields its id. Fails as the body does."""
+    import mlflow
+
+    client = open_tracking()
+    tags = {"profile": params.profile, "teacher_id": teacher_id, "base_id": base_id}
+    experiment = experiment_id(client, params.registry.experiment)
+    with mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags) as run:
+        for section in ("training", "sampling", "models"):
+            values = getattr(params, section).model_dump()
+            mlflow.log_params({f"{section}.{key}": value for key, value in values.items()})
+        mlflow.log_param("seed", params.seed)
+        for path in DATASETS:
+            log_dataset(path, context="training")
+        yield run.info.run_id
+
+
+def log_dataset(path: Path, context: str) -> str:
+    """Attach a data file to the active run; returns its digest, the MD5 of its bytes, which is DVC's for
+    the file.
+
+    MLflow's own digest of a table covers the first 10,000 rows only.
+    """
+    import mlflow
+    from mlflow.data import meta_dataset
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+
+    digest = hash_file(path, "md5")
+    kind: Any = meta_dataset.MetaDataset  # declared abstract to type checkers by mistake
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow registers local files twice and says so
+        source = resolve_dataset_source(path.as_posix())
+    dataset = kind(source, name=path.name, digest=digest)
+    mlflow.log_input(dataset, context=context)
+    return digest
+
+
+def _first_use_lock(uri: str) -> Any:
+    """A lock beside a SQLite store; other stores look after themselves."""
+    if not uri.startswith(SQLITE):
+        return nullcontext()
+    from filelock import FileLock
+
+    database = Path(uri.removeprefix(SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{database}.lock", timeout=300)
+
+
+def log_curve_point(point: "CurvePoint") -> None:
+    """Log an optimiser step of the active run."""
+    import mlflow
+
+    values = {"loss": point.loss, "learning_rate": point.learning_rate, "gradient_norm": point.gradient_norm}
+    mlflow.log_metrics(values, step=point.step)

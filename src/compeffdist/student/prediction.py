@@ -1,0 +1,143 @@
+"""Asking the student: the likelihood of whole labels, and greedy answers.
+
+Rows are sorted by length and batched under a token budget, padding included, so memory is bounded whatever
+comes in. They are padded on the left, so that the LM head is needed at the last position only.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.teacher.labels import LabelTrie, build_trie
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from compeffdist.progress import Progress
+
+
+def label_logprobs(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    system: str = STUDENT_SYSTEM,
+    token_budget: int = 4096,
+    progress: "Progress | None" = None,
+) -> list[dict[str, float]]:
+    """Log-probability (nats) of each whole label under decoding constrained to the label set, for each
+    prompt.
+
+    The probabilities of a prompt's labels sum to 1. One forward pass a prompt and branching point of the
+    labels' tokens: usually one in all (see `teacher.labels`).
+
+    Raises:
+        UserError: if a prompt is longer than the model's context, or two labels have the same tokens.
+    """
+    trie = label_trie(tokenizer, labels)
+    encoded = [encode_prompt(tokenizer, system, prompt) for prompt in prompts]
+    rows = [[*ids, *branch.path] for ids in encoded for branch in trie.branches]
+    _check_context(model, rows, 0)
+    scores: list[list[float]] = [[] for _ in rows]
+    for batch in batches([len(row) for row in rows], token_budget):
+        last = _last_logits(model, tokenizer, [rows[index] for index in batch])  # [rows, vocabulary]
+        for position, index in enumerate(batch):
+            children = trie.branches[index % len(trie.branches)].children
+            scores[index] = last[position, list(children)].tolist()
+        if progress is not None:
+            progress.advance(len(batch), tokens=sum(len(rows[index]) for index in batch))
+    width = len(trie.branches)
+    return [trie.log_probabilities(scores[i * width : (i + 1) * width]) for i in range(len(prompts))]
+
+
+def generate(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    *,
+    system: str = STUDENT_SYSTEM,
+    token_budget: int = 4096,
+    progress: "Progress | None" = None,
+) -> list[str]:
+    """Greedy answers to `prompts`, in order, without special tokens and surrounding space.
+
+    Raises:
+        UserError: if a prompt with its answer is longer than the model's context.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    rows = [encode_prompt(tokenizer, system, prompt) for prompt in prompts]
+    _check_context(model, rows, max_new_tokens)
+    end = end_token_id(tokenizer)
+    # Our own configuration: a model's may ask for sampling or a repetition penalty.
+    greedy = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end
+    )
+    answers = [""] * len(rows)
+    for batch in batches([len(row) + max_new_tokens for row in rows], token_budget):
+        inputs = _padded(model, tokenizer, [rows[index] for index in batch])
+        with torch.inference_mode():
+            generator: Any = model
+            out = generator.generate(**inputs, generation_config=greedy)  # [rows, length + new]
+        new = out[:, inputs["input_ids"].shape[1] :]
+        for index, ids in zip(batch, new, strict=True):
+            answers[index] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        if progress is not None:
+            progress.advance(len(batch), tokens=int((new != end).sum()))
+    return answers
+
+
+def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> LabelTrie:
+    """The trie over the labels as responses. Raises UserError if two have the same tokens or one has none."""
+    tokens = {label: encode_response(tokenizer, label, end=False) for label in labels}
+    try:
+        return build_trie(tokens, end_token_id(tokenizer))
+    except ValueError as error:
+        raise UserError(f"labels {list(labels)}: {error}") from None
+
+
+def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Indices of rows of like length, shortest first; longest x rows is within the budget, or a row is alone."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and lengths[index] * (len(batch) + 1) > token_budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _last_logits(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]
+) -> "torch.Tensor":
+    """Logits of the token after each row, [rows, vocabulary], float32 on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(**_padded(model, tokenizer, rows), use_cache=False, logits_to_keep=1).logits
+    return logits[:, -1].float().cpu()
+
+
+def _padded(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Rows as input_ids, attention_mask and position_ids, each [rows, longest], padded on the left."""
+    import torch
+
+    longest, fill = max(map(len, rows)), end_token_id(tokenizer)
+    ids = torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+
+
+def _check_context(model: "PreTrainedModel", rows: Sequence[Sequence[int]], more: int) -> None:
+    limit = getattr(model.config, "max_position_embeddings", None)
+    longest = max(map(len, rows), default=0) + more
+    if limit is not None and longest > limit:
+        raise UserError(f"a prompt takes {longest} tokens with its answer; the model's context holds {limit}")

@@ -1,0 +1,91 @@
+"""The two trainings of a run: the warm-up on a random part, and the student on the sampled triplets."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from compeffdist.accounting import account
+from compeffdist.errors import UserError
+from compeffdist.files import atomic_file, write_json
+from compeffdist.models import ModelIdentity, cache_folder, model_folder
+from compeffdist.params import Params, stage_seed
+from compeffdist.records import Draw, Reject, Triplet, by_id, write_records
+from compeffdist.student.training import CurvePoint, TrainingResult, TrainingRow, draw_rows, fine_tune
+
+WARM_UP, TRAIN = "warm_up_student", "train_student"
+
+
+def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRow]:
+    """`warm_up.rows` triplets drawn uniformly; all if there are fewer."""
+    return draw_rows(
+        [_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP)
+    )
+
+
+def sampled_rows(triplets: Sequence[Triplet], draws: Sequence[Draw]) -> list[TrainingRow]:
+    """The triplets the sampler kept, joined by id.
+
+    Raises:
+        UserError: if a draw speaks of a triplet that is not there.
+    """
+    known = by_id(triplets)
+    missing = sorted(draw.sample_id for draw in draws if draw.sample_id not in known)
+    if missing:
+        raise UserError(f"data/sampled.parquet: {missing[0]} is not in data/triplets.parquet; run: dvc repro")
+    return [_row(known[draw.sample_id]) for draw in draws if draw.kept]
+
+
+def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Params, output: Path) -> None:
+    """Train the scorer into `output`; write rejects, metrics and curve."""
+    rows = warm_up_rows(triplets, params)
+    result = fine_tune(
+        model_folder(base, cache_folder(params.runtime.cache)),
+        rows,
+        params.warm_up.training,
+        base_id=base.id,
+        seed=stage_seed(params.seed, WARM_UP),
+        output=output,
+        stage=WARM_UP,
+        device=params.runtime.device,
+    )
+    write_result(WARM_UP, len(rows), result, Path("metrics/warm_up_curve.csv"))
+
+
+def train_student(
+    triplets: Sequence[Triplet],
+    draws: Sequence[Draw],
+    base: ModelIdentity,
+    params: Params,
+    output: Path,
+    on_point: Callable[[CurvePoint], None],
+) -> None:
+    """Train the student into `output`; write rejects, metrics and curve."""
+    rows = sampled_rows(triplets, draws)
+    result = fine_tune(
+        model_folder(base, cache_folder(params.runtime.cache)),
+        rows,
+        params.training,
+        base_id=base.id,
+        seed=stage_seed(params.seed, TRAIN),
+        output=output,
+        stage=TRAIN,
+        device=params.runtime.device,
+        on_point=on_point,
+    )
+    write_result(TRAIN, len(rows), result, Path("metrics/training_curve.csv"))
+
+
+def write_result(stage: str, incoming: int, result: TrainingResult, curve: Path) -> None:
+    """Write data/rejects/STAGE.parquet, metrics/STAGE.json and the curve, a row an optimiser step."""
+    write_records(Path(f"data/rejects/{stage}.parquet"), Reject, result.rejected)
+    records = account(stage, incoming, result.rows, result.rejected)
+    write_json(Path(f"metrics/{stage}.json"), {"records": records, **result.metrics()})
+    with atomic_file(curve) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([column.name for column in fields(CurvePoint)])
+        writer.writerows(astuple(point) for point in result.curve)
+
+
+def _row(triplet: Triplet) -> TrainingRow:
+    return TrainingRow(triplet.id, triplet.prompt, triplet.response)

@@ -1,0 +1,152 @@
+"""Asking the teacher: look up first, buy what is missing, keep every answer at once.
+
+An engine is started only if the store lacks an answer. Missing requests are put in the order of their
+prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.params import Params, RuntimeParams, TeacherParams
+from compeffdist.progress import Progress
+from compeffdist.teacher.engines import Engine, EngineOpener, ModelCard, open_engine
+from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.store import ResponseStore, StoredAnswer
+
+FAILURE_SHARE = 0.5
+"""Share of failed requests above which the run stops: the fault is then not with single requests."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of one request."""
+
+    answer_id: str
+    """Key in the response store."""
+    answer: Answer | None
+    reason: str
+    """Why there is no answer; empty where there is one."""
+
+
+class Teacher:
+    """A teacher with its response store; use as a context manager.
+
+    `folder` holds the weights, None for a model behind an API.
+    """
+
+    def __init__(
+        self,
+        identity: ModelCard,
+        teacher: TeacherParams,
+        runtime: RuntimeParams,
+        folder: Path | None,
+        opener: EngineOpener = open_engine,
+    ) -> None:
+        self.identity, self.teacher, self.runtime, self.folder = identity, teacher, runtime, folder
+        self.opener = opener
+        self.store = ResponseStore(Path(runtime.store).expanduser())
+        self.engine: Engine | None = None
+        self.seconds = 0.0
+        self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.engine is not None:
+                self.engine.close()
+        finally:
+            self.store.close()
+
+    def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
+        """One result per request, in the order given; `label` names the work in progress and errors.
+
+        Raises:
+            UserError: if the engine or store cannot be used, or more than half of the requests fail. What was
+                answered before is kept.
+        """
+        keys = [request.key(self.identity.id) for request in requests]
+        wanted = dict(zip(keys, requests, strict=True))
+        known = self.store.get_many(wanted)
+        by_prompt = sorted((r.system, r.prompt, key) for key, r in wanted.items() if key not in known)
+        missing = {key: wanted[key] for *_, key in by_prompt}
+        self.counts.update(requests=len(requests), hits=len(known), misses=len(missing))
+        reasons = self._buy(missing, label) if missing else {}
+        if len(reasons) > FAILURE_SHARE * len(wanted):
+            reason, count = min(Counter(reasons.values()).items(), key=lambda item: (-item[1], item[0]))
+            raise UserError(
+                f"{label}: the teacher failed {len(reasons)} of {len(wanted)} requests; "
+                f"most often ({count}): {one_line(reason, 300)}"
+            )
+        # read back, not remembered: of two processes that bought the same answer, both use the one kept
+        answers = known | self.store.get_many(missing)
+        return [Asked(key, answers.get(key), reasons.get(key, "")) for key in keys]
+
+    def usage(self) -> dict[str, float]:
+        """Counts over all calls of `ask`: requests given, hits and misses among distinct ones, calls
+        answered, failures, prompt, cached and completion tokens bought, engine starts, and seconds spent
+        asking."""
+        names = ("requests", "hits", "misses", "calls", "failures")
+        tokens = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        starts = self.engine.starts if self.engine else 0
+        counts = {name: self.counts[name] for name in (*names, *tokens)}
+        return {**counts, "engine_starts": starts, "seconds": round(self.seconds, 1)}
+
+    def _buy(self, missing: Mapping[str, Request], label: str) -> dict[str, str]:
+        """Ask for all of `missing`, storing each answer as it comes; the reasons of failures, by key."""
+        keys, reasons, began = list(missing), dict[str, str](), time.monotonic()
+        answered: set[str] = set()
+
+        def keep(index: int, answer: Answer) -> None:
+            key = keys[index]
+            self._store(key, missing[key], answer)
+            answered.add(key)
+            progress.advance(1, tokens=answer.prompt_tokens + answer.completion_tokens)
+
+        def give_up(index: int, reason: str) -> None:
+            reasons[keys[index]] = reason
+            self.counts["failures"] += 1
+            progress.advance(1)
+
+        if self.engine is None:
+            self.engine = self.opener(self.identity, self.teacher, self.runtime, self.folder)
+        try:
+            with Progress(label, len(keys)) as progress:
+                self.engine.answer(list(missing.values()), keep, give_up)
+        finally:
+            self.seconds += time.monotonic() - began
+        if len(answered) + len(reasons) != len(keys) or answered & reasons.keys():
+            raise RuntimeError(f"engine {self.engine.name} did not report each of {len(keys)} requests once")
+        return reasons
+
+    def _store(self, key: str, request: Request, answer: Answer) -> None:
+        engine = self.engine.name if self.engine else ""
+        row = StoredAnswer(key, self.identity.id, request.to_json(), answer.to_json(), engine)
+        self.store.put_many([row])
+        self.counts.update(
+            calls=1,
+            prompt_tokens=answer.prompt_tokens,
+            cached_tokens=answer.cached_tokens,
+            completion_tokens=answer.completion_tokens,
+        )
+
+
+def open_teacher(card: Path, params: Params) -> Teacher:
+    """The teacher whose identity card the stage resolve_models wrote to `card`.
+
+    Raises:
+        UserError: if the card is missing, or the weights are no longer in the cache.
+    """
+    identity = read_identity(card)
+    folder = None if identity.served_name else model_folder(identity, cache_folder(params.runtime.cache))
+    return Teacher(identity, params.teacher, params.runtime, folder)

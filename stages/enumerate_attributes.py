@@ -1,0 +1,36 @@
+"""Stage enumerate_attributes: the teacher names each text's attributes; names are normalised and counted."""
+
+from pathlib import Path
+
+from compeffdist.accounting import account
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.instructions.attributes import count_attributes
+from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
+from compeffdist.params import load_params
+from compeffdist.records import Attribute, Mention, Reject, Text, read_records, write_records
+from compeffdist.teacher.asking import open_teacher
+
+
+def main() -> None:
+    params = load_params()
+    texts = read_records(Path("data/texts.parquet"), Text)
+    with open_teacher(Path("models/teacher.json"), params) as teacher:
+        mentions, rejects = enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+    attributes, rare = count_attributes(mentions, params.attributes.more_than)
+    asked = min(params.attributes.texts, len(texts))
+    answered = len({mention.text_id for mention in mentions})
+    write_records(Path("data/mentions.parquet"), Mention, mentions)
+    write_records(Path("data/attributes.parquet"), Attribute, attributes)
+    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects + rare)
+    metrics = {
+        "records": account(STAGE, asked, answered, rejects),
+        "vocabulary": account(STAGE, len(attributes) + len(rare), len(attributes), rare),
+        "mentions": len(mentions),
+        "teacher": teacher.usage(),
+    }
+    write_json(Path(f"metrics/{STAGE}.json"), metrics)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

@@ -1,0 +1,33 @@
+"""Stage evaluate_student: base student and student on the evaluation rows, held against the teacher."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.summary import summarise
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import write_json
+from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.params import load_params
+from compeffdist.records import read_records, write_records
+from compeffdist.student.loading import student_id
+
+STUDENT = Path("models/student")
+
+
+def main() -> None:
+    params = load_params()
+    rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
+    base = read_identity(Path("models/student.json"))
+    base_folder = model_folder(base, cache_folder(params.runtime.cache))
+    predictions = {"teacher": read_records(Path("data/teacher_predictions.parquet"), Prediction)}
+    for system, system_id, folder in (("base", base.id, base_folder), ("student", student_id(STUDENT), STUDENT)):
+        score = student_scorer(folder, base_folder, params.runtime, f"evaluation of the {system}")
+        predictions[system] = predict_rows(rows, params.evaluation, system, system_id, score)
+    summary = summarise(predictions, params.evaluation, params.seed)
+    write_records(Path("data/student_predictions.parquet"), Prediction, predictions["base"] + predictions["student"])
+    write_json(Path("metrics/evaluation.json"), summary)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

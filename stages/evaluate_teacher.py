@@ -1,0 +1,25 @@
+"""Stage evaluate_teacher: the teacher's answers on the evaluation rows; asked once, whatever the student does."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import write_json
+from compeffdist.params import load_params
+from compeffdist.records import read_records, write_records
+from compeffdist.teacher.asking import open_teacher
+
+
+def main() -> None:
+    params = load_params()
+    rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
+    with open_teacher(Path("models/teacher.json"), params) as teacher:
+        score = teacher_scorer(teacher, params.teacher)
+        predictions = predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, score)
+    write_records(Path("data/teacher_predictions.parquet"), Prediction, predictions)
+    write_json(Path("metrics/evaluate_teacher.json"), {"rows": len(predictions), "teacher": teacher.usage()})
+
+
+if __name__ == "__main__":
+    run_guarded(main)

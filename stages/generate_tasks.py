@@ -1,0 +1,41 @@
+"""Stage generate_tasks: from each perspective, analysis prompts and fully defined tasks; near-duplicates dropped."""
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from compeffdist.accounting import account
+from compeffdist.embedding import embed
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.instructions.tasks import STAGE, generate_tasks
+from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.params import load_params
+from compeffdist.records import Attribute, Reject, Task, by_id, read_records, write_records
+from compeffdist.teacher.asking import open_teacher
+
+
+def main() -> None:
+    params = load_params()
+    perspectives = read_perspectives(Path("data/clusters.json"))
+    attributes = by_id(read_records(Path("data/attributes.parquet"), Attribute))
+    folder = model_folder(read_identity(Path("models/embedder.json")), cache_folder(params.runtime.cache))
+    embedder = partial(embed, folder=folder, device=params.runtime.device)
+    with open_teacher(Path("models/teacher.json"), params) as teacher:
+        tasks, rejects, candidates = generate_tasks(
+            perspectives, attributes, params.tasks, params.teacher, teacher, embedder, params.seed
+        )
+    write_records(Path("data/tasks.jsonl"), Task, tasks)
+    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    metrics = {
+        "records": account(STAGE, candidates, len(tasks), rejects),
+        "types": dict(sorted(Counter(task.type for task in tasks).items())),
+        "perspectives_with_tasks": len({task.perspective_id for task in tasks if task.perspective_id}),
+        "teacher": teacher.usage(),
+    }
+    write_json(Path(f"metrics/{STAGE}.json"), metrics)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

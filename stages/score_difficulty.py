@@ -1,0 +1,39 @@
+"""Stage score_difficulty: how hard each triplet is for the warmed-up student, by the rank of its response tokens."""
+
+from pathlib import Path
+
+from compeffdist.accounting import account
+from compeffdist.difficulty.scoring import STAGE, score_triplets, scorer_identity
+from compeffdist.difficulty.summary import summarise_scores, write_histogram
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.params import load_params
+from compeffdist.records import Reject, ScoredTriplet, Triplet, read_records, write_records
+from compeffdist.student.formatting import STUDENT_SYSTEM
+from compeffdist.student.loading import student_id
+
+WARM_UP = Path("models/warmup")
+
+
+def main() -> None:
+    params = load_params()
+    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    scored, rejects = score_triplets(
+        triplets,
+        WARM_UP,
+        params.difficulty,
+        params.runtime,
+        scorer_id=scorer_identity(student_id(WARM_UP), params.difficulty, STUDENT_SYSTEM),
+        system=STUDENT_SYSTEM,
+        base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
+    )
+    write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
+    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_histogram(Path("metrics/difficulty_histogram.csv"), scored)
+    records = account(STAGE, len(triplets), len(scored), rejects)
+    write_json(Path(f"metrics/{STAGE}.json"), {"records": records, **summarise_scores(scored)})
+
+
+if __name__ == "__main__":
+    run_guarded(main)

@@ -1,0 +1,25 @@
+"""Stage train_student: fine-tune the base student on the sampled triplets, in an MLflow run."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.models import read_identity
+from compeffdist.params import load_params
+from compeffdist.records import Draw, Triplet, read_records
+from compeffdist.registry.tracking import log_curve_point, training_run
+from compeffdist.student.runs import TRAIN, train_student
+
+
+def main() -> None:
+    params = load_params()
+    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    draws = read_records(Path("data/sampled.parquet"), Draw)
+    teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
+    with training_run(TRAIN, params, teacher.id, base.id) as run_id:
+        train_student(triplets, draws, base, params, Path("models/student"), log_curve_point)
+    write_json(Path("models/student_run.json"), {"run_id": run_id, "experiment": params.registry.experiment})
+
+
+if __name__ == "__main__":
+    run_guarded(main)

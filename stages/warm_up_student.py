@@ -1,0 +1,22 @@
+"""Stage warm_up_student: train the base student briefly on a random part, so that it can score difficulty."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.models import read_identity
+from compeffdist.params import load_params
+from compeffdist.records import Triplet, read_records
+from compeffdist.student.runs import warm_up_student
+
+
+def main() -> None:
+    warm_up_student(
+        read_records(Path("data/triplets.parquet"), Triplet),
+        read_identity(Path("models/student.json")),
+        load_params(),
+        Path("models/warmup"),
+    )
+
+
+if __name__ == "__main__":
+    run_guarded(main)

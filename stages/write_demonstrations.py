@@ -1,0 +1,38 @@
+"""Stage write_demonstrations: worked examples of each task, and the instruction text as models see it."""
+
+from pathlib import Path
+
+from compeffdist.accounting import account
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json
+from compeffdist.instructions.demonstrations import INSTANCES, STAGE, build_instructions, write_demonstrations
+from compeffdist.params import load_params
+from compeffdist.records import Demonstration, Instruction, Reject, Task, Text, read_records, write_records
+from compeffdist.teacher.asking import open_teacher
+
+
+def main() -> None:
+    params = load_params()
+    tasks = read_records(Path("data/tasks.jsonl"), Task)
+    texts = read_records(Path("data/texts.parquet"), Text)
+    with open_teacher(Path("models/teacher.json"), params) as teacher:
+        demonstrations, rejects = write_demonstrations(
+            tasks, texts, params.demonstrations, params.teacher, teacher, params.seed
+        )
+    instructions = build_instructions(tasks, demonstrations, params.demonstrations, params.seed)
+    asked = sum(task.type != "analysis" for task in tasks) * params.demonstrations.calls * INSTANCES
+    shown = {shown_id for instruction in instructions for shown_id in instruction.demonstration_ids}
+    write_records(Path("data/demonstrations.jsonl"), Demonstration, demonstrations)
+    write_records(Path("data/instructions.jsonl"), Instruction, instructions)
+    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    metrics = {
+        "records": account(STAGE, asked, len(demonstrations), rejects),
+        "instructions": len(instructions),
+        "demonstrations_shown": len(shown),
+        "teacher": teacher.usage(),
+    }
+    write_json(Path(f"metrics/{STAGE}.json"), metrics)
+
+
+if __name__ == "__main__":
+    run_guarded(main)

@@ -1,0 +1,229 @@
+"""Sampling keeps rows with exactly the probabilities it records, whatever the order of rows."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compeffdist.difficulty.sampling import (
+    cumulative_probability,
+    draw_sample,
+    inclusion_probability,
+    rank_in_groups,
+    sample_metrics,
+    sample_rows,
+    soft_probability,
+    uniform_draws,
+)
+from compeffdist.params import SamplingParams
+from compeffdist.records import ScoredTriplet
+
+RATES = st.floats(0.01, 1.0)
+PEAKS = st.floats(0.01, 1.0)
+
+
+def params(**changes: Any) -> SamplingParams:
+    return SamplingParams(**changes)
+
+
+def make_scored(rows: int, instructions: int, seed: int = 0) -> list[ScoredTriplet]:
+    generator = np.random.default_rng(seed)
+    return [
+        ScoredTriplet(
+            sample_id=f"sample_{number:04d}",
+            instruction_id=f"instruction_{number % instructions}",
+            scorer_id="scorer",
+            ranking=float(generator.integers(0, 4)) / 4,  # many ties
+            ranking_excluding_zero=0.0,
+            ranking_all=0.0,
+            perplexity=float(generator.uniform(1, 9)),
+            tokens=int(generator.integers(1, 90)),
+            miss_rate=0.0,
+            nucleus_miss_rate=0.0,
+        )
+        for number in range(rows)
+    ]
+
+
+def columns(rows: int, groups: int = 1) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
+    ids = [f"sample_{number:05d}" for number in range(rows)]
+    return (
+        ids,
+        [f"instruction_{number % groups}" for number in range(rows)],
+        np.arange(rows, dtype=np.float64),
+    )
+
+
+@given(rate=RATES, peak=PEAKS)
+def test_the_family_integrates_to_the_rate(rate: float, peak: float) -> None:
+    assert cumulative_probability(np.array([1.0]), rate, peak)[0] == pytest.approx(rate)
+
+
+@given(rate=st.floats(0.1, 0.95), peak=PEAKS, x=st.floats(0.02, 0.98))
+def test_the_integral_is_that_of_the_family(rate: float, peak: float, x: float) -> None:
+    grid = (np.arange(200_000) + 0.5) / 200_000 * x
+    numeric = inclusion_probability(grid, rate, peak).mean() * x
+    assert cumulative_probability(np.array([x]), rate, peak)[0] == pytest.approx(numeric, abs=1e-4)
+
+
+@given(size=st.integers(1, 300))
+def test_the_papers_setting_keeps_rank_minus_half_over_size(size: int) -> None:
+    rank = np.arange(1, size + 1)
+    expected = (rank - 0.5) / size
+    assert soft_probability(rank, np.full(size, size), 0.5, 1.0) == pytest.approx(expected, abs=1e-12)
+    assert inclusion_probability(expected, 0.5, 1.0) == pytest.approx(expected, abs=1e-12)
+
+
+@given(size=st.integers(1, 200), rate=RATES, peak=PEAKS)
+def test_expected_size_is_exact_in_groups_of_any_size(size: int, rate: float, peak: float) -> None:
+    probability = soft_probability(np.arange(1, size + 1), np.full(size, size), rate, peak)
+    assert probability.sum() == pytest.approx(rate * size, abs=1e-9)
+    assert probability.min() >= 0.0
+    assert probability.max() <= 1.0
+
+
+@given(rate=RATES, peak=PEAKS)
+def test_large_groups_approach_the_family_at_midpoints(rate: float, peak: float) -> None:
+    size = 5000
+    rank = np.arange(1, size + 1)
+    midpoints = inclusion_probability((rank - 0.5) / size, rate, peak)
+    probability = soft_probability(rank, np.full(size, size), rate, peak)
+    inside = np.abs((rank - 0.5) / size - peak) > 0.05
+    inside &= (rank > 250) & (rank <= size - 250)
+    assert probability[inside] == pytest.approx(midpoints[inside], abs=2e-3)
+
+
+def test_probability_is_highest_at_the_peak() -> None:
+    probability = soft_probability(np.arange(1, 101), np.full(100, 100), 0.3, 0.7)
+    assert np.argmax(probability) in (69, 70)
+    assert (np.diff(probability[:70]) > 0).all()
+    assert (np.diff(probability[71:]) < 0).all()
+
+
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
+def test_rows_are_kept_as_often_as_recorded(method: str) -> None:
+    """4,000 seeds; 6 standard errors: for 13 rows the chance of a false alarm is below 1e-7."""
+    seeds = 4000
+    ids, groups, difficulty = columns(13, groups=2)
+    chosen = params(method=method, rate=0.35, peak=0.8)
+    probability = sample_rows(ids, groups, difficulty, chosen, 0).inclusion_probability
+    kept = sum(sample_rows(ids, groups, difficulty, chosen, seed).kept.astype(int) for seed in range(seeds))
+    bound = 6 * np.sqrt(probability * (1 - probability) / seeds) + 1e-12
+    assert (np.abs(kept / seeds - probability) <= bound).all()
+    assert probability.sum() == pytest.approx(0.35 * 13)
+
+
+def test_draws_of_different_rows_are_uncorrelated_and_uniform() -> None:
+    draws = uniform_draws([f"sample_{number}" for number in range(100_000)], seed=5)
+    assert draws.min() >= 0.0 and draws.max() < 1.0
+    counts = np.histogram(draws, bins=20, range=(0, 1))[0]
+    assert np.abs(counts - 5000).max() < 6 * np.sqrt(5000)
+    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 6 / np.sqrt(100_000)
+
+
+def test_hard_keeps_the_hardest_and_rounds_without_bias() -> None:
+    ids, groups, difficulty = columns(7)
+    sizes = []
+    for seed in range(2000):
+        kept = sample_rows(ids, groups, difficulty, params(method="hard", rate=0.35), seed).kept
+        assert (np.diff(kept.astype(int)) >= 0).all()
+        sizes.append(int(kept.sum()))
+    assert set(sizes) == {2, 3}  # 0.35 x 7 = 2.45
+    assert abs(np.mean(sizes) - 2.45) < 6 * np.sqrt(0.45 * 0.55 / 2000)
+
+
+@given(order=st.permutations(range(40)), method=st.sampled_from(["soft", "hard", "random"]))
+@settings(max_examples=30)
+def test_the_sample_does_not_depend_on_row_order(order: list[int], method: str) -> None:
+    scored = make_scored(40, 3)
+    chosen = params(method=method, rate=0.4)
+    straight = {draw.sample_id: draw for draw in draw_sample(scored, chosen, 11)}
+    shuffled = draw_sample([scored[index] for index in order], chosen, 11)
+    assert [draw.sample_id for draw in shuffled] == [scored[index].sample_id for index in order]
+    assert all(straight[draw.sample_id] == draw for draw in shuffled)
+
+
+def test_rows_of_one_instruction_leave_the_others_alone() -> None:
+    scored = make_scored(60, 3)
+    without = [row for row in scored if row.instruction_id != "instruction_1"]
+    alone = {draw.sample_id: draw for draw in draw_sample(without, params(), 3)}
+    together = {draw.sample_id: draw for draw in draw_sample(scored, params(), 3)}
+    assert all(together[sample_id] == draw for sample_id, draw in alone.items())
+
+
+def test_ranks_run_within_groups_easiest_first_with_ties_by_id() -> None:
+    ids, groups = ["d", "c", "b", "a", "e"], ["x", "x", "y", "x", "y"]
+    rank, size = rank_in_groups(ids, groups, np.array([0.5, 0.5, 0.9, 0.7, 0.1]))
+    assert rank.tolist() == [2, 1, 2, 3, 1]
+    assert size.tolist() == [3, 3, 2, 3, 2]
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from([0.0, 0.25, 1.0])), max_size=50))
+def test_ranks_agree_with_plain_sorting(rows: list[tuple[str, float]]) -> None:
+    ids = [f"s{(number * 37) % 101:03d}" for number in range(len(rows))]
+    groups = [group for group, _ in rows]
+    difficulty = np.array([value for _, value in rows], dtype=np.float64)
+    members = defaultdict(list)
+    for sample_id, group, value in zip(ids, groups, difficulty, strict=True):
+        members[group].append((value, sample_id))
+    rank, size = rank_in_groups(ids, groups, difficulty)
+    for index, sample_id in enumerate(ids):
+        ordered = sorted(members[groups[index]])
+        assert rank[index] == ordered.index((difficulty[index], sample_id)) + 1
+        assert size[index] == len(ordered)
+
+
+def test_global_scope_ranks_all_rows_together() -> None:
+    scored = make_scored(50, 4)
+    draws = draw_sample(scored, params(scope="global"), 1)
+    assert sorted(draw.rank for draw in draws) == list(range(1, 51))
+    assert {draw.group_size for draw in draws} == {50}
+    assert {draw.instruction_id for draw in draws} == {row.instruction_id for row in scored}
+
+
+@pytest.mark.parametrize("metric", ["ranking", "perplexity", "tokens"])
+def test_difficulty_is_the_metric_asked_for(metric: str) -> None:
+    scored = make_scored(20, 2)
+    draws = draw_sample(scored, params(metric=metric), 1)
+    assert [draw.difficulty for draw in draws] == [float(getattr(row, metric)) for row in scored]
+
+
+def test_rate_one_keeps_everything() -> None:
+    for method in ("soft", "hard", "random"):
+        assert sample_rows(*columns(9, 2), params(method=method, rate=1.0, peak=0.4), 2).kept.all()
+
+
+def test_another_seed_is_another_sample() -> None:
+    first, second = (sample_rows(*columns(200), params(), seed).kept for seed in (1, 2))
+    assert (first != second).any()
+
+
+def test_a_tiny_rate_with_a_steep_family_keeps_its_expected_size() -> None:
+    probability = sample_rows(*columns(3), params(rate=1e-6), 0).inclusion_probability
+    assert probability.sum() == pytest.approx(3e-6, rel=1e-6)
+
+
+def test_a_difficulty_that_is_not_finite_is_refused_by_name() -> None:
+    ids, groups, difficulty = columns(5)
+    difficulty[3] = np.nan
+    with pytest.raises(ValueError, match="sample_00003 is not finite"):
+        sample_rows(ids, groups, difficulty, params(), 0)
+
+
+def test_an_empty_table_gives_an_empty_sample() -> None:
+    assert draw_sample([], params(), 0) == []
+    assert sample_metrics([])["kept_share"] == 0.0
+
+
+def test_metrics_count_rows_and_instructions() -> None:
+    draws = draw_sample(make_scored(30, 3), params(), 9)
+    metrics = sample_metrics(draws)
+    assert metrics["rows"] == 30
+    assert metrics["kept"] == sum(draw.kept for draw in draws)
+    assert metrics["expected_kept"] == pytest.approx(15.0)
+    assert metrics["instructions"] == 3
+    assert sum(counts["kept"] for counts in metrics["by_instruction"].values()) == metrics["kept"]
+    assert metrics["by_instruction"]["instruction_0"]["rows"] == 10

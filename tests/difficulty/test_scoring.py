@@ -1,0 +1,93 @@
+"""Every triplet is scored or rejected, in the student's own chat format."""
+
+from pathlib import Path
+
+import pytest
+
+from compeffdist.difficulty.scorer import TokenRow
+from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.params import DifficultyParams, RuntimeParams
+from compeffdist.records import Triplet
+from compeffdist.student.formatting import encode_prompt, encode_response
+from compeffdist.student.loading import load_student
+from student.tiny import tiny_model_folder
+
+from .oracle import oracle_row
+
+SYSTEM = "You analyse sentiment."
+
+
+def make_triplet(prompt: str, response: str) -> Triplet:
+    return Triplet(
+        pair_id="pair",
+        instruction_id="instruction",
+        text_id=f"text {prompt}",
+        teacher_id="teacher",
+        decoding_id="decoding",
+        answer_id="answer",
+        prompt=prompt,
+        response=response,
+        polarity="neutral",
+        task_type="analysis",
+        task_name="tone",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("student"))
+
+
+@pytest.mark.parametrize("exclude_zero", [True, False])
+def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(
+    folder: Path, exclude_zero: bool
+) -> None:
+    triplets = [
+        make_triplet("the film was great", "positive"),
+        make_triplet("a bore", "the film was dreadful"),
+    ]
+    params = DifficultyParams(exclude_zero=exclude_zero)
+    scored, rejects = score_triplets(
+        triplets, folder, params, RuntimeParams(device="cpu"), scorer_id="scorer", system=SYSTEM
+    )
+    assert rejects == []
+    model, tokenizer = load_student(folder, "cpu")
+    for record, triplet in zip(scored, triplets, strict=True):
+        prompt_ids = encode_prompt(tokenizer, SYSTEM, triplet.prompt)
+        response_ids = encode_response(tokenizer, triplet.response, end=False)
+        truth = oracle_row(model, TokenRow(triplet.id, prompt_ids, response_ids), params.top_p)
+        assert record.sample_id == triplet.id
+        assert record.tokens == len(response_ids)
+        assert record.ranking_all == pytest.approx(truth.ranking_all, abs=1e-5)
+        assert record.ranking_excluding_zero == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
+        assert record.ranking == (record.ranking_excluding_zero if exclude_zero else record.ranking_all)
+        assert record.perplexity == pytest.approx(truth.perplexity, rel=1e-4)
+
+
+def test_in_equals_out_plus_rejected(folder: Path) -> None:
+    triplets = [
+        make_triplet("fine", "positive"),
+        make_triplet("fine?", ""),
+        make_triplet("long " * 80, "neutral"),
+    ]
+    scored, rejects = score_triplets(
+        triplets, folder, DifficultyParams(max_length=150), RuntimeParams(device="cpu"),
+        scorer_id="scorer", system=SYSTEM,
+    )  # fmt: skip
+    assert [record.sample_id for record in scored] == [triplets[0].id]
+    assert [(reject.stage, reject.record_id, reject.reason) for reject in rejects] == [
+        ("score_difficulty", triplets[1].id, "empty_response"),
+        ("score_difficulty", triplets[2].id, "too_long"),
+    ]
+
+
+def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:
+    settings = DifficultyParams()
+    identities = {
+        scorer_identity("weights", settings, SYSTEM),
+        scorer_identity("other weights", settings, SYSTEM),
+        scorer_identity("weights", DifficultyParams(top_p=0.9), SYSTEM),
+        scorer_identity("weights", settings, "Another system prompt."),
+    }
+    assert len(identities) == 4
+    assert scorer_identity("weights", settings, SYSTEM) in identities

@@ -1,0 +1,132 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.evaluation import tasks
+from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_evaluation_rows
+from compeffdist.params import EvaluationParams, EvaluationTask
+from compeffdist.records import read_records, write_records
+from compeffdist.texts.corpora import CorpusRow
+
+LABELS = ["negative", "neutral", "positive"]
+
+
+def make_task(location: Path | str, rows: int = 6, **fields: Any) -> EvaluationTask:
+    values = {
+        "name": "polarity",
+        "location": str(location),
+        "labels": LABELS,
+        "rows": rows,
+        "subject": "tweet",
+    }
+    return EvaluationTask.model_validate({**values, **fields})
+
+
+def load(location: Path | str, rows: int = 6, seed: int = 3, **fields: Any) -> list[EvaluationRow]:
+    return load_evaluation_rows(make_task(location, rows, **fields), seed, Path("unused"))
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    return write(tmp_path, [{"text": f"text {n} of many", "label": LABELS[n % 3]} for n in range(60)])
+
+
+def test_rows_are_drawn_evenly_over_labels_and_by_content_alone(labelled: Path, tmp_path: Path) -> None:
+    drawn = load(labelled)
+    assert Counter(row.label for row in drawn) == dict.fromkeys(LABELS, 2)
+    lines = labelled.read_text(encoding="utf-8").splitlines()
+    labelled.write_text("\n".join(reversed(lines)), encoding="utf-8")
+    assert [row.id for row in load(labelled)] == [row.id for row in drawn]
+    assert [row.id for row in load(labelled, seed=4)] != [row.id for row in drawn]
+
+
+def test_the_id_covers_task_text_and_label() -> None:
+    base = {"task": "t", "text": "x", "label": "neutral", "source_row": "1", "licence": "MIT"}
+    row = EvaluationRow(**base)
+    assert row.id.startswith("row_")
+    assert EvaluationRow(**{**base, "source_row": "2"}).id == row.id
+    assert len({EvaluationRow(**{**base, key: "y"}).id for key in ("task", "text", "label")} | {row.id}) == 4
+
+
+def test_copies_count_once_and_not_at_all_where_their_labels_differ(tmp_path: Path) -> None:
+    rows = [
+        {"text": "Same  text!", "label": "neutral"},
+        {"text": "same text", "label": "neutral"},
+        {"text": "disputed", "label": "positive"},
+        {"text": "Disputed!", "label": "negative"},
+        {"text": "bad", "label": "negative"},
+        {"text": "good", "label": "positive"},
+    ]
+    drawn = load(write(tmp_path, rows), rows=100)
+    assert sorted(row.label for row in drawn) == LABELS
+    assert {row.text for row in drawn} & {"disputed", "Disputed!"} == set()
+
+
+def test_texts_are_normalised_as_user_texts_are(tmp_path: Path) -> None:
+    rows = [{"text": f"@someone  &amp; {label}", "label": label} for label in LABELS]
+    assert {row.text for row in load(write(tmp_path, rows))} == {f"@user & {label}" for label in LABELS}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"text": "a", "label": "great"}, "line 4: label 'great' is not one of negative, neutral, positive"),
+        ({"text": "a"}, "line 4: label None"),
+        ({"text": "a", "label": ["neutral"]}, "line 4: label"),
+        ({"text": " ", "label": "neutral"}, "line 4: 'text' must be a string"),
+        ({"label": "neutral"}, "line 4: 'text' must be a string"),
+    ],
+)
+def test_a_bad_row_of_a_file_is_named(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
+    path = write(tmp_path, [*({"text": f"t {label}", "label": label} for label in LABELS), row])
+    with pytest.raises(UserError, match=expected):
+        load(path)
+
+
+def test_a_label_without_rows_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"text": "good", "label": "positive"}, {"text": "bad", "label": "negative"}])
+    with pytest.raises(UserError, match="no row with label 'neutral'"):
+        load(path)
+
+
+def test_a_corpus_gives_its_clear_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [CorpusRow(str(n), str(n), f"text {n}", [*LABELS, None][n % 4]) for n in range(40)]
+    rows.append(CorpusRow("lost", "lost", "unreadable", "neutral", "encoding_lost"))
+    monkeypatch.setattr(tasks, "load_corpus", lambda name, part, cache: iter(rows))
+    drawn = load("vader-tweets", rows=100)
+    assert Counter(row.label for row in drawn) == dict.fromkeys(LABELS, 10)
+    assert {row.licence for row in drawn} == {"MIT"}
+    assert "lost" not in {row.source_row for row in drawn}
+
+
+def test_an_unknown_corpus_is_named() -> None:
+    with pytest.raises(UserError, match="package corpus 'vader-tweet' is unknown"):
+        load("vader-tweet")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.jsonl: no such file"):
+        load(tmp_path / "none.jsonl")
+
+
+def test_all_tasks_are_loaded_counted_and_can_be_written(labelled: Path, tmp_path: Path) -> None:
+    params = EvaluationParams(tasks=[make_task(labelled, name=name, rows=9) for name in ("one", "two")])
+    rows, counts = load_evaluation(params, 3, tmp_path)
+    assert counts == {
+        name: {"requested": 9, "rows": 9, "labels": dict.fromkeys(LABELS, 3)} for name in ("one", "two")
+    }
+    write_records(tmp_path / "out.jsonl", EvaluationRow, rows)
+    assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
+    twice = EvaluationParams(tasks=[make_task(labelled), make_task(labelled)])
+    with pytest.raises(UserError, match="two tasks share a name"):
+        load_evaluation(twice, 3, tmp_path)

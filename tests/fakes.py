@@ -1,0 +1,30 @@
+"""A teacher that answers from a function, for tests of what is asked and how answers are read."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from compeffdist.params import TeacherParams
+from compeffdist.teacher.asking import Asked
+from compeffdist.teacher.requests import Answer, Request
+
+TEACHER = TeacherParams()
+
+
+class FakeTeacher:
+    """`reply` gives the answer's text, an Answer, or None for a failed request."""
+
+    def __init__(self, reply: Callable[[Request], Any]) -> None:
+        self.reply, self.asked = reply, list[Request]()
+        self.identity = SimpleNamespace(id="model_fake")
+
+    def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
+        self.asked += requests
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: Request) -> Asked:
+        reply = self.reply(request)
+        if reply is None:
+            return Asked(request.key("model_fake"), None, "timed out")
+        answer = reply if isinstance(reply, Answer) else Answer(reply, None, 1, 0, 1, "stop")
+        return Asked(request.key("model_fake"), answer, "")

@@ -1,0 +1,120 @@
+"""Registration: a version answers before an alias points to it, is made once, and says whence it comes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.files import write_json
+from compeffdist.params import RegistryParams
+from compeffdist.registry import model as served
+from compeffdist.registry.asking import ask_model, read_rows
+from compeffdist.registry.register import CANDIDATE, git_commit, headline_metrics, register_student
+from compeffdist.registry.tracking import open_tracking
+
+
+def settings(name: str) -> RegistryParams:
+    return RegistryParams(model_name=name, experiment="tests")
+
+
+def test_a_student_registers_answers_and_is_registered_only_once(
+    student_folder: Path, base_folder: Path
+) -> None:
+    named = settings(f"once-{student_folder.parent.name}")
+    first = register_student(student_folder, base_folder, named, {"git_commit": "c1"})
+    again = register_student(student_folder, base_folder, named, {"git_commit": "c2"})
+    assert (first.version, first.reused, again.version, again.reused) == (1, False, 1, True)
+    assert set(first.tried[0]["probabilities"]) == {"negative", "neutral", "positive"}
+    version = open_tracking().get_model_version_by_alias(named.model_name, CANDIDATE)
+    assert version.tags["git_commit"] == "c2" and version.tags["student_id"] == first.student_id
+    assert version.tags["predict"] == "ok"
+
+
+def test_a_version_holds_no_pickle_and_answers_texts_and_prompts(
+    student_folder: Path, base_folder: Path
+) -> None:
+    import mlflow
+
+    named = settings(f"answers-{student_folder.parent.name}")
+    register_student(student_folder, base_folder, named, {})
+    uri = f"models:/{named.model_name}@{CANDIDATE}"
+    files = [path for path in Path(mlflow.artifacts.download_artifacts(uri)).rglob("*") if path.is_file()]
+    assert not [path.name for path in files if path.suffix in {".pkl", ".bin", ".pt"}]
+    rows = [{"text": "the film was great"}, {"prompt": "say something"}, {"text": "dreadful"}]
+    results = list(ask_model(uri, rows))
+    assert [sorted(result) for result in results] == [
+        ["polarity", "probabilities"],
+        ["answer"],
+        ["polarity", "probabilities"],
+    ]
+    assert results[0] == next(iter(ask_model(uri, rows[:1]))) or results[0]["polarity"]
+
+
+def test_a_version_that_cannot_answer_gets_no_alias(
+    student_folder: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = settings(f"broken-{student_folder.parent.name}")
+    answers = [{"probabilities": {"negative": float("nan")}}]
+    monkeypatch.setattr(
+        served.StudentModel, "predict", lambda self, context, model_input, params=None: answers
+    )
+    with pytest.raises(UserError, match="does not answer"):
+        register_student(student_folder, base_folder, named, {})
+    registered = open_tracking().get_registered_model(named.model_name)
+    assert CANDIDATE not in registered.aliases
+    assert open_tracking().get_model_version(named.model_name, "1").tags["predict"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"text": "a", "prompt": "b"}, "not both"),
+        ({"text": "  "}, "non-empty"),
+        ({"text": "x" * 8001}, "at most 8000"),
+        ({"other": "x"}, "unknown column"),
+    ],
+)
+def test_rows_out_of_bounds_are_refused(row: dict[str, str], reason: str) -> None:
+    import pandas as pd
+    from mlflow import MlflowException
+
+    with pytest.raises(MlflowException, match=reason):
+        served._checked(pd.DataFrame([row]))
+
+
+def test_too_many_rows_are_refused() -> None:
+    import pandas as pd
+    from mlflow import MlflowException
+
+    with pytest.raises(MlflowException, match="1 to 1024"):
+        served._checked(pd.DataFrame({"text": ["x"] * 1025}))
+
+
+def test_an_unknown_version_is_one_clear_line() -> None:
+    with pytest.raises(UserError, match="nobody"):
+        list(ask_model("models:/nobody@candidate", [{"text": "x"}]))
+
+
+def test_a_file_row_with_neither_text_nor_prompt_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "good", "id": 1}\n{"body": "bad"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="row 2"):
+        read_rows(path)
+
+
+def test_headline_figures_are_required(tmp_path: Path) -> None:
+    write_json(tmp_path / "evaluation.json", {"tasks": {}})
+    with pytest.raises(UserError, match="no headline"):
+        headline_metrics(tmp_path / "evaluation.json")
+
+
+def test_a_commit_says_when_the_tree_differs_from_it(tmp_path: Path) -> None:
+    assert git_commit() == "unknown"
+    run = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+    Path("file").write_text("a", encoding="utf-8")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "m"]):
+        subprocess.run([*run, *arguments], check=True, cwd=tmp_path)
+    clean = git_commit()
+    Path("file").write_text("b", encoding="utf-8")
+    assert len(clean) == 40 and git_commit() == f"{clean}-dirty"

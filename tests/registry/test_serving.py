@@ -1,0 +1,78 @@
+"""`mlflow models serve` on a registered student, as a user would call it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compeffdist.params import RegistryParams
+from compeffdist.registry.register import CANDIDATE, register_student
+
+START_SECONDS = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def post(port: int, rows: list[dict[str, Any]]) -> tuple[int, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        data=json.dumps({"dataframe_records": rows}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server left"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
+    raise AssertionError("the server did not come up")
+
+
+@pytest.mark.pipeline
+def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(
+    student_folder: Path, base_folder: Path
+) -> None:
+    name = f"served-{student_folder.parent.name}"
+    register_student(student_folder, base_folder, RegistryParams(model_name=name, experiment="tests"), {})
+    port = free_port()
+    command = ["serve", "-m", f"models:/{name}@{CANDIDATE}", "--env-manager", "local", "--port", str(port)]
+    # No PYTHONPATH and no import path of this checkout: the version brings its own code.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", *command],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        start_new_session=True,
+    )
+    try:
+        wait_until_up(process, port)
+        status, answer = post(port, [{"text": "the film was great"}, {"text": "dreadful"}])
+        assert status == 200
+        assert [set(row) for row in answer["predictions"]] == [{"polarity", "probabilities"}] * 2
+        assert post(port, [{"text": "x" * 9000}])[0] == 400
+        assert post(port, [{"text": "a", "prompt": "b"}])[0] == 400
+        status, answer = post(port, [{"prompt": "say something"}])
+        assert status == 200 and isinstance(answer["predictions"][0]["answer"], str)
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)

@@ -1,0 +1,57 @@
+"""The MLflow store: safe at first use, and digests that cover the whole file."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.registry.tracking import experiment_id, log_curve_point, log_dataset, open_tracking
+from compeffdist.student.training import CurvePoint
+
+
+@pytest.mark.pipeline
+def test_two_first_uses_at_once_leave_one_working_store(tmp_path: Path) -> None:
+    code = (
+        "from compeffdist.registry.tracking import open_tracking, experiment_id;"
+        "print(experiment_id(open_tracking(), 'shared'))"
+    )
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/new.db", "PATH": "/usr/bin:/bin"}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=240)[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert answers[0] == answers[1] != ""
+
+
+def test_a_store_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"this is not a database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/broken.db")
+    with pytest.raises(UserError, match=r"broken\.db"):
+        open_tracking()
+
+
+def test_a_run_holds_the_files_md5_and_the_curve(tmp_path: Path) -> None:
+    import mlflow
+
+    client = open_tracking()
+    experiment_id(client, "tests")
+    path = Path("rows.parquet")
+    path.write_bytes(b"bytes" * 1000)
+    with mlflow.start_run() as run:
+        digest = log_dataset(path, "training")
+        log_curve_point(CurvePoint(1, 2.0, 1e-4, 0.5))
+        log_curve_point(CurvePoint(2, 1.0, 1e-5, 0.4))
+    logged = client.get_run(run.info.run_id)
+    assert digest == hashlib.md5(path.read_bytes()).hexdigest()
+    assert [(i.dataset.name, i.dataset.digest) for i in logged.inputs.dataset_inputs] == [
+        ("rows.parquet", digest)
+    ]
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [
+        (1, 2.0),
+        (2, 1.0),
+    ]

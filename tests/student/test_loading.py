@@ -1,0 +1,51 @@
+"""Loading: devices, precision, and what is not a student."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from compeffdist.errors import UserError
+from compeffdist.params import FineTuningParams
+from compeffdist.student.loading import compute_dtype, load_student, resolve_device, student_id
+from compeffdist.student.training import TrainingRow, fine_tune
+
+
+def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for avx512, amx, expected in (
+        (False, False, torch.float32),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+    ):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda value=avx512: value)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda value=amx: value)
+        assert compute_dtype("cpu") == expected
+
+
+def test_a_missing_device_is_one_clear_line() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("has the device")
+    with pytest.raises(UserError, match=r"runtime\.device"):
+        resolve_device("cuda")
+
+
+def test_a_folder_without_a_model_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a model folder"):
+        load_student(tmp_path, "cpu")
+    with pytest.raises(UserError, match="no such file"):
+        student_id(tmp_path)
+
+
+def test_a_student_id_follows_the_training_and_nothing_else(tiny_folder: Path, tmp_path: Path) -> None:
+    def trained(name: str, response: str) -> str:
+        rows = [TrainingRow("sample_a", "the film was great", response)]
+        settings = FineTuningParams(epochs=1.0, learning_rate=1e-3)
+        fine_tune(
+            tiny_folder, rows, settings, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu"
+        )
+        return student_id(tmp_path / name)
+
+    assert trained("one", "positive") == trained("two", "positive")
+    assert trained("three", "negative") != trained("one", "positive")

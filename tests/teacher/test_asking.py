@@ -1,0 +1,214 @@
+"""The teacher is asked only for what the store lacks, and every answer is kept at once."""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.teacher.asking import Teacher
+from compeffdist.teacher.engines import Engine, ModelCard, OnAnswer, OnFailure, open_engine
+from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.store import ResponseStore
+from tests.teacher.server import Body, Reply, chat_reply, serving
+
+
+@dataclass
+class Card:
+    """The part of a model identity that asking needs."""
+
+    id: str = "model_1"
+    dtype: str = "bfloat16"
+    served_name: str = "some-model"
+
+
+@dataclass
+class FakeEngine:
+    """Answers with the prompt in capitals, in reverse order; prompts that hold "bad" fail."""
+
+    asked: list[str] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+    die_after: int | None = None
+    name: str = "fake"
+    starts: int = 1
+
+    def open(
+        self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> Engine:
+        self.opened += 1
+        return self
+
+    def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+        self.asked += [request.prompt for request in requests]
+        for count, (index, request) in enumerate(reversed(list(enumerate(requests)))):
+            if count == self.die_after:
+                raise UserError("the engine is gone")
+            if "bad" in request.prompt:
+                on_failure(index, "cannot say")
+            else:
+                on_answer(index, Answer(request.prompt.upper(), None, 10, 4, 2, "stop"))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def question(prompt: str, seed: int = 0) -> Request:
+    return Request("s", prompt, 5, 0.5, 1.0, seed)
+
+
+def teacher(tmp_path: Path, engine: FakeEngine, model: str = "model_1") -> Teacher:
+    runtime = RuntimeParams(store=str(tmp_path / "store.sqlite"))
+    return Teacher(Card(model), TeacherParams(), runtime, None, opener=engine.open)
+
+
+def test_results_are_in_the_order_given_with_duplicates_asked_once(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    with teacher(tmp_path, engine) as asking:
+        got = asking.ask([question(p) for p in ("c", "a", "c", "b")], "test")
+    assert [asked.answer.text for asked in got if asked.answer] == ["C", "A", "C", "B"]
+    assert got[0] == got[2]
+    assert engine.asked == ["a", "b", "c"]
+    assert engine.closed == 1
+
+
+def test_the_answer_id_is_the_key_in_the_store(tmp_path: Path) -> None:
+    with teacher(tmp_path, FakeEngine()) as asking:
+        (asked,) = asking.ask([question("a")], "test")
+    assert asked.answer_id == question("a").key("model_1")
+    with ResponseStore(tmp_path / "store.sqlite") as store:
+        row = store.rows([asked.answer_id])[asked.answer_id]
+    assert json.loads(row.request)["prompt"] == "a"
+    assert (row.teacher_id, row.engine) == ("model_1", "fake")
+
+
+def test_a_second_run_opens_no_engine_and_gives_the_same(tmp_path: Path) -> None:
+    questions = [question(str(n)) for n in range(30)]
+    with teacher(tmp_path, FakeEngine()) as asking:
+        first = asking.ask(questions, "test")
+    again = FakeEngine()
+    with teacher(tmp_path, again) as asking:
+        assert asking.ask(questions, "test") == first
+        usage = asking.usage()
+    assert again.opened == 0
+    assert (usage["hits"], usage["misses"], usage["calls"], usage["engine_starts"]) == (30, 0, 0, 0)
+
+
+@pytest.mark.parametrize("change", ["prompt", "seed", "model"])
+def test_only_what_changed_is_bought_again(tmp_path: Path, change: str) -> None:
+    with teacher(tmp_path, FakeEngine()) as asking:
+        asking.ask([question("a"), question("b")], "test")
+    engine = FakeEngine()
+    with teacher(tmp_path, engine, "model_2" if change == "model" else "model_1") as asking:
+        changed = {"prompt": question("x"), "seed": question("b", seed=1), "model": question("b")}[change]
+        asking.ask([question("a"), changed], "test")
+    assert engine.asked == {"prompt": ["x"], "seed": ["b"], "model": ["a", "b"]}[change]
+
+
+def test_usage_counts_add_up_over_calls(tmp_path: Path) -> None:
+    with teacher(tmp_path, FakeEngine()) as asking:
+        asking.ask([question(p) for p in ("a", "b", "b", "bad")], "one")
+        asking.ask([question(p) for p in ("a", "c", "d")], "two")
+        usage = asking.usage()
+    assert usage.pop("seconds") >= 0
+    assert usage == {
+        "requests": 7,
+        "hits": 1,
+        "misses": 5,
+        "calls": 4,
+        "failures": 1,
+        "prompt_tokens": 40,
+        "cached_tokens": 16,
+        "completion_tokens": 8,
+        "engine_starts": 1,
+    }
+
+
+def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(tmp_path: Path) -> None:
+    questions = [question("a"), question("bad"), question("c")]
+    with teacher(tmp_path, FakeEngine()) as asking:
+        got = asking.ask(questions, "test")
+    assert [(asked.answer is None, asked.reason) for asked in got] == [
+        (False, ""),
+        (True, "cannot say"),
+        (False, ""),
+    ]
+    engine = FakeEngine()
+    with teacher(tmp_path, engine) as asking:
+        asking.ask(questions, "test")
+    assert engine.asked == ["bad"]
+
+
+def test_a_run_where_most_requests_fail_stops_with_the_commonest_reason(tmp_path: Path) -> None:
+    with (
+        teacher(tmp_path, FakeEngine()) as asking,
+        pytest.raises(UserError, match=r"responses: the teacher failed 3 of 5 requests.*cannot say"),
+    ):
+        asking.ask([question(p) for p in ("a", "b", "bad1", "bad2", "bad3")], "responses")
+
+
+def test_answers_given_before_an_engine_dies_are_kept(tmp_path: Path) -> None:
+    questions = [question(str(n)) for n in range(10)]
+    engine = FakeEngine(die_after=6)
+    with teacher(tmp_path, engine) as asking, pytest.raises(UserError, match="the engine is gone"):
+        asking.ask(questions, "test")
+    assert engine.closed == 1
+    rest = FakeEngine()
+    with teacher(tmp_path, rest) as asking:
+        assert all(asked.answer for asked in asking.ask(questions, "test"))
+    assert len(rest.asked) == 4
+
+
+def test_an_engine_that_forgets_a_request_is_a_defect(tmp_path: Path) -> None:
+    class Forgetful(FakeEngine):
+        def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+            super().answer(requests[1:], on_answer, on_failure)
+
+    with teacher(tmp_path, Forgetful()) as asking, pytest.raises(RuntimeError, match="did not report each"):
+        asking.ask([question("a"), question("b")], "test")
+
+
+def test_nothing_to_ask_asks_nothing(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    with teacher(tmp_path, engine) as asking:
+        assert asking.ask([], "test") == []
+    assert engine.opened == 0
+
+
+# ---------------------------------------------------------------- a killed run, over HTTP
+
+
+def _run(url: str, store: Path) -> None:
+    runtime = RuntimeParams(store=str(store), openai_base_url=url, concurrency=2)
+    with Teacher(Card(), TeacherParams(engine="openai"), runtime, None, opener=open_engine) as asking:
+        asking.ask([question(f"{n:02}") for n in range(40)], "test")
+
+
+def test_a_killed_run_loses_only_what_was_in_flight(tmp_path: Path) -> None:
+    store, context = tmp_path / "store.sqlite", multiprocessing.get_context("spawn")
+
+    def respond(body: Body, _: int) -> Reply:
+        if len(server.bodies) == 20 and not killed:
+            killed.append(True)
+            os.kill(int(process.pid or 0), signal.SIGKILL)
+        return Reply(chat_reply(body["messages"][-1]["content"]))
+
+    killed: list[bool] = []
+    with serving(respond) as server:
+        process = context.Process(target=_run, args=(server.url, store))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        before = len(server.bodies)
+        _run(server.url, store)
+        asked_again = len(server.bodies) - before
+    # of the 20 asked before the kill, at most the 2 in flight and 2 just answered are bought twice
+    assert 20 <= asked_again <= 24
+    with ResponseStore(store) as kept:
+        assert len(kept) == 40

@@ -1,0 +1,261 @@
+"""The engine for OpenAI-compatible servers, against a real HTTP server that can misbehave."""
+
+import math
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.params import RuntimeParams
+from compeffdist.teacher.engines import RequestFailed
+from compeffdist.teacher.openai_engine import OpenAIEngine, first_token_likelihood, public_url
+from compeffdist.teacher.requests import Answer, Request
+from tests.teacher.server import Body, Reply, chat_reply, echo, serving
+
+
+@pytest.fixture(autouse=True)
+def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.delenv("COMPEFFDIST_API_KEY", raising=False)
+
+
+def question(prompt: str, **changes: Any) -> Request:
+    return Request(
+        **{"system": "s", "prompt": prompt, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 4}
+        | changes
+    )
+
+
+def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int, Answer], dict[int, str]]:
+    """Answers and failures by index; each index is reported once."""
+    answers: dict[int, Answer] = {}
+    failures: dict[int, str] = {}
+    reported: list[int] = []
+
+    def on_answer(index: int, answer: Answer) -> None:
+        reported.append(index)
+        answers[index] = answer
+
+    def on_failure(index: int, reason: str) -> None:
+        reported.append(index)
+        failures[index] = reason
+
+    settings = RuntimeParams(
+        **{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0} | runtime
+    )
+    OpenAIEngine("some-model", settings).answer(requests, on_answer, on_failure)
+    assert sorted(reported) == list(range(len(requests)))
+    return answers, failures
+
+
+def test_answers_carry_text_and_token_counts() -> None:
+    with serving() as server:
+        answers, failures = ask(server.url, [question("one"), question("two")])
+    assert failures == {}
+    assert answers[1] == Answer("echo: two", None, 7, 2, 3, "stop")
+    assert answers[0].text == "echo: one"
+
+
+def test_the_request_reaches_the_server_whole() -> None:
+    with serving() as server:
+        ask(server.url, [question("one", schema='{"type":"object"}')])
+    (body,) = server.bodies
+    assert body["model"] == "some-model"
+    assert body["messages"] == [{"role": "system", "content": "s"}, {"role": "user", "content": "one"}]
+    assert (body["max_tokens"], body["temperature"], body["top_p"], body["seed"]) == (9, 0.5, 0.9, 4)
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_concurrency_is_used_and_bounded() -> None:
+    with serving(lambda body, n: Reply(chat_reply("x"), delay=0.05)) as server:
+        ask(server.url, [question(str(n)) for n in range(24)], concurrency=4)
+    assert 2 <= server.peak <= 4
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_passing_fault_is_retried(status: int) -> None:
+    def respond(body: Body, earlier: int) -> Reply:
+        return Reply({"error": "busy"}, status=status) if earlier < 2 else echo(body, earlier)
+
+    with serving(respond) as server:
+        answers, _ = ask(server.url, [question("one")])
+    assert answers[0].text == "echo: one"
+    assert len(server.bodies) == 3
+
+
+def test_a_lasting_fault_of_one_request_fails_that_request_only() -> None:
+    def respond(body: Body, earlier: int) -> Reply:
+        bad = body["messages"][-1]["content"] == "bad"
+        return Reply({"error": "no"}, status=500) if bad else echo(body, earlier)
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [question("bad"), question("good")])
+    assert answers.keys() == {1}
+    assert "500" in failures[0]
+
+
+def test_a_request_the_server_refuses_is_not_retried() -> None:
+    with serving(lambda body, n: Reply({"error": {"message": "too long"}}, status=400)) as server:
+        _, failures = ask(server.url, [question("one")])
+    assert "too long" in failures[0]
+    assert len(server.bodies) == 1
+
+
+def test_a_server_that_hangs_fails_the_request_after_its_retries() -> None:
+    def respond(body: Body, earlier: int) -> Reply:
+        return Reply(chat_reply("late"), delay=1.5 if body["messages"][-1]["content"] == "slow" else 0)
+
+    with serving(respond) as server:
+        answers, failures = ask(
+            server.url, [question("slow"), question("quick")], request_timeout_seconds=0.3, retries=1
+        )
+    assert answers.keys() == {1}
+    assert "no answer within 0.3 s" in failures[0]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(raw=b"<html>oops"),
+        Reply(raw=b""),
+        Reply([1, 2]),
+        Reply({}),
+        Reply({"choices": []}),
+        Reply({"choices": ["x"]}),
+        Reply({"choices": [{}]}),
+        Reply({"choices": [{"message": "x"}]}),
+        Reply(chat_reply(None)),
+    ],
+    ids=str,
+)
+def test_garbage_is_a_failure_with_a_reason(reply: Reply) -> None:
+    with serving(lambda body, n: reply) as server:
+        answers, failures = ask(server.url, [question("one")])
+    assert answers == {}
+    assert failures[0]
+
+
+def test_missing_token_counts_are_zero() -> None:
+    with serving(lambda body, n: Reply({"choices": chat_reply("x")["choices"]})) as server:
+        answers, _ = ask(server.url, [question("one")])
+    assert (answers[0].prompt_tokens, answers[0].completion_tokens) == (0, 0)
+
+
+def test_a_server_that_answers_nothing_is_given_up_early() -> None:
+    with (
+        serving(lambda body, n: Reply({"error": "down"}, status=503)) as server,
+        pytest.raises(UserError, match=r"16 requests in a row failed.*503"),
+    ):
+        ask(server.url, [question(str(n)) for n in range(200)], retries=0, concurrency=4)
+    assert len(server.bodies) < 30
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_key_or_model_stops_at_once_without_naming_secrets(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-very-secret")
+
+    def respond(body: Body, earlier: int) -> Reply:
+        return Reply({"error": {"message": "bad key sk-very-secret or no such model"}}, status=status)
+
+    with serving(respond) as server:
+        url = server.url.replace("//", "//user:pass-word@")
+        with pytest.raises(UserError, match=rf"{server.url}.*{status}") as caught:
+            ask(url, [question(str(n)) for n in range(50)], concurrency=2)
+    assert "sk-very-secret" not in str(caught.value)
+    assert "pass-word" not in str(caught.value)
+    assert len(server.bodies) <= 2
+
+
+def test_the_key_goes_to_the_server_and_nothing_else_of_the_environment_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-ours")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    with serving() as server:
+        ask(server.url, [question("one")])
+    assert server.keys == {"Bearer sk-ours"}
+
+
+def test_a_key_refused_at_the_door_costs_no_request() -> None:
+    with serving() as server:
+        server.models_status = 401
+        with pytest.raises(UserError, match="401"):
+            ask(server.url, [question("one")])
+    assert server.bodies == []
+
+
+def test_a_server_without_a_list_of_models_is_used_all_the_same() -> None:
+    with serving() as server:
+        server.models_status = 404
+        answers, _ = ask(server.url, [question("one")])
+    assert answers[0].text == "echo: one"
+
+
+def test_no_server_is_one_clear_line() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with pytest.raises(
+        UserError, match=rf"{url}: cannot reach the teacher's server; check runtime.openai_base_url"
+    ):
+        ask(url, [question("one")])
+
+
+def test_public_url_drops_user_password_and_query() -> None:
+    assert public_url("https://me:pw@host:8443/v1?key=abc") == "https://host:8443/v1"
+
+
+# ---------------------------------------------------------------- labels
+
+
+def top_tokens(tokens: dict[str, float]) -> Reply:
+    entries = [{"token": token, "logprob": math.log(p)} for token, p in tokens.items()]
+    return Reply(chat_reply("x", logprobs={"content": [{"token": "x", "top_logprobs": entries}]}))
+
+
+LABELS = Request.likelihood("s", "which?", ("negative", "neutral", "positive"))
+
+
+def test_label_likelihoods_are_renormalised_over_the_labels() -> None:
+    tokens = {"negative": 0.3, "neutral": 0.06, "pos": 0.2, "positive": 0.04, "The": 0.4}
+    with serving(lambda body, n: top_tokens(tokens)) as server:
+        answers, _ = ask(server.url, [LABELS])
+    (body,) = server.bodies
+    assert (body["max_tokens"], body["logprobs"], body["top_logprobs"]) == (1, True, 20)
+    got = answers[0].label_logprobs
+    assert got is not None
+    expected = {"negative": 0.5, "neutral": 0.1, "positive": 0.4}
+    assert {label: math.exp(value) for label, value in got.items()} == pytest.approx(expected)
+    assert answers[0].text == "negative"
+
+
+def test_a_label_outside_the_list_fails_and_gets_no_made_up_value() -> None:
+    with serving(lambda body, n: top_tokens({"negative": 0.5, "positive": 0.4})) as server:
+        answers, failures = ask(server.url, [LABELS])
+    assert answers == {}
+    assert "'neutral' is not among the 20 likeliest" in failures[0]
+
+
+def test_labels_told_apart_only_later_fail() -> None:
+    with pytest.raises(RequestFailed, match="share a likely first token"):
+        first_token_likelihood(("negative", "neutral"), {"ne": -0.1, "negative": -5.0, "neutral": -5.0})
+
+
+def test_a_shared_token_of_no_weight_does_not_matter() -> None:
+    got = first_token_likelihood(("negative", "neutral"), {"n": -12.0, "negative": -0.7, "neutral": -0.8})
+    assert math.fsum(map(math.exp, got.values())) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "logprobs", [None, {}, {"content": []}, {"content": [{"top_logprobs": []}]}], ids=str
+)
+def test_a_server_without_log_probabilities_says_what_to_set(logprobs: Any) -> None:
+    with (
+        serving(lambda body, n: Reply(chat_reply("negative", logprobs=logprobs))) as server,
+        pytest.raises(UserError, match=r"responses\.closed_labels"),
+    ):
+        ask(server.url, [LABELS])

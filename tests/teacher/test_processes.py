@@ -1,0 +1,76 @@
+"""A process is told apart from others, and from the one that a run belongs to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compeffdist.teacher.processes import ProcessId, process_id
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+SAY_RUN = "import os; from compeffdist.teacher.processes import run_process as r; print(r(), os.getpid(), os.getppid())"
+
+
+def say(*command: str) -> list[int]:
+    """The numbers printed by the processes of `command`."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_a_live_process_is_itself_and_an_ended_one_is_not() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        found = process_id(child.pid)
+        assert found is not None
+        assert found.alive()
+        assert not ProcessId(found.pid, found.started - 1).alive()
+    finally:
+        child.kill()
+    # not reaped yet: a zombie counts as ended
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not found.alive()
+    child.wait()
+    assert process_id(child.pid) is None
+
+
+def test_a_process_whose_name_holds_brackets_and_spaces_is_read(tmp_path: Path) -> None:
+    odd = tmp_path / "a) S 1 (b"
+    odd.symlink_to("/bin/sleep")
+    child = subprocess.Popen([odd, "60"])
+    try:
+        mine, its = process_id(os.getpid()), process_id(child.pid)
+        assert mine is not None
+        assert its is not None
+        assert its.started >= mine.started
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("runner", ["dvc", "make", "python dvc"])
+def test_the_run_is_the_topmost_dvc_or_make(tmp_path: Path, runner: str) -> None:
+    """Stand-ins named as the runners are start a shell, which starts the stage."""
+    stage = tmp_path / "stage.py"
+    stage.write_text(SAY_RUN)
+    inner = f"'{sys.executable}' '{stage}'; true"
+    if runner == "python dvc":
+        script = tmp_path / "dvc"
+        script.write_text(
+            f"import os, subprocess\nprint(os.getpid(), flush=True)\nsubprocess.run(['sh', '-c', {inner!r}])\n"
+        )
+        outer, run, itself, _ = say(sys.executable, str(script))
+    else:
+        shell = tmp_path / runner
+        shell.symlink_to("/bin/sh")
+        outer, run, itself, _ = say(str(shell), "-c", f'echo $$; sh -c "{inner}"; true')
+    assert run == outer != itself
+
+
+def test_without_a_runner_the_run_is_the_process_itself() -> None:
+    # started by a shell that ends at once, so that a `make test` above this test is out of the picture
+    code = f"import time; time.sleep(0.3); {SAY_RUN}"
+    run, itself, _ = say("sh", "-c", f"'{sys.executable}' -c '{code}' & exit 0")
+    assert run == itself

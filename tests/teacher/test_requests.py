@@ -1,0 +1,75 @@
+"""Ids of answers cover all that bears on an answer, and nothing else."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compeffdist.teacher.requests import Answer, Request
+
+BASE = Request("be brief", "How is it?", 16, 0.7, 0.9, 3)
+CHANGES = [
+    {"system": "be long"},
+    {"prompt": "How is it? "},
+    {"max_tokens": 17},
+    {"temperature": 0.8},
+    {"top_p": 0.8},
+    {"seed": 4},
+    {"schema": '{"type":"object"}'},
+    {"labels": ("good", "bad")},
+    {"labels": ("bad", "good")},
+]
+
+
+def test_every_setting_of_a_sampled_request_changes_its_key() -> None:
+    keys = [dataclasses.replace(BASE, **change).key("model_a") for change in [{}, *CHANGES]]
+    assert len(set(keys)) == len(keys)
+    assert BASE.key("model_b") not in keys
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"top_p": 0.5}])
+def test_greedy_answers_do_not_depend_on_seed_or_top_p(change: dict[str, float]) -> None:
+    greedy = dataclasses.replace(BASE, temperature=0.0)
+    assert dataclasses.replace(greedy, **change).key("m") == greedy.key("m")
+
+
+def test_a_likelihood_key_ignores_how_text_would_be_generated() -> None:
+    request = Request.likelihood("s", "p", ("a", "b"))
+    assert dataclasses.replace(request, max_tokens=9, temperature=1.0, seed=8).key("m") == request.key("m")
+
+
+def test_the_decoding_id_is_shared_by_prompts_and_differs_between_settings() -> None:
+    assert dataclasses.replace(BASE, prompt="other").decoding_id == BASE.decoding_id
+    assert dataclasses.replace(BASE, max_tokens=17).decoding_id != BASE.decoding_id
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_text_cannot_move_between_system_and_prompt_unnoticed(a: str, b: str, c: str, d: str) -> None:
+    one, other = Request(a, b, 1, 0.0, 1.0, 0), Request(c, d, 1, 0.0, 1.0, 0)
+    assert (one.key("m") == other.key("m")) == ((a, b) == (c, d))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": ("a", "a")},
+        {"labels": ("a", "")},
+        {"max_tokens": 0},
+        {"schema": '{"type": "object"}'},
+        {"schema": '{"type":"object"}', "labels": ("a", "b")},
+    ],
+)
+def test_contradictory_requests_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        dataclasses.replace(BASE, **change)
+
+
+def test_answers_survive_the_round_trip_through_json() -> None:
+    answer = Answer.of_labels({"good": -0.1, "bad": -2.4}, prompt_tokens=5, cached_tokens=1, calls=2)
+    assert Answer.from_json(answer.to_json()) == answer
+    assert answer.text == "good"
+
+
+def test_of_two_equally_likely_labels_the_earlier_is_said() -> None:
+    assert Answer.of_labels({"z": -0.7, "a": -0.7}, 0, 0, 1).text == "z"

@@ -1,0 +1,80 @@
+"""Atomic writes: a failed write leaves what was there, and no litter."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError, one_line, run_guarded
+from compeffdist.files import atomic_file, atomic_folder, hash_file, read_json, write_json, write_jsonl
+
+
+def test_a_failed_write_keeps_the_former_file_and_leaves_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_json(target, {"kept": True})
+
+    def rows():  # type: ignore[no-untyped-def]
+        yield 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_jsonl(target, rows())
+    assert read_json(target) == {"kept": True}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_failed_folder_keeps_the_former_folder(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with atomic_folder(target) as folder:
+        (folder / "weights").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:
+        (folder / "weights").write_text("new")
+        raise RuntimeError
+    assert (target / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_full_disk_is_one_line_and_a_non_zero_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        with atomic_file(tmp_path / "texts.parquet") as path, path.open("wb") as stream:
+            stream.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.raises(SystemExit) as stop:
+        run_guarded(full)
+    assert stop.value.code == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "no space left" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dev_full_is_a_full_disk(tmp_path: Path) -> None:
+    script = (
+        "from compeffdist.errors import run_guarded\n"
+        "def main():\n    with open('/dev/full', 'w') as f: f.write('x')\n"
+        "run_guarded(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left")
+    assert "Traceback" not in done.stderr
+
+
+def test_hostile_text_in_an_error_stays_on_one_printable_line() -> None:
+    assert one_line("a\nb\x1b[31mred") == "a b\N{REPLACEMENT CHARACTER}[31mred"
+    assert len(one_line("x" * 10_000)) == 600
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_hashes_are_those_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert hash_file(tmp_path / "a").startswith("ba7816bf")
+    assert hash_file(tmp_path / "a", "md5") == "900150983cd24fb0d6963f7d28e17f72"

@@ -1,0 +1,104 @@
+"""Params: every profile validates; a wrong key, type or value is one line naming the key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.errors import UserError
+from compeffdist.params import load_params, stage_seed, validate_params
+from compeffdist.profiles import PROFILES, compose, profile_names, write_profile
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def laptop() -> dict[str, Any]:
+    return compose("laptop", ROOT / PROFILES)
+
+
+def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    params = copy.deepcopy(params)
+    *path, last = key.split(".")
+    section = params
+    for part in path:
+        section = section.setdefault(part, {})
+    section[last] = value
+    return params
+
+
+def test_all_profiles_validate() -> None:
+    names = profile_names(ROOT / PROFILES)
+    assert names == ["laptop", "paper", "smoke", "workstation"]
+    for name in names:
+        assert validate_params(compose(name, ROOT / PROFILES), name).profile == name
+
+
+def test_the_committed_params_are_the_laptop_profile(laptop: dict[str, Any]) -> None:
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == laptop
+
+
+def test_the_paper_profile_names_the_papers_set_up() -> None:
+    paper = validate_params(compose("paper", ROOT / PROFILES), "paper")
+    assert (paper.attributes.texts, paper.attributes.more_than) == (20_000, 10)
+    assert (paper.clusters.preference_percentile, paper.clusters.damping) == (0.5, 0.9)
+    assert (paper.demonstrations.calls, paper.demonstrations.per_task) == (16, 32)
+    assert (paper.pairing.pairs, paper.pairing.method, paper.warm_up.rows) == (100_000, "random", 5_000)
+    assert (paper.difficulty.top_p, paper.sampling.rate, paper.sampling.peak) == (0.95, 0.5, 1.0)
+    assert (paper.training.learning_rate, paper.training.epochs, paper.training.weight_decay) == (5e-5, 4.0, 0.1)
+    assert "UAE-Large-V1" in paper.models.embedder.reference[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sampling.rte", 0.5, r"p\.yaml: sampling\.rte: unknown key"),
+        ("sampling.rate", 1.5, r"p\.yaml: sampling\.rate: .*less than or equal to 1.*got 1\.5"),
+        ("sampling.rate", "half", r"p\.yaml: sampling\.rate: .*number.*got 'half'"),
+        ("texts.count", 2.5, r"p\.yaml: texts\.count: .*integer.*got 2\.5"),
+        ("texts.min_characters", 999_999, r"p\.yaml: texts: min_characters must be below max_characters"),
+        ("attributes.texts", 10**6, r"p\.yaml: params: attributes\.texts .* exceeds texts\.count"),
+        ("difficulty.top_p", 1.0, r"p\.yaml: difficulty\.top_p: .*less than 1"),
+        ("teacher.engine", "gpt", r"p\.yaml: teacher\.engine: .*'vllm', 'openai' or 'transformers'"),
+        ("teacher.engine", "openai", r"go together"),
+        ("seed", None, r"p\.yaml: seed: .*integer"),
+        ("nonsense", {}, r"p\.yaml: nonsense: unknown key"),
+    ],
+)
+def test_a_wrong_param_is_one_line_naming_the_key(
+    laptop: dict[str, Any], key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        validate_params(changed(laptop, key, value), "p.yaml")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "message"), [("a: [", "not valid YAML"), ("- 1", "expected a mapping")])
+def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "params.yaml").write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="compeffdist profile laptop"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are laptop, paper, smoke, workstation"):
+        write_profile("huge", tmp_path / "params.yaml", ROOT / PROFILES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_knob_of_a_written_profile_can_be_loaded(tmp_path: Path) -> None:
+    written = write_profile("smoke", tmp_path / "params.yaml", ROOT / PROFILES)
+    assert load_params(tmp_path / "params.yaml") == written
+
+
+def test_stage_seeds_differ_by_stage_and_seed() -> None:
+    seeds = {stage_seed(seed, stage) for seed in (1, 2) for stage in ("a", "b")}
+    assert len(seeds) == 4
+    assert stage_seed(42, "pair_texts") == stage_seed(42, "pair_texts")

@@ -1,0 +1,89 @@
+"""Content ids, and artefacts as they are written and read."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compeffdist.errors import UserError
+from compeffdist.files import canonical_json
+from compeffdist.records import Pair, Perspective, Text, content_id, read_records, write_records
+
+
+def a_text(text: str = "good", **other: str) -> Text:
+    return Text(**({"domain": "d", "source": "s", "source_row": "1", "licence": "MIT"} | other), text=text)
+
+
+@given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.lists(st.text())), max_size=5))
+def test_an_id_does_not_depend_on_the_order_of_fields(identity: dict[str, object]) -> None:
+    assert content_id("x", identity) == content_id("x", dict(reversed(identity.items())))
+
+
+@given(st.text(), st.text())
+def test_texts_share_an_id_only_if_they_are_equal(first: str, second: str) -> None:
+    assert (a_text(first).id == a_text(second).id) == (first == second)
+
+
+def test_ids_are_the_same_on_every_machine() -> None:
+    assert a_text("good").id == "text_" + __import__("hashlib").sha256(b'{"text":"good"}').hexdigest()[:24]
+
+
+def test_where_a_text_comes_from_is_no_part_of_its_id() -> None:
+    assert a_text(source="one").id == a_text(source="two").id
+
+
+def test_a_wrong_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not match"):
+        Text.from_row(a_text().to_row() | {"text": "changed"})
+
+
+@pytest.mark.parametrize("name", ["texts.parquet", "texts.jsonl"])
+def test_records_survive_the_disk(tmp_path: Path, name: str) -> None:
+    records = [a_text("a\u2028b"), a_text('quo"te\x00')]
+    write_records(tmp_path / name, Text, records)
+    assert read_records(tmp_path / name, Text) == records
+
+
+def test_lists_survive_parquet_even_when_empty(tmp_path: Path) -> None:
+    record = Perspective(
+        member_ids=["a"], member_names=["b"], member_counts=[3], exemplar="b", total_count=3, coherence=1.0
+    )
+    write_records(tmp_path / "p.parquet", Perspective, [record])
+    write_records(tmp_path / "none.parquet", Perspective, [])
+    assert read_records(tmp_path / "p.parquet", Perspective) == [record]
+    assert read_records(tmp_path / "none.parquet", Perspective) == []
+
+
+@pytest.mark.parametrize("name", ["texts.parquet", "texts.jsonl"])
+def test_the_same_records_give_the_same_bytes(tmp_path: Path, name: str) -> None:
+    for folder in ("one", "two"):
+        write_records(tmp_path / folder / name, Text, [a_text("a"), a_text("b")])
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_duplicate_ids_never_reach_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="share the id"):
+        write_records(tmp_path / "texts.jsonl", Text, [a_text(), a_text(domain="other")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tampered_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    write_records(path, Text, [a_text("a"), a_text("b")])
+    lines = path.read_text().splitlines()
+    path.write_text(lines[0] + "\n" + canonical_json(json.loads(lines[1]) | {"text": "c"}) + "\n")
+    with pytest.raises(UserError, match=r"texts\.jsonl: record 2: id"):
+        read_records(path, Text)
+
+
+def test_another_record_type_is_refused(tmp_path: Path) -> None:
+    write_records(tmp_path / "t.parquet", Text, [a_text()])
+    with pytest.raises(UserError, match="holds text@1 records, expected pair@1"):
+        read_records(tmp_path / "t.parquet", Pair)
+
+
+def test_a_missing_artefact_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro"):
+        read_records(tmp_path / "none.parquet", Text)
