@@ -30,9 +30,7 @@ def main() -> None:
             start = time.perf_counter()
             kept = sample_rows(ids, groups, difficulty, params, seed=0).kept
             seconds = time.perf_counter() - start
-            print(
-                f"  {scope:11} {method:6} {seconds:6.2f} s  kept {kept.mean():.4f}  peak {peak_gib():.2f} GiB"
-            )
+            print(f"  {scope:11} {method:6} {seconds:6.2f} s  kept {kept.mean():.4f}  peak {peak_gib():.2f} GiB")
 
 
 def peak_gib() -> float:

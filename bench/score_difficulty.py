@@ -37,9 +37,7 @@ def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     model, tokenizer = load_student(arguments.model, "cpu", arguments.dtype)
-    rows = (
-        triplet_rows(arguments.triplets, tokenizer) if arguments.triplets.exists() else prose_rows(tokenizer)
-    )
+    rows = triplet_rows(arguments.triplets, tokenizer) if arguments.triplets.exists() else prose_rows(tokenizer)
     print(f"{arguments.model.name} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
     long = [row for row in rows if len(row.response_ids) >= LONG_RESPONSE]
     print(f"loaded: {peak_gib():.2f} GiB")
@@ -71,9 +69,7 @@ def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int) -> No
     pairs = zip(results["ours"], results["slow"], strict=True)
     worst = max(abs(ours.ranking_all - slow.ranking_all) for ours, slow in pairs)
     print(f"  ours is {seconds['slow'] / seconds['ours']:.1f} times the slow way", end=", ")
-    print(
-        f"{seconds['body'] / seconds['ours']:.0%} of the bare body; largest difference in score {worst:.1g}"
-    )
+    print(f"{seconds['body'] / seconds['ours']:.0%} of the bare body; largest difference in score {worst:.1g}")
 
 
 def run_body(model: Any, rows: Sequence[TokenRow], budget: int) -> None:
@@ -116,9 +112,7 @@ def peak_gib() -> float:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="a student's model folder")
     parser.add_argument("--triplets", type=Path, default=Path("data/triplets.parquet"))
     parser.add_argument("--rows", type=int, default=32, help="rows of each kind")

@@ -21,7 +21,10 @@ def main() -> None:
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
     predictions = {"teacher": read_records(Path("data/teacher_predictions.parquet"), Prediction)}
-    for system, system_id, folder in (("base", base.id, base_folder), ("student", student_id(STUDENT), STUDENT)):
+    for system, system_id, folder in (
+        ("base", base.id, base_folder),
+        ("student", student_id(STUDENT), STUDENT),
+    ):
         score = student_scorer(folder, base_folder, params.runtime, f"evaluation of the {system}")
         predictions[system] = predict_rows(rows, params.evaluation, system, system_id, score)
     summary = summarise(predictions, params.evaluation, params.seed)

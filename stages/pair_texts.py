@@ -20,9 +20,7 @@ def main() -> None:
     pairs, rejects = pair_texts(instructions, texts, params.pairing, seed, mentions, perspectives)
     write_records(Path("data/pairs.parquet"), Pair, pairs)
     write_records(Path("data/rejects/pair_texts.parquet"), Reject, rejects)
-    write_json(
-        Path("metrics/pair_texts.json"), pairing_metrics(pairs, rejects, instructions, texts, params.pairing)
-    )
+    write_json(Path("metrics/pair_texts.json"), pairing_metrics(pairs, rejects, instructions, texts, params.pairing))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from compeffdist.models import (
 )
 from compeffdist.params import ModelParams
 
+STAGES = Path(__file__).parent.parent / "stages"
 SHA = "ab" * 32
 CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
 
@@ -36,9 +39,7 @@ def make_folder(folder: Path, *, seed: int = 0, template: str = CHAT_TEMPLATE, *
     weights = np.random.default_rng(seed).normal(size=(2, 3)).astype(np.float32)
     tensors = {"a.weight": weights, "b.bias": np.zeros(4, np.float32), "position_ids": np.arange(5)}
     save_file(tensors, folder / "model.safetensors")
-    write_json(
-        folder / "config.json", {"architectures": ["TinyForCausalLM"], "transformers_version": "1", **config}
-    )
+    write_json(folder / "config.json", {"architectures": ["TinyForCausalLM"], "transformers_version": "1", **config})
     write_json(folder / "tokenizer.json", {"model": {"vocab": {"a": 0}}})
     if template:
         (folder / "chat_template.jinja").write_text(template)
@@ -163,23 +164,16 @@ def test_the_same_bytes_have_one_id_wherever_they_lie_and_whatever_they_are_for(
     assert model_folder(first, tmp_path / "cache2") == there
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"template": "{{ x }}"}, {"template": ""}, {"rope_theta": 1.0}]
-)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"template": "{{ x }}"}, {"template": ""}, {"rope_theta": 1.0}])
 def test_whatever_changes_behaviour_changes_the_id(tmp_path: Path, change: dict[str, Any]) -> None:
     one = resolve_model("teacher", params(f"path:{make_folder(tmp_path / 'a')}"), tmp_path / "cache")
-    other = resolve_model(
-        "teacher", params(f"path:{make_folder(tmp_path / 'b', **change)}"), tmp_path / "cache"
-    )
+    other = resolve_model("teacher", params(f"path:{make_folder(tmp_path / 'b', **change)}"), tmp_path / "cache")
     assert one.id != other.id
 
 
 def test_dtype_and_tokenizer_are_part_of_the_id(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m")
-    ids = {
-        resolve_model("x", params(f"path:{folder}", dtype=d), tmp_path / "c").id
-        for d in ("float32", "bfloat16")
-    }
+    ids = {resolve_model("x", params(f"path:{folder}", dtype=d), tmp_path / "c").id for d in ("float32", "bfloat16")}
     write_json(folder / "tokenizer.json", {"model": {"vocab": {"b": 0}}})
     ids.add(resolve_model("x", params(f"path:{folder}"), tmp_path / "c").id)
     assert len(ids) == 3
@@ -269,6 +263,17 @@ def test_a_folder_from_a_package_keeps_its_sub_folders(tmp_path: Path, package_i
     assert (found / "1_Pooling" / "config.json").exists() and not list(found.rglob("*.py"))
 
 
+def test_a_hub_model_is_found_in_the_cache_without_a_network_and_its_commit_recorded(tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--org--tiny"
+    folder = make_folder(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    identity = resolve_model("teacher", params("hf:org/tiny@main"), tmp_path / "c")
+    assert identity.revision == commit
+    assert model_folder(identity, tmp_path / "c") == folder
+
+
 # ---------------------------------------------------------------- alternatives and the index
 
 
@@ -296,9 +301,7 @@ def test_when_all_fail_one_line_says_why_each_did(tmp_path: Path, package_index:
     assert "unreachable" in message
 
 
-def test_what_was_resolved_before_is_used_before_any_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_resolved_before_is_used_before_any_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "m")
     first = resolve_model("teacher", params(f"path:{folder}"), tmp_path / "c")
     monkeypatch.setattr(models, "_locate", lambda *_: pytest.fail("resolved again"))
@@ -318,9 +321,7 @@ def test_changed_weights_are_a_new_identity_and_the_old_card_finds_no_folder(tmp
     assert model_folder(new, tmp_path / "c") == folder
 
 
-def test_a_touched_file_is_hashed_once_and_then_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_touched_file_is_hashed_once_and_then_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "m")
     identity = resolve_model("x", params(f"path:{folder}"), tmp_path / "c")
     os.utime(folder / "model.safetensors", (1, 1))
@@ -343,6 +344,22 @@ def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
     assert cache_folder("~/x") == Path.home() / "x"
     monkeypatch.setenv("COMPEFFDIST_CACHE", "/big/disk")
     assert cache_folder("~/x") == Path("/big/disk")
+
+
+def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = params(f"path:{make_folder(tmp_path / 'm')}")
+    roles = SimpleNamespace(teacher=params("api:gpt-4o"), student=here, embedder=here)
+    settings = SimpleNamespace(models=roles, runtime=SimpleNamespace(cache=str(tmp_path / "c")))
+    monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
+    monkeypatch.setattr("compeffdist.params.load_params", lambda: settings)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(STAGES / "resolve_models.py"), run_name="__main__")
+    student = read_identity(tmp_path / "models" / "student.json")
+    assert model_folder(student, tmp_path / "c") == tmp_path / "m"
+    assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o"
+    metrics = json.loads((tmp_path / "metrics" / "resolve_models.json").read_text())
+    assert sorted(metrics) == ["embedder", "student"]
+    assert metrics["student"] == {"parameters": 10, "weight_bytes": student.weight_bytes}
 
 
 # ---------------------------------------------------------------- GGUF

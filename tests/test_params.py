@@ -47,7 +47,11 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
     assert (paper.demonstrations.calls, paper.demonstrations.per_task) == (16, 32)
     assert (paper.pairing.pairs, paper.pairing.method, paper.warm_up.rows) == (100_000, "random", 5_000)
     assert (paper.difficulty.top_p, paper.sampling.rate, paper.sampling.peak) == (0.95, 0.5, 1.0)
-    assert (paper.training.learning_rate, paper.training.epochs, paper.training.weight_decay) == (5e-5, 4.0, 0.1)
+    assert (paper.training.learning_rate, paper.training.epochs, paper.training.weight_decay) == (
+        5e-5,
+        4.0,
+        0.1,
+    )
     assert "UAE-Large-V1" in paper.models.embedder.reference[0]
 
 
@@ -67,9 +71,7 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("nonsense", {}, r"p\.yaml: nonsense: unknown key"),
     ],
 )
-def test_a_wrong_param_is_one_line_naming_the_key(
-    laptop: dict[str, Any], key: str, value: Any, message: str
-) -> None:
+def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: str, value: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         validate_params(changed(laptop, key, value), "p.yaml")
     assert "\n" not in str(error.value)

@@ -60,6 +60,6 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         raise UserError(
-            f"{folder}: the embedding of {texts[int(np.argmin(finite))]!r} is not finite; use another embedder"
+            f"{folder}: the embedding of {texts[int(np.argmin(finite))]!r} is not finite; choose another model"
         )
     return vectors

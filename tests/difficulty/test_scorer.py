@@ -143,9 +143,7 @@ def test_token_scores_agree_with_the_oracle_on_random_logits_and_ties(
     targets = torch.randint(vocabulary, (6,), generator=generator)
     scores, losses = token_scores(logits, targets, top_p)
     for row in range(6):
-        assert scores[row].item() == pytest.approx(
-            oracle_token(logits[row], int(targets[row]), top_p), abs=1e-6
-        )
+        assert scores[row].item() == pytest.approx(oracle_token(logits[row], int(targets[row]), top_p), abs=1e-6)
         assert losses[row].item() == pytest.approx(
             -torch.log_softmax(logits[row].double(), 0)[targets[row]].item(), abs=1e-4
         )
@@ -276,9 +274,7 @@ def test_an_adapter_is_scored_with_its_weights_in_place() -> None:
     base = make_model(CONFIGS["llama"])
     rows = make_rows(5)
     before = score(base, rows)[0]
-    adapted = get_peft_model(
-        base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    )
+    adapted = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     after = score(adapted, rows)[0]
     assert after != before
     assert_agree(after, [oracle_row(adapted, row, 0.95) for row in rows])

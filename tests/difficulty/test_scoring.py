@@ -39,9 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("exclude_zero", [True, False])
-def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(
-    folder: Path, exclude_zero: bool
-) -> None:
+def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folder: Path, exclude_zero: bool) -> None:
     triplets = [
         make_triplet("the film was great", "positive"),
         make_triplet("a bore", "the film was dreadful"),

@@ -122,9 +122,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_all_tasks_are_loaded_counted_and_can_be_written(labelled: Path, tmp_path: Path) -> None:
     params = EvaluationParams(tasks=[make_task(labelled, name=name, rows=9) for name in ("one", "two")])
     rows, counts = load_evaluation(params, 3, tmp_path)
-    assert counts == {
-        name: {"requested": 9, "rows": 9, "labels": dict.fromkeys(LABELS, 3)} for name in ("one", "two")
-    }
+    assert counts == {name: {"requested": 9, "rows": 9, "labels": dict.fromkeys(LABELS, 3)} for name in ("one", "two")}
     write_records(tmp_path / "out.jsonl", EvaluationRow, rows)
     assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
     twice = EvaluationParams(tasks=[make_task(labelled), make_task(labelled)])

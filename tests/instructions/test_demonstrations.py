@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from tests.fakes import TEACHER, FakeTeacher
+
 from compeffdist.instructions.demonstrations import (
     build_instructions,
     reference_texts,
@@ -13,10 +15,15 @@ from compeffdist.instructions.demonstrations import (
 from compeffdist.params import DemonstrationsParams
 from compeffdist.records import Demonstration, Task, Text
 from compeffdist.teacher.requests import Request
-from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
-CLOSED = Task(perspective_id="p", name="tone", description="Name the tone.", type="closed_classification", labels=["a", "b", "c"])
+CLOSED = Task(
+    perspective_id="p",
+    name="tone",
+    description="Name the tone.",
+    type="closed_classification",
+    labels=["a", "b", "c"],
+)
 SPANS = Task(
     perspective_id="p",
     name="triggers",
@@ -107,7 +114,11 @@ def test_shown_demonstrations_differ_in_output_where_they_can() -> None:
 
 
 def test_an_instruction_holds_definition_format_and_k_demonstrations() -> None:
-    pool = [a_demonstration("one text", "a"), a_demonstration("two text", "b"), a_demonstration("three text", "c")]
+    pool = [
+        a_demonstration("one text", "a"),
+        a_demonstration("two text", "b"),
+        a_demonstration("three text", "c"),
+    ]
     (instruction,) = build_instructions([CLOSED], pool, params(), 1)
     assert instruction.prompt.startswith("Name the tone. Answer with exactly one of: a, b or c.")
     assert instruction.prompt.count("Input: ") == len(instruction.demonstration_ids) == 2

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fakes import TEACHER, FakeTeacher
 
 from compeffdist.instructions.tasks import (
     Idea,
@@ -17,7 +18,6 @@ from compeffdist.instructions.tasks import (
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.requests import Request
-from tests.fakes import TEACHER, FakeTeacher
 
 
 def perspective(name: str = "tone") -> Perspective:
@@ -92,7 +92,11 @@ def test_fields_become_a_closed_schema() -> None:
         ("closed_classification", {"description": "Say it.", "labels": ["Warm", " warm."]}, "bad_label_set"),
         ("closed_classification", {"description": "Say it.", "labels": ["warm", "..."]}, "bad_label_set"),
         ("open_classification", {"description": "Compare text 1 with text 2."}, "compares_texts"),
-        ("structured", {"description": "Fill.", "fields": [{"field": "a b", "type": "list"}] * 2}, "bad_fields"),
+        (
+            "structured",
+            {"description": "Fill.", "fields": [{"field": "a b", "type": "list"}] * 2},
+            "bad_fields",
+        ),
     ],
 )
 def test_an_unusable_definition_has_a_reason(kind: str, definition: dict[str, Any], reason: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from compeffdist.params import FineTuningParams
 from compeffdist.student.training import TrainingRow, fine_tune
-from student.tiny import tiny_model_folder
+from tests.student.tiny import tiny_model_folder
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +16,7 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=["full", "lora"])
-def student_folder(
-    request: pytest.FixtureRequest, base_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def student_folder(request: pytest.FixtureRequest, base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param) / "student"
     settings = FineTuningParams(method=request.param, epochs=2.0, learning_rate=1e-2)
     rows = [TrainingRow(f"sample_{i}", f"the film was great {i}", "positive") for i in range(4)]

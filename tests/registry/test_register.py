@@ -18,9 +18,7 @@ def settings(name: str) -> RegistryParams:
     return RegistryParams(model_name=name, experiment="tests")
 
 
-def test_a_student_registers_answers_and_is_registered_only_once(
-    student_folder: Path, base_folder: Path
-) -> None:
+def test_a_student_registers_answers_and_is_registered_only_once(student_folder: Path, base_folder: Path) -> None:
     named = settings(f"once-{student_folder.parent.name}")
     first = register_student(student_folder, base_folder, named, {"git_commit": "c1"})
     again = register_student(student_folder, base_folder, named, {"git_commit": "c2"})
@@ -31,9 +29,7 @@ def test_a_student_registers_answers_and_is_registered_only_once(
     assert version.tags["predict"] == "ok"
 
 
-def test_a_version_holds_no_pickle_and_answers_texts_and_prompts(
-    student_folder: Path, base_folder: Path
-) -> None:
+def test_a_version_holds_no_pickle_and_answers_texts_and_prompts(student_folder: Path, base_folder: Path) -> None:
     import mlflow
 
     named = settings(f"answers-{student_folder.parent.name}")
@@ -56,9 +52,7 @@ def test_a_version_that_cannot_answer_gets_no_alias(
 ) -> None:
     named = settings(f"broken-{student_folder.parent.name}")
     answers = [{"probabilities": {"negative": float("nan")}}]
-    monkeypatch.setattr(
-        served.StudentModel, "predict", lambda self, context, model_input, params=None: answers
-    )
+    monkeypatch.setattr(served.StudentModel, "predict", lambda self, context, model_input, params=None: answers)
     with pytest.raises(UserError, match="does not answer"):
         register_student(student_folder, base_folder, named, {})
     registered = open_tracking().get_registered_model(named.model_name)

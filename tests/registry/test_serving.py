@@ -1,7 +1,9 @@
 """`mlflow models serve` on a registered student, as a user would call it."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -51,18 +53,15 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 @pytest.mark.pipeline
-def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(
-    student_folder: Path, base_folder: Path
-) -> None:
+def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_folder: Path, base_folder: Path) -> None:
     name = f"served-{student_folder.parent.name}"
     register_student(student_folder, base_folder, RegistryParams(model_name=name, experiment="tests"), {})
     port = free_port()
     command = ["serve", "-m", f"models:/{name}@{CANDIDATE}", "--env-manager", "local", "--port", str(port)]
-    # No PYTHONPATH and no import path of this checkout: the version brings its own code.
+    scripts = Path(sys.executable).parent  # MLflow starts uvicorn by name
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": f"{scripts}:{os.environ['PATH']}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", *command],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        start_new_session=True,
+        [sys.executable, "-m", "mlflow", "models", *command], env=environment, start_new_session=True
     )
     try:
         wait_until_up(process, port)
@@ -74,5 +73,6 @@ def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(
         status, answer = post(port, [{"prompt": "say something"}])
         assert status == 200 and isinstance(answer["predictions"][0]["answer"], str)
     finally:
-        os.killpg(process.pid, 15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)

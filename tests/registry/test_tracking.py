@@ -48,9 +48,7 @@ def test_a_run_holds_the_files_md5_and_the_curve(tmp_path: Path) -> None:
         log_curve_point(CurvePoint(2, 1.0, 1e-5, 0.4))
     logged = client.get_run(run.info.run_id)
     assert digest == hashlib.md5(path.read_bytes()).hexdigest()
-    assert [(i.dataset.name, i.dataset.digest) for i in logged.inputs.dataset_inputs] == [
-        ("rows.parquet", digest)
-    ]
+    assert [(i.dataset.name, i.dataset.digest) for i in logged.inputs.dataset_inputs] == [("rows.parquet", digest)]
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [
         (1, 2.0),
         (2, 1.0),

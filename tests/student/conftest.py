@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from student.tiny import tiny_model_folder
+from tests.student.tiny import tiny_model_folder
 
 
 @pytest.fixture(scope="session")

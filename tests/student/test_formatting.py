@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.student.formatting import encode_prompt, encode_response, end_token_id
-from student.tiny import tiny_tokenizer
+from tests.student.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 START, END = TOKENIZER.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
@@ -44,9 +44,7 @@ def test_no_text_can_add_or_end_a_turn(text: str) -> None:
 @given(st.text(max_size=40), st.text(max_size=20))
 def test_prompt_and_response_decode_to_what_was_given(prompt: str, response: str) -> None:
     whole = encode_prompt(TOKENIZER, "S", prompt) + encode_response(TOKENIZER, response, end=True)
-    assert TOKENIZER.decode(whole).endswith(
-        f"user\n{prompt}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>"
-    )
+    assert TOKENIZER.decode(whole).endswith(f"user\n{prompt}<|im_end|>\n<|im_start|>assistant\n{response}<|im_end|>")
 
 
 def test_a_model_without_a_chat_template_is_refused() -> None:

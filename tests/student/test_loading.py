@@ -42,9 +42,7 @@ def test_a_student_id_follows_the_training_and_nothing_else(tiny_folder: Path, t
     def trained(name: str, response: str) -> str:
         rows = [TrainingRow("sample_a", "the film was great", response)]
         settings = FineTuningParams(epochs=1.0, learning_rate=1e-3)
-        fine_tune(
-            tiny_folder, rows, settings, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu"
-        )
+        fine_tune(tiny_folder, rows, settings, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu")
         return student_id(tmp_path / name)
 
     assert trained("one", "positive") == trained("two", "positive")

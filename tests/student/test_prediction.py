@@ -26,9 +26,7 @@ def reckoned(model: torch.nn.Module, tokenizer: object, prompt: str) -> dict[str
     for label, path in paths.items():
         total = 0.0
         for depth, token in enumerate(path):
-            allowed = sorted(
-                {p[depth] for p in paths.values() if p[:depth] == path[:depth] and len(p) > depth}
-            )
+            allowed = sorted({p[depth] for p in paths.values() if p[:depth] == path[:depth] and len(p) > depth})
             with torch.no_grad():
                 logits = model(torch.tensor([head + path[:depth]])).logits[0, -1]
             total += float(logits[allowed].log_softmax(0)[allowed.index(token)])

@@ -38,9 +38,7 @@ def draw(sample_id: str, kept: bool) -> Draw:
 
 def test_only_kept_draws_are_trained_on_joined_by_id() -> None:
     triplets = [triplet(n) for n in range(3)]
-    rows = sampled_rows(
-        triplets, [draw(triplets[2].id, True), draw(triplets[0].id, False), draw(triplets[1].id, True)]
-    )
+    rows = sampled_rows(triplets, [draw(triplets[2].id, True), draw(triplets[0].id, False), draw(triplets[1].id, True)])
     assert [(row.id, row.prompt, row.response) for row in rows] == [
         (triplets[2].id, "prompt 2", "response 2"),
         (triplets[1].id, "prompt 1", "response 1"),

@@ -32,9 +32,7 @@ FAST = FineTuningParams(method="full", learning_rate=5e-3, epochs=2.0, batch_siz
 LEARNING = {
     "full": FAST.model_copy(update={"epochs": 6.0}),
     # an adapter cannot move the tied embeddings, where a random tiny model has most to learn
-    "lora": FAST.model_copy(
-        update={"method": "lora", "epochs": 6.0, "learning_rate": 5e-2, "lora_alpha": 64}
-    ),
+    "lora": FAST.model_copy(update={"method": "lora", "epochs": 6.0, "learning_rate": 5e-2, "lora_alpha": 64}),
 }
 
 
@@ -110,15 +108,11 @@ def test_gradient_accumulation_gives_the_steps_of_one_large_batch(tiny_folder: P
     one = train(tiny_folder, tmp_path / "large", large, rows)
     many = train(tiny_folder, tmp_path / "small", small, rows)
     assert [p.loss for p in many.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-4)
-    assert [p.gradient_norm for p in many.curve] == pytest.approx(
-        [p.gradient_norm for p in one.curve], rel=1e-3
-    )
+    assert [p.gradient_norm for p in many.curve] == pytest.approx([p.gradient_norm for p in one.curve], rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_training_lowers_the_loss_and_repeats_byte_for_byte(
-    tiny_folder: Path, tmp_path: Path, method: str
-) -> None:
+def test_training_lowers_the_loss_and_repeats_byte_for_byte(tiny_folder: Path, tmp_path: Path, method: str) -> None:
     settings = LEARNING[method]
     first, second = (train(tiny_folder, tmp_path / name, settings) for name in ("first", "second"))
     assert first.metrics()["last_tenth_loss"] < 0.7 * first.curve[0].loss
@@ -134,9 +128,7 @@ def test_the_order_of_the_rows_given_does_not_matter(tiny_folder: Path, tmp_path
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_the_folder_holds_no_pickle_no_checkpoint_and_no_path(
-    tiny_folder: Path, tmp_path: Path, method: str
-) -> None:
+def test_the_folder_holds_no_pickle_no_checkpoint_and_no_path(tiny_folder: Path, tmp_path: Path, method: str) -> None:
     output = tmp_path / "out"
     train(tiny_folder, output, FAST.model_copy(update={"method": method}))
     names = {path.name for path in output.rglob("*")}
@@ -147,9 +139,7 @@ def test_the_folder_holds_no_pickle_no_checkpoint_and_no_path(
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_trained_student_loads_and_differs_from_its_base(
-    tiny_folder: Path, tmp_path: Path, method: str
-) -> None:
+def test_a_trained_student_loads_and_differs_from_its_base(tiny_folder: Path, tmp_path: Path, method: str) -> None:
     settings = LEARNING[method]
     train(tiny_folder, tmp_path / "out", settings)
     base, tokenizer = load_student(tiny_folder, "cpu", "float32")

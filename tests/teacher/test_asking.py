@@ -39,9 +39,7 @@ class FakeEngine:
     name: str = "fake"
     starts: int = 1
 
-    def open(
-        self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
-    ) -> Engine:
+    def open(self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
         self.opened += 1
         return self
 

@@ -24,9 +24,7 @@ def next_token_logprob(prefix: tuple[int, ...], token: int) -> float:
 
 
 def from_trie(trie: LabelTrie) -> dict[str, float]:
-    return trie.log_probabilities(
-        [[next_token_logprob(b.path, c) for c in b.children] for b in trie.branches]
-    )
+    return trie.log_probabilities([[next_token_logprob(b.path, c) for c in b.children] for b in trie.branches])
 
 
 def by_enumeration(labels: dict[str, tuple[int, ...]]) -> dict[str, float]:
@@ -70,9 +68,7 @@ def test_the_order_of_labels_changes_no_likelihood(paths: list[tuple[int, ...]],
 def test_a_forced_tail_costs_a_long_label_nothing() -> None:
     trie = build_trie({"short": (1,), "long": (2, 3, 3, 3)}, END)
     assert len(trie.branches) == 1
-    assert trie.log_probabilities([[-1.0, -1.0]]) == pytest.approx(
-        {"short": math.log(0.5), "long": math.log(0.5)}
-    )
+    assert trie.log_probabilities([[-1.0, -1.0]]) == pytest.approx({"short": math.log(0.5), "long": math.log(0.5)})
 
 
 def test_the_end_marker_is_a_child_only_after_a_label_that_another_goes_on_from() -> None:
@@ -88,14 +84,10 @@ def test_a_single_label_is_certain_without_a_forward_pass() -> None:
 
 def test_unnormalised_logits_give_the_same_likelihoods() -> None:
     trie = build_trie({"a": (1,), "b": (2,), "c": (3,)}, END)
-    assert trie.log_probabilities([[101.0, 102.0, 99.0]]) == pytest.approx(
-        trie.log_probabilities([[1.0, 2.0, -1.0]])
-    )
+    assert trie.log_probabilities([[101.0, 102.0, 99.0]]) == pytest.approx(trie.log_probabilities([[1.0, 2.0, -1.0]]))
 
 
-@pytest.mark.parametrize(
-    "labels", [{}, {"a": ()}, {"a": (1,), "b": (1,)}, {"a": (1, END), "b": (2,)}], ids=str
-)
+@pytest.mark.parametrize("labels", [{}, {"a": ()}, {"a": (1,), "b": (1,)}, {"a": (1, END), "b": (2,)}], ids=str)
 def test_label_sets_that_tokens_cannot_tell_apart_are_refused(labels: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(ValueError):
         build_trie(labels, END)

@@ -23,8 +23,7 @@ def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def question(prompt: str, **changes: Any) -> Request:
     return Request(
-        **{"system": "s", "prompt": prompt, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 4}
-        | changes
+        **{"system": "s", "prompt": prompt, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 4} | changes
     )
 
 
@@ -42,9 +41,7 @@ def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int
         reported.append(index)
         failures[index] = reason
 
-    settings = RuntimeParams(
-        **{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0} | runtime
-    )
+    settings = RuntimeParams(**{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0} | runtime)
     OpenAIEngine("some-model", settings).answer(requests, on_answer, on_failure)
     assert sorted(reported) == list(range(len(requests)))
     return answers, failures
@@ -199,9 +196,7 @@ def test_no_server_is_one_clear_line() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    with pytest.raises(
-        UserError, match=rf"{url}: cannot reach the teacher's server; check runtime.openai_base_url"
-    ):
+    with pytest.raises(UserError, match=rf"{url}: cannot reach the teacher's server; check runtime.openai_base_url"):
         ask(url, [question("one")])
 
 
@@ -250,9 +245,7 @@ def test_a_shared_token_of_no_weight_does_not_matter() -> None:
     assert math.fsum(map(math.exp, got.values())) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    "logprobs", [None, {}, {"content": []}, {"content": [{"top_logprobs": []}]}], ids=str
-)
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": []}, {"content": [{"top_logprobs": []}]}], ids=str)
 def test_a_server_without_log_probabilities_says_what_to_set(logprobs: Any) -> None:
     with (
         serving(lambda body, n: Reply(chat_reply("negative", logprobs=logprobs))) as server,

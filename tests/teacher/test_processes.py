@@ -11,12 +11,19 @@ from compeffdist.teacher.processes import ProcessId, process_id
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-SAY_RUN = "import os; from compeffdist.teacher.processes import run_process as r; print(r(), os.getpid(), os.getppid())"
+SAY_RUN = """
+import os, time
+from compeffdist.teacher.processes import run_process
+time.sleep(0.3)
+print(run_process(), os.getpid())
+"""
 
 
 def say(*command: str) -> list[int]:
-    """The numbers printed by the processes of `command`."""
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    """The numbers printed by the processes of `command`, run as an orphan: a `make test` above these tests is
+    then out of the picture."""
+    detached = ["sh", "-c", '"$@" & exit 0', "sh", *command]
+    done = subprocess.run(detached, capture_output=True, text=True, check=True, timeout=60)
     return [int(word) for word in done.stdout.split()]
 
 
@@ -59,18 +66,16 @@ def test_the_run_is_the_topmost_dvc_or_make(tmp_path: Path, runner: str) -> None
     if runner == "python dvc":
         script = tmp_path / "dvc"
         script.write_text(
-            f"import os, subprocess\nprint(os.getpid(), flush=True)\nsubprocess.run(['sh', '-c', {inner!r}])\n"
+            "import os, subprocess\nprint(os.getpid(), flush=True)\n" + f"subprocess.run(['sh', '-c', {inner!r}])\n"
         )
-        outer, run, itself, _ = say(sys.executable, str(script))
+        outer, run, itself = say(sys.executable, str(script))
     else:
         shell = tmp_path / runner
         shell.symlink_to("/bin/sh")
-        outer, run, itself, _ = say(str(shell), "-c", f'echo $$; sh -c "{inner}"; true')
+        outer, run, itself = say(str(shell), "-c", f'echo $$; sh -c "{inner}"; true')
     assert run == outer != itself
 
 
 def test_without_a_runner_the_run_is_the_process_itself() -> None:
-    # started by a shell that ends at once, so that a `make test` above this test is out of the picture
-    code = f"import time; time.sleep(0.3); {SAY_RUN}"
-    run, itself, _ = say("sh", "-c", f"'{sys.executable}' -c '{code}' & exit 0")
+    run, itself = say(sys.executable, "-c", SAY_RUN)
     assert run == itself

@@ -18,9 +18,7 @@ def answer(text: str) -> Answer:
 
 
 def row(key: str, text: str = "fine") -> StoredAnswer:
-    return StoredAnswer(
-        key, "model_x", Request("s", key, 4, 0.0, 1.0, 0).to_json(), answer(text).to_json(), "fake"
-    )
+    return StoredAnswer(key, "model_x", Request("s", key, 4, 0.0, 1.0, 0).to_json(), answer(text).to_json(), "fake")
 
 
 def test_answers_come_back_and_unknown_keys_do_not(tmp_path: Path) -> None:
@@ -54,9 +52,7 @@ def test_an_altered_row_is_named(tmp_path: Path, column: str) -> None:
     with ResponseStore(path) as store:
         store.put_many([row("answer_1"), row("answer_2")])
     with sqlite3.connect(path) as connection:
-        connection.execute(
-            f"UPDATE answers SET {column} = replace({column}, 'e', 'a') WHERE key = 'answer_2'"
-        )
+        connection.execute(f"UPDATE answers SET {column} = replace({column}, 'e', 'a') WHERE key = 'answer_2'")
     with ResponseStore(path) as store:
         assert "answer_1" in store.get_many(["answer_1"])
         with pytest.raises(UserError, match="answer_2 was altered"):

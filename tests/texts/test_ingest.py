@@ -162,9 +162,7 @@ def test_the_same_texts_are_kept_whatever_the_order_of_the_rows(tmp_path: Path) 
         named = [{"id": f"r{n}", "text": text} for n, text in enumerate(rows)]
         path = folder / "s.jsonl"
         path.write_text("\n".join(map(json.dumps, named[::-1] if turn else named)), encoding="utf-8")
-        workspace.sources.append(
-            {"name": "s", "kind": "jsonl", "location": str(path), "domain": "d", "id_field": "id"}
-        )
+        workspace.sources.append({"name": "s", "kind": "jsonl", "location": str(path), "domain": "d", "id_field": "id"})
         results.append(workspace.run(count=20))
     assert results[0] == results[1]
     assert results[0][2]["reasons"].keys() == {"duplicate", "near_duplicate", "not_drawn"}

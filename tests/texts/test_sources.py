@@ -103,9 +103,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     assert [row.text for row in read(path, "csv")] == ["hello"]
 
 
-@pytest.mark.parametrize(
-    "line", ['{"text": "a"', "{'text': 'a'}", "[" * 100_000, '{"text": ' + "9" * 5000 + "}"]
-)
+@pytest.mark.parametrize("line", ['{"text": "a"', "{'text': 'a'}", "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
 def test_a_broken_json_line_is_named(tmp_path: Path, line: str) -> None:
     path = jsonl(tmp_path, {"text": "fine"}, "", line)
     assert "line 3 is not valid JSON" in error(path, "jsonl")
@@ -129,13 +127,9 @@ def test_a_file_without_one_usable_text_is_refused(tmp_path: Path) -> None:
     assert "not_a_string" in message
 
 
-def test_an_endless_line_is_refused_without_reading_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_line_is_refused_without_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MAX_LINE_BYTES", 100)
-    assert "line 2 is longer than 100 bytes" in error(
-        jsonl(tmp_path, {"text": "a"}, {"text": "b" * 200}), "jsonl"
-    )
+    assert "line 2 is longer than 100 bytes" in error(jsonl(tmp_path, {"text": "a"}, {"text": "b" * 200}), "jsonl")
 
 
 @pytest.mark.parametrize(

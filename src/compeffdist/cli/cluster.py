@@ -1,5 +1,4 @@
-"""`compeffdist cluster`: analytical perspectives from any list of attributes, without the rest of the
-pipeline."""
+"""`compeffdist cluster`: perspectives from any list of attributes, without the rest of the pipeline."""
 
 import argparse
 import json
@@ -20,8 +19,7 @@ SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments. What is not given is as in params.yaml, or the laptop profile without
-    one."""
+    """Declare the command's arguments; what is not given is as in params.yaml, else the laptop profile."""
     weightings = get_args(ClustersParams.model_fields["weighting"].annotation)
     parser.add_argument(
         "--attributes",
@@ -33,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="where to write the perspectives (JSON)"
     )
-    parser.add_argument(
-        "--embedder", metavar="REF", help="model reference, e.g. path:FOLDER or hf:REPO@REVISION"
-    )
+    parser.add_argument("--embedder", metavar="REF", help="model reference, e.g. path:FOLDER or hf:REPO@REVISION")
     parser.add_argument(
         "--preference-percentile", type=float, metavar="Q", help="0-100; higher gives more perspectives"
     )
@@ -122,8 +118,8 @@ def _override(params: ClustersParams, args: argparse.Namespace) -> ClustersParam
 def _summary(perspectives: list[Perspective], diagnostics: dict[str, Any], out: Path) -> str:
     sizes = diagnostics["sizes"]
     lines = [
-        f"{diagnostics['attributes']} attributes in {diagnostics['clusters']} perspectives of {sizes['min']} to "
-        f"{sizes['max']} (median {sizes['median']:g}), after {diagnostics['iterations']} iterations"
+        f"{diagnostics['attributes']} attributes in {diagnostics['clusters']} perspectives "
+        f"of {sizes['min']} to {sizes['max']} (median {sizes['median']:g}), after {diagnostics['iterations']} iterations"
     ]
     for perspective in perspectives[:SHOWN]:
         lines.append(f"  {perspective.total_count:>7}  {', '.join(perspective.member_names[:5])}")

@@ -24,7 +24,7 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
         return {"ranking": None, "correlation_with_ranking": None}
     ranking = np.array([row.ranking for row in scored])
     quantiles = np.quantile(ranking, [0.1, 0.25, 0.5, 0.75, 0.9])
-    others = {
+    others: dict[str, Sequence[float]] = {
         "ranking_all": [row.ranking_all for row in scored],
         "perplexity": [row.perplexity for row in scored],
         "tokens": [row.tokens for row in scored],

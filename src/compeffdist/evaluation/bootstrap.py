@@ -149,9 +149,7 @@ def _refuse_other_set(task: str, one: Predictions, other: Predictions) -> None:
         raise UserError(f"{task}: row {changed} has another gold label for each system; evaluate both again")
 
 
-def _refuse_different_rows(
-    one: Mapping[str, object], other: Mapping[str, object], name: str, other_name: str
-) -> None:
+def _refuse_different_rows(one: Mapping[str, object], other: Mapping[str, object], name: str, other_name: str) -> None:
     differing = sorted(one.keys() ^ other.keys())
     if differing:
         raise UserError(

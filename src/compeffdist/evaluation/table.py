@@ -9,12 +9,22 @@ from compeffdist.evaluation.summary import SYSTEMS
 def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     """Macro-F1 per task and system with intervals, the mean, and the student's gain over the base student."""
     percent = round(100 * evaluation["confidence"])
-    header = ["macro-F1 x 100", "rows", "teacher", "base student", "distilled student", f"gain [{percent}% interval]"]
+    header = [
+        "macro-F1 x 100",
+        "rows",
+        "teacher",
+        "base student",
+        "distilled student",
+        f"gain [{percent}% interval]",
+    ]
     rows = [[name, str(task["rows"]), *_cells(task)] for name, task in evaluation["tasks"].items()]
     total = sum(task["rows"] for task in evaluation["tasks"].values())
     rows.append(["**mean**", str(total), *_cells(evaluation["mean"])])
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in [header, *rows]]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in [header, *rows]
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

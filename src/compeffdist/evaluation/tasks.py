@@ -37,9 +37,7 @@ class EvaluationRow(Record):
     licence: str
 
 
-def load_evaluation(
-    params: EvaluationParams, seed: int, cache: Path
-) -> tuple[list[EvaluationRow], dict[str, Any]]:
+def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[list[EvaluationRow], dict[str, Any]]:
     """The drawn rows of all tasks, in the order of the tasks and sorted by id within each, and their counts:
     task -> `requested`, `rows`, and `labels` (rows of each).
 
@@ -80,9 +78,7 @@ def load_evaluation_rows(task: EvaluationTask, seed: int, cache: Path) -> list[E
     absent = [label for label in task.labels if label not in {row.label for row in pool}]
     if absent:
         raise UserError(f"{task.location}: no row with label {absent[0]!r} (evaluation task {task.name!r})")
-    drawn = draw_evenly(
-        {row.id: row.label for row in pool}, task.rows, stage_seed(seed, f"evaluation:{task.name}")
-    )
+    drawn = draw_evenly({row.id: row.label for row in pool}, task.rows, stage_seed(seed, f"evaluation:{task.name}"))
     rows = {row.id: row for row in pool}
     return [rows[key] for key in drawn]
 
@@ -94,9 +90,7 @@ def _corpus_rows(task: EvaluationTask, cache: Path) -> Iterator[EvaluationRow]:
     for row in load_corpus(task.location, task.part, cache):
         text = "" if row.fault else normalise(row.text)
         if text and row.label in task.labels:
-            yield EvaluationRow(
-                task=task.name, text=text, label=str(row.label), source_row=row.row, licence=licence
-            )
+            yield EvaluationRow(task=task.name, text=text, label=str(row.label), source_row=row.row, licence=licence)
 
 
 def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
@@ -123,8 +117,4 @@ def _distinct(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     copies: defaultdict[str, list[EvaluationRow]] = defaultdict(list)
     for row in rows:
         copies[compact(row.text) or row.text].append(row)
-    return [
-        min(group, key=lambda row: row.id)
-        for group in copies.values()
-        if len({row.label for row in group}) == 1
-    ]
+    return [min(group, key=lambda row: row.id) for group in copies.values() if len({row.label for row in group}) == 1]

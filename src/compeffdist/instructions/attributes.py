@@ -76,14 +76,10 @@ def count_attributes(mentions: Sequence[Mention], more_than: int) -> tuple[list[
     mentions_of: defaultdict[str, list[Mention]] = defaultdict(list)
     for mention, name in _named(mentions):
         mentions_of[name].append(mention)
-    attributes = sorted(
-        (_count(name, found) for name, found in mentions_of.items()), key=_most_frequent_first
-    )
+    attributes = sorted((_count(name, found) for name, found in mentions_of.items()), key=_most_frequent_first)
     kept = [attribute for attribute in attributes if attribute.count > more_than]
     rare = [
-        Reject(
-            stage=STAGE, record_id=attribute.id, reason="rare", detail=f"{attribute.name}: {attribute.count}"
-        )
+        Reject(stage=STAGE, record_id=attribute.id, reason="rare", detail=f"{attribute.name}: {attribute.count}")
         for attribute in attributes[len(kept) :]
     ]
     return kept, rare

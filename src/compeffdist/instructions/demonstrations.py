@@ -49,7 +49,12 @@ def wanted_outputs(task: Task, call: int) -> list[str]:
 
 
 def demonstration_request(
-    task: Task, call: int, references: Sequence[Text], params: DemonstrationsParams, teacher: TeacherParams, seed: int
+    task: Task,
+    call: int,
+    references: Sequence[Text],
+    params: DemonstrationsParams,
+    teacher: TeacherParams,
+    seed: int,
 ) -> Request:
     """The question of one call."""
     outputs = wanted_outputs(task, call)
@@ -77,15 +82,23 @@ def _schema(task: Task, outputs: Sequence[str]) -> dict[str, Any]:
     def instance(output: dict[str, Any]) -> dict[str, Any]:
         return {
             "type": "object",
-            "properties": {"input": {"type": "string", "minLength": 8, "maxLength": INPUT_CHARACTERS}, "output": output},
+            "properties": {
+                "input": {"type": "string", "minLength": 8, "maxLength": INPUT_CHARACTERS},
+                "output": output,
+            },
             "required": ["input", "output"],
             "additionalProperties": False,
         }
 
     free = json.loads(task.json_schema) if task.json_schema else {"type": "string", "minLength": 1, "maxLength": 200}
-    items = [{"const": output} for output in outputs] or [free] * INSTANCES
+    items: list[dict[str, Any]] = [{"const": output} for output in outputs] or [free] * INSTANCES
     properties = {f"instance_{number}": instance(item) for number, item in enumerate(items, 1)}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def parse_instances(
@@ -167,7 +180,9 @@ def write_demonstrations(
     return list(kept.values()), rejects
 
 
-def shown_demonstrations(task: Task, demonstrations: Sequence[Demonstration], count: int, seed: int) -> list[Demonstration]:
+def shown_demonstrations(
+    task: Task, demonstrations: Sequence[Demonstration], count: int, seed: int
+) -> list[Demonstration]:
     """Up to `count` of a task's demonstrations, as many different outputs as possible first, in seeded order."""
     waiting = sorted(demonstrations, key=lambda d: _order(seed, task.id, d.id))
     shown: list[Demonstration] = []

@@ -4,7 +4,6 @@ Method section 1 (official prompt `facet_analysis`, scripts 0 and 1). We ask for
 official numbered list, whose lazy parser let an item without a description swallow the next one.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,30 +11,14 @@ from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.params import AttributesParams, TeacherParams, stage_seed
 from compeffdist.prompting import delimited
-from compeffdist.records import Mention, Reject, Text
+from compeffdist.records import Mention, Reject, Text, by_id
 from compeffdist.teacher.asking import Teacher
 from compeffdist.teacher.parsing import parse_json
 from compeffdist.teacher.requests import Request
+from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
 NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 120, 60
-
-
-def choose_texts(texts: Sequence[Text], count: int, seed: int) -> list[Text]:
-    """`count` texts drawn evenly over domains; a short domain's share goes to the others."""
-
-    def key(text: Text) -> bytes:
-        return hashlib.sha256(f"{seed}:{text.id}".encode()).digest()
-
-    queues: dict[str, list[Text]] = {}
-    for text in sorted(texts, key=key, reverse=True):
-        queues.setdefault(text.domain, []).append(text)
-    chosen: list[Text] = []
-    while len(chosen) < count and any(queues.values()):
-        for domain in sorted(queues):
-            if queues[domain] and len(chosen) < count:
-                chosen.append(queues[domain].pop())
-    return chosen
 
 
 def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherParams, seed: int) -> Request:
@@ -106,11 +89,16 @@ def parse_mentions(text_id: str, answer_id: str, answer: str, params: Attributes
 
 
 def enumerate_attributes(
-    texts: Sequence[Text], params: AttributesParams, teacher_params: TeacherParams, teacher: Teacher, seed: int
+    texts: Sequence[Text],
+    params: AttributesParams,
+    teacher_params: TeacherParams,
+    teacher: Teacher,
+    seed: int,
 ) -> tuple[list[Mention], list[Reject]]:
     """Ask about each text. A text whose answer yields no mention is a reject with a reason."""
     seed = stage_seed(seed, STAGE)
-    chosen = choose_texts(texts, params.texts, seed)
+    by_text = by_id(texts)
+    chosen = [by_text[key] for key in draw_evenly({t.id: t.domain for t in texts}, params.texts, seed)]
     requests = [enumeration_request(text, params, teacher_params, seed) for text in chosen]
     mentions: list[Mention] = []
     rejects: list[Reject] = []

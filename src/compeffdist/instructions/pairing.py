@@ -78,9 +78,7 @@ def _candidates(
     everything = np.arange(len(texts))
     if params.method == "random":
         return [everything] * len(instructions)
-    perspective_of = {
-        name: perspective.id for perspective in perspectives for name in perspective.member_names
-    }
+    perspective_of = {name: perspective.id for perspective in perspectives for name in perspective.member_names}
     place = {text.id: index for index, text in enumerate(texts)}
     found: defaultdict[str, set[int]] = defaultdict(set)
     for mention in mentions:
@@ -140,9 +138,7 @@ def _assign(
     uses = np.zeros(texts, dtype=np.int64)
     chosen: list[Integers] = [np.empty(0, dtype=np.int64)] * len(candidates)
     # the scarcest first: the others can still avoid the texts these had to take
-    for index in sorted(
-        range(len(candidates)), key=lambda index: (len(candidates[index]), int(ranks[index]))
-    ):
+    for index in sorted(range(len(candidates)), key=lambda index: (len(candidates[index]), int(ranks[index]))):
         pool = candidates[index]
         best = np.lexsort((_mix(text_hashes[pool] ^ ranks[index]), uses[pool]))[: quotas[index]]
         chosen[index] = pool[best]
@@ -160,9 +156,7 @@ def _mix(values: "Hashes") -> "Hashes":
     return values ^ (values >> np.uint64(31))
 
 
-def _rejects(
-    pairs: Sequence[Pair], instructions: Sequence[Instruction], texts: Sequence[Text]
-) -> list[Reject]:
+def _rejects(pairs: Sequence[Pair], instructions: Sequence[Instruction], texts: Sequence[Text]) -> list[Reject]:
     used_texts = {pair.text_id for pair in pairs}
     used_instructions = {pair.instruction_id for pair in pairs}
     unpaired = [text.id for text in texts if text.id not in used_texts]

@@ -37,7 +37,13 @@ TYPE_MEANINGS = {
     "structured": "fill two to four named fields about the text, as JSON",
 }
 
-_TWO_TEXTS = (("text 1", "text 2"), ("text1", "text2"), ("text a", "text b"), ("review 1", "review 2"), ("plot 1", "plot 2"))
+_TWO_TEXTS = (
+    ("text 1", "text 2"),
+    ("text1", "text2"),
+    ("text a", "text b"),
+    ("review 1", "review 2"),
+    ("plot 1", "plot 2"),
+)
 """Marks of a task that compares two texts; such tasks are dropped (official script 6)."""
 
 
@@ -71,7 +77,9 @@ def _array(items: dict[str, Any], least: int, most: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- questions
 
 
-def analysis_question(perspective: Perspective, attributes: dict[str, Attribute], count: int) -> tuple[str, dict[str, Any]]:
+def analysis_question(
+    perspective: Perspective, attributes: dict[str, Attribute], count: int
+) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for open-ended analysis prompts on a perspective."""
     explained = [
         f"- {name}: {attributes[member].descriptions[0]}"
@@ -79,7 +87,9 @@ def analysis_question(perspective: Perspective, attributes: dict[str, Attribute]
         if member in attributes and attributes[member].descriptions
     ][:EXPLAINED_MEMBERS]
     prompt = (
-        "These attributes of subjective texts belong together: " + ", ".join(perspective.member_names) + ".\n"
+        "These attributes of subjective texts belong together: "
+        + ", ".join(perspective.member_names)
+        + ".\n"
         + "\n".join(explained)
         + f"\n\nWrite {count} prompts that each ask for an analysis of one text along what these attributes share.\n"
         "- Catch their common core; do not hang on one of them.\n"
@@ -90,7 +100,9 @@ def analysis_question(perspective: Perspective, attributes: dict[str, Attribute]
     return prompt, _object({"prompts": _array(_string(160), count, count)})
 
 
-def ideas_question(perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def ideas_question(
+    perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str]
+) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for one task idea of each given type about the head attribute."""
     head = attributes.get(perspective.member_ids[0])
     meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
@@ -116,7 +128,10 @@ def definition_question(idea: Idea) -> tuple[str, dict[str, Any]]:
         "open_classification": ("say what kind of label is wanted", {}),
         "scoring": (
             "give the lowest and the highest whole number of the scale and say what each end means",
-            {"lowest": {"type": "integer", "minimum": 0, "maximum": 1}, "highest": {"type": "integer", "minimum": 3, "maximum": 10}},
+            {
+                "lowest": {"type": "integer", "minimum": 0, "maximum": 1},
+                "highest": {"type": "integer", "minimum": 3, "maximum": 10},
+            },
         ),
         "extraction": (
             "say what is to be listed, and whether the phrases must be copied exactly from the text",

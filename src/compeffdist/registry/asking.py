@@ -19,13 +19,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     rows: list[dict[str, str]] = []
     for number, value in enumerate(read_jsonl(path), 1):
-        keys = [
-            key for key in ("text", "prompt") if isinstance(value, dict) and isinstance(value.get(key), str)
-        ]
+        keys = [key for key in ("text", "prompt") if isinstance(value, dict) and isinstance(value.get(key), str)]
         if len(keys) != 1:
-            raise UserError(
-                f"{path}: row {number}: expected a string `text` or a string `prompt`, and not both"
-            )
+            raise UserError(f"{path}: row {number}: expected a string `text` or a string `prompt`, and not both")
         rows.append({keys[0]: value[keys[0]]})
     if not rows:
         raise UserError(f"{path}: no rows")

@@ -38,9 +38,7 @@ class StudentModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load weights and tokenizer from the version's own files."""
         base = context.artifacts.get(BASE)
-        self.model, self.tokenizer = load_student(
-            Path(context.artifacts[STUDENT]), base=Path(base) if base else None
-        )
+        self.model, self.tokenizer = load_student(Path(context.artifacts[STUDENT]), base=Path(base) if base else None)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -148,9 +148,7 @@ def _new_version(
     package = Path(__file__).parents[1]
     artifacts = {model.STUDENT: str(folder)} | ({model.BASE: str(base_folder)} if _is_adapter(folder) else {})
     experiment = experiment_id(client, settings.experiment)
-    run = (
-        client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
-    )
+    run = client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
     with mlflow.start_run(run_id=run.info.run_id):
         info = mlflow.pyfunc.log_model(
             name="student",

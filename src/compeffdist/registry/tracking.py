@@ -68,9 +68,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     with _first_use_lock(uri):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
-            raise UserError(
-                f"registry.experiment: {name!r} was deleted in {uri}; restore it or choose another"
-            )
+            raise UserError(f"registry.experiment: {name!r} was deleted in {uri}; restore it or choose another")
         created = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
     mlflow.set_experiment(experiment_id=created)
     return str(created)
@@ -78,7 +76,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
 
 @contextmanager
 def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> Iterator[str]:
-    """Open a training's run with params, identities and dataset digests; yields its id. Fails as the body does."""
+    """Open a training's run with params, identities and dataset digests; yields its id."""
     import mlflow
 
     client = open_tracking()

@@ -76,25 +76,17 @@ def _apply_template(
     from jinja2.exceptions import TemplateError
 
     if not tokenizer.chat_template:
-        raise UserError(
-            f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model as student"
-        )
+        raise UserError(f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model as student")
     try:
-        text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
     except TemplateError as error:
-        raise UserError(
-            f"{tokenizer.name_or_path}: the chat template refuses a system turn: {error}"
-        ) from None
+        raise UserError(f"{tokenizer.name_or_path}: the chat template refuses a system turn: {error}") from None
     return str(text)
 
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool = False) -> list[int]:
     """Ids of `text` with nothing added; `plain` reads special tokens in it as ordinary characters."""
-    return (
-        list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain).input_ids) if text else []
-    )
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain).input_ids) if text else []
 
 
 def _special_ids(tokenizer: "PreTrainedTokenizerBase") -> set[int]:

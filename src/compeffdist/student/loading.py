@@ -66,9 +66,7 @@ def student_id(folder: Path) -> str:
         UserError: if the folder holds no student.
     """
     read_card(folder)
-    hashes = {
-        path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()
-    }
+    hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()}
     return content_id("student", hashes)
 
 
@@ -117,9 +115,7 @@ def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":
     from transformers.utils import logging
 
     if not (folder / "config.json").exists():
-        raise UserError(
-            f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)"
-        )
+        raise UserError(f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)")
     logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(

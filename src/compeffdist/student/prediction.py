@@ -75,9 +75,7 @@ def generate(
     _check_context(model, rows, max_new_tokens)
     end = end_token_id(tokenizer)
     # Our own configuration: a model's may ask for sampling or a repetition penalty.
-    greedy = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end
-    )
+    greedy = GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end)
     answers = [""] * len(rows)
     for batch in batches([len(row) + max_new_tokens for row in rows], token_budget):
         inputs = _padded(model, tokenizer, [rows[index] for index in batch])
@@ -102,7 +100,7 @@ def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> L
 
 
 def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices of rows of like length, shortest first; longest x rows is within the budget, or a row is alone."""
+    """Indices of rows of like length, shortest first; longest x rows fits the budget, or a row is alone."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if batch and lengths[index] * (len(batch) + 1) > token_budget:

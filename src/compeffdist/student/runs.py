@@ -18,9 +18,7 @@ WARM_UP, TRAIN = "warm_up_student", "train_student"
 
 def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRow]:
     """`warm_up.rows` triplets drawn uniformly; all if there are fewer."""
-    return draw_rows(
-        [_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP)
-    )
+    return draw_rows([_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP))
 
 
 def sampled_rows(triplets: Sequence[Triplet], draws: Sequence[Draw]) -> list[TrainingRow]:

@@ -46,9 +46,7 @@ class ResponseTrainer(SFTTrainer):
         ).logits  # [rows, positions, vocabulary]
         kept_labels = labels[:, kept]
         scored = kept_labels != IGNORED
-        total = torch.nn.functional.cross_entropy(
-            logits[scored].float(), kept_labels[scored], reduction="sum"
-        )
+        total = torch.nn.functional.cross_entropy(logits[scored].float(), kept_labels[scored], reduction="sum")
         count = scored.sum() if num_items_in_batch is None else num_items_in_batch
         # Gradients are averaged over processes, while num_items_in_batch counts the tokens of all of them.
         scale = self.accelerator.num_processes if num_items_in_batch is not None else 1
@@ -63,16 +61,12 @@ def recorder_callback(recorder: "Recorder") -> TrainerCallback:
             if state.is_world_process_zero:
                 recorder.begin(state.max_steps)
 
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
-        ) -> None:
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             from compeffdist.student.training import CurvePoint
 
             if logs and "loss" in logs:
                 norm = float(logs.get("grad_norm", 0.0))
-                recorder.record(
-                    CurvePoint(state.global_step, float(logs["loss"]), logs["learning_rate"], norm)
-                )
+                recorder.record(CurvePoint(state.global_step, float(logs["loss"]), logs["learning_rate"], norm))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             recorder.end()

@@ -129,9 +129,7 @@ def fine_tune(
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer, recorder = _trainer(
-            base, tokenizer, encoded, settings, seed, device, Path(scratch), stage, on_point
-        )
+        trainer, recorder = _trainer(base, tokenizer, encoded, settings, seed, device, Path(scratch), stage, on_point)
         trainer.train()
     card = _card(base_id, rows, encoded, settings, seed)
     if trainer.is_world_process_zero():
@@ -195,9 +193,7 @@ def _card(
 ) -> dict[str, Any]:
     """What the student was made from. Equal cards on one machine are equal students."""
     trained = {row["id"] for row in encoded}
-    contents = [
-        [row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained
-    ]
+    contents = [[row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained]
     return {
         "base_id": base_id,
         "method": settings.method,
@@ -246,9 +242,7 @@ def _trainer(
 def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, local_files_only=True, use_safetensors=True
-    )
+    return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, use_safetensors=True)
 
 
 def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scratch: Path) -> Any:
@@ -312,9 +306,7 @@ class Recorder:
     def record(self, point: CurvePoint) -> None:
         """One optimiser step is done. Raises UserError if its loss is not a number."""
         if point.loss != point.loss or point.loss in (float("inf"), float("-inf")):
-            raise UserError(
-                f"{self.stage}: the loss is {point.loss} at step {point.step}; lower the learning_rate"
-            )
+            raise UserError(f"{self.stage}: the loss is {point.loss} at step {point.step}; lower the learning_rate")
         self.points.append(point)
         if self.progress is not None:
             self.progress.advance(1, tokens=self.tokens // self.progress.total)
@@ -353,9 +345,7 @@ def _save(
         # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
         model.generation_config.eos_token_id = end_token_id(tokenizer)
         # peft would look for embedding changes by fetching the base model's config from the hub
-        model.save_pretrained(
-            folder, **({"save_embedding_layers": False} if card["method"] == "lora" else {})
-        )
+        model.save_pretrained(folder, **({"save_embedding_layers": False} if card["method"] == "lora" else {}))
         (folder / "README.md").unlink(missing_ok=True)  # peft's model card, filled with placeholders
         tokenizer.save_pretrained(folder)
         write_json(folder / CARD, card)

@@ -63,9 +63,7 @@ class ModelCard(Protocol):
 EngineOpener = Callable[[ModelCard, TeacherParams, RuntimeParams, Path | None], Engine]
 
 
-def open_engine(
-    model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
-) -> Engine:
+def open_engine(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """The engine that `teacher.engine` names; `folder` holds the weights, None for a model behind an API.
 
     Raises:

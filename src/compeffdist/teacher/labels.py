@@ -45,13 +45,9 @@ class LabelTrie:
             ValueError: if a row does not fit its branch or holds a value that is not finite.
         """
         rows = [
-            _log_softmax(row, len(branch.children))
-            for branch, row in zip(self.branches, child_logprobs, strict=True)
+            _log_softmax(row, len(branch.children)) for branch, row in zip(self.branches, child_logprobs, strict=True)
         ]
-        return {
-            label: math.fsum(rows[branch][child] for branch, child in turns)
-            for label, turns in self.turns.items()
-        }
+        return {label: math.fsum(rows[branch][child] for branch, child in turns) for label, turns in self.turns.items()}
 
 
 def build_trie(labels: Mapping[str, Sequence[int]], end: int) -> LabelTrie:

@@ -65,9 +65,7 @@ class ServerClient:
     `hint` ends the message when the server as a whole is at fault. Use as an async context manager.
     """
 
-    def __init__(
-        self, base_url: str, key: str, runtime: RuntimeParams, hint: str, direct: bool = False
-    ) -> None:
+    def __init__(self, base_url: str, key: str, runtime: RuntimeParams, hint: str, direct: bool = False) -> None:
         import openai
 
         self.openai, self.key, self.hint = openai, key, hint
@@ -212,9 +210,7 @@ class OpenAIEngine:
                 "responses.closed_labels to generate, or use teacher.engine vllm"
             )
         prompt_tokens, cached_tokens, _ = token_counts(reply)
-        return Answer.of_labels(
-            first_token_likelihood(request.labels, top), prompt_tokens, cached_tokens, calls=1
-        )
+        return Answer.of_labels(first_token_likelihood(request.labels, top), prompt_tokens, cached_tokens, calls=1)
 
     def _body(self, request: Request) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system else []

@@ -89,9 +89,7 @@ class Answer:
     """`stop`, `length` (cut at max_tokens), `labels`, or what else the server says."""
 
     @classmethod
-    def of_labels(
-        cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int
-    ) -> Self:
+    def of_labels(cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int) -> Self:
         """Answer to a likelihood request that took `calls` forward passes (counted as completion tokens)."""
         best = max(logprobs, key=lambda label: logprobs[label])
         return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, "labels")

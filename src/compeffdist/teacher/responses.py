@@ -146,9 +146,7 @@ def decide_labels(asked: Sequence[Asked], calibration: str) -> list[str | None]:
 
 def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Request]:
     """The overall-polarity question of every text."""
-    return [
-        Request.likelihood(teacher.system_prompt, polarity_prompt(text.text), POLARITIES) for text in texts
-    ]
+    return [Request.likelihood(teacher.system_prompt, polarity_prompt(text.text), POLARITIES) for text in texts]
 
 
 def collect_responses(
@@ -168,8 +166,7 @@ def collect_responses(
     seed = stage_seed(seed, STAGE)
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
     questions = [
-        response_request(instructions[p.instruction_id], texts[p.text_id], params, teacher_params, seed)
-        for p in pairs
+        response_request(instructions[p.instruction_id], texts[p.text_id], params, teacher_params, seed) for p in pairs
     ]
     asked = teacher.ask(polarity_requests(used, teacher_params) + questions, "responses")
     polarities = _polarities(used, asked[: len(used)], params.calibration)
@@ -185,9 +182,7 @@ def collect_responses(
             if text.id not in polarities:
                 raise BadAnswer("no_polarity", "the overall-polarity question of this text has no answer")
             chosen = labels.get(place)
-            response = chosen or check_response(
-                instruction, text, answer.answer.text, answer.answer.finish_reason
-            )
+            response = chosen or check_response(instruction, text, answer.answer.text, answer.answer.finish_reason)
         except BadAnswer as bad:
             rejects.append(Reject(stage=STAGE, record_id=pair.id, reason=bad.reason, detail=bad.detail))
             continue
@@ -227,9 +222,7 @@ def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], calibrati
             places.setdefault(pair.instruction_id, []).append(place)
     chosen: dict[int, str] = {}
     for group in places.values():
-        for place, label in zip(
-            group, decide_labels([asked[place] for place in group], calibration), strict=True
-        ):
+        for place, label in zip(group, decide_labels([asked[place] for place in group], calibration), strict=True):
             if label is not None:
                 chosen[place] = label
     return chosen
@@ -241,9 +234,7 @@ def _refuse_rubbish(pairs: Sequence[Pair], texts: Mapping[str, Text], rejects: S
     bad = Counter(texts[pair.text_id].domain for pair in pairs if pair.id in refused)
     for domain, count in sorted(asked.items()):
         if count >= RUBBISH_LEAST and bad[domain] > RUBBISH_SHARE * count:
-            reasons = Counter(
-                refused[p.id] for p in pairs if p.id in refused and texts[p.text_id].domain == domain
-            )
+            reasons = Counter(refused[p.id] for p in pairs if p.id in refused and texts[p.text_id].domain == domain)
             raise UserError(
                 f"domain {domain!r}: {bad[domain]} of {count} teacher answers are unusable (mostly "
                 f"{reasons.most_common(1)[0][0]!r}); nothing was written. Look at the answers in the response store, "

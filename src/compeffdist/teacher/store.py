@@ -131,23 +131,18 @@ class ResponseStore:
 
     def _select(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
         marks = ",".join("?" * len(keys))
-        query = (
-            f"SELECT key, teacher_id, request, answer, engine, checksum FROM answers WHERE key IN ({marks})"
-        )
+        query = f"SELECT key, teacher_id, request, answer, engine, checksum FROM answers WHERE key IN ({marks})"
         with self._guarded():
             return self.connection.execute(query, keys).fetchall()
 
     def _migrate(self) -> None:
         with self._transaction():
             self.connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations "
-                "(number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
+                "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
             )
             done = self.connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()[0]
             if done > len(MIGRATIONS):
-                raise UserError(
-                    f"{self.path}: written by a newer version of compeffdist; update this checkout"
-                )
+                raise UserError(f"{self.path}: written by a newer version of compeffdist; update this checkout")
             for number, statement in enumerate(MIGRATIONS[done:], done + 1):
                 self.connection.execute(statement)
                 self.connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (number,))

@@ -101,9 +101,7 @@ class TransformersEngine:
             pad_token_id=self.chat.end,
         )
         processors = [RowDecoding(requests, [self._matcher(r) for r in requests], ids.shape[1])]
-        output = self.model.generate(
-            ids, attention_mask=mask, generation_config=config, logits_processor=processors
-        )
+        output = self.model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=processors)
         for (index, request, prompt), row in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
             on_answer(index, self._read(row, request, len(prompt)))
 
@@ -121,9 +119,7 @@ class TransformersEngine:
                 tries[index] = self.chat.trie(request.labels)
             except ValueError as error:
                 on_failure(index, str(error))
-        rows = [
-            (i, [*ids, *branch.path]) for i, _, ids in batch if i in tries for branch in tries[i].branches
-        ]
+        rows = [(i, [*ids, *branch.path]) for i, _, ids in batch if i in tries for branch in tries[i].branches]
         logits = iter(self._last_logits([ids for _, ids in rows]))
         for index, trie in tries.items():
             children = [next(logits)[list(branch.children)].tolist() for branch in trie.branches]
@@ -203,9 +199,7 @@ class RowDecoding:
         matcher.fill_next_token_bitmask(allowed)
         xgrammar.apply_token_bitmask_inplace(scores, allowed.to(scores.device))
 
-    def _sampled(
-        self, scores: "torch.Tensor", request: Request, generator: "torch.Generator"
-    ) -> "torch.Tensor":
+    def _sampled(self, scores: "torch.Tensor", request: Request, generator: "torch.Generator") -> "torch.Tensor":
         import torch
 
         logprobs = torch.log_softmax(scores / request.temperature, dim=-1)

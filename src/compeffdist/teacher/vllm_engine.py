@@ -64,16 +64,12 @@ class VllmEngine:
         hint = f"see {self.files.log}"
         in_use = asyncio.create_task(self._keep_touching(server))
         try:
-            async with ServerClient(
-                server.base_url, server.api_key, self.runtime, hint, direct=True
-            ) as client:
+            async with ServerClient(server.base_url, server.api_key, self.runtime, hint, direct=True) as client:
 
                 async def answer_one(request: Request) -> Answer:
                     return await (self._labels if request.labels else self._generate)(client, request)
 
-                await answer_concurrently(
-                    requests, answer_one, self.runtime.concurrency, on_answer, on_failure
-                )
+                await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
         finally:
             in_use.cancel()
             with suppress(asyncio.CancelledError):

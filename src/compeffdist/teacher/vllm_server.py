@@ -45,9 +45,7 @@ def main() -> None:
         # compiling costs more at the start than it saves in a run of minutes
         arguments += ["--enforce-eager", f"--kv-cache-memory-bytes={own.cpu_kv_cache_bytes}"]
         # by default vLLM binds to one thread a core and leaves one out: half of a small machine
-        os.environ.setdefault(
-            "VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0))))
-        )
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     sys.argv[1:] = arguments
     runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__")
 

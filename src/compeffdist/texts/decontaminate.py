@@ -24,9 +24,7 @@ MIN_SHARED_GRAMS = 5
 Gram = tuple[str, ...]
 
 
-def contaminated(
-    texts: Mapping[str, str], evaluation_texts: Mapping[str, str], overlap: float
-) -> dict[str, str]:
+def contaminated(texts: Mapping[str, str], evaluation_texts: Mapping[str, str], overlap: float) -> dict[str, str]:
     """The ids of contaminated texts, each with the evaluation text that it holds: `<row id> <test>`.
 
     Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text

@@ -84,9 +84,7 @@ def _numbered(tokens: Sequence[list[str]]) -> tuple[Ints, Ints]:
     hash of five words could collide, and five sorts in place of a dictionary of tuples.
     """
     vocabulary: dict[str, int] = {}
-    flat = np.array(
-        [vocabulary.setdefault(word, len(vocabulary)) for text in tokens for word in text], np.int64
-    )
+    flat = np.array([vocabulary.setdefault(word, len(vocabulary)) for text in tokens for word in text], np.int64)
     lengths = np.array([len(text) for text in tokens], np.int64)
     twos = _pair(flat[:-1], flat[1:])
     fours = _pair(twos[:-2], twos[2:])

@@ -19,9 +19,7 @@ level."""
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # only tags that reviews and comments really carry, so that "<3" and "<grin>" stay
-_TAG = re.compile(
-    r"</?(?:a|b|blockquote|br|div|em|hr|i|li|ol|p|span|strong|u|ul)(?:\s[^<>]{0,500})?/?>", re.IGNORECASE
-)
+_TAG = re.compile(r"</?(?:a|b|blockquote|br|div|em|hr|i|li|ol|p|span|strong|u|ul)(?:\s[^<>]{0,500})?/?>", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|\bwww\.)\S+", re.IGNORECASE)
 # possessive quantifier: a megabyte of letters without an @ costs one scan, not one per letter
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")
@@ -79,8 +77,7 @@ def _visible(text: str) -> str:
     if text.isprintable():  # of the white space only the plain space is printable
         return text
     return "".join(
-        character if character.isprintable() else _substitute(text, place)
-        for place, character in enumerate(text)
+        character if character.isprintable() else _substitute(text, place) for place, character in enumerate(text)
     )
 
 

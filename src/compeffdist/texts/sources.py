@@ -124,9 +124,7 @@ def _row_name(source: TextSource, row: _Row, seen: dict[str, int]) -> str:
     if not source.id_field:
         return str(row.number)
     if source.id_field not in row.fields:
-        raise UserError(
-            _no_column(source, "id_field", source.id_field, sorted(row.fields)) + f" (row {row.number})"
-        )
+        raise UserError(_no_column(source, "id_field", source.id_field, sorted(row.fields)) + f" (row {row.number})")
     value = row.fields[source.id_field]
     if not isinstance(value, str | int) or value == "":
         raise UserError(f"{source.location}: row {row.number} has no id in {source.id_field!r}")
@@ -239,9 +237,7 @@ def _parquet_rows(source: TextSource, _cache: Path) -> Iterator[_Row]:
         except UnicodeDecodeError:
             raise UserError(f"{source.location}: expected UTF-8 in column {source.text_field!r}") from None
         except (pa.ArrowException, OSError) as error:
-            raise UserError(
-                f"{source.location}: not a readable Parquet file: {one_line(error, 200)}"
-            ) from None
+            raise UserError(f"{source.location}: not a readable Parquet file: {one_line(error, 200)}") from None
 
 
 def _huggingface_rows(source: TextSource, cache: Path) -> Iterator[_Row]:
@@ -265,9 +261,7 @@ def parse_dataset(location: str) -> tuple[str, str, str]:
     repo, _, rest = location.partition("@")
     revision, _, split = rest.partition(":")
     if not (repo and revision and split):
-        raise UserError(
-            f"dataset {location!r}: expected repo@revision:split; a commit as revision fixes the rows"
-        )
+        raise UserError(f"dataset {location!r}: expected repo@revision:split; a commit as revision fixes the rows")
     return repo, revision, split
 
 
