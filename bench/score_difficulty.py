@@ -6,7 +6,8 @@ slow   row by row, logits at every position, softmax and full sort of the vocabu
 ours   compeffdist.difficulty.scorer
 body   bare forward passes of the model's body over the same tokens in the same batches, no head: the limit
 
-Peak memory is what the process held at its largest by the end of each, so ours runs first. Without a triplets
+Peak memory is what the process held at its largest by the end of each, so ours runs first. On a busy machine
+compare seconds of CPU with --threads 1. Without a triplets
 file, rows are cut from the prose of Python's own documentation.
 """
 
@@ -18,16 +19,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+from tests.difficulty.oracle import oracle_row
 
 from compeffdist.difficulty.head import split_model
 from compeffdist.difficulty.scorer import TokenRow, collate, plan_batches, score_rows
 from compeffdist.records import Triplet, read_records
 from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.student.loading import load_student
-from difficulty.oracle import oracle_row
 
 TOP_P, MAX_LENGTH = 0.95, 2048
 LONG_RESPONSE = 100
@@ -61,11 +62,11 @@ def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int) -> No
         "slow": lambda: [oracle_row(model, row, TOP_P) for row in rows],
     }
     for name, run in ways.items():
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         results[name] = run()
-        seconds[name] = time.perf_counter() - start
+        seconds[name], cpu = time.perf_counter() - start, time.process_time() - cpu_start
         rates = f"{len(rows) / seconds[name]:8.2f} rows/s {tokens / seconds[name]:8.0f} tokens/s"
-        print(f"  {name}  {rates}   peak so far {peak_gib():.2f} GiB", flush=True)
+        print(f"  {name}  {rates} {cpu:7.1f} s of CPU   peak so far {peak_gib():.2f} GiB", flush=True)
     pairs = zip(results["ours"], results["slow"], strict=True)
     worst = max(abs(ours.ranking_all - slow.ranking_all) for ours, slow in pairs)
     print(f"  ours is {seconds['slow'] / seconds['ours']:.1f} times the slow way", end=", ")

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ PIP_RETRIES = 2
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _KEY_HEX_DIGITS = 12
+_UNPACKING = threading.Lock()
 
 # Put before site-packages, this is the `setuptools` that pip asks for a source distribution's metadata: it
 # states the pinned name and version instead of running the package's setup.py.
@@ -162,7 +164,8 @@ def write_manifest(folder: Path, provenance: dict[str, str]) -> None:
 
 
 def _unpack(archive: Path, members: str, target: Path, origin: str) -> list[str]:
-    with atomic_folder(target) as folder:
+    # atomic writes read the umask by setting it, which threads must not do at once; unpacking is bound by the disk
+    with _UNPACKING, atomic_folder(target) as folder:
         names = _extract(archive, members, folder / "files", origin)
         write_manifest(folder, {"origin": origin, "members": members, "archive_sha256": hash_file(archive)})
     return sorted(names, key=natural_key)

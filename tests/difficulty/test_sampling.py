@@ -86,6 +86,7 @@ def test_expected_size_is_exact_in_groups_of_any_size(size: int, rate: float, pe
 
 
 @given(rate=RATES, peak=PEAKS)
+@settings(max_examples=25)
 def test_large_groups_approach_the_family_at_midpoints(rate: float, peak: float) -> None:
     size = 5000
     rank = np.arange(1, size + 1)

@@ -10,8 +10,8 @@ from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import Triplet
 from compeffdist.student.formatting import encode_prompt, encode_response
 from compeffdist.student.loading import load_student
-from student.tiny import tiny_model_folder
 
+from ..student.tiny import tiny_model_folder
 from .oracle import oracle_row
 
 SYSTEM = "You analyse sentiment."

@@ -184,6 +184,16 @@ def test_degenerate_inputs_give_sensible_perspectives(weighting: str) -> None:
     assert len(together) == 1 and together[0].coherence == 1.0
 
 
+@pytest.mark.parametrize("weighting", ["none", "relative", "scaled"])
+def test_names_with_the_same_embedding_come_together(weighting: str) -> None:
+    """Exact ties, which plain message passing leaves unsettled."""
+    attributes = [attribute(f"a{i}") for i in range(4)]
+    vectors = unit(np.eye(2)[[0, 0, 1, 1]])
+    params = settings(weighting=weighting, convergence_iterations=100)
+    perspectives, _ = cluster_attributes(attributes, vectors, params, seed=1)
+    assert groups_of(perspectives) == {frozenset({"a0", "a1"}), frozenset({"a2", "a3"})}
+
+
 def test_no_attributes_is_a_user_error_that_says_what_to_change() -> None:
     with pytest.raises(UserError, match=r"attributes\.more_than"):
         cluster_attributes([], np.zeros((0, 3), dtype=np.float32), settings(), seed=1)

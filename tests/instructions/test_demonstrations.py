@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-from tests.fakes import TEACHER, FakeTeacher
-
 from compeffdist.instructions.demonstrations import (
     build_instructions,
     reference_texts,
@@ -15,6 +13,7 @@ from compeffdist.instructions.demonstrations import (
 from compeffdist.params import DemonstrationsParams
 from compeffdist.records import Demonstration, Task, Text
 from compeffdist.teacher.requests import Request
+from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
 CLOSED = Task(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.fakes import TEACHER, FakeTeacher
 
 from compeffdist.instructions.tasks import (
     Idea,
@@ -18,6 +17,7 @@ from compeffdist.instructions.tasks import (
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.requests import Request
+from tests.fakes import TEACHER, FakeTeacher
 
 
 def perspective(name: str = "tone") -> Perspective:
@@ -52,7 +52,7 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     "closed_classification": {"labels": ["Warm.", "cold"]},
     "open_classification": {},
     "scoring": {"lowest": 1, "highest": 5},
-    "extraction": {"copied_exactly": True},
+    "extraction": {"verbatim": True},
     "structured": {"fields": [{"field": "Main Tone", "type": "string"}, {"field": "mixed", "type": "boolean"}]},
 }
 
@@ -64,7 +64,7 @@ def answer(request: Request) -> str:
         return json.dumps({"prompts": ["Explain the tone of this text."]})
     if "tasks" in properties:
         count = properties["tasks"]["minItems"]
-        return json.dumps({"tasks": [{"task_name": f"task {n}", "task_description": "do it"} for n in range(count)]})
+        return json.dumps({"tasks": [{"name": f"task {n}", "purpose": "do it"} for n in range(count)]})
     kind = next(kind for kind in DEFINITIONS if f"Task type: {kind} " in request.prompt)
     return json.dumps({"description": f"Do the {kind}.", **DEFINITIONS[kind]})
 

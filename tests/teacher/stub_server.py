@@ -1,4 +1,4 @@
-"""Stands in for vLLM's server: answers /health after a while, and has a worker process, spawned as vLLM's are.
+"""Stands in for vLLM's server: answers /health, and has a worker process, spawned as vLLM's are.
 
 python -m tests.teacher.stub_server PORT PIDS_FILE
 """

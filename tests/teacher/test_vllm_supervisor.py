@@ -168,6 +168,17 @@ def test_a_client_killed_while_the_server_starts_leaves_nothing(bench: Bench) ->
     assert eventually(lambda: not supervisor.alive())
 
 
+def test_a_client_that_joins_a_failing_start_starts_its_own(bench: Bench) -> None:
+    right, bench.command = bench.command, [sys.executable, "-c", "import time; time.sleep(1); raise SystemExit(1)"]
+    bench.files.folder.mkdir(parents=True)
+    bench.files.lease(os.getpid())
+    bench.start(bench.files, [], 600)
+    assert eventually(lambda: bench.files.read_state() is not None)
+    bench.command = right
+    assert bench.attach().started
+    assert len(bench.supervisors) == 2
+
+
 def test_a_server_that_fails_to_start_is_one_clear_line(bench: Bench) -> None:
     bench.command = [sys.executable, "-c", "raise ValueError('no such model: /x')"]
     with pytest.raises(UserError, match=r"ValueError: no such model: /x \(whole log: .*vllm_key.log\)"):

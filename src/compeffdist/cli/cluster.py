@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json
 from compeffdist.params import PARAMS_FILE, ClustersParams, ModelParams, Params, load_params, stage_seed
 from compeffdist.records import Attribute, Perspective, read_records
@@ -118,9 +118,10 @@ def _override(params: ClustersParams, args: argparse.Namespace) -> ClustersParam
 def _summary(perspectives: list[Perspective], diagnostics: dict[str, Any], out: Path) -> str:
     sizes = diagnostics["sizes"]
     lines = [
-        f"{diagnostics['attributes']} attributes in {diagnostics['clusters']} perspectives "
-        f"of {sizes['min']} to {sizes['max']} (median {sizes['median']:g}), after {diagnostics['iterations']} iterations"
+        f"{diagnostics['attributes']} attributes in {diagnostics['clusters']} perspectives of {sizes['min']} to "
+        f"{sizes['max']} (median {sizes['median']:g}), after {diagnostics['iterations']} iterations"
     ]
     for perspective in perspectives[:SHOWN]:
-        lines.append(f"  {perspective.total_count:>7}  {', '.join(perspective.member_names[:5])}")
+        members = one_line(", ".join(perspective.member_names[:5]), limit=100)
+        lines.append(f"  {perspective.total_count:>7}  {members}")
     return "\n".join([*lines, f"written to {out}"])

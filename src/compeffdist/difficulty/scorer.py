@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 WORKSPACE_BYTES = 256 << 20
 """Bound on all tensors as wide as the vocabulary, whatever its size; positions are chunked to keep it."""
-BYTES_PER_LOGIT = 24
-"""fp32 logits, a copy of the missed rows, the same in fp64, and the exponentials of those."""
+BYTES_PER_LOGIT = 28
+"""At the worst, all tokens missed with flat nuclei: fp32 logits and two copies, top-k with its int64 indices."""
 FIRST_TOP_K = 128
 TOP_K_GROWTH = 8
 
@@ -84,8 +84,7 @@ def score_rows(
 
     Args:
         model: any architecture whose logits are its output embedding over its body's last hidden state,
-        optionally
-            soft-capped or scaled; it runs where it lies and in the dtype it was loaded in.
+            soft-capped or scaled or neither; it runs where it lies, in the dtype it was loaded in.
         rows: with unique ids.
         top_p: mass of the nucleus, in (0, 1).
         max_length: longest prompt plus response, in tokens.
@@ -162,11 +161,10 @@ def token_scores(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Te
 
 
 def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
-    """1 + the number of prefix sums of the descending probabilities strictly below `top_p`, per row of
-    `logits`.
+    """1 + the number of prefix sums of descending probabilities strictly below `top_p`, per row of `logits`.
 
-    Nothing is sorted: the largest k are enough as soon as their mass reaches `top_p`; k grows for the rows
-    left.
+    The vocabulary is not sorted: the largest k are enough once their mass reaches `top_p`; k grows for the
+    rows left. In-place steps keep the memory to what BYTES_PER_LOGIT says.
     """
     import torch
 
@@ -177,7 +175,7 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
     k = min(FIRST_TOP_K, vocabulary)
     while True:
         largest = logits[left].topk(k, dim=1).values.to(wide)  # (left, k), descending
-        masses = (largest - log_mass[left]).exp().cumsum(dim=1)
+        masses = largest.sub_(log_mass[left]).exp_().cumsum_(dim=1)
         reached = masses[:, -1] >= top_p
         sizes[left[reached]] = 1 + (masses[reached] < top_p).sum(dim=1)
         left = left[~reached]

@@ -39,10 +39,12 @@ def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[st
     """
     import numpy as np
 
+    if not gold or len(gold) != len(predicted):
+        raise ValueError(
+            f"no rows to evaluate, or not one prediction each: {len(gold)} gold, {len(predicted)} predicted"
+        )
     counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     np.add.at(counts, (encode_gold(gold, labels), encode_predicted(predicted, labels)), 1)
-    if not len(gold):
-        raise ValueError("no rows to evaluate")
     return counts
 
 

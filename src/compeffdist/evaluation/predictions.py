@@ -1,4 +1,4 @@
-"""What a system answers on the evaluation rows: label likelihoods over whole labels, from one prompt for all systems."""
+"""What a system answers on the evaluation rows: likelihoods of whole labels, from one prompt for all systems."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,9 @@
 """Attribute enumeration: the teacher names the sentiment-related attributes of each text.
 
 Method section 1 (official prompt `facet_analysis`, scripts 0 and 1). We ask for JSON under a schema in place of the
-official numbered list, whose lazy parser let an item without a description swallow the next one.
+official numbered list, whose lazy parser let an item without a description swallow the next one. Here and wherever a
+schema constrains the teacher, property names are such that their alphabetical order, which canonical JSON imposes and
+generation follows, is the order in which to think.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherPa
         f"- Brainstorm: give up to {params.max_per_text} attributes, from any angle you can think of.\n"
         "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude; "
         "leave out tedious specifics of this one text.\n"
-        '- "name": one to three words, such as would fit many texts.\n'
+        '- "attribute": its name, one to three words, such as would fit many texts.\n'
         '- "description": what the attribute means in general, in one short sentence.\n'
         '- "value": what it is in this text, in a few words.\n'
         "Answer in JSON.\n\n" + delimited(text.text)
@@ -48,11 +50,11 @@ def _schema(most: int) -> dict[str, Any]:
     item = {
         "type": "object",
         "properties": {
-            "name": {"type": "string", "minLength": 2, "maxLength": NAME_CHARACTERS},
+            "attribute": {"type": "string", "minLength": 2, "maxLength": NAME_CHARACTERS},
             "description": {"type": "string", "minLength": 2, "maxLength": DESCRIPTION_CHARACTERS},
             "value": {"type": "string", "minLength": 1, "maxLength": VALUE_CHARACTERS},
         },
-        "required": ["name", "description", "value"],
+        "required": ["attribute", "description", "value"],
         "additionalProperties": False,
     }
     return {
@@ -72,14 +74,14 @@ def parse_mentions(text_id: str, answer_id: str, answer: str, params: Attributes
     items = parse_json(answer, _schema(params.max_per_text))["attributes"]
     mentions = []
     for position, item in enumerate(items):
-        names = normalise(item["name"], params.normalisation)
+        names = normalise(item["attribute"], params.normalisation)
         if names:
             mentions.append(
                 Mention(
                     text_id=text_id,
                     answer_id=answer_id,
                     position=position,
-                    raw_name=item["name"],
+                    raw_name=item["attribute"],
                     names=names,
                     description=item["description"].strip(),
                     value=item["value"].strip(),

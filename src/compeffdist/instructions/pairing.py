@@ -3,9 +3,9 @@
 Pairs decide what the teacher is asked, so an edit must not reshuffle them: each answer would be bought again.
 A plain shuffle moves everything when one instruction changes. Here every instruction ranks the texts by a
 hash of the seed, its own key and the text id, and takes the best of those used least so far. The key is
-perspective and task name, so rewording a task keeps its texts; a renamed, new or dropped instruction moves a
-few pairs of others (about one per pair it held and pass over the texts). In exchange every text is used
-equally often, plus or minus one.
+perspective and task name, so rewording a task keeps its texts and moves no other pair. In exchange for texts
+being used equally often, plus or minus one, a renamed, new or dropped instruction does move some pairs of
+others: with 80 instructions, 1,000 texts and 2,000 pairs, renaming moves 54 and dropping 157.
 """
 
 import hashlib
@@ -130,8 +130,8 @@ def _assign(
     """For each instruction the indices of its texts: among its candidates those used least, ties by pairwise
     hash.
 
-    One pass over the candidates per instruction: O(instructions x texts) in all, 0.1 ms per instruction and
-    thousand texts.
+    One pass over the candidates per instruction: O(instructions x texts) in all, 0.2 ms per instruction and thousand
+    texts.
     """
     import numpy as np
 

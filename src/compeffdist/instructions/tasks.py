@@ -110,10 +110,10 @@ def ideas_question(
     prompt = (
         f'Think up tasks on a single text about its "{perspective.head}"{meaning}. '
         f"One task of each of these types, in this order:\n{wanted}\n"
-        "- Each has a concise task name and a one-sentence description of what is to be found out.\n"
+        '- "name": a concise task name. "purpose": one sentence saying what is to be found out.\n'
         "- Make them differ from one another. Never compare two texts.\nAnswer in JSON."
     )
-    item = _object({"task_name": _string(60), "task_description": _string(200)})
+    item = _object({"name": _string(60), "purpose": _string(200)})
     return prompt, _object({"tasks": _array(item, len(types), len(types))})
 
 
@@ -134,8 +134,8 @@ def definition_question(idea: Idea) -> tuple[str, dict[str, Any]]:
             },
         ),
         "extraction": (
-            "say what is to be listed, and whether the phrases must be copied exactly from the text",
-            {"copied_exactly": {"type": "boolean"}},
+            'say what is to be listed, and in "verbatim" whether the phrases must be copied exactly from the text',
+            {"verbatim": {"type": "boolean"}},
         ),
         "structured": (
             "give two to four fields, each with a short snake_case name and a type",
@@ -187,7 +187,7 @@ def build_task(idea: Idea, definition: dict[str, Any]) -> Task:
         labels=labels,
         score_range=score_range,
         json_schema=schema,
-        exact_spans=bool(definition.get("copied_exactly", False)),
+        exact_spans=bool(definition.get("verbatim", False)),
     )
 
 
@@ -281,7 +281,7 @@ class TaskWriter:
         questions = [ideas_question(p, attributes, kinds) for p, kinds in zip(perspectives, wanted, strict=True)]
         answers = self._ask(questions, [p.id for p in perspectives], "task ideas")
         return [
-            Idea(perspective, item["task_name"], item["task_description"], kind)
+            Idea(perspective, item["name"], item["purpose"], kind)
             for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True)
             if answer
             for kind, item in zip(kinds, answer["tasks"], strict=True)

@@ -123,6 +123,7 @@ def fine_tune(
     """
     _quiet()
     device = resolve_device(device)
+    _check_processes(device)
     tokenizer = load_tokenizer(base)
     encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage)
     if not encoded:
@@ -317,6 +318,14 @@ class Recorder:
         """Training is over."""
         if self.progress is not None:
             self.progress.__exit__()
+
+
+def _check_processes(device: str) -> None:
+    """trl refuses one process over several GPUs; say so before anything is loaded."""
+    import torch
+
+    if device == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
+        raise UserError("several GPUs are visible to one process; set CUDA_VISIBLE_DEVICES to the one to train on")
 
 
 def _stored_dtype(base: Path) -> Any:

@@ -162,7 +162,9 @@ class TransformersEngine:
                 self.chat.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=[self.chat.end]
             )
             self.compiler = xgrammar.GrammarCompiler(info)
-        return xgrammar.GrammarMatcher(self.compiler.compile_json_schema(request.schema))
+        # compact, as from the vLLM engine: left free, weak models write white space without end
+        grammar = self.compiler.compile_json_schema(request.schema, any_whitespace=False, separators=(",", ":"))
+        return xgrammar.GrammarMatcher(grammar)
 
 
 class RowDecoding:

@@ -144,6 +144,8 @@ def _server_arguments(folder: Path, dtype: str, teacher: TeacherParams, runtime:
         "cpu-kv-cache-bytes": int(runtime.engine_memory_gib * 2**30),
         # sampling defaults a model ships with (repetition penalty, top-k) are not part of a request's id
         "generation-config": "vllm",
+        # compact JSON: left free, weak models write white space without end, and it costs tokens
+        "structured-outputs-config": '{"backend":"xgrammar","disable_any_whitespace":true}',
     }
     switches = ["--enable-prefix-caching", "--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     return [*(f"--{name}={value}" for name, value in settings.items()), *switches, *runtime.engine_arguments]

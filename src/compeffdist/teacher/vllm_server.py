@@ -40,13 +40,15 @@ def main() -> None:
     from vllm.platforms import current_platform
 
     on_cpu = current_platform.is_cpu()
-    arguments.append(f"--dtype={compute_dtype(own.dtype, on_cpu)}")
+    defaults = [f"--dtype={compute_dtype(own.dtype, on_cpu)}"]
     if on_cpu:
         # compiling costs more at the start than it saves in a run of minutes
-        arguments += ["--enforce-eager", f"--kv-cache-memory-bytes={own.cpu_kv_cache_bytes}"]
+        defaults += ["--enforce-eager", f"--kv-cache-memory-bytes={own.cpu_kv_cache_bytes}"]
+        # only whole blocks are shared between prompts; the default of 128 tokens is as long as many prompts
+        defaults.append("--block-size=32")
         # by default vLLM binds to one thread a core and leaves one out: half of a small machine
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
-    sys.argv[1:] = arguments
+    sys.argv[1:] = [*defaults, *arguments]
     runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__")
 
 

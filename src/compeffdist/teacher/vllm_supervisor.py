@@ -27,7 +27,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -144,14 +144,18 @@ def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, star
         with files.lock(timeout=start_seconds + GRACE_SECONDS):
             for pid in {os.getpid(), run_process()}:
                 files.lease(pid)
-            state = files.read_state()
-            started = state is None
-            supervisor = state.supervisor if state else _start_supervisor(files, arguments, idle_seconds)
-            ready = _await_ready(files, supervisor, start_seconds)
+            joined = files.read_state()
+            ready = _await_ready(files, joined.supervisor, start_seconds) if joined else None
+            started = ready is None
+            if ready is None:
+                supervisor = _start_supervisor(files, arguments, idle_seconds)
+                ready = _await_ready(files, supervisor, start_seconds)
     except Timeout:
         raise UserError(
             f"{files.lock().lock_file}: another process is starting the vLLM server and does not end"
         ) from None
+    if ready is None:
+        raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")
     return Attachment(files, f"http://{HOST}:{ready.port}/v1", ready.api_key, started)
 
 
@@ -177,7 +181,8 @@ _CHILDREN: list[subprocess.Popen[bytes]] = []
 """Supervisors this process started, kept so that Python does not warn about dropping a live child."""
 
 
-def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) -> ServerState:
+def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) -> ServerState | None:
+    """The state of the supervisor's server once it is ready; None if the supervisor ends before."""
     deadline = time.monotonic() + start_seconds
     while supervisor.alive():
         state = files.read_state()
@@ -189,7 +194,7 @@ def _await_ready(files: EngineFiles, supervisor: ProcessId, start_seconds: int) 
                 f"the vLLM server was not ready within runtime.engine_start_seconds ({start_seconds}); see {files.log}"
             )
         time.sleep(TICK_SECONDS)
-    raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")
+    return None
 
 
 def telling_line(log: Path) -> str:
@@ -211,6 +216,8 @@ class Supervisor:
         itself = process_id(os.getpid())
         assert itself is not None
         self.state = ServerState(itself, _free_port(), secrets.token_urlsafe(32), ready=False)
+        self.last_use: float | None = None
+        self.quiet_seconds = 0.0
         self.command = [sys.executable, "-m", "compeffdist.teacher.vllm_server", "--host", HOST]
         self.command += ["--port", str(self.state.port), *arguments]
 
@@ -227,24 +234,34 @@ class Supervisor:
             _end_group(server)
 
     def _watch(self, server: "subprocess.Popen[bytes]") -> None:
-        ready_at = 0.0
+        """Return when the server has ended or is unneeded."""
         while server.poll() is None and not self.told_to_end:
-            if not ready_at and _answers(self.state.port):
-                ready_at = time.time()
-                self.files.write_state(ServerState(self.state.supervisor, self.state.port, self.state.api_key, True))
-            if self._unneeded(ready_at):
-                if not ready_at:
-                    return
-                with self.files.lock():
-                    # a client may have come while we waited for the lock
-                    if self._unneeded(ready_at):
-                        self._remove_state()
-                        return
+            if not self.state.ready and _answers(self.state.port):
+                self.state = replace(self.state, ready=True)
+                self.files.write_state(self.state)
+            if self._unneeded() and self._leave():
+                return
             time.sleep(TICK_SECONDS)
 
-    def _unneeded(self, ready_at: float) -> bool:
+    def _unneeded(self) -> bool:
+        """Nobody holds a lease, or the server is ready and was not used for long enough.
+
+        Quiet is counted in ticks, not by the clock: a machine that slept was not idle.
+        """
         used = self.files.last_use()
-        return used is None or (ready_at > 0 and time.time() - max(used, ready_at) > self.idle_seconds)
+        quiet = used == self.last_use and self.state.ready
+        self.last_use, self.quiet_seconds = used, self.quiet_seconds + TICK_SECONDS if quiet else 0.0
+        return used is None or self.quiet_seconds > self.idle_seconds
+
+    def _leave(self) -> bool:
+        """Withdraw the state, unless a client came meanwhile."""
+        if not self.state.ready:
+            return True  # the client that waits for us holds the lock, and nobody else can be waiting
+        with self.files.lock():
+            if not self._unneeded():
+                return False
+            self._remove_state()
+            return True
 
     def _remove_state(self) -> None:
         state = self.files.read_state()

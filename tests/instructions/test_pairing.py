@@ -1,0 +1,195 @@
+"""Which instruction meets which text."""
+
+import random
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from compeffdist.instructions.pairing import pair_texts, pairing_metrics
+from compeffdist.params import PairingParams
+from compeffdist.records import Instruction, Mention, Pair, Perspective, Text
+
+
+def text(number: int) -> Text:
+    return Text(text=f"text {number}", domain="d", source="s", source_row=str(number), licence="CC0")
+
+
+def instruction(number: int, perspective: str = "p", prompt: str = "", name: str = "") -> Instruction:
+    return Instruction(
+        task_id=f"task_{number}",
+        perspective_id=perspective,
+        demonstration_ids=[],
+        prompt=prompt or f"prompt {number}",
+        type="analysis",
+        labels=[],
+        score_range=[],
+        json_schema="",
+        exact_spans=False,
+        task_name=name or f"name {number}",
+    )
+
+
+def mention(of: Text, position: int, *names: str) -> Mention:
+    return Mention(
+        text_id=of.id,
+        answer_id="answer",
+        position=position,
+        raw_name="raw",
+        names=list(names),
+        description="",
+        value="",
+    )
+
+
+def perspective(*names: str) -> Perspective:
+    return Perspective(
+        member_ids=list(names),
+        member_names=list(names),
+        member_counts=[1] * len(names),
+        exemplar=names[0],
+        total_count=len(names),
+        coherence=1.0,
+    )
+
+
+def spread(counts: Counter[str], everything: int) -> int:
+    values = [*counts.values(), *[0] * (everything - len(counts))]
+    return max(values) - min(values)
+
+
+def texts_of(pairs: list[Pair]) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        found[pair.instruction_id].add(pair.text_id)
+    return found
+
+
+TEXTS = [text(i) for i in range(60)]
+INSTRUCTIONS = [instruction(i) for i in range(25)]
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 260), st.integers(0, 5))
+@hypothesis_settings(deadline=None)
+def test_random_pairs_are_distinct_exact_in_number_and_even_on_both_sides(
+    instructions: int, texts: int, wanted: int, seed: int
+) -> None:
+    params = PairingParams(pairs=wanted)
+    pairs, rejects = pair_texts(INSTRUCTIONS[:instructions], TEXTS[:texts], params, seed)
+    assert len({pair.id for pair in pairs}) == len(pairs) == min(wanted, instructions * texts)
+    per_text = Counter(pair.text_id for pair in pairs)
+    per_instruction = Counter(pair.instruction_id for pair in pairs)
+    assert spread(per_text, texts) <= 1 and spread(per_instruction, instructions) <= 1
+    reasons = Counter(reject.reason for reject in rejects)
+    assert reasons["unpaired"] == texts - len(per_text)
+    assert reasons["no_text"] == instructions - len(per_instruction)
+
+
+def test_pairs_do_not_depend_on_the_order_of_rows_and_change_with_the_seed() -> None:
+    params = PairingParams(pairs=200)
+    expected = pair_texts(INSTRUCTIONS, TEXTS, params, seed=1)
+    instructions, texts = list(INSTRUCTIONS), list(TEXTS)
+    random.Random(0).shuffle(instructions)
+    random.Random(1).shuffle(texts)
+    assert pair_texts(instructions, texts, params, seed=1) == expected
+    assert pair_texts(INSTRUCTIONS, TEXTS, params, seed=2)[0] != expected[0]
+
+
+def test_pairs_come_sorted_by_instruction_then_text() -> None:
+    pairs, _ = pair_texts(INSTRUCTIONS, TEXTS, PairingParams(pairs=200), seed=1)
+    keys = [(pair.instruction_id, pair.text_id) for pair in pairs]
+    assert keys == sorted(keys) and {pair.method for pair in pairs} == {"random"}
+
+
+def test_rewording_a_task_keeps_every_pair_of_the_others_and_its_own_texts() -> None:
+    params = PairingParams(pairs=200)
+    before = texts_of(pair_texts(INSTRUCTIONS, TEXTS, params, seed=1)[0])
+    old, new = INSTRUCTIONS[7], instruction(7, prompt="reworded")
+    edited = [new if item is old else item for item in INSTRUCTIONS]
+    after = texts_of(pair_texts(edited, TEXTS, params, seed=1)[0])
+    assert new.id != old.id
+    assert after.pop(new.id) == before.pop(old.id)
+    assert after == before
+
+
+def test_replacing_a_task_moves_few_pairs_of_the_others() -> None:
+    params = PairingParams(pairs=200)
+    before = texts_of(pair_texts(INSTRUCTIONS, TEXTS, params, seed=1)[0])
+    edited = [instruction(99) if item is INSTRUCTIONS[7] else item for item in INSTRUCTIONS]
+    after = texts_of(pair_texts(edited, TEXTS, params, seed=1)[0])
+    kept = [item.id for item in INSTRUCTIONS if item is not INSTRUCTIONS[7]]
+    moved = sum(len(after[key] - before[key]) for key in kept)
+    assert moved <= 30  # of 192; a reshuffle would move about 167
+
+
+def test_instructions_that_share_a_name_still_get_different_texts() -> None:
+    same = [instruction(i, name="analysis") for i in range(4)]
+    chosen = texts_of(pair_texts(same, TEXTS, PairingParams(pairs=60), seed=1)[0])
+    assert sorted(len(texts) for texts in chosen.values()) == [15] * 4
+    assert len(set().union(*chosen.values())) == 60
+
+
+def test_texts_that_meet_once_do_not_keep_meeting() -> None:
+    """Passes over the texts are reshuffled: two texts of one instruction are rarely together in another."""
+    chosen = texts_of(pair_texts(INSTRUCTIONS, TEXTS, PairingParams(pairs=250), seed=1)[0])
+    sets = sorted(chosen.values(), key=sorted)
+    overlaps = [len(a & b) for i, a in enumerate(sets) for b in sets[:i]]
+    assert max(overlaps) < 8  # of 10; dealing in a fixed order gives 10
+
+
+@pytest.fixture
+def found() -> tuple[list[Mention], list[Perspective]]:
+    """Texts 0-9 mention tone, 5-14 mention mood, text 20 an attribute of no perspective."""
+    mentions = [mention(TEXTS[i], 0, "tone") for i in range(10)]
+    mentions += [mention(TEXTS[i], 1, "mood", "other") for i in range(5, 15)]
+    return [*mentions, mention(TEXTS[20], 0, "rare")], [perspective("tone", "language tone"), perspective("mood")]
+
+
+def test_matched_pairs_only_texts_with_an_attribute_of_the_perspective(
+    found: tuple[list[Mention], list[Perspective]],
+) -> None:
+    mentions, (tone, mood) = found
+    instructions = [instruction(0, tone.id), instruction(1, mood.id), instruction(2, "perspective_without_mentions")]
+    params = PairingParams(pairs=100, method="matched")
+    pairs, rejects = pair_texts(instructions, TEXTS, params, 1, mentions, [tone, mood])
+    chosen = texts_of(pairs)
+    assert chosen[instructions[0].id] == {TEXTS[i].id for i in range(10)}
+    assert chosen[instructions[1].id] == {TEXTS[i].id for i in range(5, 15)}
+    assert [r.record_id for r in rejects if r.reason == "no_text"] == [instructions[2].id]
+    assert {r.record_id for r in rejects if r.reason == "unpaired"} == {item.id for item in TEXTS[15:]}
+    assert {pair.method for pair in pairs} == {"matched"}
+
+
+def test_matched_gives_what_a_scarce_perspective_cannot_use_to_the_others(
+    found: tuple[list[Mention], list[Perspective]],
+) -> None:
+    _, (tone, mood) = found
+    mentions = [mention(TEXTS[0], 0, "tone")] + [mention(item, 1, "mood") for item in TEXTS]
+    instructions = [instruction(0, tone.id), instruction(1, mood.id), instruction(2, mood.id)]
+    params = PairingParams(pairs=31, method="matched")
+    pairs, _ = pair_texts(instructions, TEXTS, params, 1, mentions, [tone, mood])
+    counts = Counter(pair.instruction_id for pair in pairs)
+    assert [counts[item.id] for item in instructions] == [1, 15, 15]
+    assert max(Counter(pair.text_id for pair in pairs).values()) == 1
+
+
+def test_matched_lets_an_instruction_without_a_perspective_have_any_text() -> None:
+    polarity = instruction(0, perspective="")
+    pairs, _ = pair_texts([polarity], TEXTS, PairingParams(pairs=60, method="matched"), 1)
+    assert len(pairs) == 60
+
+
+def test_metrics_account_for_texts_instructions_and_missing_pairs() -> None:
+    params = PairingParams(pairs=10)
+    pairs, rejects = pair_texts(INSTRUCTIONS[:2], TEXTS[:3], params, 1)
+    metrics = pairing_metrics(pairs, rejects, INSTRUCTIONS[:2], TEXTS[:3], params)
+    assert metrics["pairs"] == {"requested": 10, "made": 6, "missing": 4}
+    assert metrics["texts"] == {"in": 3, "out": 3, "rejected": 0, "reasons": {}}
+    assert metrics["texts_per_instruction"] == {"min": 3, "max": 3}
+    few = PairingParams(pairs=1)
+    pairs, rejects = pair_texts(INSTRUCTIONS[:2], TEXTS[:3], few, 1)
+    metrics = pairing_metrics(pairs, rejects, INSTRUCTIONS[:2], TEXTS[:3], few)
+    assert metrics["texts"] == {"in": 3, "out": 1, "rejected": 2, "reasons": {"unpaired": 2}}
+    assert metrics["instructions"] == {"in": 2, "out": 1, "rejected": 1, "reasons": {"no_text": 1}}

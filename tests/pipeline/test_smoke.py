@@ -1,0 +1,188 @@
+"""The smoke profile end to end: real DVC, real weights, real texts, real MLflow. Minutes; `make test` runs it.
+
+python -m pytest -m pipeline tests/pipeline
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.environment import PRIVATE
+from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id, read_records
+
+pytestmark = pytest.mark.pipeline
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+class Checkout:
+    """A fresh checkout of the files git knows, with commands run as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, names.decode().split("\0")):
+            if name != "dvc.lock" and not name.startswith("metrics/") and (ROOT / name).exists():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+            identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+            subprocess.run(["git", *identity, *command], cwd=folder, check=True)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the environment in the checkout."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        env |= PRIVATE | {"PATH": f"{BIN}:{env['PATH']}", "PYTHONPATH": str(self.folder / "src")}
+        program = [str(BIN / command[0]), *command[1:]]
+        done = subprocess.run(program, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            pytest.fail(
+                f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
+        return done
+
+    def read(self, name: str) -> Any:
+        """A JSON artefact."""
+        return json.loads((self.folder / name).read_text())
+
+    def change(self, section: str, key: str, value: Any) -> None:
+        """Set a param by hand, as a user would in an editor."""
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        params[section][key] = value
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def would_run(self) -> list[str]:
+        """The stages `dvc repro` would run now."""
+        lines = self.run("dvc", "repro", "--dry").stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def md5(self, name: str) -> str:
+        """Hash of an artefact's bytes."""
+        return hashlib.md5((self.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """One finished smoke run, shared by the tests of this module."""
+    made = Checkout(tmp_path_factory.mktemp("smoke") / "checkout")
+    made.run("compeffdist", "profile", "smoke")
+    made.run("dvc", "repro")
+    yield made
+
+
+def engine_processes(folder: Path) -> list[str]:
+    """Command lines of live processes that work in the checkout, engines among them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == folder and "Z" not in (process / "stat").read_text().split()[2]:
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def test_no_process_is_left_when_the_run_has_ended(checkout: Checkout) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while engine_processes(checkout.folder) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert engine_processes(checkout.folder) == []
+
+
+def test_the_run_ends_with_a_table_and_a_registered_student(checkout: Checkout) -> None:
+    table = checkout.run("compeffdist", "results").stdout
+    assert "distilled student" in table
+    assert "registered: compeffdist-student version 1, alias candidate" in table
+    evaluation = json.loads(checkout.run("compeffdist", "results", "--json").stdout)["evaluation"]
+    for task in evaluation["tasks"].values():
+        assert task["rows"] == 12
+        assert all(0 <= task["macro_f1"][system]["estimate"] <= 1 for system in ("teacher", "base", "student"))
+
+
+def test_a_second_repro_runs_nothing(checkout: Checkout) -> None:
+    assert "Data and pipelines are up to date." in checkout.run("dvc", "repro").stdout
+
+
+def test_every_stage_accounts_for_its_records(checkout: Checkout) -> None:
+    accounted = 0
+    for path in (checkout.folder / "metrics").glob("*.json"):
+        records = json.loads(path.read_text()).get("records")
+        if records:
+            assert records["in"] == records["out"] + records["rejected"], path.name
+            accounted += 1
+    assert accounted >= 8
+
+
+def test_every_join_is_by_id_from_draw_to_text(checkout: Checkout) -> None:
+    data = checkout.folder / "data"
+    texts = by_id(read_records(data / "texts.parquet", Text))
+    tasks = by_id(read_records(data / "tasks.jsonl", Task))
+    instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
+    pairs = by_id(read_records(data / "pairs.parquet", Pair))
+    triplets = by_id(read_records(data / "triplets.parquet", Triplet))
+    draws = read_records(data / "sampled.parquet", Draw)
+    assert {draw.sample_id for draw in draws} <= triplets.keys()
+    assert any(draw.kept for draw in draws)
+    for triplet in triplets.values():
+        assert triplet.pair_id in pairs
+        assert texts[triplet.text_id].text in triplet.prompt
+        assert instructions[triplet.instruction_id].task_id in tasks
+
+
+def test_changing_the_sampling_rate_reruns_sampling_and_what_follows_only(checkout: Checkout) -> None:
+    checkout.change("sampling", "rate", 0.25)
+    assert checkout.would_run()[0] == "sample_triplets"
+    checkout.run("dvc", "repro", "-s", "sample_triplets")
+    assert "collect_responses" not in checkout.would_run()
+    checkout.change("sampling", "rate", 0.5)
+    checkout.run("dvc", "repro")  # back to what the run cache knows
+    assert checkout.would_run() == []
+
+
+def test_runtime_params_rerun_nothing(checkout: Checkout) -> None:
+    checkout.change("runtime", "concurrency", 3)
+    assert checkout.would_run() == []
+
+
+def test_a_forced_rerun_makes_no_call_and_gives_the_same_bytes(checkout: Checkout) -> None:
+    before = checkout.md5("data/triplets.parquet")
+    checkout.run("dvc", "repro", "-f", "-s", "collect_responses")
+    usage = checkout.read("metrics/collect_responses.json")["teacher"]
+    assert (usage["calls"], usage["engine_starts"]) == (0, 0)
+    assert usage["hits"] > 0
+    assert checkout.md5("data/triplets.parquet") == before
+
+
+def test_the_registered_student_answers_from_the_command_line(checkout: Checkout) -> None:
+    done = checkout.run("compeffdist", "predict", "--text", "The battery died on day one.", "--json")
+    row = json.loads(done.stdout)
+    assert row["polarity"] in ("negative", "neutral", "positive")
+    assert sum(row["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_a_stage_without_its_input_is_one_line_and_writes_nothing(checkout: Checkout) -> None:
+    hidden = checkout.folder / "data" / "pairs.parquet"
+    before = checkout.md5("data/triplets.parquet")
+    shutil.move(hidden, hidden.with_suffix(".hidden"))
+    try:
+        done = checkout.run("python", "stages/collect_responses.py", check=False)
+    finally:
+        shutil.move(hidden.with_suffix(".hidden"), hidden)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: data/pairs.parquet: no such file")
+    assert "Traceback" not in done.stderr
+    assert checkout.md5("data/triplets.parquet") == before

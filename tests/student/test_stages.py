@@ -1,0 +1,106 @@
+"""The three stages of the student, run one after the other on a tiny base model, as DVC runs them."""
+
+import csv
+import importlib.util
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from compeffdist.files import read_json, write_json
+from compeffdist.models import cache_folder, resolve_model
+from compeffdist.params import ModelParams
+from compeffdist.profiles import compose
+from compeffdist.records import Draw, Reject, Triplet, read_records, write_records
+from compeffdist.registry.tracking import open_tracking
+
+ROOT = Path(__file__).parents[2]
+
+
+def stage(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_inputs(tiny_folder: Path) -> list[Draw]:
+    training = {"epochs": 1.0, "batch_size": 4, "max_length": 600}
+    raw = compose("smoke", ROOT / "profiles")
+    raw["warm_up"] = {"rows": 6, "training": {**raw["warm_up"]["training"], **training}}
+    raw["training"].update(training)
+    raw["runtime"]["cache"] = str(Path("cache").absolute())
+    Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    reference = ModelParams(reference=[f"path:{tiny_folder}"], licence="Apache-2.0")
+    for role in ("teacher", "student"):
+        identity = resolve_model(role, reference, cache_folder(raw["runtime"]["cache"]))
+        write_json(Path(f"models/{role}.json"), identity.to_json())
+    triplets = [triplet(number) for number in range(12)]
+    draws = [draw(triplet.id, number) for number, triplet in enumerate(triplets)]
+    write_records(Path("data/triplets.parquet"), Triplet, triplets)
+    write_records(Path("data/sampled.parquet"), Draw, random.Random(1).sample(draws, len(draws)))
+    write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
+    return draws
+
+
+def triplet(number: int) -> Triplet:
+    return Triplet(
+        pair_id=f"p{number}",
+        instruction_id="i",
+        text_id=f"t{number}",
+        teacher_id="m",
+        decoding_id="d",
+        answer_id="a",
+        prompt="long " * 200 if number == 11 else f"the film was great {number}",
+        response="positive",
+        polarity="positive",
+        task_type="closed_classification",
+        task_name="n",
+    )
+
+
+def draw(sample_id: str, number: int) -> Draw:
+    return Draw(
+        sample_id=sample_id,
+        instruction_id="i",
+        difficulty=0.5,
+        rank=number + 1,
+        group_size=12,
+        inclusion_probability=0.5,
+        draw=0.1 if number % 2 else 0.9,
+        kept=number % 2 == 1,
+    )
+
+
+def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
+    write_inputs(tiny_folder)
+
+    stage("warm_up_student").main()
+    records = read_json(Path("metrics/warm_up_student.json"))["records"]
+    assert records["in"] == 6 == records["out"] + records["rejected"]
+    assert Path("models/warmup/student.json").exists() and Path("metrics/warm_up_curve.csv").exists()
+
+    stage("train_student").main()
+    trained = read_json(Path("metrics/train_student.json"))
+    assert (trained["records"]["in"], trained["records"]["out"]) == (6, 5)
+    assert trained["records"]["reasons"] == {"too_long": 1}
+    assert [r.reason for r in read_records(Path("data/rejects/train_student.parquet"), Reject)] == ["too_long"]
+    with Path("metrics/training_curve.csv").open(encoding="utf-8") as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == [str(n + 1) for n in range(trained["steps"])]
+    run = open_tracking().get_run(read_json(Path("models/student_run.json"))["run_id"])
+    assert run.info.status == "FINISHED" and run.data.params["training.epochs"] == "1.0"
+    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"triplets.parquet", "sampled.parquet"}
+
+    stage("register_student").main()
+    registration = read_json(Path("metrics/registration.json"))
+    assert registration["run_id"] == run.info.run_id and registration["version"] == 1
+    assert registration["tags"]["metric.mean_macro_f1"] == "0.5000"
+    assert registration["tags"]["base_id"] == read_json(Path("models/student.json"))["id"]

@@ -1,0 +1,167 @@
+"""The vLLM engine with a real server and real weights: what it answers, and that nothing of it is left behind."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.teacher.chat import TOO_LONG
+from compeffdist.teacher.processes import process_id
+from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.transformers_engine import TransformersEngine
+from compeffdist.teacher.vllm_engine import VllmEngine
+
+pytestmark = pytest.mark.engine
+
+SCHEMA = '{"properties":{"mood":{"enum":["good","bad"]}},"required":["mood"],"type":"object"}'
+LABELS = ("negative", "neutral", "positive", "very negative", "very positive", "very")
+TEACHER = TeacherParams(engine="vllm", max_model_len=512)
+RUNTIME = RuntimeParams(engine_memory_gib=0.5, max_num_seqs=8)
+REQUESTS = [
+    Request("You are brief.", "What is the capital of France?", 12, 0.0, 1.0, 0),
+    Request("You are brief.", "The film was great. How does the writer feel?", 30, 0.0, 1.0, 0, schema=SCHEMA),
+    Request.likelihood("You are brief.", "I love this phone. The sentiment is", LABELS),
+    Request("You are brief.", "word " * 600, 12, 0.0, 1.0, 0),
+    Request("You are brief.", "Write a sentence.", 12, 1.0, 0.9, 7),
+]
+
+# Opens an engine, answers, says so, and waits: a stage that can be killed.
+STAGE = """
+import sys, time
+from pathlib import Path
+from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.teacher.requests import Request
+from compeffdist.teacher.vllm_engine import VllmEngine
+runtime = RuntimeParams(engine_memory_gib=0.5, max_num_seqs=8)
+engine = VllmEngine(Path(sys.argv[1]), "bfloat16", TeacherParams(max_model_len=512), runtime)
+engine.answer([Request("s", "hi", 2, 0.0, 1.0, 0)], print, print)
+print("answered", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder of its own, whose servers are gone at the end."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    left = server_processes(tmp_path)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def server_processes(folder: Path) -> list[int]:
+    """Live processes that work in `folder`, the test itself apart: supervisor, API server, engine core, workers."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and process_id(int(entry.name)):
+            try:
+                if (entry / "cwd").resolve() == folder.resolve():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return sorted(found)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def ask(engine: VllmEngine | TransformersEngine, requests: list[Request]) -> dict[int, Answer | str]:
+    got: dict[int, Answer | str] = {}
+    engine.answer(requests, got.__setitem__, got.__setitem__)
+    assert sorted(got) == list(range(len(requests)))
+    return got
+
+
+def end(engine: VllmEngine) -> None:
+    state = engine.files.read_state()
+    assert state is not None
+    os.kill(state.supervisor.pid, signal.SIGTERM)
+
+
+def test_answers_agree_with_the_model_run_in_process(workplace: Path, real_folder: Path) -> None:
+    engine = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
+    got = ask(engine, REQUESTS)
+    expected = ask(TransformersEngine(real_folder, "bfloat16", TEACHER, RUNTIME), REQUESTS[:4])
+    mood, labels, reference = got[1], got[2], expected[2]
+    assert isinstance(mood, Answer)
+    assert json.loads(mood.text)["mood"] in ("good", "bad")
+    assert isinstance(labels, Answer)
+    assert isinstance(reference, Answer)
+    assert labels.label_logprobs == pytest.approx(reference.label_logprobs, abs=0.15)
+    assert math.fsum(map(math.exp, (labels.label_logprobs or {}).values())) == pytest.approx(1.0)
+    assert got[3] == expected[3] == TOO_LONG
+    for index in (0, 1, 2):
+        ours, other = got[index], expected[index]
+        assert isinstance(ours, Answer)
+        assert isinstance(other, Answer)
+        assert ours.prompt_tokens == other.prompt_tokens
+
+    # a second engine, as the next stage has, finds the same server; the same seed gives the same sample
+    second = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
+    again = ask(second, [REQUESTS[4]])[0]
+    assert (engine.starts, second.starts) == (1, 0)
+    assert isinstance(again, Answer)
+    assert again.text == getattr(got[4], "text", None)
+
+    end(engine)
+    assert eventually(lambda: not server_processes(workplace))
+
+
+@pytest.mark.parametrize("victim", ["stage", "supervisor", "api server", "engine core"])
+def test_whatever_is_killed_no_process_is_left(workplace: Path, real_folder: Path, victim: str) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    # started through a shell that ends, so that no `make` or `dvc` above the tests holds the server
+    stage = subprocess.Popen(
+        ["sh", "-c", '"$@" & echo $!', "sh", sys.executable, "-c", STAGE, str(real_folder.absolute())],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert stage.stdout is not None
+    stage_pid = int(stage.stdout.readline())
+    try:
+        assert any(line.startswith("answered") for line in iter(stage.stdout.readline, ""))
+        # oldest first: the stage, its supervisor, the API server, then what that spawned
+        chain = sorted(server_processes(workplace), key=lambda pid: process_id(pid) or (pid, 0))
+        server = [pid for pid in chain if pid != stage_pid]
+        assert len(server) >= 4
+        supervisor, api = server[0], server[1]
+        core = int(Path(f"/proc/{api}/task/{api}/children").read_text().split()[-1])
+        killed = {"stage": stage_pid, "supervisor": supervisor, "api server": api, "engine core": core}[victim]
+        os.kill(killed, signal.SIGKILL)
+        assert eventually(lambda: not [pid for pid in server if process_id(pid)])
+    finally:
+        if process_id(stage_pid):
+            os.kill(stage_pid, signal.SIGKILL)
+        stage.wait()
+        stage.stdout.close()
+    assert eventually(lambda: not server_processes(workplace))
+
+
+def test_a_model_that_cannot_be_served_is_one_clear_line(workplace: Path, real_folder: Path) -> None:
+    broken = workplace / "broken"
+    broken.mkdir()
+    for path in real_folder.iterdir():
+        if path.suffix != ".safetensors":
+            (broken / path.name).symlink_to(path.absolute())
+    engine = VllmEngine(broken, "bfloat16", TEACHER, RUNTIME)
+    with pytest.raises(UserError, match=r"vLLM server did not start: .*Error.*whole log"):
+        ask(engine, REQUESTS[:1])
+    assert eventually(lambda: not server_processes(workplace))

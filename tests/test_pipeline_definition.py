@@ -1,0 +1,116 @@
+"""dvc.yaml as a contract: each stage declares exactly the code it depends on, and every out is pre-ignored."""
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.params import Params
+
+ROOT = Path(__file__).parent.parent
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+PLUMBING = {
+    # move bytes, check knobs (whose values DVC tracks), speak to people
+    *("accounting", "environment", "errors", "files", "params", "progress"),
+    # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
+    *("models", "packages"),
+    # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
+    *(f"teacher.{name}" for name in ("asking", "chat", "compute", "engines", "openai_engine", "processes", "store")),
+    *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
+}
+METHOD = [
+    "resolve_models",
+    "ingest_texts",
+    "enumerate_attributes",
+    "cluster_attributes",
+    "generate_tasks",
+    "write_demonstrations",
+    "pair_texts",
+    "collect_responses",
+    "evaluate_teacher",
+    "warm_up_student",
+    "score_difficulty",
+    "sample_triplets",
+    "train_student",
+    "evaluate_student",
+    "register_student",
+]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Names of the modules of ours that a file imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "compeffdist":
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def code_of(stage: str) -> set[str]:
+    """The library files a stage reaches through imports, plumbing apart."""
+    found: set[str] = set()
+    waiting = [ROOT / "stages" / f"{stage}.py"]
+    while waiting:
+        for module in imported(waiting.pop()):
+            path = ROOT / "src" / f"{module.replace('.', '/')}.py"
+            name = str(path.relative_to(ROOT))
+            if path.exists() and module.removeprefix("compeffdist.") not in PLUMBING and name not in found:
+                found.add(name)
+                waiting.append(path)
+    return found
+
+
+def paths(entries: list[Any]) -> list[str]:
+    """Paths of deps or outs, with or without settings."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def test_the_pipeline_reads_as_the_method() -> None:
+    assert list(STAGES) == METHOD
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(METHOD)
+
+
+@pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_declares_exactly_the_code_it_depends_on(stage: str) -> None:
+    declared = {dep for dep in paths(STAGES[stage]["deps"]) if dep.startswith("src/")}
+    assert declared == code_of(stage)
+    assert f"stages/{stage}.py" in STAGES[stage]["deps"]
+
+
+@pytest.mark.parametrize("stage", METHOD)
+def test_declared_params_are_knobs_and_never_runtime(stage: str) -> None:
+    for key in STAGES[stage].get("params", []):
+        section: Any = Params
+        for part in key.split("."):
+            section = section.model_fields[part].annotation
+        assert key.split(".")[0] not in ("runtime", "profile")
+
+
+@pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
+    source = (ROOT / "stages" / f"{stage}.py").read_text()
+    declared = {key.split(".")[0] for key in STAGES[stage].get("params", [])} | {"runtime"}
+    read = {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+    assert read <= declared
+
+
+def test_every_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
+    outs = [out for stage in STAGES.values() for out in paths(stage.get("outs", []))]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *outs], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert sorted(done.stdout.split()) == sorted(outs)
+
+
+def test_metrics_and_plots_stay_in_git() -> None:
+    for stage in STAGES.values():
+        for entry in [*stage.get("metrics", []), *stage.get("plots", [])]:
+            assert next(iter(entry.values()))["cache"] is False
