@@ -5,7 +5,13 @@ from pathlib import Path
 from compeffdist.accounting import account
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json
-from compeffdist.instructions.demonstrations import INSTANCES, STAGE, build_instructions, write_demonstrations
+from compeffdist.instructions.demonstrations import (
+    INSTANCES,
+    STAGE,
+    build_instructions,
+    is_demonstrated,
+    write_demonstrations,
+)
 from compeffdist.params import load_params
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
@@ -20,7 +26,7 @@ def main() -> None:
             tasks, texts, params.demonstrations, params.teacher, teacher, params.seed
         )
     instructions = build_instructions(tasks, demonstrations, params.demonstrations, params.seed)
-    asked = sum(task.type != "analysis" for task in tasks) * params.demonstrations.calls * INSTANCES
+    asked = sum(is_demonstrated(task) for task in tasks) * params.demonstrations.calls * INSTANCES
     shown = {shown_id for instruction in instructions for shown_id in instruction.demonstration_ids}
     write_records(Path("data/demonstrations.jsonl"), Demonstration, demonstrations)
     write_records(Path("data/instructions.jsonl"), Instruction, instructions)

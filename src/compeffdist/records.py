@@ -225,7 +225,7 @@ class Pair(Record):
     instruction_id: str
     text_id: str
     method: str
-    """"random" or "matched"."""
+    """`random`, `matched`, or `seed` for the overall-polarity task, which goes with every text."""
 
 
 @dataclass(frozen=True, kw_only=True)

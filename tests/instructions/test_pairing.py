@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -175,17 +176,22 @@ def test_matched_gives_what_a_scarce_perspective_cannot_use_to_the_others(
     assert max(Counter(pair.text_id for pair in pairs).values()) == 1
 
 
-def test_matched_lets_an_instruction_without_a_perspective_have_any_text() -> None:
-    polarity = instruction(0, perspective="")
-    pairs, _ = pair_texts([polarity], TEXTS, PairingParams(pairs=60, method="matched"), 1)
-    assert len(pairs) == 60
+@pytest.mark.parametrize("method", ["random", "matched"])
+def test_the_seed_task_goes_with_every_text_beyond_the_pairs_asked_for(method: Literal["random", "matched"]) -> None:
+    seed_task = instruction(99, perspective="")
+    pairs, _ = pair_texts([seed_task, *INSTRUCTIONS[:2]], TEXTS, PairingParams(pairs=10, method=method), 1)
+    seeded = [pair for pair in pairs if pair.instruction_id == seed_task.id]
+    assert {pair.text_id for pair in seeded} == {text.id for text in TEXTS}
+    assert {pair.method for pair in seeded} == {"seed"}
+    alone, _ = pair_texts(INSTRUCTIONS[:2], TEXTS, PairingParams(pairs=10, method=method), 1)
+    assert [pair for pair in pairs if pair.method != "seed"] == alone
 
 
 def test_metrics_account_for_texts_instructions_and_missing_pairs() -> None:
     params = PairingParams(pairs=10)
     pairs, rejects = pair_texts(INSTRUCTIONS[:2], TEXTS[:3], params, 1)
     metrics = pairing_metrics(pairs, rejects, INSTRUCTIONS[:2], TEXTS[:3], params)
-    assert metrics["pairs"] == {"requested": 10, "made": 6, "missing": 4}
+    assert metrics["pairs"] == {"requested": 10, "made": 6, "missing": 4, "seed": 0}
     assert metrics["texts"] == {"in": 3, "out": 3, "rejected": 0, "reasons": {}}
     assert metrics["texts_per_instruction"] == {"min": 3, "max": 3}
     few = PairingParams(pairs=1)

@@ -30,6 +30,12 @@ def _order(seed: int, *parts: object) -> bytes:
     return hashlib.sha256(":".join(str(part) for part in (seed, *parts)).encode()).digest()
 
 
+def is_demonstrated(task: Task) -> bool:
+    """Whether a task gets demonstrations: not analysis (as in the official data), nor the overall-polarity seed task,
+    whose prompt must stay the one that every text and evaluation row is asked with."""
+    return task.type != "analysis" and bool(task.perspective_id)
+
+
 def reference_texts(texts: Sequence[Text], task_id: str, call: int, seed: int) -> list[Text]:
     """Two texts for one call of one task, chosen by hash of their ids."""
     return sorted(texts, key=lambda text: _order(seed, task_id, call, text.id))[:INSTANCES]
@@ -145,7 +151,7 @@ def write_demonstrations(
     teacher: Teacher,
     seed: int,
 ) -> tuple[list[Demonstration], list[Reject]]:
-    """Demonstrations of all tasks but analysis ones (which have none, as in the official data).
+    """Demonstrations of the tasks that are to have them.
 
     Every instance asked for comes back as a demonstration or as a reject.
     """
@@ -153,7 +159,7 @@ def write_demonstrations(
     calls = [
         (task, call, reference_texts(texts, task.id, call, seed))
         for task in tasks
-        if task.type != "analysis"
+        if is_demonstrated(task)
         for call in range(params.calls)
     ]
     requests = [demonstration_request(task, call, refs, params, teacher_params, seed) for task, call, refs in calls]

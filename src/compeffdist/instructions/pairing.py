@@ -40,7 +40,8 @@ def pair_texts(
     `random`: any text may go with any instruction; instructions get equally many texts, and texts are used
     equally often, each plus or minus one. `matched`: only texts with a mention of an attribute of the
     instruction's perspective; an instruction with too few gets all of those, and the others share the rest.
-    An instruction without a perspective (the overall-polarity task) fits every text.
+    An instruction without a perspective (the overall-polarity seed task) is paired with every text, beyond
+    `params.pairs`: its answers are bought for every text anyway, to monitor class balance.
 
     Args:
         mentions, perspectives: needed by `matched` only.
@@ -50,7 +51,8 @@ def pair_texts(
         one reject for each text (`unpaired`) and each instruction (`no_text`) that is in no pair. The result
         does not depend on the order of any argument.
     """
-    instructions = sorted(instructions, key=lambda instruction: instruction.id)
+    everyone = instructions
+    instructions = sorted((i for i in everyone if i.perspective_id), key=lambda instruction: instruction.id)
     texts = sorted(texts, key=lambda text: text.id)
     candidates = _candidates(instructions, texts, params, mentions, perspectives)
     keys = _keys(instructions)
@@ -62,7 +64,11 @@ def pair_texts(
         for instruction, indices in zip(instructions, chosen, strict=True)
         for index in sorted(indices.tolist())
     ]
-    return pairs, _rejects(pairs, instructions, texts)
+    pairs += [
+        Pair(instruction_id=s.id, text_id=t.id, method="seed") for s in everyone if not s.perspective_id for t in texts
+    ]
+    pairs.sort(key=lambda pair: (pair.instruction_id, pair.text_id))
+    return pairs, _rejects(pairs, everyone, texts)
 
 
 def _candidates(
@@ -87,10 +93,7 @@ def _candidates(
                 found[perspective_of[name]].add(place[mention.text_id])
     matched = {key: np.array(sorted(indices), dtype=np.int64) for key, indices in found.items()}
     nothing = everything[:0]
-    return [
-        matched.get(instruction.perspective_id, nothing) if instruction.perspective_id else everything
-        for instruction in instructions
-    ]
+    return [matched.get(instruction.perspective_id, nothing) for instruction in instructions]
 
 
 def _keys(instructions: Sequence[Instruction]) -> list[str]:
@@ -179,9 +182,10 @@ def pairing_metrics(
     per_text = Counter(pair.text_id for pair in pairs)
     unpaired = [reject for reject in rejects if reject.reason == "unpaired"]
     idle = [reject for reject in rejects if reject.reason == "no_text"]
+    made = sum(pair.method != "seed" for pair in pairs)
     return {
         "method": params.method,
-        "pairs": {"requested": params.pairs, "made": len(pairs), "missing": params.pairs - len(pairs)},
+        "pairs": {"requested": params.pairs, "made": made, "missing": params.pairs - made, "seed": len(pairs) - made},
         "texts": account(STAGE, len(texts), len(per_text), unpaired),
         "instructions": account(STAGE, len(instructions), len(per_instruction), idle),
         "texts_per_instruction": _spread(per_instruction),
