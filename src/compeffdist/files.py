@@ -19,6 +19,16 @@ from compeffdist.errors import UserError
 CHUNK_BYTES = 1 << 20
 
 
+def _read_umask() -> int:
+    # the only way to read it is to set it, which is not safe once there are threads: hence once, at import
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+UMASK = _read_umask()
+
+
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it is flushed to disk and renamed over `target`.
@@ -36,7 +46,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         # mkstemp makes the file private; an artefact has the permissions any new file would have
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~UMASK)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -50,18 +60,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~UMASK)
         if target.exists():
             shutil.rmtree(target)
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def canonical_json(value: Any) -> str:

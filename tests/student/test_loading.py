@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.params import FineTuningParams
 from compeffdist.student.loading import compute_dtype, load_student, resolve_device, student_id
@@ -14,13 +15,8 @@ from compeffdist.student.training import TrainingRow, fine_tune
 def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for avx512, amx, expected in (
-        (False, False, torch.float32),
-        (True, False, torch.bfloat16),
-        (False, True, torch.bfloat16),
-    ):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda value=avx512: value)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda value=amx: value)
+    for multiplies, expected in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype, value=multiplies: value)
         assert compute_dtype("cpu") == expected
 
 

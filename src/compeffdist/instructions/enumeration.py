@@ -20,16 +20,16 @@ from compeffdist.teacher.requests import Request
 from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
-NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 120, 60
+NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 100, 60
 
 
 def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherParams, seed: int) -> Request:
     """The question for one text."""
     prompt = (
         "Name the sentiment-related attributes of the text below.\n"
-        f"- Brainstorm: give up to {params.max_per_text} attributes, from any angle you can think of.\n"
-        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude; "
-        "leave out tedious specifics of this one text.\n"
+        f"- Brainstorm: give {params.max_per_text} attributes, from any angle you can think of.\n"
+        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude, such as "
+        "tone, emotional intensity or value for money; leave out tedious specifics of this one text.\n"
         '- "attribute": its name, one to three words, such as would fit many texts.\n'
         '- "description": what the attribute means in general, in one short sentence.\n'
         '- "value": what it is in this text, in a few words.\n'
@@ -59,7 +59,7 @@ def _schema(most: int) -> dict[str, Any]:
     }
     return {
         "type": "object",
-        "properties": {"attributes": {"type": "array", "minItems": 1, "maxItems": most, "items": item}},
+        "properties": {"attributes": {"type": "array", "minItems": -(-most // 2), "maxItems": most, "items": item}},
         "required": ["attributes"],
         "additionalProperties": False,
     }

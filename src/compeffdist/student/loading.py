@@ -8,6 +8,7 @@ not bit for bit.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.records import content_id
@@ -38,7 +39,6 @@ def resolve_device(device: str) -> str:
 def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
     """The precision to compute in; `auto` is bfloat16 where the hardware multiplies it, else float32.
 
-    A CPU without bfloat16 instructions (AVX512-BF16 or AMX) emulates them many times slower than float32.
     `requested` may be "float32", "bfloat16" or "float16".
     """
     import torch
@@ -47,9 +47,7 @@ def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[requested]
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
-        return torch.bfloat16
-    return torch.float32
+    return getattr(torch, precision.compute_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
 
 
 def read_card(folder: Path) -> dict[str, Any]:

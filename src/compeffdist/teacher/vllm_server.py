@@ -15,7 +15,7 @@ import runpy
 import signal
 import sys
 
-from compeffdist.teacher.compute import compute_dtype
+from compeffdist.precision import compute_dtype
 
 PARENT_VARIABLE = "COMPEFFDIST_PARENT_PID"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
