@@ -1,4 +1,7 @@
-"""Stage evaluate_teacher: the teacher's answers on the evaluation rows; asked once, whatever the student does."""
+"""Stage evaluate_teacher: the teacher's answers on the evaluation rows; asked once, whatever the student does.
+
+The last stage of a run that needs the teacher, so it lets the engine go: training needs the memory.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import load_params
 from compeffdist.records import read_records, write_records
-from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.asking import open_teacher, release_engine
 
 
 def main() -> None:
@@ -17,6 +20,7 @@ def main() -> None:
     with open_teacher(Path("models/teacher.json"), params) as teacher:
         score = teacher_scorer(teacher, params.teacher)
         predictions = predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, score)
+    release_engine()
     write_records(Path("data/teacher_predictions.parquet"), Prediction, predictions)
     write_json(Path("metrics/evaluate_teacher.json"), {"rows": len(predictions), "teacher": teacher.usage()})
 

@@ -35,7 +35,6 @@ from compeffdist.files import (
 from compeffdist.packages import exclusive, fetch_members, forget_package, kept_files, write_manifest
 from compeffdist.params import ModelParams
 from compeffdist.progress import Progress
-from compeffdist.quantisation import quantise_int8
 from compeffdist.records import Record
 
 CACHE_VARIABLE = "COMPEFFDIST_CACHE"
@@ -266,7 +265,7 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
     reasons: list[str] = []
     for reference in references:
         try:
-            found = _in_dtype(reference, params.dtype, cache)
+            found = _locate(reference, params.dtype, cache)
             entry = _identify(role, reference, found, params, cache)
         except UserError as error:
             reasons.append(f"{_short(reference.text)}: {one_line(error, limit=240)}")
@@ -312,26 +311,6 @@ class _Found:
     revision: str = ""
     gguf_sha256: str = ""
     """Of the file it was converted from; empty if it was not."""
-
-
-def _in_dtype(reference: Reference, dtype: str, cache: Path) -> _Found:
-    """The folder in the wanted precision: as it is, or quantised to int8 once into the cache."""
-    if dtype != "int8":
-        return _locate(reference, dtype, cache)
-    found = _locate(reference, "bfloat16", cache)
-    weights = {name: hash_file(found.folder / name) for name in _weight_files(found.folder)}
-    target = cache / "models" / f"int8-{_hash_of(weights)[:24]}"
-    with exclusive(target):
-        if kept_files(target) is None:
-            with Progress("quantising to int8, once", total=1) as progress, atomic_folder(target) as folder:
-                (folder / "files").mkdir()
-                try:
-                    quantise_int8(found.folder, folder / "files")
-                except ValueError as error:
-                    raise UserError(str(error)) from None
-                write_manifest(folder, {"quantised_from": _hash_of(weights)})
-                progress.advance()
-    return replace(found, folder=target / "files")
 
 
 def _locate(reference: Reference, dtype: str, cache: Path) -> _Found:
@@ -591,8 +570,7 @@ def _weight_files(folder: Path) -> list[str]:
 
 
 def _count_parameters(weights: Path) -> int:
-    """Parameters stored in a safetensors file, by its header (int64 tensors are position buffers,
-    `_scale` ones belong to quantised weights).
+    """Parameters stored in a safetensors file, by its header (int64 tensors are position buffers).
 
     Raises:
         UserError: the file is cut short or broken.
@@ -601,7 +579,7 @@ def _count_parameters(weights: Path) -> int:
 
     try:
         with safe_open(weights, framework="np") as tensors:
-            slices = [tensors.get_slice(name) for name in list(tensors.keys()) if not name.endswith("weight_scale")]
+            slices = [tensors.get_slice(name) for name in list(tensors.keys())]
             return sum(math.prod(part.get_shape()) for part in slices if part.get_dtype() != "I64")
     except SafetensorError as error:
         raise UserError(f"{weights}: not a complete safetensors file: {error}") from None

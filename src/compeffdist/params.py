@@ -40,9 +40,9 @@ class ModelParams(Section):
     `api:name` for a teacher behind an OpenAI-compatible server."""
     licence: str
     """Licence of the weights, recorded in the identity card and the model version."""
-    dtype: Literal["bfloat16", "float32", "float16", "int8"] = "bfloat16"
-    """Precision the weights are stored in. `int8` quantises the linear layers once (W8A8) and keeps the rest in
-    bfloat16: for a teacher on a CPU, with engine vllm."""
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    """Precision the weights are stored in. They are computed with in the same, or in float32 on a CPU without
+    instructions for it."""
 
 
 class ModelsParams(Section):
@@ -357,10 +357,6 @@ class Params(Section):
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
-        if "int8" in (self.models.student.dtype, self.models.embedder.dtype):
-            raise ValueError("models.*.dtype 'int8' is for the teacher only")
-        if self.models.teacher.dtype == "int8" and self.teacher.engine != "vllm":
-            raise ValueError("models.teacher.dtype 'int8' needs teacher.engine 'vllm'")
         return self
 
 

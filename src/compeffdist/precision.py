@@ -6,9 +6,8 @@ def compute_dtype(stored: str, on_cpu: bool) -> str:
 
     float32 holds every bfloat16 and float16 weight exactly, so the model is the same and only rounding between its
     layers is finer; without such instructions 16-bit products are emulated, several times slower than float32. It
-    costs twice the memory. What is not quantised in an int8 model is stored in bfloat16.
+    costs twice the memory.
     """
-    stored = "bfloat16" if stored == "int8" else stored
     return stored if not on_cpu or stored == "float32" or cpu_multiplies(stored) else "float32"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from compeffdist.instructions.tasks import (
+    TYPE_MEANINGS,
     Idea,
     build_task,
     clean_label,
@@ -65,7 +66,7 @@ def answer(request: Request) -> str:
     if "tasks" in properties:
         count = properties["tasks"]["minItems"]
         return json.dumps({"tasks": [{"name": f"task {n}", "purpose": "do it"} for n in range(count)]})
-    kind = next(kind for kind in DEFINITIONS if f"Task type: {kind} " in request.prompt)
+    kind = next(kind for kind in DEFINITIONS if f"this task of {TYPE_MEANINGS[kind]}," in request.prompt)
     return json.dumps({"description": f"Do the {kind}.", **DEFINITIONS[kind]})
 
 

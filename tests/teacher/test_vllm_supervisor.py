@@ -14,7 +14,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.teacher import vllm_supervisor
 from compeffdist.teacher.processes import ProcessId, process_id
-from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, ServerState, attach, telling_line
+from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, ServerState, attach, release_run, telling_line
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the vLLM engine is for Linux")
 
@@ -119,6 +119,27 @@ def test_it_ends_when_the_last_process_that_holds_a_lease_ends(bench: Bench) -> 
     other.wait()
     assert eventually(bench.gone)
     assert not bench.files.state.exists()
+
+
+def test_a_released_server_ends_with_the_stage_and_waits_for_whoever_else_uses_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stage = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
+    bench.attach()
+    for process in (run, stage):
+        bench.files.lease(process.pid)
+    monkeypatch.setattr(vllm_supervisor, "run_process", lambda: run.pid)
+    me = process_id(os.getpid())
+    assert me is not None
+    (bench.files.leases / f"{me.pid}.{me.started}").unlink()
+    release_run(bench.files.folder)
+    assert not eventually(bench.gone, seconds=2.0)
+    stage.kill()
+    stage.wait()
+    assert eventually(bench.gone)
+    assert run.poll() is None
+    run.kill()
+    run.wait()
 
 
 def test_it_ends_when_idle_and_the_next_client_gets_a_new_one(bench: Bench) -> None:

@@ -19,11 +19,12 @@ from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
 from compeffdist.teacher.asking import Asked, Teacher
 from compeffdist.teacher.parsing import parse_json, spans_missing
 from compeffdist.teacher.requests import Request
+from compeffdist.texts.words import word_grams, words
 
 STAGE = "write_demonstrations"
 INSTANCES = 2
 """Instances a call, and reference texts a call."""
-INPUT_CHARACTERS = 240
+INPUT_CHARACTERS = 180
 
 
 def _order(seed: int, *parts: object) -> bytes:
@@ -64,14 +65,17 @@ def demonstration_request(
 ) -> Request:
     """The question of one call."""
     outputs = wanted_outputs(task, call)
-    wish = f"Their outputs must be {outputs[0]!r} and {outputs[1]!r}, in this order. " if outputs else ""
+    wish = (
+        f"The right output of the first is {outputs[0]!r}, that of the second {outputs[1]!r}."
+        if outputs
+        else "Give each the right output."
+    )
     styles = "\n".join(f"- {inline(clipped(text.text, params.reference_characters))}" for text in references)
     prompt = (
         f"Task: {definition(task.description, task)}\n\n"
-        f"Write {INSTANCES} instances of this task. An instance is an input text of one or two sentences and the "
-        f"right output for it. {wish}"
-        "Write the inputs in the style, vocabulary and subjects of these real texts, without copying them:\n"
-        f"{styles}\n\nRead the task again before you write, so that the outputs are right. Answer in JSON."
+        f"Make up {INSTANCES} short input texts for this task, of one or two sentences each. {wish}\n"
+        "Write them in the style of these real texts, but about other things and in other words:\n"
+        f"{styles}\n\nAnswer in JSON."
     )
     return Request(
         system=teacher.system_prompt,
@@ -128,7 +132,7 @@ def parse_instances(
         missing = spans_missing(output, given) if task.exact_spans else []
         if missing:
             rejects.append(reject(number, "span_not_in_text", missing[0]))
-        elif any(given.casefold() == text.text.casefold() for text in references):
+        elif any(_copies(given, text.text) for text in references):
             rejects.append(reject(number, "copies_reference", given))
         else:
             kept.append(
@@ -141,6 +145,12 @@ def parse_instances(
                 )
             )
     return kept, rejects
+
+
+def _copies(given: str, reference: str) -> bool:
+    """Whether half of the word 5-grams of a made-up text (or all its words) stand in a reference of style."""
+    own = word_grams(words(given))
+    return bool(own) and 2 * len(own & word_grams(words(reference))) >= len(own)
 
 
 def write_demonstrations(

@@ -28,8 +28,9 @@ def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherPa
     prompt = (
         "Name the sentiment-related attributes of the text below.\n"
         f"- Brainstorm: give {params.max_per_text} attributes, from any angle you can think of.\n"
-        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude, such as "
-        "tone, emotional intensity or value for money; leave out tedious specifics of this one text.\n"
+        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude: what is "
+        "felt, how strongly, in which manner, about which aspect, toward whom, to what end.\n"
+        "- Leave out tedious specifics of this one text.\n"
         '- "attribute": its name, one to three words, such as would fit many texts.\n'
         '- "description": what the attribute means in general, in one short sentence.\n'
         '- "value": what it is in this text, in a few words.\n'

@@ -30,12 +30,13 @@ SCORE_SPAN = 10
 """Widest score range: highest minus lowest."""
 
 TYPE_MEANINGS = {
-    "closed_classification": "choose one label from a fixed set of two to six labels",
-    "open_classification": "name a fitting label of one to three words, with no fixed set",
-    "scoring": "rate something on a whole-number scale",
-    "extraction": "list the words or phrases of the text that show something",
-    "structured": "fill two to four named fields about the text, as JSON",
+    "closed_classification": "choosing one label from a small fixed set",
+    "open_classification": "naming a fitting label of one to three words, with no fixed set",
+    "scoring": "rating something on a scale of whole numbers",
+    "extraction": "listing the words or phrases of the text that show something",
+    "structured": "filling two to four named fields about the text",
 }
+"""How a type is put to the teacher: in plain words, because small teachers repeat whatever jargon a prompt holds."""
 
 _TWO_TEXTS = (
     ("text 1", "text 2"),
@@ -53,7 +54,7 @@ class Idea:
 
     perspective: Perspective
     name: str
-    description: str
+    purpose: str
     type: str
 
 
@@ -105,52 +106,78 @@ def ideas_question(
 ) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for one task idea of each given type about the head attribute."""
     head = attributes.get(perspective.member_ids[0])
-    meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
-    wanted = "\n".join(f"{number}. {kind}: {TYPE_MEANINGS[kind]}" for number, kind in enumerate(types, 1))
+    meaning = f", that is: {head.descriptions[0].rstrip('.')}" if head and head.descriptions else ""
+    wanted = "\n".join(f"{number}. a task of {TYPE_MEANINGS[kind]}" for number, kind in enumerate(types, 1))
     prompt = (
-        f'Think up tasks on a single text about its "{perspective.head}"{meaning}. '
-        f"One task of each of these types, in this order:\n{wanted}\n"
-        '- "name": a concise task name. "purpose": one sentence saying what is to be found out.\n'
-        "- Make them differ from one another. Never compare two texts.\nAnswer in JSON."
+        f"Think up tasks for analysing the {perspective.head} of a single text{meaning}.\n"
+        f"Give these, in this order:\n{wanted}\n\n"
+        'Each has a "name" of two to four words and a "purpose": one sentence saying what the reader of a text is to '
+        "find out. They differ from one another and never compare two texts.\n"
+        'For the attribute "formality", the first might be: {"name": "formality of address", "purpose": "Decide how '
+        'formally the writer addresses the reader."}\n'
+        "Answer in JSON."
     )
-    item = _object({"name": _string(60), "purpose": _string(200)})
+    item = _object({"name": _string(50), "purpose": _string(140)})
     return prompt, _object({"tasks": _array(item, len(types), len(types))})
+
+
+@dataclass(frozen=True)
+class DefinitionForm:
+    """What the definition of a type of task asks for beside its description."""
+
+    wish: str
+    """Continues "telling the reader what to do"."""
+    example: str
+    """The answer for a task about formality."""
+    properties: dict[str, Any]
+
+
+_WHOLE = {"type": "integer"}
+_FIELD = {"field": _string(24), "type": {"enum": ["string", "list", "boolean"]}}
+FORMS = {
+    "closed_classification": DefinitionForm(
+        ', and "labels": the two to six allowed answers, each one or two words, one of them right for any text',
+        '{"description": "Decide how formally the writer addresses the reader.", '
+        '"labels": ["casual", "neutral", "formal"]}',
+        {"labels": _array(_string(24), 2, 6)},
+    ),
+    "open_classification": DefinitionForm(
+        "",
+        '{"description": "Name the register in which the writer addresses the reader."}',
+        {},
+    ),
+    "scoring": DefinitionForm(
+        ' and what both ends of the scale mean, and the "highest" and "lowest" number',
+        '{"description": "Rate how formally the writer addresses the reader: 1 is very casual, 5 is very formal.", '
+        '"highest": 5, "lowest": 1}',
+        {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
+    ),
+    "extraction": DefinitionForm(
+        ', and "verbatim": whether the phrases must be copied exactly from the text',
+        '{"description": "List the words that show how formally the writer addresses the reader.", "verbatim": true}',
+        {"verbatim": {"type": "boolean"}},
+    ),
+    "structured": DefinitionForm(
+        ', and "fields": two to four of them, each with a short name and a type',
+        '{"description": "Describe how formally the writer addresses the reader.", "fields": '
+        '[{"field": "register", "type": "string"}, {"field": "casual_words", "type": "list"}]}',
+        {"fields": _array(_object(_FIELD), 2, 4)},
+    ),
+}
 
 
 def definition_question(idea: Idea) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for the full definition of an idea, by its type."""
-    asks, properties = {
-        "closed_classification": (
-            "give the complete list of allowed labels: two to six, short, lower-case, mutually exclusive, "
-            "covering every text",
-            {"labels": _array(_string(24), 2, 6)},
-        ),
-        "open_classification": ("say what kind of label is wanted", {}),
-        "scoring": (
-            "give the lowest and the highest whole number of the scale and say what each end means",
-            {
-                "lowest": {"type": "integer", "minimum": 0, "maximum": 1},
-                "highest": {"type": "integer", "minimum": 3, "maximum": 10},
-            },
-        ),
-        "extraction": (
-            'say what is to be listed, and in "verbatim" whether the phrases must be copied exactly from the text',
-            {"verbatim": {"type": "boolean"}},
-        ),
-        "structured": (
-            "give two to four fields, each with a short snake_case name and a type",
-            {"fields": _array(_object({"field": _string(24), "type": {"enum": ["string", "list", "boolean"]}}), 2, 4)},
-        ),
-    }[idea.type]
+    form = FORMS[idea.type]
     prompt = (
-        f"Rewrite this task on a single text as an unambiguous, complete instruction.\n"
-        f"Task name: {inline(idea.name)}\nTask description: {inline(idea.description)}\n"
-        f"Task type: {idea.type} ({TYPE_MEANINGS[idea.type]})\n"
-        "- Keep to the original meaning; if it could go two ways, choose one.\n"
-        '- "description": one or two sentences telling the reader what to do with the given text.\n'
-        f"- Then {asks}.\nAnswer in JSON."
+        f"Define this task of {TYPE_MEANINGS[idea.type]}, so that anyone can do it on a given text.\n"
+        f"Task: {inline(idea.name)}. {inline(idea.purpose)}\n\n"
+        f'Give a "description": one or two plain sentences telling the reader what to do{form.wish}.\n'
+        "Keep to the meaning of the task; if it could go two ways, choose one.\n"
+        f'For a task "formality of address" the answer might be: {form.example}\n'
+        "Answer in JSON."
     )
-    return prompt, _object({"description": _string(300), **properties})
+    return prompt, _object({"description": _string(240), **form.properties})
 
 
 # ---------------------------------------------------------------- answers to tasks

@@ -150,3 +150,11 @@ def open_teacher(card: Path, params: Params) -> Teacher:
     identity = read_identity(card)
     folder = None if identity.served_name else model_folder(identity, cache_folder(params.runtime.cache))
     return Teacher(identity, params.teacher, params.runtime, folder)
+
+
+def release_engine() -> None:
+    """Let a local server that the stages of this run share end with this stage."""
+    from compeffdist.teacher.vllm_engine import ENGINES_FOLDER
+    from compeffdist.teacher.vllm_supervisor import release_run
+
+    release_run(ENGINES_FOLDER)

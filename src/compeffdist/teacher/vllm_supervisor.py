@@ -41,6 +41,8 @@ from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 HOST = "127.0.0.1"
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 10.0
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+"""Loading frees each layer's weights once they are packed; blocks this large then go back to the system at once."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,16 @@ def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, star
     return Attachment(files, f"http://{HOST}:{ready.port}/v1", ready.api_key, started)
 
 
+def release_run(folder: Path) -> None:
+    """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does.
+
+    For the last stage that needs a teacher, so that the stages that train have the memory.
+    """
+    if run := process_id(run_process()):
+        for lease in folder.glob(f"*.leases/{run.pid}.{run.started}"):
+            lease.unlink(missing_ok=True)
+
+
 def _start_supervisor(files: EngineFiles, arguments: Sequence[str], idle_seconds: int) -> ProcessId:
     print(f"starting the vLLM server (log: {files.log})", file=sys.stderr)
     command = [sys.executable, "-m", __name__, str(files.folder), files.key, str(idle_seconds), *arguments]
@@ -224,7 +236,7 @@ class Supervisor:
     def run(self) -> None:
         """Until the server ends or is no longer needed."""
         signal.signal(signal.SIGTERM, self._end)
-        environment = os.environ | {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
+        environment = os.environ | MEMORY | {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
         self.files.write_state(self.state)
         server = subprocess.Popen(self.command, env=environment, start_new_session=True)
         try:
