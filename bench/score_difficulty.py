@@ -26,8 +26,8 @@ from tests.difficulty.oracle import oracle_row
 
 from compeffdist.difficulty.head import split_model
 from compeffdist.difficulty.scorer import TokenRow, collate, plan_batches, score_rows
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.records import Triplet, read_records
-from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.student.loading import load_student
 
 TOP_P, MAX_LENGTH = 0.95, 2048

@@ -6,10 +6,10 @@ from pathlib import Path
 from compeffdist.accounting import account
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json
+from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
 from compeffdist.records import Instruction, Pair, Reject, Text, Triplet, by_id, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
-from compeffdist.teacher.responses import STAGE, collect_responses
 
 
 def main() -> None:

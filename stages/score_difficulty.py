@@ -7,10 +7,10 @@ from compeffdist.difficulty.scoring import STAGE, score_triplets, scorer_identit
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json
+from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.records import Reject, ScoredTriplet, Triplet, read_records, write_records
-from compeffdist.student.formatting import STUDENT_SYSTEM
 from compeffdist.student.loading import student_id
 
 WARM_UP = Path("models/warmup")

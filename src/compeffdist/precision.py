@@ -1,4 +1,22 @@
-"""In which precision weights of a given stored precision are computed with."""
+"""Where a model is computed, and in which precision."""
+
+from compeffdist.errors import UserError
+
+
+def resolve_device(device: str) -> str:
+    """`auto` becomes "cuda" or "mps" where there is one, else "cpu"; other names are checked.
+
+    Raises:
+        UserError: if the named device is not there.
+    """
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, there in present.items() if there)
+    if not present.get(device, False):
+        raise UserError(f"runtime.device: this machine has no {device!r}; use auto or cpu")
+    return device
 
 
 def compute_dtype(stored: str, on_cpu: bool) -> str:

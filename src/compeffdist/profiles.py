@@ -23,7 +23,9 @@ def profile_names(folder: Path = PROFILES) -> list[str]:
 
 
 def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
-    """Base with the profile's values laid over it; lists are replaced whole.
+    """Base with the profile's values laid over it, and every default spelled out, so that DVC sees all of them.
+
+    Lists are replaced whole.
 
     Raises:
         UserError: no such profile, broken YAML, or params that do not validate.
@@ -40,8 +42,7 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
         raise UserError(f"{folder}/{name}.yaml: {error}") from None
     assert isinstance(values, dict)
     composed = {"profile": name, **{str(key): value for key, value in values.items()}}
-    validate_params(composed, f"{folder}/{name}.yaml")
-    return composed
+    return validate_params(composed, f"{folder}/{name}.yaml").model_dump(mode="json")
 
 
 def write_profile(name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES) -> Params:

@@ -6,9 +6,9 @@ import pytest
 
 from compeffdist.difficulty.scorer import TokenRow
 from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import Triplet
-from compeffdist.student.formatting import encode_prompt, encode_response
 from compeffdist.student.loading import load_student
 
 from ..student.tiny import tiny_model_folder

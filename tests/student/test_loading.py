@@ -8,7 +8,8 @@ import torch
 from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.params import FineTuningParams
-from compeffdist.student.loading import compute_dtype, load_student, resolve_device, student_id
+from compeffdist.precision import resolve_device
+from compeffdist.student.loading import compute_dtype, load_student, student_id
 from compeffdist.student.training import TrainingRow, fine_tune
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import batches, generate, label_logprobs
 

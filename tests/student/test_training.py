@@ -8,8 +8,9 @@ import torch
 
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
+from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams
-from compeffdist.student.loading import load_student, load_tokenizer
+from compeffdist.student.loading import load_student
 from compeffdist.student.training import (
     IGNORED,
     CurvePoint,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compeffdist.difficulty.scorer import RowScore, TokenRow, score_rows
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.records import Reject, ScoredTriplet, Triplet, by_id, content_id
-from compeffdist.student.formatting import encode_prompt, encode_response
 from compeffdist.student.loading import load_student
 
 STAGE = "score_difficulty"

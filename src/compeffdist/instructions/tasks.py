@@ -193,6 +193,8 @@ def build_task(idea: Idea, definition: dict[str, Any]) -> Task:
     whole = f"{idea.name} {description}".casefold()
     if any(first in whole and second in whole for first, second in _TWO_TEXTS):
         raise ValueError("compares_texts")
+    if any(description.strip(".") in form.example for form in FORMS.values()):
+        raise ValueError("copies_example")
     labels: list[str] = []
     score_range: list[int] = []
     schema = ""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
+from compeffdist.formatting import load_tokenizer
+from compeffdist.precision import resolve_device
 from compeffdist.records import content_id
 
 if TYPE_CHECKING:
@@ -18,22 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "student.json"
-
-
-def resolve_device(device: str) -> str:
-    """`auto` becomes "cuda" or "mps" where there is one, else "cpu"; other names are checked.
-
-    Raises:
-        UserError: if the named device is not there.
-    """
-    import torch
-
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return next(name for name, there in present.items() if there)
-    if not present.get(device, False):
-        raise UserError(f"runtime.device: this machine has no {device!r}; use auto or cpu")
-    return device
 
 
 def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
@@ -96,16 +82,6 @@ def load_student(
         raise UserError(f"{folder}: an adapter of {read_card(folder)['base_id']}, whose folder was not given")
     model = PeftModel.from_pretrained(_load(base, torch_dtype, device), str(folder)).merge_and_unload()
     return model.eval(), load_tokenizer(folder)
-
-
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a model folder, from local files only. Raises UserError if there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no tokenizer could be loaded: {error}") from None
 
 
 def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
-from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
-from compeffdist.teacher.labels import LabelTrie, build_trie
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.labels import LabelTrie, build_trie
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def label_logprobs(
     prompt.
 
     The probabilities of a prompt's labels sum to 1. One forward pass a prompt and branching point of the
-    labels' tokens: usually one in all (see `teacher.labels`).
+    labels' tokens: usually one in all (see `labels`).
 
     Raises:
         UserError: if a prompt is longer than the model's context, or two labels have the same tokens.

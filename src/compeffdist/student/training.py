@@ -31,11 +31,12 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, canonical_json, hash_text, write_json
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.params import FineTuningParams
+from compeffdist.precision import resolve_device
 from compeffdist.progress import Progress
 from compeffdist.records import Reject
-from compeffdist.student.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
-from compeffdist.student.loading import CARD, compute_dtype, load_tokenizer, resolve_device
+from compeffdist.student.loading import CARD, compute_dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.student.formatting import encode_prompt, encode_response, end_token_id
-from compeffdist.student.loading import load_tokenizer
-from compeffdist.teacher.labels import LabelTrie, build_trie
+from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
+from compeffdist.labels import LabelTrie, build_trie
 
 TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
+from compeffdist.labels import LabelTrie
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.precision import compute_dtype
-from compeffdist.student.loading import resolve_device
+from compeffdist.precision import compute_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engines import OnAnswer, OnFailure
-from compeffdist.teacher.labels import LabelTrie
 from compeffdist.teacher.requests import Answer, Request
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from compeffdist.labels import Branch
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
-from compeffdist.teacher.labels import Branch
 from compeffdist.teacher.openai_engine import (
     ServerClient,
     answer_concurrently,

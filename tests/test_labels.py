@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.teacher.labels import LabelTrie, build_trie
+from compeffdist.labels import LabelTrie, build_trie
 
 END = 0
 TOKEN = st.integers(1, 4)

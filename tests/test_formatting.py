@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.student.formatting import encode_prompt, encode_response, end_token_id
+from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from tests.student.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
+from compeffdist.instructions.responses import BadAnswer, calibrate, check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
 from compeffdist.teacher.parsing import parse_json, spans_missing
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.responses import BadAnswer, calibrate, check_response, collect_responses
 from tests.fakes import TEACHER, FakeTeacher
 
 

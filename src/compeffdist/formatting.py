@@ -10,6 +10,7 @@ Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is token
 that no text can end its own turn.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
@@ -22,6 +23,16 @@ STUDENT_SYSTEM = "You analyse sentiment."
 
 # Stand-ins for message contents: no chat template alters or tokenizer merges them.
 _SYSTEM_SLOT, _USER_SLOT, _ASSISTANT_SLOT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model folder, from local files only. Raises UserError if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no tokenizer could be loaded: {error}") from None
 
 
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> list[int]:
@@ -76,7 +87,7 @@ def _apply_template(
     from jinja2.exceptions import TemplateError
 
     if not tokenizer.chat_template:
-        raise UserError(f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model as student")
+        raise UserError(f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model")
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
     except TemplateError as error:
