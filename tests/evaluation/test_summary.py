@@ -85,5 +85,5 @@ def test_an_unanswered_row_stops_the_teachers_evaluation() -> None:
 
 
 def test_the_registered_version_is_named() -> None:
-    line = registration_line({"name": "student", "version": "3", "alias": "candidate"})
+    line = registration_line({"model_name": "student", "version": 3, "alias": "candidate"})
     assert line == "registered: student version 3, alias candidate"

@@ -39,4 +39,4 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
 
 def registration_line(registration: Mapping[str, Any]) -> str:
     """One line naming the registered version."""
-    return f"registered: {registration['name']} version {registration['version']}, alias {registration['alias']}"
+    return f"registered: {registration['model_name']} version {registration['version']}, alias {registration['alias']}"
