@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup repro test unit lint bench clean
+.PHONY: help setup repro test engines unit lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -36,7 +36,10 @@ repro: $(READY) ## run the pipeline and print the results table
 	compeffdist results
 
 test: lint unit $(READY) ## lint, type-check, unit tests, then one end-to-end run with real weights
-	python -m pytest -m "pipeline or engine"
+	python -m pytest -m pipeline
+
+engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
+	python -m pytest -m engine
 
 unit: $(READY) ## the quick tests alone
 	python -m pytest

@@ -1,6 +1,6 @@
 """How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model and threads.
 
-    python bench/score_difficulty.py --model FOLDER [--triplets data/triplets.parquet] [--rows 32]
+    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 32]
 
 slow   row by row, logits at every position, softmax and full sort of the vocabulary, a loop over tokens
 ours   compeffdist.difficulty.scorer
@@ -27,6 +27,8 @@ from tests.difficulty.oracle import oracle_row
 from compeffdist.difficulty.head import split_model
 from compeffdist.difficulty.scorer import TokenRow, collate, plan_batches, score_rows
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.models import cache_folder, model_folder, resolve_model
+from compeffdist.params import load_params
 from compeffdist.records import Triplet, read_records
 from compeffdist.student.loading import load_student
 
@@ -114,13 +116,18 @@ def peak_gib() -> float:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="a student's model folder")
+    parser.add_argument("--model", type=Path, help="a student's model folder; default: the student of params.yaml")
     parser.add_argument("--triplets", type=Path, default=Path("data/triplets.parquet"))
     parser.add_argument("--rows", type=int, default=32, help="rows of each kind")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--budget", type=int, default=4096, help="tokens of one batch, padding included")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.model is None:
+        params = load_params()
+        cache = cache_folder(params.runtime.cache)
+        arguments.model = model_folder(resolve_model("student", params.models.student, cache), cache)
+    return arguments
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import parse_json, spans_missing
+from compeffdist.teacher.parsing import is_worded, parse_json, spans_missing
 from compeffdist.teacher.requests import Request
 from compeffdist.texts.words import word_grams, words
 
@@ -130,7 +130,9 @@ def parse_instances(
         given, output = inline(instance["input"]), instance["output"]
         answer = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         missing = spans_missing(output, given) if task.exact_spans else []
-        if missing:
+        if isinstance(output, list) and not all(is_worded(span) for span in output):
+            rejects.append(reject(number, "wordless_span", answer))
+        elif missing:
             rejects.append(reject(number, "span_not_in_text", missing[0]))
         elif any(_copies(given, text.text) for text in references):
             rejects.append(reject(number, "copies_reference", given))

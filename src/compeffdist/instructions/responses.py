@@ -23,7 +23,7 @@ from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import inline
 from compeffdist.records import Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import parse_json, spans_missing
+from compeffdist.teacher.parsing import is_worded, parse_json, spans_missing
 from compeffdist.teacher.requests import Request
 
 STAGE = "collect_responses"
@@ -96,6 +96,8 @@ def check_response(instruction: Instruction, text: Text, answer: str, finish_rea
             value = parse_json(answer, json.loads(instruction.json_schema))
         except ValueError as error:
             raise BadAnswer("schema_violation", str(error)) from None
+        if isinstance(value, list) and any(not is_worded(item) for item in value):
+            raise BadAnswer("wordless_span", json.dumps(value, ensure_ascii=False)[:80])
         missing = spans_missing(value, text.text) if instruction.exact_spans else []
         if missing:
             raise BadAnswer("span_not_in_text", missing[0][:80])

@@ -42,6 +42,11 @@ def _first_value(answer: str) -> Any:
         raise ValueError(one_line(f"invalid JSON: {error}", 200)) from None
 
 
+def is_worded(span: Any) -> bool:
+    """Whether an extracted span holds a letter or digit; small teachers fill lists with bare punctuation."""
+    return any(character.isalnum() for character in str(span))
+
+
 def spans_missing(value: Any, text: str) -> list[str]:
     """The strings in `value` (nested) that do not stand in `text`, ignoring case."""
     folded = text.casefold()
