@@ -9,13 +9,15 @@ from compeffdist.models import cache_folder
 from compeffdist.params import load_params
 from compeffdist.records import Reject, Text, write_records
 from compeffdist.texts.ingest import ingest
+from compeffdist.texts.withdrawals import withdrawn_ids
 
 
 def main() -> None:
     params = load_params()
     cache = cache_folder(params.runtime.cache)
     rows, evaluation = load_evaluation(params.evaluation, params.seed, cache)
-    texts, rejects, metrics = ingest(params.texts, {row.id: row.text for row in rows}, params.seed, cache)
+    evaluation_texts = {row.id: row.text for row in rows}
+    texts, rejects, metrics = ingest(params.texts, evaluation_texts, params.seed, cache, withdrawn_ids())
     write_records(Path("data/texts.parquet"), Text, texts)
     write_records(Path("data/rejects/ingest_texts.parquet"), Reject, rejects)
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)

@@ -16,7 +16,7 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 
 PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
-    *("accounting", "environment", "errors", "files", "params", "progress"),
+    *("accounting", "environment", "errors", "files", "ledger", "params", "progress"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
     *("models", "packages"),
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot

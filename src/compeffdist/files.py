@@ -120,9 +120,9 @@ def read_jsonl(source: Path) -> Iterator[Any]:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
 
 
-def hash_bytes(data: bytes) -> str:
-    """SHA-256 of `data`, in hex."""
-    return hashlib.sha256(data).hexdigest()
+def hash_bytes(data: bytes, algorithm: str = "sha256") -> str:
+    """Hash of `data`, in hex."""
+    return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
 
 
 def hash_text(text: str) -> str:

@@ -261,6 +261,19 @@ def model_folder(identity: ModelIdentity, cache: Path) -> Path:
     )
 
 
+def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
+    """Files of a model in the cache whose bytes are no longer those of its identity card, all hashed again.
+
+    None if this machine's cache has no such model.
+    """
+    entries = (_IndexEntry.read(file) for file in sorted((cache / "models" / "index").glob("*.json")))
+    for entry in entries:
+        if entry is not None and entry.identity.id == identity.id:
+            files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
+            return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
+    return None
+
+
 def _resolve_first(role: str, references: list[Reference], params: ModelParams, cache: Path) -> ModelIdentity:
     reasons: list[str] = []
     for reference in references:

@@ -339,14 +339,17 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
-def read_records(source: Path, kind: type[R]) -> list[R]:
+def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
     """Read what `write_records` wrote; every id is checked against its record's contents.
+
+    Args:
+        format: `.jsonl` or `.parquet`, for a file whose name does not end in it.
 
     Raises:
         UserError: if the file is missing, of another record type or version, or a record does not fit its id.
     """
     records: list[R] = []
-    for number, row in enumerate(_rows(Path(source), kind), 1):
+    for number, row in enumerate(_rows(Path(source), kind, format), 1):
         try:
             records.append(kind.from_row(row))
         except ValueError as error:
@@ -359,8 +362,8 @@ def by_id(records: Iterable[R]) -> dict[str, R]:
     return {record.id: record for record in records}
 
 
-def _rows(source: Path, kind: type[Record]) -> Iterable[dict[str, Any]]:
-    if source.suffix == ".jsonl":
+def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
+    if (format or source.suffix) == ".jsonl":
         return read_jsonl(source)
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowInvalid

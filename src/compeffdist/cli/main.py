@@ -4,10 +4,10 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import cluster, predict, profile, results
+from compeffdist.cli import audit, cluster, predict, profile, results, trace
 from compeffdist.errors import run_guarded
 
-COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict)
+COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict, trace, audit)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,19 +9,20 @@ store on a network file system.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from compeffdist.errors import UserError
-from compeffdist.files import canonical_json, hash_text
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json, hash_file, hash_text, read_json, write_json
 from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
 KEYS_PER_QUERY = 500
+ROWS = "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
 
 MIGRATIONS = (
     """
@@ -90,8 +91,21 @@ class ResponseStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file; every answer put is already in it."""
-        self.connection.close()
+        """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it."""
+        log = Path(f"{self.path}-wal")
+        written = log.exists() and log.stat().st_size > 0
+        with self._guarded():
+            contents = self.contents() if written or not seal_path(self.path).exists() else None
+            self.connection.close()
+        if contents is not None and not log.exists():
+            write_json(seal_path(self.path), contents | {"file_sha256": hash_file(self.path)})
+
+    def contents(self) -> dict[str, Any]:
+        """Number of rows, and a hash over all of them."""
+        query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
+        with self._guarded():
+            rows = self.connection.execute(query).fetchall()
+        return {"rows": len(rows), "rows_sha256": hash_text(canonical_json(rows))}
 
     def put_many(self, rows: Iterable[StoredAnswer]) -> None:
         """Add rows in one transaction; a key that is there already keeps its first answer."""
@@ -119,6 +133,30 @@ class ResponseStore:
         """The answers to those keys that are there."""
         return {key: self._parse(row) for key, row in self.rows(keys).items()}
 
+    def keys_holding(self, needle: str) -> list[str]:
+        """Keys of the rows whose question or answer holds a string as JSON writes it, sorted."""
+        written = canonical_json(needle)[1:-1]
+        # once more: a schema's or an answer's JSON stands as a string in JSON
+        nested = canonical_json(written)[1:-1]
+        query = (
+            "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
+            "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
+        )
+        with self._guarded():
+            return [key for (key,) in self.connection.execute(query, (written, nested))]
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Remove rows, and their bytes from the file; how many there were."""
+        with self._guarded():
+            self.connection.execute("PRAGMA secure_delete=ON")
+            with self._transaction():
+                removed = self.connection.executemany(
+                    "DELETE FROM answers WHERE key = ?", [(key,) for key in keys]
+                ).rowcount
+            self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(removed)
+
     def __len__(self) -> int:
         with self._guarded():
             return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -131,7 +169,7 @@ class ResponseStore:
 
     def _select(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
         marks = ",".join("?" * len(keys))
-        query = f"SELECT key, teacher_id, request, answer, engine, checksum FROM answers WHERE key IN ({marks})"
+        query = f"{ROWS} WHERE key IN ({marks})"
         with self._guarded():
             return self.connection.execute(query, keys).fetchall()
 
@@ -165,6 +203,43 @@ class ResponseStore:
             yield
         except sqlite3.DatabaseError as error:
             raise UserError(f"{self.path}: {_advice(str(error))}") from None
+
+
+def seal_path(store: Path) -> Path:
+    """The file beside a store that says what its bytes are while nobody writes it."""
+    return Path(f"{store}.seal")
+
+
+def store_problems(path: Path) -> list[str]:
+    """What is wrong with a store's bytes; nothing if none of them changed since it was last written.
+
+    Each row carries a checksum over question and answer. Bytes outside the rows (SQLite's own structure, free
+    space) carry none, hence the seal: a hash over the whole file, written when its last writer leaves. While
+    somebody writes, or after a writer was killed, only the rows are checked. The file is not written to.
+    """
+    in_use = Path(f"{path}-wal").exists() and Path(f"{path}-wal").stat().st_size > 0
+    sealed = hash_file(path)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as file:
+            problems = [f"SQLite: {line}" for (line,) in file.execute("PRAGMA integrity_check") if line != "ok"]
+            for *fields, checksum in file.execute(
+                "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
+            ):
+                if StoredAnswer(*fields).checksum != checksum:
+                    problems.append(f"the answer {fields[0]} was altered after it was stored")
+    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, UnicodeEncodeError) as error:
+        return [f"not readable: {one_line(error, 120)}"]
+    if in_use or problems:
+        return problems
+    if not seal_path(path).exists():
+        return [f"{seal_path(path).name}: no such file: the store was never closed in order, or its seal was removed"]
+    try:
+        seal = read_json(seal_path(path))
+    except UserError as error:
+        return [str(error)]
+    if not isinstance(seal, dict) or seal.get("file_sha256") != sealed:
+        return ["its bytes are not those that were sealed when it was last written"]
+    return []
 
 
 def _advice(message: str) -> str:

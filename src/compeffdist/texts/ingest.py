@@ -7,7 +7,7 @@ on the order of the rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,11 @@ STAGE = "ingest_texts"
 
 
 def ingest(
-    params: TextsParams, evaluation_texts: Mapping[str, str], seed: int, cache: Path
+    params: TextsParams,
+    evaluation_texts: Mapping[str, str],
+    seed: int,
+    cache: Path,
+    withdrawn: Collection[str] = (),
 ) -> tuple[list[Text], list[Reject], dict[str, Any]]:
     """The user texts of a run, the rejected rows, and the counts of both. Texts and rejects are sorted by id.
 
@@ -33,6 +37,8 @@ def ingest(
         evaluation_texts: row id -> text of every row that evaluation will use.
         seed: the run's one seed.
         cache: folder for packages and datasets.
+        withdrawn: ids of texts that were taken back; a row that holds one is rejected under its place in the
+            source, so that no artefact names the text.
 
     Returns:
         Texts; one Reject for every other row, with `<source>:<row>` first in its detail; metrics: `in`,
@@ -42,7 +48,7 @@ def ingest(
     Raises:
         UserError: as `read_source`; or no text is left.
     """
-    intake = _Intake(params)
+    intake = _Intake(params, withdrawn)
     for source in params.sources:
         for raw in read_source(source, cache):
             intake.add(raw)
@@ -61,8 +67,8 @@ def ingest(
 class _Intake:
     """The rows read so far: texts kept, by id, and rejects. Every row of a source is in one of the two."""
 
-    def __init__(self, params: TextsParams) -> None:
-        self.params = params
+    def __init__(self, params: TextsParams, withdrawn: Collection[str]) -> None:
+        self.params, self.withdrawn = params, withdrawn
         self.order = {source.name: place for place, source in enumerate(params.sources)}
         self.kept: dict[str, Text] = {}
         self.rejects: list[tuple[str, Reject]] = []
@@ -86,9 +92,12 @@ class _Intake:
             where = f"{raw.source}:{raw.row}"
             self._reject(raw.source, where, reason, where)
             return
-        self._keep_one(
-            Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
-        )
+        text = Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
+        if text.id in self.withdrawn:
+            where = f"{raw.source}:{raw.row}"
+            self._reject(raw.source, where, "withdrawn", where)
+        else:
+            self._keep_one(text)
 
     def drop(self, dropped: Mapping[str, str], reason: str) -> None:
         """Reject kept texts, by id; the values are added to the rejects' detail."""

@@ -1,0 +1,40 @@
+"""`compeffdist forget`: a person withdraws a text."""
+
+import argparse
+
+NAME = "forget"
+HELP = "withdraw a text: show what it went into, remove it from the response store, keep it out of later runs"
+EXAMPLE = "compeffdist forget text_9f2c5e1ab03d4c77a1e0b6d2 --dry-run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("text_id", help="id of the text, as in data/texts.parquet")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    modes.add_argument(
+        "--purge",
+        action="store_true",
+        help="after dvc repro: remove what older data, experiments and students hold",
+    )
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the plan; carry it out unless it is a dry run."""
+    import json
+
+    from compeffdist.lineage.checkout import open_forgetting
+    from compeffdist.lineage.purge import purge
+    from compeffdist.lineage.withdrawal_report import plan_lines, purge_lines
+
+    forgetting = open_forgetting()
+    plan = forgetting.plan(args.text_id)
+    print(json.dumps(plan.to_json(), indent=2, sort_keys=True) if args.json else "\n".join(plan_lines(plan)))
+    if args.dry_run:
+        return
+    forgetting.apply(plan)
+    if args.purge:
+        removed = purge(forgetting.repository, plan.holdings)
+        if not args.json:
+            print("\n".join(purge_lines(plan, removed)))

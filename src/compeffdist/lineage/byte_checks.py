@@ -1,0 +1,168 @@
+"""Are the bytes what the lock says: of artefacts, of the cache, of code, params and what each stage read?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compeffdist.files import hash_bytes
+from compeffdist.lineage.links import Link, judged
+from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
+
+RESTORE = "restore it with: dvc checkout --force, or make it again with: dvc repro"
+FETCH = "bring it with: dvc fetch --all-commits"
+PULL = "not on this machine; bring it with: dvc pull"
+
+
+def workspace_links(repository: Repository, lock: Lock) -> Iterator[Link]:
+    """Every out of the lock in the working folder, hashed again."""
+    for item in lock.outs.values():
+        path = repository.root / item.path
+        if not path.exists():
+            yield Link("bytes", item.path, "FAIL", PULL)
+        elif item.is_folder:
+            yield judged("bytes", item.path, _folder_problems(repository, item), f"each file as in {item.md5}", RESTORE)
+        else:
+            found = repository.md5_of(path)
+            problems = [] if found == item.md5 else [f"MD5 is {found}, dvc.lock says {item.md5}"]
+            yield judged("bytes", item.path, problems, f"MD5 {item.md5}", RESTORE)
+
+
+def stored_links(repository: Repository, lock: Lock) -> Iterator[Link]:
+    """Every out of a lock that is not that of the working folder: in the cache, or, for metrics, in git."""
+    for item in lock.outs.values():
+        if repository.locate(item) or (item.is_folder and _cached_folder(repository, item)):
+            yield Link("bytes", item.path, "PASS", f"{item.md5}, in the cache")
+        elif any(_md5_at(repository, commit, item.path) == item.md5 for commit in lock.commits):
+            yield Link("bytes", item.path, "PASS", f"{item.md5}, in git")
+        else:
+            yield Link("bytes", item.path, "FAIL", f"{item.md5} is not on this machine; {FETCH}")
+
+
+def cache_links(repository: Repository, locks: list[Lock]) -> Iterator[Link]:
+    """Every object in DVC's cache against its name: DVC itself trusts them."""
+    owners = _owners(repository, locks)
+    sound = 0
+    for md5, path in repository.cached_objects():
+        found = repository.md5_of(path)
+        if found == md5.removesuffix(FOLDER_SUFFIX):
+            sound += 1
+            continue
+        what = owners.get(md5, "no artefact of a known lock")
+        advice = f"bytes have MD5 {found}; remove {path} and bring it back with: dvc fetch, or dvc repro"
+        yield Link("cache", f"{md5} ({what})", "FAIL", advice)
+    yield Link("cache", "objects", "PASS", f"{sound} objects are what their names say")
+
+
+def chain_links(lock: Lock) -> Iterator[Link]:
+    """What each stage read is what the stage before it made."""
+    problems = [
+        f"{stage.name} read {dep.path} {dep.md5}, {lock.makers[dep.path]} made {lock.outs[dep.path].md5}"
+        for stage in lock.stages.values()
+        for dep in stage.deps
+        if dep.path in lock.outs and lock.outs[dep.path].md5 != dep.md5
+    ]
+    read = sum(dep.path in lock.outs for stage in lock.stages.values() for dep in stage.deps)
+    yield judged("chain", "stages", problems, f"{read} artefacts read are those that were made", "run: dvc repro")
+
+
+def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]:
+    """Code, source files and params in the working folder are those that the stages ran with."""
+    stale = []
+    for stage in lock.stages.values():
+        for dep in stage.deps:
+            path = repository.root / dep.path
+            if dep.path not in lock.outs and (not path.exists() or _md5(repository, path) != dep.md5):
+                stale.append(f"{dep.path} (stage {stage.name})")
+    inputs = {dep.path for stage in lock.stages.values() for dep in stage.deps} - lock.outs.keys()
+    yield judged("inputs", "code and sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
+    params = yaml.safe_load((repository.root / "params.yaml").read_text(encoding="utf-8"))
+    yield judged("inputs", "params.yaml", params_problems(lock, params), "as the stages ran", "run: dvc repro")
+
+
+def committed_inputs_links(repository: Repository, lock: Lock, commit: str) -> Iterator[Link]:
+    """Code and params of the commit that holds a lock are those that the stages ran with.
+
+    A run is committed after it was made, so the commit named in a version's tags may be the one before: of it
+    and those that hold the lock, the best match counts.
+    """
+    commits = [known for known in dict.fromkeys([commit, *lock.commits]) if repository.file_at(known, "dvc.yaml")]
+    if not commits:
+        yield Link("inputs", "commit", "FAIL", f"git does not know {commit or 'it'}: git fetch --all")
+        return
+    found = {known: _committed_problems(repository, lock, known) for known in commits}
+    best = min(commits, key=lambda known: len(found[known]))
+    yield judged("inputs", f"commit {best[:10]}", found[best], "code and params as they ran")
+
+
+def params_problems(lock: Lock, params: Mapping[str, Any]) -> list[str]:
+    """Keys whose value is not what a stage ran with."""
+    changed = []
+    for stage in lock.stages.values():
+        for key, value in stage.params.items():
+            found: Any = params
+            for part in key.split("."):
+                found = found.get(part) if isinstance(found, dict) else None
+            if found != value:
+                changed.append(f"{key} (stage {stage.name})")
+    return changed
+
+
+def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list[str]:
+    deps = {dep.path: dep.md5 for stage in lock.stages.values() for dep in stage.deps if dep.path not in lock.outs}
+    # source files may be ignored by git: what git does not have it cannot contradict
+    found = {path: _md5_at(repository, commit, path) for path in deps}
+    problems = [path for path, md5 in deps.items() if found[path] not in (md5, "")]
+    params = yaml.safe_load(repository.file_at(commit, "params.yaml") or b"{}")
+    return problems + params_problems(lock, params)
+
+
+def _folder_problems(repository: Repository, item: Item) -> list[str]:
+    folder = repository.root / item.path
+    if repository.folder_md5(folder) == item.md5:
+        return []
+    listed = repository.listing(item)
+    if listed is None:
+        return [f"its files are not those of {item.md5}"]
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    problems = [f"{name} is missing" for name, _ in listed if name not in names]
+    problems += [
+        f"{name} was changed" for name, md5 in listed if name in names and repository.md5_of(folder / name) != md5
+    ]
+    return problems + [f"{name} does not belong to it" for name in sorted(names - {name for name, _ in listed})]
+
+
+def _cached_folder(repository: Repository, item: Item) -> bool:
+    listed = repository.listing(item)
+    return listed is not None and all(
+        repository.object_path(md5).is_file() or (repository.root / item.path / name).is_file() for name, md5 in listed
+    )
+
+
+def _owners(repository: Repository, locks: list[Lock]) -> dict[str, str]:
+    """MD5 of an object -> path of the artefact it is, or is part of."""
+    owners: dict[str, str] = {}
+    for lock in locks:
+        for item in lock.outs.values():
+            owners.setdefault(item.md5, item.path)
+            if item.is_folder and repository.object_path(item.md5).is_file():
+                for name, md5 in _listing_or_none(repository, item):
+                    owners.setdefault(md5, f"{item.path}/{name}")
+    return owners
+
+
+def _listing_or_none(repository: Repository, item: Item) -> list[tuple[str, str]]:
+    try:
+        return repository.listing(item) or []
+    except (ValueError, KeyError, TypeError):  # the listing itself may be what was altered
+        return []
+
+
+def _md5(repository: Repository, path: Path) -> str:
+    return repository.folder_md5(path) if path.is_dir() else repository.md5_of(path)
+
+
+def _md5_at(repository: Repository, commit: str, path: str) -> str:
+    content = repository.file_at(commit, path)
+    return "" if content is None else hash_bytes(content, "md5")

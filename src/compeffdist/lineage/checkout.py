@@ -1,0 +1,52 @@
+"""The lineage of the checkout one works in: its repository, registry, response store and ledgers, opened."""
+
+from pathlib import Path
+
+from compeffdist.ledger import Ledger
+from compeffdist.lineage.audit import Auditor
+from compeffdist.lineage.forget import Forgetting
+from compeffdist.lineage.repository import Repository
+from compeffdist.lineage.trace import Tracer
+from compeffdist.lineage.versions import read_versions
+from compeffdist.models import cache_folder
+from compeffdist.params import load_params
+from compeffdist.texts.withdrawals import WITHDRAWALS
+
+PROMOTIONS = Path("data/promotions.jsonl")
+
+
+def open_tracer() -> Tracer:
+    """A tracer over the working folder, as params.yaml names store and registry.
+
+    Raises:
+        UserError: if one of them cannot be read.
+    """
+    params = load_params()
+    repository = Repository()
+    return Tracer(
+        repository,
+        read_versions(repository, params.registry.model_name),
+        store=Path(params.runtime.store).expanduser(),
+        ledger=Ledger(PROMOTIONS).entries(),
+    )
+
+
+def open_auditor() -> Auditor:
+    """An auditor over the working folder. Raises UserError as `open_tracer`."""
+    params = load_params()
+    repository = Repository()
+    return Auditor(
+        repository,
+        read_versions(repository, params.registry.model_name),
+        Path(params.runtime.store).expanduser(),
+        cache_folder(params.runtime.cache),
+        (PROMOTIONS, WITHDRAWALS),
+    )
+
+
+def open_forgetting() -> Forgetting:
+    """What withdraws texts from the working folder. Raises UserError as `open_tracer`."""
+    params = load_params()
+    repository = Repository()
+    versions = read_versions(repository, params.registry.model_name)
+    return Forgetting(repository, versions, Path(params.runtime.store).expanduser())

@@ -1,0 +1,119 @@
+"""What is worth saying about a record, in a few words: for the tree that people read."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from compeffdist.errors import one_line
+from compeffdist.lineage.snapshot import Node, Snapshot
+from compeffdist.records import (
+    Attribute,
+    Demonstration,
+    Draw,
+    Instruction,
+    Mention,
+    Pair,
+    Perspective,
+    Reject,
+    ScoredTriplet,
+    Task,
+    Text,
+    Triplet,
+)
+from compeffdist.teacher.requests import Answer
+from compeffdist.teacher.store import StoredAnswer
+
+SHOWN_CHARACTERS = 100
+"""Of a text or prompt: the whole of it is in `--json`."""
+
+Facts = Sequence[tuple[str, str]]
+
+
+def quoted(text: str) -> str:
+    """A text for a terminal: one line, control characters made visible, cut."""
+    return f'"{one_line(text, SHOWN_CHARACTERS)}"'
+
+
+def facts_of(node: Node, snapshot: Snapshot) -> Facts:
+    """(name, value) pairs of a record."""
+    describe = _DESCRIPTIONS.get(type(node.record))
+    return describe(node.record, snapshot) if describe else ()
+
+
+def model_name(snapshot: Snapshot, model_id: str) -> str:
+    """A model by the reference in its identity card, without the hash that `model_id` covers anyway."""
+    card = snapshot.identities.get(model_id)
+    return f"{one_line(card.reference.split('#')[0])} ({model_id})" if card else model_id
+
+
+def answer_facts(row: StoredAnswer | None) -> Facts:
+    """How the teacher was asked and what it said, word for word, from the response store."""
+    if row is None:
+        return [("raw answer", "not in this machine's response store")]
+    request, answer = json.loads(row.request), Answer.from_json(row.answer)
+    if answer.label_logprobs is not None:
+        return [
+            ("asked for", "the likelihood of each whole label"),
+            ("raw answer", ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())),
+        ]
+    decoding = "greedy" if not request["temperature"] else f"temperature {request['temperature']}"
+    return [
+        ("asked for", f"{decoding}, at most {request['max_tokens']} tokens" + (", JSON" if request["schema"] else "")),
+        ("raw answer", quoted(answer.text)),
+    ]
+
+
+def reject_facts(reject: Reject) -> Facts:
+    """Why a stage did not pass a record on."""
+    return [("left out by", reject.stage), ("reason", f"{reject.reason} {one_line(reject.detail, 160)}".strip())]
+
+
+def verdict(draw: Draw) -> str:
+    """The sampler's decision in words."""
+    word, sign = ("kept", "<") if draw.kept else ("not kept", ">=")
+    return f"{word}: draw {draw.draw:.3f} {sign} inclusion probability {draw.inclusion_probability:.3f}"
+
+
+def _triplet(record: Triplet, snapshot: Snapshot) -> Facts:
+    return [
+        ("response", quoted(record.response)),
+        ("task", f"{one_line(record.task_name, 60)} ({record.task_type})"),
+        ("polarity of the text", record.polarity),
+        ("teacher", model_name(snapshot, record.teacher_id)),
+        ("decoding", record.decoding_id),
+        ("answer", record.answer_id),
+    ]
+
+
+def _score(record: ScoredTriplet, snapshot: Snapshot) -> Facts:
+    return [
+        ("ranking score", f"{record.ranking:.4f} over {record.tokens} response tokens"),
+        ("perplexity", f"{record.perplexity:.2f}"),
+        ("under", f"warm-up student {snapshot.lock.md5('models/warmup')} ({record.scorer_id})"),
+    ]
+
+
+def _task(record: Task, snapshot: Snapshot) -> Facts:
+    answers = ", ".join(record.labels) or "-".join(map(str, record.score_range)) or record.type
+    return [("task", one_line(record.name, 60)), ("type", record.type), ("answers", one_line(answers, 80))]
+
+
+_DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {
+    Text: lambda r, _: [
+        ("text", quoted(r.text)),
+        ("source", f"{one_line(r.source)}:{one_line(r.source_row, 60)}, licence {one_line(r.licence, 60)}"),
+    ],
+    Mention: lambda r, _: [("named", quoted(r.raw_name)), ("answer", r.answer_id)],
+    Attribute: lambda r, _: [("attribute", one_line(r.name, 60)), ("count", str(r.count))],
+    Perspective: lambda r, _: [
+        ("perspective", one_line(r.head, 60)),
+        ("members", f"{len(r.member_ids)}, coherence {r.coherence:.2f}"),
+    ],
+    Task: _task,
+    Demonstration: lambda r, _: [("input", quoted(r.input)), ("output", quoted(r.output))],
+    Instruction: lambda r, _: [("prompt", quoted(r.prompt))],
+    Pair: lambda r, _: [("paired", r.method)],
+    Triplet: _triplet,
+    ScoredTriplet: _score,
+    Draw: lambda r, _: [("verdict", verdict(r)), ("rank", f"{r.rank} of {r.group_size}, easiest first")],
+}

@@ -1,0 +1,158 @@
+"""A person withdraws a text: what it went into, what must go, and what has to be run again.
+
+Forgetting takes three steps, which only together are complete:
+
+1. `compeffdist forget ID` records the withdrawal and removes from the response store every answer whose
+   question or wording holds the text, or what only this text gave rise to;
+2. `dvc repro` makes the data and the student again without it. Answers to all other questions are in the
+   store still, so only what truly changed is bought;
+3. `compeffdist forget ID --purge` removes what older states of the data and older versions still hold
+   (`lineage.purge`).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.lineage.purge import Holding, holdings
+from compeffdist.lineage.repository import Repository
+from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.versions import Version
+from compeffdist.prompting import clipped, inline
+from compeffdist.records import Mention, Text
+from compeffdist.teacher.store import ResponseStore
+from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
+
+NEEDLE_CHARACTERS = 40
+"""A question holds a text if it holds this much of its beginning. Another text that begins the same is then
+asked about once more: that costs a call, the other error would keep a withdrawn text."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a withdrawal means, before anything is done."""
+
+    text_id: str
+    already: bool
+    """Whether it was withdrawn before."""
+    source: str
+    """`name:row` of the source that still has the text; empty if no state of the data on this machine does."""
+    records: dict[str, int]
+    """Records made from it in the working folder's data, by kind."""
+    stages: tuple[str, ...]
+    """Stages whose artefacts hold it now and so are run again."""
+    answers: tuple[str, ...]
+    """Keys of stored answers that go."""
+    holdings: tuple[Holding, ...]
+    """Everything else that holds it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "text_id": self.text_id,
+            "withdrawn_before": self.already,
+            "source": self.source,
+            "records": self.records,
+            "stages": list(self.stages),
+            "answers": list(self.answers),
+            "holdings": [holding.to_json() for holding in self.holdings],
+        }
+
+
+class Forgetting:
+    """Withdraws texts from the checkout in `repository`."""
+
+    def __init__(
+        self, repository: Repository, versions: Sequence[Version], store: Path, withdrawals: Path = WITHDRAWALS
+    ) -> None:
+        self.repository, self.versions, self.store, self.withdrawals = repository, versions, store, withdrawals
+        self.snapshots = [Snapshot(repository, lock) for lock in repository.locks()]
+
+    def plan(self, text_id: str) -> Plan:
+        """What withdrawing a text would do.
+
+        Raises:
+            UserError: if no state of the data has a text of that id and it was not withdrawn before.
+        """
+        holding = [snapshot for snapshot in self.snapshots if _text(snapshot, text_id)]
+        already = text_id in withdrawn_ids(self.repository.root / self.withdrawals)
+        if not holding and not already:
+            raise UserError(
+                f"{text_id}: no such text in the working folder's data or in any state known to git; "
+                "find its id in data/texts.parquet"
+            )
+        text = _text(holding[0], text_id) if holding else None
+        current = next((s for s in holding if s is self.snapshots[0]), None)
+        nodes = [current.nodes[key] for key in [text_id, *current.descendants(text_id)]] if current else []
+        kinds = Counter(node.kind for node in nodes)
+        makers = dict.fromkeys(current.lock.makers[node.path] for node in nodes) if current else {}
+        return Plan(
+            text_id=text_id,
+            already=already,
+            source=f"{text.source}:{text.source_row}" if text else "",
+            records=dict(kinds),
+            stages=tuple(makers),
+            answers=tuple(self._answers(holding, text_id)),
+            holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
+        )
+
+    def apply(self, plan: Plan) -> None:
+        """Record the withdrawal and remove the stored answers."""
+        withdraw(plan.text_id, self.repository.root / self.withdrawals)
+        if plan.answers:
+            with ResponseStore(self.store) as store:
+                store.delete(plan.answers)
+
+    def _answers(self, holding: Sequence[Snapshot], text_id: str) -> list[str]:
+        """Keys of stored answers that the text is in, or that only it gave rise to."""
+        if not self.store.exists():
+            return []
+        keys: set[str] = set()
+        for snapshot in holding:
+            reached = [text_id, *snapshot.descendants(text_id)]
+            keys |= {answer for key in reached if (answer := _answer_of(snapshot, key, text_id))}
+        with ResponseStore(self.store) as store:
+            for needle in {needle for snapshot in holding for needle in needles(snapshot, text_id)}:
+                keys.update(store.keys_holding(needle))
+            return sorted(store.rows(keys))
+
+
+def needles(snapshot: Snapshot, text_id: str) -> list[str]:
+    """Strings that betray a text in a stored question or answer: its beginning, and the descriptions and
+    values that the teacher wrote on it alone."""
+    text = _text(snapshot, text_id)
+    if text is None:
+        return []
+    mentions = [node.record for node in snapshot.nodes.values() if isinstance(node.record, Mention)]
+    others = {phrase for mention in mentions if mention.text_id != text_id for phrase in _phrases(mention)}
+    own = {phrase for mention in mentions if mention.text_id == text_id for phrase in _phrases(mention)}
+    return [needle_of(text), *sorted(own - others)]
+
+
+def needle_of(text: Text) -> str:
+    """What of a text is looked for in questions, where it stands as `inline` writes it."""
+    if len(text.text) > NEEDLE_CHARACTERS:
+        return inline(clipped(text.text, NEEDLE_CHARACTERS))
+    return inline(text.text) + "\n"
+
+
+def _phrases(mention: Mention) -> list[str]:
+    """What a mention says in sentences; a word or two may stand anywhere."""
+    return [phrase for phrase in (mention.description, mention.value) if len(phrase.split()) > 2]
+
+
+def _text(snapshot: Snapshot, text_id: str) -> Text | None:
+    node = snapshot.nodes.get(text_id)
+    return node.record if node and isinstance(node.record, Text) else None
+
+
+def _answer_of(snapshot: Snapshot, key: str, text_id: str) -> str:
+    """The answer behind a record on this text. A task or instruction stands on many texts; its answers go only
+    if a needle finds the text in them."""
+    record = snapshot.nodes[key].record
+    if getattr(record, "text_id", "") == text_id or text_id in getattr(record, "reference_text_ids", ()):
+        return str(getattr(record, "answer_id", ""))
+    return ""

@@ -1,0 +1,65 @@
+"""Are stored answers, model weights and registered versions what they were?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from compeffdist.lineage.links import Link, judged
+from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.versions import TAGS_OF_DATA, Version
+from compeffdist.models import altered_files
+from compeffdist.registry.artifacts import verify_version
+from compeffdist.registry.tracking import open_tracking
+from compeffdist.teacher.store import ResponseStore, store_problems
+
+ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
+"""Tag of a version -> role of the identity card with that id."""
+
+
+def store_links(snapshot: Snapshot, store: Path) -> Iterator[Link]:
+    """The response store's bytes, and the raw answer behind every record that the teacher's words went into."""
+    if not store.exists():
+        yield Link("store", str(store), "SKIP", "not on this machine: raw answers cannot be looked at")
+        return
+    problems = store_problems(store)
+    yield judged("store", str(store), problems, "no byte changed since it was last written", "restore it from a backup")
+    if problems:
+        return
+    wanted = {answer for node in snapshot.nodes.values() if (answer := getattr(node.record, "answer_id", ""))}
+    with ResponseStore(store) as opened:
+        missing = sorted(wanted - opened.rows(wanted).keys())
+    holds = f"{len(wanted)} answers behind mentions, demonstrations and triplets"
+    yield judged("store", "raw answers", [f"{key} is not there" for key in missing], holds)
+
+
+def weight_links(snapshot: Snapshot, cache: Path) -> Iterator[Link]:
+    """The weights on this machine against the identity cards, every file hashed again."""
+    for card in snapshot.identities.values():
+        if card.served_name:
+            yield Link("weights", card.role, "SKIP", f"{card.served_name} is behind an API: its weights are unknown")
+            continue
+        altered = altered_files(card, cache)
+        if altered is None:
+            yield Link("weights", card.role, "SKIP", f"{card.id} is not in this machine's cache")
+        else:
+            problems = [f"{path} was changed" for path in altered]
+            yield judged("weights", card.role, problems, f"{card.id}", "fetch it again: dvc repro -f -s resolve_models")
+
+
+def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
+    """A registered version's files, and its tags against the state of the data it was trained on."""
+    client = open_tracking()
+    problems = verify_version(client, version.name, version.number)
+    yield judged("registry", version.reference, problems, "every registered file as it was logged")
+    lock = snapshot.lock
+    wrong = [
+        f"{tag} is {version.tags[tag]}, {path} of the lock has {lock.md5(path)}"
+        for tag, path in TAGS_OF_DATA.items()
+        if tag in version.tags and version.tags[tag] != lock.md5(path)
+    ]
+    roles = {card.role: card.id for card in snapshot.identities.values()}
+    wrong += [
+        f"{tag} is {version.tags.get(tag)}, the {role}'s card says {roles.get(role)}"
+        for tag, role in ROLES_OF_TAGS.items()
+        if version.tags.get(tag) != roles.get(role)
+    ]
+    yield judged("registry", f"{version.reference} tags", wrong, f"as {lock.places[0]} has it")

@@ -1,0 +1,213 @@
+"""What still holds a withdrawn text once the data was made again, and its removal.
+
+Older states of the data stay in DVC's cache and remotes, experiments in git's refs, older students in the
+registry. A file of records holds a text if one of them is it or was made from it; a student, if it was
+trained on one; the weights of a student are not searched for words but counted as holding what they learnt.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.lineage.repository import WORKSPACE, Repository
+from compeffdist.lineage.snapshot import ARTEFACTS, REJECTS, STUDENT, Snapshot
+from compeffdist.lineage.trace import kept_below
+from compeffdist.lineage.versions import Version
+from compeffdist.records import Text
+
+WARM_UP = "models/warmup"
+CHAMPION = "champion"
+
+Kind = Literal["cache object", "remote object", "experiment", "model version"]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One thing outside the working folder's data that holds a text."""
+
+    kind: Kind
+    name: str
+    """MD5 of an object, ref of an experiment, reference of a version."""
+    what: str
+    """What it is, and where it belongs."""
+    remote: str = ""
+    """Name of the DVC remote, for an object there."""
+    needed: bool = False
+    """Whether the working folder's data, or the champion, still rests on it: it is not removed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def holdings(
+    repository: Repository,
+    snapshots: Sequence[Snapshot],
+    versions: Sequence[Version],
+    text_id: str,
+    text: Text | None,
+) -> list[Holding]:
+    """Cache objects, remote objects, experiments and versions that hold a text.
+
+    Args:
+        snapshots: of every lock.
+        text: the text itself, to search objects by that no lock names; None if no data on this machine has it.
+    """
+    affected = [snapshot for snapshot in snapshots if text_id in snapshot.nodes]
+    objects: dict[str, str] = {}
+    current: set[str] = set()
+    for snapshot in affected:
+        found = dict(_objects(repository, snapshot, text_id))
+        objects |= {md5: f"{path} of {snapshot.lock.places[0]}" for md5, path in found.items() if md5 not in objects}
+        if WORKSPACE in snapshot.lock.places:
+            current |= found.keys()
+    named = {item.md5 for s in snapshots for item in s.lock.outs.values()} | objects.keys()
+    objects |= dict(_unnamed(repository, named, text_id, text))
+    return [
+        *_in_cache(repository, objects, current),
+        *_in_remotes(repository, objects, current),
+        *_experiments(repository, affected),
+        *_versions(affected, versions, text_id),
+    ]
+
+
+def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
+    """Remove what is not needed; what was removed.
+
+    Raises:
+        UserError: if the working folder's data still holds the text: it must be made again first.
+    """
+    found = list(found)
+    if any(holding.needed and holding.kind == "cache object" for holding in found):
+        raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
+    removed = [holding for holding in found if not holding.needed]
+    for holding in removed:
+        _REMOVERS[holding.kind](repository, holding)
+    return removed
+
+
+# ---------------------------------------------------------------- finding
+
+
+def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
+    """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
+    reached = {text_id, *snapshot.descendants(text_id)}
+    paths = {snapshot.nodes[key].path for key in reached}
+    outs = snapshot.lock.outs
+    for path in ARTEFACTS:
+        if path in paths:
+            yield outs[path].md5, path
+    for path in (path for path in outs if path.startswith(REJECTS)):
+        if any(reject.record_id in reached for reject in snapshot.records(path)):
+            yield outs[path].md5, path
+    # a warm-up is drawn from all triplets and does not record which: it counts as having learnt them all
+    learnt = {WARM_UP: any(key.startswith("sample_") for key in reached), STUDENT: bool(kept_below(snapshot, text_id))}
+    for path in (path for path, holds in learnt.items() if holds and path in outs):
+        yield outs[path].md5, path
+        yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
+
+
+def _learnt(name: str) -> bool:
+    """Whether a file of a student's folder holds what was learnt: tokenizers and configurations do not."""
+    return name.endswith(".safetensors") or name == "student.json"
+
+
+def _unnamed(repository: Repository, named: set[str], text_id: str, text: Text | None) -> Iterator[tuple[str, str]]:
+    """Objects in the cache that no lock names, from runs that were never committed, and that hold the text."""
+    for md5, path in repository.cached_objects():
+        if md5 not in named and _holds(path, text_id, text.text if text else ""):
+            yield md5, "no known lock: a run that was not committed"
+
+
+def _holds(path: Path, text_id: str, text: str) -> bool:
+    """Whether a file's bytes, or the columns of a Parquet file, hold the id or the text."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowInvalid
+
+    needles = [needle for needle in (text_id, text) if needle]
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PAR1":
+            content = path.read_bytes()
+            return any(needle.encode() in content for needle in needles)
+    try:
+        table = pq.read_table(path)
+    except ArrowInvalid:
+        return False
+    columns = [
+        table[name] for name, kind in zip(table.column_names, table.schema.types, strict=True) if kind == "string"
+    ]
+    return any(pc.any(pc.match_substring(column, needle)).as_py() for column in columns for needle in needles)
+
+
+def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
+    for md5, what in objects.items():
+        if repository.object_path(md5).is_file():
+            yield Holding("cache object", md5, what, needed=md5 in current)
+
+
+def _in_remotes(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
+    for name, remote in repository.remotes():
+        for md5 in remote.list_oids_exists(list(objects)):
+            yield Holding("remote object", md5, objects[md5], remote=name, needed=md5 in current)
+
+
+def _experiments(repository: Repository, affected: Sequence[Snapshot]) -> Iterator[Holding]:
+    commits = {commit for snapshot in affected for commit in snapshot.lock.commits}
+    for ref, commit in repository.experiment_refs():
+        if commit in commits:
+            yield Holding("experiment", ref, f"experiment {ref.rsplit('/', 1)[1]}")
+
+
+def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id: str) -> Iterator[Holding]:
+    for version in versions:
+        for snapshot in affected:
+            if version.is_of(snapshot.lock) and kept_below(snapshot, text_id):
+                aliases = f", {', '.join(version.aliases)}" if version.aliases else ""
+                needed = CHAMPION in version.aliases or WORKSPACE in snapshot.lock.places
+                yield Holding("model version", version.reference, f"trained on it{aliases}", needed=needed)
+                break
+
+
+# ---------------------------------------------------------------- removing
+
+
+def _remove_cached(repository: Repository, holding: Holding) -> None:
+    path = repository.object_path(holding.name)
+    path.chmod(0o600)  # DVC makes its objects read-only
+    path.unlink()
+
+
+def _remove_remote(repository: Repository, holding: Holding) -> None:
+    dict(repository.remotes())[holding.remote].delete(holding.name)
+
+
+def _remove_experiment(repository: Repository, holding: Holding) -> None:
+    repository.git("update-ref", "-d", holding.name)
+
+
+def _remove_version(repository: Repository, holding: Holding) -> None:
+    """Delete a version and the files logged with it; its run keeps figures only."""
+    from mlflow import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    from compeffdist.registry.tracking import open_tracking
+
+    client = open_tracking()
+    name, number = holding.name.removeprefix("models:/").rsplit("/", 1)
+    try:
+        location = client.get_model_version_download_uri(name, number)
+        get_artifact_repository(location).delete_artifacts()
+        client.delete_model_version(name, number)
+    except (MlflowException, OSError) as error:
+        raise UserError(f"{holding.name}: could not be removed: {one_line(error, 200)}") from None
+
+
+_REMOVERS = {
+    "cache object": _remove_cached,
+    "remote object": _remove_remote,
+    "experiment": _remove_experiment,
+    "model version": _remove_version,
+}

@@ -1,0 +1,261 @@
+"""What git and DVC know: the lock of every commit and experiment, and where the bytes that it names are.
+
+A `dvc.lock` ties each artefact to the MD5 of its bytes and to those of what it was made from. Git holds the
+lock of every commit and of every DVC experiment (refs/exps), so together they are the history of the data.
+The bytes themselves are in the working folder, in DVC's cache, or, for small metrics, in git.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import hash_bytes, hash_file
+
+LOCK = "dvc.lock"
+WORKSPACE = "working folder"
+FOLDER_SUFFIX = ".dir"
+"""DVC's mark of a folder's hash."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder that a stage read or wrote, as a lock records it."""
+
+    path: str
+    md5: str
+    """Of a folder: of the JSON list of its files, with the suffix `.dir`."""
+
+    @property
+    def is_folder(self) -> bool:
+        return self.md5.endswith(FOLDER_SUFFIX)
+
+
+@dataclass(frozen=True)
+class StageLock:
+    """What a stage ran on and made."""
+
+    name: str
+    command: str
+    deps: tuple[Item, ...]
+    params: Mapping[str, Any]
+    """Declared key -> value, of params.yaml."""
+    outs: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One state of the pipeline's data."""
+
+    text: str
+    places: tuple[str, ...]
+    """Where this very lock stands: the working folder, commits, experiments; the newest first."""
+    commits: tuple[str, ...] = ()
+    """Those of the places that git has."""
+
+    @cached_property
+    def stages(self) -> dict[str, StageLock]:
+        """By name. Raises UserError if the lock cannot be read."""
+        try:
+            # as DVC reads it, by YAML 1.2: PyYAML takes 2e-05 for a string
+            stages = YAML(typ="safe").load(self.text)["stages"]
+            return {name: _stage(name, value) for name, value in stages.items()}
+        except (YAMLError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{LOCK} of {self.places[0]}: not a lock of DVC: {one_line(error, 120)}") from None
+
+    @cached_property
+    def outs(self) -> dict[str, Item]:
+        """Every out of every stage, by path."""
+        return {out.path: out for stage in self.stages.values() for out in stage.outs}
+
+    @cached_property
+    def makers(self) -> dict[str, str]:
+        """Path of an out -> name of its stage."""
+        return {out.path: name for name, stage in self.stages.items() for out in stage.outs}
+
+    def md5(self, path: str) -> str:
+        """The hash of an out, or empty if this lock has none of that path."""
+        return self.outs[path].md5 if path in self.outs else ""
+
+    def param(self, key: str) -> Any:
+        """The value a stage declared for `key`, or for a section that holds it; None if no stage did."""
+        for stage in self.stages.values():
+            for name, value in stage.params.items():
+                if key == name or key.startswith(f"{name}."):
+                    found = value
+                    for part in key.removeprefix(name).strip(".").split(".") if key != name else ():
+                        found = found.get(part) if isinstance(found, dict) else None
+                    return found
+        return None
+
+
+def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
+    def items(key: str) -> tuple[Item, ...]:
+        return tuple(Item(entry["path"], str(entry.get("md5", ""))) for entry in value.get(key, ()))
+
+    params = {key: found for file in value.get("params", {}).values() for key, found in file.items()}
+    return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"))
+
+
+class Repository:
+    """The checkout in `root`: its locks, its objects, and the files of its commits."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = Path(root)
+        self._hashes: dict[tuple[str, int, int], str] = {}
+
+    # ------------------------------------------------------------ locks
+
+    def workspace_lock(self) -> Lock:
+        """The lock of the working folder.
+
+        Raises:
+            UserError: if there is none: nothing has run here.
+        """
+        path = self.root / LOCK
+        if not path.exists():
+            raise UserError(f"{path}: no such file: nothing was run here yet; run: dvc repro, or git pull")
+        return Lock(path.read_text(encoding="utf-8"), (WORKSPACE,))
+
+    def locks(self) -> list[Lock]:
+        """Every distinct lock: that of the working folder first, then those of git, the newest first."""
+        places: dict[str, list[str]] = {}
+        commits: dict[str, list[str]] = {}
+        if (self.root / LOCK).exists():
+            places[(self.root / LOCK).read_text(encoding="utf-8")] = [WORKSPACE]
+        experiments = {commit: ref.rsplit("/", 1)[1] for ref, commit in self.experiment_refs()}
+        for commit, date in self._commits_of(LOCK):
+            text = self.file_at(commit, LOCK)
+            if text:
+                named = f"commit {commit[:10]} of {date}"
+                if commit in experiments:
+                    named = f"experiment {experiments[commit]} ({commit[:10]} of {date})"
+                content = text.decode("utf-8", "replace")
+                places.setdefault(content, []).append(named)
+                commits.setdefault(content, []).append(commit)
+        return [Lock(text, tuple(found), tuple(commits.get(text, ()))) for text, found in places.items()]
+
+    def _commits_of(self, path: str) -> Iterator[tuple[str, str]]:
+        """(commit, date) of every commit of any ref in which `path` changed, the newest first."""
+        listing = self.git("log", "--exclude=refs/stash", "--all", "--full-history", "--format=%H %cs", "--", path)
+        for line in listing.splitlines():
+            commit, date = line.split()
+            yield commit, date
+
+    def experiment_refs(self) -> Iterator[tuple[str, str]]:
+        """(ref, commit) of each DVC experiment."""
+        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
+            commit, ref = line.split(" ", 1)
+            yield ref, commit
+
+    # ------------------------------------------------------------ bytes
+
+    @cached_property
+    def cache(self) -> Path:
+        """DVC's cache of objects named by their MD5.
+
+        Raises:
+            UserError: if DVC cannot open this folder.
+        """
+        with self._dvc() as repo:
+            return Path(repo.cache.local.path)
+
+    def remotes(self) -> Iterator[tuple[str, Any]]:
+        """(name, object database) of each remote that DVC is configured with.
+
+        Raises:
+            UserError: if one cannot be reached.
+        """
+        with self._dvc() as repo:
+            for name in repo.config["remote"]:
+                yield name, repo.cloud.get_remote_odb(name)
+
+    @contextmanager
+    def _dvc(self) -> Iterator[Any]:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        try:
+            with Repo(str(self.root)) as repo:
+                yield repo
+        except DvcException as error:
+            raise UserError(f"{self.root.absolute()}: DVC: {one_line(error, 200)}") from None
+
+    def object_path(self, md5: str) -> Path:
+        """Where the cache keeps an object, whether it is there or not."""
+        return self.cache / md5[:2] / md5[2:]
+
+    def cached_objects(self) -> Iterator[tuple[str, Path]]:
+        """(MD5, path) of every object in the cache, sorted."""
+        for path in sorted(self.cache.glob("??/*")):
+            if path.is_file():
+                yield path.parent.name + path.name, path
+
+    def md5_of(self, path: Path) -> str:
+        """MD5 of a file's bytes as they are now; hashed once while size and time of change stay the same."""
+        found = Path(path).stat()
+        key = (str(path), found.st_size, found.st_mtime_ns)
+        if key not in self._hashes:
+            self._hashes[key] = hash_file(path, "md5")
+        return self._hashes[key]
+
+    def locate(self, item: Item) -> Path | None:
+        """A file with the bytes of `item`: in the working folder if they are still the same, else in the
+        cache."""
+        here = self.root / item.path
+        if here.is_file() and self.md5_of(here) == item.md5:
+            return here
+        kept = self.object_path(item.md5)
+        return kept if kept.is_file() else None
+
+    def listing(self, item: Item) -> list[tuple[str, str]] | None:
+        """(path within it, MD5) of each file of a folder, from the cache or else from the folder itself."""
+        kept = self.object_path(item.md5)
+        if kept.is_file():
+            return [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
+        here = self.root / item.path
+        if here.is_dir() and self.folder_md5(here) == item.md5:
+            return [(path.relative_to(here).as_posix(), self.md5_of(path)) for path in _files(here)]
+        return None
+
+    def folder_md5(self, folder: Path) -> str:
+        """A folder's hash as DVC computes it."""
+        entries = [
+            {"md5": self.md5_of(path), "relpath": path.relative_to(folder).as_posix()} for path in _files(folder)
+        ]
+        listed = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+        return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
+
+    # ------------------------------------------------------------ git
+
+    def git(self, *arguments: str) -> str:
+        """Output of a git command. Raises UserError if this is no git checkout or the command fails."""
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise UserError(f"git {arguments[0]} failed: {one_line(done.stderr, 200)}")
+        return done.stdout
+
+    def file_at(self, commit: str, path: str) -> bytes | None:
+        """A file as a commit holds it, None if it holds none."""
+        done = subprocess.run(
+            ["git", "cat-file", "blob", f"{commit}:{path}"], cwd=self.root, capture_output=True, check=False
+        )
+        return done.stdout if done.returncode == 0 else None
+
+
+def lock_id(lock: Lock) -> str:
+    """SHA-256 of a lock's text: what a model version's tag `dvc_lock_sha256` holds."""
+    return hash_bytes(lock.text.encode())
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

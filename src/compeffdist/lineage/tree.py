@@ -1,0 +1,96 @@
+"""A trace as people read it: what the row was made from, what came of it, and which students learnt from it.
+
+Texts in it are hostile: whatever is shown went through `one_line`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from compeffdist.lineage.facts import Facts
+from compeffdist.lineage.snapshot import Node, Snapshot
+from compeffdist.lineage.trace import Trace, Tracer
+
+FEW = 4
+"""Branches shown of a record, unless all are asked for."""
+
+
+def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[str]:
+    """The lines of a trace.
+
+    Args:
+        everything: show every branch, where the default is the first few of each record.
+    """
+    limit = 10**9 if everything else FEW
+    snapshot = trace.snapshot
+    node = snapshot.nodes.get(trace.subject)
+    yield f"{trace.subject}  {trace.kind}" + (f" in {node.path}" if node else "")
+    yield from _facts(trace.facts, "  ")
+    if node and node.parents:
+        yield "made from"
+        yield from _branches(node.parents, snapshot, tracer, lambda n: n.parents, limit, "", {trace.subject})
+    elif not node and trace.ancestors:
+        yield "made from"
+        yield from _branches(trace.ancestors, snapshot, tracer, lambda n: n.parents, limit, "", set())
+    children = snapshot.children.get(trace.subject, ())
+    if children:
+        yield "what came of it"
+        yield from _branches(children, snapshot, tracer, _children(snapshot), limit, "", {trace.subject})
+    if node and trace.rejects:
+        yield "left out on the way"
+        shown = trace.rejects[:limit]
+        yield from (f"  {r.record_id}  by {r.stage}: {r.reason}" for r in shown)
+        yield from _more(len(trace.rejects) - len(shown), "  ")
+    yield from _students(trace)
+    yield "held by"
+    yield from (f"  {place}" for place in trace.places)
+    for path in trace.missing:
+        yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
+
+
+def _children(snapshot: Snapshot) -> Callable[[Node], Sequence[str]]:
+    return lambda node: snapshot.children.get(node.id, ())
+
+
+def _branches(
+    keys: Sequence[str],
+    snapshot: Snapshot,
+    tracer: Tracer,
+    following: Callable[[Node], Sequence[str]],
+    limit: int,
+    indent: str,
+    seen: set[str],
+) -> Iterator[str]:
+    """`keys` with what follows each, as an indented tree; a record that was shown already is only named."""
+    shown = keys[:limit]
+    for place, key in enumerate(shown):
+        last = place == len(shown) - 1 and len(keys) <= limit
+        bar, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        node = snapshot.nodes.get(key)
+        if node is None:
+            yield f"{indent}{bar}{key}  not on this machine"
+        elif key in seen:
+            yield f"{indent}{bar}{key}  (above)"
+        else:
+            seen.add(key)
+            yield f"{indent}{bar}{key}"
+            yield from _facts(tracer.facts(node, snapshot), indent + below)
+            yield from _branches(following(node), snapshot, tracer, following, limit, indent + below, seen)
+    yield from _more(len(keys) - len(shown), f"{indent}└─ ")
+
+
+def _facts(facts: Facts, indent: str) -> Iterator[str]:
+    return (f"{indent}{name}: {value}" for name, value in facts)
+
+
+def _more(count: int, indent: str) -> Iterator[str]:
+    if count > 0:
+        yield f"{indent}and {count} more (--all)"
+
+
+def _students(trace: Trace) -> Iterator[str]:
+    if trace.kind != "model version":
+        yield "students that learnt from it" if trace.versions else "no registered student learnt from it"
+        for version in trace.versions:
+            aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+            yield f"  {version.reference}{aliases}, registered {version.registered_at}"
+    for entry in trace.ledger:
+        yield f"  {entry.at}  {entry.action} by {entry.who}: {entry.body.get('from')} -> {entry.body.get('to')}"

@@ -1,0 +1,39 @@
+"""A withdrawal as people read it: what the text went into, what goes, and what to do next."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from compeffdist.lineage.forget import Plan
+from compeffdist.lineage.purge import Holding
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """The plan, then the next step."""
+    yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.already else "")
+    if plan.source:
+        yield f"  source: {plan.source}; remove it there, too, if it is a file of yours"
+    counts = ", ".join(f"{count} {kind}" for kind, count in plan.records.items()) or "nothing"
+    yield f"  in the working folder's data: {counts}"
+    if plan.stages:
+        yield f"  to be run again: {', '.join(plan.stages)} and what follows"
+    yield f"  stored answers to be removed: {len(plan.answers)}"
+    yield "  held elsewhere:" if plan.holdings else "  held nowhere else"
+    for holding in plan.holdings:
+        where = f" in remote {holding.remote}" if holding.remote else ""
+        still = "  (needed until a student without the text takes its place)" if holding.needed else ""
+        yield f"    {holding.kind} {holding.name}{where}: {holding.what}{still}"
+    if plan.records:
+        yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"
+    elif plan.holdings:
+        yield f"next: compeffdist forget {plan.text_id} --purge"
+
+
+def purge_lines(plan: Plan, removed: Sequence[Holding]) -> Iterator[str]:
+    """What was removed, and what still stands."""
+    for kind, count in Counter(holding.kind for holding in removed).items():
+        yield f"removed: {count} {kind}{'s' if count > 1 else ''}"
+    left = [holding for holding in plan.holdings if holding not in removed]
+    for holding in left:
+        yield f"left: {holding.kind} {holding.name}: {holding.what}"
+    if not left:
+        yield f"{plan.text_id} is held nowhere that this machine can see"
