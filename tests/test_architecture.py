@@ -15,7 +15,7 @@ LAYERS = [
     {"__init__", "environment"},
     {"errors"},
     {"files", "progress"},
-    {"labels", "params", "precision", "prompting", "records"},
+    {"labels", "ledger", "params", "precision", "prompting", "records"},
     {"accounting", "packages", "polarity", "profiles"},
     {"models"},
     {"embedding", "formatting"},
@@ -26,6 +26,8 @@ LAYERS = [
     {"difficulty"},
     {"evaluation"},
     {"registry"},
+    {"lineage"},
+    {"promotion"},
     {"cli"},
 ]
 """From the ground up. A module imports from its own room and from layers below."""
