@@ -4,10 +4,10 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import cluster, predict, profile, results
+from compeffdist.cli import cluster, history, predict, profile, promote, results, rollback
 from compeffdist.errors import run_guarded
 
-COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict)
+COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict, promote, rollback, history)
 
 
 def build_parser() -> argparse.ArgumentParser:
