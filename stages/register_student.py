@@ -7,6 +7,7 @@ from compeffdist.errors import run_guarded
 from compeffdist.files import read_json, write_json
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
+from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
 
 STUDENT = Path("models/student")
@@ -15,12 +16,14 @@ STUDENT = Path("models/student")
 def main() -> None:
     params = load_params()
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
+    predictions, rows = Path("data/student_predictions.parquet"), Path("data/evaluation.jsonl")
     registration = register_student(
         STUDENT,
         model_folder(base, cache_folder(params.runtime.cache)),
         params.registry,
         version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))),
         run_id=read_json(Path("models/student_run.json"))["run_id"],
+        evidence=evaluation_evidence(predictions, rows, params.evaluation.tasks),
     )
     write_json(Path("metrics/registration.json"), asdict(registration))
 

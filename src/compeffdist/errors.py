@@ -1,11 +1,15 @@
 """The one exception a user may cause, and how it reaches them: a single line, a non-zero exit, no traceback."""
 
 import errno
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from compeffdist.environment import quiet
+
+CREDENTIALS = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=password=)[^&\s]+")
+"""User and password in an address, as in MLFLOW_TRACKING_URI: libraries put whole addresses into their messages."""
 
 
 class UserError(Exception):
@@ -13,8 +17,11 @@ class UserError(Exception):
 
 
 def one_line(message: object, limit: int = 600) -> str:
-    """Fold `message` to one printable line of at most `limit` characters (texts in it are hostile input)."""
-    folded = " ".join(str(message).split())
+    """Fold `message` to one printable line of at most `limit` characters (texts in it are hostile input).
+
+    Credentials in addresses are masked: the line goes to a terminal, a log or a ledger.
+    """
+    folded = CREDENTIALS.sub("***", " ".join(str(message).split()))
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in folded)
     return printable if len(printable) <= limit else printable[: limit - 1] + "…"
 

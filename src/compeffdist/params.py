@@ -322,6 +322,16 @@ class RegistryParams(Section):
     experiment: str = "compeffdist"
 
 
+class PromotionParams(Section):
+    """What a student must show to become champion. No stage reads these, so changing them re-runs nothing."""
+
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Macro-F1 a task may be worse than the champion's, at the lower end of the interval of the difference."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Of that interval, a paired bootstrap over the same evaluation rows."""
+    resamples: PositiveInt = 2000
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -345,6 +355,7 @@ class Params(Section):
     training: FineTuningParams
     evaluation: EvaluationParams
     registry: RegistryParams
+    promotion: PromotionParams
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -4,10 +4,21 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import audit, cluster, predict, profile, results, trace
+from compeffdist.cli import audit, cluster, forget, history, predict, profile, promote, results, rollback, trace
 from compeffdist.errors import run_guarded
 
-COMMANDS: tuple[ModuleType, ...] = (profile, results, cluster, predict, trace, audit)
+COMMANDS: tuple[ModuleType, ...] = (
+    profile,
+    results,
+    predict,
+    trace,
+    audit,
+    forget,
+    promote,
+    rollback,
+    history,
+    cluster,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -30,11 +30,15 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
-    gain = scores["student_minus_base"]
     return [
         *(f"{100 * scores['macro_f1'][system]['estimate']:.1f}" for system in SYSTEMS),
-        f"{100 * gain['estimate']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]",
+        difference_cell(scores["student_minus_base"]),
     ]
+
+
+def difference_cell(interval: Mapping[str, float]) -> str:
+    """A difference in points and its interval, e.g. `+7.9 [-2.1, +18.5]`."""
+    return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
 
 
 def registration_line(registration: Mapping[str, Any]) -> str:

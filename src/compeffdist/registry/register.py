@@ -1,7 +1,8 @@
 """Registering a trained student: a version that is proved to load and answer before any alias points to it.
 
-The same student is registered once: a version whose `student_id` tag matches is reused and its tags
-refreshed, so a forced re-run makes no second version of the same bytes.
+The same student is registered once: a version whose `student_id` tag matches is reused, unless its files are no
+longer what was registered, and its tags refreshed, so a forced re-run makes no second version of the same bytes and
+a new evaluation takes the place of the former one.
 """
 
 import importlib.metadata
@@ -10,12 +11,14 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_file, read_json
+from compeffdist.files import canonical_json, hash_file, read_json
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams
+from compeffdist.registry.artifacts import MANIFEST, artifact_folder, file_problems, log_evidence, manifest, model_files
 from compeffdist.registry.tracking import experiment_id, open_tracking
 from compeffdist.student.loading import read_card, student_id
 
@@ -48,7 +51,12 @@ class Registration:
 
 
 def register_student(
-    folder: Path, base_folder: Path, settings: RegistryParams, tags: Mapping[str, str], run_id: str = ""
+    folder: Path,
+    base_folder: Path,
+    settings: RegistryParams,
+    tags: Mapping[str, str],
+    run_id: str = "",
+    evidence: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Registration:
     """Register the student in `folder`, try the version, then point the alias `candidate` at it.
 
@@ -56,15 +64,17 @@ def register_student(
         base_folder: the base model, registered with an adapter so that the version loads offline.
         tags: of the version; `student_id` is added.
         run_id: the training run to log the model in; a run of its own if the store does not know it.
+        evidence: how the student was evaluated (`artifacts.evaluation_evidence`), which promotion asks for.
 
     Raises:
         UserError: if the version does not load or answer; no alias is set then.
     """
     client = open_tracking()
     identifier = student_id(folder)
-    tags = {**tags, "student_id": identifier}
-    known = _version_of(client, settings.model_name, identifier)
+    known = _sound_version(client, settings.model_name, identifier)
     version = known or _new_version(client, folder, base_folder, settings, run_id)
+    evidence = {**evidence, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
+    tags = {**tags, "student_id": identifier, **log_evidence(client, str(version.run_id), evidence)}
     for key, value in tags.items():
         client.set_model_version_tag(settings.model_name, version.version, key, value)
     tried = _try(client, settings.model_name, version.version)
@@ -131,11 +141,23 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _version_of(client: "MlflowClient", name: str, identifier: str) -> "ModelVersion | None":
-    """The latest version whose student has this id."""
+def _sound_version(client: "MlflowClient", name: str, identifier: str) -> "ModelVersion | None":
+    """The latest version whose student has this id and whose files are what was registered."""
     versions = client.search_model_versions(f"name = '{name}'")
     same = [version for version in versions if version.tags.get("student_id") == identifier]
-    return max(same, key=lambda version: int(version.version), default=None)
+    newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
+    return next((version for version in newest_first if not file_problems(client, name, version)), None)
+
+
+def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) -> bytes:
+    """The manifest of a new version, from its files as the store gives them back."""
+    from compeffdist.registry.model import STUDENT
+
+    with model_files(client, version.name, version.version) as stored:
+        student = artifact_folder(stored, STUDENT)
+        if student is None or student_id(student) != identifier:
+            raise UserError(f"{version.name} version {version.version}: the store gives back other files; try again")
+        return canonical_json(manifest(stored)).encode()
 
 
 def _new_version(

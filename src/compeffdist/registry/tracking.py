@@ -57,6 +57,17 @@ def open_tracking() -> "MlflowClient":
     return client
 
 
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what the store refuses or cannot do into one line that names it. Raises UserError."""
+    import mlflow
+
+    try:
+        yield
+    except mlflow.MlflowException as error:
+        raise UserError(f"MLflow store {tracking_uri()}: {one_line(error, 300)}") from None
+
+
 def experiment_id(client: "MlflowClient", name: str) -> str:
     """The id of an experiment, created on first use; a local store keeps artifacts beside its database."""
     import mlflow

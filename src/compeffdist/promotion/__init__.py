@@ -1,0 +1,1 @@
+"""Which student version is champion: earned, recorded in a ledger, reversible."""

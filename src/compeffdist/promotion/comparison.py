@@ -1,0 +1,237 @@
+"""A candidate held against the champion, or the base student: paired differences over the same evaluation rows.
+
+What it takes is kept with the versions. Only a champion that was evaluated on other rows is asked again, about the
+candidate's, which takes their texts: data/evaluation.jsonl.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
+from compeffdist.evaluation.metrics import macro_f1
+from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.table import difference_cell
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.params import EvaluationParams, EvaluationTask, PromotionParams, RuntimeParams
+from compeffdist.records import by_id, read_records
+from compeffdist.registry.artifacts import (
+    PREDICTIONS,
+    ROWS,
+    artifact_folder,
+    file_problems,
+    model_files,
+    read_evidence,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+BASE, STUDENT = "base", "student"
+TEXTS = Path("data/evaluation.jsonl")
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """The evaluation rows of a task, as kept with a version."""
+
+    labels: list[str]
+    subject: str
+    rows: dict[str, str]
+    """Row id -> gold label."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a version was evaluated."""
+
+    tasks: dict[str, TaskRows]
+    predictions: list[Prediction]
+    """Of the student and the base student."""
+
+    def answers(self, system: str) -> dict[str, Predictions]:
+        """A system's predictions by task, once `gaps` is empty."""
+        return _by_task(self.tasks, [answer for answer in self.predictions if answer.system == system])
+
+    def gaps(self) -> list[str]:
+        """What keeps the evaluation from being whole, one line each."""
+        lines = [] if self.tasks else ["no evaluation tasks"]
+        for system in (BASE, STUDENT):
+            for name, task in self.tasks.items():
+                answered = {
+                    answer.row_id: answer.gold
+                    for answer in self.predictions
+                    if (answer.system, answer.task) == (system, name)
+                }
+                missing = sorted(task.rows.keys() - answered.keys())
+                if missing:
+                    lines.append(
+                        f"{name}: the {system} has no prediction for {len(missing)} of {len(task.rows)} rows, "
+                        f"such as {missing[0]}"
+                    )
+                elif not task.rows or answered != task.rows:
+                    lines.append(f"{name}: the {system}'s predictions are not of the task's rows and gold labels")
+        return lines
+
+    def mismatches(self, tags: Mapping[str, str]) -> list[str]:
+        """Where the version's tags are not those of its predictions, one line each; call once it is whole."""
+        lines = []
+        for system, tag in ((BASE, "base_id"), (STUDENT, "student_id")):
+            models = {answer.system_id for answer in self.predictions if answer.system == system}
+            if models != {tags.get(tag)}:
+                lines.append(
+                    f"the {system}'s predictions are of {', '.join(sorted(models))}, tag {tag} is {tags.get(tag)}"
+                )
+        student, base = (_mean_macro_f1(self.answers(system)) for system in (STUDENT, BASE))
+        figures = {"macro_f1_student": student, "macro_f1_base": base, "gain_over_base": student - base}
+        for name, figure in figures.items():
+            said = tags.get(f"metric.{name}")
+            if said is None:
+                lines.append(f"the version has no tag metric.{name}")
+            elif not _says(said, figure):
+                lines.append(f"tag metric.{name} is {said}, but the version's predictions give {figure:.4f}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate minus reference in macro-F1, with paired intervals."""
+
+    against: str
+    """`base student`, or `champion, version N`."""
+    rows: int
+    tasks: dict[str, Interval]
+    mean: Interval
+    settings: PromotionParams
+
+    def reasons(self) -> list[str]:
+        """Why the candidate has not earned it, one line each; empty if it has."""
+        allowed = f"{100 * self.settings.margin:.1f} points below 0 (promotion.margin)"
+        lines = [
+            f"{name}: {difference_cell(asdict(interval))} points against the {self.against}: the lower end is more "
+            f"than {allowed}"
+            for name, interval in self.tasks.items()
+            if interval.low < -self.settings.margin
+        ]
+        if self.mean.estimate < 0:
+            lines.append(f"mean: {difference_cell(asdict(self.mean))} points: worse than the {self.against}")
+        return lines
+
+    def to_row(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
+        return {
+            "against": self.against,
+            "rows": self.rows,
+            "tasks": {name: asdict(interval) for name, interval in self.tasks.items()},
+            "mean": asdict(self.mean),
+            **self.settings.model_dump(),
+        }
+
+
+def read_evaluation(version: "ModelVersion") -> Evaluation:
+    """The evaluation kept with a version. Raises UserError if it was not kept or is damaged."""
+    tasks = json.loads(read_evidence(version, ROWS))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PREDICTIONS
+        path.write_bytes(read_evidence(version, PREDICTIONS))
+        predictions = read_records(path, Prediction)
+    return Evaluation({name: TaskRows(**task) for name, task in tasks.items()}, predictions)
+
+
+def compare(
+    candidate: Evaluation, reference: Mapping[str, Predictions], against: str, settings: PromotionParams, seed: int
+) -> Comparison:
+    """Paired bootstrap differences per task and in the mean (evaluation/bootstrap.py).
+
+    Raises:
+        UserError: the two are not of the same rows.
+    """
+    ours = candidate.answers(STUDENT)
+
+    def difference(tasks: Sequence[str]) -> Interval:
+        first, second = ({task: system[task] for task in tasks} for system in (ours, reference))
+        return difference_interval(first, second, "macro_f1", settings.resamples, settings.confidence, seed)
+
+    names = list(ours)
+    rows = sum(len(task.rows) for task in candidate.tasks.values())
+    return Comparison(against, rows, {name: difference([name]) for name in names}, difference(names), settings)
+
+
+def champion_answers(
+    client: "MlflowClient", champion: "ModelVersion", candidate: Evaluation, runtime: RuntimeParams
+) -> dict[str, Predictions]:
+    """What the champion answers on the candidate's rows: as kept with it if it was evaluated on them, else asked now.
+
+    Raises:
+        UserError: it cannot be asked.
+    """
+    try:
+        kept = read_evaluation(champion)
+    except UserError:
+        kept = Evaluation({}, [])
+    if kept.tasks == candidate.tasks and not kept.gaps():
+        return kept.answers(STUDENT)
+    return _by_task(candidate.tasks, _ask_again(client, champion, candidate.tasks, runtime))
+
+
+def _ask_again(
+    client: "MlflowClient", champion: "ModelVersion", tasks: Mapping[str, TaskRows], runtime: RuntimeParams
+) -> list[Prediction]:
+    problem = f"champion, version {champion.version}, was not evaluated on the candidate's rows and cannot be now"
+    try:
+        texts = by_id(read_records(TEXTS, EvaluationRow))
+    except UserError as error:
+        raise UserError(f"{problem}: {error}") from None
+    missing = sorted(row for task in tasks.values() for row in task.rows if row not in texts)
+    if missing:
+        raise UserError(
+            f"{problem}: {TEXTS} lacks {len(missing)} of them, such as {missing[0]}; check out the "
+            "candidate's commit and run dvc pull"
+        )
+    damaged = file_problems(client, champion.name, champion)
+    if damaged:
+        raise UserError(f"{problem}: {damaged[0]}")
+    asked = [
+        EvaluationTask(name=name, location=str(TEXTS), labels=task.labels, rows=len(task.rows), subject=task.subject)
+        for name, task in tasks.items()
+    ]
+    rows = [texts[row] for task in tasks.values() for row in task.rows]
+    label = f"version {champion.version} on the candidate's rows"
+    with model_files(client, champion.name, champion.version) as folder:
+        student = artifact_folder(folder, STUDENT)
+        if student is None:
+            raise UserError(f"{problem}: it holds no student")
+        score = student_scorer(student, artifact_folder(folder, BASE), runtime, label)
+        return predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, f"{champion.name}/{champion.version}", score)
+
+
+def _by_task(tasks: Mapping[str, TaskRows], predictions: Sequence[Prediction]) -> dict[str, Predictions]:
+    return {
+        name: Predictions(
+            labels=task.labels,
+            gold=task.rows,
+            predicted={answer.row_id: answer.predicted for answer in predictions if answer.task == name},
+        )
+        for name, task in tasks.items()
+    }
+
+
+def _mean_macro_f1(tasks: Mapping[str, Predictions]) -> float:
+    scores = [
+        macro_f1([task.gold[row] for row in task.gold], [task.predicted[row] for row in task.gold], task.labels)
+        for task in tasks.values()
+    ]
+    return sum(scores) / len(scores)
+
+
+def _says(tag: str, figure: float) -> bool:
+    """Whether a tag, which holds four decimals, is this figure."""
+    try:
+        return abs(float(tag) - figure) < 1e-4
+    except ValueError:
+        return False

@@ -1,0 +1,117 @@
+"""What happened to the champion: the ledger, verified, and whether the registry agrees."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.evaluation.table import difference_cell
+from compeffdist.ledger import Entry, Ledger
+from compeffdist.params import Params
+from compeffdist.promotion.mutex import Tell, promotion_mutex
+from compeffdist.promotion.promote import Outcome, mend
+from compeffdist.promotion.standing import CHAMPION, LEDGER, Standing, read_standing
+from compeffdist.registry.tracking import SQLITE, open_tracking, store_errors, tracking_uri
+
+
+@dataclass(frozen=True)
+class History:
+    """The ledger and what the registry says to it."""
+
+    entries: list[Entry]
+    """All of the file's, those of other registries included."""
+    standing: Standing | None
+    """None if the registry could not be asked."""
+    problem: str
+    """Why the ledger may not be the whole story, in a line; empty if it is."""
+
+    def to_row(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        standing = self.standing
+        return {
+            "champion": standing.champion if standing else None,
+            "former_champion": standing.former if standing else None,
+            "registry": standing.registry_id if standing else "",
+            "problem": self.problem,
+            "entries": [asdict(entry) for entry in self.entries],
+        }
+
+
+def read_history(params: Params, tell: Tell = print) -> History:
+    """Read and verify the ledger, ask the registry, and finish what a process that died left undone.
+
+    Raises:
+        UserError: the ledger is broken.
+    """
+    ledger = Ledger(LEDGER)
+    entries = ledger.entries()
+    try:
+        standing = _standing(ledger, params.registry.model_name, tell)
+    except UserError as error:
+        return History(entries, None, f"the registry was not asked: {error}")
+    return History(entries, standing, standing.fault())
+
+
+def _standing(ledger: Ledger, model_name: str, tell: Tell) -> Standing:
+    uri = tracking_uri()
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+        raise UserError(f"there is no {uri}")  # reading a history is no reason to make a store
+    client = open_tracking()
+    with store_errors():
+        standing = read_standing(client, ledger, model_name)
+        if standing.unfinished() is None:
+            return standing
+        with promotion_mutex(client, model_name, tell):
+            return mend(client, ledger, model_name, tell)
+
+
+def history_lines(history: History) -> list[str]:
+    """The ledger as people read it: a line an entry, figures and reasons indented below."""
+    registry = history.standing.registry_id if history.standing else ""
+    lines = [line for entry in history.entries for line in _entry_lines(entry, registry)]
+    if not lines:
+        lines = [f"no promotions yet ({LEDGER})"]
+    if history.standing and history.standing.champion:
+        lines.append(f"{CHAMPION} of {history.standing.model_name}: version {history.standing.champion}")
+    return lines
+
+
+def _entry_lines(entry: Entry, registry: str) -> list[str]:
+    body = entry.body
+    versions = f"{body['from'] or '-'} -> {body['to']}"
+    elsewhere = f"  ({body['model']} of another registry)" if registry and body["registry"] != registry else ""
+    lines = [f"{entry.number:>3}  {entry.at}  {entry.action:<8}  {versions:<10}  {one_line(entry.who, 80)}{elsewhere}"]
+    if body.get("figures"):
+        lines += [f"       {line}" for line in figure_lines(body["figures"])]
+    if body.get("reason"):
+        lines.append(f"       reason: {one_line(body['reason'])}")
+    if body["override"]:
+        lines.append(f"       overridden: {one_line(body['override'])}")
+    return lines + [f"         {one_line(failed)}" for failed in body["failed"]]
+
+
+def figure_lines(figures: dict[str, Any]) -> list[str]:
+    """Mean and tasks of a comparison, in points of macro-F1."""
+    percent = round(100 * figures["confidence"])
+    tasks = "; ".join(f"{one_line(name, 40)} {difference_cell(task)}" for name, task in figures["tasks"].items())
+    return [
+        f"macro-F1 {difference_cell(figures['mean'])} over the {figures['against']}, {figures['rows']} rows, "
+        f"{percent}% intervals",
+        tasks,
+    ]
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """What became of a promotion or rollback, as people read it."""
+    figures = figure_lines(outcome.comparison) if outcome.comparison else []
+    if outcome.entry is None:
+        refused = f"refused: version {outcome.version} of {outcome.model_name} does not become {CHAMPION}"
+        return [*figures, refused, *(f"  {reason}" for reason in outcome.reasons)]
+    before = f", before it version {outcome.before}" if outcome.before else ""
+    overridden = [f"  overridden: {reason}" for reason in outcome.reasons]
+    return [
+        *figures,
+        f"version {outcome.version} of {outcome.model_name} is {CHAMPION}{before}",
+        *overridden,
+        f"recorded as entry {outcome.entry.number} of {LEDGER}: commit it",
+    ]

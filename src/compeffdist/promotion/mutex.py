@@ -1,0 +1,191 @@
+"""One promotion of a model at a time, whatever machine it is done from.
+
+MLflow has no compare-and-set, but the name of a registered model is unique in its database, so creating one either
+succeeds or says that it is there. The mutex of `NAME` is a registered model `NAME.promotion-lock` without versions,
+which exists while a promotion runs; its tags say who holds it.
+
+A holder that was killed leaves it behind. One of this machine is known to be gone and its mutex is removed at the
+next command; one of another machine cannot be asked, and counts as gone after `GONE_SECONDS`. Removing is done under
+a mutex of its own and looks again first: of two who find the same dead holder, neither removes the other's mutex.
+"""
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compeffdist.errors import UserError
+from compeffdist.ledger import utc_now, who
+from compeffdist.teacher.processes import ProcessId, process_id
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SUFFIX = ".promotion-lock"
+GONE_SECONDS = 2 * 3600
+"""Age at which the mutex of another machine is taken over; evaluating a champion again takes minutes."""
+ATTEMPTS = 5
+"""Tries to create it, each followed by finding it released again."""
+
+Tell = Callable[[str], None]
+"""Takes a line the user should see."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a mutex; the fields are its tags."""
+
+    token: str
+    """Of this one use."""
+    who: str
+    at: str
+    host: str
+    scope: str
+    """Within which process numbers mean something: this boot of the machine and this container."""
+    pid: str
+    started: str
+    """When the process started, in clock ticks since boot, which tells it from a later one of the same number."""
+
+    def is_gone(self, age: float) -> bool:
+        """Whether the holder cannot be at work any more; `age` of its mutex in seconds."""
+        if not self.scope or self.scope != _scope() or not (self.pid.isdigit() and self.started.isdigit()):
+            return age > GONE_SECONDS
+        return not ProcessId(int(self.pid), int(self.started)).alive()
+
+
+class Mutex:
+    """A mutex that was taken."""
+
+    def __init__(self, client: "MlflowClient", name: str, token: str) -> None:
+        self._client, self._name, self._token = client, name, token
+
+    def held(self) -> bool:
+        """Whether it still is ours: another machine takes it over after `GONE_SECONDS`."""
+        found = _read(self._client, self._name)
+        return found is not None and found[0].token == self._token
+
+    def release(self) -> None:
+        """Give it back. If the store has gone away it stays, and is removed as that of a process that left."""
+        from mlflow import MlflowException
+
+        with suppress(MlflowException):
+            if self.held():
+                self._client.delete_registered_model(self._name)
+
+
+@contextmanager
+def promotion_mutex(client: "MlflowClient", model_name: str, tell: Tell) -> Iterator[Mutex]:
+    """Hold the mutex of a model's promotions.
+
+    Args:
+        tell: is told if one of a process that left was removed.
+
+    Raises:
+        UserError: one line saying who holds it, and since when.
+        MlflowException: the store cannot be asked.
+    """
+    with _held(client, f"{model_name}{SUFFIX}", tell) as mutex:
+        yield mutex
+
+
+@contextmanager
+def _held(client: "MlflowClient", name: str, tell: Tell) -> Iterator[Mutex]:
+    mutex = _take(client, name, tell)
+    try:
+        yield mutex
+    finally:
+        mutex.release()
+
+
+def _take(client: "MlflowClient", name: str, tell: Tell) -> Mutex:
+    own = _this_process()
+    for _ in range(ATTEMPTS):
+        if _create(client, name, own):
+            return Mutex(client, name, own.token)
+        found = _read(client, name)
+        if found is None:  # given back in between
+            continue
+        holder, age = found
+        if holder.token == own.token:  # an HTTP client tried again after a request that had succeeded
+            return Mutex(client, name, own.token)
+        if not holder.is_gone(age):
+            raise UserError(_held_line(name, holder))
+        _remove(client, name, holder, tell)
+    raise UserError(f"{name}: others keep taking it; try again")
+
+
+def _remove(client: "MlflowClient", name: str, gone: Holder, tell: Tell) -> None:
+    with _held(client, f"{name}-removal", tell):
+        found = _read(client, name)
+        if found is None or found[0].token != gone.token:
+            return
+        client.delete_registered_model(name)
+        tell(f"mended: removed {name}, left by {gone.who} (process {gone.pid} on {gone.host}) at {gone.at}")
+
+
+def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:
+    """Whether the mutex was free and now is the holder's."""
+    from mlflow import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    # MLflow looks the existing one up to word its refusal, and finds none if it was given back in between
+    taken = {ErrorCode.Name(RESOURCE_ALREADY_EXISTS), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
+    try:
+        client.create_registered_model(name, tags=asdict(holder), description="A promotion is under way.")
+    except MlflowException as error:
+        if error.error_code in taken:
+            return False
+        raise
+    return True
+
+
+def _read(client: "MlflowClient", name: str) -> tuple[Holder, float] | None:
+    """The holder of a mutex and the mutex's age in seconds; none if it is free."""
+    from mlflow import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise
+    return _holder(model.tags), time.time() - model.creation_timestamp / 1000
+
+
+def _holder(tags: Mapping[str, str]) -> Holder:
+    return Holder(**{name: tags.get(name, "unknown") for name in Holder.__dataclass_fields__})
+
+
+def _this_process() -> Holder:
+    itself = process_id(os.getpid())
+    return Holder(
+        token=uuid.uuid4().hex,
+        who=who(),
+        at=utc_now(),
+        host=socket.gethostname(),
+        scope=_scope(),
+        pid=str(os.getpid()),
+        started=str(itself.started) if itself else "unknown",
+    )
+
+
+def _scope() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}" if boot.exists() else ""
+
+
+def _held_line(name: str, holder: Holder) -> str:
+    line = (
+        f"{holder.who} has been promoting since {holder.at} (process {holder.pid} on {holder.host}); "
+        "try again when that is over"
+    )
+    if holder.scope == _scope():
+        return line
+    hours = GONE_SECONDS // 3600
+    return f"{line}; if that process is gone, delete the registered model {name}, which is ignored after {hours} h"

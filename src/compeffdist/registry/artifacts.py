@@ -1,0 +1,187 @@
+"""What is kept with a model version, so that it can be checked and judged wherever the tracking server is reached.
+
+Three small files, the evidence, lie in the version's run, each in a folder named by its SHA-256, which a tag of the
+version holds: the manifest of the registered files, the predictions of student and base student, and the
+evaluation rows they are of (ids, tasks and labels; no text). A new evaluation adds files and moves the tags, so
+that no crash leaves a version with half of each.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import yaml
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json, hash_bytes, hash_file, read_jsonl
+from compeffdist.params import EvaluationTask
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MANIFEST = "files.json"
+"""Path in the registered model -> SHA-256, of every file."""
+PREDICTIONS = "student_predictions.parquet"
+ROWS = "evaluation_rows.json"
+"""Task -> its `labels`, its `subject`, and its `rows`: row id -> gold label."""
+EVIDENCE = (MANIFEST, PREDICTIONS, ROWS)
+
+
+def tag_of(name: str) -> str:
+    """The tag of a version that holds the SHA-256 of a file of evidence, e.g. `files_sha256`."""
+    return f"{Path(name).stem}_sha256"
+
+
+def evaluation_evidence(predictions: Path, rows: Path, tasks: Sequence[EvaluationTask]) -> dict[str, bytes]:
+    """The evidence of an evaluation, name -> contents.
+
+    Args:
+        predictions: data/student_predictions.parquet.
+        rows: data/evaluation.jsonl.
+
+    Raises:
+        UserError: if a file is missing.
+    """
+    if not predictions.exists():
+        raise UserError(f"{predictions}: no such file; run the stage that writes it (dvc repro)")
+    answered = list(read_jsonl(rows))
+    described = {
+        task.name: {
+            "labels": task.labels,
+            "subject": task.subject,
+            "rows": {row["id"]: row["label"] for row in answered if row["task"] == task.name},
+        }
+        for task in tasks
+    }
+    return {PREDICTIONS: predictions.read_bytes(), ROWS: canonical_json(described).encode()}
+
+
+def log_evidence(client: "MlflowClient", run_id: str, evidence: Mapping[str, bytes]) -> dict[str, str]:
+    """Store evidence in a run; returns the tags the version is to have, once all of it is there."""
+    tags = {}
+    for name, contents in evidence.items():
+        digest = hash_bytes(contents)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(contents)
+            client.log_artifact(run_id, str(path), f"evidence/{digest}")
+        tags[tag_of(name)] = digest
+    return tags
+
+
+def read_evidence(version: "ModelVersion", name: str) -> bytes:
+    """The contents of a file of evidence, checked against its tag.
+
+    Raises:
+        UserError: the version has none, it cannot be fetched, or it is not what was stored.
+    """
+    from mlflow import MlflowException
+    from mlflow.artifacts import download_artifacts
+
+    digest = version.tags.get(tag_of(name))
+    if not digest:
+        raise UserError(f"{name} is not kept with the version (no tag {tag_of(name)}); register the student again")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            artifact = f"evidence/{digest}/{name}"
+            fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
+            contents = Path(fetched).read_bytes()
+        except (MlflowException, OSError) as error:
+            raise UserError(f"{name} cannot be fetched from run {version.run_id}: {one_line(error, 200)}") from None
+    if hash_bytes(contents) != digest:
+        raise UserError(f"{name} in run {version.run_id} is not what was stored: its SHA-256 is not tag {tag_of(name)}")
+    return contents
+
+
+@contextmanager
+def model_files(client: "MlflowClient", name: str, version: str) -> Iterator[Path]:
+    """The registered files of a version: where they lie if that is a folder here, else a copy that is removed
+    afterwards.
+
+    Raises:
+        UserError: if they cannot be fetched.
+    """
+    from mlflow import MlflowException
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # not by models:/NAME/VERSION, which writes a file into the model on every download
+            uri = client.get_model_version_download_uri(name, version)
+            local = urlsplit(uri).scheme in ("", "file")
+            fetched = Path(download_artifacts(artifact_uri=uri, dst_path=None if local else folder))
+        except (MlflowException, OSError) as error:
+            raise UserError(
+                f"the files of {name} version {version} cannot be fetched: {one_line(error, 200)}"
+            ) from None
+        yield fetched
+
+
+def artifact_folder(model: Path, role: str) -> Path | None:
+    """Where a registered model keeps the weights of `student` or `base` (see `registry.model`); none if it has
+    none."""
+    flavour = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8"))["flavors"]["python_function"]
+    entry = flavour["artifacts"].get(role)
+    return model / entry["path"] if entry else None
+
+
+def manifest(model: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file of a registered model, but for what loading it in place leaves there: MLflow's
+    note of where it came from, and the bytecode Python keeps beside the code."""
+    return {
+        path.relative_to(model).as_posix(): hash_file(path)
+        for path in sorted(model.rglob("*"))
+        if path.is_file() and path != model / "registered_model_meta" and path.parent.name != "__pycache__"
+    }
+
+
+def file_problems(client: "MlflowClient", name: str, version: "ModelVersion") -> list[str]:
+    """How the registered files differ from the version's manifest, one line a file; empty if they do not."""
+    try:
+        expected: dict[str, str] = json.loads(read_evidence(version, MANIFEST))
+        with model_files(client, name, version.version) as folder:
+            found = manifest(folder)
+    except UserError as error:
+        return [str(error)]
+    changed = sorted(path for path, digest in found.items() if expected.get(path, digest) != digest)
+    return [
+        *(f"{path} is missing from the registered model" for path in sorted(expected.keys() - found.keys())),
+        *(f"{path} of the registered model is not what was registered" for path in changed),
+        *(f"{path} was added to the registered model" for path in sorted(found.keys() - expected.keys())),
+    ]
+
+
+def verify_version(client: "MlflowClient", name: str, version: int | str) -> list[str]:
+    """What of a version is not as it was registered: its files, its evidence. One line each; empty if all is.
+
+    Raises:
+        UserError: if there is no such version.
+    """
+    found = find_version(client, name, version)
+    problems = file_problems(client, name, found)
+    for evidence in (PREDICTIONS, ROWS):
+        try:
+            read_evidence(found, evidence)
+        except UserError as error:
+            problems.append(str(error))
+    return problems
+
+
+def find_version(client: "MlflowClient", name: str, version: int | str) -> "ModelVersion":
+    """A version of a registered model. Raises UserError naming the versions there are."""
+    from mlflow import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        return client.get_model_version(name, str(version))
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise UserError(f"{name} version {version}: {one_line(error, 300)}") from None
+    there = sorted(int(found.version) for found in client.search_model_versions(f"name = '{name}'"))
+    known = f"there are {', '.join(map(str, there))}" if there else "there are none; run dvc repro"
+    raise UserError(f"{name} has no version {version}; {known}") from None

@@ -1,0 +1,157 @@
+"""What is kept with a version: any byte of it that changes is found, and a new evaluation takes the old one's place."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.entities.model_registry import ModelVersion
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import hash_bytes
+from compeffdist.params import EvaluationTask, RegistryParams
+from compeffdist.records import write_records
+from compeffdist.registry.artifacts import (
+    EVIDENCE,
+    MANIFEST,
+    PREDICTIONS,
+    ROWS,
+    evaluation_evidence,
+    find_version,
+    model_files,
+    read_evidence,
+    tag_of,
+    verify_version,
+)
+from compeffdist.registry.register import Registration, register_student
+from compeffdist.registry.tracking import open_tracking
+
+EVALUATED = {PREDICTIONS: b"predictions of the first evaluation", ROWS: b'{"films":{}}'}
+
+
+def register(student: Path, base: Path, name: str, evidence: dict[str, bytes]) -> Registration:
+    named = RegistryParams(model_name=f"{name}-{student.parent.name}", experiment="tests")
+    return register_student(student, base, named, {}, evidence=evidence)
+
+
+def stored_files(version: ModelVersion) -> list[Path]:
+    """Every file of a version in the (local) store, evidence included."""
+    client = open_tracking()
+    with model_files(client, version.name, version.version) as folder:
+        model = [path for path in folder.rglob("*") if path.is_file()]
+    run = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://"))
+    return [*model, *(run / "evidence" / version.tags[tag_of(name)] / name for name in EVIDENCE)]
+
+
+def test_a_flipped_byte_in_any_file_of_a_version_is_found(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "flipped", EVALUATED)
+    client = open_tracking()
+    version = find_version(client, made.model_name, made.version)
+    assert verify_version(client, made.model_name, made.version) == []
+    planted = found = 0
+    for path in stored_files(version):
+        if path.name == "registered_model_meta" or path.parent.name == "__pycache__":
+            continue  # what loading in place leaves behind is no part of the version
+        whole = path.read_bytes()
+        place = len(whole) // 2
+        # an empty file, such as a package's __init__, gets a byte
+        path.write_bytes(whole[:place] + bytes([(whole[place] ^ 1) if whole else 1]) + whole[place + 1 :])
+        problems = verify_version(client, made.model_name, made.version)
+        planted, found = planted + 1, found + any(path.name in problem for problem in problems)
+        path.write_bytes(whole)
+    print(f"{found} of {planted} planted faults found ({student_folder.parent.name})")
+    assert found == planted > 40
+    assert verify_version(client, made.model_name, made.version) == []
+
+
+def test_missing_and_added_files_are_named(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "moved", EVALUATED)
+    client = open_tracking()
+    with model_files(client, made.model_name, str(made.version)) as folder:
+        (folder / "served.py").rename(folder / "other.py")
+    assert verify_version(client, made.model_name, made.version) == [
+        "served.py is missing from the registered model",
+        "other.py was added to the registered model",
+    ]
+
+
+def test_a_damaged_version_is_not_reused(student_folder: Path, base_folder: Path) -> None:
+    first = register(student_folder, base_folder, "damaged", EVALUATED)
+    with model_files(open_tracking(), first.model_name, "1") as folder:
+        weights = next(folder.rglob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\0\0")
+    second = register(student_folder, base_folder, "damaged", EVALUATED)
+    third = register(student_folder, base_folder, "damaged", EVALUATED)
+    assert [(made.version, made.reused) for made in (first, second, third)] == [(1, False), (2, False), (2, True)]
+    assert verify_version(open_tracking(), first.model_name, 2) == []
+
+
+def test_a_new_evaluation_takes_the_old_ones_place(student_folder: Path, base_folder: Path) -> None:
+    first = register(student_folder, base_folder, "again", EVALUATED)
+    again = register(student_folder, base_folder, "again", {**EVALUATED, PREDICTIONS: b"newer"})
+    assert (again.version, again.reused) == (first.version, True)
+    version = find_version(open_tracking(), first.model_name, first.version)
+    assert read_evidence(version, PREDICTIONS) == b"newer"
+    assert version.tags["student_predictions_sha256"] == hash_bytes(b"newer")
+    assert verify_version(open_tracking(), first.model_name, first.version) == []
+
+
+def test_registering_again_mends_damaged_evidence(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "mended", EVALUATED)
+    client = open_tracking()
+    version = find_version(client, made.model_name, made.version)
+    stored_files(version)[-1].write_bytes(b"{}")
+    assert ["evaluation_rows.json" in problem for problem in verify_version(client, made.model_name, 1)] == [True]
+    register(student_folder, base_folder, "mended", EVALUATED)
+    assert verify_version(client, made.model_name, 1) == []
+
+
+def test_a_version_without_evidence_says_what_is_missing(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "unevaluated", {})
+    problems = verify_version(open_tracking(), made.model_name, made.version)
+    assert [problem.split()[0] for problem in problems] == [PREDICTIONS, ROWS]
+
+
+def test_the_manifest_names_every_file_that_loading_needs(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "manifest", EVALUATED)
+    files = json.loads(read_evidence(find_version(open_tracking(), made.model_name, made.version), MANIFEST))
+    weights = {path.rpartition("/")[0] for path in files if path.endswith(".safetensors")}
+    assert weights == {"artifacts/student"} | ({"artifacts/model"} if "lora" in student_folder.parts[-2] else set())
+    assert {"MLmodel", "served.py", "code/compeffdist/registry/model.py"} <= files.keys()
+
+
+def test_an_unknown_version_is_one_line_with_those_there_are(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "known", {})
+    with pytest.raises(UserError, match="has no version 7; there are 1$"):
+        find_version(open_tracking(), made.model_name, 7)
+    with pytest.raises(UserError, match="there are none"):
+        find_version(open_tracking(), "nobody", 1)
+
+
+def test_evaluation_evidence_holds_no_text(tmp_path: Path) -> None:
+    rows = [
+        EvaluationRow(task=task, text=text, label="good", source_row="1", licence="MIT")
+        for task, text in (("films", "a secret text"), ("books", "another secret"))
+    ]
+    write_records(tmp_path / "rows.jsonl", EvaluationRow, rows)
+    (tmp_path / "predictions.parquet").write_bytes(b"parquet")
+    task = EvaluationTask(name="films", location="x", labels=["bad", "good"], rows=1, subject="film review")
+    evidence = evaluation_evidence(tmp_path / "predictions.parquet", tmp_path / "rows.jsonl", [task])
+    assert b"secret" not in b"".join(evidence.values())
+    assert json.loads(evidence[ROWS]) == {
+        "films": {"labels": ["bad", "good"], "subject": "film review", "rows": {rows[0].id: "good"}}
+    }
+    with pytest.raises(UserError, match="no such file"):
+        evaluation_evidence(tmp_path / "none.parquet", tmp_path / "rows.jsonl", [task])
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ("http://ada:pa@ss@host:5000/api failed", "http://***@host:5000/api failed"),
+        ("postgresql://host/db?password=pa@ss&x=1 refused", "postgresql://host/db?password=***&x=1 refused"),
+        ("ada@example.org: see https://host/a@b", "ada@example.org: see https://host/a@b"),
+    ],
+)
+def test_credentials_in_addresses_are_masked(message: str, masked: str) -> None:
+    assert one_line(message) == masked
