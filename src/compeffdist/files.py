@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,3 +137,14 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def folder_md5(folder: Path, md5_of: Callable[[Path], str] | None = None) -> str:
+    """A folder's hash as DVC computes it: MD5 of the JSON list of its files and their MD5s, and `.dir`."""
+    entries = [
+        {"md5": md5_of(path) if md5_of else hash_file(path, "md5"), "relpath": path.relative_to(folder).as_posix()}
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    listed = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
+    return hash_bytes(listed.encode(), "md5") + ".dir"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.lineage.repository import WORKSPACE, Repository
+from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import ARTEFACTS, REJECTS, STUDENT, Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
@@ -56,14 +56,16 @@ def holdings(
         text: the text itself, to search objects by that no lock names; None if no data on this machine has it.
     """
     affected = [snapshot for snapshot in snapshots if text_id in snapshot.nodes]
+    here = next((snapshot for snapshot in snapshots if WORKSPACE in snapshot.lock.places), None)
+    # what the data made without the text has in common with older data does not hold it
+    clean = _bytes_of(repository, here.lock) if here is not None and here not in affected else set()
     objects: dict[str, str] = {}
-    current: set[str] = set()
     for snapshot in affected:
-        found = dict(_objects(repository, snapshot, text_id))
-        objects |= {md5: f"{path} of {snapshot.lock.places[0]}" for md5, path in found.items() if md5 not in objects}
-        if WORKSPACE in snapshot.lock.places:
-            current |= found.keys()
-    named = {item.md5 for s in snapshots for item in s.lock.outs.values()} | objects.keys()
+        for md5, path in _objects(repository, snapshot, text_id):
+            if md5 not in clean:
+                objects.setdefault(md5, f"{path} of {snapshot.lock.places[0]}")
+    current = {md5 for md5, _ in _objects(repository, here, text_id)} if here in affected and here else set()
+    named = set().union(*(_bytes_of(repository, snapshot.lock) for snapshot in snapshots))
     objects |= dict(_unnamed(repository, named, text_id, text))
     return [
         *_in_cache(repository, objects, current),
@@ -107,6 +109,13 @@ def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterat
     for path in (path for path, holds in learnt.items() if holds and path in outs):
         yield outs[path].md5, path
         yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
+
+
+def _bytes_of(repository: Repository, lock: Lock) -> set[str]:
+    """MD5 of every object that a lock needs, files of folders among them."""
+    found = {item.md5 for item in lock.outs.values()}
+    folders = (item for item in lock.outs.values() if item.is_folder)
+    return found | {md5 for item in folders for _, md5 in repository.listing(item) or ()}
 
 
 def _learnt(name: str) -> bool:

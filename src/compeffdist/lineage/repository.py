@@ -5,7 +5,6 @@ lock of every commit and of every DVC experiment (refs/exps), so together they a
 The bytes themselves are in the working folder, in DVC's cache, or, for small metrics, in git.
 """
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_bytes, hash_file
+from compeffdist.files import folder_md5, hash_bytes, hash_file
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
@@ -229,11 +228,7 @@ class Repository:
 
     def folder_md5(self, folder: Path) -> str:
         """A folder's hash as DVC computes it."""
-        entries = [
-            {"md5": self.md5_of(path), "relpath": path.relative_to(folder).as_posix()} for path in _files(folder)
-        ]
-        listed = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
-        return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
+        return folder_md5(folder, self.md5_of)
 
     # ------------------------------------------------------------ git
 

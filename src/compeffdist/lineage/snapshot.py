@@ -7,7 +7,7 @@ triplets with all that stands around them are about 1 GB.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -170,8 +170,26 @@ class Snapshot:
         return self._reach(key, lambda node: self.nodes[node].parents if node in self.nodes else ())
 
     def descendants(self, key: str) -> list[str]:
-        """Ids of all records made from `key`, nearest first."""
-        return self._reach(key, lambda node: self.children.get(node, ()))
+        """Ids of all records made from `key`, nearest first.
+
+        Of a text, or of what was said on one, only what carries it on: an attribute that other texts have too is
+        not that text's, nor is a task on a perspective one of whose attributes it has.
+        """
+        start = self.nodes.get(key)
+        if start is None or not isinstance(start.record, Text | Mention):
+            return self._reach(key, lambda node: self.children.get(node, ()))
+        carried = {key}
+
+        def carries(node: str) -> Iterator[str]:
+            if isinstance(self.nodes[node].record, Perspective):
+                return
+            for child in self.children.get(node, ()):
+                found = self.nodes[child]
+                if not isinstance(found.record, Attribute) or carried.issuperset(found.parents):
+                    carried.add(child)
+                    yield child
+
+        return self._reach(key, carries)
 
     @staticmethod
     def _reach(key: str, following: Callable[[str], Iterable[str]]) -> list[str]:

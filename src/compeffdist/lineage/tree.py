@@ -30,10 +30,10 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
     elif not node and trace.ancestors:
         yield "made from"
         yield from _branches(trace.ancestors, snapshot, tracer, lambda n: n.parents, limit, "", set())
-    children = snapshot.children.get(trace.subject, ())
-    if children:
+    following = _children(snapshot, set(trace.descendants))
+    if node and following(node):
         yield "what came of it"
-        yield from _branches(children, snapshot, tracer, _children(snapshot), limit, "", {trace.subject})
+        yield from _branches(following(node), snapshot, tracer, following, limit, "", {trace.subject})
     if node and trace.rejects:
         yield "left out on the way"
         shown = trace.rejects[:limit]
@@ -46,8 +46,8 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
         yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
 
 
-def _children(snapshot: Snapshot) -> Callable[[Node], Sequence[str]]:
-    return lambda node: snapshot.children.get(node.id, ())
+def _children(snapshot: Snapshot, reached: set[str]) -> Callable[[Node], Sequence[str]]:
+    return lambda node: [child for child in snapshot.children.get(node.id, ()) if child in reached]
 
 
 def _branches(

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_file, read_json
+from compeffdist.files import canonical_json, folder_md5, hash_file, read_json
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams
 from compeffdist.registry.artifacts import MANIFEST, artifact_folder, file_problems, log_evidence, manifest, model_files
@@ -106,6 +106,7 @@ def version_tags(
         "params_sha256": hash_file(Path("params.yaml")),
         "dataset_md5": hash_file(Path("data/sampled.parquet"), "md5"),
         "triplets_md5": hash_file(Path("data/triplets.parquet"), "md5"),
+        "student_md5": folder_md5(student),
         "training_set_sha256": card["training_set_sha256"],
         "teacher_id": teacher.id,
         "teacher_reference": teacher.reference,

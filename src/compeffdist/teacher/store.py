@@ -155,6 +155,7 @@ class ResponseStore:
                 ).rowcount
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        seal_path(self.path).unlink(missing_ok=True)  # closing makes a new one
         return int(removed)
 
     def __len__(self) -> int:

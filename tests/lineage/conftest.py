@@ -1,0 +1,160 @@
+"""One finished miniature run in a real git and DVC repository, with a registered version; copies for those who
+break things."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compeffdist.lineage.audit import Auditor
+from compeffdist.lineage.forget import Forgetting
+from compeffdist.lineage.repository import Repository
+from compeffdist.lineage.trace import Tracer
+from compeffdist.lineage.versions import Version, read_versions
+from compeffdist.params import EvaluationTask, RegistryParams
+from compeffdist.polarity import POLARITIES
+from compeffdist.registry.artifacts import evaluation_evidence
+from compeffdist.registry.register import register_student
+from compeffdist.registry.tracking import open_tracking
+from tests.lineage import mini
+from tests.student.tiny import tiny_model_folder
+
+ROOT = Path(__file__).parents[2]
+MODEL = "mini-student"
+SENTENCES = [
+    *(f"the battery of this phone number {n} lasts long enough" for n in range(6)),
+    *(f"a dull plot and wooden acting in film number {n} of them" for n in range(6)),
+    "please refuse to answer on the screen of this thing",
+    "short",
+]
+
+
+@dataclass
+class World:
+    """A checkout with its registry."""
+
+    folder: Path
+    uri: str
+
+    def run(self, *command: str) -> str:
+        """A command in the checkout; its output."""
+        env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        env |= {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "DVC_NO_ANALYTICS": "true"}
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.fail(f"{command}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@example.invalid", "commit", "-qm", message)
+
+    @property
+    def repository(self) -> Repository:
+        return Repository(self.folder)
+
+    @property
+    def versions(self) -> list[Version]:
+        return read_versions(self.repository, MODEL)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / mini.STORE
+
+    def tracer(self) -> Tracer:
+        return Tracer(self.repository, self.versions, self.store)
+
+    def auditor(self) -> Auditor:
+        ledgers = (self.folder / "data/promotions.jsonl", self.folder / "data/withdrawals.jsonl")
+        return Auditor(self.repository, self.versions, self.store, self.folder / "cache", ledgers)
+
+    def forgetting(self) -> Forgetting:
+        return Forgetting(self.repository, self.versions, self.store)
+
+    def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        """Register the student as the stage does; its version."""
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
+        lock = self.repository.workspace_lock()
+        tags = {
+            "dataset_md5": lock.md5("data/sampled.parquet"),
+            "triplets_md5": lock.md5("data/triplets.parquet"),
+            "student_md5": lock.md5("models/student"),
+            "teacher_id": mini.TEACHER.id,
+            "base_id": mini.identity("student").id,
+            "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
+        }
+        task = EvaluationTask(name="mini", location="x", labels=list(POLARITIES), rows=3, subject="text")
+        data = self.folder / "data"
+        evidence = evaluation_evidence(data / "student_predictions.parquet", data / "evaluation.jsonl", [task])
+        settings = RegistryParams(model_name=MODEL, experiment="mini")
+        student, base = self.folder / "models/student", self.folder / "base"
+        return register_student(student, base, settings, tags, evidence=evidence).version
+
+
+def build(folder: Path, uri: str, base: Path) -> World:
+    world = World(folder, uri)
+    folder.mkdir(parents=True)
+    shutil.copytree(base, folder / "base")
+    shutil.copy(Path(mini.__file__), folder / "mini.py")
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
+    (folder / "sources.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES))
+    (folder / "data").mkdir()
+    (folder / "data/withdrawals.jsonl").touch()
+    ignored = [out for _, outs in mini.PIPELINE.values() for out in outs]
+    (folder / ".gitignore").write_text("\n".join([*(f"/{out}" for out in ignored), "/answers.sqlite*", "/cache", ""]))
+    world.run("git", "init", "-q")
+    world.run("dvc", "init", "-q")
+    world.run("dvc", "repro", "-q")
+    world.commit("run")
+    return world
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[World]:
+    """Built once; whoever changes anything in it puts it back."""
+    folder = tmp_path_factory.mktemp("world")
+    made = build(folder / "checkout", f"sqlite:///{folder / 'mlflow.db'}", tiny_base)
+    with pytest.MonkeyPatch.context() as patch:
+        made.register(patch)
+    yield made
+
+
+@pytest.fixture
+def world(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.uri)
+    monkeypatch.chdir(shared.folder)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with its tables made, which takes MLflow seconds."""
+    database = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        open_tracking()
+    return database
+
+
+@pytest.fixture
+def own_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy to change at will, with a registry of its own."""
+    shutil.copytree(shared.folder, tmp_path / "checkout")
+    shutil.copy(empty_registry, tmp_path / "mlflow.db")
+    made = World(tmp_path / "checkout", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    made.register(monkeypatch)
+    monkeypatch.chdir(made.folder)
+    return made

@@ -1,0 +1,391 @@
+"""A pipeline in miniature for tests of lineage: every artefact of the real one, of real records, in seconds.
+
+python mini.py STAGE, in a folder with params.yaml, sources.jsonl and base/ (a tiny model). The teacher is a
+function of the question; what it is asked goes through the real response store, so that what is bought again
+shows.
+"""
+
+import json
+import math
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from compeffdist.difficulty.sampling import sample_rows
+from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import canonical_json, hash_text, write_json
+from compeffdist.instructions.clusters import write_perspectives
+from compeffdist.instructions.rendering import instruction_prompt, with_text
+from compeffdist.models import ModelIdentity
+from compeffdist.params import SamplingParams, TextsParams
+from compeffdist.polarity import POLARITIES, polarity_prompt
+from compeffdist.prompting import delimited
+from compeffdist.records import (
+    Attribute,
+    Demonstration,
+    Draw,
+    Instruction,
+    Mention,
+    Pair,
+    Perspective,
+    Reject,
+    ScoredTriplet,
+    Task,
+    Text,
+    Triplet,
+    read_records,
+    write_records,
+)
+from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.store import ResponseStore, StoredAnswer
+from compeffdist.texts.ingest import ingest
+from compeffdist.texts.withdrawals import withdrawn_ids
+
+STORE = Path("answers.sqlite")
+WORDS = ("battery", "screen", "plot", "acting")
+DATA = Path("data")
+SEED = 7
+UNIQUE = {"near_duplicate_similarity": 1.0}
+GOOD_OR_BAD = ("good", "bad")
+
+
+def identity(role: str) -> ModelIdentity:
+    return ModelIdentity(
+        role=role,
+        reference=f"path:{role}",
+        revision="",
+        source_sha256=hash_text(role),
+        weights={"model.safetensors": hash_text(role)},
+        tokenizer_sha256="t",
+        chat_template_sha256="c",
+        config_sha256="c",
+        parameters=1,
+        weight_bytes=2,
+        licence="Apache-2.0",
+        dtype="bfloat16",
+        architecture="LlamaForCausalLM",
+    )
+
+
+TEACHER = identity("teacher")
+
+
+def ask(requests: list[Request]) -> list[str]:
+    """Keys of the answers, asked for where the store has none."""
+    keys = [request.key(TEACHER.id) for request in requests]
+    with ResponseStore(STORE) as store:
+        known = store.rows(keys)
+        fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
+        store.put_many(
+            StoredAnswer(key, TEACHER.id, request.to_json(), answer(request).to_json(), "mini")
+            for key, request in fresh.items()
+        )
+    return keys
+
+
+def answer(request: Request) -> Answer:
+    number = int(hash_text(request.prompt), 16)
+    if request.labels:
+        scores = [1 + (number >> 8 * place) % 7 for place in range(len(request.labels))]
+        logprobs = {label: math.log(s / sum(scores)) for label, s in zip(request.labels, scores, strict=True)}
+        return Answer.of_labels(logprobs, 1, 0, 1)
+    return Answer(f"it says: {request.prompt[-60:]}", None, 1, 0, 1, "stop")
+
+
+def generation(prompt: str) -> Request:
+    return Request("s", prompt, max_tokens=8, temperature=0.0, top_p=1.0, seed=0)
+
+
+def rejects(stage: str, found: list[Reject]) -> None:
+    write_records(DATA / f"rejects/{stage}.parquet", Reject, found)
+
+
+def resolve_models() -> None:
+    for role in ("teacher", "student", "embedder"):
+        write_json(Path(f"models/{role}.json"), identity(role).to_json())
+
+
+def ingest_texts() -> None:
+    source = {"name": "mine", "kind": "jsonl", "location": "sources.jsonl", "domain": "d", "licence": "CC0-1.0"}
+    params = TextsParams.model_validate({"sources": [source], "count": 100, "language": "any"} | UNIQUE)
+    rows = [
+        EvaluationRow(
+            task="mini", text=f"an unseen text {n} on weather", label=label, source_row=str(n), licence="CC0-1.0"
+        )
+        for n, label in enumerate(POLARITIES)
+    ]
+    texts, dropped, metrics = ingest(params, {row.id: row.text for row in rows}, SEED, Path("cache"), withdrawn_ids())
+    write_records(DATA / "texts.parquet", Text, texts)
+    write_records(DATA / "evaluation.jsonl", EvaluationRow, rows)
+    rejects("ingest_texts", dropped)
+    write_json(Path("metrics/ingest_texts.json"), metrics)
+
+
+def enumerate_attributes() -> None:
+    texts = read_records(DATA / "texts.parquet", Text)
+    keys = ask([generation("name attributes\n" + delimited(text.text)) for text in texts])
+    mentions = [
+        Mention(
+            text_id=text.id,
+            answer_id=key,
+            position=place,
+            raw_name=word,
+            names=[word],
+            description=f"what is said of the {word} here",
+            value=text.text[:30],
+        )
+        for text, key in zip(texts, keys, strict=True)
+        for place, word in enumerate(WORDS)
+        if word in text.text
+    ]
+    counts = Counter(mention.names[0] for mention in mentions)
+    write_records(DATA / "mentions.parquet", Mention, mentions)
+    attributes = [
+        Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=["d"])
+        for name, count in sorted(counts.items())
+    ]
+    write_records(DATA / "attributes.parquet", Attribute, attributes)
+
+
+def cluster_attributes() -> None:
+    attributes = read_records(DATA / "attributes.parquet", Attribute)
+    groups = [[a for a in attributes if a.name in WORDS[:2]], [a for a in attributes if a.name in WORDS[2:]]]
+    perspectives = [
+        Perspective(
+            member_ids=[a.id for a in group],
+            member_names=[a.name for a in group],
+            member_counts=[a.count for a in group],
+            exemplar=group[0].name,
+            total_count=sum(a.count for a in group),
+            coherence=1.0,
+        )
+        for group in groups
+        if group
+    ]
+    write_perspectives(DATA / "clusters.json", perspectives, {"converged": True})
+
+
+def perspectives() -> list[Perspective]:
+    return [Perspective.from_row(row) for row in json.loads((DATA / "clusters.json").read_text())["perspectives"]]
+
+
+def generate_tasks() -> None:
+    tasks = [
+        Task(
+            perspective_id=p.id,
+            name=f"on {p.head}",
+            description=f"Judge the {p.head}.",
+            type="closed_classification",
+            labels=["good", "bad"],
+        )
+        for p in perspectives()
+    ]
+    write_records(DATA / "tasks.jsonl", Task, tasks)
+
+
+def write_demonstrations() -> None:
+    texts, tasks = read_records(DATA / "texts.parquet", Text), read_records(DATA / "tasks.jsonl", Task)
+    keys = ask([generation(f"write like\n- {texts[n].text}\n{task.name}") for n, task in enumerate(tasks)])
+    demonstrations = [
+        Demonstration(
+            task_id=task.id, input=f"made up {n}", output="good", answer_id=key, reference_text_ids=[texts[n].id]
+        )
+        for n, (task, key) in enumerate(zip(tasks, keys, strict=True))
+    ]
+    write_records(DATA / "demonstrations.jsonl", Demonstration, demonstrations)
+    instructions = [
+        Instruction(
+            task_id=task.id,
+            perspective_id=task.perspective_id,
+            demonstration_ids=[d.id],
+            prompt=instruction_prompt(task.description, task, [(d.input, d.output)]),
+            type=task.type,
+            labels=task.labels,
+            score_range=[],
+            json_schema="",
+            exact_spans=False,
+            task_name=task.name,
+        )
+        for task, d in zip(tasks, demonstrations, strict=True)
+    ]
+    write_records(DATA / "instructions.jsonl", Instruction, instructions)
+
+
+def pair_texts() -> None:
+    texts, instructions = (
+        read_records(DATA / "texts.parquet", Text),
+        read_records(DATA / "instructions.jsonl", Instruction),
+    )
+    pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i in instructions for t in texts]
+    write_records(DATA / "pairs.parquet", Pair, pairs)
+
+
+def collect_responses() -> None:
+    texts = {t.id: t for t in read_records(DATA / "texts.parquet", Text)}
+    instructions = {i.id: i for i in read_records(DATA / "instructions.jsonl", Instruction)}
+    pairs = read_records(DATA / "pairs.parquet", Pair)
+    ask([Request.likelihood("s", polarity_prompt(text.text), POLARITIES) for text in texts.values()])
+    requests = [
+        Request.likelihood(
+            "s", with_text(instructions[p.instruction_id].prompt, texts[p.text_id].text), ("good", "bad")
+        )
+        for p in pairs
+    ]
+    triplets, refused = [], []
+    for pair, request, key in zip(pairs, requests, ask(requests), strict=True):
+        if "refuse" in texts[pair.text_id].text:
+            refused.append(Reject(stage="collect_responses", record_id=pair.id, reason="label_not_in_set", detail="x"))
+            continue
+        triplets.append(
+            Triplet(
+                pair_id=pair.id,
+                instruction_id=pair.instruction_id,
+                text_id=pair.text_id,
+                teacher_id=TEACHER.id,
+                decoding_id=request.decoding_id,
+                answer_id=key,
+                prompt=request.prompt,
+                response=answer(request).text,
+                polarity="neutral",
+                task_type="closed_classification",
+                task_name=instructions[pair.instruction_id].task_name,
+            )
+        )
+    write_records(DATA / "triplets.parquet", Triplet, triplets)
+    rejects("collect_responses", refused)
+
+
+def predictions(system: str) -> list[Prediction]:
+    return [
+        Prediction(
+            row_id=r.id,
+            task=r.task,
+            system=system,
+            system_id=system,
+            gold=r.label,
+            predicted=r.label,
+            probabilities=[1.0, 0.0, 0.0],
+        )
+        for r in read_records(DATA / "evaluation.jsonl", EvaluationRow)
+    ]
+
+
+def evaluate_teacher() -> None:
+    write_records(DATA / "teacher_predictions.parquet", Prediction, predictions("teacher"))
+
+
+def student(folder: Path, samples: list[str]) -> None:
+    shutil.copytree("base", folder)
+    write_json(
+        folder / "student.json",
+        {
+            "base_id": identity("student").id,
+            "method": "full",
+            "rows": len(samples),
+            "sample_ids_sha256": hash_text(canonical_json(sorted(samples))),
+            "system_prompt": "You analyse sentiment.",
+            "training_set_sha256": hash_text(canonical_json(sorted(samples))),
+        },
+    )
+
+
+def warm_up_student() -> None:
+    student(Path("models/warmup"), [t.id for t in read_records(DATA / "triplets.parquet", Triplet)])
+
+
+def score_difficulty() -> None:
+    scored = [
+        ScoredTriplet(
+            sample_id=t.id,
+            instruction_id=t.instruction_id,
+            scorer_id="scorer_mini",
+            ranking=int(t.id[-4:], 16) / 65536,
+            ranking_excluding_zero=0.1,
+            ranking_all=0.1,
+            perplexity=2.0,
+            tokens=1,
+            miss_rate=0.0,
+            nucleus_miss_rate=0.0,
+        )
+        for t in read_records(DATA / "triplets.parquet", Triplet)
+    ]
+    write_records(DATA / "scored.parquet", ScoredTriplet, scored)
+    rejects("score_difficulty", [])
+
+
+def sample_triplets() -> None:
+    scored = read_records(DATA / "scored.parquet", ScoredTriplet)
+    ids, groups = [s.sample_id for s in scored], [s.instruction_id for s in scored]
+    s = sample_rows(ids, groups, np.array([row.ranking for row in scored]), SamplingParams(), SEED)
+    draws = [
+        Draw(
+            sample_id=row.sample_id,
+            instruction_id=row.instruction_id,
+            difficulty=row.ranking,
+            rank=int(s.rank[n]),
+            group_size=int(s.group_size[n]),
+            inclusion_probability=float(s.inclusion_probability[n]),
+            draw=float(s.draw[n]),
+            kept=bool(s.kept[n]),
+        )
+        for n, row in enumerate(scored)
+    ]
+    write_records(DATA / "sampled.parquet", Draw, draws)
+
+
+def train_student() -> None:
+    student(Path("models/student"), [d.sample_id for d in read_records(DATA / "sampled.parquet", Draw) if d.kept])
+    rejects("train_student", [])
+
+
+def evaluate_student() -> None:
+    write_records(DATA / "student_predictions.parquet", Prediction, predictions("base") + predictions("student"))
+
+
+PIPELINE: dict[str, tuple[list[str], list[str]]] = {
+    "resolve_models": ([], ["models/teacher.json", "models/student.json", "models/embedder.json"]),
+    "ingest_texts": (
+        ["sources.jsonl", "data/withdrawals.jsonl"],
+        ["data/texts.parquet", "data/evaluation.jsonl", "data/rejects/ingest_texts.parquet"],
+    ),
+    "enumerate_attributes": (["data/texts.parquet"], ["data/mentions.parquet", "data/attributes.parquet"]),
+    "cluster_attributes": (["data/attributes.parquet"], ["data/clusters.json"]),
+    "generate_tasks": (["data/clusters.json"], ["data/tasks.jsonl"]),
+    "write_demonstrations": (
+        ["data/tasks.jsonl", "data/texts.parquet"],
+        ["data/demonstrations.jsonl", "data/instructions.jsonl"],
+    ),
+    "pair_texts": (["data/texts.parquet", "data/instructions.jsonl"], ["data/pairs.parquet"]),
+    "collect_responses": (
+        ["data/texts.parquet", "data/instructions.jsonl", "data/pairs.parquet"],
+        ["data/triplets.parquet", "data/rejects/collect_responses.parquet"],
+    ),
+    "evaluate_teacher": (["data/evaluation.jsonl"], ["data/teacher_predictions.parquet"]),
+    "warm_up_student": (["data/triplets.parquet", "base"], ["models/warmup"]),
+    "score_difficulty": (
+        ["data/triplets.parquet", "models/warmup"],
+        ["data/scored.parquet", "data/rejects/score_difficulty.parquet"],
+    ),
+    "sample_triplets": (["data/scored.parquet"], ["data/sampled.parquet"]),
+    "train_student": (["data/sampled.parquet", "base"], ["models/student", "data/rejects/train_student.parquet"]),
+    "evaluate_student": (["data/evaluation.jsonl", "models/student"], ["data/student_predictions.parquet"]),
+}
+
+
+def definition() -> dict[str, object]:
+    """The dvc.yaml of this pipeline."""
+    stages: dict[str, object] = {}
+    for name, (deps, outs) in PIPELINE.items():
+        stage: dict[str, object] = {"cmd": f"{sys.executable} mini.py {name}", "deps": deps, "outs": outs}
+        if name == "ingest_texts":
+            stage |= {"params": ["texts"], "metrics": [{"metrics/ingest_texts.json": {"cache": False}}]}
+        stages[name] = stage
+    return {"stages": stages}
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

@@ -1,0 +1,185 @@
+"""An untouched run passes; any flipped byte, lost row or untrue tag is found and named."""
+
+import random
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compeffdist.ledger import Ledger
+from compeffdist.lineage.byte_checks import cache_links, workspace_links
+from compeffdist.lineage.links import Link
+from compeffdist.lineage.model_checks import version_links
+from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.versions import Version
+from compeffdist.records import Triplet, read_records, write_records
+from compeffdist.registry.artifacts import model_files
+from compeffdist.registry.tracking import open_tracking
+from compeffdist.teacher.store import store_problems
+from tests.lineage.conftest import MODEL, World
+
+
+@contextmanager
+def flipped(path: Path, generator: random.Random) -> Iterator[None]:
+    """One bit of one byte of a file changed, and put back."""
+    before, mode = path.read_bytes(), path.stat().st_mode
+    place = generator.randrange(len(before))
+    path.chmod(mode | stat.S_IWUSR)
+    try:
+        with path.open("r+b") as stream:
+            stream.seek(place)
+            stream.write(bytes([before[place] ^ (1 << generator.randrange(8))]))
+        yield
+    finally:
+        path.write_bytes(before)
+        path.chmod(mode)
+
+
+def missed(paths: list[Path], broken: Callable[[], bool]) -> list[Path]:
+    """The files in which a flipped byte goes unnoticed."""
+    generator, unnoticed = random.Random(1), []
+    for path in paths:
+        if path.stat().st_size:
+            with flipped(path, generator):
+                if not broken():
+                    unnoticed.append(path)
+    return unnoticed
+
+
+def failed(links: Iterator[Link]) -> bool:
+    return any(link.status == "FAIL" for link in links)
+
+
+def failures(world: World) -> list[str]:
+    return [str(link) for link in world.auditor().audit().failures]
+
+
+def test_an_untouched_run_passes(world: World) -> None:
+    audit = world.auditor().audit()
+    assert audit.passed, audit.failures
+    checks = {link.check for link in audit.links}
+    assert checks == {
+        *("bytes", "inputs", "chain", "cache", "records", "parents", "accounts", "evaluate", "store", "weights"),
+        *("registry", "ledger"),
+    }
+    assert {link.subject for link in audit.links if link.status == "SKIP"} == {"teacher", "student", "embedder"}
+
+
+def test_a_version_is_audited_with_its_own_data(world: World) -> None:
+    audit = world.auditor().version_audit(world.versions[0])
+    assert audit.passed, audit.failures
+    assert any(link.subject == f"models:/{MODEL}/1 tags" for link in audit.links)
+
+
+def test_a_flipped_byte_in_any_artefact_is_found(world: World) -> None:
+    lock = world.repository.workspace_lock()
+    outs = [world.folder / path for path in lock.outs]
+    files = [file for out in outs for file in (out.rglob("*") if out.is_dir() else [out]) if file.is_file()]
+    assert len(files) >= 30
+    assert missed(files, lambda: failed(workspace_links(world.repository, lock))) == []
+
+
+def test_a_flipped_byte_in_any_cache_object_is_found(world: World) -> None:
+    objects = [path for _, path in world.repository.cached_objects()]
+    assert len(objects) >= 25
+    assert missed(objects, lambda: failed(cache_links(world.repository, world.repository.locks()))) == []
+
+
+def test_a_flipped_byte_anywhere_in_the_store_is_found(world: World) -> None:
+    size = world.store.stat().st_size
+    generator = random.Random(3)
+    unnoticed = []
+    for _ in range(300):
+        with flipped(world.store, generator):
+            if not store_problems(world.store):
+                unnoticed.append(size)
+    assert unnoticed == []
+    assert store_problems(world.store) == []
+
+
+def test_a_flipped_byte_in_any_file_of_a_registered_version_is_found(world: World) -> None:
+    version = world.versions[0]
+    snapshot = Snapshot(world.repository, world.repository.workspace_lock())
+    with model_files(open_tracking(), MODEL, "1") as folder:
+        # but for a note that MLflow leaves there whenever it loads the version
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name != "registered_model_meta"]
+        assert len(files) >= 10
+        assert missed(files, lambda: failed(version_links(version, snapshot))) == []
+
+
+def test_the_artefact_is_named(world: World) -> None:
+    with flipped(world.folder / "data/triplets.parquet", random.Random(2)):
+        found = failures(world)
+    assert any(line.startswith("FAIL  bytes     data/triplets.parquet  MD5 is") for line in found)
+    assert any("dvc checkout --force" in line for line in found)
+
+
+def test_a_record_that_does_not_fit_its_id_is_named(own_world: World) -> None:
+    path = own_world.folder / "data/tasks.jsonl"
+    path.write_text(path.read_text().replace("Judge the", "Rate the", 1))
+    own_world.run("dvc", "commit", "-f", "generate_tasks")  # as if the edit were meant: hashes fit, ids do not
+    found = failures(own_world)
+    assert any(
+        "records   data/tasks.jsonl" in line and "does not match the record's contents" in line for line in found
+    )
+    assert any("chain" in line and "write_demonstrations read data/tasks.jsonl" in line for line in found)
+
+
+def test_a_lost_row_and_a_missing_parent_are_named(own_world: World) -> None:
+    path = own_world.folder / "data/triplets.parquet"
+    triplets = read_records(path, Triplet)
+    write_records(path, Triplet, triplets[1:])
+    own_world.run("dvc", "commit", "-f", "collect_responses")
+    found = failures(own_world)
+    assert any("accounts  pair to sample" in line and f"{triplets[0].pair_id} was lost" in line for line in found)
+    assert any("parents" in line and f"its parent {triplets[0].id} is nowhere" in line for line in found)
+
+
+def test_code_params_and_sources_that_changed_since_are_named(own_world: World) -> None:
+    with (own_world.folder / "sources.jsonl").open("a") as stream:
+        stream.write("{}\n")
+    params = own_world.folder / "params.yaml"
+    params.write_text(params.read_text().replace("min_characters: 30", "min_characters: 31"))
+    found = "\n".join(failures(own_world))
+    assert "sources.jsonl (stage ingest_texts)" in found
+    assert "texts (stage ingest_texts)" in found
+
+
+def test_an_untrue_tag_and_an_edited_ledger_are_named(own_world: World) -> None:
+    open_tracking().set_model_version_tag(MODEL, "1", "teacher_id", "model_other")
+    ledger = own_world.folder / "data/withdrawals.jsonl"
+    Ledger(ledger).append("withdraw", {"text_id": "text_x"})
+    ledger.write_text(ledger.read_text().replace("text_x", "text_y"))
+    found = "\n".join(failures(own_world))
+    assert "teacher_id is model_other" in found
+    assert "ledger" in found and "withdrawals.jsonl" in found
+
+
+def test_an_old_version_is_audited_from_the_cache_after_the_data_moved_on(own_world: World) -> None:
+    source = own_world.folder / "sources.jsonl"
+    source.write_text(source.read_text() + '{"text": "a new text on the screen of the thing"}\n')
+    own_world.run("dvc", "repro", "-q")
+    own_world.commit("more texts")
+    version: Version = own_world.versions[0]
+    audit = own_world.auditor().version_audit(version)
+    assert audit.passed, audit.failures
+    assert any(link.check == "bytes" and "in the cache" in link.detail for link in audit.links)
+    lost = own_world.repository.object_path(version.lock(own_world.repository.locks()).md5("data/pairs.parquet"))  # type: ignore[union-attr]
+    lost.chmod(0o600)
+    lost.unlink()
+    found = [str(link) for link in own_world.auditor().version_audit(version).failures]
+    assert any("data/pairs.parquet" in line and "dvc fetch --all-commits" in line for line in found)
+
+
+def test_a_clone_that_pulled_from_a_remote_traces_and_audits(own_world: World, tmp_path: Path) -> None:
+    own_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
+    own_world.commit("remote")
+    own_world.run("dvc", "push", "-q")
+    own_world.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    clone = World(tmp_path / "clone", own_world.uri)
+    clone.run("dvc", "pull", "-q")
+    audit = clone.auditor().audit()
+    assert audit.passed, audit.failures
+    assert any(link.check == "store" and link.status == "SKIP" for link in audit.links)
+    trace = clone.tracer().trace(f"models:/{MODEL}/1")
+    assert trace.ancestors and not trace.missing

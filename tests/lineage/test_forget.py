@@ -1,0 +1,140 @@
+"""A withdrawn text leaves the store at once, the data with the next run, and what is older when it is purged."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.lineage.purge import purge
+from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.trace import kept_samples
+from compeffdist.lineage.withdrawal_report import plan_lines
+from compeffdist.records import Demonstration, Text, Triplet
+from compeffdist.teacher.store import ResponseStore, store_problems
+from compeffdist.texts.withdrawals import withdrawn_ids
+from tests.lineage.conftest import MODEL, World
+
+
+def learnt_text(world: World) -> Text:
+    """A text the student was trained on, and whose style no demonstration follows."""
+    snapshot = Snapshot(world.repository, world.repository.workspace_lock())
+    records = [node.record for node in snapshot.nodes.values()]
+    followed = {key for record in records if isinstance(record, Demonstration) for key in record.reference_text_ids}
+    kept = kept_samples(snapshot)
+    learnt = {record.text_id for record in records if isinstance(record, Triplet) and record.id in kept}
+    return next(record for record in records if isinstance(record, Text) and record.id in learnt - followed)
+
+
+def stored(world: World) -> set[str]:
+    with ResponseStore(world.store) as store:
+        return set(store.keys_holding(""))
+
+
+def test_a_dry_run_shows_all_of_it_and_changes_nothing(world: World) -> None:
+    text = learnt_text(world)
+    plan = world.forgetting().plan(text.id)
+    lines = "\n".join(plan_lines(plan))
+    assert plan.source == f"mine:{text.source_row}"
+    assert plan.records["text"] == 1 and plan.records["sample"] >= 1
+    assert {"ingest_texts", "collect_responses", "sample_triplets"} <= set(plan.stages)
+    assert f"model version models:/{MODEL}/1" in lines
+    assert text.text not in lines
+    assert not withdrawn_ids(world.folder / "data/withdrawals.jsonl")
+
+
+def test_forgetting_removes_every_stored_answer_that_holds_the_text(own_world: World) -> None:
+    text, before = learnt_text(own_world), stored(own_world)
+    forgetting = own_world.forgetting()
+    plan = forgetting.plan(text.id)
+    forgetting.apply(plan)
+    # attributes, polarity, and the two instructions it was paired with, at least
+    assert len(plan.answers) >= 4
+    assert stored(own_world) == before - set(plan.answers)
+    assert text.text.encode() not in own_world.store.read_bytes()
+    assert store_problems(own_world.store) == []
+    assert withdrawn_ids(own_world.folder / "data/withdrawals.jsonl") == {text.id}
+
+
+def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = learnt_text(own_world)
+    forgetting = own_world.forgetting()
+    plan = forgetting.plan(text.id)
+    forgetting.apply(plan)
+    left = stored(own_world)
+    own_world.run("dvc", "repro", "-q")
+    own_world.commit("without it")
+    snapshot = Snapshot(own_world.repository, own_world.repository.workspace_lock())
+    assert text.id not in snapshot.nodes and text.id not in snapshot.rejects
+    for path in (own_world.folder / "data").rglob("*.jsonl"):
+        assert text.text not in path.read_text()
+    assert stored(own_world) == left  # every question on other texts was answered before
+    rejects = [reject for found in snapshot.rejects.values() for reject in found if reject.reason == "withdrawn"]
+    assert len(rejects) == 1 and rejects[0].record_id == f"mine:{text.source_row}"
+    assert own_world.register(monkeypatch) == 2
+    assert own_world.auditor().audit().failures == []
+
+
+def test_purging_waits_for_the_next_run(own_world: World) -> None:
+    forgetting = own_world.forgetting()
+    plan = forgetting.plan(learnt_text(own_world).id)
+    forgetting.apply(plan)
+    with pytest.raises(UserError, match="run dvc repro, then purge"):
+        purge(own_world.repository, plan.holdings)
+
+
+def test_purging_removes_cache_remote_experiments_and_versions(
+    own_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = learnt_text(own_world)
+    own_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
+    own_world.commit("remote")
+    own_world.run("dvc", "push", "-q")
+    own_world.run("dvc", "exp", "run", "-q", "-n", "larger", "-S", "texts.min_characters=25")
+    own_world.run("git", "checkout", "-q", "-f", "HEAD", "--", "params.yaml", "dvc.lock")
+    own_world.run("dvc", "checkout", "-q", "--force")
+    forgetting = own_world.forgetting()
+    forgetting.apply(forgetting.plan(text.id))
+    own_world.run("dvc", "repro", "-q")
+    own_world.commit("without it")
+    assert own_world.register(monkeypatch) == 2
+    plan = own_world.forgetting().plan(text.id)
+    kinds = {holding.kind for holding in plan.holdings}
+    assert kinds == {"cache object", "remote object", "experiment", "model version"}
+    assert {h.name for h in plan.holdings if h.kind == "model version"} == {f"models:/{MODEL}/1"}
+    removed = purge(own_world.repository, plan.holdings)
+    assert len(removed) == len(plan.holdings)
+    assert own_world.forgetting().plan(text.id).holdings == ()
+    assert [version.number for version in own_world.versions] == [2]
+    # everything that is left, whatever it is, holds neither the text nor its id
+    for root in (own_world.folder / ".dvc/cache/files", tmp_path / "remote"):
+        done = subprocess.run(
+            ["grep", "-rlF", "-e", text.text, "-e", text.id, str(root)], capture_output=True, check=False
+        )
+        assert done.stdout == b""
+    with pytest.raises(UserError, match="in no data"):
+        own_world.tracer().trace(text.id)
+    assert own_world.auditor().audit().failures == []
+
+
+def test_a_champion_is_not_purged(own_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compeffdist.registry.tracking import open_tracking
+
+    open_tracking().set_registered_model_alias(MODEL, "champion", "1")
+    forgetting = own_world.forgetting()
+    text = learnt_text(own_world)
+    forgetting.apply(forgetting.plan(text.id))
+    own_world.run("dvc", "repro", "-q")
+    own_world.commit("without it")
+    own_world.register(monkeypatch)
+    plan = own_world.forgetting().plan(text.id)
+    assert [h.needed for h in plan.holdings if h.kind == "model version"] == [True]
+    purge(own_world.repository, plan.holdings)
+    assert [version.number for version in own_world.versions] == [2, 1]
+
+
+def test_an_unknown_text_is_one_line(world: World) -> None:
+    with pytest.raises(UserError, match="text_0000: no such text"):
+        world.forgetting().plan("text_0000")
