@@ -25,6 +25,7 @@ LAYERS = [
     {"instructions"},
     {"difficulty"},
     {"evaluation"},
+    {"gates"},
     {"registry"},
     {"cli"},
 ]
@@ -40,6 +41,7 @@ HEAVY = {
     "sklearn",
     "pandas",
     "openai",
+    "great_expectations",
     "sentence_transformers",
 }
 

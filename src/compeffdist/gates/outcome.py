@@ -46,6 +46,8 @@ class Finding:
 
     def bound(self) -> str:
         """The bounds in words."""
+        if self.low is None and self.high == 0 and isinstance(self.high, int):  # a count of what must not be
+            return "0"
         low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
         if low is None or high is None:
             return f"at most {high}" if low is None else f"at least {low}"

@@ -20,8 +20,8 @@ BAR_REM = 12
 
 
 def render(outcome: Outcome) -> str:
-    """The page as HTML: failed expectations first, then those that hold, then figures and distributions."""
-    findings = sorted(outcome.findings, key=lambda finding: finding.passed)
+    """The page as HTML: failed expectations first, then those a param sets, the others, distributions, figures."""
+    findings = sorted(outcome.findings, key=lambda finding: (finding.passed, not finding.param))
     title = f"Gate {outcome.gate}: {_verdict(outcome)}"
     body = [
         f"<h1>{escape(title)}</h1>",

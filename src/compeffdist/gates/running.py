@@ -12,7 +12,6 @@ Most of a gate's time is the import, about 5 seconds; 100,000 rows by ten rules 
 """
 
 import functools
-import itertools
 import logging
 import math
 import sys
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 SCHEMA_ADVICE = "run the stage that writes it again; figures over all rows were not computed"
 FIGURE = "expect_column_max_to_be_between"
 """Of a one-row column: the figure itself. Unlike a rule about rows it fails on a value that is missing."""
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -205,14 +203,12 @@ def _validate(frame: "pd.DataFrame", expected: Sequence[Expected]) -> list[tuple
     from great_expectations import ExpectationSuite
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    name = f"table {next(_numbers)}"
     rules = [
         ExpectationConfiguration(type=rule.type, kwargs=dict(rule.arguments), meta={"place": place})
         for place, rule in enumerate(expected)
     ]
-    asset = _source().add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    outcome = batch.validate(ExpectationSuite(name=name, expectations=rules), result_format=_result_format(frame))
+    batch = _artefacts().get_batch({"dataframe": frame})
+    outcome = batch.validate(ExpectationSuite(name="gate", expectations=rules), result_format=_result_format(frame))
     results = {result.expectation_config.meta["place"]: result for result in outcome.results}
     return [(rule, results[place]) for place, rule in enumerate(expected)]
 
@@ -223,11 +219,12 @@ def _result_format(frame: "pd.DataFrame") -> Mapping[str, Any]:
 
 
 @functools.cache
-def _source() -> Any:
-    """The one data source of the process: an ephemeral context, without progress bars and chatter."""
+def _artefacts() -> Any:
+    """What gives a frame to Great Expectations: an ephemeral context, one a process, without bars and chatter."""
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    return context.data_sources.add_pandas("artefacts")
+    asset = context.data_sources.add_pandas("artefacts").add_dataframe_asset("artefact")
+    return asset.add_batch_definition_whole_dataframe("whole")
