@@ -23,7 +23,7 @@ REJECTS = Path("data/rejects/score_difficulty.parquet")
 TRIPLETS = Path("data/triplets.parquet")
 WARM_UP_CURVE = Path("metrics/warm_up_curve.csv")
 
-SCORER = "the scorer tells triplets apart badly: check warm_up (rows, training) and difficulty.top_p"
+SCORER = "check warm_up (rows, training) and difficulty.top_p"
 UNFINISHED = "the warm-up has not finished: raise warm_up.rows, warm_up.training.epochs or its learning_rate"
 
 
@@ -65,7 +65,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
             ranking.get("share_near_zero"),
             high=bounds.near_zero_share,
             param="gates.difficulty.near_zero_share",
-            advice=f"nearly everything is easy: {SCORER}",
+            advice=f"nearly everything is easy to the scorer: {SCORER}",
             offenders=[row.sample_id for row in scored if row.ranking < NEAR],
         ),
         Figure(
@@ -73,7 +73,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
             ranking.get("share_near_one"),
             high=bounds.near_one_share,
             param="gates.difficulty.near_one_share",
-            advice=f"nearly everything is hard: {SCORER}",
+            advice=f"nearly everything is hard to the scorer: {SCORER}",
             offenders=[row.sample_id for row in scored if row.ranking > 1 - NEAR],
         ),
         Figure("mean", ranking.get("mean")),

@@ -10,9 +10,10 @@ from compeffdist.gates.outcome import Number
 
 @dataclass(frozen=True)
 class Expected:
-    """A rule about the columns or about every row of a table. Those of one name are reported as one."""
+    """A rule about the columns or about every row of a table."""
 
     name: str
+    """Of what breaks the rule, because that is what is counted."""
     type: str
     """Great Expectations' name of it, such as `expect_column_values_to_be_unique`."""
     arguments: Mapping[str, Any]
@@ -38,13 +39,13 @@ class Figure:
 def one_of(table: str, column: str, values: Sequence[str]) -> Expected:
     """Every value of a column is one of a few."""
     arguments = {"column": column, "value_set": list(values)}
-    return Expected(f"{table}.{column}", "expect_column_values_to_be_in_set", arguments)
+    return Expected(f"{table}.unknown_{column}", "expect_column_values_to_be_in_set", arguments)
 
 
 def between(table: str, column: str, low: float, high: float) -> Expected:
     """Every value of a column is a number within bounds, both inclusive."""
     arguments = {"column": column, "min_value": low, "max_value": high}
-    return Expected(f"{table}.{column}", "expect_column_values_to_be_between", arguments)
+    return Expected(f"{table}.{column}_out_of_range", "expect_column_values_to_be_between", arguments)
 
 
 def accounted(noun: str, given: Iterable[str], found: Iterable[str], advice: str) -> list[Figure]:

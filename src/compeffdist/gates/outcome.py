@@ -42,7 +42,8 @@ class Finding:
         """Figure, bound, param and advice in one line."""
         value = "could not be computed" if self.value is None else f"is {shown(self.value)}"
         held_by = f" ({self.param})" if self.param else ""
-        return one_line(f"{self.name} {value}, must be {self.bound()}{held_by}. {self.advice}".rstrip())
+        advice = f" {self.advice[0].upper()}{self.advice[1:]}." if self.advice else ""
+        return one_line(f"{self.name} {value}, must be {self.bound()}{held_by}.{advice}")
 
     def bound(self) -> str:
         """The bounds in words."""

@@ -8,7 +8,7 @@ compute something (a missing column), nor fail on a column that is empty: both b
 The token is what later stages depend on. It holds the hashes of what the gate let through and nothing of its bounds:
 a changed bound re-runs the check, the token comes out the same, and nothing behind it runs.
 
-Most of a gate's time is the import, about 5 seconds; 100,000 rows by ten rules take half a second.
+A gate takes 4 to 6 seconds, nearly all of it the import; over 100,000 triplets 13 seconds and 0.65 GB.
 """
 
 import functools
@@ -103,12 +103,7 @@ def judge(gate: str, action: Action, evidence: Evidence) -> Outcome:
 
 
 def _rows(table: Table[Any]) -> list[Finding]:
-    """One finding for each name among the expectations of a table."""
-    results = _validate(table.frame, table.expected())
-    found: dict[str, list[Finding]] = {}
-    for expected, result in results:
-        found.setdefault(expected.name, []).append(_row_finding(table, expected, result))
-    return [_merged(findings) for findings in found.values()]
+    return [_row_finding(table, expected, result) for expected, result in _validate(table.frame, table.expected())]
 
 
 def _row_finding(table: Table[Any], expected: Expected, result: Any) -> Finding:
@@ -137,21 +132,6 @@ def _reason(table: Table[Any], expected: Expected, result: Any) -> str:
     raised = [info] if "exception_message" in info else [part for part in info.values() if isinstance(part, dict)]
     messages = [str(part["exception_message"]) for part in raised if part.get("exception_message")]
     return one_line(messages[0] if messages else "Great Expectations gave no result", 200)
-
-
-def _merged(findings: Sequence[Finding]) -> Finding:
-    if len(findings) == 1 or all(finding.passed for finding in findings):
-        return findings[0]
-    failed = [finding for finding in findings if not finding.passed]
-    counts = [finding.value for finding in failed if finding.value is not None]
-    return Finding(
-        name=failed[0].name,
-        passed=False,
-        value=sum(counts) if counts else None,
-        high=0,
-        advice="; ".join(dict.fromkeys(finding.advice for finding in failed if finding.advice)),
-        offenders=_first([offender for finding in failed for offender in finding.offenders]),
-    )
 
 
 def _bounded(figures: Sequence[Figure]) -> list[Finding]:

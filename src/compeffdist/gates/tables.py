@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,28 +41,29 @@ class Table(Generic[R]):
         """What Great Expectations checks row by row."""
         form = rf"^{self.kind.PREFIX}_[0-9a-f]{{24}}$"
         return [
-            Expected(f"{self.name}.columns", "expect_table_columns_to_match_set", {"column_set": self.fields}),
-            *(
-                Expected(f"{self.name}.not_null", "expect_column_values_to_not_be_null", {"column": column})
-                for column in self.fields
+            Expected(f"{self.name}.misfit_columns", "expect_table_columns_to_match_set", {"column_set": self.fields}),
+            Expected(f"{self.name}.repeated_ids", "expect_column_values_to_be_unique", {"column": "id"}),
+            Expected(
+                f"{self.name}.malformed_ids", "expect_column_values_to_match_regex", {"column": "id", "regex": form}
             ),
-            Expected(f"{self.name}.unique_ids", "expect_column_values_to_be_unique", {"column": "id"}),
-            Expected(f"{self.name}.id_form", "expect_column_values_to_match_regex", {"column": "id", "regex": form}),
             *self.also,
         ]
 
     def whole(self) -> bool:
         """Whether every row has every field, of its type: only then do the figures below mean anything."""
-        return set(self.columns) == set(self.fields) and not self.mistyped()
+        return set(self.columns) == set(self.fields) and not self.with_nulls and not self.mistyped
 
     def type_figures(self) -> list[Figure]:
-        """The record type of the file, and rows with a field of another type."""
+        """The record type of the file, rows without some value, and rows with one of another type.
+
+        Counted here, in one pass: Great Expectations takes 5 ms a column, and skips nulls in all its other rules.
+        """
         expected = f"{self.kind.PREFIX}@{self.kind.VERSION}"
-        odd = self.mistyped()
         marked = f"the file is marked {self.stamp or 'with nothing'}, not {expected}: run the stage that writes it"
         return [
             Figure(f"{self.name}.record_type", int(self.stamp == expected), low=1, high=1, advice=marked),
-            Figure(f"{self.name}.mistyped_rows", len(odd), high=0, offenders=odd),
+            Figure(f"{self.name}.rows_with_nulls", len(self.with_nulls), high=0, offenders=self.with_nulls),
+            Figure(f"{self.name}.mistyped_rows", len(self.mistyped), high=0, offenders=self.mistyped),
         ]
 
     def id_figures(self) -> list[Figure]:
@@ -73,15 +74,22 @@ class Table(Generic[R]):
         advice = "a row was altered after it was written: run the stage that writes it again"
         return [Figure(f"{self.name}.ids_off_contents", len(foreign), high=0, advice=advice, offenders=foreign)]
 
+    @cached_property
+    def with_nulls(self) -> list[str]:
+        """Ids of rows in which a field that the file has is missing, null or NaN."""
+        return self._where(lambda row: any(_is_null(row.get(name)) for name in self.fields if name in self.columns))
+
+    @cached_property
     def mistyped(self) -> list[str]:
-        """Ids of rows in which a field is missing or has a value of another type."""
+        """Ids of rows with a value of another type than the field's."""
         hints = typing.get_type_hints(self.kind)
         expected = [(name, hints[name]) for name in self.fields]
-        return [
-            str(row.get("id", f"row {number}"))
-            for number, row in enumerate(self.rows, 1)
-            if not all(_fits(row.get(name), hint) for name, hint in expected)
-        ]
+        return self._where(
+            lambda row: not all(_is_null(row.get(name)) or _fits(row[name], hint) for name, hint in expected)
+        )
+
+    def _where(self, fault: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+        return [str(row.get("id") or f"row {number}") for number, row in enumerate(self.rows, 1) if fault(row)]
 
     @cached_property
     def records(self) -> list[R]:
@@ -130,6 +138,10 @@ def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[
 
 def _name(source: Path) -> str:
     return f"rejects.{source.stem}" if source.parent.name == "rejects" else source.stem
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _fits(value: Any, hint: Any) -> bool:
