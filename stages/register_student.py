@@ -5,6 +5,7 @@ from pathlib import Path
 
 from compeffdist.errors import run_guarded
 from compeffdist.files import read_json, write_json
+from compeffdist.gates.outcome import gate_tags
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.registry.artifacts import evaluation_evidence
@@ -21,7 +22,7 @@ def main() -> None:
         STUDENT,
         model_folder(base, cache_folder(params.runtime.cache)),
         params.registry,
-        version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))),
+        version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))) | gate_tags(),
         run_id=read_json(Path("models/student_run.json"))["run_id"],
         evidence=evaluation_evidence(predictions, rows, params.evaluation.tasks),
     )

@@ -25,6 +25,7 @@ LAYERS = [
     {"instructions"},
     {"difficulty"},
     {"evaluation"},
+    {"gates"},
     {"registry"},
     {"lineage"},
     {"promotion"},
@@ -42,6 +43,7 @@ HEAVY = {
     "sklearn",
     "pandas",
     "openai",
+    "great_expectations",
     "sentence_transformers",
 }
 

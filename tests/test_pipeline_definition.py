@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.gates.outcome import GATES
 from compeffdist.params import Params
 
 ROOT = Path(__file__).parent.parent
@@ -26,17 +27,24 @@ PLUMBING = {
 METHOD = [
     "resolve_models",
     "ingest_texts",
+    "check_texts",
     "enumerate_attributes",
     "cluster_attributes",
+    "check_clusters",
     "generate_tasks",
     "write_demonstrations",
+    "check_tasks",
     "pair_texts",
     "collect_responses",
+    "check_triplets",
     "evaluate_teacher",
     "warm_up_student",
     "score_difficulty",
+    "check_difficulty",
     "sample_triplets",
+    "check_sample",
     "train_student",
+    "check_training_set",
     "evaluate_student",
     "register_student",
 ]
@@ -104,6 +112,36 @@ def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
     assert read <= declared
+
+
+BEHIND = {
+    "texts": "enumerate_attributes",
+    "clusters": "generate_tasks",
+    "tasks": "pair_texts",
+    "triplets": "warm_up_student",
+    "difficulty": "sample_triplets",
+    "sample": "train_student",
+    "training_set": "evaluate_student",
+}
+"""The first stage that uses what a gate guards."""
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: str) -> None:
+    check, behind = STAGES[f"check_{gate}"], STAGES[BEHIND[gate]]
+    assert paths(check["outs"]) == [f"data/gates/{gate}.json", f"report/gates/{gate}.html"]
+    assert paths(check["metrics"]) == [f"metrics/gates/{gate}.json"]
+    assert f"data/gates/{gate}.json" in behind["deps"]
+    assert not [dep for dep in behind["deps"] if dep.startswith(("metrics/gates", "report"))]
+    assert METHOD.index(f"check_{gate}") < METHOD.index(BEHIND[gate])
+
+
+def test_only_gates_depend_on_bounds_and_only_registration_on_reports() -> None:
+    for name, stage in STAGES.items():
+        bounds = {key for key in stage.get("params", []) if key.split(".")[0] == "gates"}
+        assert bounds == ({f"gates.{name.removeprefix('check_')}"} if name.startswith("check_") else set())
+    reports = {dep for dep in STAGES["register_student"]["deps"] if dep.startswith("metrics/gates/")}
+    assert reports == {f"metrics/gates/{gate}.json" for gate in GATES}
 
 
 def test_every_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from compeffdist.environment import PRIVATE
+from compeffdist.gates.outcome import GATES
 from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id, read_records
 
 pytestmark = pytest.mark.pipeline
@@ -168,6 +169,22 @@ def test_changing_the_sampling_rate_reruns_sampling_and_what_follows_only(checko
     assert "collect_responses" not in checkout.would_run()
     checkout.change("sampling", "rate", 0.5)
     checkout.run("dvc", "repro")  # back to what the run cache knows
+    assert checkout.would_run() == []
+
+
+def test_every_gate_passed_and_the_version_says_so(checkout: Checkout) -> None:
+    for gate in GATES:
+        report = checkout.read(f"metrics/gates/{gate}.json")
+        assert (report["passed"], report["action"]) == (True, "stop"), gate
+        assert (checkout.folder / f"report/gates/{gate}.html").exists()
+    assert checkout.read("metrics/registration.json")["tags"]["gates"] == "passed"
+
+
+def test_a_changed_bound_reruns_its_check_alone(checkout: Checkout) -> None:
+    bounds = yaml.safe_load((checkout.folder / "params.yaml").read_text())["gates"]["clusters"]
+    checkout.change("gates", "clusters", bounds | {"coherence": -0.5})
+    assert checkout.would_run() == ["check_clusters"]
+    checkout.change("gates", "clusters", bounds)
     assert checkout.would_run() == []
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from compeffdist.files import read_json, write_json
+from compeffdist.gates.outcome import GATES
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
@@ -43,6 +44,8 @@ def write_inputs(tiny_folder: Path) -> list[Draw]:
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
     write_records(Path("data/sampled.parquet"), Draw, random.Random(1).sample(draws, len(draws)))
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
+    for gate in GATES:
+        write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
     return draws
 
 
@@ -103,4 +106,5 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     registration = read_json(Path("metrics/registration.json"))
     assert registration["run_id"] == run.info.run_id and registration["version"] == 1
     assert registration["tags"]["metric.mean_macro_f1"] == "0.5000"
+    assert (registration["tags"]["gates"], registration["tags"]["gate.sample"]) == ("warned: sample", "warned")
     assert registration["tags"]["base_id"] == read_json(Path("models/student.json"))["id"]

@@ -1,0 +1,1 @@
+"""Gates: what must hold of an artefact before the next stage may use it."""

@@ -1,0 +1,167 @@
+"""What must hold of the perspectives: neither one heap nor one attribute each, coherent, every attribute in one.
+
+Bounds grow with the vocabulary: a sound clustering of 18 attributes has a few perspectives, one of 1,800 about 180, so
+the fewest goes with the square root and the most with the number itself.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.files import read_json
+from compeffdist.gates.expected import Figure, accounted, share
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.running import Evidence, Measured
+from compeffdist.gates.tables import Table, json_table, read_table
+from compeffdist.params import ClustersGateParams
+from compeffdist.records import Attribute, Perspective
+
+CLUSTERS = Path("data/clusters.json")
+ATTRIBUTES = Path("data/attributes.parquet")
+
+COLLAPSE = (
+    "the clustering has collapsed: look at the counts (attributes.more_than), at clusters.damping, and at "
+    "clusters.preference_percentile (higher gives more perspectives)"
+)
+EXPLOSION = (
+    "most attributes were left alone: lower clusters.preference_percentile, look at clusters.weighting, or raise "
+    "attributes.more_than"
+)
+FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
+
+
+def look_at_clusters(bounds: ClustersGateParams) -> Evidence:
+    """Attributes, perspectives, and the diagnostics of their clustering.
+
+    Raises:
+        UserError: if one of them cannot be read.
+    """
+    attributes = read_table(ATTRIBUTES, Attribute)
+    value = read_json(CLUSTERS)
+    if not isinstance(value, dict) or not isinstance(value.get("perspectives"), list):
+        raise UserError(f"{CLUSTERS}: holds no list of perspectives; run: dvc repro cluster_attributes")
+    perspectives = json_table(CLUSTERS, value["perspectives"], Perspective)
+    diagnostics = value.get("diagnostics") or {}
+    return Evidence([attributes, perspectives], lambda: _measure(attributes, perspectives, diagnostics, bounds))
+
+
+def _measure(
+    attributes: Table[Attribute],
+    perspectives: Table[Perspective],
+    diagnostics: Mapping[str, Any],
+    bounds: ClustersGateParams,
+) -> Measured:
+    figures = [
+        _number_of_perspectives(perspectives.records, len(attributes.rows), bounds),
+        *_convergence(diagnostics),
+        *_shape(perspectives.records, bounds),
+        *_frequencies(attributes.records, bounds),
+        *_placement(attributes.records, perspectives.records),
+    ]
+    sizes = Counter({perspective.head: len(perspective.member_ids) for perspective in perspectives.records})
+    counts = {attribute.name: attribute.count for attribute in attributes.records}
+    return Measured(
+        figures,
+        [
+            Distribution.of_counts("Attributes by perspective, named by its most frequent", sizes),
+            Distribution.of_counts("Counts by attribute", counts),
+        ],
+    )
+
+
+def _number_of_perspectives(perspectives: Sequence[Perspective], vocabulary: int, bounds: ClustersGateParams) -> Figure:
+    fewest = max(math.floor(bounds.fewest_per_root * math.sqrt(vocabulary)), 1)
+    most = max(math.ceil(bounds.most_per_attribute * vocabulary), fewest)
+    collapsed = len(perspectives) < fewest
+    return Figure(
+        "perspectives",
+        len(perspectives),
+        low=fewest,
+        high=most,
+        param="gates.clusters.fewest_per_root" if collapsed else "gates.clusters.most_per_attribute",
+        advice=COLLAPSE if collapsed else EXPLOSION,
+        offenders=[perspective.id for perspective in perspectives],
+    )
+
+
+def _convergence(diagnostics: Mapping[str, Any]) -> list[Figure]:
+    return [
+        Figure(
+            "converged",
+            int(bool(diagnostics.get("converged"))),
+            low=1,
+            high=1,
+            advice="message passing had not settled: raise clusters.damping or clusters.max_iterations",
+        ),
+        Figure("iterations", diagnostics.get("iterations")),
+    ]
+
+
+def _shape(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> list[Figure]:
+    sizes = [len(perspective.member_ids) for perspective in perspectives]
+    alone = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == 1]
+    largest = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
+    weights = [perspective.total_count for perspective in perspectives]
+    coherence = fmean([p.coherence for p in perspectives], weights=weights) if sum(weights) else None
+    loose = [perspective.id for perspective in perspectives if perspective.coherence < bounds.coherence]
+    return [
+        Figure(
+            "largest_perspective_share",
+            share(max(sizes, default=0), sum(sizes)),
+            high=bounds.largest_share,
+            param="gates.clusters.largest_share",
+            advice=COLLAPSE,
+            offenders=largest,
+        ),
+        Figure(
+            "singleton_share",
+            share(len(alone), len(sizes)),
+            high=bounds.singleton_share,
+            param="gates.clusters.singleton_share",
+            advice=EXPLOSION,
+            offenders=alone,
+        ),
+        Figure(
+            "coherence",
+            coherence,
+            low=bounds.coherence,
+            param="gates.clusters.coherence",
+            advice="members lie far from their exemplar: raise clusters.preference_percentile, or look at the embedder",
+            offenders=loose,
+        ),
+    ]
+
+
+def _frequencies(attributes: Sequence[Attribute], bounds: ClustersGateParams) -> list[Figure]:
+    counts = [attribute.count for attribute in attributes]
+    once = [attribute.id for attribute in attributes if attribute.count == 1]
+    return [
+        Figure("attributes", len(attributes)),
+        Figure(
+            "top_attribute_share",
+            share(max(counts, default=0), sum(counts)),
+            high=bounds.top_attribute_share,
+            param="gates.clusters.top_attribute_share",
+            advice=f"the teacher says one thing of nearly every text: {FREQUENCY}",
+            offenders=[attribute.id for attribute in attributes if attribute.count == max(counts)],
+        ),
+        Figure(
+            "counted_once_share",
+            share(len(once), len(attributes)),
+            high=bounds.counted_once_share,
+            param="gates.clusters.counted_once_share",
+            advice=f"the vocabulary is mostly chance: {FREQUENCY}",
+            offenders=once,
+        ),
+    ]
+
+
+def _placement(attributes: Sequence[Attribute], perspectives: Sequence[Perspective]) -> list[Figure]:
+    """Attributes in = members out: each in exactly one perspective, and no member that is no attribute."""
+    members = [member for perspective in perspectives for member in perspective.member_ids]
+    advice = "every attribute belongs to exactly one perspective: run dvc repro -f cluster_attributes"
+    return accounted("attributes", [attribute.id for attribute in attributes], members, advice)

@@ -1,0 +1,131 @@
+"""What must hold of the sample: the draw it says it is, no instruction lost, no class swelled by its difficulty."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from compeffdist.gates.balance import Balance, balance_figures, balance_of
+from compeffdist.gates.expected import Figure, accounted, between, none_of, share
+from compeffdist.gates.running import Evidence, Measured
+from compeffdist.gates.tables import read_table
+from compeffdist.params import SampleGateParams
+from compeffdist.records import Draw, ScoredTriplet, Triplet, by_id, read_records
+
+SAMPLED = Path("data/sampled.parquet")
+SCORED = Path("data/scored.parquet")
+TRIPLETS = Path("data/triplets.parquet")
+
+REDRAW = "run dvc repro -f sample_triplets"
+RATE_TOLERANCE = 1e-6
+"""Every method's inclusion probabilities average the rate exactly, but for rounding."""
+SHOWN_TASKS = 6
+
+
+def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
+    """Draws, the scores they were made from, and the triplets with their classes.
+
+    Args:
+        rate: `sampling.rate`.
+
+    Raises:
+        UserError: if one of them cannot be read.
+    """
+    unit = [between("sampled", column, 0.0, 1.0) for column in ("inclusion_probability", "draw")]
+    sampled = read_table(SAMPLED, Draw, unit)
+    scored = {row.sample_id for row in read_records(SCORED, ScoredTriplet)}
+    triplets = by_id(read_records(TRIPLETS, Triplet))
+    return Evidence([sampled], lambda: _measure(sampled.records, scored, triplets, bounds, rate))
+
+
+def _measure(
+    draws: Sequence[Draw],
+    scored: set[str],
+    triplets: Mapping[str, Triplet],
+    bounds: SampleGateParams,
+    rate: float,
+) -> Measured:
+    polarity, tasks = _balances(draws, triplets)
+    figures = [
+        *_accounts(draws, scored),
+        *_fairness(draws, bounds, rate),
+        _lost_instructions(draws, bounds),
+        *balance_figures("polarity", polarity, bounds),
+        *balance_figures("task", tasks, bounds),
+    ]
+    largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
+    return Measured(
+        figures,
+        [
+            *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
+            *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
+        ],
+    )
+
+
+def _accounts(draws: Sequence[Draw], scored: set[str]) -> list[Figure]:
+    """A draw for every score and a score for every draw; kept exactly where the draw fell below its probability."""
+    against = [draw.sample_id for draw in draws if draw.kept != (draw.draw < draw.inclusion_probability)]
+    return [
+        *accounted("scores", scored, [draw.sample_id for draw in draws], f"every score has one draw: {REDRAW}"),
+        none_of("kept_against_the_draw", against, f"kept means draw < inclusion probability: {REDRAW}"),
+    ]
+
+
+def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> list[Figure]:
+    """Rows kept against rows promised, in standard deviations of independent draws; without chance, exactly."""
+    probabilities = [draw.inclusion_probability for draw in draws]
+    expected = math.fsum(probabilities)
+    kept = sum(draw.kept for draw in draws)
+    deviation = math.sqrt(math.fsum(p * (1 - p) for p in probabilities))
+    off = abs(kept - expected)
+    mean = expected / len(draws) if draws else None
+    return [
+        Figure("rows", len(draws)),
+        Figure("kept", kept, low=1, advice=f"nothing was kept: raise sampling.rate, or {REDRAW}"),
+        Figure("kept_share", share(kept, len(draws))),
+        Figure(
+            "mean_inclusion_probability",
+            mean,
+            low=rate - RATE_TOLERANCE,
+            high=rate + RATE_TOLERANCE,
+            param="sampling.rate",
+            advice=REDRAW,
+        ),
+        Figure(
+            "kept_off_expected",
+            off / deviation if deviation else (0.0 if off < 0.5 else math.inf),
+            high=bounds.standard_deviations,
+            param="gates.sample.standard_deviations",
+            advice=f"{kept} rows were kept where {expected:.1f} were to be expected: {REDRAW}",
+        ),
+    ]
+
+
+def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figure:
+    """Instructions without a kept row, unless they are so small that chance may do that."""
+    chance: defaultdict[str, float] = defaultdict(lambda: 1.0)
+    for draw in draws:
+        chance[draw.instruction_id] *= 1 - draw.inclusion_probability
+    kept = {draw.instruction_id for draw in draws if draw.kept}
+    lost = sorted(key for key, none in chance.items() if key not in kept and none < bounds.absence_chance)
+    return Figure(
+        "instructions_lost",
+        len(lost),
+        high=0,
+        param="gates.sample.absence_chance",
+        advice=f"no row of theirs was kept, which chance does not explain: look at sampling.scope, or {REDRAW}",
+        offenders=lost,
+    )
+
+
+def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
+    """Balance of overall polarity over all rows, and of the labels of each closed task."""
+    rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
+    by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
+    for triplet, kept in rows:
+        if triplet.task_type == "closed_classification":
+            by_task[triplet.instruction_id].append((triplet.id, triplet.response, kept))
+    polarity = balance_of("all rows", [(triplet.id, triplet.polarity, kept) for triplet, kept in rows])
+    tasks = [balance_of(key, group) for key, group in sorted(by_task.items())]
+    return [polarity] if polarity else [], [balance for balance in tasks if balance]

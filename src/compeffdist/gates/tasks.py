@@ -1,0 +1,142 @@
+"""What must hold of tasks, demonstrations and instructions before they are paired: an answer can be asked and checked.
+
+An instruction whose task, demonstrations or perspective are not there cannot be traced; a closed task with one label
+teaches nothing; a schema that does not parse refuses every answer.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compeffdist.files import read_json
+from compeffdist.gates.expected import Figure, none_of, one_of, share
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.running import Evidence, Measured
+from compeffdist.gates.tables import Table, read_table
+from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.params import TasksGateParams
+from compeffdist.records import TASK_TYPES, Demonstration, Instruction, Reject, Task
+
+TASKS = Path("data/tasks.jsonl")
+DEMONSTRATIONS = Path("data/demonstrations.jsonl")
+INSTRUCTIONS = Path("data/instructions.jsonl")
+CLUSTERS = Path("data/clusters.json")
+STAGES = ("generate_tasks", "write_demonstrations")
+
+
+@dataclass(frozen=True)
+class _Artefacts:
+    tasks: Table[Task]
+    demonstrations: Table[Demonstration]
+    instructions: Table[Instruction]
+    rejects: Mapping[str, Table[Reject]]
+    """By stage."""
+    counts: Mapping[str, Mapping[str, Any]]
+    """`records` of each stage's metrics."""
+    perspective_ids: frozenset[str]
+
+
+def look_at_tasks(bounds: TasksGateParams) -> Evidence:
+    """Tasks, demonstrations, instructions, and what was rejected and counted on the way.
+
+    Raises:
+        UserError: if one of them cannot be read.
+    """
+    found = _Artefacts(
+        tasks=read_table(TASKS, Task, [one_of("tasks", "type", TASK_TYPES)]),
+        demonstrations=read_table(DEMONSTRATIONS, Demonstration),
+        instructions=read_table(INSTRUCTIONS, Instruction, [one_of("instructions", "type", TASK_TYPES)]),
+        rejects={stage: read_table(Path(f"data/rejects/{stage}.parquet"), Reject) for stage in STAGES},
+        counts={stage: read_json(Path(f"metrics/{stage}.json")).get("records", {}) for stage in STAGES},
+        perspective_ids=frozenset(perspective.id for perspective in read_perspectives(CLUSTERS)),
+    )
+    tables: list[Table[Any]] = [found.tasks, found.demonstrations, found.instructions, *found.rejects.values()]
+    return Evidence(tables, lambda: _measure(found, bounds))
+
+
+def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
+    out = {"generate_tasks": len(found.tasks.rows), "write_demonstrations": len(found.demonstrations.rows)}
+    figures = [
+        *_definitions(found.tasks.records),
+        *_parents(found),
+        _idle(found, bounds),
+        *(
+            Figure(
+                f"{stage}.unaccounted",
+                found.counts[stage].get("in", 0) - out[stage] - len(found.rejects[stage].rows),
+                low=0,
+                high=0,
+                advice=f"in = out + rejected does not hold of metrics/{stage}.json: run dvc repro -f {stage}",
+            )
+            for stage in STAGES
+        ),
+    ]
+    types = Counter(task.type for task in found.tasks.records)
+    return Measured(figures, [Distribution.of_counts("Tasks by type", types)])
+
+
+def _definitions(tasks: Sequence[Task]) -> list[Figure]:
+    """Tasks whose answers could not be told right from wrong."""
+    one_label = [t.id for t in tasks if t.type == "closed_classification" and len(_distinct(t.labels)) < 2]
+    no_scale = [t.id for t in tasks if t.type == "scoring" and not _is_scale(t.score_range)]
+    no_schema = [t.id for t in tasks if t.type in ("extraction", "structured") and not _is_schema(t.json_schema)]
+    advice = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
+    return [
+        Figure("tasks", len(tasks), low=1, advice="no task is left: see data/rejects/generate_tasks.parquet"),
+        none_of("closed_tasks_under_two_labels", one_label, advice),
+        none_of("scoring_tasks_without_scale", no_scale, advice),
+        none_of("schemas_that_do_not_parse", no_schema, advice),
+    ]
+
+
+def _parents(found: _Artefacts) -> list[Figure]:
+    """Links by id between tasks, perspectives, demonstrations and instructions."""
+    tasks = {task.id for task in found.tasks.records}
+    demonstrations = {demonstration.id for demonstration in found.demonstrations.records}
+    instructions = found.instructions.records
+    instructed = Counter(instruction.task_id for instruction in instructions)
+    # the overall-polarity seed task belongs to no perspective
+    homeless = [t.id for t in found.tasks.records if t.perspective_id and t.perspective_id not in found.perspective_ids]
+    faults = {
+        "tasks_without_perspective": homeless,
+        "tasks_without_one_instruction": sorted(task for task in tasks if instructed[task] != 1),
+        "instructions_without_task": [i.id for i in instructions if i.task_id not in tasks],
+        "instructions_without_demonstration": [i.id for i in instructions if set(i.demonstration_ids) - demonstrations],
+        "demonstrations_without_task": [d.id for d in found.demonstrations.records if d.task_id not in tasks],
+    }
+    advice = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
+    return [none_of(name, ids, advice) for name, ids in faults.items()]
+
+
+def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
+    idle = sorted(found.perspective_ids - {task.perspective_id for task in found.tasks.records})
+    return Figure(
+        "idle_perspectives_share",
+        share(len(idle), len(found.perspective_ids)),
+        high=bounds.idle_perspectives,
+        param="gates.tasks.idle_perspectives",
+        advice="see the reasons in data/rejects/generate_tasks.parquet; tasks.max_tokens or the teacher may be short",
+        offenders=idle,
+    )
+
+
+def _distinct(labels: Sequence[str]) -> set[str]:
+    return {label.strip().casefold() for label in labels if label.strip()}
+
+
+def _is_scale(score_range: Sequence[int]) -> bool:
+    return len(score_range) == 2 and score_range[0] < score_range[1]
+
+
+def _is_schema(text: str) -> bool:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(json.loads(text))
+    except (ValueError, SchemaError):
+        return False
+    return True

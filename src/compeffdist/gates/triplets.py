@@ -1,0 +1,88 @@
+"""What must hold of the triplets: every pair answered or refused, never neither; parents there; labels in their set."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from compeffdist.gates.expected import Figure, accounted, none_of, one_of, share
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.running import Evidence, Measured
+from compeffdist.gates.tables import read_table
+from compeffdist.instructions.responses import choices
+from compeffdist.params import TripletsGateParams
+from compeffdist.polarity import POLARITIES
+from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id, read_records
+
+TRIPLETS = Path("data/triplets.parquet")
+REJECTS = Path("data/rejects/collect_responses.parquet")
+PAIRS = Path("data/pairs.parquet")
+INSTRUCTIONS = Path("data/instructions.jsonl")
+TEXTS = Path("data/texts.parquet")
+
+
+def look_at_triplets(bounds: TripletsGateParams) -> Evidence:
+    """Triplets, refused pairs, and their parents.
+
+    Raises:
+        UserError: if one of them cannot be read.
+    """
+    values = [one_of("triplets", "polarity", POLARITIES), one_of("triplets", "task_type", TASK_TYPES)]
+    triplets, rejects = read_table(TRIPLETS, Triplet, values), read_table(REJECTS, Reject)
+    pairs = read_records(PAIRS, Pair)
+    return Evidence([triplets, rejects], lambda: _measure(triplets.records, rejects.records, pairs, bounds))
+
+
+def _measure(
+    triplets: Sequence[Triplet], rejects: Sequence[Reject], pairs: Sequence[Pair], bounds: TripletsGateParams
+) -> Measured:
+    figures = [
+        *_accounts(triplets, rejects, pairs),
+        *_parents(triplets, pairs),
+        Figure(
+            "rejected_share",
+            share(len(rejects), len(pairs)),
+            high=bounds.rejected_share,
+            param="gates.triplets.rejected_share",
+            advice="the teacher fails at some task: see the reasons in metrics/collect_responses.json",
+            offenders=[reject.record_id for reject in rejects],
+        ),
+    ]
+    return Measured(
+        figures,
+        [
+            Distribution.of_counts("Overall polarity, by the teacher", Counter(row.polarity for row in triplets)),
+            Distribution.of_counts("Type of task", Counter(row.task_type for row in triplets)),
+            Distribution.of_counts("Refused answers by reason", Counter(reject.reason for reject in rejects)),
+        ],
+    )
+
+
+def _accounts(triplets: Sequence[Triplet], rejects: Sequence[Reject], pairs: Sequence[Pair]) -> list[Figure]:
+    """Pairs in = triplets + rejects, pair by pair."""
+    found = [triplet.pair_id for triplet in triplets] + [reject.record_id for reject in rejects]
+    advice = "every pair is a triplet or a reject, and one of them: run dvc repro -f collect_responses"
+    return [
+        Figure("triplets", len(triplets), low=1, advice="no answer could be used: see metrics/collect_responses.json"),
+        *accounted("pairs", [pair.id for pair in pairs], found, advice),
+    ]
+
+
+def _parents(triplets: Sequence[Triplet], pairs: Sequence[Pair]) -> list[Figure]:
+    """Triplets whose instruction, text or pair is not theirs, or whose answer their instruction does not allow."""
+    instructions = by_id(read_records(INSTRUCTIONS, Instruction))
+    texts = by_id(read_records(TEXTS, Text))
+    made = {(pair.id, pair.instruction_id, pair.text_id) for pair in pairs}
+    orphans = [
+        row.id
+        for row in triplets
+        if row.instruction_id not in instructions
+        or row.text_id not in texts
+        or (row.pair_id, row.instruction_id, row.text_id) not in made
+    ]
+    allowed = {key: choices(instruction) for key, instruction in instructions.items()}
+    outside = [
+        row.id for row in triplets if (possible := allowed.get(row.instruction_id)) and row.response not in possible
+    ]
+    changed = "texts, instructions or pairs have changed since: run dvc repro"
+    odd = "an answer is none of its instruction's labels or scores: run dvc repro -f collect_responses"
+    return [none_of("triplets_without_parents", orphans, changed), none_of("responses_outside_their_set", outside, odd)]

@@ -1,0 +1,90 @@
+"""A folder with sound artefacts and the laptop's params; a gate run in it as `dvc repro` would."""
+
+import copy
+import json
+import runpy
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.profiles import PROFILES, compose
+from tests.gates.world import make_world
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a check stage left."""
+
+    gate: str
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads(Path(f"metrics/gates/{self.gate}.json").read_text())
+
+    @property
+    def page(self) -> str:
+        return Path(f"report/gates/{self.gate}.html").read_text()
+
+    @property
+    def token(self) -> Path:
+        return Path(f"data/gates/{self.gate}.json")
+
+    def finding(self, name: str) -> dict[str, Any]:
+        return next(finding for finding in self.report["expectations"] if finding["name"] == name)
+
+    def failed(self) -> set[str]:
+        return {finding["name"] for finding in self.report["expectations"] if not finding["passed"]}
+
+    def line(self, name: str) -> str:
+        return next(line for line in self.err.splitlines() if f"{self.gate}: {name} " in line)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_world()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def laptop() -> dict[str, Any]:
+    return compose("laptop", ROOT / PROFILES)
+
+
+@pytest.fixture
+def world(sound: Path, laptop: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(sound, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(laptop))
+    return tmp_path
+
+
+@pytest.fixture
+def check(world: Path, laptop: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """`check("clusters", coherence=0.9)`: run a check stage with some bounds changed."""
+
+    def run(gate: str, **bounds: Any) -> Run:
+        params = copy.deepcopy(laptop)
+        params["gates"][gate] |= bounds
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / "stages" / f"check_{gate}.py"), run_name="__main__")
+        except SystemExit as left:
+            code = int(left.code or 0)
+        printed = capsys.readouterr()
+        return Run(gate, code, printed.out, printed.err)
+
+    return run

@@ -1,0 +1,75 @@
+"""A gate in a real DVC pipeline: what is behind it does not run when it stops, nor when only a bound changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.environment import PRIVATE
+from tests.gates import world as plant
+from tests.gates.conftest import ROOT
+
+BIN = Path(sys.executable).parent
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """A command of the environment in the working folder."""
+    env = {**os.environ, **PRIVATE, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": f"{Path.cwd()}/src"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def pipeline(world: Path) -> None:
+    """A repository with the real gate of the clusters and the real dependencies of what stands behind it."""
+    for name in ("src", "stages"):
+        shutil.copytree(ROOT / name, world / name, ignore=shutil.ignore_patterns("__pycache__"))
+    behind = STAGES["generate_tasks"]
+    deps = [dep for dep in behind["deps"] if dep.startswith(("data/clusters", "data/gates", "src/"))]
+    behind = {"cmd": "echo ran >> ran.txt && echo tasks > data/tasks.jsonl", "deps": deps, "outs": ["data/tasks.jsonl"]}
+    stages = {"check_clusters": STAGES["check_clusters"], "generate_tasks": behind}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    shutil.copy(ROOT / ".gitignore", world)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+        assert run(*command).returncode == 0
+
+
+def set_bound(**bounds: Any) -> None:
+    """Edit params.yaml as a user would."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["gates"]["clusters"] |= bounds
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def runs() -> int:
+    """How often the stage behind the gate has run."""
+    return len(Path("ran.txt").read_text().splitlines()) if Path("ran.txt").exists() else 0
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_stop_ends_the_run_and_a_changed_bound_reruns_the_check_alone() -> None:
+    plant.make_clusters(sizes=[16])
+    stopped = run("dvc", "repro")
+    assert stopped.returncode != 0
+    assert "error: clusters: perspectives is 1, must be from 2 to 8 (gates.clusters.fewest_per_root)." in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert runs() == 0
+    assert Path("metrics/gates/clusters.json").exists()
+    assert Path("report/gates/clusters.html").exists()
+
+    plant.make_clusters()
+    assert run("dvc", "repro").returncode == 0
+    assert runs() == 1
+
+    set_bound(coherence=0.9, action="warn")
+    rerun = run("dvc", "repro")
+    assert rerun.returncode == 0
+    assert "Running stage 'check_clusters'" in rerun.stdout
+    assert "warning: clusters: coherence is 0.7, must be at least 0.9" in rerun.stderr
+    assert "Stage 'generate_tasks' didn't change, skipping" in rerun.stdout
+    assert runs() == 1
