@@ -152,7 +152,8 @@ def _former(standing: Standing) -> int:
     if made and standing.champion != made[-1]:
         return made[-1]
     if len(made) < 2:
-        raise UserError(f"{standing.model_name} has no former champion to roll back to ({LEDGER})")
+        none = f"{standing.model_name} has no former champion to roll back to ({LEDGER})"
+        raise UserError(standing.fault() or none)
     return made[-2]
 
 
