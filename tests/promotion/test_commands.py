@@ -76,7 +76,7 @@ def test_what_a_user_gets_wrong_is_one_line(params: Params, capsys: pytest.Captu
 
 def test_a_history_of_nothing_and_a_problem_are_said(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = typed(capsys, "history")
-    assert (code, out) == (0, "no promotions yet (data/promotions.jsonl)\n") and "registry was not asked" in err
+    assert (code, out) == (0, "no promotions yet (data/promotions.jsonl)\n") and "is not known" in err
     Path("data").mkdir()
     Path("data/promotions.jsonl").write_text("{}\n")
     code, out, err = typed(capsys, "history")

@@ -191,3 +191,16 @@ def test_the_margin_decides_how_much_worse_a_task_may_be(params: Params) -> None
     )
     assert [line.split(":")[1] for line in promote(version, tight, audit_clean).reasons] == [" tweets"]
     assert promote(version, wide, audit_clean).entry is not None
+
+
+def test_an_alias_set_by_hand_while_the_checks_run_is_not_run_over(params: Params, aliases: Aliases) -> None:
+    first, second, third = (make_version(params, right) for right in (GOOD, BETTER, GOOD))
+    promote(first, params, audit_clean)
+
+    def audit(version: int) -> list[str]:
+        open_tracking().set_registered_model_alias(params.registry.model_name, "champion", str(third))
+        return []
+
+    with pytest.raises(UserError, match="changed while the checks ran"):
+        promote(second, params, audit)
+    assert aliases() == {"champion": third} and len(Ledger(LEDGER).entries()) == 1
