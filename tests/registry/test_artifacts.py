@@ -122,7 +122,7 @@ def test_the_manifest_names_every_file_that_loading_needs(student_folder: Path, 
 
 def test_an_unknown_version_is_one_line_with_those_there_are(student_folder: Path, base_folder: Path) -> None:
     made = register(student_folder, base_folder, "known", {})
-    with pytest.raises(UserError, match="has no version 7; there are 1$"):
+    with pytest.raises(UserError, match=r"has no version 7; there are 1$"):
         find_version(open_tracking(), made.model_name, 7)
     with pytest.raises(UserError, match="there are none"):
         find_version(open_tracking(), "nobody", 1)

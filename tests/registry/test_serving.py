@@ -40,12 +40,12 @@ def post(port: int, rows: list[dict[str, Any]]) -> tuple[int, Any]:
         return error.code, error.read().decode()
 
 
-def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_until_up(process: "subprocess.Popen[bytes]", port: int, path: str = "ping") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, "the server left"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5):
                 return
         except OSError:
             time.sleep(1)

@@ -103,7 +103,7 @@ class Comparison:
     """Candidate minus reference in macro-F1, with paired intervals."""
 
     against: str
-    """`base student`, or `champion, version N`."""
+    """`base student`, or `champion, version N`, with `(asked anew)` if it was."""
     rows: int
     tasks: dict[str, Interval]
     mean: Interval
@@ -164,8 +164,9 @@ def compare(
 
 def champion_answers(
     client: "MlflowClient", champion: "ModelVersion", candidate: Evaluation, runtime: RuntimeParams
-) -> dict[str, Predictions]:
-    """What the champion answers on the candidate's rows: as kept with it if it was evaluated on them, else asked now.
+) -> tuple[dict[str, Predictions], bool]:
+    """What the champion answers on the candidate's rows, and whether it was asked now, not having been evaluated on
+    them.
 
     Raises:
         UserError: it cannot be asked.
@@ -175,11 +176,11 @@ def champion_answers(
     except UserError:
         kept = Evaluation({}, [])
     if kept.tasks == candidate.tasks and not kept.gaps():
-        return kept.answers(STUDENT)
-    return _by_task(candidate.tasks, _ask_again(client, champion, candidate.tasks, runtime))
+        return kept.answers(STUDENT), False
+    return _by_task(candidate.tasks, _ask_anew(client, champion, candidate.tasks, runtime)), True
 
 
-def _ask_again(
+def _ask_anew(
     client: "MlflowClient", champion: "ModelVersion", tasks: Mapping[str, TaskRows], runtime: RuntimeParams
 ) -> list[Prediction]:
     problem = f"champion, version {champion.version}, was not evaluated on the candidate's rows and cannot be now"

@@ -44,12 +44,12 @@ def read_history(params: Params, tell: Tell = print) -> History:
         UserError: the ledger is broken.
     """
     ledger = Ledger(LEDGER)
-    entries = ledger.entries()
+    ledger.entries()  # a broken one is said first, and whatever the registry has to say
     try:
         standing = _standing(ledger, params.registry.model_name, tell)
     except UserError as error:
-        return History(entries, None, f"the registry was not asked: {error}")
-    return History(entries, standing, standing.fault())
+        return History(ledger.entries(), None, f"what the registry says is not known: {error}")
+    return History(ledger.entries(), standing, standing.fault())
 
 
 def _standing(ledger: Ledger, model_name: str, tell: Tell) -> Standing:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import utc_now, who
+from compeffdist.registry.tracking import is_missing
 from compeffdist.teacher.processes import ProcessId, process_id
 
 if TYPE_CHECKING:
@@ -131,14 +132,13 @@ def _remove(client: "MlflowClient", name: str, gone: Holder, tell: Tell) -> None
 def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:
     """Whether the mutex was free and now is the holder's."""
     from mlflow import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-    # MLflow looks the existing one up to word its refusal, and finds none if it was given back in between
-    taken = {ErrorCode.Name(RESOURCE_ALREADY_EXISTS), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
     try:
         client.create_registered_model(name, tags=asdict(holder), description="A promotion is under way.")
     except MlflowException as error:
-        if error.error_code in taken:
+        # MLflow looks the existing one up to word its refusal, and finds none if it was given back in between
+        if error.error_code == ErrorCode.Name(RESOURCE_ALREADY_EXISTS) or is_missing(error):
             return False
         raise
     return True
@@ -147,12 +147,11 @@ def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:
 def _read(client: "MlflowClient", name: str) -> tuple[Holder, float] | None:
     """The holder of a mutex and the mutex's age in seconds; none if it is free."""
     from mlflow import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     try:
         model = client.get_registered_model(name)
     except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if is_missing(error):
             return None
         raise
     return _holder(model.tags), time.time() - model.creation_timestamp / 1000

@@ -26,12 +26,15 @@ from compeffdist.promotion.standing import (
     read_standing,
     settle,
 )
-from compeffdist.registry.artifacts import find_version
+from compeffdist.registry.artifacts import MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.tracking import open_tracking, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+RECORDED = ("student_id", "git_commit", tag_of(MANIFEST), tag_of(PREDICTIONS))
+"""Tags of a promoted version that its entry keeps."""
 
 Audit = Callable[[int], list[str]]
 """What an audit finds wrong with a version, one line each."""
@@ -85,19 +88,13 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
     reason = _reason(override)
     with _turn(params, tell) as turn:
         standing = turn.standing
-        candidate = find_version(turn.client, standing.model_name, version)
-        if candidate.tags.get("predict") != "ok":
-            raise UserError(f"version {version} of {standing.model_name} was never seen to answer (tag predict)")
+        candidate = _answering_version(turn, version)
         if standing.champion == standing.by_ledger == version:
             raise UserError(f"version {version} of {standing.model_name} is champion already")
         comparison, unmet = _compared(turn, candidate, params)
         reasons = [*_prefixed("registry", [standing.fault()]), *_gates(candidate), *_audited(audit, version), *unmet]
         figures = comparison.to_row() if comparison else None
-        kept = ("student_id", "git_commit", "files_sha256", "student_predictions_sha256")
-        body = {
-            "figures": figures,
-            "tags": {tag: candidate.tags[tag] for tag in kept if tag in candidate.tags},
-        }
+        body = {"figures": figures, "tags": {tag: candidate.tags.get(tag, "") for tag in RECORDED}}
         return _decide(turn, PROMOTE, version, body, reasons, reason)
 
 
@@ -119,12 +116,9 @@ def rollback(
     """
     overriding = _reason(override)
     with _turn(params, tell) as turn:
-        standing = turn.standing
-        version = _former(standing)
-        target = find_version(turn.client, standing.model_name, version)
-        if target.tags.get("predict") != "ok":
-            raise UserError(f"version {version} of {standing.model_name} was never seen to answer (tag predict)")
-        reasons = [*_prefixed("registry", [standing.fault()]), *_audited(audit, version)]
+        version = _former(turn.standing)
+        _answering_version(turn, version)
+        reasons = [*_prefixed("registry", [turn.standing.fault()]), *_audited(audit, version)]
         return _decide(turn, ROLLBACK, version, {"reason": one_line(reason)}, reasons, overriding)
 
 
@@ -146,13 +140,21 @@ def mend(client: "MlflowClient", ledger: Ledger, model_name: str, tell: Tell) ->
     return read_standing(client, ledger, model_name)
 
 
+def _answering_version(turn: _Turn, version: int) -> "ModelVersion":
+    found = find_version(turn.client, turn.standing.model_name, version)
+    if found.tags.get("predict") != "ok":
+        raise UserError(f"version {version} of {found.name} was never seen to answer (tag predict)")
+    return found
+
+
 def _former(standing: Standing) -> int:
     """The version a rollback returns to: the ledger's champion if another is set, else the one before it."""
     made = champions(standing.entries)
     if made and standing.champion != made[-1]:
         return made[-1]
     if len(made) < 2:
-        raise UserError(f"{standing.model_name} has no former champion to roll back to ({LEDGER})")
+        none = f"{standing.model_name} has no former champion to roll back to ({LEDGER})"
+        raise UserError(standing.fault() or none)
     return made[-2]
 
 
@@ -181,8 +183,8 @@ def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params:
         reference, against = evaluation.answers(BASE), "base student"
     else:
         found = find_version(turn.client, standing.model_name, champion)
-        reference = champion_answers(turn.client, found, evaluation, params.runtime)
-        against = f"champion, version {champion}"
+        reference, asked = champion_answers(turn.client, found, evaluation, params.runtime)
+        against = f"champion, version {champion}" + (" (asked anew)" if asked else "")
     return compare(evaluation, reference, against, params.promotion, params.seed)
 
 
@@ -230,9 +232,10 @@ def _record(turn: _Turn, action: str, version: int, body: dict[str, Any]) -> Ent
     from mlflow import MlflowException
 
     standing = turn.standing
+    # somebody may have set an alias by hand while the checks ran, or another machine may have lost patience
+    if read_standing(turn.client, turn.ledger, standing.model_name) != standing or not turn.mutex.held():
+        raise UserError("ledger or registry changed while the checks ran; this command changed nothing: try again")
     registry = identify_registry(turn.client, standing)
-    if not turn.mutex.held():
-        raise UserError("the checks took so long that another promotion took over; nothing was changed: try again")
     whole = {"registry": registry, "model": standing.model_name, "from": standing.champion, "to": version, **body}
     entry = turn.ledger.append(action, whole)
     try:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError
 from compeffdist.ledger import Entry, Ledger
+from compeffdist.registry.tracking import is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,15 +100,18 @@ def read_standing(client: "MlflowClient", ledger: Ledger, model_name: str) -> St
     """Read ledger and registry.
 
     Raises:
-        UserError: the ledger is broken; there is no such registered model, or it cannot be read.
+        UserError: the ledger is broken, or there is no such registered model.
+        MlflowException: the store cannot be asked.
     """
     from mlflow import MlflowException
 
-    entries = ledger.entries()
     try:
         model = client.get_registered_model(model_name)
     except MlflowException as error:
-        raise UserError(f"registered model {model_name}: {one_line(error, 300)}; run dvc repro first") from None
+        if is_missing(error):
+            raise UserError(f"there is no registered model {model_name}; run dvc repro first") from None
+        raise
+    entries = ledger.entries()  # after the registry: read before, it could lack what the registry has seen since
     registry_id = model.tags.get(REGISTRY, "")
     aliases = {alias: int(version) for alias, version in model.aliases.items()}
     return Standing(
@@ -142,21 +146,20 @@ def settle(client: "MlflowClient", model_name: str, entries: Sequence[Entry]) ->
 def _point(client: "MlflowClient", model_name: str, alias: str, version: int | None) -> None:
     """Set an alias, or remove it if there is no version to point to (or no longer, for the former champion)."""
     from mlflow import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     if version is not None:
         try:
             return client.set_registered_model_alias(model_name, alias, str(version))
         except MlflowException as error:
-            if alias == CHAMPION or error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            if alias == CHAMPION or not is_missing(error):
                 raise
     return client.delete_registered_model_alias(model_name, alias)
 
 
 def mended_line(entry: Entry, standing: Standing) -> str:
     """What finishing an entry did, for the user."""
-    pointed = f"pointed to version {standing.champion}" if standing.champion else "was not set"
+    before = f"version {standing.champion}" if standing.champion else "none"
     return (
-        f"mended: entry {entry.number} ({entry.action} of {entry.at} by {entry.who}) was written, but alias "
-        f"{CHAMPION} {pointed} and the registry had not seen it; now it is version {entry.body['to']}"
+        f"mended: entry {entry.number} ({entry.action} of {entry.at} by {entry.who}) was written but not carried out "
+        f"to the end; {CHAMPION}: {before} -> version {entry.body['to']}"
     )

@@ -19,6 +19,7 @@ import yaml
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, hash_bytes, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
+from compeffdist.registry.tracking import is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -175,12 +176,11 @@ def verify_version(client: "MlflowClient", name: str, version: int | str) -> lis
 def find_version(client: "MlflowClient", name: str, version: int | str) -> "ModelVersion":
     """A version of a registered model. Raises UserError naming the versions there are."""
     from mlflow import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     try:
         return client.get_model_version(name, str(version))
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_missing(error):
             raise UserError(f"{name} version {version}: {one_line(error, 300)}") from None
     there = sorted(int(found.version) for found in client.search_model_versions(f"name = '{name}'"))
     known = f"there are {', '.join(map(str, there))}" if there else "there are none; run dvc repro"

@@ -18,7 +18,7 @@ from compeffdist.files import hash_file
 from compeffdist.params import Params
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, MlflowException
 
     from compeffdist.student.training import CurvePoint
 
@@ -41,6 +41,7 @@ def open_tracking() -> "MlflowClient":
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold credentials
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
     from sqlalchemy.exc import SQLAlchemyError
@@ -55,6 +56,13 @@ def open_tracking() -> "MlflowClient":
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(f"MLflow store {uri}: {one_line(error, 300)}; see MLFLOW_TRACKING_URI") from None
     return client
+
+
+def is_missing(error: "MlflowException") -> bool:
+    """Whether what was asked for is not in the store."""
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    return str(error.error_code) == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 @contextmanager

@@ -1,0 +1,69 @@
+"""Two processes that promote different versions of one model at the same time, again and again."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from compeffdist.ledger import Ledger
+from compeffdist.params import Params
+from compeffdist.promotion.standing import LEDGER
+from compeffdist.registry.tracking import open_tracking
+
+RACER = """
+import sys, time
+from pathlib import Path
+from compeffdist.errors import UserError
+from compeffdist.params import Params
+from compeffdist.promotion.promote import promote
+
+own, folder, rounds = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+params = Params.model_validate_json(sys.stdin.read())
+
+def wait(name):
+    deadline = time.monotonic() + 120
+    while not (folder / name).exists():
+        assert time.monotonic() < deadline, f"waited for {name} in vain"
+
+for number in range(rounds):
+    def audit(version):
+        wait(f"told-{number}")  # the mutex is held until the other one has been told so
+        return []
+
+    (folder / f"ready-{number}-{own}").touch()
+    wait(f"ready-{number}-{1 - own}")
+    try:
+        promote(2 * number + own + 1, params, audit)
+        print("won", flush=True)
+    except UserError as error:
+        (folder / f"told-{number}").touch()
+        print("told" if "has been promoting since" in str(error) else error, flush=True)
+    (folder / f"done-{number}-{own}").touch()
+    wait(f"done-{number}-{1 - own}")
+"""
+
+
+def race(params: Params, folder: Path, rounds: int) -> list[list[str]]:
+    """What the two said in each round, in alphabetical order; versions 1 to 2 * `rounds` are there."""
+    command = [sys.executable, "-c", RACER]
+    racers = [
+        subprocess.Popen(
+            [*command, str(own), str(folder), str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+        for own in range(2)
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write(params.model_dump_json())
+        racer.stdin.close()
+        racer.stdin = None
+    said = [racer.communicate(timeout=300)[0].splitlines() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0]
+    champion = open_tracking().get_model_version_by_alias(params.registry.model_name, "champion")
+    entries = Ledger(LEDGER).entries()
+    assert len(entries) == rounds and entries[-1].body["to"] == int(champion.version)
+    return [sorted(pair) for pair in zip(*said, strict=True)]

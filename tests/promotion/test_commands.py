@@ -1,0 +1,99 @@
+"""promote, rollback and history as they are typed: lines, JSON, exit codes."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compeffdist.cli.main import main
+from compeffdist.params import Params
+from tests.promotion.versions import make_version
+from tests.test_pipeline_definition import ROOT
+
+
+@pytest.fixture(autouse=True)
+def written_params(params: Params) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    capsys.readouterr()
+    code = 0
+    try:
+        main(list(arguments))
+    except SystemExit as left:
+        code = int(str(left.code))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_a_refusal_lists_every_reason_and_leaves_with_1(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    make_version(params, {"films": 10, "tweets": 34}, tags={"gates": "warned: sample"})
+    code, out, _ = typed(capsys, "promote", "1", "--to", "champion")
+    lines = out.splitlines()
+    assert code == 1 and lines[0].startswith("macro-F1 ") and "over the base student, 80 rows" in lines[0]
+    assert lines[2] == f"refused: version 1 of {params.registry.model_name} does not become champion"
+    assert [line.split(":")[0] for line in lines[3:]] == ["  gates", "  comparison"]
+    code, out, _ = typed(capsys, "promote", "1", "--json")
+    assert code == 1 and json.loads(out)["entry"] is None and len(json.loads(out)["reasons"]) == 2
+
+
+def test_promote_roll_back_and_read_the_history(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    make_version(params, {"films": 30, "tweets": 30})
+    make_version(params, {"films": 38, "tweets": 38})
+    make_version(params, {"films": 12, "tweets": 38})
+    assert typed(capsys, "promote", "1")[:2][0] == 0
+    code, out, _ = typed(capsys, "promote", "2")
+    assert code == 0 and "version 2 of" in out and "is champion, before it version 1" in out
+    assert out.splitlines()[-1] == "recorded as entry 2 of data/promotions.jsonl: commit it"
+    assert typed(capsys, "promote", "3", "--override", "the tweets matter")[0] == 0
+    code, out, _ = typed(capsys, "rollback", "--reason", "calls complaints neutral", "--json")
+    assert code == 0 and json.loads(out)["version"] == 2
+    code, out, err = typed(capsys, "history")
+    assert code == 0 and err == ""
+    for expected in ("- -> 1", "1 -> 2", "2 -> 3", "3 -> 2", "overridden: the tweets matter", "reason: calls"):
+        assert expected in out
+    assert "comparison: films: -" in out and out.splitlines()[-1].endswith("version 2")
+    code, out, _ = typed(capsys, "history", "--json")
+    printed = json.loads(out)
+    assert (printed["champion"], printed["former_champion"], printed["problem"]) == (2, 1, "")
+    assert [entry["action"] for entry in printed["entries"]] == ["promote", "promote", "promote", "rollback"]
+
+
+def test_what_a_user_gets_wrong_is_one_line(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    make_version(params, {"films": 30, "tweets": 30})
+    for arguments, message in (
+        (["promote", "9"], "has no version 9; there are 1"),
+        (["promote", "1", "--override", ""], "an override needs a reason"),
+        (["rollback"], "has no former champion"),
+    ):
+        code, out, err = typed(capsys, *arguments)
+        assert (code, out, len(err.splitlines())) == (1, "", 1) and message in err
+
+
+def test_a_history_of_nothing_and_a_problem_are_said(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = typed(capsys, "history")
+    assert (code, out) == (0, "no promotions yet (data/promotions.jsonl)\n") and "is not known" in err
+    Path("data").mkdir()
+    Path("data/promotions.jsonl").write_text("{}\n")
+    code, out, err = typed(capsys, "history")
+    assert code == 1 and "line 1 is not an entry" in err
+
+
+def test_credentials_in_the_tracking_uri_are_said_nowhere(
+    params: Params, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:sesame@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for command in (["promote", "1"], ["rollback"], ["history"]):
+        _, out, err = typed(capsys, *command)
+        assert "127.0.0.1:9" in err and "sesame" not in out + err
+
+
+def test_the_ledger_is_kept_in_git() -> None:
+    command = ["git", "check-ignore", "--no-index", "data/promotions.jsonl", "data/promotions.jsonl.lock"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["data/promotions.jsonl.lock"]

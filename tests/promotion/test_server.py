@@ -1,0 +1,127 @@
+"""Promotion against a real `mlflow server` that keeps database and artifacts to itself."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.params import Params
+from compeffdist.promotion.audits import version_problems
+from compeffdist.promotion.history import read_history
+from compeffdist.promotion.promote import promote, rollback
+from compeffdist.records import write_records
+from compeffdist.registry.register import register_student
+from tests.promotion.racing import race
+from tests.promotion.versions import (
+    BASE_RIGHT,
+    audit_clean,
+    evaluation_rows,
+    evidence_of,
+    make_version,
+    predictions,
+)
+from tests.registry.test_serving import free_port, wait_until_up
+
+pytestmark = pytest.mark.pipeline
+
+Aliases = Callable[[], dict[str, int]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a server, and the folder its artifacts are in."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *command, *stores], env=environment, cwd=folder, start_new_session=True
+    )
+    try:
+        wait_until_up(process, port, "health")
+        yield f"http://127.0.0.1:{port}", folder / "files"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@pytest.fixture(autouse=True)
+def at_server(server: tuple[str, Path], tracking: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server[0])
+
+
+@pytest.fixture
+def audit(params: Params) -> Callable[[int], list[str]]:
+    return lambda version: version_problems(params.registry.model_name, version)
+
+
+def test_a_real_student_is_promoted_replaced_and_returned_to(
+    params: Params,
+    aliases: Aliases,
+    audit: Callable[[int], list[str]],
+    student_folder: Path,
+    base_folder: Path,
+) -> None:
+    rows = evaluation_rows()
+    answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
+    evidence = evidence_of(rows, answers)
+    made = register_student(student_folder, base_folder, params.registry, {"gates": "passed"}, evidence=evidence)
+    assert audit(made.version) == []
+    assert promote(made.version, params, audit, override="its predictions are made up").entry is not None
+    # other rows: the champion is fetched from the server and asked about them
+    rows = evaluation_rows(" anew")
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
+    second = make_version(params, {"films": 40, "tweets": 40}, rows=rows)
+    assert promote(second, params, audit).reasons == []
+    assert aliases() == {"candidate": made.version, "champion": second, "former-champion": made.version}
+    assert rollback(params, audit).reasons == []
+    assert aliases() == {"candidate": made.version, "champion": made.version}
+    assert read_history(params).problem == ""
+
+
+def test_a_flipped_byte_on_the_server_is_found(
+    params: Params,
+    server: tuple[str, Path],
+    audit: Callable[[int], list[str]],
+    student_folder: Path,
+    base_folder: Path,
+) -> None:
+    rows = evaluation_rows()
+    answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
+    evidence = evidence_of(rows, answers)
+    before = set(server[1].rglob("*"))
+    made = register_student(student_folder, base_folder, params.registry, {}, evidence=evidence)
+    files = [path for path in server[1].rglob("*") if path.is_file() and path not in before]
+    # fetching every file over HTTP takes a second, so one of each kind stands for all (test_artifacts has them all)
+    chosen = {path.suffix: path for path in sorted(files) if path.stat().st_size}
+    planted = found = 0
+    for path in chosen.values():
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        planted, found = planted + 1, found + any(path.name in problem for problem in audit(made.version))
+        path.write_bytes(whole)
+    print(f"{found} of {planted} planted faults found on the server ({student_folder.parent.name})")
+    assert found == planted >= 6 and audit(made.version) == []
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(params: Params, tmp_path: Path) -> None:
+    rounds = 6
+    for _ in range(2 * rounds):
+        make_version(params, {"films": 34, "tweets": 34})
+    outcomes = race(params, tmp_path, rounds)
+    print(f"races on a server: {outcomes}")
+    assert outcomes == [["told", "won"]] * rounds
+
+
+def test_an_accepted_and_a_refused_candidate(params: Params, aliases: Aliases) -> None:
+    for right in (34, 38, 30):
+        make_version(params, {"films": right, "tweets": right})
+    assert [promote(version, params, audit_clean).entry is not None for version in (1, 2, 3)] == [True, True, False]
+    assert aliases() == {"champion": 2, "former-champion": 1}
