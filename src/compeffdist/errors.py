@@ -1,6 +1,7 @@
 """The one exception a user may cause, and how it reaches them: a single line, a non-zero exit, no traceback."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -45,6 +46,9 @@ def run_guarded(behaviour: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted: finished teacher answers are kept in the response store", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             fail(f"no space left on the disk while writing {error.filename or 'a file'}: free some and run again")
