@@ -12,11 +12,12 @@ import pytest
 
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import Params
-from compeffdist.promotion.audits import version_problems
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.records import write_records
+from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.register import register_student
+from compeffdist.registry.tracking import open_tracking
 from tests.promotion.racing import race
 from tests.promotion.versions import (
     BASE_RIGHT,
@@ -59,7 +60,7 @@ def at_server(server: tuple[str, Path], tracking: None, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def audit(params: Params) -> Callable[[int], list[str]]:
-    return lambda version: version_problems(params.registry.model_name, version)
+    return lambda version: verify_version(open_tracking(), params.registry.model_name, version)
 
 
 def test_a_real_student_is_promoted_replaced_and_returned_to(

@@ -34,13 +34,16 @@ def register(student: Path, base: Path, name: str, evidence: dict[str, bytes]) -
     return register_student(student, base, named, {}, evidence=evidence)
 
 
-def stored_files(version: ModelVersion) -> list[Path]:
-    """Every file of a version in the (local) store, evidence included."""
-    client = open_tracking()
-    with model_files(client, version.name, version.version) as folder:
-        model = [path for path in folder.rglob("*") if path.is_file()]
-    run = Path(client.get_run(version.run_id).info.artifact_uri.removeprefix("file://"))
-    return [*model, *(run / "evidence" / version.tags[tag_of(name)] / name for name in EVIDENCE)]
+def flip_byte(path: Path) -> None:
+    """Change a bit in the middle of a file; an empty one, such as a package's __init__, gets a byte."""
+    whole = path.read_bytes()
+    place = len(whole) // 2
+    path.write_bytes(whole[:place] + bytes([(whole[place] ^ 1) if whole else 1]) + whole[place + 1 :])
+
+
+def evidence_files(version: ModelVersion) -> list[Path]:
+    run = Path(open_tracking().get_run(version.run_id).info.artifact_uri.removeprefix("file://"))
+    return [run / "evidence" / version.tags[tag_of(name)] / name for name in EVIDENCE]
 
 
 def test_a_flipped_byte_in_any_file_of_a_version_is_found(student_folder: Path, base_folder: Path) -> None:
@@ -48,20 +51,28 @@ def test_a_flipped_byte_in_any_file_of_a_version_is_found(student_folder: Path, 
     client = open_tracking()
     version = find_version(client, made.model_name, made.version)
     assert verify_version(client, made.model_name, made.version) == []
-    planted = found = 0
-    for path in stored_files(version):
-        if path.name == "registered_model_meta" or path.parent.name == "__pycache__":
-            continue  # what loading in place leaves behind is no part of the version
-        whole = path.read_bytes()
-        place = len(whole) // 2
-        # an empty file, such as a package's __init__, gets a byte
-        path.write_bytes(whole[:place] + bytes([(whole[place] ^ 1) if whole else 1]) + whole[place + 1 :])
-        problems = verify_version(client, made.model_name, made.version)
-        planted, found = planted + 1, found + any(path.name in problem for problem in problems)
-        path.write_bytes(whole)
+    with model_files(client, made.model_name, version.version) as folder:
+        # what loading in place leaves behind is no part of the version
+        left = [folder / "registered_model_meta", *folder.rglob("__pycache__/*")]
+        files = [path for path in folder.rglob("*") if path.is_file() and path not in left]
+        for path in files:
+            flip_byte(path)
+        problems = set(verify_version(client, made.model_name, made.version))
+        named = {f"{path.relative_to(folder)} of the registered model is not what was registered" for path in files}
+        assert problems == named
+        for path in files:
+            if path.stat().st_size > 1:
+                flip_byte(path)
+            else:
+                path.write_bytes(b"")
+    assert verify_version(client, made.model_name, made.version) == []
+    for path in evidence_files(version):
+        flip_byte(path)
+        assert [path.name in problem for problem in verify_version(client, made.model_name, made.version)] == [True]
+        flip_byte(path)
+    planted, found = len(files) + len(EVIDENCE), len(problems & named) + len(EVIDENCE)
     print(f"{found} of {planted} planted faults found ({student_folder.parent.name})")
     assert found == planted > 40
-    assert verify_version(client, made.model_name, made.version) == []
 
 
 def test_missing_and_added_files_are_named(student_folder: Path, base_folder: Path) -> None:
@@ -100,7 +111,7 @@ def test_registering_again_mends_damaged_evidence(student_folder: Path, base_fol
     made = register(student_folder, base_folder, "mended", EVALUATED)
     client = open_tracking()
     version = find_version(client, made.model_name, made.version)
-    stored_files(version)[-1].write_bytes(b"{}")
+    evidence_files(version)[-1].write_bytes(b"{}")
     assert ["evaluation_rows.json" in problem for problem in verify_version(client, made.model_name, 1)] == [True]
     register(student_folder, base_folder, "mended", EVALUATED)
     assert verify_version(client, made.model_name, 1) == []

@@ -15,7 +15,6 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.table import difference_cell
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, PromotionParams, RuntimeParams
 from compeffdist.records import by_id, read_records
@@ -111,15 +110,15 @@ class Comparison:
 
     def reasons(self) -> list[str]:
         """Why the candidate has not earned it, one line each; empty if it has."""
-        allowed = f"{100 * self.settings.margin:.1f} points below 0 (promotion.margin)"
+        margin = self.settings.margin
         lines = [
-            f"{name}: {difference_cell(asdict(interval))} points against the {self.against}: the lower end is more "
-            f"than {allowed}"
+            f"{name} may be {-100 * interval.low:.1f} points worse than the {self.against}; promotion.margin "
+            f"allows {100 * margin:.1f}"
             for name, interval in self.tasks.items()
-            if interval.low < -self.settings.margin
+            if interval.low < -margin
         ]
         if self.mean.estimate < 0:
-            lines.append(f"mean: {difference_cell(asdict(self.mean))} points: worse than the {self.against}")
+            lines.append(f"the mean is {-100 * self.mean.estimate:.1f} points worse than that of the {self.against}")
         return lines
 
     def to_row(self) -> dict[str, Any]:

@@ -95,8 +95,8 @@ def figure_lines(figures: dict[str, Any]) -> list[str]:
     percent = round(100 * figures["confidence"])
     tasks = "; ".join(f"{one_line(name, 40)} {difference_cell(task)}" for name, task in figures["tasks"].items())
     return [
-        f"macro-F1 {difference_cell(figures['mean'])} over the {figures['against']}, {figures['rows']} rows, "
-        f"{percent}% intervals",
+        f"mean macro-F1 {difference_cell(figures['mean'])} over the {figures['against']}, on {figures['rows']} rows "
+        f"({percent}% intervals)",
         tasks,
     ]
 
