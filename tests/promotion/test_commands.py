@@ -9,6 +9,8 @@ import yaml
 
 from compeffdist.cli.main import main
 from compeffdist.params import Params
+from compeffdist.registry.artifacts import verify_version
+from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import make_version
 from tests.test_pipeline_definition import ROOT
 
@@ -16,6 +18,16 @@ from tests.test_pipeline_definition import ROOT
 @pytest.fixture(autouse=True)
 def written_params(params: Params) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def registry_alone(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These versions come from no pipeline: their audit is of what the registry holds."""
+
+    def found(version: int) -> list[str]:
+        return verify_version(open_tracking(), params.registry.model_name, version)
+
+    monkeypatch.setattr("compeffdist.promotion.audits.version_problems", found)
 
 
 def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

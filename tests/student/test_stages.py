@@ -9,8 +9,14 @@ from types import ModuleType
 import pytest
 import yaml
 
+<<<<<<< HEAD
 from compeffdist.files import read_json, write_json
 from compeffdist.gates.outcome import GATES
+=======
+from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import hash_file, read_json, write_json
+>>>>>>> promotion
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
@@ -44,8 +50,14 @@ def write_inputs(tiny_folder: Path) -> list[Draw]:
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
     write_records(Path("data/sampled.parquet"), Draw, random.Random(1).sample(draws, len(draws)))
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
+<<<<<<< HEAD
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
+=======
+    row = EvaluationRow(task="tweets", text="fine", label="positive", source_row="1", licence="MIT")
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
+    write_records(Path("data/student_predictions.parquet"), Prediction, [])
+>>>>>>> promotion
     return draws
 
 
@@ -108,3 +120,5 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     assert registration["tags"]["metric.mean_macro_f1"] == "0.5000"
     assert (registration["tags"]["gates"], registration["tags"]["gate.sample"]) == ("warned: sample", "warned")
     assert registration["tags"]["base_id"] == read_json(Path("models/student.json"))["id"]
+    predictions = hash_file(Path("data/student_predictions.parquet"))
+    assert registration["tags"]["student_predictions_sha256"] == predictions
