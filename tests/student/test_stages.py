@@ -9,14 +9,10 @@ from types import ModuleType
 import pytest
 import yaml
 
-<<<<<<< HEAD
-from compeffdist.files import read_json, write_json
-from compeffdist.gates.outcome import GATES
-=======
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import hash_file, read_json, write_json
->>>>>>> promotion
+from compeffdist.gates.outcome import GATES
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
@@ -50,14 +46,11 @@ def write_inputs(tiny_folder: Path) -> list[Draw]:
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
     write_records(Path("data/sampled.parquet"), Draw, random.Random(1).sample(draws, len(draws)))
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
-<<<<<<< HEAD
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
-=======
     row = EvaluationRow(task="tweets", text="fine", label="positive", source_row="1", licence="MIT")
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
     write_records(Path("data/student_predictions.parquet"), Prediction, [])
->>>>>>> promotion
     return draws
 
 
