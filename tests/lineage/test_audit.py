@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+import yaml
+
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, workspace_links
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
+from compeffdist.promotion.audits import version_problems
 from compeffdist.records import Triplet, read_records, write_records
 from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.tracking import open_tracking
@@ -155,6 +159,17 @@ def test_an_untrue_tag_and_an_edited_ledger_are_named(own_world: World) -> None:
     assert "ledger" in found and "withdrawals.jsonl" in found
 
 
+def test_promotion_is_refused_by_what_the_audit_finds_in_the_data(own_world: World) -> None:
+    params = yaml.safe_load((own_world.folder / "params.yaml").read_text())
+    params["registry"]["model_name"] = MODEL
+    params["runtime"] |= {"store": str(own_world.store), "cache": str(own_world.folder / "cache")}
+    (own_world.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    assert version_problems(1) == []
+    with flipped(own_world.folder / "data/sampled.parquet", random.Random(4)):
+        assert any(line.startswith("bytes data/sampled.parquet: MD5 is") for line in version_problems(1))
+
+
+@pytest.mark.pipeline
 def test_an_old_version_is_audited_from_the_cache_after_the_data_moved_on(own_world: World) -> None:
     source = own_world.folder / "sources.jsonl"
     source.write_text(source.read_text() + '{"text": "a new text on the screen of the thing"}\n')
@@ -171,6 +186,7 @@ def test_an_old_version_is_audited_from_the_cache_after_the_data_moved_on(own_wo
     assert any("data/pairs.parquet" in line and "dvc fetch --all-commits" in line for line in found)
 
 
+@pytest.mark.pipeline
 def test_a_clone_that_pulled_from_a_remote_traces_and_audits(own_world: World, tmp_path: Path) -> None:
     own_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
     own_world.commit("remote")

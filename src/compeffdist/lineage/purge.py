@@ -5,12 +5,14 @@ registry. A file of records holds a text if one of them is it or was made from i
 trained on one; the weights of a student are not searched for words but counted as holding what they learnt.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import ARTEFACTS, REJECTS, STUDENT, Snapshot
 from compeffdist.lineage.trace import kept_below
@@ -19,6 +21,8 @@ from compeffdist.records import Text
 
 WARM_UP = "models/warmup"
 CHAMPION = "champion"
+PARQUET = b"PAR1"
+"""How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
 
 Kind = Literal["cache object", "remote object", "experiment", "model version"]
 
@@ -131,23 +135,24 @@ def _unnamed(repository: Repository, named: set[str], text_id: str, text: Text |
 
 
 def _holds(path: Path, text_id: str, text: str) -> bool:
-    """Whether a file's bytes, or the columns of a Parquet file, hold the id or the text."""
+    """Whether a file's bytes, or the strings in a Parquet file's columns, hold the id or the text."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowInvalid
 
-    needles = [needle for needle in (text_id, text) if needle]
-    with path.open("rb") as stream:
-        if stream.read(4) != b"PAR1":
-            content = path.read_bytes()
-            return any(needle.encode() in content for needle in needles)
+    # in JSON a text stands escaped
+    needles = {needle for needle in (text_id, text, canonical_json(text)[1:-1]) if needle}
+    if path.stat().st_size == 0:
+        return False
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content[:4] != PARQUET:
+            return any(content.find(needle.encode()) >= 0 for needle in needles)
     try:
         table = pq.read_table(path)
-    except ArrowInvalid:
+    except pa.ArrowInvalid:
         return False
-    columns = [
-        table[name] for name, kind in zip(table.column_names, table.schema.types, strict=True) if kind == "string"
-    ]
+    columns = [table[field.name] for field in table.schema if field.type == pa.string()]
+    columns += [pc.list_flatten(table[field.name]) for field in table.schema if field.type == pa.list_(pa.string())]
     return any(pc.any(pc.match_substring(column, needle)).as_py() for column in columns for needle in needles)
 
 

@@ -5,7 +5,6 @@ last month's data is traced in last month's data. All records of the pipeline fi
 triplets with all that stands around them are about 1 GB.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -158,12 +157,6 @@ class Snapshot:
         """Identity cards of teacher, student and embedder, by model id."""
         cards = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
         return {card.id: card for card in map(read_identity, filter(None, cards))}
-
-    def metrics(self, path: str) -> Any:
-        """A metrics file of this lock, which is in the working folder or in git; None if it is not to be had."""
-        item = self.lock.outs.get(path)
-        found = self.repository.locate(item) if item else None
-        return json.loads(found.read_bytes()) if found else None
 
     def ancestors(self, key: str) -> list[str]:
         """Ids of all records that `key` was made from, nearest first."""
