@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.difficulty.sampling import STAGE, draw_sample, sample_metrics
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.params import load_params, stage_seed
 from compeffdist.records import Draw, ScoredTriplet, read_records, write_records
@@ -18,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

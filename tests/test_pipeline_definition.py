@@ -114,6 +114,14 @@ def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
     assert read <= declared
 
 
+@pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_that_loads_the_student_lets_the_teacher_s_engine_go_first(stage: str) -> None:
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
+    loads = "src/compeffdist/student/loading.py" in code_of(stage) and stage != "evaluate_teacher"
+    assert (ast.unparse(main.body[0]) == "release_engine()") == loads
+
+
 BEHIND = {
     "texts": "enumerate_attributes",
     "clusters": "generate_tasks",
