@@ -61,8 +61,8 @@ def test_a_second_process_of_a_stage_is_refused_by_one_line_that_names_the_first
 
 
 def test_a_stage_whose_dvc_was_killed_keeps_the_next_one_out(checkout: Path) -> None:
-    run = f'exec {sys.executable} -c \'import subprocess, sys; subprocess.run([sys.executable, "collect.py", "600"])\''
-    parent = subprocess.Popen(["/bin/sh", "-c", run], cwd=checkout)
+    run = "import subprocess, sys; subprocess.run([sys.executable, 'collect.py', '600'])"
+    parent = subprocess.Popen([sys.executable, "-c", run], cwd=checkout)
     assert started(checkout)
     parent.terminate()
     parent.wait()

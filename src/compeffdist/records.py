@@ -365,19 +365,20 @@ def by_id(records: Iterable[R]) -> dict[str, R]:
 def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
     if (format or source.suffix) == ".jsonl":
         return read_jsonl(source)
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowInvalid
 
     try:
         table = pq.read_table(source)
+        rows = table.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
-    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode()
+    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
     if stamp != f"{kind.PREFIX}@{kind.VERSION}":
         raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
-    return typing.cast(list[dict[str, Any]], table.to_pylist())
+    return typing.cast(list[dict[str, Any]], rows)
 
 
 def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:
