@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from compeffdist.gates.outcome import GATES
-from compeffdist.params import Params
+from compeffdist.params import LOCAL_MODELS, SOURCES, Params
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -158,6 +158,20 @@ def test_every_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
         ["git", "check-ignore", "--no-index", *outs], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert sorted(done.stdout.split()) == sorted(outs)
+
+
+@pytest.mark.parametrize(("stage", "folder"), [("ingest_texts", SOURCES), ("resolve_models", LOCAL_MODELS)])
+def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, folder: str) -> None:
+    assert folder in STAGES[stage]["deps"]
+    names = ["README.md", "a.jsonl", "deep/a.jsonl", "a.jsonl.dvc", "deep/a.jsonl.dvc"]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"{folder}/{name}" for name in names)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
 
 
 def test_metrics_and_plots_stay_in_git() -> None:

@@ -122,6 +122,15 @@ def read_jsonl(source: Path) -> Iterator[Any]:
         raise UserError(f"{source}: not UTF-8: {error}; run the stage that writes it again") from None
 
 
+def refuse_linked_folder(path: Path) -> None:
+    """Raises UserError if a relative path leads through a link to a folder: DVC would not see what is in it change."""
+    for part in [] if path.is_absolute() else [path, *path.parents]:
+        if part.is_symlink() and part.is_dir():
+            raise UserError(
+                f"{part}: a link to a folder, which DVC does not look into: link its files (cp -rs), or copy"
+            )
+
+
 def hash_bytes(data: bytes, algorithm: str = "sha256") -> str:
     """Hash of `data`, in hex."""
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()

@@ -30,6 +30,7 @@ from compeffdist.files import (
     hash_file,
     hash_text,
     read_json,
+    refuse_linked_folder,
     write_json,
 )
 from compeffdist.packages import exclusive, fetch_members, forget_package, kept_files, write_manifest
@@ -192,6 +193,7 @@ def _parse_hf(text: str, rest: str, sha256: str) -> Reference:
 def _parse_path(text: str, rest: str, sha256: str) -> Reference:
     if not rest:
         raise UserError(f"model reference {text!r}: expected path:folder or path:file.gguf")
+    refuse_linked_folder(Path(rest))
     return Reference(text, "path", str(Path(rest).expanduser().absolute()), sha256=sha256)
 
 
