@@ -162,6 +162,9 @@ def test_an_unknown_package_is_one_clear_line(index: Path, tmp_path: Path) -> No
 def test_no_network_is_named_as_such_and_addresses_are_left_out() -> None:
     unreachable = "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching distribution found"
     assert "cannot be reached" in packages._pip_reason(unreachable)
+    full = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device"
+    assert packages._pip_reason(full) == "no space left on the disk: free some and run again"
+    assert packages._pip_reason("ERROR: Exception:\nTraceback\nKeyError: 'x'") == "KeyError: 'x'"
     reason = packages._pip_reason("ERROR: HTTP error 403 while getting https://user:secret@host/simple/x\n")
     assert reason == "HTTP error 403 while getting the package index"
 

@@ -158,6 +158,12 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -
         load_params(tmp_path / "params.yaml")
 
 
+def test_a_misspelt_key_is_named_as_it_stands(laptop: dict[str, Any]) -> None:
+    texts = {("cuont" if key == "count" else key): value for key, value in laptop["texts"].items()}
+    with pytest.raises(UserError, match=r"p\.yaml: texts\.cuont: unknown key"):
+        validate_params(changed(laptop, "texts", texts), "p.yaml")
+
+
 def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="compeffdist profile laptop"):
         load_params(tmp_path / "params.yaml")

@@ -222,8 +222,11 @@ def _pip_reason(stderr: str) -> str:
     """What pip said, in one line, without addresses (they may hold credentials)."""
     if "No matching distribution" in stderr and "WARNING: Retrying" in stderr:
         return "the package index cannot be reached (no network?)"
+    if "No space left on device" in stderr:
+        return "no space left on the disk: free some and run again"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["no message"]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
+    # a crash of pip's own is "ERROR: Exception:" with a traceback after it
+    errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"] or lines
     without_address = re.sub(r"\b[a-z+]+://\S+", "the package index", errors[-1].removeprefix("ERROR:"))
     return one_line(without_address, limit=200)
 

@@ -595,7 +595,8 @@ def validate_params(raw: Any, origin: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key is also a missing one: the key that is there is the one to point at
+        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
         key = ".".join(str(part) for part in first["loc"]) or "params"
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         given = (
