@@ -16,16 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from compeffdist import models, packages
+from compeffdist import packages
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, write_json
 from compeffdist.models import (
     cache_folder,
+    index,
     model_folder,
     parse_reference,
     read_identity,
     resolve_model,
+    resolving,
 )
+from compeffdist.models import gguf as conversion
 from compeffdist.params import ModelParams
 
 STAGES = Path(__file__).parent.parent / "stages"
@@ -307,7 +310,7 @@ def test_when_all_fail_one_line_says_why_each_did(tmp_path: Path, package_index:
 def test_what_was_resolved_before_is_used_before_any_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "m")
     first = resolve_model("teacher", params(f"path:{folder}"), tmp_path / "c")
-    monkeypatch.setattr(models, "_locate", lambda *_: pytest.fail("resolved again"))
+    monkeypatch.setattr(resolving, "_locate", lambda *_: pytest.fail("resolved again"))
     again = resolve_model("student", params("hf:org/model@main", f"path:{folder}"), tmp_path / "c")
     assert (again.id, again.role) == (first.id, "student")
 
@@ -329,7 +332,7 @@ def test_a_touched_file_is_hashed_once_and_then_trusted(tmp_path: Path, monkeypa
     identity = resolve_model("x", params(f"path:{folder}"), tmp_path / "c")
     os.utime(folder / "model.safetensors", (1, 1))
     assert model_folder(identity, tmp_path / "c") == folder
-    monkeypatch.setattr(models, "hash_file", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(index, "hash_file", lambda _: pytest.fail("hashed again"))
     assert model_folder(identity, tmp_path / "c") == folder
 
 
@@ -436,7 +439,7 @@ def test_a_gguf_in_parts_becomes_a_loadable_folder_with_its_template_and_nothing
     elsewhere = resolve_model("teacher", params(f"path:{gguf}", dtype="bfloat16"), tmp_path / "other")
     assert elsewhere.id == identity.id
     # a new reference to the same hash finds what is converted
-    monkeypatch.setattr(models, "_convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(conversion, "_convert", lambda *_: pytest.fail("converted again"))
     by_path = resolve_model("teacher", params(f"path:{gguf}#sha256={sha}", dtype="bfloat16"), tmp_path / "c")
     assert by_path.id == identity.id
 

@@ -19,7 +19,10 @@ PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
     *("accounting", "environment", "errors", "files", "ledger", "params", "progress"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
-    *("models", "packages"),
+    *(
+        "packages",
+        *(f"models.{name}" for name in ("gguf", "identity", "index", "inspection", "references", "resolving")),
+    ),
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
     *(f"teacher.{name}" for name in ("asking", "chat", "engines", "openai_engine", "processes", "store")),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
