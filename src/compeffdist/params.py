@@ -269,7 +269,8 @@ class ResponsesParams(Section):
     """How a closed label set is answered: by the likelihood of each whole label, or by generation."""
     calibration: Literal["batch", "none"] = "batch"
     """`batch` divides label likelihoods by their mean over the texts asked with the same instruction
-    (batch calibration), against a teacher that hardly ever says one of the labels."""
+    (batch calibration), against a teacher that hardly ever says one of the labels. A label that a server behind an API
+    only chose has no likelihood and stays as it is."""
 
 
 # ---------------------------------------------------------------- difficulty and sampling
