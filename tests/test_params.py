@@ -151,7 +151,9 @@ def test_a_file_in_data_sources_is_taken(laptop: dict[str, Any]) -> None:
     assert params.texts.sources[0].location == "data/sources/mine/a.jsonl"
 
 
-@pytest.mark.parametrize(("content", "message"), [("a: [", "not valid YAML"), ("- 1", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("content", "message"), [("a: [", "not valid YAML"), ("[" * 5000, "not valid YAML"), ("- 1", "expected a mapping")]
+)
 def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "params.yaml").write_text(content)
     with pytest.raises(UserError, match=message):

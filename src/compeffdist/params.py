@@ -584,7 +584,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     return validate_params(raw, str(path))
 
