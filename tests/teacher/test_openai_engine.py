@@ -299,6 +299,23 @@ def test_a_server_that_refuses_a_single_question_is_not_taken_for_one_that_canno
     assert answers[1].kind == "first_tokens"
 
 
+def test_a_schema_the_server_refuses_is_tried_once_and_others_still(capsys: pytest.CaptureFixture[str]) -> None:
+    def respond(body: Body, n: int) -> Reply:
+        if "maxItems" in str(body.get("response_format")):
+            return Reply({"error": {"message": "maxItems is not supported"}}, status=400)
+        return Reply(chat_reply('{"answer": ["a"]}' if "response_format" in body else '["a"]'))
+
+    bounded, free = '{"maxItems":3,"type":"array"}', '{"type":"array"}'
+    with serving(respond) as server:
+        answers, failures = ask(
+            server.url, [question(str(n), schema=s) for n, s in enumerate((bounded, bounded, free))], concurrency=1
+        )
+    assert failures == {}
+    assert [answers[n].text for n in range(3)] == ['["a"]'] * 3
+    assert ["response_format" in body for body in server.bodies] == [True, False, False, True]
+    assert capsys.readouterr().err.count("refuses a JSON schema") == 1
+
+
 def test_an_answer_that_is_no_label_fails_and_is_not_bent_into_one() -> None:
     with serving(chooser("rather good", None)) as server:
         answers, failures = ask(server.url, [LABELS])

@@ -22,6 +22,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
@@ -173,7 +174,8 @@ class OpenAIEngine:
 
     def __init__(self, model: str, runtime: RuntimeParams) -> None:
         self.model, self.runtime, self.starts = model, runtime, 0
-        self.weighs, self.takes_schemas = True, True
+        self.weighs = True
+        self.refused_schemas: set[str] = set()
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
@@ -202,10 +204,11 @@ class OpenAIEngine:
         }
         schema = json.loads(request.schema) if request.schema else {}
         wrapped = bool(schema) and schema.get("type") != "object"
+        body["max_tokens"] += WRAPPING_TOKENS * wrapped
         if schema:
-            body["response_format"] = response_format(_wrap(schema) if wrapped else schema)
-            body["max_tokens"] += WRAPPING_TOKENS * wrapped
-        reply = await client.chat(body)
+            reply = await self._chat_held(client, body, _wrap(schema) if wrapped else schema)
+        else:
+            reply = await client.chat(body)
         text, finish = reply_text(reply)
         return Answer(_unwrap(text) if wrapped else text, None, *token_counts(reply), finish)
 
@@ -236,18 +239,25 @@ class OpenAIEngine:
         # no token is shorter than a byte
         longest = max(len(label.encode()) for label in request.labels)
         body = self._body(request) | {"max_tokens": longest + WRAPPING_TOKENS, "temperature": 0.0}
-        schema = _wrap({"type": "string", "enum": list(request.labels)})
-        try:
-            held = {"response_format": response_format(schema)} if self.takes_schemas else {}
-            reply = await client.chat(body | held)
-        except Refused:
-            if not self.takes_schemas:
-                raise
-            reply = await client.chat(body)
-            self.takes_schemas = False
+        reply = await self._chat_held(client, body, _wrap({"type": "string", "enum": list(request.labels)}))
         label = chosen_label(reply_text(reply)[0], request.labels)
         prompt, cached, completion = (now + before for now, before in zip(token_counts(reply), spent, strict=True))
         return Answer(label, None, prompt, cached, completion, CHOSEN)
+
+    async def _chat_held(self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+        """Ask under a schema; plainly if the server refuses that schema, as each answer is checked in any case."""
+        key = canonical_json(schema)
+        if key not in self.refused_schemas:
+            asked = {"name": "answer", "schema": schema, "strict": True}
+            try:
+                return await client.chat(body | {"response_format": {"type": "json_schema", "json_schema": asked}})
+            except Refused:
+                pass
+        reply = await client.chat(body)
+        if not self.refused_schemas:
+            print(f"{client.place} refuses a JSON schema: answers are checked, not held to it", file=sys.stderr)
+        self.refused_schemas.add(key)
+        return reply
 
     def _cannot_weigh(self, client: ServerClient) -> None:
         if self.weighs:
@@ -257,11 +267,6 @@ class OpenAIEngine:
     def _body(self, request: Request) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system else []
         return {"model": self.model, "messages": [*system, {"role": "user", "content": request.prompt}]}
-
-
-def response_format(schema: dict[str, Any]) -> dict[str, Any]:
-    """The request field that holds an answer to a JSON schema."""
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
 
 
 def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
