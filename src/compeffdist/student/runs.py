@@ -11,7 +11,8 @@ from compeffdist.files import atomic_file, write_json
 from compeffdist.models import ModelIdentity, cache_folder, model_folder
 from compeffdist.params import Params, stage_seed
 from compeffdist.records import Draw, Reject, Triplet, by_id, write_records
-from compeffdist.student.training import CurvePoint, TrainingResult, TrainingRow, draw_rows, fine_tune
+from compeffdist.student.curve import CurvePoint
+from compeffdist.student.training import TrainingResult, TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 
