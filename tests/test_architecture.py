@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "compeffdist"
 LAYERS = [
     {"__init__", "environment"},
     {"errors"},
-    {"files", "progress"},
+    {"files", "pages", "progress"},
     {"labels", "ledger", "params", "precision", "prompting", "records"},
     {"accounting", "packages", "polarity", "profiles"},
     {"models"},
