@@ -28,6 +28,7 @@ LAYERS = [
     {"gates"},
     {"registry"},
     {"lineage"},
+    {"report"},
     {"promotion"},
     {"cli"},
 ]

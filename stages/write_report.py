@@ -1,0 +1,20 @@
+"""Stage write_report: the page people look at, and the run in one row of figures for `dvc metrics`."""
+
+from pathlib import Path
+
+from compeffdist.errors import run_guarded
+from compeffdist.files import atomic_file, write_json
+from compeffdist.report.figures import headline
+from compeffdist.report.page import render
+from compeffdist.report.run import read_run
+
+
+def main() -> None:
+    run = read_run(Path())
+    write_json(Path("metrics/summary.json"), headline(run))
+    with atomic_file(Path("report/index.html")) as path:
+        path.write_text(render(run), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_guarded(main)
