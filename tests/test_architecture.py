@@ -16,7 +16,7 @@ LAYERS = [
     {"errors"},
     {"files", "progress"},
     {"labels", "ledger", "params", "precision", "prompting", "records"},
-    {"accounting", "packages", "polarity", "profiles"},
+    {"accounting", "columns", "packages", "polarity", "profiles"},
     {"models"},
     {"embedding", "formatting"},
     {"texts"},
