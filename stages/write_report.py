@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from compeffdist.errors import run_guarded
-from compeffdist.files import atomic_file, write_json
+from compeffdist.files import write_json
+from compeffdist.pages import write_page
 from compeffdist.report.figures import headline
 from compeffdist.report.page import render
 from compeffdist.report.run import read_run
@@ -12,8 +13,7 @@ from compeffdist.report.run import read_run
 def main() -> None:
     run = read_run(Path())
     write_json(Path("metrics/summary.json"), headline(run))
-    with atomic_file(Path("report/index.html")) as path:
-        path.write_text(render(run), encoding="utf-8")
+    write_page(Path("report/index.html"), render(run))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ METHOD = [
     "evaluate_teacher",
     "warm_up_student",
     "score_difficulty",
+    "study_difficulty",
     "check_difficulty",
     "sample_triplets",
     "check_sample",

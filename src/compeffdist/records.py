@@ -4,19 +4,25 @@ An id is a hash of what a record *is*: the canonical JSON of its identity fields
 Ids are the same from run to run and machine to machine; every join in the library is by id, never by position.
 
 Artefacts are Parquet (many rows) or JSON Lines (few rows a person reads); both are written from the same record
-classes by `write_records`, atomically, and refuse duplicate ids.
+classes by `write_records`, atomically, and refuse duplicate ids. `columns.py` reads and writes the same Parquet files
+column-wise, for millions of rows.
 """
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ID_HEX_DIGITS = 24
 """96 bits: for ten million records the chance that any two share an id is below 1e-15."""
@@ -331,12 +337,18 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
+    with atomic_file(target) as path:
+        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), path, compression="zstd")
+
+
+def arrow_schema(kind: type[Record]) -> "pa.Schema":
+    """Columns of a Parquet artefact, marked with the record type and its version."""
+    import pyarrow as pa
+
+    return pa.schema(
         [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
         metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
     )
-    with atomic_file(target) as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
@@ -365,19 +377,30 @@ def by_id(records: Iterable[R]) -> dict[str, R]:
 def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
     if (format or source.suffix) == ".jsonl":
         return read_jsonl(source)
+    with parquet_file(source, kind) as file:
+        return typing.cast(list[dict[str, Any]], file.read().to_pylist())
+
+
+@contextmanager
+def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]":
+    """Open a Parquet artefact of `kind`.
+
+    Raises:
+        UserError: if the file is missing, unreadable (also while it is read), or of another record type or version.
+    """
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowInvalid
 
     try:
-        table = pq.read_table(source)
+        with pq.ParquetFile(source) as file:
+            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode()
+            if stamp != f"{kind.PREFIX}@{kind.VERSION}":
+                raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
+            yield file
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
     except (ArrowInvalid, OSError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
-    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode()
-    if stamp != f"{kind.PREFIX}@{kind.VERSION}":
-        raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
-    return typing.cast(list[dict[str, Any]], table.to_pylist())
 
 
 def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:

@@ -21,6 +21,7 @@ from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.models import ModelIdentity
+from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import delimited
@@ -40,6 +41,8 @@ from compeffdist.records import (
     read_records,
     write_records,
 )
+from compeffdist.study.findings import study_scores
+from compeffdist.study.page import render
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from compeffdist.texts.ingest import ingest
@@ -337,6 +340,11 @@ def sample_triplets() -> None:
     write_records(DATA / "sampled.parquet", Draw, draws)
 
 
+def study_difficulty() -> None:
+    study = study_scores(DATA / "scored.parquet", DATA / "triplets.parquet", SEED)
+    write_page(Path("report/difficulty.html"), render(study))
+
+
 def train_student() -> None:
     student(Path("models/student"), [d.sample_id for d in read_records(DATA / "sampled.parquet", Draw) if d.kept])
     rejects("train_student", [])
@@ -370,6 +378,7 @@ PIPELINE: dict[str, tuple[list[str], list[str]]] = {
         ["data/triplets.parquet", "models/warmup"],
         ["data/scored.parquet", "data/rejects/score_difficulty.parquet"],
     ),
+    "study_difficulty": (["data/triplets.parquet", "data/scored.parquet"], ["report/difficulty.html"]),
     "sample_triplets": (["data/scored.parquet"], ["data/sampled.parquet"]),
     "train_student": (["data/sampled.parquet", "base"], ["models/student", "data/rejects/train_student.parquet"]),
     "evaluate_student": (["data/evaluation.jsonl", "models/student"], ["data/student_predictions.parquet"]),

@@ -160,7 +160,7 @@ def test_nothing_a_user_or_teacher_wrote_is_markup(run: Run) -> None:
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"gates/sample.html"}
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"gates/sample.html", "difficulty.html"}
 
 
 def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run: Run) -> None:

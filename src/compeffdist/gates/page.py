@@ -1,22 +1,31 @@
-"""The page of a gate: one static HTML file, nothing fetched, no script; everything in it is escaped."""
+"""The page of a gate: expectations, distributions, figures."""
 
 from html import escape
 
 from compeffdist.gates.outcome import Distribution, Finding, Outcome, shown
-from compeffdist.pages import bar, cells, document, table
+from compeffdist.pages import cells, document, table
+
+STYLE = """
+.ids{font:12px/1.4 ui-monospace,monospace;color:#555;overflow-wrap:anywhere}
+.bar{display:inline-block;height:.7rem;background:#4a7ab5;vertical-align:baseline;margin-right:.4rem}
+"""
+BAR_REM = 12
+"""Length of the bar of a share of 1."""
 
 
 def render(outcome: Outcome) -> str:
     """The page as HTML: failed expectations first, then those a param sets, the others, distributions, figures."""
     findings = sorted(outcome.findings, key=lambda finding: (finding.passed, not finding.param))
+    title = f"Gate {outcome.gate}: {_verdict(outcome)}"
     body = [
+        f"<h1>{escape(title)}</h1>",
         f"<p>{len(findings) - len(outcome.failed())} of {len(findings)} expectations hold.</p>",
         table(["", "figure", "value", "bound", "set by", "where to look, and offending records"], map(_row, findings)),
         *map(_distribution, outcome.distributions),
         "<h2>Figures</h2>",
-        table(["figure", "value"], (cells([name, _value(value)]) for name, value in outcome.figures.items())),
+        table(["figure", "value"], (cells([name, _value(value)], 2) for name, value in outcome.figures.items())),
     ]
-    return document(f"Gate {outcome.gate}: {_verdict(outcome)}", body)
+    return document(title, body, STYLE)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -37,10 +46,14 @@ def _row(finding: Finding) -> str:
 
 def _distribution(distribution: Distribution) -> str:
     rows = (
-        "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{bar(value)}</td>" for value in values) + "</tr>"
+        "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
         for label, values in distribution.rows
     )
     return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows)
+
+
+def _bar(share: float) -> str:
+    return f'<span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}'
 
 
 def _value(value: int | float | None) -> str:

@@ -23,9 +23,11 @@ MOST_PERSPECTIVES, MOST_MEMBERS, MOST_INSTRUCTIONS = 60, 12, 40
 
 def render(run: Run) -> str:
     """The page as HTML; the pages of the gates and of difficulty are linked, relative to `report/`."""
+    title = f"CompEffDist: the {run.registration['tags']['profile']} run"
     return document(
-        f"CompEffDist: the {run.registration['tags']['profile']} run",
+        title,
         [
+            f"<h1>{escape(title)}</h1>",
             f"<p>{escape(registration_line(run.registration))}</p>",
             *_models(run),
             *_results(run.evaluation),
@@ -48,7 +50,7 @@ def _models(run: Run) -> Iterator[str]:
         ]
         for role, card in run.models.items()
     )
-    yield table(["model", "reference", "licence", "parameters"], map(cells, rows))
+    yield table(["model", "reference", "licence", "parameters"], (cells(row, 3) for row in rows))
 
 
 def _results(evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -90,7 +92,7 @@ def _accounts(run: Run) -> Iterator[str]:
     yield table(
         ["stage", "in", "out", "rejected", "reasons"],
         (
-            cells([stage, *(f"{a[key]:,}" for key in ("in", "out", "rejected")), _reasons(a["reasons"])])
+            _words([stage, *(f"{a[key]:,}" for key in ("in", "out", "rejected")), _reasons(a["reasons"])])
             for stage, a in accounts
             if a
         ),
@@ -119,7 +121,7 @@ def _perspectives(run: Run) -> Iterator[str]:
     shown = sorted(run.perspectives, key=lambda p: (-p.total_count, p.id))[:MOST_PERSPECTIVES]
     yield table(
         ["perspective", "attributes (counts)", "coherence", "tasks"],
-        (cells([p.head, _members(p), f"{p.coherence:.2f}", "; ".join(tasks[p.id])]) for p in shown),
+        (_words([p.head, _members(p), f"{p.coherence:.2f}", "; ".join(tasks[p.id])]) for p in shown),
     )
     yield _left_out(len(run.perspectives) - len(shown), "perspectives")
 
@@ -133,6 +135,7 @@ def _members(perspective: Perspective) -> str:
 def _rows(run: Run) -> Iterator[str]:
     """Of each instruction, the hardest, the middle and the easiest scored triplet."""
     yield "<h2>Instructions, and rows from hard to easy</h2>"
+    yield '<p>The distribution of difficulty, and more rows: <a href="difficulty.html">difficulty</a>.</p>'
     scored: defaultdict[str, list[ScoredTriplet]] = defaultdict(list)
     for score in sorted(run.scored, key=lambda score: (-score.ranking, score.sample_id)):
         scored[score.instruction_id].append(score)
@@ -155,7 +158,7 @@ class _Rows:
         """A row of the table."""
         draw, triplet = self.draws[score.sample_id], self.triplets[score.sample_id]
         figures = [f"{score.ranking:.3f}", f"{draw.inclusion_probability:.2f}", "kept" if draw.kept else "not kept"]
-        return cells([*figures, _excerpt(self.texts[triplet.text_id].text), _excerpt(triplet.response)])
+        return _words([*figures, _excerpt(self.texts[triplet.text_id].text), _excerpt(triplet.response)])
 
 
 def _instruction(instruction: Instruction, scored: Sequence[ScoredTriplet], rows: _Rows) -> Iterator[str]:
@@ -171,6 +174,11 @@ def _instruction(instruction: Instruction, scored: Sequence[ScoredTriplet], rows
 def _excerpt(text: str) -> str:
     folded = " ".join(text.split())
     return folded if len(folded) <= EXCERPT else folded[: EXCERPT - 1] + "…"
+
+
+def _words(values: Sequence[str]) -> str:
+    """A row of the table in which any cell may be long."""
+    return cells(values, len(values))
 
 
 def _left_out(count: int, what: str) -> str:
