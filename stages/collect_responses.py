@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from compeffdist.accounting import account
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.accounting import account
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

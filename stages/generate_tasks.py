@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compeffdist.accounting import account
 from compeffdist.embedding import embed
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.tasks import STAGE, generate_tasks
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

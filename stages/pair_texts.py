@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.pairing import STAGE, pair_texts, pairing_metrics
@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.difficulty.drawing import STAGE, sample_triplets
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.params import load_params, stage_seed
 
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.pages import write_page
 from compeffdist.report.figures import headline
@@ -17,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

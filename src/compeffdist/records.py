@@ -388,18 +388,18 @@ def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]"
     Raises:
         UserError: if the file is missing, unreadable (also while it is read), or of another record type or version.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowInvalid
 
     try:
         with pq.ParquetFile(source) as file:
-            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode()
+            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
             if stamp != f"{kind.PREFIX}@{kind.VERSION}":
                 raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
             yield file
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
 
 

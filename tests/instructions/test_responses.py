@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.responses import BadAnswer, calibrate, check_response, collect_responses
+from compeffdist.instructions.responses import BadAnswer, calibrate, check_response, collect_responses, decide_labels
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
+from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.parsing import parse_json, spans_missing
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.requests import CHOSEN, Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 
@@ -200,3 +201,19 @@ def test_rubbish_for_a_whole_domain_stops_with_one_line_naming_it() -> None:
 def test_the_same_answers_give_the_same_triplets() -> None:
     texts = [a_text(n) for n in range(4)]
     assert collect(good_answer, [CLOSED, SPANS], texts)[0] == collect(good_answer, [CLOSED, SPANS], texts)[0]
+
+
+def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so() -> None:
+    texts = [a_text(n) for n in range(8)]
+    chosen = Answer("good", None, 1, 0, 1, CHOSEN)
+
+    def mostly_chosen(request: Request) -> Any:
+        is_weighed = not request.labels or "great 0" in request.prompt
+        return good_answer(request) if is_weighed else Answer(request.labels[0], None, 1, 0, 1, CHOSEN)
+
+    asked = [Asked(str(n), chosen, "") for n in range(8)]
+    assert decide_labels(asked, "batch") == ["good"] * 8
+    triplets, rejects, *_ = collect(mostly_chosen, [CLOSED], texts)
+    assert (len(triplets), rejects) == (8, [])
+    endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
+    assert endings == ["batch", *["chosen"] * 7]

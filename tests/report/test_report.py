@@ -119,7 +119,7 @@ def run() -> Run:
         for score in scored
     ]
     account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
-    usage = {"requests": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7}
+    usage = {"answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7}}
     metrics: dict[str, dict[str, Any]] = {
         stage: {"records": account, "teacher": usage} for stage in (*COUNTED, *ASKING)
     }

@@ -5,7 +5,8 @@ Where all that is wanted is a label or a score, the answer is the likeliest whol
 (`responses.closed_labels:
 likelihood`): one forward pass over a prompt whose instruction is in the prefix cache, and no generation.
 Small teachers prefer some labels whatever the text; `batch` calibration (Zhou et al. 2023, Batch Calibration)
-divides each label's probability by its mean over the texts asked with the same instruction.
+divides each label's probability by its mean over the texts asked with the same instruction. A label that a server
+without log-probabilities merely chose has nothing to divide: it stands as it is, and its decoding id says so.
 """
 
 import json
@@ -24,7 +25,7 @@ from compeffdist.prompting import inline
 from compeffdist.records import Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.asking import Asked, Teacher
 from compeffdist.teacher.parsing import is_worded, parse_json, spans_missing
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.requests import CHOSEN, Request
 
 STAGE = "collect_responses"
 PRIOR_STRENGTH = 4.0
@@ -138,12 +139,19 @@ def likeliest(probabilities: Mapping[str, float]) -> str:
 
 
 def decide_labels(asked: Sequence[Asked], calibration: str) -> list[str | None]:
-    """The label chosen for each answer to one question; None where there is no answer."""
+    """The label for each answer to one question; None where there is no answer.
+
+    Calibration is over the answers that have likelihoods; those that are a mere choice stand.
+    """
     rows = [dict(a.answer.label_logprobs) if a.answer and a.answer.label_logprobs else None for a in asked]
     present = [row for row in rows if row is not None]
     scored = calibrate(present) if calibration == "batch" else present
     decided = iter([likeliest(row) for row in scored])
-    return [None if row is None else next(decided) for row in rows]
+    return [_chosen(a) if row is None else next(decided) for a, row in zip(asked, rows, strict=True)]
+
+
+def _chosen(asked: Asked) -> str | None:
+    return asked.answer.text if asked.answer and asked.answer.kind == CHOSEN else None
 
 
 def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Request]:
@@ -194,7 +202,7 @@ def collect_responses(
                 instruction_id=instruction.id,
                 text_id=text.id,
                 teacher_id=teacher.identity.id,
-                decoding_id=_decoding_id(request, params),
+                decoding_id=_decoding_id(request, answer, params),
                 answer_id=answer.answer_id,
                 prompt=request.prompt,
                 response=response,
@@ -207,8 +215,10 @@ def collect_responses(
     return triplets, rejects, polarities
 
 
-def _decoding_id(request: Request, params: ResponsesParams) -> str:
-    return f"{request.decoding_id}+{params.calibration}" if request.labels else request.decoding_id
+def _decoding_id(request: Request, asked: Asked, params: ResponsesParams) -> str:
+    if not request.labels:
+        return request.decoding_id
+    return f"{request.decoding_id}+{CHOSEN if _chosen(asked) else params.calibration}"
 
 
 def _polarities(texts: Sequence[Text], asked: Sequence[Asked], calibration: str) -> dict[str, str]:
@@ -220,7 +230,7 @@ def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], calibrati
     """The chosen label by place in `pairs`, calibrated over the pairs of the same instruction."""
     places: dict[str, list[int]] = {}
     for place, (pair, answer) in enumerate(zip(pairs, asked, strict=True)):
-        if answer.answer is not None and answer.answer.label_logprobs is not None:
+        if answer.answer is not None and (answer.answer.label_logprobs is not None or _chosen(answer)):
             places.setdefault(pair.instruction_id, []).append(place)
     chosen: dict[int, str] = {}
     for group in places.values():

@@ -20,7 +20,7 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
-from compeffdist.teacher.requests import Answer
+from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer
 from compeffdist.teacher.store import StoredAnswer
 
 SHOWN_CHARACTERS = 100
@@ -51,9 +51,12 @@ def answer_facts(row: StoredAnswer | None) -> Facts:
     if row is None:
         return [("raw answer", "not in this machine's response store")]
     request, answer = json.loads(row.request), Answer.from_json(row.answer)
+    if answer.kind == CHOSEN:
+        return [("asked for", "one of the labels, without likelihoods"), ("raw answer", quoted(answer.text))]
     if answer.label_logprobs is not None:
+        by_token = ", by its first token" if answer.kind == FIRST_TOKENS else ""
         return [
-            ("asked for", "the likelihood of each whole label"),
+            ("asked for", f"the likelihood of each whole label{by_token}"),
             ("raw answer", ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())),
         ]
     decoding = "greedy" if not request["temperature"] else f"temperature {request['temperature']}"

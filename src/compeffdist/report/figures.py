@@ -13,7 +13,7 @@ TOKENS = ("prompt_tokens", "completion_tokens")
 
 def headline(run: Run) -> dict[str, Any]:
     """Counts along the pipeline, the teacher's cost, and macro-F1 (0 to 1) of teacher, base student and student."""
-    usage = [run.metrics[stage]["teacher"] for stage in ASKING]
+    answers = [run.metrics[stage]["teacher"]["answers"] for stage in ASKING]
     evaluation = run.evaluation["headline"]
     return {
         "texts": run.account("ingest_texts")["out"],
@@ -21,8 +21,8 @@ def headline(run: Run) -> dict[str, Any]:
         "perspectives": len(run.perspectives),
         "instructions": len(run.instructions),
         "triplets": len(run.triplets),
-        "teacher_requests": sum(one["requests"] for one in usage),
-        "teacher_tokens": sum(one[key] for one in usage for key in TOKENS),
+        "teacher_answers": sum(one["used"] for one in answers),
+        "teacher_tokens": sum(one[key] for one in answers for key in TOKENS),
         "difficulty": round(_mean([score.ranking for score in run.scored]), 4),
         "kept": sum(draw.kept for draw in run.draws),
         "gates_passed": sum(report["passed"] for report in run.gates.values()),

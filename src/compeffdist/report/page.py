@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from compeffdist.evaluation.summary import SYSTEMS
-from compeffdist.evaluation.table import difference_cell, registration_line
+from compeffdist.evaluation.table import SYSTEMS, difference_cell, registration_line
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import ASKING, COUNTED, Run
@@ -105,12 +104,12 @@ def _reasons(reasons: Mapping[str, int]) -> str:
 
 
 def _teacher(run: Run) -> Iterator[str]:
-    yield "<h2>What the teacher was asked</h2>"
-    keys = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens")
-    usage = [(stage, run.metrics[stage]["teacher"]) for stage in ASKING]
-    rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in usage]
-    rows.append(["all", *(f"{sum(one[key] for _, one in usage):,}" for key in keys)])
-    yield table(["stage", *(key.replace("_", " ") for key in keys)], map(cells, rows))
+    yield "<h2>What the teacher's answers cost when they were bought</h2>"
+    keys = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
+    answers = [(stage, run.metrics[stage]["teacher"]["answers"]) for stage in ASKING]
+    rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
+    rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
+    yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
 
 
 def _perspectives(run: Run) -> Iterator[str]:
