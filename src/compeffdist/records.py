@@ -13,10 +13,13 @@ import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ID_HEX_DIGITS = 24
 """96 bits: for ten million records the chance that any two share an id is below 1e-15."""
@@ -331,12 +334,8 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
-        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
-    )
     with atomic_file(target) as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=_schema(kind)), path, compression="zstd")
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
@@ -362,14 +361,37 @@ def by_id(records: Iterable[R]) -> dict[str, R]:
     return {record.id: record for record in records}
 
 
+def table_of(kind: type[Record], records: Iterable[Record]) -> "pa.Table":
+    """Records as an Arrow table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([record.to_row() for record in records], schema=_schema(kind))
+
+
+def read_table(source: Path, kind: type[Record], format: str = "", columns: Sequence[str] | None = None) -> "pa.Table":
+    """Some columns, or all, of what `write_records` wrote, as an Arrow table. Ids are not checked.
+
+    Raises:
+        UserError: if the file is missing, or of another record type or version.
+    """
+    if (format or Path(source).suffix) == ".jsonl":
+        table = table_of(kind, read_records(source, kind, format))
+        return table.select(columns) if columns else table
+    return _parquet(Path(source), kind, columns)
+
+
 def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
     if (format or source.suffix) == ".jsonl":
         return read_jsonl(source)
+    return typing.cast(list[dict[str, Any]], _parquet(source, kind).to_pylist())
+
+
+def _parquet(source: Path, kind: type[Record], columns: Sequence[str] | None = None) -> "pa.Table":
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowInvalid
 
     try:
-        table = pq.read_table(source)
+        table = pq.read_table(source, columns=list(columns) if columns else None)
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
     except (ArrowInvalid, OSError) as error:
@@ -377,7 +399,14 @@ def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, A
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode()
     if stamp != f"{kind.PREFIX}@{kind.VERSION}":
         raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
-    return typing.cast(list[dict[str, Any]], table.to_pylist())
+    return table
+
+
+def _schema(kind: type[Record]) -> "pa.Schema":
+    import pyarrow as pa
+
+    fields = [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)]
+    return pa.schema(fields, metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"})
 
 
 def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:

@@ -12,9 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from compeffdist.difficulty.sampling import sample_rows
+from compeffdist.difficulty.sampling import draw_sample
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
@@ -297,43 +295,29 @@ def warm_up_student() -> None:
     student(Path("models/warmup"), [t.id for t in read_records(DATA / "triplets.parquet", Triplet)])
 
 
+def score(triplet: Triplet) -> ScoredTriplet:
+    return ScoredTriplet(
+        sample_id=triplet.id,
+        instruction_id=triplet.instruction_id,
+        scorer_id="scorer_mini",
+        ranking=int(triplet.id[-4:], 16) / 65536,
+        ranking_excluding_zero=0.1,
+        ranking_all=0.1,
+        perplexity=2.0,
+        tokens=1,
+        miss_rate=0.0,
+        nucleus_miss_rate=0.0,
+    )
+
+
 def score_difficulty() -> None:
-    scored = [
-        ScoredTriplet(
-            sample_id=t.id,
-            instruction_id=t.instruction_id,
-            scorer_id="scorer_mini",
-            ranking=int(t.id[-4:], 16) / 65536,
-            ranking_excluding_zero=0.1,
-            ranking_all=0.1,
-            perplexity=2.0,
-            tokens=1,
-            miss_rate=0.0,
-            nucleus_miss_rate=0.0,
-        )
-        for t in read_records(DATA / "triplets.parquet", Triplet)
-    ]
+    scored = [score(triplet) for triplet in read_records(DATA / "triplets.parquet", Triplet)]
     write_records(DATA / "scored.parquet", ScoredTriplet, scored)
     rejects("score_difficulty", [])
 
 
 def sample_triplets() -> None:
-    scored = read_records(DATA / "scored.parquet", ScoredTriplet)
-    ids, groups = [s.sample_id for s in scored], [s.instruction_id for s in scored]
-    s = sample_rows(ids, groups, np.array([row.ranking for row in scored]), SamplingParams(), SEED)
-    draws = [
-        Draw(
-            sample_id=row.sample_id,
-            instruction_id=row.instruction_id,
-            difficulty=row.ranking,
-            rank=int(s.rank[n]),
-            group_size=int(s.group_size[n]),
-            inclusion_probability=float(s.inclusion_probability[n]),
-            draw=float(s.draw[n]),
-            kept=bool(s.kept[n]),
-        )
-        for n, row in enumerate(scored)
-    ]
+    draws = draw_sample(read_records(DATA / "scored.parquet", ScoredTriplet), SamplingParams(), SEED)
     write_records(DATA / "sampled.parquet", Draw, draws)
 
 

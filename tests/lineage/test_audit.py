@@ -13,7 +13,6 @@ from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, workspace_links
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
-from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
 from compeffdist.promotion.audits import version_problems
 from compeffdist.records import Triplet, read_records, write_records
@@ -103,12 +102,11 @@ def test_a_flipped_byte_anywhere_in_the_store_is_found(world: World) -> None:
 
 def test_a_flipped_byte_in_any_file_of_a_registered_version_is_found(world: World) -> None:
     version = world.versions[0]
-    snapshot = Snapshot(world.repository, world.repository.workspace_lock())
     with model_files(open_tracking(), MODEL, "1") as folder:
         # but for a note that MLflow leaves there whenever it loads the version
         files = [path for path in folder.rglob("*") if path.is_file() and path.name != "registered_model_meta"]
         assert len(files) >= 10
-        assert missed(files, lambda: failed(version_links(version, snapshot))) == []
+        assert missed(files, lambda: failed(version_links(version, world.snapshot))) == []
 
 
 def test_the_artefact_is_named(world: World) -> None:
@@ -121,7 +119,7 @@ def test_the_artefact_is_named(world: World) -> None:
 def test_a_record_that_does_not_fit_its_id_is_named(own_world: World) -> None:
     path = own_world.folder / "data/tasks.jsonl"
     path.write_text(path.read_text().replace("Judge the", "Rate the", 1))
-    own_world.run("dvc", "commit", "-f", "generate_tasks")  # as if the edit were meant: hashes fit, ids do not
+    own_world.dvc_commit("generate_tasks")  # as if the edit were meant: hashes fit, ids do not
     found = failures(own_world)
     assert any(
         "records   data/tasks.jsonl" in line and "does not match the record's contents" in line for line in found
@@ -133,9 +131,12 @@ def test_a_lost_row_and_a_missing_parent_are_named(own_world: World) -> None:
     path = own_world.folder / "data/triplets.parquet"
     triplets = read_records(path, Triplet)
     write_records(path, Triplet, triplets[1:])
-    own_world.run("dvc", "commit", "-f", "collect_responses")
+    own_world.dvc_commit("collect_responses")
     found = failures(own_world)
-    assert any("accounts  pair to sample" in line and f"{triplets[0].pair_id} was lost" in line for line in found)
+    assert any(
+        "accounts  data/pairs.parquet to data/triplets.parquet" in line and f"{triplets[0].pair_id} was lost" in line
+        for line in found
+    )
     assert any("parents" in line and f"its parent {triplets[0].id} is nowhere" in line for line in found)
 
 

@@ -5,21 +5,24 @@ import json
 import pytest
 
 from compeffdist.errors import UserError
+from compeffdist.lineage.artefacts import ARTEFACTS, SAMPLE, TRIPLETS
 from compeffdist.lineage.prov import prov_document
-from compeffdist.lineage.trace import kept_samples
 from compeffdist.lineage.tree import render
-from compeffdist.records import Draw, Triplet
+from compeffdist.records import Draw, Reject
 from tests.lineage.conftest import MODEL, World
 
 
 def draws(world: World) -> list[Draw]:
-    return [n.record for n in world.tracer().snapshots[0].nodes.values() if isinstance(n.record, Draw)]
+    return world.records(SAMPLE)
 
 
 def text_of(world: World, sample: str) -> str:
-    record = world.tracer().snapshots[0].nodes[sample].record
-    assert isinstance(record, Triplet)
-    return record.text_id
+    return next(triplet.text_id for triplet in world.records(TRIPLETS) if triplet.id == sample)
+
+
+def rejected_by(world: World, stage: str) -> str:
+    rejects: list[Reject] = world.records(f"data/rejects/{stage}.parquet")
+    return rejects[0].record_id
 
 
 def shown(world: World, reference: str) -> str:
@@ -48,28 +51,28 @@ def test_a_triplet_that_was_not_chosen_says_why(world: World) -> None:
 
 
 def test_a_pair_whose_answer_was_refused_says_why(world: World) -> None:
-    refused = next(k for k, r in world.tracer().snapshots[0].rejects.items() if r[0].stage == "collect_responses")
-    text = shown(world, refused)
+    text = shown(world, rejected_by(world, "collect_responses"))
     assert "left out by: collect_responses" in text and "label_not_in_set" in text
 
 
 def test_a_source_row_that_was_dropped_says_why(world: World) -> None:
-    dropped = next(k for k, r in world.tracer().snapshots[0].rejects.items() if r[0].stage == "ingest_texts")
-    assert "too_short" in shown(world, dropped)
+    assert "too_short" in shown(world, rejected_by(world, "ingest_texts"))
 
 
 def test_every_record_of_every_artefact_can_be_traced_back_to_texts_or_evaluation_rows(world: World) -> None:
-    snapshot = world.tracer().snapshots[0]
-    for key, node in snapshot.nodes.items():
-        roots = {k for k in [key, *snapshot.ancestors(key)] if not snapshot.nodes[k].parents}
-        assert roots and all(root.startswith(("text_", "row_")) for root in roots), node.path
+    snapshot = world.snapshot
+    for path in ARTEFACTS:
+        for record in world.records(path):
+            nodes = snapshot.nodes({record.id: path, **snapshot.ancestors([record.id], path)})
+            roots = {key for key, node in nodes.items() if not node.parents}
+            assert roots and all(root.startswith(("text_", "row_")) for root in roots), path
 
 
 def test_a_version_leads_back_to_exactly_the_rows_it_was_trained_on(world: World) -> None:
     trace = world.tracer().trace(f"models:/{MODEL}@candidate")
     kept = {draw.sample_id for draw in draws(world) if draw.kept}
     assert {key for key in trace.ancestors if key.startswith("sample_")} == kept
-    assert kept == set(kept_samples(trace.snapshot))
+    assert kept == set(trace.snapshot.kept_samples())
     assert f"trained on: {len(kept)} of" in shown(world, f"models:/{MODEL}/1")
     assert "rows from mine (CC0-1.0)" in shown(world, f"models:/{MODEL}/1")
 
@@ -108,7 +111,7 @@ def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
     trace = world.tracer().trace(sample)
     document = ProvDocument.deserialize(content=prov_document(trace).serialize(format="json"), format="json")
     derived = {(str(r.args[0]), str(r.args[1])) for r in document.get_records(ProvDerivation)}
-    assert (f"ced:{sample}", f"ced:{trace.ancestors[0]}") in derived
+    assert (f"ced:{sample}", f"ced:{next(iter(trace.ancestors))}") in derived
     assert (f"ced:{MODEL}.1", f"ced:{sample}") in derived
     text = document.get_provn()
     assert "collect_responses@" in text and "prov:SoftwareAgent" in text

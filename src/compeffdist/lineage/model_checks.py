@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TRIPLETS
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
-from compeffdist.teacher.store import ResponseStore, store_problems
+from compeffdist.teacher.store import store_problems, stored_keys
 
+ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS)
+"""Artefacts whose records name the raw answer they came from."""
 ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
 """Tag of a version -> role of the identity card with that id."""
 
@@ -24,9 +27,8 @@ def store_links(snapshot: Snapshot, store: Path) -> Iterator[Link]:
     yield judged("store", str(store), problems, "no byte changed since it was last written", "restore it from a backup")
     if problems:
         return
-    wanted = {answer for node in snapshot.nodes.values() if (answer := getattr(node.record, "answer_id", ""))}
-    with ResponseStore(store) as opened:
-        missing = sorted(wanted - opened.rows(wanted).keys())
+    wanted = {answer for path in ANSWERED for answer in snapshot.values(path, "answer_id")}
+    missing = sorted(wanted - stored_keys(store))
     holds = f"{len(wanted)} answers behind mentions, demonstrations and triplets"
     yield judged("store", "raw answers", [f"{key} is not there" for key in missing], holds)
 

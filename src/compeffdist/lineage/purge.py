@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
+from compeffdist.lineage.artefacts import ARTEFACTS, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
-from compeffdist.lineage.snapshot import ARTEFACTS, REJECTS, STUDENT, Snapshot
+from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
 from compeffdist.records import Text
 
-WARM_UP = "models/warmup"
 CHAMPION = "champion"
 PARQUET = b"PAR1"
 """How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
@@ -59,7 +59,7 @@ def holdings(
         snapshots: of every lock.
         text: the text itself, to search objects by that no lock names; None if no data on this machine has it.
     """
-    affected = [snapshot for snapshot in snapshots if text_id in snapshot.nodes]
+    affected = [snapshot for snapshot in snapshots if snapshot.path_of(text_id)]
     here = next((snapshot for snapshot in snapshots if WORKSPACE in snapshot.lock.places), None)
     # what the data made without the text has in common with older data does not hold it
     clean = _bytes_of(repository, here.lock) if here is not None and here not in affected else set()
@@ -99,17 +99,17 @@ def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
 
 def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
     """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
-    reached = {text_id, *snapshot.descendants(text_id)}
-    paths = {snapshot.nodes[key].path for key in reached}
+    reached = {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)}
+    paths = set(reached.values())
     outs = snapshot.lock.outs
-    for path in ARTEFACTS:
-        if path in paths:
-            yield outs[path].md5, path
+    yield from ((outs[path].md5, path) for path in ARTEFACTS if path in paths)
     for path in (path for path in outs if path.startswith(REJECTS)):
-        if any(reject.record_id in reached for reject in snapshot.records(path)):
+        # a near-duplicate was rejected for this text, and says so
+        fields = zip(snapshot.values(path, "record_id"), snapshot.values(path, "detail"), strict=True)
+        if any(key in reached or text_id in detail for key, detail in fields):
             yield outs[path].md5, path
     # a warm-up is drawn from all triplets and does not record which: it counts as having learnt them all
-    learnt = {WARM_UP: any(key.startswith("sample_") for key in reached), STUDENT: bool(kept_below(snapshot, text_id))}
+    learnt = {WARM_UP: TRIPLETS in paths, STUDENT: bool(kept_below(snapshot, text_id))}
     for path in (path for path, holds in learnt.items() if holds and path in outs):
         yield outs[path].md5, path
         yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
