@@ -120,6 +120,7 @@ def make(folder: Path, triplets: int) -> None:
     Path("data").mkdir()
     Path("data/withdrawals.jsonl").touch()
     mini.resolve_models()
+    mini.check()
     records(triplets)
     Path("metrics").mkdir()
     Path("metrics/ingest_texts.json").write_text("{}")

@@ -57,8 +57,7 @@ class Record:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = row.keys() - known
+        unknown = row.keys() - cls.__dataclass_fields__.keys()
         if unknown:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
         try:

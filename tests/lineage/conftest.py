@@ -16,6 +16,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from compeffdist.gates.outcome import REPORTS, gate_tags
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
@@ -27,7 +28,7 @@ from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import register_student
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.tracking import SQLITE, open_tracking
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
@@ -107,6 +108,7 @@ class World:
             "teacher_id": mini.TEACHER.id,
             "base_id": mini.identity("student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
+            **gate_tags(self.folder / REPORTS),
         }
         task = EvaluationTask(name="mini", location="x", labels=list(POLARITIES), rows=3, subject="text")
         data = self.folder / "data"
@@ -171,11 +173,23 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A copy to change at will, with a registry of its own."""
-    shutil.copytree(shared.folder, tmp_path / "checkout")
-    shutil.copy(empty_registry, tmp_path / "mlflow.db")
-    made = World(tmp_path / "checkout", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def own_world(shared: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy to change at will, its registry too, but for the files of version 1, which are those of all."""
+    return copied(shared, tmp_path, Path(shared.uri.removeprefix(SQLITE)), monkeypatch)
+
+
+@pytest.fixture
+def lone_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy to change at will, registered files and all."""
+    made = copied(shared, tmp_path, empty_registry, monkeypatch)
     made.register(monkeypatch)
-    monkeypatch.chdir(made.folder)
+    return made
+
+
+def copied(shared: World, folder: Path, registry: Path, patch: pytest.MonkeyPatch) -> World:
+    shutil.copytree(shared.folder, folder / "checkout")
+    shutil.copy(registry, folder / "mlflow.db")
+    made = World(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}")
+    patch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    patch.chdir(made.folder)
     return made

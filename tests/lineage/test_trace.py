@@ -1,14 +1,15 @@
 """Any id leads back to its source and forward to the students that learnt from it."""
 
 import json
+from typing import Any
 
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.lineage.artefacts import ARTEFACTS, SAMPLE, TRIPLETS
-from compeffdist.lineage.prov import prov_document
+from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRIPLETS
+from compeffdist.lineage.prov import prov_document, prov_json
 from compeffdist.lineage.tree import render
-from compeffdist.records import Draw, Reject
+from compeffdist.records import Draw, Reject, write_records
 from tests.lineage.conftest import MODEL, World
 
 
@@ -104,23 +105,82 @@ def test_json_holds_the_records_in_full(world: World) -> None:
     assert set(value["ancestors"]) | set(value["descendants"]) | {sample} == value["nodes"].keys()
 
 
-def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
-    from prov.model import ProvDerivation, ProvDocument
+def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
+    sample = next(draw for draw in draws(world) if draw.kept)
+    md5 = world.snapshot.lock.md5(SAMPLE)
+    for reference in (sample.sample_id, sample.id):
+        (held,) = world.tracer().trace(reference).training_sets
+        assert (held.md5, held.rows) == (md5, 1) and held.places[0] == "working folder"
+    dropped = next(draw.sample_id for draw in draws(world) if not draw.kept)
+    assert world.tracer().trace(dropped).training_sets == ()
+    whole = world.tracer().trace(f"models:/{MODEL}/1").training_sets
+    assert [(held.md5, held.rows) for held in whole] == [(md5, sum(draw.kept for draw in draws(world)))]
 
+
+@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLE, INSTRUCTIONS, "models/teacher.json"])
+def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World, lost: str) -> None:
+    sample, path = draws(own_world)[0], own_world.folder / lost
+    md5 = own_world.snapshot.lock.md5(lost)
+    own_world.repository.object_path(md5).unlink()
+    path.unlink()
+    for reference in (f"models:/{MODEL}/1", sample.sample_id, sample.id, own_world.records(EVALUATION)[0].id):
+        tracer = own_world.tracer()
+        try:
+            trace = tracer.trace(reference)
+        except UserError as error:
+            assert lost in (TRIPLETS, SAMPLE) and "artefacts of them are not on this machine" in str(error)
+            continue
+        text = "\n".join(render(trace, tracer))
+        assert lost.startswith("models") or f"not on this machine: {lost}" in text
+        json.dumps(trace.to_json())
+        prov_document(trace)
+
+
+def prov_of(world: World, reference: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(prov_json(world.tracer().trace(reference)))
+    return value
+
+
+def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
     sample = next(draw.sample_id for draw in draws(world) if draw.kept)
-    trace = world.tracer().trace(sample)
-    document = ProvDocument.deserialize(content=prov_document(trace).serialize(format="json"), format="json")
-    derived = {(str(r.args[0]), str(r.args[1])) for r in document.get_records(ProvDerivation)}
+    trace, value = world.tracer().trace(sample), prov_of(world, sample)
+    derived = {(r["prov:generatedEntity"], r["prov:usedEntity"]) for r in value["wasDerivedFrom"].values()}
     assert (f"ced:{sample}", f"ced:{next(iter(trace.ancestors))}") in derived
     assert (f"ced:{MODEL}.1", f"ced:{sample}") in derived
-    text = document.get_provn()
-    assert "collect_responses@" in text and "prov:SoftwareAgent" in text
+    made = {r["prov:entity"]: r["prov:activity"] for r in value["wasGeneratedBy"].values()}
+    assert made[f"ced:{sample}"].startswith("ced:collect_responses@")
+    (agent,) = value["agent"].values()
+    assert agent["prov:type"] == "prov:SoftwareAgent"
+
+
+def test_prov_is_read_back_whole_and_refers_to_nothing_it_does_not_hold(world: World) -> None:
+    """By the W3C's rules: a qualified name's prefix is declared, a relation's ends are declared elements."""
+    from prov.model import ProvDocument
+
+    for reference in (draws(world)[0].sample_id, f"models:/{MODEL}/1", world.records(TEXTS)[0].id):
+        trace, value = world.tracer().trace(reference), prov_of(world, reference)
+        read = ProvDocument.deserialize(content=json.dumps(value), format="json")
+        assert read == prov_document(trace) and read.unified().flattened().get_records()
+        elements = {name for kind in ("entity", "activity", "agent") for name in value.get(kind, {})}
+        assert {name.split(":")[0] for name in elements} <= value["prefix"].keys()
+        for relation in ("wasDerivedFrom", "wasGeneratedBy", "wasAttributedTo"):
+            for ends in value.get(relation, {}).values():
+                assert {end for key, end in ends.items() if key != "prov:type"} <= elements
 
 
 def test_a_hostile_text_cannot_write_to_the_terminal(world: World) -> None:
     from compeffdist.lineage.facts import quoted
 
     assert "\x1b" not in quoted("a \x1b[2J clear \r\n screen")
+
+
+def test_a_hostile_row_id_of_a_source_cannot_either(own_world: World) -> None:
+    hostile = "mine:\x1b[2J7"
+    rejects = [Reject(stage="ingest_texts", record_id=hostile, reason="too_short", detail=hostile)]
+    write_records(own_world.folder / "data/rejects/ingest_texts.parquet", Reject, rejects)
+    own_world.dvc_commit("ingest_texts")
+    text = shown(own_world, hostile)
+    assert "too_short" in text and "\x1b" not in text
 
 
 def test_looking_does_not_make_a_registry(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -65,6 +65,14 @@ def chain_links(lock: Lock) -> Iterator[Link]:
     yield judged("chain", "stages", problems, f"{read} artefacts read are those that were made", "run: dvc repro")
 
 
+def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:
+    """Every stage of dvc.yaml in the working folder has run: what the lock lacks, no other check can miss."""
+    path = repository.root / "dvc.yaml"
+    stages = read_yaml(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+    unrun = [f"stage {name} has not run" for name in stages if name not in lock.stages]
+    yield judged("chain", "dvc.yaml", unrun, f"all {len(stages)} stages have run", "run: dvc repro")
+
+
 def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]:
     """Code, source files and params in the working folder are those that the stages ran with."""
     stale = []

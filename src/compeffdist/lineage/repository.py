@@ -243,6 +243,14 @@ class Repository:
         kept = self.object_path(item.md5)
         return kept if kept.is_file() else None
 
+    def content(self, item: Item, commits: Iterable[str] = ()) -> bytes | None:
+        """The bytes of a file, from the working folder, the cache or, of a metric, one of `commits`."""
+        found = self.locate(item)
+        if found is not None:
+            return found.read_bytes()
+        kept = self.files_at((commit, item.path) for commit in commits).values()
+        return next((content for content in kept if content and hash_bytes(content, "md5") == item.md5), None)
+
     def listing(self, item: Item) -> list[tuple[str, str]] | None:
         """(path within it, MD5) of each file of a folder, from the cache or else from the folder itself."""
         kept = self.object_path(item.md5)
