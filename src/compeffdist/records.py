@@ -60,8 +60,7 @@ class Record:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = row.keys() - known
+        unknown = row.keys() - cls.__dataclass_fields__.keys()
         if unknown:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
         try:
@@ -334,21 +333,10 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
     if Path(target).suffix == ".jsonl":
         write_jsonl(target, rows)
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with atomic_file(target) as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), path, compression="zstd")
-
-
-def arrow_schema(kind: type[Record]) -> "pa.Schema":
-    """Columns of a Parquet artefact, marked with the record type and its version."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
-        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
-    )
+        pq.write_table(table_of(kind, rows), path, compression="zstd")
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
@@ -372,6 +360,36 @@ def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
 def by_id(records: Iterable[R]) -> dict[str, R]:
     """Index records by their id."""
     return {record.id: record for record in records}
+
+
+def table_of(kind: type[Record], rows: Iterable[dict[str, Any]]) -> "pa.Table":
+    """Rows as `Record.to_row` gives them, as an Arrow table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(list(rows), schema=arrow_schema(kind))
+
+
+def arrow_schema(kind: type[Record]) -> "pa.Schema":
+    """Columns of a Parquet artefact, marked with the record type and its version."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
+        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
+    )
+
+
+def read_table(source: Path, kind: type[Record], format: str = "", columns: Sequence[str] | None = None) -> "pa.Table":
+    """Some columns, or all, of what `write_records` wrote, as an Arrow table. Ids are not checked.
+
+    Raises:
+        UserError: if the file is missing, or of another record type or version.
+    """
+    if (format or Path(source).suffix) == ".jsonl":
+        table = table_of(kind, (record.to_row() for record in read_records(source, kind, format)))
+        return table.select(columns) if columns else table
+    with parquet_file(Path(source), kind) as file:
+        return file.read(columns=list(columns) if columns else None)
 
 
 def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
