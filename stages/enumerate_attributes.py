@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.accounting import account
+from compeffdist.accounting import account, write_rejects
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Mention, Reject, Text, read_records, write_records
+from compeffdist.records import Attribute, Mention, Text, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     answered = len({mention.text_id for mention in mentions})
     write_records(Path("data/mentions.parquet"), Mention, mentions)
     write_records(Path("data/attributes.parquet"), Attribute, attributes)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects + rare)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects + rare)
     metrics = {
         "records": account(STAGE, asked, answered, rejects),
         "vocabulary": account(STAGE, len(attributes) + len(rare), len(attributes), rare),

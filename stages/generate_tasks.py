@@ -4,7 +4,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from compeffdist.accounting import account
+from compeffdist.accounting import account, write_rejects
 from compeffdist.embedding import embed
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json
@@ -12,7 +12,7 @@ from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.tasks import STAGE, generate_tasks
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Reject, Task, by_id, read_records, write_records
+from compeffdist.records import Attribute, Task, by_id, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -27,7 +27,7 @@ def main() -> None:
             perspectives, attributes, params.tasks, params.teacher, teacher, embedder, params.seed
         )
     write_records(Path("data/tasks.jsonl"), Task, tasks)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {
         "records": account(STAGE, candidates, len(tasks), rejects),
         "types": dict(sorted(Counter(task.type for task in tasks).items())),
