@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from compeffdist.instructions.tasks import (
     ANSWERED_BY,
+    FORMS,
     Idea,
     build_task,
     drop_near_duplicates,
@@ -69,8 +70,8 @@ def answer(request: Request) -> str:
     if "prompts" in properties:
         return json.dumps({"prompts": ["Explain the tone of this text."]})
     if "task_1" in properties:
-        return json.dumps({key: {"about": key, "name": f"Side {key}.", "purpose": "Do it."} for key in properties})
-    kind = next(kind for kind in DEFINITIONS if f"is answered by {ANSWERED_BY[kind]}." in request.prompt)
+        return json.dumps({key: {"name": f"Side {key}.", "purpose": "Do it."} for key in properties})
+    kind = next(kind for kind in DEFINITIONS if f"answered by {ANSWERED_BY[kind]}, so" in request.prompt)
     return json.dumps({"description": f"Do the {kind} as told.", **DEFINITIONS[kind]})
 
 
@@ -180,11 +181,20 @@ def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
     assert tasks[0].name == "side task_2"
 
 
-def test_the_question_for_ideas_holds_no_task_that_could_be_copied() -> None:
-    prompt, schema = ideas_question(perspective("humour"), {}, ["scoring", "extraction"])
-    assert "humour" in prompt
-    assert list(schema["properties"]) == ["task_1", "task_2"]
-    assert "formality" not in prompt
+def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
+    prompt, schema = ideas_question(
+        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"]
+    )
+    assert list(schema["properties"]) == ["task_1", "task_2", "task_3"]
+    sides = [line.split(";")[0].split("about ")[1] for line in prompt.splitlines() if line.startswith("task_")]
+    assert len(set(sides)) == 3
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_the_example_of_the_prompt_is_no_task(kind: str) -> None:
+    with pytest.raises(BadAnswer) as bad:
+        build_task(idea(kind), json.loads(FORMS[kind].example), False)
+    assert bad.value.reason == "copies_example"
 
 
 def test_types_take_turns_across_perspectives() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.params import AttributesParams, TeacherParams, stage_seed
 from compeffdist.prompting import delimited
@@ -20,6 +21,12 @@ from compeffdist.teacher.requests import Request
 from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
+EXAMPLE_TEXT = "Third parcel they lost. Lovely people, as ever."
+EXAMPLE = [
+    {"attribute": "sarcasm", "description": "whether praise is meant as blame", "value": "mock praise"},
+    {"attribute": "resignation", "description": "how far the writer has given up hope", "value": "mostly"},
+]
+"""Shows small teachers what is general and what belongs to the text."""
 NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 100, 60
 
 
@@ -32,8 +39,9 @@ def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherPa
         "felt, how strongly, in which manner, about which aspect, toward whom, to what end.\n"
         "- Leave out tedious specifics of this one text.\n"
         '- "attribute": its name, one to three words, such as would fit many texts.\n'
-        '- "description": what the attribute means in general, in one short sentence.\n'
+        '- "description": what the attribute means for any text, in a few words.\n'
         '- "value": what it is in this text, in a few words.\n'
+        f"For the text {EXAMPLE_TEXT!r} two of them might be:\n{canonical_json(EXAMPLE)}\n"
         "Answer in JSON.\n\n" + delimited(text.text)
     )
     return Request.generation(teacher, prompt, params.max_tokens, seed, _schema(params.max_per_text))

@@ -8,7 +8,9 @@ Then near-duplicates, within and across perspectives, are dropped with reason (a
 limitations). Answers are JSON under a schema; each kind of definition has its own.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,34 @@ ANSWERED_BY = {
     "structured": "filling in two to four short fields",
 }
 """How a type is put to the teacher: in plain words, because small teachers repeat whatever jargon a prompt holds."""
+
+EXAMPLE_HEAD = "haste"
+"""The attribute of all examples in prompts: one hardly ever named, so that a copied example shows."""
+SIDES = {
+    "closed_classification": (
+        ("its kind", "kind of haste", "Decide what kind of haste the writer shows."),
+        ("what it is directed at", "target of haste", "Decide what the writer is hasty about."),
+        ("how openly it is shown", "openness of haste", "Decide how openly the writer shows haste."),
+    ),
+    "open_classification": (
+        ("its cause", "cause of haste", "Name what makes the writer hasty."),
+        ("whose it is", "holder of haste", "Name who is hasty."),
+    ),
+    "scoring": (
+        ("its strength", "strength of haste", "Rate how hasty the writer is."),
+        ("its weight in the text", "weight of haste", "Rate how much of the text is about haste."),
+    ),
+    "extraction": (
+        ("the words that show it", "words of haste", "List the words that show haste."),
+        ("what it is about", "objects of haste", "List what the writer is hasty about."),
+    ),
+    "structured": (
+        ("its cause and its effect", "cause and effect of haste", "Say what makes the writer hasty and what follows."),
+        ("its holder and its target", "holder and target of haste", "Say who is hasty, and about what."),
+    ),
+}
+"""Sides of an attribute that tasks of a type look at, in turn, each with the name and purpose of an example: left to
+themselves, small teachers look at one side only."""
 
 _TWO_TEXTS = (
     ("text 1", "text 2"),
@@ -116,58 +146,82 @@ def analysis_question(
 def ideas_question(
     perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str]
 ) -> tuple[str, dict[str, Any]]:
-    """Prompt and schema asking for one task idea of each given type about the head attribute."""
+    """Prompt and schema asking for one task idea of each given type about the head attribute.
+
+    Each is to be about another side of it. The example is of an attribute hardly ever named, and shows sides only.
+    """
     head = attributes.get(perspective.member_ids[0])
     meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
-    wanted = "\n".join(f"task_{number}: answered by {ANSWERED_BY[kind]}" for number, kind in enumerate(types, 1))
+    seen = Counter[str]()
+    wanted: list[str] = []
+    example: dict[str, dict[str, str]] = {}
+    for number, kind in enumerate(types, 1):
+        side, name, purpose = SIDES[kind][seen[kind] % len(SIDES[kind])]
+        seen[kind] += 1
+        wanted.append(f"task_{number}: about {side}; answered by {ANSWERED_BY[kind]}")
+        example[f"task_{number}"] = {"name": name, "purpose": purpose}
     prompt = (
-        f"An attribute of texts: {perspective.head}{meaning}.\n"
-        f"Think up {len(types)} tasks on one text, each about another side of it, such as its kind, cause, target, "
-        f"strength, aim, manner or effect:\n{wanted}\n\n"
-        '"about": that side in two to four words. "name": a title of two to four words that says what is looked at, '
-        'not how it is answered. "purpose": one sentence saying what to find out about the text.\n'
-        "None asks merely whether the text is positive or negative. Answer in JSON."
+        f"Think up {len(types)} tasks on the {perspective.head} of a single text:\n"
+        + "\n".join(wanted)
+        + '\n"name": two to four words. "purpose": one sentence that fits any text and speaks of no particular one. '
+        "No task asks merely whether a text is positive or negative.\n\n"
+        f"For the attribute {EXAMPLE_HEAD!r} the answer might be:\n{canonical_json(example)}\n\n"
+        f"The attribute is {perspective.head!r}{meaning}. Answer in JSON."
     )
-    idea = _object({"about": _string(40), "name": _string(40), "purpose": _string(140)})
+    idea = _object({"name": _string(40), "purpose": _string(140)})
     return prompt, _object({f"task_{number}": idea for number in range(1, len(types) + 1)})
 
 
 _WHOLE = {"type": "integer"}
 _FIELD = {"field": _string(24), "type": {"enum": ["string", "list", "boolean"]}}
-FORMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "closed_classification": (
-        '"labels": the three or four answers to choose from, each of one or two plain words and of another meaning, '
-        "so that one of them fits any text.",
+
+
+@dataclass(frozen=True)
+class DefinitionForm:
+    """What the definition of a type of task asks for beside its description."""
+
+    wish: str
+    example: str
+    """The answer for a task about EXAMPLE_HEAD."""
+    properties: dict[str, Any]
+
+
+FORMS = {
+    "closed_classification": DefinitionForm(
+        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning.',
+        '{"description":"Decide what kind of haste the writer shows.","labels":["eager","anxious","careless","none"]}',
         {"labels": _array(_string(24), 3, 5)},
     ),
-    "open_classification": ("", {}),
-    "scoring": (
-        'It also says what the lowest and what the highest number means. "highest" and "lowest": those numbers.',
+    "open_classification": DefinitionForm("", '{"description":"Name what makes the writer hasty."}', {}),
+    "scoring": DefinitionForm(
+        'It says what the "lowest" and the "highest" number mean.',
+        '{"description":"Rate how hasty the writer is: 1 is calm, 5 is rushed.","highest":5,"lowest":1}',
         {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
     ),
-    "extraction": (
+    "extraction": DefinitionForm(
         '"verbatim": whether the words must be copied exactly from the text.',
+        '{"description":"List the words that show haste.","verbatim":true}',
         {"verbatim": {"type": "boolean"}},
     ),
-    "structured": (
+    "structured": DefinitionForm(
         '"fields": two to four of them, each with a short name and a type.',
+        '{"description":"Say what makes the writer hasty and what follows.","fields":'
+        '[{"field":"cause","type":"string"},{"field":"effects","type":"list"}]}',
         {"fields": _array(_object(_FIELD), 2, 4)},
     ),
 }
-"""What the definition of a type of task asks for beside its description, and the schema of it."""
 
 
 def definition_question(idea: Idea) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for the full definition of an idea, by its type."""
-    wish, properties = FORMS[idea.type]
+    form = FORMS[idea.type]
     prompt = (
-        f"A task on one text: {inline(idea.name)}. {inline(idea.purpose)}\n"
-        f"It is answered by {ANSWERED_BY[idea.type]}.\n\n"
-        "Define it, so that anyone can do it on any text.\n"
-        f'"description": one or two plain sentences telling the reader of the text what to do. {wish}\n'
-        "Keep to the meaning of the task; if it could go two ways, choose one. Answer in JSON."
+        f"Define a task on a single text, answered by {ANSWERED_BY[idea.type]}, so that anyone can do it on any text.\n"
+        f'"description": one plain sentence telling the reader of the text what to do. {form.wish}\n\n'
+        f"For a task on {EXAMPLE_HEAD} the answer might be:\n{form.example}\n\n"
+        f"The task is: {inline(idea.name)}. {inline(idea.purpose)}\nAnswer in JSON."
     )
-    return prompt, _object({"description": _string(240), **properties})
+    return prompt, _object({"description": _string(160), **form.properties})
 
 
 # ---------------------------------------------------------------- answers to tasks
@@ -186,6 +240,8 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
     whole = f"{idea.name} {description}".casefold()
     if any(first in whole and second in whole for first, second in _TWO_TEXTS):
         raise BadAnswer("compares_texts", whole)
+    if _is_example(idea, definition):
+        raise BadAnswer("copies_example", description)
     if len(words(description)) < FEWEST_WORDS:
         raise BadAnswer("no_description", description)
     labels: list[str] = []
@@ -211,6 +267,15 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
         json_schema=schema,
         exact_spans=bool(definition.get("verbatim", False)),
     )
+
+
+def _is_example(idea: Idea, definition: Mapping[str, Any]) -> bool:
+    """Whether a task is that of the prompts: of its attribute, or with its labels."""
+    said = {*words(f"{idea.name} {definition['description']}")}
+    if EXAMPLE_HEAD not in idea.perspective.head and said & {EXAMPLE_HEAD, "hasty"}:
+        return True
+    shown = json.loads(FORMS[idea.type].example).get("labels")
+    return bool(shown) and shown == definition["labels"]
 
 
 def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
