@@ -232,7 +232,7 @@ class TasksParams(Section):
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
-    """Cosine similarity of task embeddings (name and description) at which the later task is dropped."""
+    """Cosine similarity of task embeddings (name, description, labels) at which the later task is dropped."""
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
@@ -422,6 +422,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
+    undemonstrated: Probability = 0.5
+    """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
+    them, or copied."""
 
 
 class TripletsGateParams(GateParams):
