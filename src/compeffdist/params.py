@@ -232,7 +232,7 @@ class TasksParams(Section):
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
-    """Cosine similarity of task embeddings (name and description) at which the later task is dropped."""
+    """Cosine similarity of task embeddings (name, description, labels) at which the later task is dropped."""
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
@@ -289,13 +289,21 @@ class DifficultyParams(Section):
 class SamplingParams(Section):
     """Difficulty-prioritised sampling (official difficulty_prioritized_sampling.py)."""
 
-    method: Literal["soft", "hard", "random"] = "soft"
+    method: Literal["soft", "hard", "random", "rho"] = "soft"
+    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike. `rho`: in proportion to
+    rho^(-0.5), rho the place from the hardest, as public summaries of the paper literally say; most likely a misreading
+    of (rho - 0.5)/n, which is `soft` at rate 0.5."""
     scope: Literal["instruction", "global"] = "instruction"
-    metric: Literal["ranking", "perplexity", "tokens"] = "ranking"
+    """What rows are ranked among: those of the same instruction, or all."""
+    metric: Literal["ranking", "ranking_excluding_zero", "ranking_all", "perplexity", "ifd", "tokens", "random"] = (
+        "ranking"
+    )
+    """What rows are ranked by, larger is harder. `ranking` is the variant that difficulty.exclude_zero chose; `tokens`
+    the length of the response; `random` a control: any order at all."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
+    """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
 
 
 # ---------------------------------------------------------------- student
@@ -415,6 +423,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
+    undemonstrated: Probability = 0.5
+    """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
+    them, or copied."""
 
 
 class TripletsGateParams(GateParams):

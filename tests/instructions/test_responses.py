@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.responses import BadAnswer, calibrate, check_response, collect_responses, decide_labels
+from compeffdist.instructions.calibration import calibrate, decide_labels
+from compeffdist.instructions.responses import check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
 from compeffdist.teacher.asking import Asked
-from compeffdist.teacher.parsing import parse_json, spans_missing
+from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
 from compeffdist.teacher.requests import CHOSEN, Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
@@ -43,6 +44,10 @@ def a_text(number: int, domain: str = "d") -> Text:
     return Text(text=f"The pizza was great {number}", domain=domain, source="s", source_row="1", licence="MIT")
 
 
+def said(text: str, finish: str = "stop") -> Answer:
+    return Answer(text, None, 1, 0, 1, finish)
+
+
 CLOSED = an_instruction("closed_classification", labels=["good", "bad"])
 SCORE = an_instruction("scoring", score_range=[1, 5])
 SPANS = an_instruction("extraction", json_schema='{"items":{"type":"string"},"type":"array"}', exact_spans=True)
@@ -62,7 +67,7 @@ ANALYSIS = an_instruction("analysis")
     ],
 )
 def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, answer: str, response: str) -> None:
-    assert check_response(instruction, a_text(1), answer, "stop") == response
+    assert check_response(instruction, a_text(1), said(answer)) == response
 
 
 @pytest.mark.parametrize(
@@ -76,12 +81,19 @@ def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, an
         (SPANS, '["pizza', "stop", "schema_violation"),
         (ANALYSIS, "It praises the", "length", "truncated"),
         (ANALYSIS, " \n", "stop", "empty"),
+        (ANALYSIS, "the pizza was great 1.", "stop", "echoes_text"),
         (OPEN, "this is far too long for a label", "stop", "not_a_label"),
+        (OPEN, "He is very sad.", "stop", "not_a_label"),
+        (OPEN, "label", "stop", "not_a_label"),
+        (OPEN, "joy, anger", "stop", "not_a_label"),
+        (OPEN, "...", "stop", "not_a_label"),
+        (OPEN, "Pizza was", "stop", "echoes_text"),
+        (OPEN, "Do open_classification", "stop", "echoes_instruction"),
     ],
 )
 def test_an_unfit_answer_has_a_reason(instruction: Instruction, answer: str, finish: str, reason: str) -> None:
     with pytest.raises(BadAnswer) as bad:
-        check_response(instruction, a_text(1), answer, finish)
+        check_response(instruction, a_text(1), said(answer, finish))
     assert bad.value.reason == reason
 
 
@@ -89,7 +101,7 @@ def test_an_unfit_answer_has_a_reason(instruction: Instruction, answer: str, fin
 def test_no_answer_whatever_breaks_the_parser(answer: str) -> None:
     for instruction in (CLOSED, SCORE, SPANS, OPEN, ANALYSIS):
         with contextlib.suppress(BadAnswer):
-            assert check_response(instruction, a_text(1), answer, "stop")
+            assert check_response(instruction, a_text(1), said(answer))
 
 
 def test_deeply_nested_json_is_an_invalid_answer_not_a_crash() -> None:
@@ -196,6 +208,18 @@ def test_rubbish_for_a_whole_domain_stops_with_one_line_naming_it() -> None:
     with pytest.raises(UserError, match=r"domain 'tweet': 12 of 12 .* 'schema_violation'") as error:
         collect(rubbish, [SPANS], texts)
     assert "\n" not in str(error.value)
+    # answers by likelihood are never rubbish: however many there are, they hide nothing
+    with pytest.raises(UserError, match=r"domain 'tweet': 12 of 12 generated"):
+        collect(rubbish, [SPANS, CLOSED, SCORE], texts)
+
+
+def test_a_text_without_polarity_is_no_rubbish() -> None:
+    texts = [a_text(n) for n in range(12)]
+    lost = {polarity_prompt(text.text) for text in texts}
+    pairs_asked = [SPANS, CLOSED, SCORE]
+    triplets, rejects, *_ = collect(lambda r: None if r.prompt in lost else good_answer(r), pairs_asked, texts)
+    assert triplets == []
+    assert {reject.reason for reject in rejects} == {"no_polarity"}
 
 
 def test_the_same_answers_give_the_same_triplets() -> None:

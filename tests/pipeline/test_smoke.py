@@ -4,6 +4,7 @@ python -m pytest -m pipeline tests/pipeline
 """
 
 import hashlib
+import html
 import json
 import os
 import shutil
@@ -178,6 +179,16 @@ def test_every_gate_passed_and_the_version_says_so(checkout: Checkout) -> None:
         assert (report["passed"], report["action"]) == (True, "stop"), gate
         assert (checkout.folder / f"report/gates/{gate}.html").exists()
     assert checkout.read("metrics/registration.json")["tags"]["gates"] == "passed"
+
+
+def test_the_run_is_one_row_of_metrics_and_a_page(checkout: Checkout) -> None:
+    shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert list(shown) == ["metrics/summary.json"]
+    figures = shown["metrics/summary.json"]["data"]
+    assert figures["triplets"] == checkout.read("metrics/collect_responses.json")["records"]["out"]
+    page = (checkout.folder / "report/index.html").read_text()
+    for task in read_records(checkout.folder / "data/instructions.jsonl", Instruction):
+        assert html.escape(task.task_name) in page
 
 
 def test_a_changed_bound_reruns_its_check_alone(checkout: Checkout) -> None:

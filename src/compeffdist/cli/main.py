@@ -4,7 +4,20 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import audit, cluster, forget, history, predict, profile, promote, results, rollback, trace
+from compeffdist.cli import (
+    audit,
+    cluster,
+    forget,
+    history,
+    predict,
+    profile,
+    promote,
+    results,
+    rollback,
+    study,
+    trace,
+    unlock,
+)
 from compeffdist.errors import run_guarded
 
 COMMANDS: tuple[ModuleType, ...] = (
@@ -17,7 +30,9 @@ COMMANDS: tuple[ModuleType, ...] = (
     promote,
     rollback,
     history,
+    unlock,
     cluster,
+    study,
 )
 
 

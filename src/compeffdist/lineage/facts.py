@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from compeffdist.errors import one_line
+from compeffdist.lineage.artefacts import WARM_UP
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.records import (
     Attribute,
@@ -92,7 +93,7 @@ def _score(record: ScoredTriplet, snapshot: Snapshot) -> Facts:
     return [
         ("ranking score", f"{record.ranking:.4f} over {record.tokens} response tokens"),
         ("perplexity", f"{record.perplexity:.2f}"),
-        ("under", f"warm-up student {snapshot.lock.md5('models/warmup')} ({record.scorer_id})"),
+        ("under", f"warm-up student {snapshot.lock.md5(WARM_UP)} ({record.scorer_id})"),
     ]
 
 

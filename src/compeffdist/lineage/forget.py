@@ -11,19 +11,20 @@ Forgetting takes three steps, which only together are complete:
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRIPLETS, kind_of
 from compeffdist.lineage.purge import Holding, holdings
-from compeffdist.lineage.repository import Repository
-from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.repository import WORKSPACE, Repository
+from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
-from compeffdist.records import Mention, Text
-from compeffdist.teacher.store import ResponseStore
+from compeffdist.records import Text
+from compeffdist.teacher.store import ResponseStore, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
 NEEDLE_CHARACTERS = 40
@@ -69,7 +70,7 @@ class Forgetting:
         self, repository: Repository, versions: Sequence[Version], store: Path, withdrawals: Path = WITHDRAWALS
     ) -> None:
         self.repository, self.versions, self.store, self.withdrawals = repository, versions, store, withdrawals
-        self.snapshots = [Snapshot(repository, lock) for lock in repository.locks()]
+        self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
         """What withdrawing a text would do.
@@ -85,10 +86,10 @@ class Forgetting:
                 "find its id in data/texts.parquet"
             )
         text = _text(holding[0], text_id) if holding else None
-        current = next((s for s in holding if s is self.snapshots[0]), None)
-        nodes = [current.nodes[key] for key in [text_id, *current.descendants(text_id)]] if current else []
-        kinds = Counter(node.kind for node in nodes)
-        makers = dict.fromkeys(current.lock.makers[node.path] for node in nodes) if current else {}
+        current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
+        reached = made_of(current, text_id) if current else {}
+        kinds = Counter(kind_of(path).PREFIX for path in reached.values())
+        makers = dict.fromkeys(current.lock.makers[path] for path in reached.values()) if current else {}
         return Plan(
             text_id=text_id,
             already=already,
@@ -112,12 +113,11 @@ class Forgetting:
             return []
         keys: set[str] = set()
         for snapshot in holding:
-            reached = [text_id, *snapshot.descendants(text_id)]
-            keys |= {answer for key in reached if (answer := _answer_of(snapshot, key, text_id))}
+            keys.update(_answers_on(snapshot, text_id))
         with ResponseStore(self.store) as store:
             for needle in {needle for snapshot in holding for needle in needles(snapshot, text_id)}:
                 keys.update(store.keys_holding(needle))
-            return sorted(store.rows(keys))
+        return sorted(keys & stored_keys(self.store))
 
 
 def needles(snapshot: Snapshot, text_id: str) -> list[str]:
@@ -126,9 +126,12 @@ def needles(snapshot: Snapshot, text_id: str) -> list[str]:
     text = _text(snapshot, text_id)
     if text is None:
         return []
-    mentions = [node.record for node in snapshot.nodes.values() if isinstance(node.record, Mention)]
-    others = {phrase for mention in mentions if mention.text_id != text_id for phrase in _phrases(mention)}
-    own = {phrase for mention in mentions if mention.text_id == text_id for phrase in _phrases(mention)}
+    own, others = set[str](), set[str]()
+    fields = (snapshot.values(MENTIONS, field) for field in ("text_id", "description", "value"))
+    for mentioned, *said in zip(*fields, strict=True):
+        # a word or two may stand anywhere
+        phrases = [phrase for phrase in said if len(phrase.split()) > 2]
+        (own if mentioned == text_id else others).update(phrases)
     return [needle_of(text), *sorted(own - others)]
 
 
@@ -139,20 +142,18 @@ def needle_of(text: Text) -> str:
     return inline(text.text) + "\n"
 
 
-def _phrases(mention: Mention) -> list[str]:
-    """What a mention says in sentences; a word or two may stand anywhere."""
-    return [phrase for phrase in (mention.description, mention.value) if len(phrase.split()) > 2]
+def made_of(snapshot: Snapshot, text_id: str) -> Reached:
+    """A text and all that was made of it, by id, each with its artefact; nothing if it is not there."""
+    return {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)} if _text(snapshot, text_id) else {}
 
 
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:
-    node = snapshot.nodes.get(text_id)
+    node = snapshot.nodes({text_id: TEXTS}).get(text_id)
     return node.record if node and isinstance(node.record, Text) else None
 
 
-def _answer_of(snapshot: Snapshot, key: str, text_id: str) -> str:
-    """The answer behind a record on this text. A task or instruction stands on many texts; its answers go only
-    if a needle finds the text in them."""
-    record = snapshot.nodes[key].record
-    if getattr(record, "text_id", "") == text_id or text_id in getattr(record, "reference_text_ids", ()):
-        return str(getattr(record, "answer_id", ""))
-    return ""
+def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
+    """Keys of the answers behind records on this text. A task or instruction stands on many texts; its answers go
+    only if a needle finds the text in them."""
+    for path, field in ((MENTIONS, "text_id"), (DEMONSTRATIONS, "reference_text_ids"), (TRIPLETS, "text_id")):
+        yield from snapshot.values(path, "answer_id", field, [text_id])

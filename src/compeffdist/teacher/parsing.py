@@ -5,6 +5,15 @@ from typing import Any
 
 from compeffdist.errors import one_line
 
+
+class BadAnswer(ValueError):
+    """An answer that cannot be used; `reason` is the reject reason, `detail` what was seen."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
 _CLOSERS = {"{": "}", "[": "]"}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from compeffdist.files import canonical_json
+from compeffdist.params import TeacherParams
 from compeffdist.records import content_id
 
 LIKELIHOOD_PROTOCOL = 1
@@ -49,6 +50,21 @@ class Request:
             raise ValueError(f"max_tokens must be positive, got {self.max_tokens}")
         if self.schema and canonical_json(json.loads(self.schema)) != self.schema:
             raise ValueError("schema must be canonical JSON")
+
+    @classmethod
+    def generation(
+        cls, teacher: TeacherParams, prompt: str, max_tokens: int, seed: int, schema: Mapping[str, Any] | None = None
+    ) -> Self:
+        """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
+        return cls(
+            system=teacher.system_prompt,
+            prompt=prompt,
+            max_tokens=max_tokens,
+            temperature=teacher.temperature,
+            top_p=teacher.top_p,
+            seed=seed,
+            schema=canonical_json(schema) if schema is not None else "",
+        )
 
     @classmethod
     def likelihood(cls, system: str, prompt: str, labels: tuple[str, ...]) -> Self:
