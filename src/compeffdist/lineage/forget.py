@@ -11,7 +11,7 @@ Forgetting takes three steps, which only together are complete:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,22 @@ class Plan:
 
 
 class Forgetting:
-    """Withdraws texts from the checkout in `repository`."""
+    """Withdraws texts from the checkout in `repository`.
+
+    Args:
+        whole_ids: of a text's id, the ids of the whole contents it was cut from (`texts.ingest`).
+    """
 
     def __init__(
-        self, repository: Repository, versions: Sequence[Version], store: Path, withdrawals: Path = WITHDRAWALS
+        self,
+        repository: Repository,
+        versions: Sequence[Version],
+        store: Path,
+        whole_ids: Callable[[str], list[str]],
+        withdrawals: Path = WITHDRAWALS,
     ) -> None:
-        self.repository, self.versions, self.store, self.withdrawals = repository, versions, store, withdrawals
+        self.repository, self.versions, self.store = repository, versions, store
+        self.whole_ids, self.withdrawals = whole_ids, withdrawals
         self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
@@ -107,8 +117,13 @@ class Forgetting:
         )
 
     def apply(self, plan: Plan) -> None:
-        """Record the withdrawal and remove the stored answers."""
-        withdraw(plan.text_id, self.repository.root / self.withdrawals)
+        """Record the withdrawal and remove the stored answers.
+
+        Raises:
+            UserError: if its source cannot be read, to see what it was cut from; nothing is done then.
+        """
+        if not plan.already:
+            withdraw(plan.text_id, self.repository.root / self.withdrawals, self.whole_ids(plan.text_id))
         if plan.answers:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
