@@ -73,6 +73,14 @@ def test_what_other_texts_have_too_is_not_taken_for_its_own(world: World) -> Non
     assert "task" not in plan.records and "attribute" not in plan.records
 
 
+def test_what_only_one_text_gave_rise_to_goes_with_it(world: World) -> None:
+    """One text speaks of the screen, alone in its perspective; several speak of plot and acting."""
+    alone = next(text for text in world.records(TEXTS) if "screen" in text.text)
+    plan = world.forgetting().plan(alone.id)
+    assert (plan.records["attribute"], plan.records["perspective"], plan.records["task"]) == (1, 1, 1)
+    assert "generate_tasks" in plan.stages
+
+
 def test_an_object_of_a_run_that_was_never_committed_is_found(own_world: World) -> None:
     text = learnt_text(own_world)
     for name, content in (("a" * 32, json.dumps({"said": text.text})), ("b" * 32, "nothing of it")):
