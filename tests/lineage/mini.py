@@ -155,7 +155,7 @@ def enumerate_attributes() -> None:
 
 def cluster_attributes() -> None:
     attributes = read_records(DATA / "attributes.parquet", Attribute)
-    groups = [[a for a in attributes if a.name in WORDS[:2]], [a for a in attributes if a.name in WORDS[2:]]]
+    groups = [[a for a in attributes if a.name in words] for words in (WORDS[:1], WORDS[1:2], WORDS[2:])]
     perspectives = [
         Perspective(
             member_ids=[a.id for a in group],

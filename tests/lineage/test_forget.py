@@ -8,9 +8,8 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.lineage.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
-from compeffdist.lineage.purge import purge
 from compeffdist.lineage.withdrawal_report import plan_lines
-from compeffdist.records import Text
+from compeffdist.records import Reject, Text, write_records
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
 from tests.lineage.conftest import MODEL, World
@@ -74,6 +73,14 @@ def test_what_other_texts_have_too_is_not_taken_for_its_own(world: World) -> Non
     assert "task" not in plan.records and "attribute" not in plan.records
 
 
+def test_what_only_one_text_gave_rise_to_goes_with_it(world: World) -> None:
+    """One text speaks of the screen, alone in its perspective; several speak of plot and acting."""
+    alone = next(text for text in world.records(TEXTS) if "screen" in text.text)
+    plan = world.forgetting().plan(alone.id)
+    assert (plan.records["attribute"], plan.records["perspective"], plan.records["task"]) == (1, 1, 1)
+    assert "generate_tasks" in plan.stages
+
+
 def test_an_object_of_a_run_that_was_never_committed_is_found(own_world: World) -> None:
     text = learnt_text(own_world)
     for name, content in (("a" * 32, json.dumps({"said": text.text})), ("b" * 32, "nothing of it")):
@@ -106,12 +113,22 @@ def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     assert own_world.auditor().audit().failures == []
 
 
+def test_a_reject_that_names_a_text_in_passing_is_found(own_world: World) -> None:
+    text = learnt_text(own_world)
+    path = "data/rejects/score_difficulty.parquet"
+    near = Reject(stage="ingest_texts", record_id="text_other", reason="near_duplicate", detail=f"mine:7 {text.id}")
+    write_records(own_world.folder / path, Reject, [near])
+    own_world.dvc_commit("score_difficulty")
+    md5 = own_world.snapshot.lock.md5(path)
+    assert md5 in {holding.name for holding in own_world.forgetting().plan(text.id).holdings}
+
+
 def test_purging_waits_for_the_next_run(own_world: World) -> None:
     forgetting = own_world.forgetting()
     plan = forgetting.plan(learnt_text(own_world).id)
     forgetting.apply(plan)
     with pytest.raises(UserError, match="run dvc repro, then purge"):
-        purge(own_world.repository, plan.holdings)
+        forgetting.purge(plan)
 
 
 @pytest.mark.pipeline
@@ -138,9 +155,21 @@ def test_purging_removes_cache_remote_experiments_and_versions(
     kinds = {holding.kind for holding in plan.holdings}
     assert kinds == {"cache object", "remote object", "experiment", "model version"}
     assert {h.name for h in plan.holdings if h.kind == "model version"} == {f"models:/{MODEL}/1"}
-    removed = purge(lone_world.repository, plan.holdings)
-    assert len(removed) == len(plan.holdings)
-    assert lone_world.forgetting().plan(text.id).holdings == ()
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        unlink = Path.unlink
+
+        def cut_short(path: Path, missing_ok: bool = False) -> None:
+            unlink(path, missing_ok)
+            raise KeyboardInterrupt
+
+        patch.setattr(Path, "unlink", cut_short)
+        lone_world.forgetting().purge(plan)
+    left = lone_world.forgetting().plan(text.id)
+    assert {holding.kind for holding in left.holdings} == {"cache object"}  # the last to go, and still found
+    assert lone_world.forgetting().purge(left)
+    after = lone_world.forgetting().plan(text.id)
+    assert after.holdings == () and after.unseen
+    assert any(line.startswith("not looked into: ") for line in plan_lines(after))
     assert [version.number for version in lone_world.versions] == [2]
     # everything that is left, whatever it is, holds neither the text nor its id
     for root in (lone_world.folder / ".dvc/cache/files", tmp_path / "remote"):
@@ -163,7 +192,7 @@ def test_a_champion_is_not_purged(lone_world: World, monkeypatch: pytest.MonkeyP
     lone_world.register(monkeypatch)
     plan = lone_world.forgetting().plan(text.id)
     assert [h.needed for h in plan.holdings if h.kind == "model version"] == [True]
-    purge(lone_world.repository, plan.holdings)
+    lone_world.forgetting().purge(plan)
     assert [version.number for version in lone_world.versions] == [2, 1]
 
 

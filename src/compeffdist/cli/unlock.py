@@ -14,10 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Remove it and say whose it was."""
+    from compeffdist.errors import one_line
     from compeffdist.params import load_params
     from compeffdist.promotion.mutex import break_mutex
     from compeffdist.registry.tracking import open_tracking, store_errors
 
     client, name = open_tracking(), load_params().registry.model_name
     with store_errors():
-        break_mutex(client, name, args.key, print)
+        break_mutex(client, name, args.key, lambda line: print(one_line(line)))

@@ -11,14 +11,14 @@ Forgetting takes three steps, which only together are complete:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRIPLETS, kind_of
-from compeffdist.lineage.purge import Holding, holdings
+from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
@@ -49,6 +49,8 @@ class Plan:
     """Keys of stored answers that go."""
     holdings: tuple[Holding, ...]
     """Everything else that holds it."""
+    unseen: tuple[str, ...] = ()
+    """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
@@ -60,16 +62,27 @@ class Plan:
             "stages": list(self.stages),
             "answers": list(self.answers),
             "holdings": [holding.to_json() for holding in self.holdings],
+            "unseen": list(self.unseen),
         }
 
 
 class Forgetting:
-    """Withdraws texts from the checkout in `repository`."""
+    """Withdraws texts from the checkout in `repository`.
+
+    Args:
+        whole_ids: of a text's id, the ids of the whole contents it was cut from (`texts.ingest`).
+    """
 
     def __init__(
-        self, repository: Repository, versions: Sequence[Version], store: Path, withdrawals: Path = WITHDRAWALS
+        self,
+        repository: Repository,
+        versions: Sequence[Version],
+        store: Path,
+        whole_ids: Callable[[str], list[str]],
+        withdrawals: Path = WITHDRAWALS,
     ) -> None:
-        self.repository, self.versions, self.store, self.withdrawals = repository, versions, store, withdrawals
+        self.repository, self.versions, self.store = repository, versions, store
+        self.whole_ids, self.withdrawals = whole_ids, withdrawals
         self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
@@ -80,10 +93,12 @@ class Forgetting:
         """
         holding = [snapshot for snapshot in self.snapshots if _text(snapshot, text_id)]
         already = text_id in withdrawn_ids(self.repository.root / self.withdrawals)
+        unseen = [s.lock.places[0] for s in self.snapshots if s.lock.md5(TEXTS) and s.table(TEXTS) is None]
         if not holding and not already:
+            hint = f"; of {len(unseen)} states the texts are not here: dvc fetch --all-commits" if unseen else ""
             raise UserError(
-                f"{text_id}: no such text in the working folder's data or in any state known to git; "
-                "find its id in data/texts.parquet"
+                f"{one_line(text_id, 80)}: no such text in the working folder's data or in any state known to git; "
+                f"find its id in {TEXTS}{hint}"
             )
         text = _text(holding[0], text_id) if holding else None
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
@@ -98,14 +113,30 @@ class Forgetting:
             stages=tuple(makers),
             answers=tuple(self._answers(holding, text_id)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
+            unseen=tuple(unseen),
         )
 
     def apply(self, plan: Plan) -> None:
-        """Record the withdrawal and remove the stored answers."""
-        withdraw(plan.text_id, self.repository.root / self.withdrawals)
+        """Record the withdrawal and remove the stored answers.
+
+        Raises:
+            UserError: if its source cannot be read, to see what it was cut from; nothing is done then.
+        """
+        if not plan.already:
+            withdraw(plan.text_id, self.repository.root / self.withdrawals, self.whole_ids(plan.text_id))
         if plan.answers:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
+
+    def purge(self, plan: Plan) -> list[Holding]:
+        """Remove what older states hold; what was removed.
+
+        Raises:
+            UserError: if the working folder's data still holds the text: it must be made again first.
+        """
+        if plan.records:
+            raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
+        return purge(self.repository, plan.holdings)
 
     def _answers(self, holding: Sequence[Snapshot], text_id: str) -> list[str]:
         """Keys of stored answers that the text is in, or that only it gave rise to."""

@@ -27,7 +27,7 @@ CHAMPION = "champion"
 PARQUET = b"PAR1"
 """How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
 
-Kind = Literal["data", "cache object", "remote object", "experiment", "model version"]
+Kind = Literal["cache object", "remote object", "experiment", "model version"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,10 @@ def holdings(
         for md5, path in _objects(repository, snapshot, text_id):
             if md5 not in clean:
                 objects.setdefault(md5, f"{path} of {snapshot.lock.places[0]}")
-    objects_here = dict(_objects(repository, here, text_id)) if here in affected and here else {}
-    current, paths_here = set(objects_here), set(objects_here.values())
+    current = {md5 for md5, _ in _objects(repository, here, text_id)} if here in affected and here else set()
     named = set().union(*(_bytes_of(repository, snapshot.lock) for snapshot in snapshots))
     objects |= dict(_unnamed(repository, named, text_id, text))
     return [
-        *(Holding("data", path, "the working folder", needed=True) for path in sorted(paths_here)),
         *_in_cache(repository, objects, current),
         *_in_remotes(repository, objects, current),
         *_experiments(repository, affected),
@@ -85,15 +83,7 @@ def holdings(
 
 
 def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
-    """Remove what is not needed; what was removed.
-
-    Raises:
-        UserError: if the working folder's data still holds the text: it must be made again first; or something could
-            not be removed.
-    """
-    found = list(found)
-    if any(holding.needed and holding.kind == "data" for holding in found):
-        raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
+    """Remove what is not needed; what was removed. Raises UserError if something cannot be removed."""
     removed = [holding for holding in found if not holding.needed]
     for kind, remove in _REMOVERS.items():
         chosen = [holding for holding in removed if holding.kind == kind]
@@ -210,7 +200,8 @@ def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id
 
 
 def _remove_cached(repository: Repository, chosen: Sequence[Holding]) -> None:
-    for holding in chosen:
+    # each state's texts, which come first, are removed last: by them the rest is found
+    for holding in reversed(chosen):
         path = repository.object_path(holding.name)
         path.chmod(0o600)  # DVC makes its objects read-only
         path.unlink()
