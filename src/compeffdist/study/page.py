@@ -35,12 +35,11 @@ def render(study: Study) -> str:
 
 
 def _distribution(scores: Scores) -> list[str]:
-    variants = [
-        ("ranking", scores.ranking),
-        *((k, scores.measures[k]) for k in ("ranking_all",) if k in scores.measures),
+    other = [key for key in ("ranking_excluding_zero", "ranking_all") if key in scores.measures]
+    charts = [
+        histogram(scores.ranking, "ranking score"),
+        *(histogram(scores.measures[key], MEASURES[key]) for key in other),
     ]
-    names = {"ranking": "ranking score as sampled by"} | dict(MEASURES)
-    charts = (histogram(values, names[key]) for key, values in variants)
     return ["<h2>Distribution</h2>", f'<div class="charts">{"".join(charts)}</div>']
 
 
