@@ -11,7 +11,7 @@ from compeffdist.errors import UserError
 from compeffdist.records import ScoredTriplet, write_records
 from compeffdist.study.agreement import agreements
 from compeffdist.study.examples import choose_examples, read_triplets
-from compeffdist.study.measures import correlations, decile_figures, rank_correlations, read_scores
+from compeffdist.study.measures import correlations, decile_figures, largest_tie, rank_correlations, read_scores
 
 from .world import a_score, a_triplet, write_world
 
@@ -41,7 +41,9 @@ def test_deciles_are_tenths_of_the_rows_in_order_of_score(tmp_path: Path) -> Non
 def test_rows_that_all_score_alike_still_fall_into_tenths_by_id(tmp_path: Path) -> None:
     scored = [a_score(a_triplet(number), 0.0) for number in range(30)]
     write_records(tmp_path / "s.parquet", ScoredTriplet, scored)
-    assert np.bincount(read_scores(tmp_path / "s.parquet").decile).tolist() == [3] * 10
+    scores = read_scores(tmp_path / "s.parquet")
+    assert np.bincount(scores.decile).tolist() == [3] * 10
+    assert largest_tie(scores) == (0.0, 30)
 
 
 def test_examples_are_drawn_by_seed_whatever_the_order_of_rows(tmp_path: Path) -> None:

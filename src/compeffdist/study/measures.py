@@ -93,6 +93,13 @@ def rank_correlations(one: "Floats", other: "Floats") -> dict[str, Any]:
     }
 
 
+def largest_tie(scores: Scores) -> tuple[float, int]:
+    """The score most rows share, the lowest if there are several, and how many rows that is."""
+    values, counts = np.unique(scores.ranking, return_counts=True)
+    place = int(counts.argmax())
+    return float(values[place]), int(counts[place])
+
+
 def correlations(scores: Scores) -> dict[str, dict[str, Any]]:
     """Of the ranking score with each measure there is."""
     return {measure: rank_correlations(scores.ranking, column) for measure, column in scores.measures.items()}
