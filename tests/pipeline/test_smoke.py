@@ -191,6 +191,15 @@ def test_the_run_is_one_row_of_metrics_and_a_page(checkout: Checkout) -> None:
         assert html.escape(task.task_name) in page
 
 
+def test_the_page_of_difficulty_shows_rows_of_the_run(checkout: Checkout) -> None:
+    page = (checkout.folder / "report/difficulty.html").read_text()
+    shown = [
+        triplet for triplet in read_records(checkout.folder / "data/triplets.parquet", Triplet) if triplet.id in page
+    ]
+    assert shown
+    assert checkout.read("metrics/study_difficulty.json")["rows"] >= len(shown)
+
+
 def test_a_changed_bound_reruns_its_check_alone(checkout: Checkout) -> None:
     bounds = yaml.safe_load((checkout.folder / "params.yaml").read_text())["gates"]["clusters"]
     checkout.change("gates", "clusters", bounds | {"coherence": -0.5})

@@ -11,8 +11,8 @@ HELP = "check difficulty scores: against other measures, other runs and settings
 EXAMPLE = (
     "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
     "  compeffdist study --runs yesterday.parquet     agreement with another scored.parquet\n"
-    "  compeffdist study --sheet sheet.csv            100 rows to label from 1 to 5\n"
-    "  compeffdist study --labels sheet.csv           agreement with what was labelled"
+    "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
+    "  compeffdist study --labels report/sheet.csv    agreement with what was labelled"
 )
 
 

@@ -9,7 +9,7 @@ from compeffdist.records import Triplet
 from compeffdist.study.agreement import Agreement, agreements
 from compeffdist.study.examples import choose_examples, read_triplets
 from compeffdist.study.labels import Judgement, judge_scores, read_labels
-from compeffdist.study.measures import Scores, correlations, decile_figures, read_scores
+from compeffdist.study.measures import Scores, correlations, decile_figures, largest_tie, read_scores
 
 STAGE = "study_difficulty"
 PER_DECILE = 2
@@ -30,9 +30,11 @@ class Study:
 
     def to_json(self) -> dict[str, Any]:
         """For machines; without examples, so that it holds no texts."""
+        score, rows = largest_tie(self.scores)
         return {
             "scores": self.scores.name,
             "rows": len(self.scores),
+            "largest_tie": {"score": score, "rows": rows},
             "correlation_with_ranking": self.correlations,
             "deciles": self.deciles,
             "agreement": [found.to_json() for found in self.agreements],

@@ -43,7 +43,7 @@ class Scores:
     """Dictionary-encoded."""
     ranking: "Floats"
     measures: "Mapping[str, Floats]"
-    """Those of MEASURES that the file has; NaN where a row has none."""
+    """Those of MEASURES that the file has, but for the variant that the ranking score is; NaN where a row has none."""
 
     def __len__(self) -> int:
         return len(self.ranking)
@@ -68,14 +68,14 @@ def read_scores(source: Path, name: str = "") -> Scores:
     )
     if len(table) < 2:
         raise UserError(f"{source}: {len(table)} scores; a study needs at least two")
+    ranking = table["ranking"].to_numpy()
     values = {measure: table[measure].to_numpy().astype(np.float64) for measure in measures}
-    return Scores(
-        name or str(source),
-        table["sample_id"],
-        table["instruction_id"],
-        table["ranking"].to_numpy(),
-        {measure: column for measure, column in values.items() if np.isfinite(column).any()},
-    )
+    told = {
+        measure: column
+        for measure, column in values.items()
+        if np.isfinite(column).any() and not np.array_equal(column, ranking)
+    }
+    return Scores(name or str(source), table["sample_id"], table["instruction_id"], ranking, told)
 
 
 def rank_correlations(one: "Floats", other: "Floats") -> dict[str, Any]:
@@ -91,6 +91,13 @@ def rank_correlations(one: "Floats", other: "Floats") -> dict[str, Any]:
         "spearman": float(spearmanr(one, other).statistic),
         "kendall": float(kendalltau(one, other).statistic),
     }
+
+
+def largest_tie(scores: Scores) -> tuple[float, int]:
+    """The score most rows share, the lowest if there are several, and how many rows that is."""
+    values, counts = np.unique(scores.ranking, return_counts=True)
+    place = int(counts.argmax())
+    return float(values[place]), int(counts[place])
 
 
 def correlations(scores: Scores) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from compeffdist.study.agreement import RATES, Agreement
 from compeffdist.study.charts import density, histogram
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
-from compeffdist.study.measures import MEASURES, Scores
+from compeffdist.study.measures import MEASURES, Scores, largest_tie
 
 STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg text{fill:#444}
@@ -35,12 +35,11 @@ def render(study: Study) -> str:
 
 
 def _distribution(scores: Scores) -> list[str]:
-    variants = [
-        ("ranking", scores.ranking),
-        *((k, scores.measures[k]) for k in ("ranking_all",) if k in scores.measures),
+    other = [key for key in ("ranking_excluding_zero", "ranking_all") if key in scores.measures]
+    charts = [
+        histogram(scores.ranking, "ranking score"),
+        *(histogram(scores.measures[key], MEASURES[key]) for key in other),
     ]
-    names = {"ranking": "ranking score as sampled by"} | dict(MEASURES)
-    charts = (histogram(values, names[key]) for key, values in variants)
     return ["<h2>Distribution</h2>", f'<div class="charts">{"".join(charts)}</div>']
 
 
@@ -112,10 +111,12 @@ def _deciles(study: Study) -> list[str]:
         )
         for figures in study.deciles
     )
+    score, tied = largest_tie(study.scores)
     body = [
         "<h2>What each decile looks like</h2>",
         '<p class="note">1 is the easiest tenth. The rows were drawn by seed, not picked. The response is the '
-        "teacher's.</p>",
+        f"teacher's. {tied} of {len(study.scores)} rows score {score:.3g}, more than any other score; the order among "
+        "rows that tie is by id.</p>",
         table(heads, rows),
     ]
     for figures, examples in zip(study.deciles, study.examples, strict=True):
@@ -136,7 +137,8 @@ def _example(triplet: Triplet, score: float) -> str:
 
 def summary_lines(study: Study) -> Iterable[str]:
     """What a command prints."""
-    yield f"{len(study.scores)} triplets in {study.scores.name}"
+    score, tied = largest_tie(study.scores)
+    yield f"{len(study.scores)} triplets in {study.scores.name}; {tied} of them tie at {score:.3g}"
     for key, found in study.correlations.items():
         yield f"  Spearman with {MEASURES[key]}: {_number(found['spearman'])}"
     for run in study.agreements:
