@@ -128,7 +128,7 @@ class Perspective(Record):
     IDENTITY = ("member_ids",)
 
     member_ids: list[str]
-    """Attribute ids, most frequent first."""
+    """Attribute ids, most frequent first; of equally frequent ones, those most like the exemplar."""
     member_names: list[str]
     member_counts: list[int]
     exemplar: str

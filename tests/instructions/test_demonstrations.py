@@ -141,6 +141,17 @@ def test_outputs_are_held_to_what_is_asked_of_responses(output: list[str], reaso
     assert [reject.reason for reject in rejects] == [reason] * 2
 
 
+def test_a_text_cut_short_by_its_limit_is_refused() -> None:
+    def long(request: Request) -> str:
+        cut, whole = ("a day " * 40)[:180], ("a day " * 40)[:170] + "it was."
+        inputs = {"instance_1": cut, "instance_2": whole}
+        return json.dumps({name: {"input": text, "output": ["day"]} for name, text in inputs.items()})
+
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(long), 1)
+    assert [reject.reason for reject in rejects] == ["truncated"]
+    assert kept[0].input.endswith("it was.")
+
+
 def test_every_instance_has_a_subject_of_its_own() -> None:
     asked = [subject for call in range(3) for subject in subjects("task", call, 1)]
     assert len(set(asked)) == 3 * INSTANCES

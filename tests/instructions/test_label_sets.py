@@ -62,6 +62,8 @@ def test_of_a_set_that_serves_no_label_begins_another_in_letters(labels: list[st
 def test_polarity_in_any_degree_is_recognised() -> None:
     assert is_polarity_set(["very positive", "neutral", "mixed feeling"])
     assert is_polarity_set(["good", "bad"])
+    assert is_polarity_set(["positive", "negative", "none"])
     assert not is_polarity_set(["formal", "neutral", "casual"])
     assert not is_polarity_set(["emotion", "opinion"])
+    assert not is_polarity_set(["none"])
     assert not is_polarity_set([])

@@ -61,6 +61,7 @@ ANALYSIS = an_instruction("analysis")
         (CLOSED, " Good.\n", "good"),
         (SCORE, "5", "5"),
         (SPANS, '["pizza", "GREAT"]', '["pizza", "GREAT"]'),
+        (SPANS, '["pizza", "was", "Pizza"]', '["pizza", "was"]'),
         (SPANS, 'Here: ```json\n["pizza"]\n```', '["pizza"]'),
         (OPEN, "quiet\njoy", "quiet joy"),
         (ANALYSIS, "It praises.", "It praises."),
@@ -76,6 +77,7 @@ def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, an
         (CLOSED, "good or bad", "stop", "label_not_in_set"),
         (SCORE, "6", "stop", "label_not_in_set"),
         (SPANS, '["sushi"]', "stop", "span_not_in_text"),
+        (SPANS, '["pizz"]', "stop", "span_not_in_text"),
         (SPANS, '["pizza", ","]', "stop", "wordless_span"),
         (SPANS, '{"a": 1}', "stop", "schema_violation"),
         (SPANS, '["pizza', "stop", "schema_violation"),
@@ -89,12 +91,25 @@ def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, an
         (OPEN, "...", "stop", "not_a_label"),
         (OPEN, "Pizza was", "stop", "echoes_text"),
         (OPEN, "Do open_classification", "stop", "echoes_instruction"),
+        (OPEN, "Classification", "stop", "echoes_instruction"),
     ],
 )
 def test_an_unfit_answer_has_a_reason(instruction: Instruction, answer: str, finish: str, reason: str) -> None:
     with pytest.raises(BadAnswer) as bad:
         check_response(instruction, a_text(1), said(answer, finish))
     assert bad.value.reason == reason
+
+
+def test_an_answer_that_a_demonstration_shows_is_no_echo() -> None:
+    shown = Instruction(
+        **(OPEN.to_row() | {"id": "", "prompt": "Do it.\n\nInput: What a day.\nOutput: quiet joy", "task_name": "mood"})
+    )
+    assert check_response(shown, a_text(1), said("quiet joy")) == "quiet joy"
+
+
+def test_spans_of_scripts_without_spaces_need_no_word_ends() -> None:
+    assert spans_missing(["天気"], "今日は天気がいい") == []
+    assert spans_missing(["plan", "bring"], "I'm planning to bring it") == ["plan"]
 
 
 @given(st.text(max_size=200))

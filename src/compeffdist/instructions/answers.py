@@ -1,6 +1,7 @@
 """What counts as an answer to a task: the same for the teacher's responses and for the outputs of demonstrations."""
 
 import json
+from typing import Any
 
 from compeffdist.instructions.label_sets import clean_label, is_label
 from compeffdist.instructions.rendering import Answerable
@@ -22,8 +23,11 @@ def choices(task: Answerable) -> list[str]:
     return []
 
 
-def check_answer(task: Answerable, asked: str, text: str, answer: str) -> str:
-    """An answer to `task` on `text` in canonical form; `asked` is the description or prompt of the task.
+def check_answer(task: Answerable, name: str, asked: str, text: str, answer: str) -> str:
+    """An answer to `task` on `text` in canonical form, spans once each.
+
+    Args:
+        name, asked: the name of the task and its definition.
 
     Raises:
         BadAnswer: empty; a label not in the set, a number off the scale; JSON that does not fit the schema, or a span
@@ -43,17 +47,19 @@ def check_answer(task: Answerable, asked: str, text: str, answer: str) -> str:
         raise BadAnswer("empty", "")
     if words(response) == words(text):
         raise BadAnswer("echoes_text", response[:_SEEN])
-    return _check_label(asked, text, response) if task.type == "open_classification" else response
+    return _check_label(name, asked, text, response) if task.type == "open_classification" else response
 
 
-def _check_label(asked: str, text: str, response: str) -> str:
+def _check_label(name: str, asked: str, text: str, response: str) -> str:
     label = clean_label(response)
     if not is_label(label):
         raise BadAnswer("not_a_label", response[:_SEEN])
-    # single words of text or question may well be the answer; phrases of theirs are copied
-    if len(words(label)) > 1 and _stands_in(label, text):
+    # one word of text or definition may well be the answer, a phrase of theirs is copied; but what the task is called
+    # ("cause of disappointment") is what it asks about ("disappointment"), not what it asks for
+    is_phrase = len(words(label)) > 1
+    if is_phrase and _stands_in(label, text):
         raise BadAnswer("echoes_text", label)
-    if len(words(label)) > 1 and _stands_in(label, asked):
+    if _stands_in(label, name) or (is_phrase and _stands_in(label, asked)):
         raise BadAnswer("echoes_instruction", label)
     return label
 
@@ -68,6 +74,11 @@ def _check_json(task: Answerable, text: str, answer: str) -> str:
     missing = spans_missing(value, text) if task.exact_spans else []
     if missing:
         raise BadAnswer("span_not_in_text", missing[0][:_SEEN])
+    if isinstance(value, list):
+        once: dict[str, Any] = {}
+        for item in value:
+            once.setdefault(str(item).casefold(), item)
+        value = list(once.values())
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -31,6 +31,9 @@ STAGE = "write_demonstrations"
 INSTANCES = 2
 """Instances a call, and reference texts a call."""
 INPUT_CHARACTERS = 180
+CUT_MARGIN = 12
+"""An input within so many characters of the limit that does not end like a sentence was cut short by it."""
+SENTENCE_ENDS = ".!?…\"'”’)"
 SUBJECTS = (
     *("a hotel stay", "a mobile phone", "a football match", "a train journey", "a restaurant meal", "a novel"),
     *("a pair of shoes", "a concert", "a visit to the doctor", "a new boss", "a video game", "a birthday party"),
@@ -119,7 +122,7 @@ class Call:
             f"This is how people write:\n{styles}\n\n"
             f"This is a task: {definition(self.task.description, self.task)}\n\n"
             f"Write {INSTANCES} new short texts in that manner, on which the task can be done:\n{wishes}\n"
-            f'Each "input" is one or two sentences as a person would write them, without naming the answer.{end}\n'
+            f'Each "input" is one or two short sentences as a person writes them, without naming the answer.{end}\n'
             "Answer in JSON."
         )
         return Request.generation(teacher, prompt, params.max_tokens, seed, self.schema)
@@ -157,8 +160,10 @@ def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list
 
 
 def _demonstration(call: Call, answer_id: str, instance: Mapping[str, Any]) -> Demonstration:
-    """Raises BadAnswer: a copy of a reference, or an output that would be refused of a response."""
+    """Raises BadAnswer: a text cut short, a copy of a reference, or an output that would be refused of a response."""
     task, given, output = call.task, inline(instance["input"]), instance.get("output", instance.get("aim"))
+    if len(instance["input"]) > INPUT_CHARACTERS - CUT_MARGIN and given[-1] not in SENTENCE_ENDS:
+        raise BadAnswer("truncated", given)
     if any(_copies(given, text.text) for text in call.references):
         raise BadAnswer("copies_reference", given)
     if output == []:
@@ -167,7 +172,7 @@ def _demonstration(call: Call, answer_id: str, instance: Mapping[str, Any]) -> D
     return Demonstration(
         task_id=task.id,
         input=given,
-        output=inline(check_answer(task, task.description, given, answer)),
+        output=inline(check_answer(task, task.name, task.description, given, answer)),
         answer_id=answer_id,
         reference_text_ids=[text.id for text in call.references],
     )

@@ -66,7 +66,6 @@ def label_set(labels: Sequence[str]) -> list[str]:
 
 
 def is_polarity_set(labels: Sequence[str]) -> bool:
-    """Whether the labels ask for nothing but polarity, in whatever degrees."""
-    return bool(labels) and all(
-        _POLAR & set(words(label)) and set(words(label)) <= _POLAR | _BESIDE_POLAR for label in labels
-    )
+    """Whether the labels ask for nothing but polarity, in whatever degrees; a label for its absence does not count."""
+    spelt = [set(words(label)) for label in labels if label not in ("none", "no sentiment")]
+    return bool(spelt) and all(_POLAR & said and said <= _POLAR | _BESIDE_POLAR for said in spelt)

@@ -48,7 +48,8 @@ def check_response(instruction: Instruction, text: Text, answer: Answer) -> str:
     """The response in canonical form. Raises BadAnswer: truncated, or what `check_answer` raises."""
     if answer.finish_reason == "length":
         raise BadAnswer("truncated", answer.text[-80:])
-    return check_answer(instruction, instruction.prompt, text.text, answer.text)
+    asked = instruction.prompt.split("\n\nInput: ")[0]  # demonstrations hold right answers
+    return check_answer(instruction, instruction.task_name, asked, text.text, answer.text)
 
 
 def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Request]:

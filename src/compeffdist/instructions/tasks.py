@@ -45,8 +45,16 @@ EXAMPLE_HEAD = "haste"
 SIDES = {
     "closed_classification": (
         ("its kind", "kind of haste", "Decide what kind of haste the writer shows."),
-        ("what it is directed at", "target of haste", "Decide what the writer is hasty about."),
-        ("how openly it is shown", "openness of haste", "Decide how openly the writer shows haste."),
+        (
+            "how openly it is shown",
+            "openness of haste",
+            "Decide whether haste is shown openly, only hinted at or absent.",
+        ),
+        (
+            "whom or what it is aimed at",
+            "target of haste",
+            "Decide whether the haste is about a person, a thing or an event.",
+        ),
     ),
     "open_classification": (
         ("its cause", "cause of haste", "Name what makes the writer hasty."),
@@ -188,7 +196,8 @@ class DefinitionForm:
 
 FORMS = {
     "closed_classification": DefinitionForm(
-        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning.',
+        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
+        'last is "none", for a text that shows nothing of it.',
         '{"description":"Decide what kind of haste the writer shows.","labels":["eager","anxious","careless","none"]}',
         {"labels": _array(_string(24), 3, 5)},
     ),
