@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from tests.difficulty.oracle import oracle_row
 
+from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.scorer import TokenRow, collate, plan_batches, score_rows
+from compeffdist.difficulty.scorer import collate, score_rows
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
@@ -79,8 +80,8 @@ def run_body(model: Any, rows: Sequence[TokenRow], budget: int) -> None:
     """The body alone over the batches the scorer makes."""
     parts = split_model(model)
     with torch.inference_mode():
-        for batch in plan_batches([(row, index) for index, row in enumerate(rows)], budget):
-            parts.hidden(collate([rows[index] for index in batch])[0])
+        for batch in plan_batches(rows, budget, share=False):
+            parts.hidden(collate([rows[index] for index in batch.rows])[0])
 
 
 def triplet_rows(source: Path, tokenizer: Any) -> list[TokenRow]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from compeffdist.difficulty.scorer import RowScore, TokenRow, score_rows
+from compeffdist.difficulty.batching import TokenRow
+from compeffdist.difficulty.scorer import score_rows
+from compeffdist.difficulty.shards import RowScore
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
