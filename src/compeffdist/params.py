@@ -6,7 +6,7 @@ value stops before anything runs, with one line naming the key. The docstring un
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -73,6 +73,8 @@ class RuntimeParams(Section):
 
     store: str = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
+    scores: str = ".compeffdist/scores"
+    """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
     cache: str = "~/.cache/compeffdist"
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
     openai_base_url: str = "http://127.0.0.1:8000/v1"
@@ -94,6 +96,9 @@ class RuntimeParams(Section):
     """Sequences the vLLM server runs at once."""
     token_budget: PositiveInt = 4096
     """Tokens of one scoring or prediction batch, padding included: bounds memory."""
+    scoring_workspace_mib: PositiveInt = 256
+    """Bound on the scorer's tensors as wide as the vocabulary, whatever its size. Model, fp32 copy of the output
+    embedding and hidden states come on top."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training, scoring and prediction run."""
 
@@ -245,6 +250,9 @@ class DifficultyParams(Section):
     """Average only tokens that are not the scorer's first choice, as the official code does."""
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected, never scored."""
+    ifd: bool = False
+    """Also compute instruction-following difficulty, perplexity of the response given the prompt over that without
+    it: a second pass over the responses. Needed for `sampling.metric: ifd`."""
 
 
 class SamplingParams(Section):
@@ -484,6 +492,19 @@ class Params(Section):
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
         return self
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """A section from a command's arguments. Raises UserError naming the argument that is out of bounds."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{name}: {first['msg']} (got {first['input']!r})") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

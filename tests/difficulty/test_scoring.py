@@ -53,7 +53,12 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
     ]
     params = DifficultyParams(exclude_zero=exclude_zero)
     scored, rejects = score_triplets(
-        triplets, folder, params, RuntimeParams(device="cpu"), scorer_id="scorer", system=SYSTEM
+        triplets,
+        folder,
+        params,
+        RuntimeParams(device="cpu", scores=str(folder.parent / "scores")),
+        scorer_id="scorer",
+        system=SYSTEM,
     )
     assert rejects == []
     model, tokenizer = load_student(folder, "cpu")
@@ -76,7 +81,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         make_triplet("long " * 80, "neutral"),
     ]
     scored, rejects = score_triplets(
-        triplets, folder, DifficultyParams(max_length=150), RuntimeParams(device="cpu"),
+        triplets, folder, DifficultyParams(max_length=150), RuntimeParams(device="cpu", scores=str(folder.parent / "scores")),
         scorer_id="scorer", system=SYSTEM,
     )  # fmt: skip
     assert [record.sample_id for record in scored] == [triplets[0].id]

@@ -4,7 +4,7 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import audit, cluster, forget, history, predict, profile, promote, results, rollback, trace
+from compeffdist.cli import audit, cluster, forget, history, predict, profile, promote, results, rollback, score, trace
 from compeffdist.errors import run_guarded
 
 COMMANDS: tuple[ModuleType, ...] = (
@@ -18,6 +18,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     rollback,
     history,
     cluster,
+    score,
 )
 
 

@@ -2,9 +2,9 @@
 
 An instruction's rows begin alike: chat header, system prompt, definition, demonstrations. A batch of them reads
 those tokens once and goes on from their keys and values. Rows sorted by their prompts put equal beginnings side
-by side; the beginnings that neighbours share form a tree, and for every node of it either all its rows share its
-prefix, or its children fare better by themselves (longer prefixes, fewer rows). Bottom up, that choice saves the
-most tokens possible; it costs one sort and one pass.
+by side; the beginnings that neighbours share form a binary tree, and for every node of it either all its rows
+share its prefix, or its children fare better by themselves (longer prefixes, fewer rows). Made bottom up, that
+choice is the best for this tree; it costs one sort and one pass.
 
 The plan is a function of the rows and the budget alone, not of the order in which rows are given, so that a
 batch, and with it the last bits of its scores, is the same in a run that was resumed.
