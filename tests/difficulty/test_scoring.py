@@ -38,6 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("student"))
 
 
+def runtime_of(folder: Path) -> RuntimeParams:
+    return RuntimeParams(device="cpu", scores=str(folder.parent / "scores"))
+
+
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores in bfloat16 depend on the batch in their second digit."""
@@ -56,7 +60,7 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
         triplets,
         folder,
         params,
-        RuntimeParams(device="cpu", scores=str(folder.parent / "scores")),
+        runtime_of(folder),
         scorer_id="scorer",
         system=SYSTEM,
     )
@@ -81,7 +85,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         make_triplet("long " * 80, "neutral"),
     ]
     scored, rejects = score_triplets(
-        triplets, folder, DifficultyParams(max_length=150), RuntimeParams(device="cpu", scores=str(folder.parent / "scores")),
+        triplets, folder, DifficultyParams(max_length=150), runtime_of(folder),
         scorer_id="scorer", system=SYSTEM,
     )  # fmt: skip
     assert [record.sample_id for record in scored] == [triplets[0].id]
@@ -89,6 +93,21 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         ("score_difficulty", triplets[1].id, "empty_response"),
         ("score_difficulty", triplets[2].id, "too_long"),
     ]
+
+
+@pytest.mark.usefixtures("fp32")
+def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Path) -> None:
+    triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
+    arguments = {"scorer_id": "scorer", "system": SYSTEM}
+    plain, _ = score_triplets(triplets, folder, DifficultyParams(), runtime_of(folder), **arguments)
+    scored, rejects = score_triplets(triplets, folder, DifficultyParams(ifd=True), runtime_of(folder), **arguments)
+    assert rejects == []
+    model, tokenizer = load_student(folder, "cpu")
+    for record, without, triplet in zip(scored, plain, triplets, strict=True):
+        response_ids = encode_response(tokenizer, triplet.response, end=False)
+        bare = oracle_row(model, TokenRow("bare", encode_prompt(tokenizer, SYSTEM, ""), response_ids), 0.95)
+        assert record.ifd == pytest.approx(record.perplexity / bare.perplexity, rel=1e-4)
+        assert (without.ifd, without.ranking) == (None, record.ranking)
 
 
 def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:

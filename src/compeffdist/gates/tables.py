@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
-from compeffdist.records import R
+from compeffdist.records import R, is_nullable
 
 if TYPE_CHECKING:
     import pandas as pd
