@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -113,6 +113,8 @@ class RuntimeParams(Section):
 
     store: Line = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
+    scores: Line = ".compeffdist/scores"
+    """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
     cache: Line = "~/.cache/compeffdist"
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
     openai_base_url: Annotated[str, AfterValidator(_server_url)] = "http://127.0.0.1:8000/v1"
@@ -134,6 +136,9 @@ class RuntimeParams(Section):
     """Sequences the vLLM server runs at once."""
     token_budget: PositiveInt = 4096
     """Tokens of one scoring or prediction batch, padding included: bounds memory."""
+    scoring_workspace_mib: PositiveInt = 256
+    """Bound on the scorer's tensors as wide as the vocabulary, whatever its size. Model, fp32 copy of the output
+    embedding and hidden states come on top."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training, scoring and prediction run."""
 
@@ -284,6 +289,9 @@ class DifficultyParams(Section):
     """Average only tokens that are not the scorer's first choice, as the official code does."""
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected, never scored."""
+    ifd: bool = False
+    """Also compute instruction-following difficulty, perplexity of the response given the prompt over that without
+    it: a second pass over the responses. Needed for `sampling.metric: ifd`."""
 
 
 class SamplingParams(Section):
@@ -583,6 +591,19 @@ def _lies_in(location: str, folder: str) -> bool:
 def _refuse_shared_name(what: str, names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
         raise ValueError(f"{what}: two share a name")
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """A section from a command's arguments. Raises UserError naming the argument that is out of bounds."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{name}: {first['msg']} (got {first['input']!r})") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -263,6 +263,7 @@ class ScoredTriplet(Record):
     """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
 
     PREFIX = "score"
+    VERSION = 2
     IDENTITY = ("sample_id", "scorer_id")
 
     sample_id: str
@@ -280,6 +281,8 @@ class ScoredTriplet(Record):
     """Share of response tokens that are not the scorer's first choice."""
     nucleus_miss_rate: float
     """Share of response tokens outside the top-p nucleus."""
+    ifd: float | None = None
+    """Perplexity of the response given the prompt over that without it; None unless `difficulty.ifd`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +377,7 @@ def arrow_schema(kind: type[Record]) -> "pa.Schema":
     import pyarrow as pa
 
     return pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
+        [pa.field(f.name, _arrow_type(t), nullable=is_nullable(t)) for f, t in _typed_fields(kind)],
         metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
     )
 
@@ -426,8 +429,16 @@ def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], 
     return [(f, hints[f.name]) for f in dataclasses.fields(kind)]
 
 
+def is_nullable(hint: Any) -> bool:
+    """Whether a field of this type may be None."""
+    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+
+
 def _arrow_type(hint: Any) -> Any:
     import pyarrow as pa
+
+    if is_nullable(hint):
+        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
 
     plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if hint in plain:

@@ -14,6 +14,7 @@ from compeffdist.cli import (
     promote,
     results,
     rollback,
+    score,
     study,
     trace,
     unlock,
@@ -32,6 +33,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     history,
     unlock,
     cluster,
+    score,
     study,
 )
 

@@ -47,6 +47,20 @@ def resolve_model(role: str, params: ModelParams, cache: Path) -> ModelIdentity:
     return _resolve_first(role, references, params, cache)
 
 
+def find_model_folder(reference: str, runtime_cache: str) -> Path:
+    """The local folder of a model named on a command line: a folder, or a reference, fetched if need be.
+
+    Raises:
+        UserError: as `resolve_model` does.
+    """
+    folder = Path(reference.removeprefix("path:"))
+    if folder.is_dir():
+        return folder
+    cache = cache_folder(runtime_cache)
+    identity = resolve_model("model", ModelParams(reference=[reference], licence="unstated"), cache)
+    return model_folder(identity, cache)
+
+
 def model_folder(identity: ModelIdentity, cache: Path) -> Path:
     """The local Hugging Face folder that holds exactly the bytes of an identity card.
 
