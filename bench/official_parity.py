@@ -46,7 +46,8 @@ def main() -> None:
     )
     if arguments.out:
         write_jsonl(arguments.out, [asdict(each) for each in differences])
-    print(f"{arguments.model.name} · {model.dtype} · rows: {source}")
+    size = f"{model.config.model_type} of {model.num_parameters() / 1e6:.0f}M"
+    print(f"{size} · {model.dtype} · rows: {source}")
     print(json.dumps(summarise(differences), indent=2))
 
 

@@ -45,7 +45,8 @@ def main() -> None:
     model, tokenizer = load_student(arguments.model, "cpu", arguments.dtype)
     source, texts = real_rows(arguments.triplets, 10 * arguments.rows, cache)
     rows = token_rows(tokenizer, texts)
-    print(f"{arguments.model.name} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
+    size = f"{model.config.model_type} of {model.num_parameters() / 1e6:.0f}M"
+    print(f"{size} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
     print(f"rows: {source}")
     for label, chosen in (
         ("rows as they come", rows[: arguments.rows]),
