@@ -330,6 +330,8 @@ def test_an_answer_that_is_no_label_fails_and_is_not_bent_into_one() -> None:
         ("Neutral.", "neutral"),
         ("**neutral**", "neutral"),
         ('"neutral"\n', "neutral"),
+        ('{ "answer" : "neutral"\n   \n', "neutral"),
+        ('{"answer": "neut', None),
         ("10", None),
         ("It is neutral", None),
         ('{"answer": ["neutral"]}', None),
