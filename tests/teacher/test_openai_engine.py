@@ -9,7 +9,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.engines import RequestFailed
+from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.openai_engine import OpenAIEngine, chosen_label, first_token_likelihood, public_url
 from compeffdist.teacher.requests import Answer, Request
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
