@@ -152,6 +152,14 @@ def test_a_text_cut_short_by_its_limit_is_refused() -> None:
     assert kept[0].input.endswith("it was.")
 
 
+@pytest.mark.parametrize("text", [" " * 180, "... !!! " * 22])
+def test_a_text_without_words_is_refused(text: str) -> None:
+    said = json.dumps({f"instance_{n}": {"input": text, "output": ["day"]} for n in (1, 2)})
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(lambda _: said), 1)
+    assert kept == []
+    assert [reject.reason for reject in rejects] == ["wordless"] * 2
+
+
 def test_every_instance_has_a_subject_of_its_own() -> None:
     asked = [subject for call in range(3) for subject in subjects("task", call, 1)]
     assert len(set(asked)) == 3 * INSTANCES

@@ -160,8 +160,11 @@ def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list
 
 
 def _demonstration(call: Call, answer_id: str, instance: Mapping[str, Any]) -> Demonstration:
-    """Raises BadAnswer: a text cut short, a copy of a reference, or an output that would be refused of a response."""
+    """Raises BadAnswer: a text without words or cut short, a copy of a reference, or an output that would be refused of
+    a response."""
     task, given, output = call.task, inline(instance["input"]), instance.get("output", instance.get("aim"))
+    if not words(given):  # nothing but white space, for one: weak models write it until the limit
+        raise BadAnswer("wordless", given)
     if len(instance["input"]) > INPUT_CHARACTERS - CUT_MARGIN and given[-1] not in SENTENCE_ENDS:
         raise BadAnswer("truncated", given)
     if any(_copies(given, text.text) for text in call.references):
