@@ -18,7 +18,7 @@ from compeffdist.instructions.demonstrations import (
 )
 from compeffdist.params import DemonstrationsParams, stage_seed
 from compeffdist.records import Demonstration, Task, Text
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.requests import CHOSEN, Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
@@ -125,6 +125,15 @@ def test_an_output_that_the_teacher_asked_blind_finds_unlikely_is_refused() -> N
     blind = next(request for request in teacher.asked if request.labels)
     assert blind.labels == ("a", "b", "c")
     assert "aim" not in blind.prompt
+
+
+def test_a_server_that_only_chooses_upholds_what_it_chooses() -> None:
+    def choosing(request: Request) -> Any:
+        return Answer("c", None, 1, 0, 1, CHOSEN) if request.labels else answer(request)
+
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), TEACHER, FakeTeacher(choosing), 1)
+    assert [d.output for d in kept] == ["c", "c"]
+    assert [reject.reason for reject in rejects] == ["not_upheld"] * 4
 
 
 @pytest.mark.parametrize(
