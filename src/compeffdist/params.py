@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from compeffdist.errors import UserError
@@ -607,16 +606,22 @@ def checked(kind: type[S], **values: Any) -> S:
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and validate a params file.
+    """Read and validate a params file, by the YAML that DVC reads and writes: there 2e-05 is a number, `no` a word.
 
     Raises:
         UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type, bound.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{path}: not valid YAML: {line}{error.problem}") from None
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     return validate_params(raw, str(path))
 
