@@ -555,6 +555,8 @@ class Params(Section):
             raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds pairing.pairs ({self.pairing.pairs})")
         if self.demonstrations.shown > self.demonstrations.per_task:
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
+        if self.sampling.metric == "ifd" and not self.difficulty.ifd:
+            raise ValueError("sampling.metric 'ifd' needs difficulty.ifd: true")
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
