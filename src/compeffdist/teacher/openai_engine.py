@@ -281,9 +281,11 @@ def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unwrap(text: str) -> str:
-    """The JSON inside; the text as it is where the server did not keep to the schema."""
+    """The JSON inside; the text as it is where the server did not keep to the schema, or wrote half a character."""
     try:
-        return json.dumps(json.loads(text)["answer"], ensure_ascii=False)
+        inside = json.dumps(json.loads(text)["answer"], ensure_ascii=False)
+        inside.encode()
+        return inside
     except (ValueError, TypeError, KeyError, RecursionError):
         return text
 
@@ -306,11 +308,13 @@ def chosen_label(text: str, labels: Sequence[str]) -> str:
 
 
 def reply_text(reply: Mapping[str, Any]) -> tuple[str, str]:
-    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text."""
+    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text that can be kept."""
     choice = only_choice(reply)
     text = dig(choice, "message", "content")
     if not isinstance(text, str):
         raise RequestFailed("server's answer holds no text")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise RequestFailed("server's answer holds half a character")
     return text, str(choice.get("finish_reason") or "unknown")
 
 
