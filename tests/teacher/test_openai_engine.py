@@ -149,7 +149,7 @@ def test_a_server_that_answers_nothing_is_given_up_early() -> None:
     assert len(server.bodies) < 30
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_wrong_key_or_model_stops_at_once_without_naming_secrets(
     status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
 Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend
-(refused connection, wrong key, unknown model) stops the run at once; a single request that stays unanswered
+(refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered
 is reported and the rest go on, unless the server answers nothing at all. The engine for a local vLLM server
 shares `ServerClient`.
 
@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -141,6 +142,8 @@ class ServerClient:
         except (e.RateLimitError, e.InternalServerError) as error:
             raise self._exhausted(f"server answered {self._describe(error)}") from None
         except e.APIStatusError as error:
+            if error.status_code == HTTPStatus.PAYMENT_REQUIRED:  # so will be all that follow
+                raise self._fatal(error) from None
             raise Refused(f"server refused the request: {self._describe(error)}") from None
         except (e.APIError, ValueError) as error:
             raise self._exhausted(f"server's answer is not JSON: {self._describe(error)}") from None
