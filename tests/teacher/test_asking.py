@@ -171,7 +171,9 @@ def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(
         (True, "cannot say"),
         (False, ""),
     ]
-    told = "test: the teacher failed 1 of 3 requests; most often (1): cannot say; this stage, run again by force, asks for these anew"
+    told = (
+        "test: the teacher failed 1 of 3 requests; most often (1): cannot say; dvc repro -f of this stage asks for them"
+    )
     assert told in capsys.readouterr().err
     engine = FakeEngine()
     with teacher(tmp_path, engine) as asking:

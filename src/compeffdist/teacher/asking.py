@@ -96,7 +96,7 @@ class Teacher:
             )
             if len(reasons) > FAILURE_SHARE * len(wanted):
                 raise UserError(told)
-            print(f"{told}; this stage, run again by force, asks for these anew", file=sys.stderr)
+            print(f"{told}; dvc repro -f of this stage asks for them again", file=sys.stderr)
         # read back, not remembered: of two processes that bought the same answer, both use the one kept
         answers = known | self.store.get_many(missing)
         self.used |= {key: answers.get(key) for key in wanted}
