@@ -193,8 +193,11 @@ def test_an_instance_that_copies_a_reference_is_refused() -> None:
         fresh = {"input": "a text of its own", "output": ["own"]}
         return json.dumps({"instance_1": {"input": copied, "output": ["text"]}, "instance_2": fresh})
 
-    _, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(copying), 1)
-    assert [reject.reason for reject in rejects] == ["copies_reference"]
+    teacher = FakeTeacher(copying)
+    _, [reject] = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, teacher, 1)
+    copied = next(text for text in TEXTS if f"\n- {text.text}\n" in teacher.asked[0].prompt)
+    assert (reject.reason, reject.detail) == ("copies_reference", f"call 0.1: {copied.id}")
+    assert copied.text not in reject.detail
 
 
 def test_references_do_not_depend_on_the_order_of_texts() -> None:
