@@ -65,6 +65,9 @@ def test_parquet_in_and_out_gives_what_lines_do(base_folder: Path) -> None:
     write_lines("rows.jsonl", ROWS)
     pq.write_table(pa.Table.from_pylist([{**row, "note": 1} for row in ROWS]), "rows.parquet")
     run(base_folder, "rows.jsonl", "scores.jsonl")
+    pq.write_table(pa.Table.from_pylist([{**row, "id": None} for row in ROWS]), "unnamed.parquet")
+    run(base_folder, "unnamed.parquet", "unnamed.jsonl")
+    assert Path("unnamed.jsonl").read_text() == Path("scores.jsonl").read_text()
     run(base_folder, "rows.parquet", "scores.parquet")
     lines = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
     assert pq.read_table("scores.parquet").to_pylist() == lines
@@ -121,6 +124,7 @@ def test_bad_input_is_one_line(base_folder: Path, capsys: Any, content: str, mor
         ("none.jsonl", "scores.jsonl", "none.jsonl: no such file"),
         ("rows.csv", "scores.jsonl", "rows.csv: expected a file whose name ends in .jsonl or .parquet"),
         ("rows.jsonl", "scores.csv", "scores.csv: the name of the output must end in"),
+        ("rows.jsonl", "./rows.jsonl", "rows.jsonl: is what is scored, and would be lost"),
     ],
 )
 def test_a_file_that_cannot_be_is_named(base_folder: Path, capsys: Any, source: str, target: str, message: str) -> None:

@@ -70,6 +70,8 @@ def score_file(
     """
     if target.suffix not in SUFFIXES:
         raise UserError(f"{target}: the name of the output must end in .jsonl or .parquet")
+    if target.resolve() == source.resolve():
+        raise UserError(f"{target}: is what is scored, and would be lost; name another output")
     rows = read_prompted(source)
     if base_folder is None and (model_folder / "adapter_config.json").exists():
         raise UserError(f"{model_folder}: holds an adapter; name the model it was trained on with --base")
@@ -111,7 +113,7 @@ def read_prompted(source: Path) -> list[PromptedResponse]:
             if not isinstance(row.get(column), str):
                 present = ", ".join(row) or "nothing"
                 raise UserError(f"{source}: row {number} has no text {column!r}; it has: {present}")
-        row_id = str(row.get("id", number))
+        row_id = str(number if row.get("id") is None else row["id"])
         if row_id in seen:
             raise UserError(f"{source}: row {number} repeats the id {row_id!r}")
         seen.add(row_id)
