@@ -43,7 +43,7 @@ class ScoreShards:
     """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving.
 
     Raises:
-        UserError: on opening, if a shard is not what was written.
+        UserError: on opening, if a shard is not what was written, or of another version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,10 @@ def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
 def _read_shard(shard: Path) -> dict[str, list[RowScore | None]]:
     if hash_text(shard.read_text(encoding="utf-8", errors="replace")) != shard.stem:
         raise UserError(f"{shard}: a damaged shard of scores; delete it, and its rows are scored again")
-    return {
-        line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
-        for line in read_jsonl(shard)
-    }
+    try:
+        return {
+            line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
+            for line in read_jsonl(shard)
+        }
+    except (KeyError, TypeError):
+        raise UserError(f"{shard}: scores of another version; delete it, and its rows are scored again") from None
