@@ -44,7 +44,7 @@ class Difference:
     official: float
     ours: float | None
     reason: str
-    """`same`, or the first that applies of `truncation`, `boundary`, `tokenisation`, `template` and `unexplained`."""
+    """`same`, or the first that applies of `truncation`, `boundary`, `tokenisation` and `template`."""
 
 
 def clean_instruction(instruction: str) -> str:
