@@ -22,8 +22,8 @@ from compeffdist.texts.corpora import load_corpus
 CORPORA = ("vader-amazon", "vader-movies", "vader-tweets", "vader-nyt")
 SUBJECTS = ("product", "film", "event", "person", "company", "idea", "place", "service")
 SHOWN = 4
-TURN, LONG_TURN = 60, 12
-"""Written rows of an instruction before the next one's turn; 60 is what the laptop profile asks of most."""
+TURN, LONG_TURN = 8, 12
+"""Written rows of an instruction before the next one's turn; in a laptop run most have about eight."""
 LONG_WORDS = 90
 """Well over 100 tokens of English."""
 WRITTEN = "texts of the package corpora under written instructions"

@@ -1,6 +1,6 @@
 """How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model, dtype and threads.
 
-    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 120] [--dtype float32]
+    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 180] [--dtype float32]
 
 slow    row by row, as the official script: logits at every position, all hidden states returned, and for each response
         token a softmax, a full sort of the vocabulary and a copy to the host
@@ -175,8 +175,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a student's model folder; default: the student of params.yaml")
     parser.add_argument("--triplets", type=Path, default=Path("data/triplets.parquet"))
-    parser.add_argument("--rows", type=int, default=120, help="rows as they come")
-    parser.add_argument("--long-rows", type=int, default=36, help="rows with long responses")
+    parser.add_argument("--rows", type=int, default=180, help="rows as they come")
+    parser.add_argument("--long-rows", type=int, default=24, help="rows with long responses")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--budget", type=int, help="tokens of a batch with padding; default: that of params.yaml")
