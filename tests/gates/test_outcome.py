@@ -98,7 +98,7 @@ def test_hostile_labels_are_escaped_in_the_page_and_folded_in_messages(check: Ch
     plant.make_triplets(lambda instruction, place: answers[place % 3] if instruction.labels else "1")
     plant.make_scores(lambda triplet, number: number * 0.1 + (0.8 if triplet.response == HOSTILE else 0.0))
     plant.make_sample("hard")
-    done = check("sample")
+    done = check("sample", class_growth=0.25)
     assert "task.class_growth" in done.failed()
     tags = Tags(done.page)
     assert not {"script", "img", "a", "link", "iframe"} & tags.seen
