@@ -1,36 +1,121 @@
-"""Time and memory of sampling a table of scored triplets: python bench/sample_triplets.py --rows 1000000"""
+"""Time and memory of sampling from a file of scores: python bench/sample_triplets.py --rows 1000000
+
+Each way runs in a process of its own on the same file, so that the peak is its own. `stage` is all that the pipeline
+does: ids checked, triplets with two scores refused, draws written under their ids. The others only decide: they read
+the three columns they need, check nothing and write nothing. `core` is ours; `pandas` ranks by groupby; `loop` is the
+official code's way, records in lists, one `random.random()` each, and left out above two million rows for its memory.
+"""
 
 import argparse
+import random
 import resource
+import subprocess
 import sys
+import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from compeffdist.columns import BATCH_ROWS, write_columns
+from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import sample_rows
 from compeffdist.params import SamplingParams
-from compeffdist.records import content_id
+from compeffdist.records import ScoredTriplet, content_id
 
 ROWS_PER_INSTRUCTION = 100
+MOST_LOOPED = 2_000_000
+PARAMS = SamplingParams(rate=0.5)
+COLUMNS = ["sample_id", "instruction_id", "ranking"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
-    instructions = [content_id("instruction", {"n": n}) for n in range(max(1, rows // ROWS_PER_INSTRUCTION))]
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--way", choices=WAYS, help="run one way on --file and print its figures")
+    parser.add_argument("--file", type=Path, help="scored.parquet for --way")
+    args = parser.parse_args()
+    if args.way:
+        start = time.perf_counter()
+        kept = WAYS[args.way](args.file)
+        seconds, cpu = time.perf_counter() - start, time.process_time()
+        print(f"  {args.way:7} {seconds:7.1f} s, {cpu:6.1f} s of CPU  kept {kept:.4f}  peak {peak_gib():6.2f} GiB")
+        return
+    for rows in args.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "scored.parquet"
+            write_columns(file, ScoredTriplet, scores(rows))
+            print(
+                f"{rows} rows, {rows // ROWS_PER_INSTRUCTION} instructions, {file.stat().st_size >> 20} MiB", flush=True
+            )
+            for way in WAYS:
+                if way != "loop" or rows <= MOST_LOOPED:
+                    command = [sys.executable, __file__, "--way", way, "--file", str(file)]
+                    subprocess.run(command, check=True)
+
+
+def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
+    """Columns of made-up scores, with many ties as short responses have."""
     generator = np.random.default_rng(0)
-    ids = [f"sample_{number:024x}" for number in range(rows)]
-    groups = [instructions[number] for number in generator.integers(0, len(instructions), rows)]
-    difficulty = generator.integers(0, 500, rows) / 500.0  # many ties, as short responses have
-    print(f"{rows} rows, {len(instructions)} instructions; table in memory: {peak_gib():.2f} GiB")
-    for scope in ("instruction", "global"):
-        for method in ("soft", "hard", "random"):
-            params = SamplingParams.model_validate({"scope": scope, "method": method, "rate": 0.3})
-            start = time.perf_counter()
-            kept = sample_rows(ids, groups, difficulty, params, seed=0).kept
-            seconds = time.perf_counter() - start
-            print(f"  {scope:11} {method:6} {seconds:6.2f} s  kept {kept.mean():.4f}  peak {peak_gib():.2f} GiB")
+    instructions = np.array([content_id("instruction", {"n": n}) for n in range(max(1, rows // ROWS_PER_INSTRUCTION))])
+    for start in range(0, rows, BATCH_ROWS):
+        count = min(BATCH_ROWS, rows - start)
+        digits = [bytes(row).hex() for row in generator.integers(0, 256, (count, 12), dtype=np.uint8)]
+        ranking = np.where(generator.random(count) < 0.3, 0.0, generator.integers(0, 5000, count) / 5000)
+        zeros = pa.array(np.zeros(count))
+        yield {
+            "sample_id": pa.array([f"sample_{hexadecimal}" for hexadecimal in digits]),
+            "instruction_id": pa.array(instructions[generator.integers(0, len(instructions), count)]),
+            "scorer_id": pa.array([content_id("scorer", {})] * count),
+            "ranking": pa.array(ranking),
+            "ranking_excluding_zero": pa.array(ranking),
+            "ranking_all": pa.array(ranking),
+            "perplexity": pa.array(1.0 + generator.exponential(3.0, count)),
+            "tokens": pa.array(generator.integers(1, 100, count)),
+            "miss_rate": zeros,
+            "nucleus_miss_rate": zeros,
+        }
+
+
+def by_stage(file: Path) -> float:
+    return float(sample_triplets(file, file.with_name("sampled.parquet"), PARAMS, seed=0)["kept_share"])
+
+
+def by_core(file: Path) -> float:
+    table = pq.read_table(file, columns=COLUMNS, read_dictionary=["instruction_id"])
+    difficulty = table["ranking"].to_numpy()
+    return float(sample_rows(table["sample_id"], table["instruction_id"], difficulty, PARAMS, seed=0).kept.mean())
+
+
+def by_pandas(file: Path) -> float:
+    import pandas as pd
+
+    frame = pd.read_parquet(file, columns=COLUMNS).sort_values("sample_id")
+    groups = frame.groupby("instruction_id")["ranking"]
+    place = (groups.rank(method="first") - 0.5) / groups.transform("size")
+    kept = np.random.default_rng(0).random(len(frame)) < place ** (1 / PARAMS.rate - 1)
+    return float(kept.mean())
+
+
+def by_loop(file: Path) -> float:
+    groups: defaultdict[str, list[dict[str, object]]] = defaultdict(list)
+    for row in pq.read_table(file, columns=COLUMNS).to_pylist():
+        groups[row["instruction_id"]].append(row)
+    power, kept, rows = 1 / PARAMS.rate - 1, 0, 0
+    for group in groups.values():
+        group.sort(key=lambda row: row["ranking"])
+        for place, row in enumerate(group):
+            row["kept"] = random.random() < ((place + 0.5) / len(group)) ** power
+            kept += bool(row["kept"])
+        rows += len(group)
+    return kept / rows
+
+
+WAYS: dict[str, Callable[[Path], float]] = {"stage": by_stage, "core": by_core, "pandas": by_pandas, "loop": by_loop}
 
 
 def peak_gib() -> float:

@@ -1,18 +1,21 @@
-"""How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model and threads.
+"""How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model, dtype and threads.
 
-    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 32]
+    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 32] [--dtype float32]
 
-slow   row by row, logits at every position, softmax and full sort of the vocabulary, a loop over tokens
-ours   compeffdist.difficulty.scorer
-body   bare forward passes of the model's body over the same tokens in the same batches, no head: the limit
+slow    row by row, as the official script: logits at every position, all hidden states returned, and for each response
+        token a softmax, a full sort of the vocabulary and a copy to the host
+apart   compeffdist.difficulty.scorer with every row read whole
+shared  the same as the pipeline uses it: what rows have in common is read once
+body    bare forward passes of the model's body over whole rows in the batches of `apart`, no head: the limit
 
-Peak memory is what the process held at its largest by the end of each, so ours runs first. On a busy machine
-compare seconds of CPU with --threads 1. Without a triplets
-file, rows are cut from the prose of Python's own documentation.
+The ways take turns, --repeat times; medians are compared. Peak memory is the largest resident size of the process
+during each (Linux; elsewhere the largest so far), the model included. Growth is measured with two random layers in
+place of the model, so that what the scorer itself costs per row shows.
 """
 
 import argparse
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,94 +25,143 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from tests.difficulty.oracle import oracle_row
+from bench.real_rows import long_rows, real_rows, token_rows
 
+from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.scorer import TokenRow, collate, plan_batches, score_rows
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.difficulty.scorer import collate, score_rows
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
-from compeffdist.records import Triplet, read_records
 from compeffdist.student.loading import load_student
 
 TOP_P, MAX_LENGTH = 0.95, 2048
 LONG_RESPONSE = 100
+GROWTH = (1000, 4000, 16000)
 
 
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
+    cache = load_params().runtime.cache
     model, tokenizer = load_student(arguments.model, "cpu", arguments.dtype)
-    rows = triplet_rows(arguments.triplets, tokenizer) if arguments.triplets.exists() else prose_rows(tokenizer)
+    source, texts = real_rows(arguments.triplets, 10 * arguments.rows, cache)
+    rows = token_rows(tokenizer, texts)
     print(f"{arguments.model.name} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
-    long = [row for row in rows if len(row.response_ids) >= LONG_RESPONSE]
-    print(f"loaded: {peak_gib():.2f} GiB")
-    for label, chosen in (("all rows", rows), (f"responses of {LONG_RESPONSE}+ tokens", long)):
+    print(f"rows: {source}")
+    for label, chosen in (
+        ("rows as they come", rows[: arguments.rows]),
+        (f"responses of {LONG_RESPONSE}+ tokens", long_rows(rows, LONG_RESPONSE)[: arguments.rows // 2]),
+    ):
         if chosen:
-            step = max(1, len(chosen) // arguments.rows)
-            compare(label, model, chosen[::step][: arguments.rows], arguments.budget)
+            compare(label, model, chosen, arguments.budget, arguments.repeat)
+    if arguments.growth:
+        measure_growth(tokenizer, arguments.triplets, cache, arguments.budget)
 
 
-def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int) -> None:
-    """Time the three ways on `rows` and print rates, ratios, memory and the largest difference in score."""
+def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int, repeat: int) -> None:
+    """Time the four ways on `rows` in turn; print rates, ratios, memory and the largest difference in score."""
     tokens = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows)
     responses = sum(len(row.response_ids) for row in rows)
-    print(f"\n{label}: {len(rows)} rows, {tokens} tokens, {responses} of them in responses")
+    read = tokens_read(rows, budget)
+    print(f"\n{label}: {len(rows)} rows, {tokens} tokens, {responses} of them in responses; shared: {read} read")
     settings: dict[str, Any] = {"top_p": TOP_P, "max_length": MAX_LENGTH, "token_budget": budget}
-    score_rows(model, rows[:2], **settings)  # warm up
-    seconds, results = {}, {}
     ways: dict[str, Callable[[], Any]] = {
-        "ours": lambda: score_rows(model, rows, **settings)[0],
+        "shared": lambda: score_rows(model, rows, **settings)[0],
+        "apart": lambda: score_rows(model, rows, share_prefixes=False, **settings)[0],
         "body": lambda: run_body(model, rows, budget),
-        "slow": lambda: [oracle_row(model, row, TOP_P) for row in rows],
+        "slow": lambda: [slow_row(model, row) for row in rows],
     }
-    for name, run in ways.items():
-        start, cpu_start = time.perf_counter(), time.process_time()
-        results[name] = run()
-        seconds[name], cpu = time.perf_counter() - start, time.process_time() - cpu_start
-        rates = f"{len(rows) / seconds[name]:8.2f} rows/s {tokens / seconds[name]:8.0f} tokens/s"
-        print(f"  {name}  {rates} {cpu:7.1f} s of CPU   peak so far {peak_gib():.2f} GiB", flush=True)
-    pairs = zip(results["ours"], results["slow"], strict=True)
-    worst = max(abs(ours.ranking_all - slow.ranking_all) for ours, slow in pairs)
-    print(f"  ours is {seconds['slow'] / seconds['ours']:.1f} times the slow way", end=", ")
-    print(f"{seconds['body'] / seconds['ours']:.0%} of the bare body; largest difference in score {worst:.1g}")
+    ways["apart"]()  # memory and kernels are warm before anything is timed
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    peaks: dict[str, float] = {}
+    results = {}
+    for _ in range(repeat):
+        for name, run in ways.items():
+            forget_peak()
+            start = time.perf_counter()
+            results[name] = run()
+            seconds[name].append(time.perf_counter() - start)
+            peaks[name] = max(peaks.get(name, 0.0), peak_gib())
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, value in median.items():
+        rates = f"{len(rows) / value:8.2f} rows/s {tokens / value:8.0f} tokens/s"
+        print(f"  {name:<7}{rates}   {value:6.1f} s   peak {peaks[name]:.2f} GiB", flush=True)
+    for name in ("shared", "apart"):
+        differences = [abs(a.ranking_all - b) for a, b in zip(results[name], results["slow"], strict=True)]
+        print(
+            f"  {name}: {median['slow'] / median[name]:.1f} times slow, {median['body'] / median[name]:.0%} of the "
+            f"bare body; difference in score: mean {statistics.mean(differences):.1g}, largest {max(differences):.1g}"
+        )
+
+
+def slow_row(model: Any, row: TokenRow) -> float:
+    """Mean score of a row, computed as the official script does it."""
+    with torch.no_grad():
+        ids = torch.tensor([[*row.prompt_ids, *row.response_ids]])
+        logits = model(input_ids=ids, labels=ids, output_hidden_states=True).logits[0]
+    scores = []
+    for number, target in enumerate(row.response_ids):
+        probabilities = torch.softmax(logits[len(row.prompt_ids) + number - 1].float(), dim=-1)
+        descending, order = torch.sort(probabilities, descending=True)
+        size = min(int((descending.cumsum(0) < TOP_P).sum().item()) + 1, len(descending))
+        rank = int((order == target).nonzero().item())
+        scores.append(rank / size if rank < size else 1.0)
+    return sum(scores) / len(scores)
 
 
 def run_body(model: Any, rows: Sequence[TokenRow], budget: int) -> None:
-    """The body alone over the batches the scorer makes."""
+    """The body alone over the batches the scorer makes when it shares nothing."""
     parts = split_model(model)
     with torch.inference_mode():
-        for batch in plan_batches([(row, index) for index, row in enumerate(rows)], budget):
-            parts.hidden(collate([rows[index] for index in batch])[0])
+        for batch in plan_batches(rows, budget, share=False):
+            parts.hidden(collate([rows[index] for index in batch.rows])[0])
 
 
-def triplet_rows(source: Path, tokenizer: Any) -> list[TokenRow]:
-    return [
-        TokenRow(
-            triplet.id,
-            encode_prompt(tokenizer, STUDENT_SYSTEM, triplet.prompt),
-            encode_response(tokenizer, triplet.response, end=False),
-        )
-        for triplet in read_records(source, Triplet)
-    ]
+def tokens_read(rows: Sequence[TokenRow], budget: int) -> int:
+    """Tokens the body reads when prefixes are shared, padding included."""
+    read, before = 0, None
+    for batch in plan_batches(rows, budget):
+        prefix = tuple(rows[batch.rows[0]].prompt_ids[: batch.prefix])
+        read += 0 if prefix == before else len(prefix)
+        read += len(batch.rows) * (max(rows[index].width for index in batch.rows) - batch.prefix)
+        before = prefix
+    return read
 
 
-def prose_rows(tokenizer: Any) -> list[TokenRow]:
-    """200 rows of 120-400 prompt tokens and 4-200 response tokens, lengths spread evenly."""
-    from pydoc_data.topics import topics
+def measure_growth(tokenizer: Any, triplets: Path, cache: str, budget: int) -> None:
+    """Cost from 1K to 16K rows with two random layers: what planning, collating and scoring tokens cost."""
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    prose = tokenizer("\n".join(topics[key] for key in sorted(topics)), verbose=False).input_ids
-    rows, start = [], 0
-    for number in range(200):
-        prompt, response = 120 + number * 37 % 281, 4 + number * 61 % 197
-        ids = prose[start : start + prompt + response]
-        rows.append(TokenRow(f"prose{number:03d}", ids[:prompt], ids[prompt:]))
-        start += prompt + response
-    return rows
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).eval()
+    print("\ngrowth, two random layers: rows, seconds, milliseconds a row, of them planning, peak GiB")
+    for count in GROWTH:
+        texts = real_rows(triplets, count, cache)[1]
+        texts = (texts * (count // len(texts) + 1))[:count]
+        rows = token_rows(tokenizer, texts)
+        forget_peak()
+        start = time.perf_counter()
+        for _ in plan_batches(rows, budget):
+            pass
+        planned = time.perf_counter() - start
+        start = time.perf_counter()
+        score_rows(model, rows, top_p=TOP_P, max_length=MAX_LENGTH, token_budget=budget)
+        seconds = time.perf_counter() - start
+        each = f"{1000 * seconds / count:8.2f} {1000 * planned / count:8.3f}"
+        print(f"  {count:6d} {seconds:8.1f} {each} {peak_gib():6.2f}", flush=True)
+
+
+def forget_peak() -> None:
+    """Start the measurement of the peak anew, where the system allows it."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_gib() -> float:
-    """Largest resident size of this process so far, in GiB (Linux counts in KiB, macOS in bytes)."""
+    """Largest resident size of this process since `forget_peak` on Linux, since its start elsewhere, in GiB."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
@@ -118,10 +170,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a student's model folder; default: the student of params.yaml")
     parser.add_argument("--triplets", type=Path, default=Path("data/triplets.parquet"))
-    parser.add_argument("--rows", type=int, default=32, help="rows of each kind")
+    parser.add_argument("--rows", type=int, default=32, help="rows as they come; half as many long ones")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--budget", type=int, default=4096, help="tokens of one batch, padding included")
+    parser.add_argument("--repeat", type=int, default=3, help="turns of each way")
+    parser.add_argument("--no-growth", dest="growth", action="store_false", help="leave out growth with rows")
     arguments = parser.parse_args()
     if arguments.model is None:
         params = load_params()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.gates.running import run_gate
 from compeffdist.gates.sample import look_at_sample
 from compeffdist.params import load_params
@@ -16,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.embedding import embed
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import cluster_attributes, write_perspectives
 from compeffdist.models import cache_folder, model_folder, read_identity
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

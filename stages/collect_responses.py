@@ -3,12 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from compeffdist.accounting import account
-from compeffdist.errors import run_guarded
+from compeffdist.accounting import account, write_rejects
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
-from compeffdist.records import Instruction, Pair, Reject, Text, Triplet, by_id, read_records, write_records
+from compeffdist.records import Instruction, Pair, Text, Triplet, by_id, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -22,7 +22,7 @@ def main() -> None:
             pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed
         )
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {
         "records": account(STAGE, len(pairs), len(triplets), rejects),
         "polarity": dict(sorted(Counter(polarities.values()).items())),
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.accounting import account
-from compeffdist.errors import run_guarded
+from compeffdist.accounting import account, write_rejects
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Mention, Reject, Text, read_records, write_records
+from compeffdist.records import Attribute, Mention, Text, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -16,21 +16,22 @@ def main() -> None:
     params = load_params()
     texts = read_records(Path("data/texts.parquet"), Text)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        mentions, rejects = enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
-    attributes, rare = count_attributes(mentions, params.attributes.more_than)
+        found = enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+    attributes, rare = count_attributes(found.mentions, params.attributes.more_than)
     asked = min(params.attributes.texts, len(texts))
-    answered = len({mention.text_id for mention in mentions})
-    write_records(Path("data/mentions.parquet"), Mention, mentions)
+    answered = len({mention.text_id for mention in found.mentions})
+    names = len({name for mention in found.mentions for name in mention.names})
+    write_records(Path("data/mentions.parquet"), Mention, found.mentions)
     write_records(Path("data/attributes.parquet"), Attribute, attributes)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects + rare)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), found.rejects + found.nameless + rare)
     metrics = {
-        "records": account(STAGE, asked, answered, rejects),
-        "vocabulary": account(STAGE, len(attributes) + len(rare), len(attributes), rare),
-        "mentions": len(mentions),
+        "records": account(STAGE, asked, answered, found.rejects),
+        "mentions": account(STAGE, found.listed, len(found.mentions), found.nameless),
+        "vocabulary": account(STAGE, names, len(attributes), rare),
         "teacher": teacher.usage(),
     }
     write_json(Path(f"metrics/{STAGE}.json"), metrics)
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

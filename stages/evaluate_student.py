@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
@@ -11,11 +11,13 @@ from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.records import read_records, write_records
 from compeffdist.student.loading import student_id
+from compeffdist.teacher.asking import release_engine
 
 STUDENT = Path("models/student")
 
 
 def main() -> None:
+    release_engine()
     params = load_params()
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
     base = read_identity(Path("models/student.json"))
@@ -33,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

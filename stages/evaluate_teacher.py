@@ -5,7 +5,7 @@ The last stage of a run that needs the teacher, so it lets the engine go: traini
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
@@ -26,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -4,15 +4,15 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from compeffdist.accounting import account
+from compeffdist.accounting import account, write_rejects
 from compeffdist.embedding import embed
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.instructions.tasks import STAGE, generate_tasks
+from compeffdist.instructions.tasks import STAGE, generate_tasks, tasks_asked
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Reject, Task, by_id, read_records, write_records
+from compeffdist.records import Attribute, Task, by_id, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -23,13 +23,13 @@ def main() -> None:
     folder = model_folder(read_identity(Path("models/embedder.json")), cache_folder(params.runtime.cache))
     embedder = partial(embed, folder=folder, device=params.runtime.device)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        tasks, rejects, candidates = generate_tasks(
+        tasks, rejects = generate_tasks(
             perspectives, attributes, params.tasks, params.teacher, teacher, embedder, params.seed
         )
     write_records(Path("data/tasks.jsonl"), Task, tasks)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {
-        "records": account(STAGE, candidates, len(tasks), rejects),
+        "records": account(STAGE, tasks_asked(perspectives, params.tasks), len(tasks), rejects),
         "types": dict(sorted(Counter(task.type for task in tasks).items())),
         "perspectives_with_tasks": len({task.perspective_id for task in tasks if task.perspective_id}),
         "teacher": teacher.usage(),
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.accounting import write_rejects
+from compeffdist.errors import run_stage
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
-from compeffdist.records import Reject, Text, write_records
+from compeffdist.records import Text, write_records
 from compeffdist.texts.ingest import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
 
@@ -19,10 +20,10 @@ def main() -> None:
     evaluation_texts = {row.id: row.text for row in rows}
     texts, rejects, metrics = ingest(params.texts, evaluation_texts, params.seed, cache, withdrawn_ids())
     write_records(Path("data/texts.parquet"), Text, texts)
-    write_records(Path("data/rejects/ingest_texts.parquet"), Reject, rejects)
+    write_rejects(Path("data/rejects/ingest_texts.parquet"), rejects)
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
     write_json(Path("metrics/ingest_texts.json"), {**metrics, "evaluation": evaluation})
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

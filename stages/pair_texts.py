@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.accounting import write_rejects
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.pairing import STAGE, pair_texts, pairing_metrics
 from compeffdist.params import load_params, stage_seed
-from compeffdist.records import Instruction, Mention, Pair, Reject, Text, read_records, write_records
+from compeffdist.records import Instruction, Mention, Pair, Text, read_records, write_records
 
 
 def main() -> None:
@@ -19,9 +20,9 @@ def main() -> None:
     seed = stage_seed(params.seed, STAGE)
     pairs, rejects = pair_texts(instructions, texts, params.pairing, seed, mentions, perspectives)
     write_records(Path("data/pairs.parquet"), Pair, pairs)
-    write_records(Path("data/rejects/pair_texts.parquet"), Reject, rejects)
+    write_rejects(Path("data/rejects/pair_texts.parquet"), rejects)
     write_json(Path("metrics/pair_texts.json"), pairing_metrics(pairs, rejects, instructions, texts, params.pairing))
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

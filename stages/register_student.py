@@ -3,18 +3,20 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import read_json, write_json
 from compeffdist.gates.outcome import gate_tags
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
+from compeffdist.teacher.asking import release_engine
 
 STUDENT = Path("models/student")
 
 
 def main() -> None:
+    release_engine()
     params = load_params()
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
     predictions, rows = Path("data/student_predictions.parquet"), Path("data/evaluation.jsonl")
@@ -30,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -6,7 +6,7 @@ weights stay in the cache (params.runtime.cache): downloaded and converted once,
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import load_params
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

@@ -2,21 +2,23 @@
 
 from pathlib import Path
 
-from compeffdist.accounting import account
+from compeffdist.accounting import account, write_rejects
 from compeffdist.difficulty.scoring import STAGE, score_triplets, scorer_identity
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import Reject, ScoredTriplet, Triplet, read_records, write_records
+from compeffdist.records import ScoredTriplet, Triplet, read_records, write_records
 from compeffdist.student.loading import student_id
+from compeffdist.teacher.asking import release_engine
 
 WARM_UP = Path("models/warmup")
 
 
 def main() -> None:
+    release_engine()
     params = load_params()
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
     scored, rejects = score_triplets(
@@ -29,11 +31,11 @@ def main() -> None:
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
     )
     write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     write_histogram(Path("metrics/difficulty_histogram.csv"), scored)
     records = account(STAGE, len(triplets), len(scored), rejects)
     write_json(Path(f"metrics/{STAGE}.json"), {"records": records, **summarise_scores(scored)})
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

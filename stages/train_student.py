@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
 from compeffdist.records import Draw, Triplet, read_records
 from compeffdist.registry.tracking import log_curve_point, training_run
 from compeffdist.student.runs import TRAIN, train_student
+from compeffdist.teacher.asking import release_engine
 
 
 def main() -> None:
+    release_engine()
     params = load_params()
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
     draws = read_records(Path("data/sampled.parquet"), Draw)
@@ -22,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

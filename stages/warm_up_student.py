@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_guarded
+from compeffdist.errors import run_stage
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
 from compeffdist.records import Triplet, read_records
 from compeffdist.student.runs import warm_up_student
+from compeffdist.teacher.asking import release_engine
 
 
 def main() -> None:
+    release_engine()
     warm_up_student(
         read_records(Path("data/triplets.parquet"), Triplet),
         read_identity(Path("models/student.json")),
@@ -19,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

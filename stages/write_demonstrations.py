@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from compeffdist.accounting import account
-from compeffdist.errors import run_guarded
+from compeffdist.accounting import account, write_rejects
+from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.demonstrations import (
     INSTANCES,
@@ -13,7 +13,7 @@ from compeffdist.instructions.demonstrations import (
     write_demonstrations,
 )
 from compeffdist.params import load_params
-from compeffdist.records import Demonstration, Instruction, Reject, Task, Text, read_records, write_records
+from compeffdist.records import Demonstration, Instruction, Task, Text, read_records, write_records
 from compeffdist.teacher.asking import open_teacher
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     shown = {shown_id for instruction in instructions for shown_id in instruction.demonstration_ids}
     write_records(Path("data/demonstrations.jsonl"), Demonstration, demonstrations)
     write_records(Path("data/instructions.jsonl"), Instruction, instructions)
-    write_records(Path(f"data/rejects/{STAGE}.parquet"), Reject, rejects)
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {
         "records": account(STAGE, asked, len(demonstrations), rejects),
         "instructions": len(instructions),
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_guarded(main)
+    run_stage(main)

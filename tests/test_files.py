@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,63 @@ def test_hashes_are_those_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert hash_file(tmp_path / "a").startswith("ba7816bf")
     assert hash_file(tmp_path / "a", "md5") == "900150983cd24fb0d6963f7d28e17f72"
+
+
+WRITER = """
+import resource, sys
+from pathlib import Path
+from compeffdist.errors import run_guarded
+from compeffdist.files import write_json, write_jsonl
+from compeffdist.records import Text, write_records
+texts = [Text(text=f"text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(2000)]
+rows = [text.to_row() for text in texts]
+write = {
+    "json": lambda: write_json(Path("full/a.json"), rows),
+    "jsonl": lambda: write_jsonl(Path("full/a.jsonl"), rows),
+    "parquet": lambda: write_records(Path("full/a.parquet"), Text, texts),
+}[sys.argv[1]]
+if sys.argv[2] == "limit":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+run_guarded(write)
+"""
+
+
+def write_into_a_full_folder(folder: Path, kind: str, how: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", WRITER, kind, how]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+def test_a_write_that_hits_the_limit_leaves_nothing_half_written(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "full").mkdir()
+    done = write_into_a_full_folder(tmp_path, kind, "limit")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left on the disk while writing")
+    assert done.stderr.count("\n") == 1
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 KiB."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+def test_a_disk_that_is_really_full_is_one_line(tiny_disk: Path, kind: str) -> None:
+    target = tiny_disk / f"a.{kind}"
+    target.write_text("former")
+    done = write_into_a_full_folder(tiny_disk.parent, kind, "disk")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left on the disk while writing")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tiny_disk.iterdir()] == [target.name]
+    assert target.read_text() == "former"

@@ -56,3 +56,19 @@ def test_a_template_that_refuses_a_system_turn_is_named() -> None:
     refusing = tiny_tokenizer("{{ raise_exception('System role not supported') }}")
     with pytest.raises(UserError, match="refuses a system turn"):
         encode_prompt(refusing, "S", "text")
+
+
+LLAMA = """{%- if not date_string is defined %}{%- if strftime_now is defined %}
+{%- set date_string = strftime_now("%d %b %Y") %}{%- else %}{%- set date_string = "26 Jul 2024" %}{%- endif %}
+{%- endif %}
+{{- "<|im_start|>system\n" }}{{- "Today Date: " + date_string + "\n\n" }}{{- messages[0]["content"] + "<|im_end|>" }}
+{%- for m in messages[1:] %}{{- "<|im_start|>" + m["role"] + "\n" + m["content"] + "<|im_end|>" }}{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\n" }}{%- endif %}"""
+
+
+def test_a_template_that_asks_for_the_date_is_told_the_same_one_every_day() -> None:
+    dated = tiny_tokenizer(LLAMA)
+    today = dated.apply_chat_template([{"role": "system", "content": "S"}], tokenize=False)
+    assert "26 Jul 2024" not in today  # left to itself, it would be told the day of the run
+    assert "Today Date: 26 Jul 2024" in dated.decode(encode_prompt(dated, "S", "the film"))
+    assert end_token_id(dated) == END

@@ -16,16 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from compeffdist import models, packages
+from compeffdist import packages
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, write_json
 from compeffdist.models import (
     cache_folder,
+    index,
     model_folder,
     parse_reference,
     read_identity,
     resolve_model,
+    resolving,
 )
+from compeffdist.models import gguf as conversion
 from compeffdist.params import ModelParams
 
 STAGES = Path(__file__).parent.parent / "stages"
@@ -98,7 +101,7 @@ def test_references_of_each_kind_are_parsed() -> None:
     assert parse_reference("path:/models/my#1").location == "/models/my#1"
     assert parse_reference(f"path:m.gguf#sha256={SHA}").location == str(Path("m.gguf").absolute())
     assert not parse_reference("pypi:gt==0.1.0!gt/model/*").is_gguf
-    assert parse_reference("api:gpt-4o").location == "gpt-4o"
+    assert parse_reference("api:gpt-4o@openai").location == "gpt-4o@openai"
 
 
 @given(st.integers(0, 500), st.integers(0, 200))
@@ -116,6 +119,9 @@ def test_a_range_names_its_packages_in_numeric_order(first: int, more: int) -> N
         "hf:a/b/c@main",
         "hf:a/b@main!weights.bin",
         "path:",
+        "api:gpt-4o",
+        "api:@openai",
+        "api:gpt-4o@",
         "path:x.gguf#sha256=123",
         f"path:x.gguf#sha256={SHA.upper()}",
         "pypi:x!y",
@@ -191,11 +197,11 @@ def test_a_template_inside_the_tokenizer_config_counts_as_the_same_template(tmp_
 
 
 def test_a_model_behind_an_api_is_known_by_name_only(tmp_path: Path) -> None:
-    identity = resolve_model("teacher", params("api:gpt-4o"), tmp_path)
-    assert identity.served_name == "gpt-4o"
+    identity = resolve_model("teacher", params("api:gpt-4o@openai"), tmp_path)
+    assert identity.served_name == "gpt-4o@openai"
     assert identity.weights == {} and identity.parameters is None
-    assert identity.id == resolve_model("student", params("api:gpt-4o", dtype="float16"), tmp_path).id
-    assert identity.id != resolve_model("teacher", params("api:gpt-5"), tmp_path).id
+    assert identity.id == resolve_model("student", params("api:gpt-4o@openai", dtype="float16"), tmp_path).id
+    assert identity.id != resolve_model("teacher", params("api:gpt-4o@elsewhere"), tmp_path).id
     with pytest.raises(UserError, match="served by an API"):
         model_folder(identity, tmp_path)
 
@@ -304,7 +310,7 @@ def test_when_all_fail_one_line_says_why_each_did(tmp_path: Path, package_index:
 def test_what_was_resolved_before_is_used_before_any_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "m")
     first = resolve_model("teacher", params(f"path:{folder}"), tmp_path / "c")
-    monkeypatch.setattr(models, "_locate", lambda *_: pytest.fail("resolved again"))
+    monkeypatch.setattr(resolving, "_locate", lambda *_: pytest.fail("resolved again"))
     again = resolve_model("student", params("hf:org/model@main", f"path:{folder}"), tmp_path / "c")
     assert (again.id, again.role) == (first.id, "student")
 
@@ -326,7 +332,7 @@ def test_a_touched_file_is_hashed_once_and_then_trusted(tmp_path: Path, monkeypa
     identity = resolve_model("x", params(f"path:{folder}"), tmp_path / "c")
     os.utime(folder / "model.safetensors", (1, 1))
     assert model_folder(identity, tmp_path / "c") == folder
-    monkeypatch.setattr(models, "hash_file", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(index, "hash_file", lambda _: pytest.fail("hashed again"))
     assert model_folder(identity, tmp_path / "c") == folder
 
 
@@ -348,7 +354,7 @@ def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = params(f"path:{make_folder(tmp_path / 'm')}")
-    roles = SimpleNamespace(teacher=params("api:gpt-4o"), student=here, embedder=here)
+    roles = SimpleNamespace(teacher=params("api:gpt-4o@openai"), student=here, embedder=here)
     settings = SimpleNamespace(models=roles, runtime=SimpleNamespace(cache=str(tmp_path / "c")))
     monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
     monkeypatch.setattr("compeffdist.params.load_params", lambda: settings)
@@ -356,7 +362,7 @@ def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeyp
     runpy.run_path(str(STAGES / "resolve_models.py"), run_name="__main__")
     student = read_identity(tmp_path / "models" / "student.json")
     assert model_folder(student, tmp_path / "c") == tmp_path / "m"
-    assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o"
+    assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o@openai"
     metrics = json.loads((tmp_path / "metrics" / "resolve_models.json").read_text())
     assert sorted(metrics) == ["embedder", "student"]
     assert metrics["student"] == {"parameters": 10, "weight_bytes": student.weight_bytes}
@@ -433,7 +439,7 @@ def test_a_gguf_in_parts_becomes_a_loadable_folder_with_its_template_and_nothing
     elsewhere = resolve_model("teacher", params(f"path:{gguf}", dtype="bfloat16"), tmp_path / "other")
     assert elsewhere.id == identity.id
     # a new reference to the same hash finds what is converted
-    monkeypatch.setattr(models, "_convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(conversion, "_convert", lambda *_: pytest.fail("converted again"))
     by_path = resolve_model("teacher", params(f"path:{gguf}#sha256={sha}", dtype="bfloat16"), tmp_path / "c")
     assert by_path.id == identity.id
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import shutil
 import tarfile
 import zipfile
@@ -161,6 +162,9 @@ def test_an_unknown_package_is_one_clear_line(index: Path, tmp_path: Path) -> No
 def test_no_network_is_named_as_such_and_addresses_are_left_out() -> None:
     unreachable = "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching distribution found"
     assert "cannot be reached" in packages._pip_reason(unreachable)
+    full = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device"
+    assert packages._pip_reason(full) == "no space left on the disk: free some and run again"
+    assert packages._pip_reason("ERROR: Exception:\nTraceback\nKeyError: 'x'") == "KeyError: 'x'"
     reason = packages._pip_reason("ERROR: HTTP error 403 while getting https://user:secret@host/simple/x\n")
     assert reason == "HTTP error 403 while getting the package index"
 
@@ -253,3 +257,39 @@ def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
 @given(st.lists(st.text()))
 def test_natural_order_takes_any_names(names: list[str]) -> None:
     assert sorted(sorted(names, key=natural_key, reverse=True), key=natural_key) == sorted(names, key=natural_key)
+
+
+@pytest.mark.parametrize(
+    ("compression", "fault"),
+    # an altered gzip may decode: what is read of it is held against a hash by whoever fetches it
+    [("gz", "cut"), ("bz2", "cut"), ("xz", "cut"), ("bz2", "altered"), ("xz", "altered")],
+)
+def test_a_tar_that_is_cut_or_altered_is_one_clear_line(tmp_path: Path, compression: str, fault: str) -> None:
+    archive = tmp_path / f"texts.tar.{compression}"
+    with tarfile.open(archive, f"w:{compression}") as tar:
+        (tmp_path / "a.txt").write_text(" ".join(map(str, random.Random(1).choices(range(10**6), k=50_000))))
+        tar.add(tmp_path / "a.txt", "a.txt")
+    data = archive.read_bytes()
+    middle = len(data) // 2
+    archive.write_bytes(data[:middle] + (b"" if fault == "cut" else bytes(200) + data[middle + 200 :]))
+    with pytest.raises(UserError, match=rf"texts\.tar\.{compression}: not a readable archive"):
+        fetch_nested_member(archive, "*.txt")
+    assert list(tmp_path.glob("**/a.txt")) == [tmp_path / "a.txt"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_member_that_is_altered_is_one_clear_line(tmp_path: Path, method: int) -> None:
+    archive = tmp_path / "texts.zip"
+    with zipfile.ZipFile(archive, "w", method) as made:
+        made.writestr("a.txt", random.Random(1).randbytes(100_000))
+    data = bytearray(archive.read_bytes())
+    data[20_000:20_100] = bytes(100)
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match=r"texts\.zip: not a readable archive"):
+        fetch_nested_member(archive, "*.txt")
+
+
+@pytest.mark.parametrize("manifest", ["[]", '{"files": [1]}', '{"files": null}', "{"])
+def test_a_broken_manifest_counts_as_none(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    assert packages.kept_files(tmp_path) is None

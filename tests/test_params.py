@@ -1,6 +1,7 @@
 """Params: every profile validates; a wrong key, type or value is one line naming the key."""
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("teacher.engine", "openai", r"go together"),
         ("seed", None, r"p\.yaml: seed: .*integer"),
         ("nonsense", {}, r"p\.yaml: nonsense: unknown key"),
+        ("training.learning_rate", math.inf, r"p\.yaml: training\.learning_rate: .*finite.*got inf"),
+        ("sampling.rate", math.nan, r"p\.yaml: sampling\.rate: .*got nan"),
+        ("registry.model_name", "", r"registry\.model_name: must be of letters"),
+        ("registry.model_name", "a/b", r"registry\.model_name: must be of letters.*got 'a/b'"),
+        ("registry.experiment", "a:b", r"registry\.experiment: must be of letters"),
+        ("runtime.store", "a\0b", r"runtime\.store: must be text on one line.*got 'a\\x00b'"),
+        ("runtime.cache", " ", r"runtime\.cache: must be text on one line"),
+        ("runtime.openai_base_url", "localhost:8000", r"runtime\.openai_base_url: must be an address"),
+        ("runtime.openai_base_url", "http://h:99999/v1", r"runtime\.openai_base_url: must be an address"),
+        ("models.student.licence", "", r"models\.student\.licence: must be text on one line"),
     ],
 )
 def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: str, value: Any, message: str) -> None:
@@ -77,11 +88,82 @@ def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: s
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "message"), [("a: [", "not valid YAML"), ("- 1", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["good", "good"]}, r"evaluation\.tasks\.0\.labels: two labels are the same"),
+        ({"labels": ["good", "Good "]}, r"evaluation\.tasks\.0\.labels: two labels are the same"),
+        ({"labels": ["good", ""]}, r"evaluation\.tasks\.0\.labels\.1: must be text on one line"),
+        ({"name": ""}, r"evaluation\.tasks\.0\.name: must be of letters"),
+        ({"name": "a\nb"}, r"evaluation\.tasks\.0\.name: must be of letters"),
+        ({"name": "movies"}, r"evaluation: tasks: two share a name"),
+        ({"location": "a\tb.jsonl"}, r"evaluation\.tasks\.0\.location: must be text on one line"),
+        ({"location": "mine.jsonl"}, r"evaluation\.tasks 'tweets': mine\.jsonl must lie in data/sources/"),
+        ({"location": "data/sources/../x.jsonl"}, r"must lie in data/sources/, where DVC sees it change"),
+        ({"location": "/abs/data/sources/x.jsonl"}, r"must lie in data/sources/"),
+    ],
+    ids=str,
+)
+def test_a_wrong_evaluation_task_is_one_line(laptop: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    tasks = copy.deepcopy(laptop["evaluation"]["tasks"])
+    tasks[0] |= change
+    with pytest.raises(UserError, match=message) as error:
+        validate_params(changed(laptop, "evaluation.tasks", tasks), "p.yaml")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"kind": "csv", "location": "reviews.csv"},
+            r"texts\.sources 'tweets': reviews\.csv must lie in data/sources/",
+        ),
+        ({"kind": "parquet", "location": "data/sources"}, r"must lie in data/sources/"),
+        ({"name": "products"}, r"texts: sources: two share a name"),
+        ({"name": "a:b"}, r"texts\.sources\.0\.name: must be of letters"),
+        ({"domain": ""}, r"texts\.sources\.0\.domain: must be text on one line"),
+    ],
+    ids=str,
+)
+def test_a_wrong_source_is_one_line(laptop: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    sources = copy.deepcopy(laptop["texts"]["sources"])
+    sources[0] |= change
+    with pytest.raises(UserError, match=message):
+        validate_params(changed(laptop, "texts.sources", sources), "p.yaml")
+
+
+@pytest.mark.parametrize("reference", ["path:m.gguf", "path:/m", "path:~/m", "path:models/local/../m"])
+def test_weights_that_dvc_would_not_see_change_are_refused(laptop: dict[str, Any], reference: str) -> None:
+    with pytest.raises(UserError, match=r"models\.student: .* must lie in models/local/.*or be pinned by #sha256"):
+        validate_params(changed(laptop, "models.student.reference", [reference]), "p.yaml")
+
+
+@pytest.mark.parametrize("reference", ["path:models/local/m.gguf", f"path:/m#sha256={'a' * 64}"])
+def test_weights_in_their_folder_or_pinned_are_taken(laptop: dict[str, Any], reference: str) -> None:
+    params = validate_params(changed(laptop, "models.student.reference", [reference]), "p.yaml")
+    assert params.models.student.reference == [reference]
+
+
+def test_a_file_in_data_sources_is_taken(laptop: dict[str, Any]) -> None:
+    source = laptop["texts"]["sources"][0] | {"kind": "jsonl", "location": "data/sources/mine/a.jsonl", "part": "all"}
+    params = validate_params(changed(laptop, "texts.sources", [source]), "p.yaml")
+    assert params.texts.sources[0].location == "data/sources/mine/a.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("a: [", "not valid YAML"), ("[" * 5000, "not valid YAML"), ("- 1", "expected a mapping")]
+)
 def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "params.yaml").write_text(content)
     with pytest.raises(UserError, match=message):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_misspelt_key_is_named_as_it_stands(laptop: dict[str, Any]) -> None:
+    texts = {("cuont" if key == "count" else key): value for key, value in laptop["texts"].items()}
+    with pytest.raises(UserError, match=r"p\.yaml: texts\.cuont: unknown key"):
+        validate_params(changed(laptop, "texts", texts), "p.yaml")
 
 
 def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:

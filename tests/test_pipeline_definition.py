@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from compeffdist.gates.outcome import GATES
-from compeffdist.params import Params
+from compeffdist.params import LOCAL_MODELS, SOURCES, Params
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -19,7 +19,10 @@ PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
     *("accounting", "environment", "errors", "files", "ledger", "params", "progress"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
-    *("models", "packages"),
+    *(
+        "packages",
+        *(f"models.{name}" for name in ("gguf", "identity", "index", "inspection", "references", "resolving")),
+    ),
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
     *(f"teacher.{name}" for name in ("asking", "chat", "engines", "openai_engine", "processes", "store")),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
@@ -40,6 +43,7 @@ METHOD = [
     "evaluate_teacher",
     "warm_up_student",
     "score_difficulty",
+    "study_difficulty",
     "check_difficulty",
     "sample_triplets",
     "check_sample",
@@ -47,6 +51,7 @@ METHOD = [
     "check_training_set",
     "evaluate_student",
     "register_student",
+    "write_report",
 ]
 
 
@@ -114,6 +119,14 @@ def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
     assert read <= declared
 
 
+@pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_that_loads_the_student_lets_the_teacher_s_engine_go_first(stage: str) -> None:
+    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
+    loads = "src/compeffdist/student/loading.py" in code_of(stage) and stage != "evaluate_teacher"
+    assert (ast.unparse(main.body[0]) == "release_engine()") == loads
+
+
 BEHIND = {
     "texts": "enumerate_attributes",
     "clusters": "generate_tasks",
@@ -129,30 +142,61 @@ BEHIND = {
 @pytest.mark.parametrize("gate", GATES)
 def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: str) -> None:
     check, behind = STAGES[f"check_{gate}"], STAGES[BEHIND[gate]]
-    assert paths(check["outs"]) == [f"data/gates/{gate}.json", f"report/gates/{gate}.html"]
-    assert paths(check["metrics"]) == [f"metrics/gates/{gate}.json"]
+    assert paths(check["outs"]) == [
+        f"data/gates/{gate}.json",
+        f"report/gates/{gate}.html",
+        f"metrics/gates/{gate}.json",
+    ]
     assert f"data/gates/{gate}.json" in behind["deps"]
     assert not [dep for dep in behind["deps"] if dep.startswith(("metrics/gates", "report"))]
     assert METHOD.index(f"check_{gate}") < METHOD.index(BEHIND[gate])
 
 
-def test_only_gates_depend_on_bounds_and_only_registration_on_reports() -> None:
+def test_only_gates_depend_on_bounds_and_only_registration_and_report_on_how_they_stood() -> None:
     for name, stage in STAGES.items():
         bounds = {key for key in stage.get("params", []) if key.split(".")[0] == "gates"}
         assert bounds == ({f"gates.{name.removeprefix('check_')}"} if name.startswith("check_") else set())
-    reports = {dep for dep in STAGES["register_student"]["deps"] if dep.startswith("metrics/gates/")}
-    assert reports == {f"metrics/gates/{gate}.json" for gate in GATES}
+    reports = {f"metrics/gates/{gate}.json" for gate in GATES}
+    for name, stage in STAGES.items():
+        read = reports & set(paths(stage["deps"]))
+        assert read == (reports if name in ("register_student", "write_report") else set())
 
 
-def test_every_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
-    outs = [out for stage in STAGES.values() for out in paths(stage.get("outs", []))]
+def cached(entry: Any) -> bool:
+    """Whether DVC's cache keeps an out; the others are small and kept by git."""
+    return not isinstance(entry, dict) or next(iter(entry.values())).get("cache", True)
+
+
+def test_every_cached_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
+    outs = paths([out for stage in STAGES.values() for out in stage["outs"] if cached(out)])
     done = subprocess.run(
         ["git", "check-ignore", "--no-index", *outs], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert sorted(done.stdout.split()) == sorted(outs)
 
 
-def test_metrics_and_plots_stay_in_git() -> None:
+@pytest.mark.parametrize(("stage", "folder"), [("ingest_texts", SOURCES), ("resolve_models", LOCAL_MODELS)])
+def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, folder: str) -> None:
+    assert folder in STAGES[stage]["deps"]
+    names = ["README.md", "a.jsonl", "deep/a.jsonl", "a.jsonl.dvc", "deep/a.jsonl.dvc"]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"{folder}/{name}" for name in names)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
+
+
+def test_figures_and_plots_stay_in_git() -> None:
     for stage in STAGES.values():
-        for entry in [*stage.get("metrics", []), *stage.get("plots", [])]:
-            assert next(iter(entry.values()))["cache"] is False
+        for entry in [*stage["outs"], *stage.get("metrics", []), *stage.get("plots", [])]:
+            assert cached(entry) != paths([entry])[0].startswith("metrics/")
+
+
+def test_dvc_is_told_of_one_row_of_metrics() -> None:
+    """`dvc metrics show` prints a column for each figure of each file."""
+    assert {name: paths(stage["metrics"]) for name, stage in STAGES.items() if "metrics" in stage} == {
+        "write_report": ["metrics/summary.json"]
+    }

@@ -87,3 +87,19 @@ def test_another_record_type_is_refused(tmp_path: Path) -> None:
 def test_a_missing_artefact_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         read_records(tmp_path / "none.parquet", Text)
+
+
+def test_a_parquet_file_that_was_altered_is_one_line(tmp_path: Path) -> None:
+    target = tmp_path / "texts.parquet"
+    write_records(target, Text, [a_text(f"text number {n}") for n in range(500)])
+    whole = target.read_bytes()
+    for start in range(4, len(whole) - 60, max(1, len(whole) // 40)):
+        target.write_bytes(whole[:start] + bytes(b ^ 0xFF for b in whole[start : start + 50]) + whole[start + 50 :])
+        with pytest.raises(UserError, match=r"texts\.parquet"):
+            read_records(target, Text)
+
+
+def test_a_jsonl_artefact_in_another_encoding_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(b'{"a":"caf\xe9"}\n')
+    with pytest.raises(UserError, match=r"tasks\.jsonl: not UTF-8"):
+        read_records(tmp_path / "tasks.jsonl", Text)

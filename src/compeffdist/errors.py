@@ -4,13 +4,26 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from compeffdist.environment import quiet
 
 CREDENTIALS = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=password=)[^&\s]+")
 """User and password in an address, as in MLFLOW_TRACKING_URI: libraries put whole addresses into their messages."""
+
+STAGE_LOCKS = Path(".compeffdist/stages")
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_OURS_TO_MEND = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
+"""What the machine or a path in params may cause wherever a file is opened. A file that is not there is no such case:
+whoever reads one says which stage writes it."""
+_FULL_MESSAGE = re.compile(r"no space left on device|os error (28|27|122)\b|disk is full|file too large", re.IGNORECASE)
+"""How libraries that are not Python tell of a full disk: safetensors, SQLite, Arrow."""
 
 
 class UserError(Exception):
@@ -34,7 +47,7 @@ def fail(message: object) -> NoReturn:
 
 
 def run_guarded(behaviour: Callable[[], None]) -> None:
-    """Run a command or stage privately (no telemetry); turn what a user can cause into one line.
+    """Run a command or stage privately (no telemetry); turn what a user or the machine can cause into one line.
 
     Anything else keeps its traceback: it is a defect.
     """
@@ -49,7 +62,53 @@ def run_guarded(behaviour: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            fail(f"no space left on the disk while writing {error.filename or 'a file'}: free some and run again")
-        raise
+    except Exception as error:
+        if not (told := _told_by_the_machine(error)):
+            raise
+        fail(told)
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """`run_guarded` for a stage, of which only one process may run in a checkout.
+
+    DVC that is killed leaves the stage's process running, and the next `dvc repro` would start a second writer.
+    """
+
+    def alone() -> None:
+        with _only_process_of(Path(sys.argv[0]).stem):
+            main()
+
+    run_guarded(alone)
+
+
+@contextmanager
+def _only_process_of(stage: str) -> Iterator[None]:
+    """Raises UserError naming the process that runs the stage already. The kernel frees a dead process's lock."""
+    from filelock import FileLock, Timeout
+
+    STAGE_LOCKS.mkdir(parents=True, exist_ok=True)
+    # the pid has a file of its own: trying for the lock empties the lock's file
+    holder = STAGE_LOCKS / f"{stage}.pid"
+    try:
+        with FileLock(STAGE_LOCKS / f"{stage}.lock", blocking=False):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+            yield
+    except Timeout:
+        pid = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+        raise UserError(
+            f"stage {stage} is running already, as process {pid}: wait for it, or end it (kill {pid}) and run again"
+        ) from None
+
+
+def _told_by_the_machine(error: BaseException) -> str:
+    """One line on a fault that lies with the machine or a path; empty if `error` is none."""
+    found: BaseException | None = error
+    while found is not None:
+        number = found.errno if isinstance(found, OSError) else None
+        if number in FULL or _FULL_MESSAGE.search(str(found)):
+            where = getattr(found, "filename", None) or "a file"
+            return f"no space left on the disk while writing {where}: free some and run again"
+        if number in NOT_OURS_TO_MEND:
+            return f"{getattr(found, 'filename', None) or 'a file'}: {os.strerror(number or 0)}"
+        found = found.__cause__ or found.__context__
+    return "out of memory: free some, or lower runtime.token_budget" if isinstance(error, MemoryError) else ""

@@ -77,9 +77,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """`value` as JSON with sorted keys and no spaces: equal values give equal bytes. NaN is refused."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -97,12 +100,12 @@ def write_jsonl(target: Path, rows: Iterable[Any]) -> None:
 
 
 def read_json(source: Path) -> Any:
-    """Raises UserError if `source` is missing or not JSON."""
+    """The value in a JSON file. Raises UserError if `source` is missing or not JSON."""
     try:
         return json.loads(Path(source).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of thousands of digits
         raise UserError(f"{source}: not valid JSON: {error}") from None
 
 
@@ -114,10 +117,21 @@ def read_jsonl(source: Path) -> Iterator[Any]:
                 if line.strip():
                     try:
                         yield json.loads(line)
-                    except json.JSONDecodeError as error:
+                    except (ValueError, RecursionError) as error:
                         raise UserError(f"{source}: line {number} is not valid JSON: {error}") from None
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: not UTF-8: {error}; run the stage that writes it again") from None
+
+
+def refuse_linked_folder(path: Path) -> None:
+    """Raises UserError if a relative path leads through a link to a folder: DVC would not see what is in it change."""
+    for part in [] if path.is_absolute() else [path, *path.parents]:
+        if part.is_symlink() and part.is_dir():
+            raise UserError(
+                f"{part}: a link to a folder, which DVC does not look into: link its files (cp -rs), or copy"
+            )
 
 
 def hash_bytes(data: bytes, algorithm: str = "sha256") -> str:

@@ -6,10 +6,14 @@ merge reaches across it; the price is that a response's first token may differ f
 would give, in every use alike. The system turn is always ours: templates otherwise insert their own, which
 costs tokens and differs from model to model.
 
+Some templates (Llama 3's) write today's date into the system turn. They are told a fixed one: a prompt is the same
+whatever the day, or neither answers nor scores could be had again.
+
 Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so
 that no text can end its own turn.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 STUDENT_SYSTEM = "You analyse sentiment."
 """The student's system prompt. Short on purpose: every token of it is paid for in every row."""
+
+TEMPLATE_DATE = date(2024, 7, 26)
+"""What a chat template is told today is: the day Llama 3's own names where it is told none."""
 
 # Stand-ins for message contents: no chat template alters or tokenizer merges them.
 _SYSTEM_SLOT, _USER_SLOT, _ASSISTANT_SLOT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"
@@ -89,7 +96,12 @@ def _apply_template(
     if not tokenizer.chat_template:
         raise UserError(f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model")
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
+        text = tokenizer.apply_chat_template(
+            turns,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            strftime_now=TEMPLATE_DATE.strftime,  # the function by which templates ask for the date
+        )
     except TemplateError as error:
         raise UserError(f"{tokenizer.name_or_path}: the chat template refuses a system turn: {error}") from None
     return str(text)

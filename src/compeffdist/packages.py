@@ -10,6 +10,7 @@ of keeping members rather than archives is that another glob on the same package
 """
 
 import fnmatch
+import lzma
 import os
 import posixpath
 import re
@@ -41,6 +42,10 @@ PIP_RETRIES = 2
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _KEY_HEX_DIGITS = 12
 _UNPACKING = threading.Lock()
+_BROKEN_ARCHIVE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
 
 # Put before site-packages, this is the `setuptools` that pip asks for a source distribution's metadata: it
 # states the pinned name and version instead of running the package's setup.py.
@@ -145,15 +150,15 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 def kept_files(target: Path) -> list[str] | None:
     """The files below `target/files` if its manifest is there and all of them are as it says, else None."""
     try:
-        files = read_json(target / "manifest.json")["files"]
-    except (UserError, KeyError):
+        expected_hashes = dict(read_json(target / "manifest.json")["files"])
+    except (UserError, KeyError, TypeError, ValueError):
         return None
-    for file, expected in files.items():
+    for file, expected in expected_hashes.items():
         path = target / "files" / file
         if not path.is_file() or hash_file(path) != expected:
             print(f"{path} is not as it was written: making it again", file=sys.stderr)
             return None
-    return sorted(files, key=natural_key)
+    return sorted(expected_hashes, key=natural_key)
 
 
 def write_manifest(folder: Path, provenance: dict[str, str]) -> None:
@@ -217,8 +222,11 @@ def _pip_reason(stderr: str) -> str:
     """What pip said, in one line, without addresses (they may hold credentials)."""
     if "No matching distribution" in stderr and "WARNING: Retrying" in stderr:
         return "the package index cannot be reached (no network?)"
+    if "No space left on device" in stderr:
+        return "no space left on the disk: free some and run again"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["no message"]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
+    # a crash of pip's own is "ERROR: Exception:" with a traceback after it
+    errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"] or lines
     without_address = re.sub(r"\b[a-z+]+://\S+", "the package index", errors[-1].removeprefix("ERROR:"))
     return one_line(without_address, limit=200)
 
@@ -246,14 +254,11 @@ def _extract(archive: Path, members: str, into: Path, origin: str) -> list[str]:
             left = MAX_TOTAL_BYTES
             for member, target in zip(wanted, targets, strict=True):
                 left -= _copy(member, into / target, min(left, MAX_MEMBER_BYTES), origin)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the disk's fault; a broken gzip or bzip2 stream has no number
+        raise UserError(f"{origin}: not a readable archive: {error}") from None
+    except _BROKEN_ARCHIVE as error:
         raise UserError(f"{origin}: not a readable archive: {error}") from None
     return targets
 

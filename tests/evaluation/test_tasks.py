@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation import tasks
@@ -125,6 +126,5 @@ def test_all_tasks_are_loaded_counted_and_can_be_written(labelled: Path, tmp_pat
     assert counts == {name: {"requested": 9, "rows": 9, "labels": dict.fromkeys(LABELS, 3)} for name in ("one", "two")}
     write_records(tmp_path / "out.jsonl", EvaluationRow, rows)
     assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
-    twice = EvaluationParams(tasks=[make_task(labelled), make_task(labelled)])
-    with pytest.raises(UserError, match="two tasks share a name"):
-        load_evaluation(twice, 3, tmp_path)
+    with pytest.raises(ValidationError, match="tasks: two share a name"):
+        EvaluationParams(tasks=[make_task(labelled), make_task(labelled)])

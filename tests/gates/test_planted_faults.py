@@ -186,7 +186,7 @@ def test_tasks_that_cannot_be_checked_are_named(check: Check) -> None:
     tasks = plant.default_tasks()
     perspective = tasks[1].perspective_id
     bad = {
-        "closed_tasks_under_two_labels": Task(
+        "closed_tasks_with_unfit_labels": Task(
             perspective_id=perspective, name="a", description="a", type="closed_classification", labels=["Up", "up "]
         ),
         "scoring_tasks_without_scale": Task(
@@ -223,6 +223,12 @@ def test_a_dropped_instruction_or_demonstration_is_noticed(check: Check) -> None
     assert stopped(done, "tasks_without_one_instruction")["offenders"] == [instructions[0].task_id]
     assert stopped(done, "instructions_without_demonstration")["offenders"] == [shown.id]
     stopped(done, "write_demonstrations.unaccounted", "is 1")
+
+
+def test_tasks_without_a_demonstration_are_named(check: Check) -> None:
+    plant.edit("data/demonstrations.jsonl", lambda rows: [])
+    finding = stopped(check("tasks"), "tasks_without_demonstration_share", "is 1, must be at most 0.5")
+    assert len(finding["offenders"]) == 4
 
 
 def test_perspectives_without_a_task_are_named(check: Check) -> None:

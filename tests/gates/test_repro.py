@@ -14,6 +14,8 @@ from compeffdist.environment import PRIVATE
 from tests.gates import world as plant
 from tests.gates.conftest import ROOT
 
+pytestmark = pytest.mark.pipeline
+
 BIN = Path(sys.executable).parent
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compeffdist.difficulty.sampling import draw_sample
+from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.instructions.clusters import write_perspectives
@@ -139,8 +139,7 @@ def make_scores(difficulty: Callable[[Triplet, float], float] | None = None) -> 
 
 def make_sample(method: Literal["soft", "hard"] = "soft") -> None:
     """A draw from the scores as the stage makes it."""
-    scored = read_records(Path("data/scored.parquet"), ScoredTriplet)
-    write_records(Path("data/sampled.parquet"), Draw, draw_sample(scored, SamplingParams(method=method), 11))
+    sample_triplets(Path("data/scored.parquet"), Path("data/sampled.parquet"), SamplingParams(method=method), 11)
 
 
 def make_training() -> None:

@@ -1,18 +1,24 @@
 """Demonstrations: balanced over outputs, checked, attached by id; instructions show k of them."""
 
 import json
+import math
 from typing import Any
 
+import pytest
+
 from compeffdist.instructions.demonstrations import (
+    INSTANCES,
+    STAGE,
+    References,
     build_instructions,
-    reference_texts,
     shown_demonstrations,
+    subjects,
     wanted_outputs,
     write_demonstrations,
 )
-from compeffdist.params import DemonstrationsParams
+from compeffdist.params import DemonstrationsParams, stage_seed
 from compeffdist.records import Demonstration, Task, Text
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
@@ -40,14 +46,23 @@ def params(**other: Any) -> DemonstrationsParams:
     return DemonstrationsParams(**({"calls": 3, "per_task": 32, "shown": 2} | other))
 
 
-def answer(request: Request) -> str:
-    """Instances with the outputs the schema fixes, or a span of the input where it fixes none."""
+def answer(request: Request) -> Any:
+    """Instances that say the aim they were written for, which is what the teacher finds when asked blind."""
+    if request.labels:
+        right = next(label for label in request.labels if f"all {label} day" in request.prompt)
+        return likeliest(request, right)
     instances = {}
     for number, (name, schema) in enumerate(json.loads(request.schema)["properties"].items()):
-        output = schema["properties"]["output"].get("const", ["glorious"] if number else ["absent"])
-        instances[name] = {"input": f"a glorious day, {name} of {len(SEEN)}", "output": output}
+        aim = schema["properties"].get("aim", {}).get("const")
+        said = {"input": f"all {aim} day, glorious {name} of {len(SEEN)}"}
+        instances[name] = said | ({"aim": aim} if aim else {"output": ["glorious"] if number else ["absent"]})
     SEEN.append(request.prompt)
     return json.dumps(instances)
+
+
+def likeliest(request: Request, right: str) -> Answer:
+    others = len(request.labels) - 1
+    return Answer.of_labels({x: math.log(0.8 if x == right else 0.2 / others) for x in request.labels}, 1, 0, 1)
 
 
 def test_outputs_asked_for_go_round_the_label_set() -> None:
@@ -81,6 +96,73 @@ def test_repeated_instances_count_once() -> None:
     assert [reject.reason for reject in rejects] == ["duplicate"] * 5
 
 
+def test_one_text_cannot_demonstrate_two_labels() -> None:
+    def same_text(request: Request) -> Any:
+        if request.labels:
+            return likeliest(request, "a")
+        properties = json.loads(request.schema)["properties"]
+        return json.dumps(
+            {
+                name: {"aim": schema["properties"]["aim"]["const"], "input": "The same text!"}
+                for name, schema in properties.items()
+            }
+        )
+
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(calls=1), TEACHER, FakeTeacher(same_text), 1)
+    assert [demonstration.output for demonstration in kept] == ["a"]
+    assert [reject.reason for reject in rejects] == ["duplicate"]
+
+
+def test_an_output_that_the_teacher_asked_blind_finds_unlikely_is_refused() -> None:
+    def contrary(request: Request) -> Any:
+        return likeliest(request, "c") if request.labels else answer(request)
+
+    teacher = FakeTeacher(contrary)
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), TEACHER, teacher, 1)
+    assert {d.output for d in kept} == {"c"}
+    assert {reject.reason for reject in rejects} == {"not_upheld"}
+    assert len(kept) + len(rejects) == 6
+    blind = next(request for request in teacher.asked if request.labels)
+    assert blind.labels == ("a", "b", "c")
+    assert "aim" not in blind.prompt
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [([], "empty"), (["..."], "wordless_span"), (["sushi"], "span_not_in_text"), (["day"] * 9, "unparsable")],
+)
+def test_outputs_are_held_to_what_is_asked_of_responses(output: list[str], reason: str) -> None:
+    spans = Task(
+        **(SPANS.to_row() | {"id": "", "json_schema": '{"items":{"type":"string"},"maxItems":5,"type":"array"}'})
+    )
+    said = json.dumps({f"instance_{n}": {"input": f"a day of {n}", "output": output} for n in (1, 2)})
+    kept, rejects = write_demonstrations([spans], TEXTS, params(calls=1), TEACHER, FakeTeacher(lambda _: said), 1)
+    assert kept == []
+    assert [reject.reason for reject in rejects] == [reason] * 2
+
+
+def test_a_text_cut_short_by_its_limit_is_refused() -> None:
+    def long(request: Request) -> str:
+        cut, whole = ("a day " * 40)[:180], ("a day " * 40)[:170] + "it was."
+        inputs = {"instance_1": cut, "instance_2": whole}
+        return json.dumps({name: {"input": text, "output": ["day"]} for name, text in inputs.items()})
+
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(long), 1)
+    assert [reject.reason for reject in rejects] == ["truncated"]
+    assert kept[0].input.endswith("it was.")
+
+
+def test_every_instance_has_a_subject_of_its_own() -> None:
+    asked = [subject for call in range(3) for subject in subjects("task", call, 1)]
+    assert len(set(asked)) == 3 * INSTANCES
+    teacher = FakeTeacher(answer)
+    write_demonstrations([CLOSED], TEXTS, params(calls=1), TEACHER, teacher, 1)
+    assert all(
+        f"about {subject}; the right answer is: " in teacher.asked[0].prompt
+        for subject in subjects(CLOSED.id, 0, stage_seed(1, STAGE))
+    )
+
+
 def test_a_lost_answer_costs_its_own_task_only() -> None:
     teacher = FakeTeacher(lambda request: None if "Name the tone" in request.prompt else answer(request))
     kept, rejects = write_demonstrations([CLOSED, SPANS], TEXTS, params(), TEACHER, teacher, 1)
@@ -91,15 +173,25 @@ def test_a_lost_answer_costs_its_own_task_only() -> None:
 def test_an_instance_that_copies_a_reference_is_refused() -> None:
     def copying(request: Request) -> str:
         copied = request.prompt.split("\n- ")[1].split("\n")[0]
-        fresh = {"input": "a text of its own", "output": []}
-        return json.dumps({"instance_1": {"input": copied, "output": []}, "instance_2": fresh})
+        fresh = {"input": "a text of its own", "output": ["own"]}
+        return json.dumps({"instance_1": {"input": copied, "output": ["text"]}, "instance_2": fresh})
 
     _, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(copying), 1)
     assert [reject.reason for reject in rejects] == ["copies_reference"]
 
 
 def test_references_do_not_depend_on_the_order_of_texts() -> None:
-    assert reference_texts(TEXTS, "t", 0, 1) == reference_texts(TEXTS[::-1], "t", 0, 1)
+    assert References(TEXTS, 1).of_call("t", 0) == References(TEXTS[::-1], 1).of_call("t", 0)
+
+
+def test_references_are_distinct_and_a_text_more_changes_few_calls() -> None:
+    many = [Text(text=f"t {n}", domain="d", source="s", source_row=str(n), licence="") for n in range(200)]
+    before, after = References(many[1:], 1), References(many, 1)
+    calls = [(str(task), call) for task in range(20) for call in range(16)]
+    assert all(len({text.id for text in before.of_call(*call)}) == INSTANCES for call in calls)
+    assert sum(before.of_call(*call) != after.of_call(*call) for call in calls) < len(calls) / 20
+    assert len({text.id for call in calls for text in before.of_call(*call)}) > 150
+    assert References(TEXTS[:1], 1).of_call("t", 0) == TEXTS[:1]
 
 
 def a_demonstration(text: str, output: str) -> Demonstration:

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.responses import BadAnswer, calibrate, check_response, collect_responses
+from compeffdist.instructions.calibration import calibrate, decide_labels
+from compeffdist.instructions.responses import check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
-from compeffdist.teacher.parsing import parse_json, spans_missing
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.asking import Asked
+from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
+from compeffdist.teacher.requests import CHOSEN, Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 
@@ -42,6 +44,10 @@ def a_text(number: int, domain: str = "d") -> Text:
     return Text(text=f"The pizza was great {number}", domain=domain, source="s", source_row="1", licence="MIT")
 
 
+def said(text: str, finish: str = "stop") -> Answer:
+    return Answer(text, None, 1, 0, 1, finish)
+
+
 CLOSED = an_instruction("closed_classification", labels=["good", "bad"])
 SCORE = an_instruction("scoring", score_range=[1, 5])
 SPANS = an_instruction("extraction", json_schema='{"items":{"type":"string"},"type":"array"}', exact_spans=True)
@@ -55,13 +61,14 @@ ANALYSIS = an_instruction("analysis")
         (CLOSED, " Good.\n", "good"),
         (SCORE, "5", "5"),
         (SPANS, '["pizza", "GREAT"]', '["pizza", "GREAT"]'),
+        (SPANS, '["pizza", "was", "Pizza"]', '["pizza", "was"]'),
         (SPANS, 'Here: ```json\n["pizza"]\n```', '["pizza"]'),
         (OPEN, "quiet\njoy", "quiet joy"),
         (ANALYSIS, "It praises.", "It praises."),
     ],
 )
 def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, answer: str, response: str) -> None:
-    assert check_response(instruction, a_text(1), answer, "stop") == response
+    assert check_response(instruction, a_text(1), said(answer)) == response
 
 
 @pytest.mark.parametrize(
@@ -70,25 +77,46 @@ def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, an
         (CLOSED, "good or bad", "stop", "label_not_in_set"),
         (SCORE, "6", "stop", "label_not_in_set"),
         (SPANS, '["sushi"]', "stop", "span_not_in_text"),
+        (SPANS, '["pizz"]', "stop", "span_not_in_text"),
         (SPANS, '["pizza", ","]', "stop", "wordless_span"),
         (SPANS, '{"a": 1}', "stop", "schema_violation"),
         (SPANS, '["pizza', "stop", "schema_violation"),
         (ANALYSIS, "It praises the", "length", "truncated"),
         (ANALYSIS, " \n", "stop", "empty"),
+        (ANALYSIS, "the pizza was great 1.", "stop", "echoes_text"),
         (OPEN, "this is far too long for a label", "stop", "not_a_label"),
+        (OPEN, "He is very sad.", "stop", "not_a_label"),
+        (OPEN, "label", "stop", "not_a_label"),
+        (OPEN, "joy, anger", "stop", "not_a_label"),
+        (OPEN, "...", "stop", "not_a_label"),
+        (OPEN, "Pizza was", "stop", "echoes_text"),
+        (OPEN, "Do open_classification", "stop", "echoes_instruction"),
+        (OPEN, "Classification", "stop", "echoes_instruction"),
     ],
 )
 def test_an_unfit_answer_has_a_reason(instruction: Instruction, answer: str, finish: str, reason: str) -> None:
     with pytest.raises(BadAnswer) as bad:
-        check_response(instruction, a_text(1), answer, finish)
+        check_response(instruction, a_text(1), said(answer, finish))
     assert bad.value.reason == reason
+
+
+def test_an_answer_that_a_demonstration_shows_is_no_echo() -> None:
+    shown = Instruction(
+        **(OPEN.to_row() | {"id": "", "prompt": "Do it.\n\nInput: What a day.\nOutput: quiet joy", "task_name": "mood"})
+    )
+    assert check_response(shown, a_text(1), said("quiet joy")) == "quiet joy"
+
+
+def test_spans_of_scripts_without_spaces_need_no_word_ends() -> None:
+    assert spans_missing(["天気"], "今日は天気がいい") == []
+    assert spans_missing(["plan", "bring"], "I'm planning to bring it") == ["plan"]
 
 
 @given(st.text(max_size=200))
 def test_no_answer_whatever_breaks_the_parser(answer: str) -> None:
     for instruction in (CLOSED, SCORE, SPANS, OPEN, ANALYSIS):
         with contextlib.suppress(BadAnswer):
-            assert check_response(instruction, a_text(1), answer, "stop")
+            assert check_response(instruction, a_text(1), said(answer))
 
 
 def test_deeply_nested_json_is_an_invalid_answer_not_a_crash() -> None:
@@ -195,8 +223,36 @@ def test_rubbish_for_a_whole_domain_stops_with_one_line_naming_it() -> None:
     with pytest.raises(UserError, match=r"domain 'tweet': 12 of 12 .* 'schema_violation'") as error:
         collect(rubbish, [SPANS], texts)
     assert "\n" not in str(error.value)
+    # answers by likelihood are never rubbish: however many there are, they hide nothing
+    with pytest.raises(UserError, match=r"domain 'tweet': 12 of 12 generated"):
+        collect(rubbish, [SPANS, CLOSED, SCORE], texts)
+
+
+def test_a_text_without_polarity_is_no_rubbish() -> None:
+    texts = [a_text(n) for n in range(12)]
+    lost = {polarity_prompt(text.text) for text in texts}
+    pairs_asked = [SPANS, CLOSED, SCORE]
+    triplets, rejects, *_ = collect(lambda r: None if r.prompt in lost else good_answer(r), pairs_asked, texts)
+    assert triplets == []
+    assert {reject.reason for reject in rejects} == {"no_polarity"}
 
 
 def test_the_same_answers_give_the_same_triplets() -> None:
     texts = [a_text(n) for n in range(4)]
     assert collect(good_answer, [CLOSED, SPANS], texts)[0] == collect(good_answer, [CLOSED, SPANS], texts)[0]
+
+
+def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so() -> None:
+    texts = [a_text(n) for n in range(8)]
+    chosen = Answer("good", None, 1, 0, 1, CHOSEN)
+
+    def mostly_chosen(request: Request) -> Any:
+        is_weighed = not request.labels or "great 0" in request.prompt
+        return good_answer(request) if is_weighed else Answer(request.labels[0], None, 1, 0, 1, CHOSEN)
+
+    asked = [Asked(str(n), chosen, "") for n in range(8)]
+    assert decide_labels(asked, "batch") == ["good"] * 8
+    triplets, rejects, *_ = collect(mostly_chosen, [CLOSED], texts)
+    assert (len(triplets), rejects) == (8, [])
+    endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
+    assert endings == ["batch", *["chosen"] * 7]

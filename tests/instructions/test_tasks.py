@@ -5,18 +5,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from compeffdist.instructions.tasks import (
-    TYPE_MEANINGS,
+    ANSWERED_BY,
+    FORMS,
     Idea,
     build_task,
-    clean_label,
     drop_near_duplicates,
     generate_tasks,
+    ideas_question,
     polarity_task,
+    tasks_asked,
 )
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
+from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Request
 from tests.fakes import TEACHER, FakeTeacher
 
@@ -50,7 +56,7 @@ def distinct(texts: Any) -> Any:
 
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
-    "closed_classification": {"labels": ["Warm.", "cold"]},
+    "closed_classification": {"labels": ["Warm.", "cold", "cool"]},
     "open_classification": {},
     "scoring": {"lowest": 1, "highest": 5},
     "extraction": {"verbatim": True},
@@ -63,25 +69,24 @@ def answer(request: Request) -> str:
     properties = json.loads(request.schema)["properties"]
     if "prompts" in properties:
         return json.dumps({"prompts": ["Explain the tone of this text."]})
-    if "tasks" in properties:
-        count = properties["tasks"]["minItems"]
-        return json.dumps({"tasks": [{"name": f"task {n}", "purpose": "do it"} for n in range(count)]})
-    kind = next(kind for kind in DEFINITIONS if f"this task of {TYPE_MEANINGS[kind]}," in request.prompt)
-    return json.dumps({"description": f"Do the {kind}.", **DEFINITIONS[kind]})
+    if "task_1" in properties:
+        return json.dumps({key: {"name": f"Side {key}.", "purpose": "Do it."} for key in properties})
+    kind = next(kind for kind in DEFINITIONS if f"answered by {ANSWERED_BY[kind]}, so" in request.prompt)
+    return json.dumps({"description": f"Do the {kind} as told.", **DEFINITIONS[kind]})
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_definition_becomes_a_task_of_its_type(kind: str) -> None:
-    task = build_task(idea(kind), {"description": "Say  it.", **DEFINITIONS[kind]})
-    assert (task.type, task.description) == (kind, "Say it.")
-    assert task.labels == (["warm", "cold"] if kind == "closed_classification" else [])
+    task = build_task(idea(kind), {"description": "Say  it in full.", **DEFINITIONS[kind]}, False)
+    assert (task.type, task.description) == (kind, "Say it in full.")
+    assert task.labels == (["warm", "cold", "cool"] if kind == "closed_classification" else [])
     assert task.score_range == ([1, 5] if kind == "scoring" else [])
     assert bool(task.json_schema) == (kind in ("extraction", "structured"))
     assert task.exact_spans == (kind == "extraction")
 
 
 def test_fields_become_a_closed_schema() -> None:
-    task = build_task(idea("structured"), {"description": "Fill in.", **DEFINITIONS["structured"]})
+    task = build_task(idea("structured"), {"description": "Fill in all fields.", **DEFINITIONS["structured"]}, False)
     schema = json.loads(task.json_schema)
     assert schema["required"] == ["main_tone", "mixed"]
     assert schema["additionalProperties"] is False
@@ -90,27 +95,39 @@ def test_fields_become_a_closed_schema() -> None:
 @pytest.mark.parametrize(
     ("kind", "definition", "reason"),
     [
-        ("closed_classification", {"description": "Say it.", "labels": ["Warm", " warm."]}, "bad_label_set"),
-        ("closed_classification", {"description": "Say it.", "labels": ["warm", "..."]}, "bad_label_set"),
+        ("closed_classification", {"description": "Say it in full.", "labels": ["Warm", " warm."]}, "bad_label_set"),
+        ("closed_classification", {"description": "Say it in full.", "labels": ["warm", "..."]}, "bad_label_set"),
+        (
+            "closed_classification",
+            {"description": "Say it in full.", "labels": ["Good", "mixed", "bad"]},
+            "polarity_again",
+        ),
         ("open_classification", {"description": "Compare text 1 with text 2."}, "compares_texts"),
+        ("open_classification", {"description": "Tone."}, "no_description"),
         (
             "structured",
-            {"description": "Fill.", "fields": [{"field": "a b", "type": "list"}] * 2},
+            {"description": "Fill in all fields.", "fields": [{"field": "a b", "type": "list"}] * 2},
             "bad_fields",
         ),
     ],
 )
 def test_an_unusable_definition_has_a_reason(kind: str, definition: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        build_task(idea(kind), definition)
+    with pytest.raises(BadAnswer) as bad:
+        build_task(idea(kind), definition, True)
+    assert bad.value.reason == reason
 
 
-def test_every_candidate_is_a_task_or_a_reject() -> None:
+def test_polarity_may_be_asked_where_the_seed_task_does_not() -> None:
+    definition = {"description": "Say it in full.", "labels": ["good", "mixed", "bad"]}
+    assert build_task(idea("closed_classification"), definition, False).labels == ["good", "mixed", "bad"]
+
+
+def test_every_task_asked_for_is_a_task_or_a_reject() -> None:
     perspectives = [perspective("tone"), perspective("humour")]
     attributes = {a.id: a for a in (an_attribute("tone"), an_attribute("humour"))}
     teacher = FakeTeacher(answer)
-    tasks, rejects, candidates = generate_tasks(perspectives, attributes, params(), TEACHER, teacher, distinct, 1)
-    assert candidates == len(tasks) + len(rejects) == 6
+    tasks, rejects = generate_tasks(perspectives, attributes, params(), TEACHER, teacher, distinct, 1)
+    assert tasks_asked(perspectives, params()) == len(tasks) + len(rejects) == 6
     assert [task.type for task in tasks] == [
         "closed_classification",
         "open_classification",
@@ -122,18 +139,68 @@ def test_every_candidate_is_a_task_or_a_reject() -> None:
     assert all(json.loads(request.schema) for request in teacher.asked)
 
 
-@pytest.mark.parametrize(("reply", "reason"), [(None, "no_answer"), ("no JSON here", "unparsable")])
-def test_a_teacher_that_fails_everywhere_gives_rejects_and_no_task(reply: str | None, reason: str) -> None:
-    teacher = FakeTeacher(lambda request: reply)
-    tasks, rejects, candidates = generate_tasks([perspective()], {}, params(), TEACHER, teacher, distinct, 1)
-    assert (tasks, candidates) == ([], 2)
-    assert [reject.reason for reject in rejects] == [reason] * 2
+@given(st.lists(st.sampled_from(["good", "lost", "rubbish", "nameless", "label", "repeated"]), min_size=9, max_size=9))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_whatever_the_teacher_says_tasks_and_rejects_are_as_many_as_were_asked(faults: list[str]) -> None:
+    waiting = iter(faults)
+
+    def reply(request: Request) -> str | None:
+        fault = next(waiting, "good")
+        said = json.loads(answer(request))
+        if fault == "nameless" and "task_1" in said:
+            said["task_1"]["name"] = "Choose one label"
+        if fault == "label" and "labels" in said:
+            said["labels"] = ["option a", "option b", "choose"]
+        if fault == "repeated" and "prompts" in said:
+            said["prompts"] *= 2
+        return {"lost": None, "rubbish": "no JSON"}.get(fault, json.dumps(said))
+
+    wanted = params(seed_polarity_task=True)
+    perspectives = [perspective("tone"), perspective("humour")]
+    tasks, rejects = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(reply), distinct, 1)
+    # an analysis answer is refused by its schema if it holds more prompts than were asked for
+    assert tasks_asked(perspectives, wanted) == len(tasks) + len(rejects)
+
+
+def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
+    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(lambda _: None), distinct, 1)
+    assert tasks == []
+    assert [reject.reason for reject in rejects] == ["no_answer"] * 3
+    assert len({reject.id for reject in rejects}) == 3
+
+
+def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
+    def reply(request: Request) -> str:
+        said = json.loads(answer(request))
+        if "task_1" in said:
+            said["task_1"]["name"] = "Choose one label from a small fixed set"
+        return json.dumps(said)
+
+    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(reply), distinct, 1)
+    assert [reject.reason for reject in rejects] == ["name_says_nothing"]
+    assert tasks[0].name == "side task_2"
+
+
+def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
+    prompt, schema = ideas_question(
+        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"]
+    )
+    assert list(schema["properties"]) == ["task_1", "task_2", "task_3"]
+    sides = [line.split(";")[0].split("about ")[1] for line in prompt.splitlines() if line.startswith("task_")]
+    assert len(set(sides)) == 3
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_the_example_of_the_prompt_is_no_task(kind: str) -> None:
+    with pytest.raises(BadAnswer) as bad:
+        build_task(idea(kind), json.loads(FORMS[kind].example), False)
+    assert bad.value.reason == "copies_example"
 
 
 def test_types_take_turns_across_perspectives() -> None:
     wanted = params(types=["scoring", "closed_classification", "closed_classification"], analysis_per_perspective=0)
     perspectives = [perspective(name) for name in ("a", "b", "c")]
-    tasks, _, _ = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(answer), distinct, 1)
+    tasks, _ = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(answer), distinct, 1)
     assert [task.type for task in tasks].count("scoring") == 2
 
 
@@ -148,12 +215,15 @@ def test_the_later_of_two_near_duplicates_of_a_type_is_dropped_with_the_id_it_re
     assert tasks[0].id in rejects[0].detail
 
 
-def test_labels_are_compared_without_case_and_punctuation() -> None:
-    assert clean_label(' "Very\n Positive." ') == "very positive"
+def test_a_task_of_any_type_as_similar_to_the_seed_task_is_dropped() -> None:
+    scoring = Task(perspective_id="p", name="sentiment", description="d", type="scoring", score_range=[1, 5])
+    kept, rejects = drop_near_duplicates([polarity_task(), scoring], lambda texts: np.ones((len(texts), 1)), 0.9)
+    assert kept == [polarity_task()]
+    assert "overall polarity" in rejects[0].detail
 
 
 def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
     seeded = params(seed_polarity_task=True, analysis_per_perspective=0)
-    tasks, _, _ = generate_tasks([perspective()], {}, seeded, TEACHER, FakeTeacher(answer), distinct, 1)
+    tasks, _ = generate_tasks([perspective()], {}, seeded, TEACHER, FakeTeacher(answer), distinct, 1)
     assert tasks[0] == polarity_task()
     assert tasks[0].labels == ["negative", "neutral", "positive"]

@@ -7,22 +7,28 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
+from compeffdist.gates.outcome import REPORTS, gate_tags
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
+from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.tables import read_artefact
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, read_versions
 from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import register_student
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.tracking import SQLITE, open_tracking
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
@@ -76,7 +82,20 @@ class World:
         return Auditor(self.repository, self.versions, self.store, self.folder / "cache", ledgers)
 
     def forgetting(self) -> Forgetting:
-        return Forgetting(self.repository, self.versions, self.store)
+        return Forgetting(self.repository, self.versions, self.store, lambda text_id: [])
+
+    def dvc_commit(self, *stage: str) -> None:
+        """`dvc commit --force`: whatever is in the working folder counts as made by the stages."""
+        with chdir(self.folder), Repo() as repo:
+            repo.commit(*stage, force=True)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.repository, self.repository.workspace_lock())
+
+    def records(self, path: str) -> list[Any]:
+        """Of an artefact in the working folder."""
+        return list(read_artefact(self.folder / path, path))
 
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
@@ -89,6 +108,7 @@ class World:
             "teacher_id": mini.TEACHER.id,
             "base_id": mini.identity("student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
+            **gate_tags(self.folder / REPORTS),
         }
         task = EvaluationTask(name="mini", location="x", labels=list(POLARITIES), rows=3, subject="text")
         data = self.folder / "data"
@@ -111,8 +131,11 @@ def build(folder: Path, uri: str, base: Path) -> World:
     ignored = [out for _, outs in mini.PIPELINE.values() for out in outs]
     (folder / ".gitignore").write_text("\n".join([*(f"/{out}" for out in ignored), "/answers.sqlite*", "/cache", ""]))
     world.run("git", "init", "-q")
-    world.run("dvc", "init", "-q")
-    world.run("dvc", "repro", "-q")
+    with chdir(folder):
+        for stage in mini.PIPELINE:  # as `dvc repro` would, but for 15 processes; tests marked pipeline run it
+            getattr(mini, stage)()
+        Repo.init().close()
+    world.dvc_commit()
     world.commit("run")
     return world
 
@@ -150,11 +173,23 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A copy to change at will, with a registry of its own."""
-    shutil.copytree(shared.folder, tmp_path / "checkout")
-    shutil.copy(empty_registry, tmp_path / "mlflow.db")
-    made = World(tmp_path / "checkout", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def own_world(shared: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy to change at will, its registry too, but for the files of version 1, which are those of all."""
+    return copied(shared, tmp_path, Path(shared.uri.removeprefix(SQLITE)), monkeypatch)
+
+
+@pytest.fixture
+def lone_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy to change at will, registered files and all."""
+    made = copied(shared, tmp_path, empty_registry, monkeypatch)
     made.register(monkeypatch)
-    monkeypatch.chdir(made.folder)
+    return made
+
+
+def copied(shared: World, folder: Path, registry: Path, patch: pytest.MonkeyPatch) -> World:
+    shutil.copytree(shared.folder, folder / "checkout")
+    shutil.copy(registry, folder / "mlflow.db")
+    made = World(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}")
+    patch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    patch.chdir(made.folder)
     return made

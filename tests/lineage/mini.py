@@ -12,15 +12,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from compeffdist.difficulty.sampling import sample_rows
+from compeffdist.difficulty import drawing
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
+from compeffdist.gates.outcome import GATES, REPORTS
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.models import ModelIdentity
+from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import delimited
@@ -40,6 +40,8 @@ from compeffdist.records import (
     read_records,
     write_records,
 )
+from compeffdist.study.findings import study_scores
+from compeffdist.study.page import render
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from compeffdist.texts.ingest import ingest
@@ -153,7 +155,7 @@ def enumerate_attributes() -> None:
 
 def cluster_attributes() -> None:
     attributes = read_records(DATA / "attributes.parquet", Attribute)
-    groups = [[a for a in attributes if a.name in WORDS[:2]], [a for a in attributes if a.name in WORDS[2:]]]
+    groups = [[a for a in attributes if a.name in words] for words in (WORDS[:1], WORDS[1:2], WORDS[2:])]
     perspectives = [
         Perspective(
             member_ids=[a.id for a in group],
@@ -297,44 +299,34 @@ def warm_up_student() -> None:
     student(Path("models/warmup"), [t.id for t in read_records(DATA / "triplets.parquet", Triplet)])
 
 
+def score(triplet: Triplet) -> ScoredTriplet:
+    return ScoredTriplet(
+        sample_id=triplet.id,
+        instruction_id=triplet.instruction_id,
+        scorer_id="scorer_mini",
+        ranking=int(triplet.id[-4:], 16) / 65536,
+        ranking_excluding_zero=0.1,
+        ranking_all=0.1,
+        perplexity=2.0,
+        tokens=1,
+        miss_rate=0.0,
+        nucleus_miss_rate=0.0,
+    )
+
+
 def score_difficulty() -> None:
-    scored = [
-        ScoredTriplet(
-            sample_id=t.id,
-            instruction_id=t.instruction_id,
-            scorer_id="scorer_mini",
-            ranking=int(t.id[-4:], 16) / 65536,
-            ranking_excluding_zero=0.1,
-            ranking_all=0.1,
-            perplexity=2.0,
-            tokens=1,
-            miss_rate=0.0,
-            nucleus_miss_rate=0.0,
-        )
-        for t in read_records(DATA / "triplets.parquet", Triplet)
-    ]
+    scored = [score(triplet) for triplet in read_records(DATA / "triplets.parquet", Triplet)]
     write_records(DATA / "scored.parquet", ScoredTriplet, scored)
     rejects("score_difficulty", [])
 
 
 def sample_triplets() -> None:
-    scored = read_records(DATA / "scored.parquet", ScoredTriplet)
-    ids, groups = [s.sample_id for s in scored], [s.instruction_id for s in scored]
-    s = sample_rows(ids, groups, np.array([row.ranking for row in scored]), SamplingParams(), SEED)
-    draws = [
-        Draw(
-            sample_id=row.sample_id,
-            instruction_id=row.instruction_id,
-            difficulty=row.ranking,
-            rank=int(s.rank[n]),
-            group_size=int(s.group_size[n]),
-            inclusion_probability=float(s.inclusion_probability[n]),
-            draw=float(s.draw[n]),
-            kept=bool(s.kept[n]),
-        )
-        for n, row in enumerate(scored)
-    ]
-    write_records(DATA / "sampled.parquet", Draw, draws)
+    drawing.sample_triplets(DATA / "scored.parquet", DATA / "sampled.parquet", SamplingParams(), SEED)
+
+
+def study_difficulty() -> None:
+    study = study_scores(DATA / "scored.parquet", DATA / "triplets.parquet", SEED)
+    write_page(Path("report/difficulty.html"), render(study))
 
 
 def train_student() -> None:
@@ -344,6 +336,11 @@ def train_student() -> None:
 
 def evaluate_student() -> None:
     write_records(DATA / "student_predictions.parquet", Prediction, predictions("base") + predictions("student"))
+
+
+def check() -> None:
+    for gate in GATES:
+        write_json(REPORTS / f"{gate}.json", {"passed": True})
 
 
 PIPELINE: dict[str, tuple[list[str], list[str]]] = {
@@ -370,8 +367,10 @@ PIPELINE: dict[str, tuple[list[str], list[str]]] = {
         ["data/triplets.parquet", "models/warmup"],
         ["data/scored.parquet", "data/rejects/score_difficulty.parquet"],
     ),
+    "study_difficulty": (["data/triplets.parquet", "data/scored.parquet"], ["report/difficulty.html"]),
     "sample_triplets": (["data/scored.parquet"], ["data/sampled.parquet"]),
     "train_student": (["data/sampled.parquet", "base"], ["models/student", "data/rejects/train_student.parquet"]),
+    "check": (["data/sampled.parquet"], []),
     "evaluate_student": (["data/evaluation.jsonl", "models/student"], ["data/student_predictions.parquet"]),
 }
 
@@ -383,6 +382,8 @@ def definition() -> dict[str, object]:
         stage: dict[str, object] = {"cmd": f"{sys.executable} mini.py {name}", "deps": deps, "outs": outs}
         if name == "ingest_texts":
             stage |= {"params": ["texts"], "metrics": [{"metrics/ingest_texts.json": {"cache": False}}]}
+        if name == "check":
+            stage["metrics"] = [{f"{REPORTS}/{gate}.json": {"cache": False}} for gate in GATES]
         stages[name] = stage
     return {"stages": stages}
 

@@ -7,11 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.lineage.purge import purge
-from compeffdist.lineage.snapshot import Snapshot
-from compeffdist.lineage.trace import kept_samples
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
 from compeffdist.lineage.withdrawal_report import plan_lines
-from compeffdist.records import Demonstration, Text, Triplet
+from compeffdist.records import Reject, Text, write_records
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
 from tests.lineage.conftest import MODEL, World
@@ -19,12 +17,10 @@ from tests.lineage.conftest import MODEL, World
 
 def learnt_text(world: World) -> Text:
     """A text the student was trained on, and whose style no demonstration follows."""
-    snapshot = Snapshot(world.repository, world.repository.workspace_lock())
-    records = [node.record for node in snapshot.nodes.values()]
-    followed = {key for record in records if isinstance(record, Demonstration) for key in record.reference_text_ids}
-    kept = kept_samples(snapshot)
-    learnt = {record.text_id for record in records if isinstance(record, Triplet) and record.id in kept}
-    return next(record for record in records if isinstance(record, Text) and record.id in learnt - followed)
+    followed = {key for record in world.records(DEMONSTRATIONS) for key in record.reference_text_ids}
+    kept = world.snapshot.kept_samples()
+    learnt = {record.text_id for record in world.records(TRIPLETS) if record.id in kept}
+    return next(record for record in world.records(TEXTS) if record.id in learnt - followed)
 
 
 def holds(path: Path, text: Text) -> bool:
@@ -66,8 +62,7 @@ def test_forgetting_removes_every_stored_answer_that_holds_the_text(own_world: W
 
 
 def test_what_was_written_in_the_style_of_a_text_goes_with_it(world: World) -> None:
-    nodes = Snapshot(world.repository, world.repository.workspace_lock()).nodes.values()
-    demonstration = next(node.record for node in nodes if isinstance(node.record, Demonstration))
+    demonstration = world.records(DEMONSTRATIONS)[0]
     plan = world.forgetting().plan(demonstration.reference_text_ids[0])
     assert demonstration.answer_id in plan.answers
     assert plan.records["demonstration"] >= 1 and plan.records["instruction"] >= 1
@@ -76,6 +71,14 @@ def test_what_was_written_in_the_style_of_a_text_goes_with_it(world: World) -> N
 def test_what_other_texts_have_too_is_not_taken_for_its_own(world: World) -> None:
     plan = world.forgetting().plan(learnt_text(world).id)
     assert "task" not in plan.records and "attribute" not in plan.records
+
+
+def test_what_only_one_text_gave_rise_to_goes_with_it(world: World) -> None:
+    """One text speaks of the screen, alone in its perspective; several speak of plot and acting."""
+    alone = next(text for text in world.records(TEXTS) if "screen" in text.text)
+    plan = world.forgetting().plan(alone.id)
+    assert (plan.records["attribute"], plan.records["perspective"], plan.records["task"]) == (1, 1, 1)
+    assert "generate_tasks" in plan.stages
 
 
 def test_an_object_of_a_run_that_was_never_committed_is_found(own_world: World) -> None:
@@ -100,15 +103,24 @@ def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     left = stored(own_world)
     own_world.run("dvc", "repro", "-q")
     own_world.commit("without it")
-    snapshot = Snapshot(own_world.repository, own_world.repository.workspace_lock())
-    assert text.id not in snapshot.nodes and text.id not in snapshot.rejects
+    assert not own_world.snapshot.holds(text.id)
     for path in (own_world.folder / "data").rglob("*.jsonl"):
         assert text.text not in path.read_text()
     assert stored(own_world) == left  # every question on other texts was answered before
-    rejects = [reject for found in snapshot.rejects.values() for reject in found if reject.reason == "withdrawn"]
+    rejects = [r for r in own_world.records("data/rejects/ingest_texts.parquet") if r.reason == "withdrawn"]
     assert len(rejects) == 1 and rejects[0].record_id == f"mine:{text.source_row}"
     assert own_world.register(monkeypatch) == 2
     assert own_world.auditor().audit().failures == []
+
+
+def test_a_reject_that_names_a_text_in_passing_is_found(own_world: World) -> None:
+    text = learnt_text(own_world)
+    path = "data/rejects/score_difficulty.parquet"
+    near = Reject(stage="ingest_texts", record_id="text_other", reason="near_duplicate", detail=f"mine:7 {text.id}")
+    write_records(own_world.folder / path, Reject, [near])
+    own_world.dvc_commit("score_difficulty")
+    md5 = own_world.snapshot.lock.md5(path)
+    assert md5 in {holding.name for holding in own_world.forgetting().plan(text.id).holdings}
 
 
 def test_purging_waits_for_the_next_run(own_world: World) -> None:
@@ -116,60 +128,72 @@ def test_purging_waits_for_the_next_run(own_world: World) -> None:
     plan = forgetting.plan(learnt_text(own_world).id)
     forgetting.apply(plan)
     with pytest.raises(UserError, match="run dvc repro, then purge"):
-        purge(own_world.repository, plan.holdings)
+        forgetting.purge(plan)
 
 
 @pytest.mark.pipeline
 def test_purging_removes_cache_remote_experiments_and_versions(
-    own_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lone_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = learnt_text(own_world)
-    own_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
-    own_world.commit("remote")
-    own_world.run("dvc", "push", "-q")
-    own_world.run("dvc", "exp", "run", "-q", "-n", "larger", "-S", "texts.min_characters=25")
-    own_world.run("git", "checkout", "-q", "-f", "HEAD", "--", "params.yaml", "dvc.lock")
-    own_world.run("dvc", "checkout", "-q", "--force")
-    forgetting = own_world.forgetting()
+    text = learnt_text(lone_world)
+    lone_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
+    lone_world.commit("remote")
+    lone_world.run("dvc", "push", "-q")
+    lone_world.run("dvc", "exp", "run", "-q", "-n", "larger", "-S", "texts.min_characters=25")
+    lone_world.run("git", "checkout", "-q", "-f", "HEAD", "--", "params.yaml", "dvc.lock")
+    lone_world.run("dvc", "checkout", "-q", "--force")
+    forgetting = lone_world.forgetting()
     forgetting.apply(forgetting.plan(text.id))
-    own_world.run("dvc", "repro", "-q")
-    own_world.commit("without it")
-    assert own_world.register(monkeypatch) == 2
-    objects = [path for path in (own_world.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
+    lone_world.run("dvc", "repro", "-q")
+    lone_world.commit("without it")
+    assert lone_world.register(monkeypatch) == 2
+    objects = [path for path in (lone_world.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
     assert (
         sum(holds(path, text) for path in objects) >= 4
     )  # texts, mentions, pairs and triplets name it: the search sees what is there
-    plan = own_world.forgetting().plan(text.id)
+    plan = lone_world.forgetting().plan(text.id)
     kinds = {holding.kind for holding in plan.holdings}
     assert kinds == {"cache object", "remote object", "experiment", "model version"}
     assert {h.name for h in plan.holdings if h.kind == "model version"} == {f"models:/{MODEL}/1"}
-    removed = purge(own_world.repository, plan.holdings)
-    assert len(removed) == len(plan.holdings)
-    assert own_world.forgetting().plan(text.id).holdings == ()
-    assert [version.number for version in own_world.versions] == [2]
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        unlink = Path.unlink
+
+        def cut_short(path: Path, missing_ok: bool = False) -> None:
+            unlink(path, missing_ok)
+            raise KeyboardInterrupt
+
+        patch.setattr(Path, "unlink", cut_short)
+        lone_world.forgetting().purge(plan)
+    left = lone_world.forgetting().plan(text.id)
+    assert {holding.kind for holding in left.holdings} == {"cache object"}  # the last to go, and still found
+    assert lone_world.forgetting().purge(left)
+    after = lone_world.forgetting().plan(text.id)
+    assert after.holdings == () and after.unseen
+    assert any(line.startswith("not looked into: ") for line in plan_lines(after))
+    assert [version.number for version in lone_world.versions] == [2]
     # everything that is left, whatever it is, holds neither the text nor its id
-    for root in (own_world.folder / ".dvc/cache/files", tmp_path / "remote"):
+    for root in (lone_world.folder / ".dvc/cache/files", tmp_path / "remote"):
         assert [path for path in root.rglob("*") if path.is_file() and holds(path, text)] == []
     with pytest.raises(UserError, match="in no data"):
-        own_world.tracer().trace(text.id)
-    assert own_world.auditor().audit().failures == []
+        lone_world.tracer().trace(text.id)
+    assert lone_world.auditor().audit().failures == []
 
 
 @pytest.mark.pipeline
-def test_a_champion_is_not_purged(own_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_is_not_purged(lone_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from compeffdist.registry.tracking import open_tracking
 
     open_tracking().set_registered_model_alias(MODEL, "champion", "1")
-    forgetting = own_world.forgetting()
-    text = learnt_text(own_world)
+    forgetting = lone_world.forgetting()
+    text = learnt_text(lone_world)
     forgetting.apply(forgetting.plan(text.id))
-    own_world.run("dvc", "repro", "-q")
-    own_world.commit("without it")
-    own_world.register(monkeypatch)
-    plan = own_world.forgetting().plan(text.id)
+    lone_world.run("dvc", "repro", "-q")
+    lone_world.commit("without it")
+    lone_world.register(monkeypatch)
+    plan = lone_world.forgetting().plan(text.id)
     assert [h.needed for h in plan.holdings if h.kind == "model version"] == [True]
-    purge(own_world.repository, plan.holdings)
-    assert [version.number for version in own_world.versions] == [2, 1]
+    lone_world.forgetting().purge(plan)
+    assert [version.number for version in lone_world.versions] == [2, 1]
 
 
 def test_an_unknown_text_is_one_line(world: World) -> None:

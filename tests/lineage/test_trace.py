@@ -1,25 +1,29 @@
 """Any id leads back to its source and forward to the students that learnt from it."""
 
 import json
+from typing import Any
 
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.lineage.prov import prov_document
-from compeffdist.lineage.trace import kept_samples
+from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRIPLETS
+from compeffdist.lineage.prov import prov_document, prov_json
 from compeffdist.lineage.tree import render
-from compeffdist.records import Draw, Triplet
+from compeffdist.records import Draw, Reject, write_records
 from tests.lineage.conftest import MODEL, World
 
 
 def draws(world: World) -> list[Draw]:
-    return [n.record for n in world.tracer().snapshots[0].nodes.values() if isinstance(n.record, Draw)]
+    return world.records(SAMPLE)
 
 
 def text_of(world: World, sample: str) -> str:
-    record = world.tracer().snapshots[0].nodes[sample].record
-    assert isinstance(record, Triplet)
-    return record.text_id
+    return next(triplet.text_id for triplet in world.records(TRIPLETS) if triplet.id == sample)
+
+
+def rejected_by(world: World, stage: str) -> str:
+    rejects: list[Reject] = world.records(f"data/rejects/{stage}.parquet")
+    return rejects[0].record_id
 
 
 def shown(world: World, reference: str) -> str:
@@ -48,28 +52,28 @@ def test_a_triplet_that_was_not_chosen_says_why(world: World) -> None:
 
 
 def test_a_pair_whose_answer_was_refused_says_why(world: World) -> None:
-    refused = next(k for k, r in world.tracer().snapshots[0].rejects.items() if r[0].stage == "collect_responses")
-    text = shown(world, refused)
+    text = shown(world, rejected_by(world, "collect_responses"))
     assert "left out by: collect_responses" in text and "label_not_in_set" in text
 
 
 def test_a_source_row_that_was_dropped_says_why(world: World) -> None:
-    dropped = next(k for k, r in world.tracer().snapshots[0].rejects.items() if r[0].stage == "ingest_texts")
-    assert "too_short" in shown(world, dropped)
+    assert "too_short" in shown(world, rejected_by(world, "ingest_texts"))
 
 
 def test_every_record_of_every_artefact_can_be_traced_back_to_texts_or_evaluation_rows(world: World) -> None:
-    snapshot = world.tracer().snapshots[0]
-    for key, node in snapshot.nodes.items():
-        roots = {k for k in [key, *snapshot.ancestors(key)] if not snapshot.nodes[k].parents}
-        assert roots and all(root.startswith(("text_", "row_")) for root in roots), node.path
+    snapshot = world.snapshot
+    for path in ARTEFACTS:
+        for record in world.records(path):
+            nodes = snapshot.nodes({record.id: path, **snapshot.ancestors([record.id], path)})
+            roots = {key for key, node in nodes.items() if not node.parents}
+            assert roots and all(root.startswith(("text_", "row_")) for root in roots), path
 
 
 def test_a_version_leads_back_to_exactly_the_rows_it_was_trained_on(world: World) -> None:
     trace = world.tracer().trace(f"models:/{MODEL}@candidate")
     kept = {draw.sample_id for draw in draws(world) if draw.kept}
     assert {key for key in trace.ancestors if key.startswith("sample_")} == kept
-    assert kept == set(kept_samples(trace.snapshot))
+    assert kept == set(trace.snapshot.kept_samples())
     assert f"trained on: {len(kept)} of" in shown(world, f"models:/{MODEL}/1")
     assert "rows from mine (CC0-1.0)" in shown(world, f"models:/{MODEL}/1")
 
@@ -101,23 +105,82 @@ def test_json_holds_the_records_in_full(world: World) -> None:
     assert set(value["ancestors"]) | set(value["descendants"]) | {sample} == value["nodes"].keys()
 
 
-def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
-    from prov.model import ProvDerivation, ProvDocument
+def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
+    sample = next(draw for draw in draws(world) if draw.kept)
+    md5 = world.snapshot.lock.md5(SAMPLE)
+    for reference in (sample.sample_id, sample.id):
+        (held,) = world.tracer().trace(reference).training_sets
+        assert (held.md5, held.rows) == (md5, 1) and held.places[0] == "working folder"
+    dropped = next(draw.sample_id for draw in draws(world) if not draw.kept)
+    assert world.tracer().trace(dropped).training_sets == ()
+    whole = world.tracer().trace(f"models:/{MODEL}/1").training_sets
+    assert [(held.md5, held.rows) for held in whole] == [(md5, sum(draw.kept for draw in draws(world)))]
 
+
+@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLE, INSTRUCTIONS, "models/teacher.json"])
+def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World, lost: str) -> None:
+    sample, path = draws(own_world)[0], own_world.folder / lost
+    md5 = own_world.snapshot.lock.md5(lost)
+    own_world.repository.object_path(md5).unlink()
+    path.unlink()
+    for reference in (f"models:/{MODEL}/1", sample.sample_id, sample.id, own_world.records(EVALUATION)[0].id):
+        tracer = own_world.tracer()
+        try:
+            trace = tracer.trace(reference)
+        except UserError as error:
+            assert lost in (TRIPLETS, SAMPLE) and "artefacts of them are not on this machine" in str(error)
+            continue
+        text = "\n".join(render(trace, tracer))
+        assert lost.startswith("models") or f"not on this machine: {lost}" in text
+        json.dumps(trace.to_json())
+        prov_document(trace)
+
+
+def prov_of(world: World, reference: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(prov_json(world.tracer().trace(reference)))
+    return value
+
+
+def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
     sample = next(draw.sample_id for draw in draws(world) if draw.kept)
-    trace = world.tracer().trace(sample)
-    document = ProvDocument.deserialize(content=prov_document(trace).serialize(format="json"), format="json")
-    derived = {(str(r.args[0]), str(r.args[1])) for r in document.get_records(ProvDerivation)}
-    assert (f"ced:{sample}", f"ced:{trace.ancestors[0]}") in derived
+    trace, value = world.tracer().trace(sample), prov_of(world, sample)
+    derived = {(r["prov:generatedEntity"], r["prov:usedEntity"]) for r in value["wasDerivedFrom"].values()}
+    assert (f"ced:{sample}", f"ced:{next(iter(trace.ancestors))}") in derived
     assert (f"ced:{MODEL}.1", f"ced:{sample}") in derived
-    text = document.get_provn()
-    assert "collect_responses@" in text and "prov:SoftwareAgent" in text
+    made = {r["prov:entity"]: r["prov:activity"] for r in value["wasGeneratedBy"].values()}
+    assert made[f"ced:{sample}"].startswith("ced:collect_responses@")
+    (agent,) = value["agent"].values()
+    assert agent["prov:type"] == "prov:SoftwareAgent"
+
+
+def test_prov_is_read_back_whole_and_refers_to_nothing_it_does_not_hold(world: World) -> None:
+    """By the W3C's rules: a qualified name's prefix is declared, a relation's ends are declared elements."""
+    from prov.model import ProvDocument
+
+    for reference in (draws(world)[0].sample_id, f"models:/{MODEL}/1", world.records(TEXTS)[0].id):
+        trace, value = world.tracer().trace(reference), prov_of(world, reference)
+        read = ProvDocument.deserialize(content=json.dumps(value), format="json")
+        assert read == prov_document(trace) and read.unified().flattened().get_records()
+        elements = {name for kind in ("entity", "activity", "agent") for name in value.get(kind, {})}
+        assert {name.split(":")[0] for name in elements} <= value["prefix"].keys()
+        for relation in ("wasDerivedFrom", "wasGeneratedBy", "wasAttributedTo"):
+            for ends in value.get(relation, {}).values():
+                assert {end for key, end in ends.items() if key != "prov:type"} <= elements
 
 
 def test_a_hostile_text_cannot_write_to_the_terminal(world: World) -> None:
     from compeffdist.lineage.facts import quoted
 
     assert "\x1b" not in quoted("a \x1b[2J clear \r\n screen")
+
+
+def test_a_hostile_row_id_of_a_source_cannot_either(own_world: World) -> None:
+    hostile = "mine:\x1b[2J7"
+    rejects = [Reject(stage="ingest_texts", record_id=hostile, reason="too_short", detail=hostile)]
+    write_records(own_world.folder / "data/rejects/ingest_texts.parquet", Reject, rejects)
+    own_world.dvc_commit("ingest_texts")
+    text = shown(own_world, hostile)
+    assert "too_short" in text and "\x1b" not in text
 
 
 def test_looking_does_not_make_a_registry(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

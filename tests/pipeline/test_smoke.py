@@ -4,6 +4,7 @@ python -m pytest -m pipeline tests/pipeline
 """
 
 import hashlib
+import html
 import json
 import os
 import shutil
@@ -180,6 +181,25 @@ def test_every_gate_passed_and_the_version_says_so(checkout: Checkout) -> None:
     assert checkout.read("metrics/registration.json")["tags"]["gates"] == "passed"
 
 
+def test_the_run_is_one_row_of_metrics_and_a_page(checkout: Checkout) -> None:
+    shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert list(shown) == ["metrics/summary.json"]
+    figures = shown["metrics/summary.json"]["data"]
+    assert figures["triplets"] == checkout.read("metrics/collect_responses.json")["records"]["out"]
+    page = (checkout.folder / "report/index.html").read_text()
+    for task in read_records(checkout.folder / "data/instructions.jsonl", Instruction):
+        assert html.escape(task.task_name) in page
+
+
+def test_the_page_of_difficulty_shows_rows_of_the_run(checkout: Checkout) -> None:
+    page = (checkout.folder / "report/difficulty.html").read_text()
+    shown = [
+        triplet for triplet in read_records(checkout.folder / "data/triplets.parquet", Triplet) if triplet.id in page
+    ]
+    assert shown
+    assert checkout.read("metrics/study_difficulty.json")["rows"] >= len(shown)
+
+
 def test_a_changed_bound_reruns_its_check_alone(checkout: Checkout) -> None:
     bounds = yaml.safe_load((checkout.folder / "params.yaml").read_text())["gates"]["clusters"]
     checkout.change("gates", "clusters", bounds | {"coherence": -0.5})
@@ -196,7 +216,7 @@ def test_runtime_params_rerun_nothing(checkout: Checkout) -> None:
 def test_a_forced_rerun_makes_no_call_and_gives_the_same_bytes(checkout: Checkout) -> None:
     before = checkout.md5("data/triplets.parquet")
     checkout.run("dvc", "repro", "-f", "-s", "collect_responses")
-    usage = checkout.read("metrics/collect_responses.json")["teacher"]
+    usage = checkout.read("metrics/collect_responses.json")["teacher"]["this_run"]
     assert (usage["calls"], usage["engine_starts"]) == (0, 0)
     assert usage["hits"] > 0
     assert checkout.md5("data/triplets.parquet") == before

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from compeffdist.cli.main import main
 from compeffdist.params import Params
+from compeffdist.promotion import mutex
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import make_version
@@ -84,6 +86,22 @@ def test_what_a_user_gets_wrong_is_one_line(params: Params, capsys: pytest.Captu
     ):
         code, out, err = typed(capsys, *arguments)
         assert (code, out, len(err.splitlines())) == (1, "", 1) and message in err
+
+
+def test_a_lock_of_another_machine_is_shown_and_removed_by_its_key(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_version(params, {"films": 30, "tweets": 30})
+    holder = replace(mutex._this_process(), scope="another boot", who="Eve", at="2026-01-01T00:00:00Z", host="ci\x1b-7")
+    open_tracking().create_registered_model(f"{params.registry.model_name}{mutex.SUFFIX}", tags=asdict(holder))
+    code, out, _ = typed(capsys, "history")
+    assert code == 0 and f", lock {holder.key}" in out.splitlines()[-1] and "\x1b" not in out
+    code, _, err = typed(capsys, "promote", "1")
+    assert code == 1 and f"run: compeffdist unlock {holder.key}" in err
+    assert typed(capsys, "unlock", "00000000")[0] == 1
+    code, out, err = typed(capsys, "unlock", holder.key)
+    assert (code, err) == (0, "") and "left by Eve" in out and "\x1b" not in out
+    assert typed(capsys, "promote", "1")[0] == 0
 
 
 def test_a_history_of_nothing_and_a_problem_are_said(params: Params, capsys: pytest.CaptureFixture[str]) -> None:

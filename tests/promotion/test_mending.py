@@ -1,9 +1,5 @@
 """When ledger and registry differ: what a crash left is finished, what others did is said."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,45 +13,11 @@ from compeffdist.promotion.history import history_lines, read_history
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.promotion.standing import HEAD, LEDGER
 from compeffdist.registry.tracking import open_tracking
+from tests.promotion.killing import abandoned_promotion, killed_promotion
 from tests.promotion.versions import audit_clean, make_version
 
 Aliases = Callable[[], dict[str, int]]
 GOOD, BETTER = {"films": 30, "tweets": 30}, {"films": 38, "tweets": 38}
-
-KILLED = """
-import os, signal, sys
-from compeffdist.params import Params
-from compeffdist.promotion import promote as promotion, standing
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-place, version = sys.argv[1], int(sys.argv[2])
-params = Params.model_validate_json(sys.stdin.read())
-if place == "before the entry":
-    promotion.Ledger.append = die
-if place == "before the aliases":
-    promotion.settle = die
-if place == "between the aliases":
-    point = standing._point
-    def pointed(client, name, alias, version):
-        die() if alias == standing.CHAMPION else point(client, name, alias, version)
-    standing._point = pointed
-if place == "before the tags":
-    point = standing._point
-    def pointed(client, name, alias, version):
-        point(client, name, alias, version)
-        die() if alias == standing.CHAMPION else None
-    standing._point = pointed
-promotion.promote(version, params, lambda version: [])
-"""
-
-
-def killed_promotion(place: str, version: int, params: Params) -> None:
-    """Promote in a process that is killed (-9) at a place."""
-    command = [sys.executable, "-c", KILLED, place, str(version)]
-    done = subprocess.run(command, input=params.model_dump_json(), text=True, env=os.environ, check=False)
-    assert done.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -63,13 +25,20 @@ def told() -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("place", ["before the aliases", "between the aliases", "before the tags"])
+@pytest.mark.parametrize(
+    ("place", "kill"),
+    [
+        ("before the aliases", abandoned_promotion),
+        ("between the aliases", killed_promotion),
+        ("before the tags", abandoned_promotion),
+    ],
+)
 def test_a_promotion_killed_after_its_entry_is_finished_by_the_next_command(
-    params: Params, aliases: Aliases, told: list[str], place: str
+    params: Params, aliases: Aliases, told: list[str], place: str, kill: Callable[[str, int, Params], None]
 ) -> None:
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
-    killed_promotion(place, second, params)
+    kill(place, second, params)
     assert len(Ledger(LEDGER).entries()) == 2
     history = read_history(params, told.append)
     assert aliases() == {"champion": second, "former-champion": first}
@@ -82,7 +51,7 @@ def test_a_promotion_killed_after_its_entry_is_finished_by_the_next_command(
 
 def test_the_first_promotion_ever_killed_is_finished(params: Params, aliases: Aliases, told: list[str]) -> None:
     version = make_version(params, GOOD)
-    killed_promotion("before the aliases", version, params)
+    abandoned_promotion("before the aliases", version, params)
     assert aliases() == {}
     with pytest.raises(UserError, match="is champion already"):
         promote(version, params, audit_clean, tell=told.append)
@@ -93,7 +62,7 @@ def test_the_first_promotion_ever_killed_is_finished(params: Params, aliases: Al
 def test_a_promotion_killed_before_its_entry_changed_nothing(params: Params, aliases: Aliases, told: list[str]) -> None:
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
-    killed_promotion("before the entry", second, params)
+    abandoned_promotion("before the entry", second, params)
     assert aliases() == {"champion": first} and len(Ledger(LEDGER).entries()) == 1
     assert promote(second, params, audit_clean, tell=told.append).entry is not None
     assert [".promotion-lock" in line for line in told] == [True]
@@ -104,7 +73,7 @@ def test_a_rollback_finishes_what_was_left_before_it_goes_back(
 ) -> None:
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
-    killed_promotion("before the aliases", second, params)
+    abandoned_promotion("before the aliases", second, params)
     assert rollback(params, audit_clean, tell=told.append).version == first
     assert aliases() == {"champion": first} and len(told) == 2
     assert len(Ledger(LEDGER).entries()) == 3

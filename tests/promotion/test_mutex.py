@@ -11,9 +11,21 @@ import pytest
 from mlflow import MlflowClient
 
 from compeffdist.errors import UserError
+from compeffdist.ledger import Ledger
 from compeffdist.params import Params
 from compeffdist.promotion import mutex as mutex_module
-from compeffdist.promotion.mutex import GONE_SECONDS, SUFFIX, Holder, promotion_mutex
+from compeffdist.promotion.history import read_history
+from compeffdist.promotion.mutex import (
+    GONE_SECONDS,
+    REMOVAL,
+    SUFFIX,
+    Holder,
+    break_mutex,
+    current_holder,
+    promotion_mutex,
+)
+from compeffdist.promotion.promote import promote
+from compeffdist.promotion.standing import LEDGER
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.racing import race
 from tests.promotion.versions import make_version
@@ -88,12 +100,57 @@ def test_that_of_another_machine_is_believed_for_a_while(
     client: MlflowClient, name: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(client, name, scope="another boot", host="elsewhere", pid=gone_pid())
-    assert f"delete the registered model {name}{SUFFIX}, which is ignored after 2 h" in refusal(client, name, told)
+    assert "run: compeffdist unlock other (it counts as gone after 2 h)" in refusal(client, name, told)
     later = mutex_module.time.time() + GONE_SECONDS + 60
     monkeypatch.setattr(mutex_module.time, "time", lambda: later)
     with promotion_mutex(client, name, told.append):
         pass
     assert "on elsewhere" in told[0] and names(client, name) == []
+
+
+def test_that_of_another_machine_is_removed_by_its_key_and_by_no_other(
+    client: MlflowClient, name: str, told: list[str]
+) -> None:
+    leave(client, name, scope="another boot", host="elsewhere")
+    with pytest.raises(UserError, match="is under way with key later; Eve has been promoting since"):
+        break_mutex(client, name, "later", told.append)
+    assert names(client, name) == [f"{name}{SUFFIX}"]
+    break_mutex(client, name, "other", told.append)
+    assert names(client, name) == [] and told[0].endswith("on elsewhere) at 2026-01-01T00:00:00Z")
+    with pytest.raises(UserError, match=r"is under way with key other$"):
+        break_mutex(client, name, "other", told.append)
+
+
+def test_that_of_a_process_at_work_here_is_not_removed(client: MlflowClient, name: str, told: list[str]) -> None:
+    leave(client, name)
+    with pytest.raises(UserError, match="that process is at work on this machine; end it first"):
+        break_mutex(client, name, "other", told.append)
+    assert names(client, name) == [f"{name}{SUFFIX}"]
+
+
+def test_a_removal_that_was_killed_is_removed_by_its_key_too(client: MlflowClient, name: str, told: list[str]) -> None:
+    holder = replace(mutex_module._this_process(), scope="another boot", host="elsewhere")
+    client.create_registered_model(f"{name}{SUFFIX}{REMOVAL}", tags=asdict(holder))
+    break_mutex(client, name, holder.key, told.append)
+    assert names(client, name) == []
+
+
+def test_a_promotion_whose_mutex_was_removed_changes_nothing(
+    params: Params, client: MlflowClient, name: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = make_version(params, {"films": 34, "tweets": 34})
+
+    def audit(_: int) -> list[str]:
+        holder = current_holder(client, name)
+        assert holder is not None
+        monkeypatch.setattr(mutex_module, "_scope", lambda: "as another machine sees it")
+        assert read_history(params, told.append).under_way.endswith(f"lock {holder.key}")
+        break_mutex(client, name, holder.key, told.append)
+        return []
+
+    with pytest.raises(UserError, match="changed while the checks ran; this command changed nothing"):
+        promote(version, params, audit)
+    assert names(client, name) == [] and Ledger(LEDGER).entries() == []
 
 
 def test_a_registered_model_of_that_name_without_tags_is_believed_too(
@@ -152,6 +209,7 @@ def test_of_many_who_find_one_left_behind_one_has_it_at_a_time(client: MlflowCli
     assert len(told) == 1
 
 
+@pytest.mark.pipeline
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(params: Params, tmp_path: Path) -> None:
     rounds = 6
     for _ in range(2 * rounds):

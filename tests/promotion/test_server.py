@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.lineage.purge import Holding, purge
+from compeffdist.lineage.repository import Repository
 from compeffdist.params import Params
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.records import write_records
-from compeffdist.registry.artifacts import verify_version
+from compeffdist.registry.artifacts import find_version, verify_version
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.racing import race
@@ -110,6 +113,19 @@ def test_a_flipped_byte_on_the_server_is_found(
         path.write_bytes(whole)
     print(f"{found} of {planted} planted faults found on the server ({student_folder.parent.name})")
     assert found == planted >= 6 and audit(made.version) == []
+
+
+def test_a_purge_takes_a_version_and_its_files_off_the_server(
+    params: Params, server: tuple[str, Path], student_folder: Path, base_folder: Path
+) -> None:
+    before = set(server[1].rglob("*.safetensors"))
+    made = register_student(student_folder, base_folder, params.registry, {})
+    assert set(server[1].rglob("*.safetensors")) > before
+    held = Holding("model version", f"models:/{params.registry.model_name}/{made.version}", "trained on it")
+    assert purge(Repository(), [held]) == [held]
+    assert set(server[1].rglob("*.safetensors")) == before
+    with pytest.raises(UserError, match="has no version 1; there are none"):
+        find_version(open_tracking(), params.registry.model_name, 1)
 
 
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(params: Params, tmp_path: Path) -> None:

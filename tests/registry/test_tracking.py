@@ -9,7 +9,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.registry.tracking import experiment_id, log_curve_point, log_dataset, open_tracking
-from compeffdist.student.training import CurvePoint
+from compeffdist.student.curve import CurvePoint
 
 
 @pytest.mark.pipeline

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams
+from compeffdist.student.curve import CurvePoint
 from compeffdist.student.loading import load_student
 from compeffdist.student.training import (
     IGNORED,
-    CurvePoint,
     TrainingResult,
     TrainingRow,
     draw_rows,
@@ -86,8 +87,12 @@ def test_two_rows_with_one_id_are_refused(tiny_folder: Path) -> None:
         encode_rows(load_tokenizer(tiny_folder), [ROWS[0], ROWS[0]], 2048, "stage")
 
 
-def test_the_loss_reported_is_the_mean_over_response_tokens(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("half_precision", "tolerance"), [(False, 1e-4), (True, 1e-2)])
+def test_the_loss_reported_is_the_mean_over_response_tokens(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_precision: bool, tolerance: float
+) -> None:
     """An independent reckoning: one row at a time, all logits, the model before its first update."""
+    monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: half_precision)
     settings = FAST.model_copy(update={"batch_size": len(ROWS), "epochs": 1.0})
     result = train(tiny_folder, tmp_path / "out", settings)
     model, tokenizer = load_student(tiny_folder, "cpu", "float32")
@@ -98,7 +103,7 @@ def test_the_loss_reported_is_the_mean_over_response_tokens(tiny_folder: Path, t
         for position, label in enumerate(row["labels"]):
             if label != IGNORED:
                 total, count = total - float(logits[position - 1, label]), count + 1
-    assert result.curve[0].loss == pytest.approx(total / count, rel=1e-4)
+    assert result.curve[0].loss == pytest.approx(total / count, rel=tolerance)
     assert result.response_tokens == count
 
 

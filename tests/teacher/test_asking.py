@@ -25,7 +25,7 @@ class Card:
 
     id: str = "model_1"
     dtype: str = "bfloat16"
-    served_name: str = "some-model"
+    served_name: str = "some-model@here"
 
 
 @dataclass
@@ -93,7 +93,7 @@ def test_a_second_run_opens_no_engine_and_gives_the_same(tmp_path: Path) -> None
     again = FakeEngine()
     with teacher(tmp_path, again) as asking:
         assert asking.ask(questions, "test") == first
-        usage = asking.usage()
+        usage = asking.usage()["this_run"]
     assert again.opened == 0
     assert (usage["hits"], usage["misses"], usage["calls"], usage["engine_starts"]) == (30, 0, 0, 0)
 
@@ -114,9 +114,16 @@ def test_usage_counts_add_up_over_calls(tmp_path: Path) -> None:
         asking.ask([question(p) for p in ("a", "b", "b", "bad")], "one")
         asking.ask([question(p) for p in ("a", "c", "d")], "two")
         usage = asking.usage()
-    assert usage.pop("seconds") >= 0
-    assert usage == {
-        "requests": 7,
+    assert usage["this_run"].pop("seconds") >= 0
+    assert usage["answers"] == {
+        "used": 4,
+        "missing": 1,
+        "prompt_tokens": 40,
+        "cached_tokens": 16,
+        "completion_tokens": 8,
+        "kinds": {"generated": 4},
+    }
+    assert usage["this_run"] == {
         "hits": 1,
         "misses": 5,
         "calls": 4,
@@ -126,6 +133,30 @@ def test_usage_counts_add_up_over_calls(tmp_path: Path) -> None:
         "completion_tokens": 8,
         "engine_starts": 1,
     }
+
+
+def test_what_answers_cost_is_told_whoever_bought_them(tmp_path: Path) -> None:
+    usages = []
+    for _ in range(2):
+        with teacher(tmp_path, FakeEngine()) as asking:
+            asking.ask([question(p) for p in ("a", "b", "c")], "test")
+            usages.append(asking.usage())
+    assert usages[0]["answers"] == usages[1]["answers"]
+    assert usages[1]["answers"]["prompt_tokens"] == 30
+    assert (usages[0]["this_run"]["prompt_tokens"], usages[1]["this_run"]["prompt_tokens"]) == (30, 0)
+
+
+def test_a_new_likelihood_protocol_buys_likelihoods_again_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = [question("text"), Request.likelihood("s", "labels", ("a", "b"))]
+    with teacher(tmp_path, FakeEngine()) as asking:
+        asking.ask(questions, "test")
+    monkeypatch.setattr("compeffdist.teacher.requests.LIKELIHOOD_PROTOCOL", 2)
+    engine = FakeEngine()
+    with teacher(tmp_path, engine) as asking:
+        asking.ask(questions, "test")
+    assert engine.asked == ["labels"]
 
 
 def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compeffdist.params import TeacherParams
 from compeffdist.teacher.requests import Answer, Request
 
 BASE = Request("be brief", "How is it?", 16, 0.7, 0.9, 3)
@@ -73,3 +74,10 @@ def test_answers_survive_the_round_trip_through_json() -> None:
 
 def test_of_two_equally_likely_labels_the_earlier_is_said() -> None:
     assert Answer.of_labels({"z": -0.7, "a": -0.7}, 0, 0, 1).text == "z"
+
+
+def test_a_generation_is_decoded_as_the_teacher_params_say() -> None:
+    teacher = TeacherParams(system_prompt="Be brief.", temperature=0.7, top_p=0.9)
+    request = Request.generation(teacher, "Why?", 32, seed=7, schema={"type": "object", "enum": []})
+    assert request == Request("Be brief.", "Why?", 32, 0.7, 0.9, 7, schema='{"enum":[],"type":"object"}')
+    assert Request.generation(teacher, "Why?", 32, seed=7).schema == ""

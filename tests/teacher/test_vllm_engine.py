@@ -15,10 +15,12 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.chat import TOO_LONG
+from compeffdist.teacher.openai_engine import KEY_VARIABLE, OpenAIEngine
 from compeffdist.teacher.processes import process_id
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 from compeffdist.teacher.transformers_engine import TransformersEngine
-from compeffdist.teacher.vllm_engine import VllmEngine
+from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine
+from compeffdist.teacher.vllm_supervisor import attach
 
 pytestmark = pytest.mark.engine
 
@@ -40,7 +42,8 @@ import sys, time
 from pathlib import Path
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.requests import Request
-from compeffdist.teacher.vllm_engine import VllmEngine
+from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine
+from compeffdist.teacher.vllm_supervisor import attach
 runtime = RuntimeParams(engine_memory_gib=0.5, max_num_seqs=8)
 engine = VllmEngine(Path(sys.argv[1]), "bfloat16", TeacherParams(max_model_len=512), runtime)
 engine.answer([Request("s", "hi", 2, 0.0, 1.0, 0)], print, print)
@@ -82,7 +85,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
-def ask(engine: VllmEngine | TransformersEngine, requests: list[Request]) -> dict[int, Answer | str]:
+def ask(engine: VllmEngine | TransformersEngine | OpenAIEngine, requests: list[Request]) -> dict[int, Answer | str]:
     got: dict[int, Answer | str] = {}
     engine.answer(requests, got.__setitem__, got.__setitem__)
     assert sorted(got) == list(range(len(requests)))
@@ -95,7 +98,9 @@ def end(engine: VllmEngine) -> None:
     os.kill(state.supervisor.pid, signal.SIGTERM)
 
 
-def test_answers_agree_with_the_model_run_in_process(workplace: Path, real_folder: Path) -> None:
+def test_answers_agree_with_the_model_run_in_process(
+    workplace: Path, real_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
     got = ask(engine, REQUESTS)
     expected = ask(TransformersEngine(real_folder, "bfloat16", TEACHER, RUNTIME), REQUESTS[:4])
@@ -120,8 +125,40 @@ def test_answers_agree_with_the_model_run_in_process(workplace: Path, real_folde
     assert isinstance(again, Answer)
     assert again.text == getattr(got[4], "text", None)
 
+    check_openai_engine(engine, monkeypatch)
     end(engine)
     assert eventually(lambda: not server_processes(workplace))
+
+
+ONE_WORD = "Is it Positive, Negative or Neutral? I love this phone. Answer with one word."
+PLAIN_REQUESTS = [
+    Request("You are brief.", "Say hello.", 12, 0.8, 1.0, 7),
+    Request("You are brief.", "How does the writer feel? The film was great.", 30, 0.0, 1.0, 0, schema=SCHEMA),
+    Request("You are brief.", "Name two colours.", 40, 0.0, 1.0, 0, schema='{"enum":["red","blue"]}'),
+    Request.likelihood("You are brief.", ONE_WORD, ("Positive", "Negative")),
+    Request.likelihood("You are brief.", ONE_WORD, ("Positive", "Negative", "Neutral")),
+    Request.likelihood("You are brief.", "How good is it? I love this phone.", tuple(map(str, range(1, 11)))),
+]
+
+
+def check_openai_engine(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine for any OpenAI-compatible server, against the same real one."""
+    server = attach(engine.files, engine.arguments, RUNTIME.engine_idle_seconds, 60)
+    monkeypatch.setenv(KEY_VARIABLE, server.api_key)
+    runtime = RuntimeParams(openai_base_url=server.base_url)
+    got = ask(OpenAIEngine(SERVED_NAME, runtime), PLAIN_REQUESTS)
+    answers = [answer for _, answer in sorted(got.items()) if isinstance(answer, Answer)]
+    assert len(answers) == len(PLAIN_REQUESTS), got
+    assert [answer.kind for answer in answers] == [*["generated"] * 3, FIRST_TOKENS, CHOSEN, CHOSEN]
+    assert json.loads(answers[1].text)["mood"] in ("good", "bad")
+    assert json.loads(answers[2].text) in ("red", "blue")
+    for answer, request in zip(answers[3:], PLAIN_REQUESTS[3:], strict=True):
+        assert answer.text in request.labels
+        assert answer.prompt_tokens > 0
+    # tokens that only begin a label ("Ne") count for it here and not there, hence the distance allowed
+    exact = ask(engine, PLAIN_REQUESTS[3:4])[0]
+    assert isinstance(exact, Answer)
+    assert answers[3].label_logprobs == pytest.approx(exact.label_logprobs, abs=0.4)
 
 
 @pytest.mark.parametrize("victim", ["stage", "supervisor", "api server", "engine core"])

@@ -142,6 +142,22 @@ def test_a_released_server_ends_with_the_stage_and_waits_for_whoever_else_uses_i
     run.wait()
 
 
+def test_a_released_server_that_nobody_else_uses_is_gone_on_return(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = subprocess.Popen(["sleep", "600"])
+    bench.attach()
+    bench.files.lease(run.pid)
+    monkeypatch.setattr(vllm_supervisor, "run_process", lambda: run.pid)
+    me = process_id(os.getpid())
+    assert me is not None
+    (bench.files.leases / f"{me.pid}.{me.started}").unlink()
+    release_run(bench.files.folder)
+    assert bench.gone()
+    run.kill()
+    run.wait()
+
+
 def test_it_ends_when_idle_and_the_next_client_gets_a_new_one(bench: Bench) -> None:
     first = bench.attach(idle_seconds=1)
     assert eventually(bench.gone)

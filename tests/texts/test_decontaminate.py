@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.texts.decontaminate import contaminated
+from compeffdist.texts.decontaminate import MIN_CONTAINED_WORDS, contaminated
 
 SENTENCE = "the battery of this camera lasts for days and the pictures it takes are wonderful"
 
@@ -25,7 +25,7 @@ def test_a_text_that_begins_with_an_evaluation_text_is_found_and_the_other_way_r
 
 def test_an_evaluation_text_inside_a_long_text_is_found() -> None:
     around = " ".join(f"word{n}" for n in range(100))
-    assert verdict(f"{around}. {SENTENCE}. {around}", SENTENCE) == "overlap"
+    assert verdict(f"{around}. {SENTENCE}. {around}", SENTENCE) == "contained"
 
 
 def test_a_lightly_edited_copy_is_found() -> None:
@@ -88,3 +88,28 @@ def test_the_result_does_not_depend_on_order(texts: list[str], rows: list[str]) 
     some, other = ({str(n): text for n, text in enumerate(of)} for of in (texts, rows))
     shuffled = contaminated(dict(reversed(some.items())), dict(reversed(other.items())), 0.5)
     assert contaminated(some, other, 0.5) == shuffled
+
+
+word = st.text("abcde", min_size=1, max_size=3)
+
+
+@given(
+    st.lists(word, max_size=30),
+    st.lists(word, min_size=MIN_CONTAINED_WORDS, max_size=12),
+    st.lists(word, max_size=30),
+    st.lists(st.lists(word, max_size=15), max_size=3),
+)
+def test_a_sentence_inside_a_text_is_found_wherever_it_stands_and_whatever_else_is_evaluated(
+    before: list[str], sentence: list[str], after: list[str], others: list[list[str]]
+) -> None:
+    user, evaluated = " ".join([*before, *sentence, *after]), " ".join(sentence)
+    rows = {"row": evaluated} | {f"other {n}": " ".join(other) for n, other in enumerate(others)}
+    assert contaminated({"t": user}, rows, 1.0)
+    assert contaminated({"t": evaluated}, {"row": user}, 1.0)
+
+
+def test_seven_words_are_a_turn_of_phrase_and_eight_are_a_sentence() -> None:
+    filler = " ".join(f"w{n}" for n in range(40))
+    seven = "it was not worth the money spent"
+    assert verdict(f"{filler} {seven} today {filler}", seven) == ""
+    assert verdict(f"{filler} {seven} today {filler}", f"{seven} today") == "contained"

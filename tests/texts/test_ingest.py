@@ -8,7 +8,8 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.params import TextsParams
 from compeffdist.records import Reject, Text, read_records, write_records
-from compeffdist.texts.ingest import ingest
+from compeffdist.texts.ingest import ingest, whole_ids
+from compeffdist.texts.withdrawals import withdraw, withdrawn_ids
 
 SUBJECTS = [
     "screen",
@@ -195,3 +196,26 @@ def test_nothing_left_is_an_error_that_names_the_main_reason(workspace: Workspac
 def test_another_seed_draws_other_texts(workspace: Workspace) -> None:
     workspace.add("shop", [sentence(n) for n in range(60)])
     assert workspace.run(count=10, seed=1)[0] != workspace.run(count=10, seed=2)[0]
+
+
+def test_a_withdrawn_text_stays_out_however_it_is_cut(workspace: Workspace) -> None:
+    long = f"{sentence(1)} {sentence(2)} {sentence(3)}"
+    workspace.add("shop", [long, sentence(4)])
+    settings = {"sources": workspace.sources, "count": 10, "too_long": "truncate"}
+    short, longer, whole = (TextsParams.model_validate({**settings, "max_characters": n}) for n in (100, 120, 4000))
+    cut = next(text for text in ingest(short, {}, 7, workspace.folder)[0] if text.source_row == "1")
+    ids = whole_ids(short, workspace.folder, cut.id)
+    assert ids == [Text(text=long, domain="", source="", source_row="", licence="").id]
+    ledger = workspace.folder / "withdrawals.jsonl"
+    assert withdraw(cut.id, ledger, ids) and not withdraw(cut.id, ledger, ids)
+    for params in (short, longer, whole):
+        texts, rejects, _ = ingest(params, {}, 7, workspace.folder, withdrawn_ids(ledger))
+        assert [text.source_row for text in texts] == ["2"]
+        assert [(reject.record_id, reject.reason) for reject in rejects] == [("shop:1", "withdrawn")]
+
+
+def test_a_text_that_was_not_cut_is_its_own_whole(workspace: Workspace) -> None:
+    workspace.add("shop", [sentence(1)])
+    settings = TextsParams.model_validate({"sources": workspace.sources, "count": 10})
+    (text,), _, _ = workspace.run()
+    assert whole_ids(settings, workspace.folder, text.id) == []

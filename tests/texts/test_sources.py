@@ -9,7 +9,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.params import TextSource
 from compeffdist.texts import sources
-from compeffdist.texts.sources import RawText, parse_dataset, read_source
+from compeffdist.texts.sources import RawText, parse_dataset, read_source, read_utf8_lines
 
 
 def read(path: Path | str, kind: str, **fields: Any) -> list[RawText]:
@@ -178,3 +178,17 @@ def test_a_dataset_is_read_by_the_library(tmp_path: Path) -> None:
     absent = source.model_copy(update={"location": f"{folder}@main:test"})
     with pytest.raises(UserError, match="the dataset cannot be loaded"):
         list(read_source(absent, tmp_path / "cache"))
+
+
+def test_a_file_behind_a_linked_folder_is_refused_and_a_linked_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.jsonl").write_text('{"text": "fine"}')
+    (tmp_path / "data/sources").mkdir(parents=True)
+    (tmp_path / "data/sources/mine").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/sources/a.jsonl").symlink_to(tmp_path / "elsewhere/a.jsonl")
+    assert len(list(read_utf8_lines(Path("data/sources/a.jsonl")))) == 1
+    with pytest.raises(UserError, match=r"data/sources/mine: a link to a folder"):
+        list(read_utf8_lines(Path("data/sources/mine/a.jsonl")))

@@ -7,19 +7,28 @@ from typing import Any, get_args
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json
-from compeffdist.params import PARAMS_FILE, ClustersParams, ModelParams, Params, load_params, stage_seed
+from compeffdist.params import (
+    PARAMS_FILE,
+    ClustersParams,
+    ModelParams,
+    Params,
+    RuntimeParams,
+    load_params,
+    stage_seed,
+)
 from compeffdist.records import Attribute, Perspective, read_records
 
 NAME = "cluster"
 HELP = "group attributes into perspectives by affinity propagation over their embeddings"
 EXAMPLE = "compeffdist cluster --attributes data/attributes.parquet --out perspectives.json"
 
+DEFAULT_SEED = 42
 SHOWN = 10
 """Perspectives printed; all are in the file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments; what is not given is as in params.yaml, else the laptop profile."""
+    """Declare the command's arguments; what is not given is as in params.yaml, else each param's own default."""
     weightings = get_args(ClustersParams.model_fields["weighting"].annotation)
     parser.add_argument(
         "--attributes",
@@ -44,8 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read attributes, embed, cluster, write; print a summary."""
-    params = _params()
-    clusters = _override(params.clusters, args)
+    params = load_params() if PARAMS_FILE.exists() else None
+    embedder = _embedder(params, args)
+    clusters = _override(params.clusters if params else ClustersParams(), args)
+    runtime = params.runtime if params else RuntimeParams()
     attributes = read_attributes(args.attributes)
     if not attributes:
         raise UserError(f"{args.attributes}: no attributes in it")
@@ -54,13 +65,10 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.instructions.clusters import cluster_attributes, write_perspectives
     from compeffdist.models import cache_folder, model_folder, resolve_model
 
-    cache = cache_folder(params.runtime.cache)
-    embedder = params.models.embedder
-    if args.embedder:
-        embedder = ModelParams(reference=[args.embedder], licence="unstated", dtype="float32")
+    cache = cache_folder(runtime.cache)
     folder = model_folder(resolve_model("embedder", embedder, cache), cache)
-    vectors = embed([attribute.name for attribute in attributes], folder, params.runtime.device)
-    seed = stage_seed(params.seed, "cluster_attributes")
+    vectors = embed([attribute.name for attribute in attributes], folder, runtime.device)
+    seed = stage_seed(params.seed if params else DEFAULT_SEED, "cluster_attributes")
     perspectives, diagnostics = cluster_attributes(attributes, vectors, clusters, seed)
     write_perspectives(args.out, perspectives, diagnostics)
     print(json.dumps(diagnostics) if args.json else _summary(perspectives, diagnostics, args.out))
@@ -92,13 +100,12 @@ def _attribute(item: Any, where: str) -> Attribute:
     return Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=[])
 
 
-def _params() -> Params:
-    if PARAMS_FILE.exists():
-        return load_params()
-    from compeffdist.params import validate_params
-    from compeffdist.profiles import compose
-
-    return validate_params(compose("laptop"), "profile laptop")
+def _embedder(params: Params | None, args: argparse.Namespace) -> ModelParams:
+    if args.embedder:
+        return ModelParams(reference=[args.embedder], licence="unstated", dtype="float32")
+    if params is None:
+        raise UserError(f"there is no {PARAMS_FILE} here that names an embedder: give --embedder, or run in a checkout")
+    return params.models.embedder
 
 
 def _override(params: ClustersParams, args: argparse.Namespace) -> ClustersParams:

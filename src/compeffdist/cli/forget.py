@@ -25,7 +25,6 @@ def run(args: argparse.Namespace) -> None:
     import json
 
     from compeffdist.lineage.checkout import open_forgetting
-    from compeffdist.lineage.purge import purge
     from compeffdist.lineage.withdrawal_report import plan_lines, purge_lines
 
     forgetting = open_forgetting()
@@ -35,6 +34,6 @@ def run(args: argparse.Namespace) -> None:
         return
     forgetting.apply(plan)
     if args.purge:
-        removed = purge(forgetting.repository, plan.holdings)
+        removed = forgetting.purge(plan)
         if not args.json:
             print("\n".join(purge_lines(plan, removed)))

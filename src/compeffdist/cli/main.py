@@ -4,7 +4,21 @@ import argparse
 from types import ModuleType
 
 from compeffdist import __version__
-from compeffdist.cli import audit, cluster, forget, history, predict, profile, promote, results, rollback, trace
+from compeffdist.cli import (
+    audit,
+    cluster,
+    forget,
+    history,
+    predict,
+    profile,
+    promote,
+    results,
+    rollback,
+    score,
+    study,
+    trace,
+    unlock,
+)
 from compeffdist.errors import run_guarded
 
 COMMANDS: tuple[ModuleType, ...] = (
@@ -17,7 +31,10 @@ COMMANDS: tuple[ModuleType, ...] = (
     promote,
     rollback,
     history,
+    unlock,
     cluster,
+    score,
+    study,
 )
 
 

@@ -13,7 +13,8 @@ itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,20 +39,34 @@ class SplitModel:
     """Output embedding, (vocabulary, hidden), fp32 or wider."""
     bias: "Tensor | None"
     adjust: "Callable[[Tensor], Tensor]"
+    reuses_prefixes: bool = False
+    """Whether the body can go on from the keys and values of a prefix, found out by trying."""
 
     @property
     def vocabulary(self) -> int:
         return int(self.weight.shape[0])
 
-    def hidden(self, input_ids: "Tensor") -> "Tensor":
+    def hidden(self, input_ids: "Tensor", prefix: Any = None) -> "Tensor":
         """Last hidden states, (rows, length, hidden), in the body's dtype; rows are padded on the right.
 
         No attention mask: no position of a causal model sees what stands to its right, and under a mask a
         padded position may attend to nothing at all, whose NaN then spreads (seen with sliding windows).
+
+        Args:
+            input_ids: (rows, length), without the tokens of `prefix`.
+            prefix: from `read_prefix`; every row goes on from it, and it stays as it is.
         """
-        output = self.body(input_ids=input_ids, use_cache=False)
+        if prefix is None:
+            output = self.body(input_ids=input_ids, use_cache=False)
+        else:
+            cache = _spread(prefix, len(input_ids))
+            output = self.body(input_ids=input_ids, past_key_values=cache, use_cache=True)
         states: Tensor = output.last_hidden_state
         return states
+
+    def read_prefix(self, prefix_ids: "Tensor") -> Any:
+        """Keys and values of the tokens (1, length) that rows have in common."""
+        return self.body(input_ids=prefix_ids, use_cache=True).past_key_values
 
     def logits(self, hidden: "Tensor") -> "Tensor":
         """Logits of picked positions: (positions, hidden) -> (positions, vocabulary), fp32 or wider."""
@@ -83,7 +98,7 @@ def split_model(model: Any) -> SplitModel:
         adjust=_unchanged,
     )
     adjust = _matching_adjustment(model, plain, name)
-    return SplitModel(plain.body, plain.weight, plain.bias, adjust)
+    return replace(plain, adjust=adjust, reuses_prefixes=_goes_on_from_prefixes(plain))
 
 
 def _matching_adjustment(model: Any, plain: SplitModel, name: str) -> "Callable[[Tensor], Tensor]":
@@ -106,6 +121,44 @@ def _matching_adjustment(model: Any, plain: SplitModel, name: str) -> "Callable[
             "largest); merge an adapter that changes the head, or look for NaN in the weights"
         )
     return candidates[best]
+
+
+def _goes_on_from_prefixes(plain: SplitModel) -> bool:
+    """Whether two rows that share half of the probe get the same states from its keys and values as alone."""
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.linspace(0, plain.vocabulary - 1, PROBE_TOKENS, device=plain.weight.device).long()
+        half = PROBE_TOKENS // 2
+        endings = torch.stack([ids[half:], ids[half:].flip(0)])  # (2, half)
+        whole = torch.cat([ids[:half].expand(2, -1), endings], dim=1)
+        try:
+            prefix = plain.read_prefix(ids[None, :half])
+            apart = plain.hidden(endings, prefix)
+        except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError):
+            return False  # a body without a cache, or with one that is not keys and values by layer
+        together = plain.hidden(whole)[:, half:]
+        return bool((apart - together).abs().max() <= PROBE_TOLERANCE * together.abs().max())
+
+
+def _spread(prefix: Any, rows: int) -> Any:
+    """A cache in which each of `rows` rows starts from the one row of `prefix`, without a copy of it.
+
+    Going on from it makes new tensors of prefix and suffix together, so that `prefix` can be used again.
+
+    Raises:
+        TypeError: if the cache, or a layer of it, is of a kind that keeps more than growing keys and values.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    if not isinstance(prefix, DynamicCache) or not all(isinstance(layer, DynamicLayer) for layer in prefix.layers):
+        raise TypeError(f"prefixes cannot be shared through a {type(prefix).__name__}")
+    spread: Any = copy(prefix)
+    spread.layers = [copy(layer) for layer in prefix.layers]
+    for layer in spread.layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    return spread
 
 
 def _adjustments(config: Any) -> "list[Callable[[Tensor], Tensor]]":

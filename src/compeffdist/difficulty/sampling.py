@@ -1,4 +1,4 @@
-"""Difficulty-prioritised sampling: which scored triplets are kept, with known inclusion probabilities.
+"""Difficulty-prioritised sampling: which rows are kept, with known inclusion probabilities.
 
 Within a group (an instruction's rows, or all rows) of size n, rows are ranked by difficulty, easiest first.
 Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x = (i - 0.5)/n.
@@ -13,38 +13,37 @@ of 0.75). So a row gets the mean of F over its slice instead of F at its midpoin
 exactly, never exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same
 number: (i - 0.5)/n.
 
-A row's uniform draw is a hash of the seed and its sample id. The sample is therefore the same whatever the
-order of rows or their layout in shards, and new rows in one instruction leave every other instruction's
-sample alone. It costs about a microsecond a row; ranking is one sort in Arrow.
+`rho` takes public summaries of the paper at their word: P proportional to rho^(-0.5), rho = n - i + 1 the
+place from the hardest. The constant is the one at which the probabilities, none above 1, sum to rate x n;
+the hardest few of a group are then certain. Nothing in the official code is such a power.
+
+A row's uniform draw is a hash of the seed and its id. The sample is therefore the same whatever the order of
+rows or their layout in shards, and new rows in one instruction leave every other instruction's sample alone.
+The hash costs about a microsecond a row; ranking is one sort in Arrow. Nothing here asks what a difficulty is
+or whether a row has a response yet: ids, groups and numbers are all.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, ScoredTriplet
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
-
-STAGE = "sample_triplets"
-
-METRICS: dict[str, Callable[[ScoredTriplet], float]] = {
-    "ranking": lambda scored: scored.ranking,
-    "perplexity": lambda scored: scored.perplexity,
-    "tokens": lambda scored: float(scored.tokens),
-}
-"""What `sampling.metric` ranks by; larger is harder."""
+    Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+    """Of one row each, in Arrow for many; groups may be dictionary-encoded."""
 
 HASH_BATCH = 65_536
+CONTROL = "random difficulty:"
+"""Put before ids where difficulty itself is random, so that it says nothing of the draw."""
 
 
 @dataclass(frozen=True)
@@ -59,66 +58,40 @@ class Sample:
     kept: "NDArray[np.bool_]"
 
 
-def draw_sample(scored: Sequence[ScoredTriplet], params: SamplingParams, seed: int) -> list[Draw]:
-    """Decide on every scored triplet, in the order given. See `sample_rows`."""
-    sample = sample_rows(
-        [row.sample_id for row in scored],
-        [row.instruction_id for row in scored],
-        np.array([METRICS[params.metric](row) for row in scored], dtype=np.float64),
-        params,
-        seed,
-    )
-    columns = (sample.rank, sample.group_size, sample.inclusion_probability, sample.draw, sample.kept)
-    return [
-        Draw(
-            sample_id=row.sample_id,
-            instruction_id=row.instruction_id,
-            difficulty=METRICS[params.metric](row),
-            rank=rank,
-            group_size=size,
-            inclusion_probability=probability,
-            draw=draw,
-            kept=kept,
-        )
-        for row, rank, size, probability, draw, kept in zip(
-            scored, *(column.tolist() for column in columns), strict=True
-        )
-    ]
-
-
-def sample_rows(
-    sample_ids: Sequence[str],
-    instruction_ids: Sequence[str],
-    difficulty: "Floats",
-    params: SamplingParams,
-    seed: int,
-) -> Sample:
-    """Decide on n rows given as columns: the core, for millions of rows.
+def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params: SamplingParams, seed: int) -> Sample:
+    """Decide on n rows given as columns.
 
     Args:
-        sample_ids: unique; ties in difficulty are ranked by them. Lists or Arrow string arrays.
-        instruction_ids: the groups under scope `instruction`.
+        ids: unique; ties in difficulty are ranked by them.
+        groups: the instructions, under scope `instruction`.
         difficulty: (n,), finite, larger is harder.
 
-    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or down at
-    random without bias: one draw per group, shared by its rows, against probabilities 1, the fraction, 0.
+    `soft`, `rho` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
+    down at random without bias: one draw per group, shared by its rows, against probabilities 1, the
+    fraction, 0.
 
     Raises:
         ValueError: if a difficulty is not finite.
     """
     if not np.isfinite(difficulty).all():
-        raise ValueError(f"difficulty of {sample_ids[int(np.argmin(np.isfinite(difficulty)))]} is not finite")
-    groups = instruction_ids if params.scope == "instruction" else ["global"] * len(sample_ids)
-    rank, size = rank_in_groups(sample_ids, groups, difficulty)
-    if params.method == "soft":
-        probability = soft_probability(rank, size, params.rate, params.peak)
-    elif params.method == "hard":
-        # hardest first: the last `rate x size` rows, the one on the edge in part
-        probability = np.clip(params.rate * size - (size - rank), 0.0, 1.0)
-    else:
-        probability = np.full(len(rank), params.rate)
-    draw = uniform_draws(groups if params.method == "hard" else sample_ids, seed)
+        raise ValueError(f"difficulty of {ids[int(np.argmin(np.isfinite(difficulty)))]} is not finite")
+    codes, names = _groups(groups) if params.scope == "instruction" else (np.zeros(len(ids), np.int64), ["global"])
+    rank, size = rank_in_groups(ids, codes, difficulty)
+    draw = uniform_draws(names, seed)[codes] if params.method == "hard" else uniform_draws(ids, seed)
+    probability = _probability(rank, size, params)
     return Sample(rank, size, probability, draw, draw < probability)
+
+
+def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> "Floats":
+    if params.method == "soft":
+        return soft_probability(rank, size, params.rate, params.peak)
+    if params.method == "rho":
+        return rho_probability(rank, size, params.rate)
+    if params.method == "hard":
+        # hardest first: the last `rate x size` rows, the one on the edge in part
+        edge: Floats = np.clip(params.rate * size - (size - rank), 0.0, 1.0)
+        return edge
+    return np.full(len(rank), params.rate)
 
 
 def inclusion_probability(x: "Floats", rate: float, peak: float) -> "Floats":
@@ -145,46 +118,87 @@ def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: floa
     return np.clip(size * (upper - lower), 0.0, 1.0)
 
 
-def rank_in_groups(
-    sample_ids: Sequence[str], groups: Sequence[str], difficulty: "Floats"
-) -> "tuple[Integers, Integers]":
-    """Every row's 1-based rank in its group, easiest first and ties by sample id, and its group's size."""
+def rho_probability(rank: "Integers", size: "Integers", rate: float) -> "Floats":
+    """min(1, c rho^(-0.5)), rho = size - rank + 1, c such that a group's sum is rate x size.
+
+    With the m hardest at 1, c = (rate n - m) / sum of rho^(-0.5) over the others; m is the smallest number
+    that leaves none of the others above 1. Both depend on a group's size only, so each size is solved once.
+    """
+    sizes, which = np.unique(size, return_inverse=True)
+    constants = np.array([_rho_constant(int(n), rate) for n in sizes])
+    return np.minimum(1.0, constants[which] / np.sqrt(size - rank + 1))
+
+
+def _rho_constant(n: int, rate: float) -> float:
+    places = np.arange(1, n + 1)
+    sums = np.cumsum(places**-0.5)
+    certain = np.arange(n)  # m
+    others = sums[-1] - sums + places**-0.5  # the sum over places m+1..n
+    fits = np.flatnonzero(rate * n - certain <= others * np.sqrt(places))
+    if not len(fits) or rate == 1.0:
+        return float(n) ** 0.5  # all are certain
+    m = fits[0]
+    return float((rate * n - m) / others[m])
+
+
+def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> "tuple[Integers, Integers]":
+    """Every row's 1-based rank in its group, easiest first and ties by id, and its group's size.
+
+    Args:
+        groups: (n,), each row's group as a number from 0.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    codes = pa.array(groups, pa.string()).dictionary_encode().indices
-    table = pa.table({"group": codes, "difficulty": difficulty, "id": pa.array(sample_ids, pa.string())})
-    keys = [(name, "ascending") for name in table.column_names]
-    order = pc.sort_indices(table, sort_keys=keys).to_numpy().astype(np.int64)
-    group = codes.to_numpy()
-    sizes = np.bincount(group, minlength=1)
+    # large: 2 GiB of ids are 69 million rows
+    keys = _whole(_in_arrow(ids).cast(pa.large_string()))
+    columns = {"group": groups, "difficulty": difficulty, "id": keys}
+    order = pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns]).to_numpy()
+    sizes = np.bincount(groups, minlength=1)
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - starts[group[order]] + 1
-    return rank, sizes[group].astype(np.int64)
+    rank[order] = np.arange(1, len(order) + 1) - starts[groups[order]]
+    return rank, sizes[groups].astype(np.int64)
 
 
-def uniform_draws(keys: Sequence[str], seed: int) -> "Floats":
+def uniform_draws(keys: "Strings", seed: int) -> "Floats":
     """A uniform number in [0, 1) per key, from its hash under `seed`: 53 bits, the same in any order."""
+    return _hashed(keys, seed, "")
+
+
+def random_difficulty(ids: "Strings", seed: int) -> "Floats":
+    """Uniform numbers in [0, 1) that have nothing to do with the rows' draws: the control among the metrics."""
+    return _hashed(ids, seed, CONTROL)
+
+
+def _hashed(keys: "Strings", seed: int, prefix: str) -> "Floats":
     secret = seed.to_bytes(16, "big")
-    draws = np.empty(len(keys))
-    for start in range(0, len(keys), HASH_BATCH):
-        batch = keys[start : start + HASH_BATCH]
-        digests = b"".join([blake2b(str(k).encode(), digest_size=8, key=secret).digest() for k in batch])
+    array = _in_arrow(keys)
+    draws = np.empty(len(array))
+    for start in range(0, len(array), HASH_BATCH):
+        batch = array[start : start + HASH_BATCH].to_pylist()
+        digests = b"".join([blake2b((prefix + key).encode(), digest_size=8, key=secret).digest() for key in batch])
         draws[start : start + HASH_BATCH] = np.frombuffer(digests, dtype=">u8") >> np.uint64(11)
     return draws * 2.0**-53
 
 
-def sample_metrics(draws: Sequence[Draw]) -> dict[str, Any]:
-    """Counts of a sample, in all and by instruction, for the stage's metrics file."""
-    rows = Counter(draw.instruction_id for draw in draws)
-    kept = Counter(draw.instruction_id for draw in draws if draw.kept)
-    return {
-        "rows": len(draws),
-        "kept": kept.total(),
-        "kept_share": kept.total() / len(draws) if draws else 0.0,
-        "expected_kept": sum(draw.inclusion_probability for draw in draws),
-        "instructions": len(rows),
-        "instructions_represented": len(kept),
-        "by_instruction": {key: {"rows": rows[key], "kept": kept[key]} for key in sorted(rows)},
-    }
+def _groups(groups: "Strings") -> "tuple[Integers, list[str]]":
+    """Each row's group as a number from 0, and the groups' names."""
+    import pyarrow as pa
+
+    array = _in_arrow(groups)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    array = _whole(array)
+    return array.indices.to_numpy(), array.dictionary.to_pylist()
+
+
+def _in_arrow(strings: "Strings") -> Any:
+    import pyarrow as pa
+
+    return strings if isinstance(strings, pa.Array | pa.ChunkedArray) else pa.array(strings, pa.string())
+
+
+def _whole(array: Any) -> Any:
+    """One array, of chunks or as it is."""
+    return array.combine_chunks() if hasattr(array, "combine_chunks") else array

@@ -13,24 +13,27 @@ Source: arXiv 2510.24425, section on difficulty; exclusion of zero scores as in 
 rank_score_compute.py, whose threshold of 1e-6 is the same thing for any vocabulary below a million (the
 smallest s > 0 is 1/n).
 
-What is fast about it: rows of similar length share a batch under a token budget; the head is applied at
-response positions only; a token that is the model's first choice costs a comparison and a log-sum-exp; the
-others find n by a top-k that grows only for rows whose nucleus is wider. Prefix sums are taken in fp64, so
-n does not depend on the order of summation. The oracle in tests/difficulty sorts the whole vocabulary,
-token by token, and must agree.
+What is fast about it: rows of similar length share a batch under a token budget; the beginning an
+instruction's rows share is read once (`batching`); the head is applied at response positions only; a token
+that is the model's first choice costs a comparison and a log-softmax; one whose betters hold the nucleus's mass
+already scores 1 and costs a sum more; only the others find n, by a top-k that grows only for rows whose nucleus
+is wider. Prefix sums are taken in fp64, so n does not depend on the order of summation. The oracle in
+tests/difficulty sorts the whole vocabulary, token by token, and must agree.
 
 What it costs: hidden states of a row differ in the last bits with the batch it is in (fp32: about 1e-6;
 bf16: 1e-2), so scores are exact for the logits computed but a nucleus edge may move by a token between
-batch plans. The plan depends on ids, lengths and budget only, never on the order in which rows are given.
+batch plans. The plan depends on the rows and the budget only, never on the order in which rows are given; a
+batch is kept whole in the `shards` or not at all, so a run that was resumed gives the bytes of one that was not.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import SplitModel, split_model
+from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
 from compeffdist.errors import UserError
 from compeffdist.progress import Progress
 
@@ -40,35 +43,13 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 WORKSPACE_BYTES = 256 << 20
-"""Bound on all tensors as wide as the vocabulary, whatever its size; positions are chunked to keep it."""
-BYTES_PER_LOGIT = 28
-"""At the worst, all tokens missed with flat nuclei: fp32 logits and two copies, top-k with its int64 indices."""
+"""Default bound on all tensors as wide as the vocabulary, whatever its size; positions are chunked to keep it."""
+BYTES_PER_LOGIT = 56
+"""At the worst, in fp32 with all tokens missed and flat nuclei; tests measure it. 14 tensors as wide as the logits."""
 FIRST_TOP_K = 128
 TOP_K_GROWTH = 8
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """Prompt and response, tokenised apart and joined as ids. No end token in `response_ids`."""
-
-    id: str
-    prompt_ids: Sequence[int]
-    response_ids: Sequence[int]
-
-
-@dataclass(frozen=True)
-class RowScore:
-    """Difficulty of one row. Scores and rates lie in [0, 1]; `tokens` counts response tokens."""
-
-    id: str
-    ranking_excluding_zero: float
-    ranking_all: float
-    perplexity: float
-    tokens: int
-    miss_rate: float
-    """Share of response tokens that are not the model's first choice."""
-    nucleus_miss_rate: float
-    """Share of response tokens outside the top-p nucleus."""
+MASS_MARGIN = 1e-4
+"""By how much a sum of fp32 probabilities must exceed top_p for a token to be outside the nucleus beyond doubt."""
 
 
 def score_rows(
@@ -78,6 +59,9 @@ def score_rows(
     top_p: float,
     max_length: int,
     token_budget: int,
+    workspace_bytes: int = WORKSPACE_BYTES,
+    share_prefixes: bool = True,
+    shards: ScoreShards | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[RowScore], list[tuple[str, str]]]:
     """Score rows under a transformers causal language model, which is put in evaluation mode.
@@ -89,6 +73,9 @@ def score_rows(
         top_p: mass of the nucleus, in (0, 1).
         max_length: longest prompt plus response, in tokens.
         token_budget: tokens of one batch, padding included; a single row may exceed it.
+        workspace_bytes: bound on the tensors as wide as the vocabulary; one position may exceed it.
+        share_prefixes: read what rows have in common once where it pays and the model's cache allows it.
+        shards: batches scored before, which are taken from there, and where new ones are kept.
         progress: advanced by rows and tokens as batches finish.
 
     Returns:
@@ -96,42 +83,38 @@ def score_rows(
         `too_long`, `non_finite_logits`.
 
     Raises:
-        UserError: on an architecture that cannot be taken apart, or a token id the model does not have.
+        UserError: on an architecture that cannot be taken apart, a token id the model does not have, or a
+            damaged shard.
     """
     import torch
 
     reasons = [_unscorable(row, max_length) for row in rows]
-    scorable = [index for index, reason in enumerate(reasons) if reason is None]
-    scores: dict[int, RowScore] = {}
+    scorable = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+    scores: dict[str, RowScore] = {}
     if scorable:
         model.eval()
         parts = split_model(model)
-        _check_vocabulary([rows[index] for index in scorable], parts.vocabulary)
+        _check_vocabulary(scorable, parts.vocabulary)
+        plan = plan_batches(scorable, token_budget, share=share_prefixes and parts.reuses_prefixes)
+        prefix = _Prefix(parts)
         with torch.inference_mode():
-            for batch in plan_batches([(rows[index], index) for index in scorable], token_budget):
-                scored = _score_batch(parts, [rows[index] for index in batch], top_p)
-                scores.update((index, score) for index, score in zip(batch, scored, strict=True) if score)
+            for batch in plan:
+                chosen = [scorable[index] for index in batch.rows]
+                key = batch_key(chosen, batch.prefix)
+                scored = shards.get(key) if shards is not None else None
+                if scored is None:
+                    scored = _score_batch(parts, prefix, chosen, batch.prefix, top_p, workspace_bytes)
+                    if shards is not None:
+                        shards.put(key, scored)
+                scores.update((score.id, score) for score in scored if score is not None)
                 if progress is not None:
-                    progress.advance(len(batch), sum(_width(rows[index]) for index in batch))
-    rejects = [(row.id, reasons[i] or "non_finite_logits") for i, row in enumerate(rows) if i not in scores]
-    return [scores[index] for index in sorted(scores)], rejects
-
-
-def plan_batches(rows: Sequence[tuple[TokenRow, int]], token_budget: int) -> Iterator[list[int]]:
-    """Group row indices into batches of rows x longest row <= `token_budget`, longest rows first.
-
-    Longest first, so that a budget too large for the memory fails at the start; ties go by id.
-    """
-    batch: list[int] = []
-    longest = 0
-    for row, index in sorted(rows, key=lambda item: (-_width(item[0]), item[0].id)):
-        if batch and (len(batch) + 1) * longest > token_budget:
-            yield batch
-            batch = []
-        longest = longest if batch else _width(row)
-        batch.append(index)
-    if batch:
-        yield batch
+                    progress.advance(len(chosen), sum(row.width for row in chosen))
+    rejects = [
+        (row.id, reason or "non_finite_logits")
+        for row, reason in zip(rows, reasons, strict=True)
+        if row.id not in scores
+    ]
+    return [scores[row.id] for row in rows if row.id in scores], rejects
 
 
 def token_scores(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Tensor, Tensor]":
@@ -148,16 +131,28 @@ def token_scores(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Te
     import torch
 
     true = logits.gather(1, targets[:, None])  # (positions, 1)
-    losses = torch.logsumexp(logits, dim=1) - true[:, 0]
-    ranks = (logits > true).sum(dim=1)
+    # torch's fused log-softmax is several times faster on a CPU than its log-sum-exp
+    losses = -torch.log_softmax(logits, dim=1).gather(1, targets[:, None])[:, 0]
+    ranks = torch.count_nonzero(logits > true, dim=1)
     # MPS has no fp64: there the nucleus is found in the logits' own precision
     wide = logits.dtype if logits.device.type == "mps" else torch.float64
     scores = torch.zeros(len(logits), dtype=wide, device=logits.device)
     missed = ranks.nonzero()[:, 0]
     if len(missed):
-        sizes = nucleus_sizes(logits[missed], top_p, wide)
-        scores[missed] = (ranks[missed].to(wide) / sizes).clamp(max=1.0)
+        above = _mass_above(logits[missed], true[missed])
+        scores[missed] = 1.0
+        near = missed[above < top_p + MASS_MARGIN]
+        if len(near):
+            sizes = nucleus_sizes(logits[near], top_p, wide)
+            scores[near] = (ranks[near].to(wide) / sizes).clamp(max=1.0)
     return scores, losses
+
+
+def _mass_above(logits: "Tensor", true: "Tensor") -> "Tensor":
+    """Probability of all tokens with a logit above `true` (positions, 1), in the logits' precision."""
+    import torch
+
+    return torch.softmax(logits, dim=1).masked_fill_(logits <= true, 0.0).sum(dim=1)
 
 
 def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
@@ -169,29 +164,50 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
     import torch
 
     rows, vocabulary = logits.shape
-    log_mass = torch.logsumexp(logits.to(wide), dim=1, keepdim=True)
+    probabilities = torch.softmax(logits, dim=1, dtype=wide)
     sizes = torch.full((rows,), vocabulary, dtype=torch.int64, device=logits.device)
     left = torch.arange(rows, device=logits.device)
     k = min(FIRST_TOP_K, vocabulary)
     while True:
-        largest = logits[left].topk(k, dim=1).values.to(wide)  # (left, k), descending
-        masses = largest.sub_(log_mass[left]).exp_().cumsum_(dim=1)
+        masses = probabilities.topk(k, dim=1).values.cumsum_(dim=1)  # (left, k)
         reached = masses[:, -1] >= top_p
         sizes[left[reached]] = 1 + (masses[reached] < top_p).sum(dim=1)
-        left = left[~reached]
+        left, probabilities = left[~reached], probabilities[~reached]
         if k == vocabulary or not len(left):
             return sizes  # a row whose rounded mass never reaches top_p keeps the whole vocabulary
         k = min(k * TOP_K_GROWTH, vocabulary)
 
 
-def _score_batch(parts: SplitModel, rows: Sequence[TokenRow], top_p: float) -> list[RowScore | None]:
+class _Prefix:
+    """The keys and values of the prefix read last: batches of one group follow each other."""
+
+    def __init__(self, parts: SplitModel) -> None:
+        self.parts = parts
+        self.ids: list[int] = []
+        self.cache: Any = None
+
+    def read(self, ids: list[int]) -> Any:
+        import torch
+
+        if ids != self.ids:
+            self.cache = None  # the former one's memory first
+            self.cache = self.parts.read_prefix(torch.tensor([ids], device=self.parts.weight.device))
+            self.ids = ids
+        return self.cache
+
+
+def _score_batch(
+    parts: SplitModel, prefix: _Prefix, rows: Sequence[TokenRow], shared: int, top_p: float, workspace_bytes: int
+) -> list[RowScore | None]:
     """Scores of the rows of one batch, in order; None where logits are not finite."""
     import torch
 
     device = parts.weight.device
-    ids, places, targets = (tensor.to(device) for tensor in collate(rows))
-    hidden = parts.hidden(ids)[places[0], places[1]]  # (positions, hidden)
-    chunk = max(1, WORKSPACE_BYTES // (BYTES_PER_LOGIT * parts.vocabulary))
+    ids, places, targets = (tensor.to(device) for tensor in collate(rows, shared))
+    cache = prefix.read(list(rows[0].prompt_ids[:shared])) if shared else None
+    hidden = parts.hidden(ids, cache)[places[0], places[1]]  # (positions, hidden)
+    bytes_per_logit = BYTES_PER_LOGIT * parts.weight.element_size() // 4
+    chunk = max(1, workspace_bytes // (bytes_per_logit * parts.vocabulary))
     pieces = []  # (2, chunk) each
     for states, expected in zip(hidden.split(chunk), targets.split(chunk), strict=True):
         scores, losses = token_scores(parts.logits(states), expected, top_p)
@@ -202,20 +218,20 @@ def _score_batch(parts: SplitModel, rows: Sequence[TokenRow], top_p: float) -> l
     return [_row_score(row.id, *row_columns) for row, row_columns in zip(rows, by_row, strict=True)]
 
 
-def collate(rows: Sequence[TokenRow]) -> "tuple[Tensor, Tensor, Tensor]":
+def collate(rows: Sequence[TokenRow], shared: int = 0) -> "tuple[Tensor, Tensor, Tensor]":
     """Right-padded ids (rows, longest), places (2, positions) that predict response tokens, and the targets.
 
-    With padding on the right, positions count from 0 in every row, as in a row alone. The last response token
-    is only predicted, never read.
+    The first `shared` tokens are left out. With padding on the right, positions count on from the prefix in every
+    row, as in a row alone. The last response token is only predicted, never read.
     """
     import torch
 
-    longest = max(_width(row) for row in rows)
+    longest = max(row.width for row in rows) - shared
     ids = np.zeros((len(rows), longest), dtype=np.int64)
     for number, row in enumerate(rows):
-        ids[number, : _width(row)] = [*row.prompt_ids, *row.response_ids[:-1]]
+        ids[number, : row.width - shared] = [*row.prompt_ids[shared:], *row.response_ids[:-1]]
     numbers = np.repeat(np.arange(len(rows)), [len(row.response_ids) for row in rows])
-    columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, _width(row)) for row in rows])
+    columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, row.width) - shared for row in rows])
     targets = np.concatenate([np.asarray(row.response_ids, dtype=np.int64) for row in rows])
     return (
         torch.from_numpy(ids),
@@ -240,11 +256,6 @@ def _row_score(row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.f
         miss_rate=len(missed) / len(scores),
         nucleus_miss_rate=float((scores == 1.0).mean()),
     )
-
-
-def _width(row: TokenRow) -> int:
-    """Tokens the body reads for a row."""
-    return len(row.prompt_ids) + len(row.response_ids) - 1
 
 
 def _unscorable(row: TokenRow, max_length: int) -> str | None:

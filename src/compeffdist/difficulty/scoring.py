@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from compeffdist.difficulty.scorer import RowScore, TokenRow, score_rows
+from compeffdist.difficulty.batching import TokenRow
+from compeffdist.difficulty.ifd import instruction_following_difficulty, without_prompts
+from compeffdist.difficulty.scorer import score_rows
+from compeffdist.difficulty.shards import RowScore, ScoreShards
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
@@ -44,6 +48,7 @@ def score_triplets(
         UserError: as `load_student` and `score_rows` do.
     """
     model, tokenizer = load_student(model_folder, runtime.device, base=base_folder)
+    bare_prompt = encode_prompt(tokenizer, system, "")
     rows = [
         TokenRow(
             id=triplet.id,
@@ -52,23 +57,71 @@ def score_triplets(
         )
         for triplet in triplets
     ]
-    with Progress("difficulty", total=len(rows)) as progress:
-        scores, reasons = score_rows(
-            model,
-            rows,
-            top_p=params.top_p,
-            max_length=params.max_length,
-            token_budget=runtime.token_budget,
-            progress=progress,
-        )
+    scores, reasons = score_both_ways(model, rows, bare_prompt, params, runtime, scorer_id)
     parents = by_id(triplets)
-    scored = [_record(score, parents[score.id], params, scorer_id) for score in scores]
+    scored = [_record(score, ifd, parents[score.id], params, scorer_id) for score, ifd in scores]
     rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons]
     assert len(triplets) == len(scored) + len(rejects)
     return scored, rejects
 
 
-def _record(score: RowScore, triplet: Triplet, params: DifficultyParams, scorer_id: str) -> ScoredTriplet:
+def score_both_ways(
+    model: Any,
+    rows: Sequence[TokenRow],
+    bare_prompt: Sequence[int],
+    params: DifficultyParams,
+    runtime: RuntimeParams,
+    scorer_id: str,
+) -> tuple[list[tuple[RowScore, float | None]], list[tuple[str, str]]]:
+    """Score rows and, if `params.ifd`, their responses without the prompt; batches are kept in `runtime.scores`.
+
+    Returns:
+        Score and IFD of each row that has them, and (id, reason) of every other row. A row whose prompt-free
+        pass fails is rejected, not left without a value.
+    """
+    # not in scorer_id: they change the last bits of a score, not what it is a score of
+    place = {"scorer": scorer_id, "device": str(model.device), "dtype": str(model.dtype), "torch": torch_version()}
+    passes = [rows, without_prompts(rows, bare_prompt)] if params.ifd else [rows]
+    results = []
+    with (
+        ScoreShards(Path(runtime.scores) / content_id("scores", place)) as shards,
+        Progress("difficulty", total=len(rows) * len(passes)) as progress,
+    ):
+        for each in passes:
+            scores, reasons = score_rows(
+                model,
+                each,
+                top_p=params.top_p,
+                max_length=params.max_length,
+                token_budget=runtime.token_budget,
+                workspace_bytes=runtime.scoring_workspace_mib << 20,
+                shards=shards,
+                progress=progress,
+            )
+            results.append(({score.id: score for score in scores}, dict(reasons)))
+    prompted, rejects = results[0]
+    if not params.ifd:
+        return [(score, None) for score in prompted.values()], list(rejects.items())
+    bare, bare_rejects = results[1]
+    rejects = {row.id: reason for row in rows if (reason := rejects.get(row.id) or bare_rejects.get(row.id))}
+    both: list[tuple[RowScore, float | None]] = [
+        (score, instruction_following_difficulty(score, bare[score.id]))
+        for score in prompted.values()
+        if score.id not in rejects
+    ]
+    return both, list(rejects.items())
+
+
+def torch_version() -> str:
+    """Another version may round otherwise."""
+    import torch
+
+    return str(torch.__version__)
+
+
+def _record(
+    score: RowScore, ifd: float | None, triplet: Triplet, params: DifficultyParams, scorer_id: str
+) -> ScoredTriplet:
     ranking = score.ranking_excluding_zero if params.exclude_zero else score.ranking_all
     return ScoredTriplet(
         sample_id=triplet.id,
@@ -81,4 +134,5 @@ def _record(score: RowScore, triplet: Triplet, params: DifficultyParams, scorer_
         tokens=score.tokens,
         miss_rate=score.miss_rate,
         nucleus_miss_rate=score.nucleus_miss_rate,
+        ifd=ifd,
     )

@@ -30,6 +30,9 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
         "tokens": [row.tokens for row in scored],
         "miss_rate": [row.miss_rate for row in scored],
     }
+    with_ifd = [row.ifd for row in scored if row.ifd is not None]
+    if len(with_ifd) == len(scored):
+        others["ifd"] = with_ifd
     return {
         "ranking": {
             "mean": float(ranking.mean()),

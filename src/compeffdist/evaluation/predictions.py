@@ -33,7 +33,8 @@ class Prediction(Record):
     predicted: str
     """The likeliest label; of a tie, the first in the task's declared order."""
     probabilities: list[float]
-    """Of the task's labels, in declared order; they sum to 1."""
+    """Of the task's labels, in declared order; they sum to 1. Exactly 1 and 0 where a teacher behind an API only chose
+    a label: no confidence, and none is read from it (metrics/evaluate_teacher.json counts such answers)."""
 
 
 Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]
@@ -81,15 +82,19 @@ def teacher_scorer(teacher: Teacher, params: TeacherParams) -> Scorer:
         requests = [Request.likelihood(params.system_prompt, prompt, labels) for prompt in prompts]
         rows: list[Mapping[str, float]] = []
         for prompt, asked in zip(prompts, teacher.ask(requests, "evaluation"), strict=True):
-            if asked.answer is None or asked.answer.label_logprobs is None:
+            if asked.answer is None:
                 raise UserError(
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
                     f"({asked.reason}); run again: answered rows are kept"
                 )
-            rows.append(asked.answer.label_logprobs)
+            rows.append(asked.answer.label_logprobs or _one_hot(asked.answer.text, labels))
         return rows
 
     return score
+
+
+def _one_hot(chosen: str, labels: tuple[str, ...]) -> Mapping[str, float]:
+    return {label: 0.0 if label == chosen else -math.inf for label in labels}
 
 
 def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str) -> Scorer:

@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
 from compeffdist.polarity import polarity_instruction
-
-SYSTEMS = ("teacher", "base", "student")
 
 ByTask = Mapping[str, Predictions]
 

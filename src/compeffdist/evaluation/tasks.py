@@ -14,7 +14,7 @@ from typing import Any
 from compeffdist.errors import UserError
 from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed
 from compeffdist.records import Record
-from compeffdist.texts.corpora import CORPORA, find_corpus, load_corpus, part_of
+from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.decontaminate import compact
 from compeffdist.texts.draw import draw_evenly
 from compeffdist.texts.normalise import normalise
@@ -42,11 +42,8 @@ def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[l
     task -> `requested`, `rows`, and `labels` (rows of each).
 
     Raises:
-        UserError: as `load_evaluation_rows`; two tasks of one name.
+        UserError: as `load_evaluation_rows`.
     """
-    names = [task.name for task in params.tasks]
-    if len(set(names)) != len(names):
-        raise UserError("evaluation.tasks: two tasks share a name")
     rows: list[EvaluationRow] = []
     counts: dict[str, Any] = {}
     for task in params.tasks:
@@ -70,10 +67,7 @@ def load_evaluation_rows(task: EvaluationTask, seed: int, cache: Path) -> list[E
         UserError: an unknown corpus, a missing or broken file; a row of a file without
             text or with a label that is not in `task.labels`; a label without any row.
     """
-    if task.location in CORPORA or not Path(task.location).suffix:
-        pool = list(_corpus_rows(task, cache))
-    else:
-        pool = list(_file_rows(task))
+    pool = list(_file_rows(task) if task.is_file else _corpus_rows(task, cache))
     pool = _distinct(pool)
     absent = [label for label in task.labels if label not in {row.label for row in pool}]
     if absent:

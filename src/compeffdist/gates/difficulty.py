@@ -57,8 +57,16 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
     summary = summarise_scores(scored)
     ranking, correlation = summary["ranking"] or {}, summary["correlation_with_ranking"] or {}
     scorers = {row.scorer_id for row in scored}
+    with_ifd = sum(row.ifd is not None for row in scored)
     return [
         Figure("scores", len(scored), low=1, advice="no triplet was scored: see data/rejects/score_difficulty.parquet"),
+        Figure(
+            "scored_without_ifd",
+            len(scored) - with_ifd if with_ifd else 0,
+            high=0,
+            advice="difficulty.ifd holds for all rows or none: run dvc repro -f -s score_difficulty",
+            offenders=[row.sample_id for row in scored if row.ifd is None] if with_ifd else [],
+        ),
         Figure("scorers", len(scorers), low=1, high=1, advice="scores of several scorers do not compare"),
         Figure(
             "near_zero_share",

@@ -1,17 +1,11 @@
-"""The page of a gate: one static HTML file, nothing fetched, no script; everything in it is escaped."""
+"""The page of a gate: expectations, distributions, figures."""
 
-from collections.abc import Iterable
 from html import escape
 
 from compeffdist.gates.outcome import Distribution, Finding, Outcome, shown
+from compeffdist.pages import cells, document, table
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c1c1c}
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
-td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
-.failed{background:#fdecea}.mark{font-weight:600}.failed .mark{color:#a61b0f}.held .mark{color:#1d6b35}
 .ids{font:12px/1.4 ui-monospace,monospace;color:#555;overflow-wrap:anywhere}
 .bar{display:inline-block;height:.7rem;background:#4a7ab5;vertical-align:baseline;margin-right:.4rem}
 """
@@ -26,18 +20,12 @@ def render(outcome: Outcome) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{len(findings) - len(outcome.failed())} of {len(findings)} expectations hold.</p>",
-        _table(["", "figure", "value", "bound", "set by", "where to look, and offending records"], map(_row, findings)),
+        table(["", "figure", "value", "bound", "set by", "where to look, and offending records"], map(_row, findings)),
         *map(_distribution, outcome.distributions),
         "<h2>Figures</h2>",
-        _table(["figure", "value"], (_cells([name, _value(value)]) for name, value in outcome.figures.items())),
+        table(["figure", "value"], (cells([name, _value(value)], 2) for name, value in outcome.figures.items())),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return document(title, body, STYLE)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -61,20 +49,11 @@ def _distribution(distribution: Distribution) -> str:
         "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
         for label, values in distribution.rows
     )
-    return f"<h2>{escape(distribution.title)}</h2>" + _table(["", *distribution.series], rows)
+    return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows)
 
 
 def _bar(share: float) -> str:
     return f'<span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}'
-
-
-def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(rows) + "\n</tbody></table>"
-
-
-def _cells(values: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in values) + "</tr>"
 
 
 def _value(value: int | float | None) -> str:

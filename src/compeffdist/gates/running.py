@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import atomic_file, hash_file, write_json
+from compeffdist.files import hash_file, write_json
 from compeffdist.gates.expected import Expected, Figure
 from compeffdist.gates.outcome import (
     MOST_OFFENDERS,
@@ -36,6 +36,7 @@ from compeffdist.gates.outcome import (
 )
 from compeffdist.gates.page import render
 from compeffdist.gates.tables import Table
+from compeffdist.pages import write_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +78,7 @@ def run_gate(gate: str, action: Action, guarded: Iterable[Path], look: Callable[
         stale.unlink(missing_ok=True)
     outcome = judge(gate, action, look())
     write_json(report, outcome.to_json())
-    with atomic_file(page) as path:
-        path.write_text(render(outcome), encoding="utf-8")
+    write_page(page, render(outcome))
     for line in outcome.messages():
         print(line, file=sys.stderr)
     failed, whole = len(outcome.failed()), len(outcome.findings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
-from compeffdist.records import R
+from compeffdist.records import R, is_nullable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +76,14 @@ class Table(Generic[R]):
 
     @cached_property
     def with_nulls(self) -> list[str]:
-        """Ids of rows in which a field that the file has is missing, null or NaN."""
-        return self._where(lambda row: any(_is_null(row.get(name)) for name in self.fields if name in self.columns))
+        """Ids of rows in which a field that the file has is missing, null (unless it may be) or NaN."""
+        hints = typing.get_type_hints(self.kind)
+        present = [(name, is_nullable(hints[name])) for name in self.fields if name in self.columns]
+        return self._where(
+            lambda row: any(
+                _is_null(row.get(name)) and not (optional and row.get(name) is None) for name, optional in present
+            )
+        )
 
     @cached_property
     def mistyped(self) -> list[str]:
@@ -148,6 +154,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, types.GenericAlias):
         (item,) = typing.get_args(hint)
         return isinstance(value, list) and all(_fits(part, item) for part in value)
+    if is_nullable(hint):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     if hint is float:
         return isinstance(value, float | int) and not isinstance(value, bool)
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))

@@ -1,7 +1,7 @@
 """What must hold of tasks, demonstrations and instructions before they are paired: an answer can be asked and checked.
 
-An instruction whose task, demonstrations or perspective are not there cannot be traced; a closed task with one label
-teaches nothing; a schema that does not parse refuses every answer.
+An instruction whose task, demonstrations or perspective are not there cannot be traced; a closed task whose labels
+cannot be told apart teaches nothing; a schema that does not parse refuses every answer.
 """
 
 import json
@@ -17,6 +17,7 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, read_table
 from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.instructions.label_sets import label_set
 from compeffdist.params import TasksGateParams
 from compeffdist.records import TASK_TYPES, Demonstration, Instruction, Reject, Task
 
@@ -63,6 +64,7 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
         *_definitions(found.tasks.records),
         *_parents(found),
         _idle(found, bounds),
+        _undemonstrated(found, bounds),
         *(
             Figure(
                 f"{stage}.unaccounted",
@@ -80,13 +82,13 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
 
 def _definitions(tasks: Sequence[Task]) -> list[Figure]:
     """Tasks whose answers could not be told right from wrong."""
-    one_label = [t.id for t in tasks if t.type == "closed_classification" and len(_distinct(t.labels)) < 2]
+    unfit = [t.id for t in tasks if t.type == "closed_classification" and not _are_labels(t.labels)]
     no_scale = [t.id for t in tasks if t.type == "scoring" and not _is_scale(t.score_range)]
     no_schema = [t.id for t in tasks if t.type in ("extraction", "structured") and not _is_schema(t.json_schema)]
     advice = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
     return [
         Figure("tasks", len(tasks), low=1, advice="no task is left: see data/rejects/generate_tasks.parquet"),
-        none_of("closed_tasks_under_two_labels", one_label, advice),
+        none_of("closed_tasks_with_unfit_labels", unfit, advice),
         none_of("scoring_tasks_without_scale", no_scale, advice),
         none_of("schemas_that_do_not_parse", no_schema, advice),
     ]
@@ -123,8 +125,26 @@ def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     )
 
 
-def _distinct(labels: Sequence[str]) -> set[str]:
-    return {label.strip().casefold() for label in labels if label.strip()}
+def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
+    shown = {demonstration.task_id for demonstration in found.demonstrations.records}
+    # analysis and the seed task have none by design
+    asked = [t.id for t in found.tasks.records if t.perspective_id and t.type != "analysis"]
+    bare = sorted(set(asked) - shown)
+    return Figure(
+        "tasks_without_demonstration_share",
+        share(len(bare), len(asked)),
+        high=bounds.undemonstrated,
+        param="gates.tasks.undemonstrated",
+        advice="see the reasons in data/rejects/write_demonstrations.parquet; demonstrations.calls may be few",
+        offenders=bare,
+    )
+
+
+def _are_labels(labels: Sequence[str]) -> bool:
+    try:
+        return label_set(labels) == list(labels)
+    except ValueError:
+        return False
 
 
 def _is_scale(score_range: Sequence[int]) -> bool:

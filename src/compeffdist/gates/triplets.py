@@ -8,7 +8,7 @@ from compeffdist.gates.expected import Figure, accounted, none_of, one_of, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
-from compeffdist.instructions.responses import choices
+from compeffdist.instructions.answers import choices
 from compeffdist.params import TripletsGateParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id, read_records

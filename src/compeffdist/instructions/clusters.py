@@ -256,7 +256,11 @@ def _perspectives(attributes: Sequence[Attribute], similarity: "Floats", exempla
 def _perspective(
     attributes: Sequence[Attribute], similarity: "Floats", exemplar: int, members: Sequence[int]
 ) -> Perspective:
-    members = sorted(members, key=lambda index: (-attributes[index].count, attributes[index].id))
+    # of equally frequent members the one most like the exemplar names the perspective
+    members = sorted(
+        members,
+        key=lambda index: (-attributes[index].count, -float(similarity[index, exemplar]), attributes[index].id),
+    )
     counts = [attributes[index].count for index in members]
     # s = 2 cos - 2 on unit vectors
     cosines = [1.0 + float(similarity[index, exemplar]) / 2.0 for index in members]

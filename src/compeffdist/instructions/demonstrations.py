@@ -2,22 +2,28 @@
 
 Method section 7 (official scripts 7, 8): several calls a task, two instances a call, two real texts as references of
 style. Where the official code shows stage-2 examples as a template of the answer, we set the form by schema, and for
-a closed label set or a scale we ask for instances of given outputs in turn, so that demonstrations are balanced and
-right by construction. Demonstrations are attached to tasks by id; the official code attaches them by position.
+a closed label set or a scale we ask for instances of given outputs in turn, so that demonstrations are balanced. Small
+teachers copy the references unless they are given another subject, so each instance gets one; and whether an
+instance deserves the output it was written for is asked of the teacher itself, without that output.
+Demonstrations are attached to tasks by id; the official code attaches them by position.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from compeffdist.files import canonical_json
-from compeffdist.instructions.rendering import definition, instruction_prompt
+from compeffdist.instructions.answers import check_answer, choices
+from compeffdist.instructions.calibration import calibrate
+from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import is_worded, parse_json, spans_missing
+from compeffdist.teacher.parsing import BadAnswer, parse_json
 from compeffdist.teacher.requests import Request
 from compeffdist.texts.words import word_grams, words
 
@@ -25,6 +31,16 @@ STAGE = "write_demonstrations"
 INSTANCES = 2
 """Instances a call, and reference texts a call."""
 INPUT_CHARACTERS = 180
+CUT_MARGIN = 12
+"""An input within so many characters of the limit that does not end like a sentence was cut short by it."""
+SENTENCE_ENDS = ".!?…\"'”’)"
+SUBJECTS = (
+    *("a hotel stay", "a mobile phone", "a football match", "a train journey", "a restaurant meal", "a novel"),
+    *("a pair of shoes", "a concert", "a visit to the doctor", "a new boss", "a video game", "a birthday party"),
+    *("an election", "the weather", "a haircut", "a television series", "a neighbour", "a parcel that came late"),
+    *("a school exam", "a car repair", "a museum", "a coffee machine", "a wedding", "a bank"),
+)
+"""What instances are about, in turn by hash."""
 
 
 def _order(seed: int, *parts: object) -> bytes:
@@ -37,122 +53,135 @@ def is_demonstrated(task: Task) -> bool:
     return task.type != "analysis" and bool(task.perspective_id)
 
 
-def reference_texts(texts: Sequence[Text], task_id: str, call: int, seed: int) -> list[Text]:
-    """Two texts for one call of one task, chosen by hash of their ids."""
-    return sorted(texts, key=lambda text: _order(seed, task_id, call, text.id))[:INSTANCES]
+class References:
+    """Texts on a ring by hash, so that a call finds its own in O(log n), and a text more or less changes few calls."""
+
+    def __init__(self, texts: Sequence[Text], seed: int) -> None:
+        self.seed = seed
+        placed = sorted(((_order(seed, text.id), text) for text in texts), key=lambda pair: pair[0])
+        self.places, self.texts = [place for place, _ in placed], [text for _, text in placed]
+
+    def of_call(self, task_id: str, call: int) -> list[Text]:
+        """Two texts (or all there are) for one call of one task: those next on the ring to two points."""
+        chosen: list[int] = []
+        for number in range(min(INSTANCES, len(self.texts))):
+            index = bisect_left(self.places, _order(self.seed, task_id, call, number)) % len(self.texts)
+            while index in chosen:
+                index = (index + 1) % len(self.texts)
+            chosen.append(index)
+        return [self.texts[index] for index in chosen]
 
 
 def wanted_outputs(task: Task, call: int) -> list[str]:
     """The outputs the two instances of a call are to have, in turn over labels or over the scale; else none."""
-    if task.type == "closed_classification":
-        choices = task.labels
-    elif task.type == "scoring":
-        low, high = task.score_range
+    possible = choices(task)
+    if task.type == "scoring":
         # the ends first: they say most about what the scale means
-        choices = [str(low), str(high), *(str(score) for score in range(low + 1, high))]
-    else:
-        return []
-    return [choices[(call * INSTANCES + offset) % len(choices)] for offset in range(INSTANCES)]
+        possible = [possible[0], possible[-1], *possible[1:-1]]
+    return [possible[(call * INSTANCES + offset) % len(possible)] for offset in range(INSTANCES)] if possible else []
 
 
-def demonstration_request(
-    task: Task,
-    call: int,
-    references: Sequence[Text],
-    params: DemonstrationsParams,
-    teacher: TeacherParams,
-    seed: int,
-) -> Request:
-    """The question of one call."""
-    outputs = wanted_outputs(task, call)
-    wish = (
-        f"The right output of the first is {outputs[0]!r}, that of the second {outputs[1]!r}."
-        if outputs
-        else "Give each the right output."
-    )
-    styles = "\n".join(f"- {inline(clipped(text.text, params.reference_characters))}" for text in references)
-    prompt = (
-        f"Task: {definition(task.description, task)}\n\n"
-        f"Make up {INSTANCES} short input texts for this task, of one or two sentences each. {wish}\n"
-        "Write them in the style of these real texts, but about other things and in other words:\n"
-        f"{styles}\n\nAnswer in JSON."
-    )
-    return Request(
-        system=teacher.system_prompt,
-        prompt=prompt,
-        max_tokens=params.max_tokens,
-        temperature=teacher.temperature,
-        top_p=teacher.top_p,
-        seed=seed,
-        schema=canonical_json(_schema(task, outputs)),
-    )
+def subjects(task_id: str, call: int, seed: int) -> list[str]:
+    """What the instances of one call are about: two subjects, each task beginning anywhere and going round."""
+    start = int.from_bytes(_order(seed, task_id)[:8], "big")
+    return [SUBJECTS[(start + call * INSTANCES + offset) % len(SUBJECTS)] for offset in range(INSTANCES)]
 
 
-def _schema(task: Task, outputs: Sequence[str]) -> dict[str, Any]:
-    def instance(output: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "properties": {
-                "input": {"type": "string", "minLength": 8, "maxLength": INPUT_CHARACTERS},
-                "output": output,
-            },
-            "required": ["input", "output"],
-            "additionalProperties": False,
-        }
+@dataclass(frozen=True)
+class Call:
+    """One call of one task: what is asked."""
 
-    free = json.loads(task.json_schema) if task.json_schema else {"type": "string", "minLength": 1, "maxLength": 200}
-    items: list[dict[str, Any]] = [{"const": output} for output in outputs] or [free] * INSTANCES
-    properties = {f"instance_{number}": instance(item) for number, item in enumerate(items, 1)}
+    task: Task
+    number: int
+    references: list[Text]
+    subjects: list[str]
+    outputs: list[str]
+    """Wanted of its instances; empty where the task has no fixed answers."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of its answer: `instance_1` and `instance_2`, each an `aim` (the output wanted, so that the
+        teacher has just said it when it writes) and an `input`, or an `input` and an `output`."""
+        text = {"type": "string", "minLength": 8, "maxLength": INPUT_CHARACTERS}
+        free = json.loads(self.task.json_schema) if self.task.json_schema else {"type": "string", "maxLength": 200}
+        parts = [{"aim": {"const": output}, "input": text} for output in self.outputs]
+        parts = parts or [{"input": text, "output": free}] * INSTANCES
+        return _object({f"instance_{number}": _object(part) for number, part in enumerate(parts, 1)})
+
+    def request(self, params: DemonstrationsParams, teacher: TeacherParams, seed: int) -> Request:
+        """The question."""
+        styles = "\n".join(f"- {inline(clipped(r.text, params.reference_characters))}" for r in self.references)
+        wishes = "\n".join(
+            f"- instance_{number}: about {subject}" + (f"; the right answer is: {output}" if output else "")
+            for number, subject, output in zip(
+                range(1, INSTANCES + 1), self.subjects, self.outputs or [""] * INSTANCES, strict=True
+            )
+        )
+        end = "" if self.outputs else ' "output" is the right answer to the task on that text.'
+        prompt = (
+            f"This is how people write:\n{styles}\n\n"
+            f"This is a task: {definition(self.task.description, self.task)}\n\n"
+            f"Write {INSTANCES} new short texts in that manner, on which the task can be done:\n{wishes}\n"
+            f'Each "input" is one or two short sentences as a person writes them, without naming the answer.{end}\n'
+            "Answer in JSON."
+        )
+        return Request.generation(teacher, prompt, params.max_tokens, seed, self.schema)
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": dict(properties),
         "required": list(properties),
         "additionalProperties": False,
     }
 
 
-def parse_instances(
-    task: Task, call: int, asked: Asked, references: Sequence[Text]
-) -> tuple[list[Demonstration], list[Reject]]:
-    """The usable demonstrations of one call, and a reject with reason for each of the others."""
+def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list[Reject]]:
+    """The demonstrations of one call that can be used, and a reject with reason for each of the others."""
 
     def reject(number: int, reason: str, detail: str) -> Reject:
-        return Reject(stage=STAGE, record_id=task.id, reason=reason, detail=f"call {call}.{number}: {detail}")
+        place = f"call {call.number}.{number}"
+        return Reject(stage=STAGE, record_id=call.task.id, reason=reason, detail=f"{place}: {detail}")
 
     if asked.answer is None:
         return [], [reject(number, "no_answer", asked.reason) for number in range(1, INSTANCES + 1)]
     try:
-        value = parse_json(asked.answer.text, _schema(task, wanted_outputs(task, call)))
+        instances = parse_json(asked.answer.text, call.schema)
     except ValueError as error:
         return [], [reject(number, "unparsable", str(error)) for number in range(1, INSTANCES + 1)]
     kept, rejects = [], []
-    for number, instance in enumerate(value.values(), 1):
-        given, output = inline(instance["input"]), instance["output"]
-        answer = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-        missing = spans_missing(output, given) if task.exact_spans else []
-        if isinstance(output, list) and not all(is_worded(span) for span in output):
-            rejects.append(reject(number, "wordless_span", answer))
-        elif missing:
-            rejects.append(reject(number, "span_not_in_text", missing[0]))
-        elif any(_copies(given, text.text) for text in references):
-            rejects.append(reject(number, "copies_reference", given))
-        else:
-            kept.append(
-                Demonstration(
-                    task_id=task.id,
-                    input=given,
-                    output=inline(answer),
-                    answer_id=asked.answer_id,
-                    reference_text_ids=[text.id for text in references],
-                )
-            )
+    for number in range(1, INSTANCES + 1):
+        try:
+            kept.append(_demonstration(call, asked.answer_id, instances[f"instance_{number}"]))
+        except BadAnswer as bad:
+            rejects.append(reject(number, bad.reason, bad.detail))
     return kept, rejects
+
+
+def _demonstration(call: Call, answer_id: str, instance: Mapping[str, Any]) -> Demonstration:
+    """Raises BadAnswer: a text cut short, a copy of a reference, or an output that would be refused of a response."""
+    task, given, output = call.task, inline(instance["input"]), instance.get("output", instance.get("aim"))
+    if len(instance["input"]) > INPUT_CHARACTERS - CUT_MARGIN and given[-1] not in SENTENCE_ENDS:
+        raise BadAnswer("truncated", given)
+    if any(_copies(given, text.text) for text in call.references):
+        raise BadAnswer("copies_reference", given)
+    if output == []:
+        raise BadAnswer("empty", given)
+    answer = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    return Demonstration(
+        task_id=task.id,
+        input=given,
+        output=inline(check_answer(task, task.name, task.description, given, answer)),
+        answer_id=answer_id,
+        reference_text_ids=[text.id for text in call.references],
+    )
 
 
 def _copies(given: str, reference: str) -> bool:
     """Whether half of the word 5-grams of a made-up text (or all its words) stand in a reference of style."""
     own = word_grams(words(given))
-    return bool(own) and 2 * len(own & word_grams(words(reference))) >= len(own)
+    return 2 * len(own & word_grams(words(reference))) >= len(own)
 
 
 def write_demonstrations(
@@ -168,34 +197,93 @@ def write_demonstrations(
     Every instance asked for comes back as a demonstration or as a reject.
     """
     seed = stage_seed(seed, STAGE)
+    references = References(texts, seed)
     calls = [
-        (task, call, reference_texts(texts, task.id, call, seed))
+        Call(task, n, references.of_call(task.id, n), subjects(task.id, n, seed), wanted_outputs(task, n))
         for task in tasks
         if is_demonstrated(task)
-        for call in range(params.calls)
+        for n in range(params.calls)
     ]
-    requests = [demonstration_request(task, call, refs, params, teacher_params, seed) for task, call, refs in calls]
-    kept: dict[str, Demonstration] = {}
-    per_task: dict[str, int] = {}
+    requests = [call.request(params, teacher_params, seed) for call in calls]
+    found: list[Demonstration] = []
     rejects: list[Reject] = []
-    for (task, call, references), asked in zip(calls, teacher.ask(requests, "demonstrations"), strict=True):
-        found, refused = parse_instances(task, call, asked, references)
+    for call, asked in zip(calls, teacher.ask(requests, "demonstrations"), strict=True):
+        written, refused = parse_instances(call, asked)
+        found += written
         rejects += refused
-        for place, demonstration in enumerate(found):
-            reason = (
-                "duplicate"
-                if demonstration.id in kept
-                else "over_per_task"
-                if per_task.get(task.id, 0) >= params.per_task
-                else ""
-            )
-            if reason:
-                detail = f"call {call}, kept {place}: {demonstration.id}"
-                rejects.append(Reject(stage=STAGE, record_id=task.id, reason=reason, detail=detail))
-            else:
-                kept[demonstration.id] = demonstration
-                per_task[task.id] = per_task.get(task.id, 0) + 1
+    distinct, repeated = _drop_repeated(found)
+    upheld, doubted = uphold(distinct, {task.id: task for task in tasks}, teacher_params, teacher)
+    kept, surplus = _drop_surplus(upheld, params.per_task)
+    return kept, rejects + repeated + doubted + surplus
+
+
+def _reject(demonstration: Demonstration, reason: str, detail: str) -> Reject:
+    return Reject(
+        stage=STAGE, record_id=demonstration.task_id, reason=reason, detail=f"{detail}: {demonstration.input}"
+    )
+
+
+def _drop_repeated(demonstrations: Sequence[Demonstration]) -> tuple[list[Demonstration], list[Reject]]:
+    """The first of each task on a text: a second with the same output says nothing, one with another contradicts."""
+    kept: dict[tuple[str, tuple[str, ...]], Demonstration] = {}
+    rejects = []
+    for demonstration in demonstrations:
+        key = demonstration.task_id, tuple(words(demonstration.input))
+        if key in kept:
+            rejects.append(_reject(demonstration, "duplicate", f"as {kept[key].id}"))
+        else:
+            kept[key] = demonstration
     return list(kept.values()), rejects
+
+
+def _drop_surplus(demonstrations: Sequence[Demonstration], per_task: int) -> tuple[list[Demonstration], list[Reject]]:
+    kept, rejects, counts = [], [], Counter[str]()
+    for demonstration in demonstrations:
+        counts[demonstration.task_id] += 1
+        if counts[demonstration.task_id] <= per_task:
+            kept.append(demonstration)
+        else:
+            rejects.append(_reject(demonstration, "over_per_task", f"number {counts[demonstration.task_id]}"))
+    return kept, rejects
+
+
+def uphold(
+    demonstrations: Sequence[Demonstration], tasks: Mapping[str, Task], teacher_params: TeacherParams, teacher: Teacher
+) -> tuple[list[Demonstration], list[Reject]]:
+    """Keep a demonstration of a fixed answer if the teacher, asked blind, finds that answer likelier than chance.
+
+    Blind: the teacher gets task and text without the output the text was written for. Its label probabilities are
+    calibrated over the demonstrations of the task. A demonstration of a task without fixed answers is kept.
+    """
+    fixed = [d for d in demonstrations if choices(tasks[d.task_id])]
+    requests = [_blind_request(d, tasks[d.task_id], teacher_params) for d in fixed]
+    asked = teacher.ask(requests, "demonstrations, blind") if requests else []
+    rows: dict[str, dict[str, Mapping[str, float]]] = {}
+    for demonstration, given in zip(fixed, asked, strict=True):
+        if given.answer is not None and given.answer.label_logprobs is not None:
+            rows.setdefault(demonstration.task_id, {})[demonstration.id] = given.answer.label_logprobs
+    found = {
+        key: probabilities
+        for group in rows.values()
+        for key, probabilities in zip(group, calibrate(list(group.values())), strict=True)
+    }
+    kept, rejects = [], []
+    for demonstration in demonstrations:
+        possible = choices(tasks[demonstration.task_id])
+        probabilities = found.get(demonstration.id, {})
+        if possible and not probabilities:
+            rejects.append(_reject(demonstration, "no_answer", "asked blind"))
+        elif possible and probabilities[demonstration.output] < 1.0 / len(possible):
+            detail = f"{demonstration.output} has {probabilities[demonstration.output]:.2f}"
+            rejects.append(_reject(demonstration, "not_upheld", detail))
+        else:
+            kept.append(demonstration)
+    return kept, rejects
+
+
+def _blind_request(demonstration: Demonstration, task: Task, teacher: TeacherParams) -> Request:
+    prompt = with_text(instruction_prompt(task.description, task, []), demonstration.input)
+    return Request.likelihood(teacher.system_prompt, prompt, tuple(choices(task)))
 
 
 def shown_demonstrations(

@@ -6,7 +6,8 @@ schema constrains the teacher, property names are such that their alphabetical o
 generation follows, is the order in which to think.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.files import canonical_json
@@ -20,6 +21,12 @@ from compeffdist.teacher.requests import Request
 from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
+EXAMPLE_TEXT = "Third parcel they lost. Lovely people, as ever."
+EXAMPLE = [
+    {"attribute": "sarcasm", "description": "whether praise is meant as blame", "value": "mock praise"},
+    {"attribute": "resignation", "description": "how far the writer has given up hope", "value": "mostly"},
+]
+"""Shows small teachers what is general and what belongs to the text."""
 NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 100, 60
 
 
@@ -32,19 +39,12 @@ def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherPa
         "felt, how strongly, in which manner, about which aspect, toward whom, to what end.\n"
         "- Leave out tedious specifics of this one text.\n"
         '- "attribute": its name, one to three words, such as would fit many texts.\n'
-        '- "description": what the attribute means in general, in one short sentence.\n'
+        '- "description": what the attribute means for any text, in a few words.\n'
         '- "value": what it is in this text, in a few words.\n'
+        f"For the text {EXAMPLE_TEXT!r} two of them might be:\n{canonical_json(EXAMPLE)}\n"
         "Answer in JSON.\n\n" + delimited(text.text)
     )
-    return Request(
-        system=teacher.system_prompt,
-        prompt=prompt,
-        max_tokens=params.max_tokens,
-        temperature=teacher.temperature,
-        top_p=teacher.top_p,
-        seed=seed,
-        schema=canonical_json(_schema(params.max_per_text)),
-    )
+    return Request.generation(teacher, prompt, params.max_tokens, seed, _schema(params.max_per_text))
 
 
 def _schema(most: int) -> dict[str, Any]:
@@ -66,29 +66,35 @@ def _schema(most: int) -> dict[str, Any]:
     }
 
 
-def parse_mentions(text_id: str, answer_id: str, answer: str, params: AttributesParams) -> list[Mention]:
-    """The mentions in one answer; an attribute without a usable name is left out.
+def mention_of(
+    text_id: str, answer_id: str, position: int, item: Mapping[str, str], params: AttributesParams
+) -> Mention | None:
+    """The mention an item of an answer makes; None if it has no usable name."""
+    names = normalise(item["attribute"], params.normalisation)
+    if not names:
+        return None
+    return Mention(
+        text_id=text_id,
+        answer_id=answer_id,
+        position=position,
+        raw_name=item["attribute"],
+        names=names,
+        description=item["description"].strip(),
+        value=item["value"].strip(),
+    )
 
-    Raises:
-        ValueError: if the answer is not the JSON asked for.
-    """
-    items = parse_json(answer, _schema(params.max_per_text))["attributes"]
-    mentions = []
-    for position, item in enumerate(items):
-        names = normalise(item["attribute"], params.normalisation)
-        if names:
-            mentions.append(
-                Mention(
-                    text_id=text_id,
-                    answer_id=answer_id,
-                    position=position,
-                    raw_name=item["attribute"],
-                    names=names,
-                    description=item["description"].strip(),
-                    value=item["value"].strip(),
-                )
-            )
-    return mentions
+
+@dataclass(frozen=True)
+class Enumerated:
+    """What came of asking about the attributes of texts."""
+
+    mentions: list[Mention]
+    rejects: list[Reject]
+    """One for each text whose answer gave no mention."""
+    nameless: list[Reject]
+    """One for each attribute without a usable name."""
+    listed: int
+    """Attributes listed in the answers that could be read."""
 
 
 def enumerate_attributes(
@@ -97,24 +103,35 @@ def enumerate_attributes(
     teacher_params: TeacherParams,
     teacher: Teacher,
     seed: int,
-) -> tuple[list[Mention], list[Reject]]:
-    """Ask about each text. A text whose answer yields no mention is a reject with a reason."""
+) -> Enumerated:
+    """Ask about each text drawn. A text whose answer yields no mention is a reject with a reason."""
     seed = stage_seed(seed, STAGE)
     by_text = by_id(texts)
     chosen = [by_text[key] for key in draw_evenly({t.id: t.domain for t in texts}, params.texts, seed)]
     requests = [enumeration_request(text, params, teacher_params, seed) for text in chosen]
     mentions: list[Mention] = []
     rejects: list[Reject] = []
+    nameless: list[Reject] = []
+    listed = 0
     for text, asked in zip(chosen, teacher.ask(requests, "attributes"), strict=True):
         if asked.answer is None:
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.reason))
             continue
         try:
-            found = parse_mentions(text.id, asked.answer_id, asked.answer.text, params)
+            items = parse_json(asked.answer.text, _schema(params.max_per_text))["attributes"]
         except ValueError as error:
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="unparsable", detail=str(error)))
             continue
-        mentions += found
+        listed += len(items)
+        found = 0
+        for position, item in enumerate(items):
+            mention = mention_of(text.id, asked.answer_id, position, item, params)
+            if mention is None:
+                detail = f"attribute {position}: {item['attribute']!r}"
+                nameless.append(Reject(stage=STAGE, record_id=text.id, reason="nameless", detail=detail))
+            else:
+                mentions.append(mention)
+                found += 1
         if not found:
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_attribute"))
-    return mentions, rejects
+    return Enumerated(mentions, rejects, nameless, listed)

@@ -9,34 +9,72 @@ limitations). Answers are JSON under a schema; each kind of definition has its o
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.files import canonical_json
+from compeffdist.instructions.label_sets import is_polarity_set, label_set
 from compeffdist.params import TasksParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
 from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import parse_json
+from compeffdist.teacher.parsing import BadAnswer, parse_json
 from compeffdist.teacher.requests import Request
+from compeffdist.texts.words import words
 
 STAGE = "generate_tasks"
 EXPLAINED_MEMBERS = 5
 """Members whose description the analysis question quotes (official script 2)."""
-MOST_LABELS = 8
-SCORE_SPAN = 10
-"""Widest score range: highest minus lowest."""
+FEWEST_WORDS = 4
+"""Words of a description at least: less tells nobody what to do."""
 
-TYPE_MEANINGS = {
-    "closed_classification": "choosing one label from a small fixed set",
-    "open_classification": "naming a fitting label of one to three words, with no fixed set",
-    "scoring": "rating something on a scale of whole numbers",
-    "extraction": "listing the words or phrases of the text that show something",
-    "structured": "filling two to four named fields about the text",
+ANSWERED_BY = {
+    "closed_classification": "choosing among three or four fixed answers",
+    "open_classification": "naming it in one to three words of one's own",
+    "scoring": "a number on a scale",
+    "extraction": "copying the words of the text that show it",
+    "structured": "filling in two to four short fields",
 }
 """How a type is put to the teacher: in plain words, because small teachers repeat whatever jargon a prompt holds."""
+
+EXAMPLE_HEAD = "haste"
+"""The attribute of all examples in prompts: one hardly ever named, so that a copied example shows."""
+SIDES = {
+    "closed_classification": (
+        ("its kind", "kind of haste", "Decide what kind of haste the writer shows."),
+        (
+            "how openly it is shown",
+            "openness of haste",
+            "Decide whether haste is shown openly, only hinted at or absent.",
+        ),
+        (
+            "whom or what it is aimed at",
+            "target of haste",
+            "Decide whether the haste is about a person, a thing or an event.",
+        ),
+    ),
+    "open_classification": (
+        ("its cause", "cause of haste", "Name what makes the writer hasty."),
+        ("whose it is", "holder of haste", "Name who is hasty."),
+    ),
+    "scoring": (
+        ("its strength", "strength of haste", "Rate how hasty the writer is."),
+        ("its weight in the text", "weight of haste", "Rate how much of the text is about haste."),
+    ),
+    "extraction": (
+        ("the words that show it", "words of haste", "List the words that show haste."),
+        ("what it is about", "objects of haste", "List what the writer is hasty about."),
+    ),
+    "structured": (
+        ("its cause and its effect", "cause and effect of haste", "Say what makes the writer hasty and what follows."),
+        ("its holder and its target", "holder and target of haste", "Say who is hasty, and about what."),
+    ),
+}
+"""Sides of an attribute that tasks of a type look at, in turn, each with the name and purpose of an example: left to
+themselves, small teachers look at one side only."""
 
 _TWO_TEXTS = (
     ("text 1", "text 2"),
@@ -46,6 +84,18 @@ _TWO_TEXTS = (
     ("plot 1", "plot 2"),
 )
 """Marks of a task that compares two texts; such tasks are dropped (official script 6)."""
+
+_SAYS_NOTHING = frozenset(
+    word
+    for line in (
+        "a an and are as by for from given in is it its of on one or that the to what which with four three two",
+        "answer answers choice choices choose choosing fixed pick picking question select label labels own open closed",
+        "classification classify copy copying extract extraction list listing name naming show text texts words",
+        "number numbers rate rating scale score scoring field fields fill filling set single small task tasks type",
+    )
+    for word in line.split()
+)
+"""Words that say how a task is answered or that it is one; a name made of these alone names nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +154,34 @@ def analysis_question(
 def ideas_question(
     perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str]
 ) -> tuple[str, dict[str, Any]]:
-    """Prompt and schema asking for one task idea of each given type about the head attribute."""
+    """Prompt and schema asking for one task idea of each given type about the head attribute.
+
+    Each is to be about another side of it. The example is of an attribute hardly ever named, and shows sides only.
+    """
     head = attributes.get(perspective.member_ids[0])
-    meaning = f", that is: {head.descriptions[0].rstrip('.')}" if head and head.descriptions else ""
-    wanted = "\n".join(f"{number}. a task of {TYPE_MEANINGS[kind]}" for number, kind in enumerate(types, 1))
+    meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
+    seen = Counter[str]()
+    wanted: list[str] = []
+    example: dict[str, dict[str, str]] = {}
+    for number, kind in enumerate(types, 1):
+        side, name, purpose = SIDES[kind][seen[kind] % len(SIDES[kind])]
+        seen[kind] += 1
+        wanted.append(f"task_{number}: about {side}; answered by {ANSWERED_BY[kind]}")
+        example[f"task_{number}"] = {"name": name, "purpose": purpose}
     prompt = (
-        f"Think up tasks for analysing the {perspective.head} of a single text{meaning}.\n"
-        f"Give these, in this order:\n{wanted}\n\n"
-        'Each has a "name" of two to four words and a "purpose": one sentence saying what the reader of a text is to '
-        "find out. They differ from one another and never compare two texts.\n"
-        'For the attribute "formality", the first might be: {"name": "formality of address", "purpose": "Decide how '
-        'formally the writer addresses the reader."}\n'
-        "Answer in JSON."
+        f"Think up {len(types)} tasks on the {perspective.head} of a single text:\n"
+        + "\n".join(wanted)
+        + '\n"name": two to four words. "purpose": one sentence that fits any text and speaks of no particular one. '
+        "No task asks merely whether a text is positive or negative.\n\n"
+        f"For the attribute {EXAMPLE_HEAD!r} the answer might be:\n{canonical_json(example)}\n\n"
+        f"The attribute is {perspective.head!r}{meaning}. Answer in JSON."
     )
-    item = _object({"name": _string(50), "purpose": _string(140)})
-    return prompt, _object({"tasks": _array(item, len(types), len(types))})
+    idea = _object({"name": _string(40), "purpose": _string(140)})
+    return prompt, _object({f"task_{number}": idea for number in range(1, len(types) + 1)})
+
+
+_WHOLE = {"type": "integer"}
+_FIELD = {"field": _string(24), "type": {"enum": ["string", "list", "boolean"]}}
 
 
 @dataclass(frozen=True)
@@ -126,41 +189,33 @@ class DefinitionForm:
     """What the definition of a type of task asks for beside its description."""
 
     wish: str
-    """Continues "telling the reader what to do"."""
     example: str
-    """The answer for a task about formality."""
+    """The answer for a task about EXAMPLE_HEAD."""
     properties: dict[str, Any]
 
 
-_WHOLE = {"type": "integer"}
-_FIELD = {"field": _string(24), "type": {"enum": ["string", "list", "boolean"]}}
 FORMS = {
     "closed_classification": DefinitionForm(
-        ', and "labels": the two to six allowed answers, each one or two words, one of them right for any text',
-        '{"description": "Decide how formally the writer addresses the reader.", '
-        '"labels": ["casual", "neutral", "formal"]}',
-        {"labels": _array(_string(24), 2, 6)},
+        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
+        'last is "none", for a text that shows nothing of it.',
+        '{"description":"Decide what kind of haste the writer shows.","labels":["eager","anxious","careless","none"]}',
+        {"labels": _array(_string(24), 3, 5)},
     ),
-    "open_classification": DefinitionForm(
-        "",
-        '{"description": "Name the register in which the writer addresses the reader."}',
-        {},
-    ),
+    "open_classification": DefinitionForm("", '{"description":"Name what makes the writer hasty."}', {}),
     "scoring": DefinitionForm(
-        ' and what both ends of the scale mean, and the "highest" and "lowest" number',
-        '{"description": "Rate how formally the writer addresses the reader: 1 is very casual, 5 is very formal.", '
-        '"highest": 5, "lowest": 1}',
+        'It says what the "lowest" and the "highest" number mean.',
+        '{"description":"Rate how hasty the writer is: 1 is calm, 5 is rushed.","highest":5,"lowest":1}',
         {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
     ),
     "extraction": DefinitionForm(
-        ', and "verbatim": whether the phrases must be copied exactly from the text',
-        '{"description": "List the words that show how formally the writer addresses the reader.", "verbatim": true}',
+        '"verbatim": whether the words must be copied exactly from the text.',
+        '{"description":"List the words that show haste.","verbatim":true}',
         {"verbatim": {"type": "boolean"}},
     ),
     "structured": DefinitionForm(
-        ', and "fields": two to four of them, each with a short name and a type',
-        '{"description": "Describe how formally the writer addresses the reader.", "fields": '
-        '[{"field": "register", "type": "string"}, {"field": "casual_words", "type": "list"}]}',
+        '"fields": two to four of them, each with a short name and a type.',
+        '{"description":"Say what makes the writer hasty and what follows.","fields":'
+        '[{"field":"cause","type":"string"},{"field":"effects","type":"list"}]}',
         {"fields": _array(_object(_FIELD), 2, 4)},
     ),
 }
@@ -170,59 +225,66 @@ def definition_question(idea: Idea) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for the full definition of an idea, by its type."""
     form = FORMS[idea.type]
     prompt = (
-        f"Define this task of {TYPE_MEANINGS[idea.type]}, so that anyone can do it on a given text.\n"
-        f"Task: {inline(idea.name)}. {inline(idea.purpose)}\n\n"
-        f'Give a "description": one or two plain sentences telling the reader what to do{form.wish}.\n'
-        "Keep to the meaning of the task; if it could go two ways, choose one.\n"
-        f'For a task "formality of address" the answer might be: {form.example}\n'
-        "Answer in JSON."
+        f"Define a task on a single text, answered by {ANSWERED_BY[idea.type]}, so that anyone can do it on any text.\n"
+        f'"description": one plain sentence telling the reader of the text what to do. {form.wish}\n\n'
+        f"For a task on {EXAMPLE_HEAD} the answer might be:\n{form.example}\n\n"
+        f"The task is: {inline(idea.name)}. {inline(idea.purpose)}\nAnswer in JSON."
     )
-    return prompt, _object({"description": _string(240), **form.properties})
+    return prompt, _object({"description": _string(160), **form.properties})
 
 
 # ---------------------------------------------------------------- answers to tasks
 
 
-def build_task(idea: Idea, definition: dict[str, Any]) -> Task:
+def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) -> Task:
     """A task from an idea and its definition.
 
+    Args:
+        polarity_is_asked: whether the seed task asks for polarity, so that no other is to.
+
     Raises:
-        ValueError: with the reject reason, if the definition cannot be used.
+        BadAnswer: if the definition cannot be used.
     """
     description = " ".join(definition["description"].split())
     whole = f"{idea.name} {description}".casefold()
     if any(first in whole and second in whole for first, second in _TWO_TEXTS):
-        raise ValueError("compares_texts")
-    if any(description.strip(".") in form.example for form in FORMS.values()):
-        raise ValueError("copies_example")
+        raise BadAnswer("compares_texts", whole)
+    if _is_example(idea, definition):
+        raise BadAnswer("copies_example", description)
+    if len(words(description)) < FEWEST_WORDS:
+        raise BadAnswer("no_description", description)
     labels: list[str] = []
-    score_range: list[int] = []
     schema = ""
     if idea.type == "closed_classification":
-        labels = list(dict.fromkeys(clean_label(label) for label in definition["labels"]))
-        if not 2 <= len(labels) <= MOST_LABELS or not all(labels):
-            raise ValueError("bad_label_set")
-    elif idea.type == "scoring":
-        score_range = [definition["lowest"], definition["highest"]]
+        try:
+            labels = label_set(definition["labels"])
+        except ValueError as error:
+            raise BadAnswer("bad_label_set", str(error)) from None
+        if polarity_is_asked and is_polarity_set(labels):
+            raise BadAnswer("polarity_again", ", ".join(labels))
     elif idea.type == "extraction":
         schema = canonical_json(_array({"type": "string", "minLength": 1, "maxLength": 80}, 0, 5))
     elif idea.type == "structured":
         schema = canonical_json(_fields_schema(definition["fields"]))
     return Task(
         perspective_id=idea.perspective.id,
-        name=inline(idea.name),
+        name=idea.name,
         description=description,
         type=idea.type,
         labels=labels,
-        score_range=score_range,
+        score_range=[definition["lowest"], definition["highest"]] if idea.type == "scoring" else [],
         json_schema=schema,
         exact_spans=bool(definition.get("verbatim", False)),
     )
 
 
-def clean_label(label: str) -> str:
-    """A label as shown and compared: one line, lower case, no surrounding punctuation."""
-    return " ".join(label.split()).strip(" .,:;\"'`*()").lower()
+def _is_example(idea: Idea, definition: Mapping[str, Any]) -> bool:
+    """Whether a task is that of the prompts: of its attribute, or with its labels."""
+    said = {*words(f"{idea.name} {definition['description']}")}
+    if EXAMPLE_HEAD not in idea.perspective.head and said & {EXAMPLE_HEAD, "hasty"}:
+        return True
+    shown = json.loads(FORMS[idea.type].example).get("labels")
+    return bool(shown) and shown == definition["labels"]
 
 
 def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -233,7 +295,7 @@ def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
     }
     named = {"_".join(field["field"].lower().split()): kinds[field["type"]] for field in fields}
     if len(named) < 2:
-        raise ValueError("bad_fields")
+        raise BadAnswer("bad_fields", ", ".join(named))
     return _object(named)
 
 
@@ -251,39 +313,40 @@ def polarity_task() -> Task:
 # ---------------------------------------------------------------- the stage
 
 
+def tasks_asked(perspectives: Sequence[Perspective], params: TasksParams) -> int:
+    """How many tasks a run asks for, the seed task included: each comes back as a task or as a reject."""
+    of_each = params.per_perspective + params.analysis_per_perspective
+    return len(perspectives) * of_each + params.seed_polarity_task
+
+
 class TaskWriter:
-    """Asks the three kinds of question and accounts for every answer."""
+    """Asks the three kinds of question; every task that does not come of them is a reject."""
 
     def __init__(self, params: TasksParams, teacher_params: TeacherParams, teacher: Teacher, seed: int) -> None:
         self.params, self.teacher_params, self.teacher = params, teacher_params, teacher
         self.seed = stage_seed(seed, STAGE)
         self.rejects: list[Reject] = []
 
-    def _ask(self, questions: Sequence[tuple[str, dict[str, Any]]], owners: Sequence[str], label: str) -> list[Any]:
-        """The parsed answer to each question, or None where it was rejected (recorded under its owner's id)."""
+    def _ask(
+        self, questions: Sequence[tuple[str, dict[str, Any]]], owners: Sequence[str], tasks_each: int, label: str
+    ) -> list[Any]:
+        """The parsed answer to each question, or None where it was rejected: a reject under its owner's id for each of
+        the `tasks_each` tasks it would have given."""
         requests = [
-            Request(
-                system=self.teacher_params.system_prompt,
-                prompt=prompt,
-                max_tokens=self.params.max_tokens,
-                temperature=self.teacher_params.temperature,
-                top_p=self.teacher_params.top_p,
-                seed=self.seed,
-                schema=canonical_json(schema),
-            )
+            Request.generation(self.teacher_params, prompt, self.params.max_tokens, self.seed, schema)
             for prompt, schema in questions
         ]
         values: list[Any] = []
-        answered = zip(questions, owners, self.teacher.ask(requests, label), strict=True)
-        for place, ((_, schema), owner, asked) in enumerate(answered):
-            value = None
-            if asked.answer is None:
-                self._reject(owner, "no_answer", f"{label} {place}: {asked.reason}")
-            else:
+        for (_, schema), owner, asked in zip(questions, owners, self.teacher.ask(requests, label), strict=True):
+            value, reason, why = None, "no_answer", asked.reason
+            if asked.answer is not None:
                 try:
                     value = parse_json(asked.answer.text, schema)
                 except ValueError as error:
-                    self._reject(owner, "unparsable", f"{label} {place}: {error}")
+                    reason, why = "unparsable", str(error)
+            if value is None:
+                for number in range(1, tasks_each + 1):
+                    self._reject(owner, reason, f"{label}, {number} of {tasks_each}: {why}")
             values.append(value)
         return values
 
@@ -296,25 +359,28 @@ class TaskWriter:
         if not count:
             return []
         questions = [analysis_question(p, attributes, count) for p in perspectives]
-        answers = self._ask(questions, [p.id for p in perspectives], "analysis prompts")
+        answers = self._ask(questions, [p.id for p in perspectives], count, "analysis prompts")
         return [
             Task(perspective_id=p.id, name=f"analysis: {p.head}", description=inline(prompt), type="analysis")
             for p, answer in zip(perspectives, answers, strict=True)
-            if answer
-            for prompt in dict.fromkeys(answer["prompts"])
+            if answer is not None
+            for prompt in answer["prompts"]
         ]
 
     def ideas(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Idea]:
         """Ideas of every perspective; types go round `tasks.types`, each perspective starting one further."""
         wanted = [self._types_for(place) for place in range(len(perspectives))]
         questions = [ideas_question(p, attributes, kinds) for p, kinds in zip(perspectives, wanted, strict=True)]
-        answers = self._ask(questions, [p.id for p in perspectives], "task ideas")
-        return [
-            Idea(perspective, item["name"], item["purpose"], kind)
-            for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True)
-            if answer
-            for kind, item in zip(kinds, answer["tasks"], strict=True)
-        ]
+        answers = self._ask(questions, [p.id for p in perspectives], self.params.per_perspective, "task ideas")
+        ideas = []
+        for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True):
+            for kind, item in zip(kinds, (answer or {}).values(), strict=answer is not None):
+                name = clean_name(item["name"])
+                if set(words(name)) <= _SAYS_NOTHING:
+                    self._reject(perspective.id, "name_says_nothing", f"{item['name']}: {item['purpose']}")
+                else:
+                    ideas.append(Idea(perspective, name, inline(item["purpose"]), kind))
+        return ideas
 
     def _types_for(self, place: int) -> list[str]:
         types, count = self.params.types, self.params.per_perspective
@@ -322,40 +388,51 @@ class TaskWriter:
 
     def define(self, ideas: Sequence[Idea]) -> list[Task]:
         """The tasks of the ideas whose definition can be used."""
-        answers = self._ask([definition_question(i) for i in ideas], [i.perspective.id for i in ideas], "definitions")
+        answers = self._ask(
+            [definition_question(i) for i in ideas], [i.perspective.id for i in ideas], 1, "definitions"
+        )
         tasks = []
         for idea, answer in zip(ideas, answers, strict=True):
             if answer is None:
                 continue
             try:
-                tasks.append(build_task(idea, answer))
-            except ValueError as error:
-                self._reject(idea.perspective.id, str(error), f"{idea.name}: {json.dumps(answer, ensure_ascii=False)}")
+                tasks.append(build_task(idea, answer, self.params.seed_polarity_task))
+            except BadAnswer as bad:
+                self._reject(idea.perspective.id, bad.reason, f"{idea.name}: {bad.detail}")
         return tasks
+
+
+def clean_name(name: str) -> str:
+    """The name of a task on one line, without surrounding punctuation, in lower case."""
+    return inline(name).strip(" .,:;!?\"'`*_-").lower()
 
 
 def drop_near_duplicates(
     tasks: Sequence[Task], embed: Callable[[Sequence[str]], Any], similarity: float
 ) -> tuple[list[Task], list[Reject]]:
-    """Keep a task unless an earlier one of the same type is as similar as `similarity` (cosine of embeddings).
+    """Keep a task unless an earlier one of the same type, or the seed task, is as similar as `similarity` (cosine of
+    embeddings).
 
     Args:
-        tasks: in order of preference (perspectives by total count).
+        tasks: in order of preference (the seed task, then perspectives by total count).
         embed: texts -> (n, d) unit vectors.
     """
     kept: list[int] = []
+    ids: set[str] = set()
     rejects: list[Reject] = []
     vectors = embed([f"{task.name}. {task.description} {' '.join(task.labels)}" for task in tasks]) if tasks else []
     for place, task in enumerate(tasks):
-        rivals = [other for other in kept if tasks[other].type == task.type]
-        closest = max(rivals, key=lambda other: float(vectors[other] @ vectors[place]), default=None)
-        if task.id in {tasks[other].id for other in rivals}:
+        cosines = vectors @ vectors[place]
+        rivals = [other for other in kept if task.type == tasks[other].type or not tasks[other].perspective_id]
+        closest = max(rivals, key=lambda other: float(cosines[other]), default=None)
+        if task.id in ids:
             rejects.append(Reject(stage=STAGE, record_id=task.id, reason="duplicate", detail=f"{task.name} ({place})"))
-        elif closest is not None and float(vectors[closest] @ vectors[place]) >= similarity:
+        elif closest is not None and float(cosines[closest]) >= similarity:
             detail = f"{task.name}: as {tasks[closest].id} ({tasks[closest].name})"
             rejects.append(Reject(stage=STAGE, record_id=task.id, reason="near_duplicate", detail=detail))
         else:
             kept.append(place)
+            ids.add(task.id)
     return [tasks[place] for place in kept], rejects
 
 
@@ -367,13 +444,11 @@ def generate_tasks(
     teacher: Teacher,
     embed: Callable[[Sequence[str]], Any],
     seed: int,
-) -> tuple[list[Task], list[Reject], int]:
-    """All tasks of all perspectives, the rejects, and how many candidates there were before them."""
+) -> tuple[list[Task], list[Reject]]:
+    """The tasks of all perspectives, and a reject for every other task that was asked for (see `tasks_asked`)."""
     writer = TaskWriter(params, teacher_params, teacher, seed)
     analysis = writer.analysis_tasks(perspectives, attributes)
-    ideas = writer.ideas(perspectives, attributes)
-    defined = writer.define(ideas)
+    defined = writer.define(writer.ideas(perspectives, attributes))
     seeds = [polarity_task()] if params.seed_polarity_task else []
     kept, duplicates = drop_near_duplicates([*seeds, *defined, *analysis], embed, params.near_duplicate_similarity)
-    rejects = writer.rejects + duplicates
-    return kept, rejects, len(kept) + len(rejects)
+    return kept, writer.rejects + duplicates

@@ -14,15 +14,18 @@ from compeffdist.lineage.byte_checks import (
     chain_links,
     committed_inputs_links,
     stored_links,
+    unrun_links,
     workspace_inputs_links,
     workspace_links,
 )
-from compeffdist.lineage.links import Audit, Link
+from compeffdist.lineage.links import Audit, Link, judged
 from compeffdist.lineage.model_checks import store_links, version_links, weight_links
 from compeffdist.lineage.record_checks import account_links, evaluation_links, parent_links, record_links
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
+
+FROM_GIT = "restore it with: git checkout HEAD -- and its path"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Auditor:
             *workspace_links(self.repository, lock),
             *workspace_inputs_links(self.repository, lock),
             *chain_links(lock),
+            *unrun_links(self.repository, lock),
             *cache_links(self.repository, self.repository.locks()),
             *self._contents(snapshot),
             *self._ledgers(),
@@ -104,4 +108,14 @@ class Auditor:
             except UserError as error:
                 yield Link("ledger", str(path), "FAIL", str(error))
             else:
-                yield Link("ledger", str(path), "PASS", f"an unbroken chain of {len(entries)} entries")
+                cut = [line for line in [self._cut(path)] if line]
+                yield judged("ledger", str(path), cut, f"an unbroken chain of {len(entries)} entries", FROM_GIT)
+
+    def _cut(self, path: Path) -> str:
+        """Whether a ledger lacks lines that git has: a chain that was cut off at its end is sound in itself."""
+        place = path.relative_to(self.repository.root).as_posix() if path.is_absolute() else path.as_posix()
+        committed = self.repository.file_at("HEAD", place) or b""
+        present = path.read_bytes() if path.exists() else b""
+        if present.startswith(committed):
+            return ""
+        return f"lines that the last commit has were cut off or replaced ({len(committed)} bytes there)"

@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from compeffdist.files import hash_bytes
 from compeffdist.lineage.links import Link, judged
-from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
+from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository, read_yaml
 
 RESTORE = "restore it with: dvc checkout --force, or make it again with: dvc repro"
 FETCH = "bring it with: dvc fetch --all-commits"
@@ -67,6 +65,14 @@ def chain_links(lock: Lock) -> Iterator[Link]:
     yield judged("chain", "stages", problems, f"{read} artefacts read are those that were made", "run: dvc repro")
 
 
+def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:
+    """Every stage of dvc.yaml in the working folder has run: what the lock lacks, no other check can miss."""
+    path = repository.root / "dvc.yaml"
+    stages = read_yaml(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+    unrun = [f"stage {name} has not run" for name in stages if name not in lock.stages]
+    yield judged("chain", "dvc.yaml", unrun, f"all {len(stages)} stages have run", "run: dvc repro")
+
+
 def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]:
     """Code, source files and params in the working folder are those that the stages ran with."""
     stale = []
@@ -77,7 +83,7 @@ def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]
                 stale.append(f"{dep.path} (stage {stage.name})")
     inputs = {dep.path for stage in lock.stages.values() for dep in stage.deps} - lock.outs.keys()
     yield judged("inputs", "code and sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
-    params = yaml.safe_load((repository.root / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml((repository.root / "params.yaml").read_text(encoding="utf-8"))
     yield judged("inputs", "params.yaml", params_problems(lock, params), "as the stages ran", "run: dvc repro")
 
 
@@ -111,10 +117,14 @@ def params_problems(lock: Lock, params: Mapping[str, Any]) -> list[str]:
 
 def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list[str]:
     deps = {dep.path: dep.md5 for stage in lock.stages.values() for dep in stage.deps if dep.path not in lock.outs}
+    files = repository.files_at((commit, path) for path in (*deps, "params.yaml"))
     # source files may be ignored by git: what git does not have it cannot contradict
-    found = {path: _md5_at(repository, commit, path) for path in deps}
-    problems = [path for path, md5 in deps.items() if found[path] not in (md5, "")]
-    params = yaml.safe_load(repository.file_at(commit, "params.yaml") or b"{}")
+    problems = [
+        path
+        for path, md5 in deps.items()
+        if (content := files[commit, path]) is not None and hash_bytes(content, "md5") != md5
+    ]
+    params = read_yaml(files[commit, "params.yaml"] or b"{}")
     return problems + params_problems(lock, params)
 
 

@@ -1,5 +1,6 @@
 """The lineage of the checkout one works in: its repository, registry, response store and ledgers, opened."""
 
+from functools import partial
 from pathlib import Path
 
 from compeffdist.ledger import Ledger
@@ -10,6 +11,7 @@ from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import read_versions
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
+from compeffdist.texts.ingest import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
 
 PROMOTIONS = Path("data/promotions.jsonl")
@@ -49,4 +51,6 @@ def open_forgetting() -> Forgetting:
     params = load_params()
     repository = Repository()
     versions = read_versions(repository, params.registry.model_name)
-    return Forgetting(repository, versions, Path(params.runtime.store).expanduser())
+    texts, cache = params.texts, cache_folder(params.runtime.cache)
+    whole = partial(whole_ids, texts, cache)
+    return Forgetting(repository, versions, Path(params.runtime.store).expanduser(), whole)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from compeffdist.errors import one_line
+from compeffdist.lineage.artefacts import WARM_UP
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.records import (
     Attribute,
@@ -20,7 +21,7 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
-from compeffdist.teacher.requests import Answer
+from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer
 from compeffdist.teacher.store import StoredAnswer
 
 SHOWN_CHARACTERS = 100
@@ -51,9 +52,12 @@ def answer_facts(row: StoredAnswer | None) -> Facts:
     if row is None:
         return [("raw answer", "not in this machine's response store")]
     request, answer = json.loads(row.request), Answer.from_json(row.answer)
+    if answer.kind == CHOSEN:
+        return [("asked for", "one of the labels, without likelihoods"), ("raw answer", quoted(answer.text))]
     if answer.label_logprobs is not None:
+        by_token = ", by its first token" if answer.kind == FIRST_TOKENS else ""
         return [
-            ("asked for", "the likelihood of each whole label"),
+            ("asked for", f"the likelihood of each whole label{by_token}"),
             ("raw answer", ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())),
         ]
     decoding = "greedy" if not request["temperature"] else f"temperature {request['temperature']}"
@@ -89,7 +93,7 @@ def _score(record: ScoredTriplet, snapshot: Snapshot) -> Facts:
     return [
         ("ranking score", f"{record.ranking:.4f} over {record.tokens} response tokens"),
         ("perplexity", f"{record.perplexity:.2f}"),
-        ("under", f"warm-up student {snapshot.lock.md5('models/warmup')} ({record.scorer_id})"),
+        ("under", f"warm-up student {snapshot.lock.md5(WARM_UP)} ({record.scorer_id})"),
     ]
 
 

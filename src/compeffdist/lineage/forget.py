@@ -11,19 +11,20 @@ Forgetting takes three steps, which only together are complete:
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.errors import UserError
-from compeffdist.lineage.purge import Holding, holdings
-from compeffdist.lineage.repository import Repository
-from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.errors import UserError, one_line
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRIPLETS, kind_of
+from compeffdist.lineage.purge import Holding, holdings, purge
+from compeffdist.lineage.repository import WORKSPACE, Repository
+from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
-from compeffdist.records import Mention, Text
-from compeffdist.teacher.store import ResponseStore
+from compeffdist.records import Text
+from compeffdist.teacher.store import ResponseStore, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
 NEEDLE_CHARACTERS = 40
@@ -48,6 +49,8 @@ class Plan:
     """Keys of stored answers that go."""
     holdings: tuple[Holding, ...]
     """Everything else that holds it."""
+    unseen: tuple[str, ...] = ()
+    """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
@@ -59,17 +62,28 @@ class Plan:
             "stages": list(self.stages),
             "answers": list(self.answers),
             "holdings": [holding.to_json() for holding in self.holdings],
+            "unseen": list(self.unseen),
         }
 
 
 class Forgetting:
-    """Withdraws texts from the checkout in `repository`."""
+    """Withdraws texts from the checkout in `repository`.
+
+    Args:
+        whole_ids: of a text's id, the ids of the whole contents it was cut from (`texts.ingest`).
+    """
 
     def __init__(
-        self, repository: Repository, versions: Sequence[Version], store: Path, withdrawals: Path = WITHDRAWALS
+        self,
+        repository: Repository,
+        versions: Sequence[Version],
+        store: Path,
+        whole_ids: Callable[[str], list[str]],
+        withdrawals: Path = WITHDRAWALS,
     ) -> None:
-        self.repository, self.versions, self.store, self.withdrawals = repository, versions, store, withdrawals
-        self.snapshots = [Snapshot(repository, lock) for lock in repository.locks()]
+        self.repository, self.versions, self.store = repository, versions, store
+        self.whole_ids, self.withdrawals = whole_ids, withdrawals
+        self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
         """What withdrawing a text would do.
@@ -79,16 +93,18 @@ class Forgetting:
         """
         holding = [snapshot for snapshot in self.snapshots if _text(snapshot, text_id)]
         already = text_id in withdrawn_ids(self.repository.root / self.withdrawals)
+        unseen = [s.lock.places[0] for s in self.snapshots if s.lock.md5(TEXTS) and s.table(TEXTS) is None]
         if not holding and not already:
+            hint = f"; of {len(unseen)} states the texts are not here: dvc fetch --all-commits" if unseen else ""
             raise UserError(
-                f"{text_id}: no such text in the working folder's data or in any state known to git; "
-                "find its id in data/texts.parquet"
+                f"{one_line(text_id, 80)}: no such text in the working folder's data or in any state known to git; "
+                f"find its id in {TEXTS}{hint}"
             )
         text = _text(holding[0], text_id) if holding else None
-        current = next((s for s in holding if s is self.snapshots[0]), None)
-        nodes = [current.nodes[key] for key in [text_id, *current.descendants(text_id)]] if current else []
-        kinds = Counter(node.kind for node in nodes)
-        makers = dict.fromkeys(current.lock.makers[node.path] for node in nodes) if current else {}
+        current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
+        reached = made_of(current, text_id) if current else {}
+        kinds = Counter(kind_of(path).PREFIX for path in reached.values())
+        makers = dict.fromkeys(current.lock.makers[path] for path in reached.values()) if current else {}
         return Plan(
             text_id=text_id,
             already=already,
@@ -97,14 +113,30 @@ class Forgetting:
             stages=tuple(makers),
             answers=tuple(self._answers(holding, text_id)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
+            unseen=tuple(unseen),
         )
 
     def apply(self, plan: Plan) -> None:
-        """Record the withdrawal and remove the stored answers."""
-        withdraw(plan.text_id, self.repository.root / self.withdrawals)
+        """Record the withdrawal and remove the stored answers.
+
+        Raises:
+            UserError: if its source cannot be read, to see what it was cut from; nothing is done then.
+        """
+        if not plan.already:
+            withdraw(plan.text_id, self.repository.root / self.withdrawals, self.whole_ids(plan.text_id))
         if plan.answers:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
+
+    def purge(self, plan: Plan) -> list[Holding]:
+        """Remove what older states hold; what was removed.
+
+        Raises:
+            UserError: if the working folder's data still holds the text: it must be made again first.
+        """
+        if plan.records:
+            raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
+        return purge(self.repository, plan.holdings)
 
     def _answers(self, holding: Sequence[Snapshot], text_id: str) -> list[str]:
         """Keys of stored answers that the text is in, or that only it gave rise to."""
@@ -112,12 +144,11 @@ class Forgetting:
             return []
         keys: set[str] = set()
         for snapshot in holding:
-            reached = [text_id, *snapshot.descendants(text_id)]
-            keys |= {answer for key in reached if (answer := _answer_of(snapshot, key, text_id))}
+            keys.update(_answers_on(snapshot, text_id))
         with ResponseStore(self.store) as store:
             for needle in {needle for snapshot in holding for needle in needles(snapshot, text_id)}:
                 keys.update(store.keys_holding(needle))
-            return sorted(store.rows(keys))
+        return sorted(keys & stored_keys(self.store))
 
 
 def needles(snapshot: Snapshot, text_id: str) -> list[str]:
@@ -126,9 +157,12 @@ def needles(snapshot: Snapshot, text_id: str) -> list[str]:
     text = _text(snapshot, text_id)
     if text is None:
         return []
-    mentions = [node.record for node in snapshot.nodes.values() if isinstance(node.record, Mention)]
-    others = {phrase for mention in mentions if mention.text_id != text_id for phrase in _phrases(mention)}
-    own = {phrase for mention in mentions if mention.text_id == text_id for phrase in _phrases(mention)}
+    own, others = set[str](), set[str]()
+    fields = (snapshot.values(MENTIONS, field) for field in ("text_id", "description", "value"))
+    for mentioned, *said in zip(*fields, strict=True):
+        # a word or two may stand anywhere
+        phrases = [phrase for phrase in said if len(phrase.split()) > 2]
+        (own if mentioned == text_id else others).update(phrases)
     return [needle_of(text), *sorted(own - others)]
 
 
@@ -139,20 +173,18 @@ def needle_of(text: Text) -> str:
     return inline(text.text) + "\n"
 
 
-def _phrases(mention: Mention) -> list[str]:
-    """What a mention says in sentences; a word or two may stand anywhere."""
-    return [phrase for phrase in (mention.description, mention.value) if len(phrase.split()) > 2]
+def made_of(snapshot: Snapshot, text_id: str) -> Reached:
+    """A text and all that was made of it, by id, each with its artefact; nothing if it is not there."""
+    return {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)} if _text(snapshot, text_id) else {}
 
 
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:
-    node = snapshot.nodes.get(text_id)
+    node = snapshot.nodes({text_id: TEXTS}).get(text_id)
     return node.record if node and isinstance(node.record, Text) else None
 
 
-def _answer_of(snapshot: Snapshot, key: str, text_id: str) -> str:
-    """The answer behind a record on this text. A task or instruction stands on many texts; its answers go only
-    if a needle finds the text in them."""
-    record = snapshot.nodes[key].record
-    if getattr(record, "text_id", "") == text_id or text_id in getattr(record, "reference_text_ids", ()):
-        return str(getattr(record, "answer_id", ""))
-    return ""
+def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
+    """Keys of the answers behind records on this text. A task or instruction stands on many texts; its answers go
+    only if a needle finds the text in them."""
+    for path, field in ((MENTIONS, "text_id"), (DEMONSTRATIONS, "reference_text_ids"), (TRIPLETS, "text_id")):
+        yield from snapshot.values(path, "answer_id", field, [text_id])

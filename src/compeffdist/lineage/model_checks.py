@@ -1,16 +1,22 @@
 """Are stored answers, model weights and registered versions what they were?"""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from compeffdist.errors import UserError
+from compeffdist.gates.outcome import GATES, REPORTS, gate_tags
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, STUDENT, TRIPLETS
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
-from compeffdist.teacher.store import ResponseStore, store_problems
+from compeffdist.teacher.store import store_problems, stored_keys
 
+ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS)
+"""Artefacts whose records name the raw answer they came from."""
 ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
 """Tag of a version -> role of the identity card with that id."""
 
@@ -24,9 +30,8 @@ def store_links(snapshot: Snapshot, store: Path) -> Iterator[Link]:
     yield judged("store", str(store), problems, "no byte changed since it was last written", "restore it from a backup")
     if problems:
         return
-    wanted = {answer for node in snapshot.nodes.values() if (answer := getattr(node.record, "answer_id", ""))}
-    with ResponseStore(store) as opened:
-        missing = sorted(wanted - opened.rows(wanted).keys())
+    wanted = {answer for path in ANSWERED for answer in snapshot.values(path, "answer_id")}
+    missing = sorted(wanted - stored_keys(store))
     holds = f"{len(wanted)} answers behind mentions, demonstrations and triplets"
     yield judged("store", "raw answers", [f"{key} is not there" for key in missing], holds)
 
@@ -47,19 +52,36 @@ def weight_links(snapshot: Snapshot, cache: Path) -> Iterator[Link]:
 
 def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
     """A registered version's files, and its tags against the state of the data it was trained on."""
-    client = open_tracking()
-    problems = verify_version(client, version.name, version.number)
-    yield judged("registry", version.reference, problems, "every registered file as it was logged")
     lock = snapshot.lock
+    problems = verify_version(open_tracking(), version.name, version.number, lock.md5(STUDENT))
+    yield judged("registry", version.reference, problems, "every registered file as it was logged, its student ours")
     wrong = [
         f"{tag} is {version.tags[tag]}, {path} of the lock has {lock.md5(path)}"
         for tag, path in TAGS_OF_DATA.items()
         if tag in version.tags and version.tags[tag] != lock.md5(path)
     ]
     roles = {card.role: card.id for card in snapshot.identities.values()}
+    expected = {tag: roles.get(role) for tag, role in ROLES_OF_TAGS.items()} | _gates(snapshot)
     wrong += [
-        f"{tag} is {version.tags.get(tag)}, the {role}'s card says {roles.get(role)}"
-        for tag, role in ROLES_OF_TAGS.items()
-        if version.tags.get(tag) != roles.get(role)
+        f"{tag} is {version.tags.get(tag)}, the data says {value}"
+        for tag, value in expected.items()
+        if version.tags.get(tag) != value
     ]
     yield judged("registry", f"{version.reference} tags", wrong, f"as {lock.places[0]} has it")
+
+
+def _gates(snapshot: Snapshot) -> dict[str, str]:
+    """How the gates stood, as the reports of that state say; nothing where it has no gates."""
+    lock = snapshot.lock
+    items = {gate: lock.outs.get(f"{REPORTS}/{gate}.json") for gate in GATES}
+    with tempfile.TemporaryDirectory() as folder:
+        for gate, item in items.items():
+            content = snapshot.repository.content(item, lock.commits) if item else None
+            if content is not None:
+                (Path(folder) / f"{gate}.json").write_bytes(content)
+        if not any(items.values()):
+            return {}
+        try:
+            return gate_tags(Path(folder))
+        except UserError as error:
+            return {"gates": f"otherwise: {error}"}

@@ -1,9 +1,12 @@
 """A trace as W3C PROV-JSON (https://www.w3.org/submissions/prov-json/): records are entities, stages are
 activities, models are agents."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from compeffdist.lineage.repository import lock_id
+from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.lineage.trace import Trace
 from compeffdist.records import Triplet
 
@@ -19,24 +22,19 @@ def prov_document(trace: Trace) -> "ProvDocument":
 
     document = ProvDocument()
     document.add_namespace("ced", NAMESPACE)
-    snapshot = trace.snapshot
+    snapshot, nodes = trace.snapshot, trace.nodes()
     lock = lock_id(snapshot.lock)[:16]
-    keys = [key for key in (trace.subject, *trace.ancestors, *trace.descendants) if key in snapshot.nodes]
-    shown = set(keys)
-    for key in keys:
-        node = snapshot.nodes[key]
-        document.entity(f"ced:{key}", {"prov:type": node.kind, "ced:artefact": node.path})
-    for path in dict.fromkeys(snapshot.nodes[key].path for key in keys):
+    for path in dict.fromkeys(node.path for node in nodes.values()):
         stage = snapshot.lock.makers[path]
         document.activity(f"ced:{stage}@{lock}", other_attributes={"ced:command": snapshot.lock.stages[stage].command})
-    for key in keys:
-        node = snapshot.nodes[key]
+    for key, node in nodes.items():
+        document.entity(f"ced:{key}", {"prov:type": node.kind, "ced:artefact": node.path})
         document.wasGeneratedBy(f"ced:{key}", f"ced:{snapshot.lock.makers[node.path]}@{lock}")
         for parent in node.parents:
-            if parent in shown:
+            if parent in nodes:
                 document.wasDerivedFrom(f"ced:{key}", f"ced:{parent}")
-    _teachers(document, trace, keys)
-    _versions(document, trace, keys)
+    _teachers(document, snapshot, nodes)
+    _versions(document, trace, nodes)
     return document
 
 
@@ -46,32 +44,29 @@ def prov_json(trace: Trace) -> str:
     return str(text)
 
 
-def _teachers(document: "ProvDocument", trace: Trace, keys: list[str]) -> None:
+def _teachers(document: "ProvDocument", snapshot: Snapshot, nodes: Mapping[str, Node]) -> None:
     """Each triplet is attributed to the teacher that answered it."""
-    identities, agents = trace.snapshot.identities, set()
-    for key in keys:
-        record = trace.snapshot.nodes[key].record
-        if isinstance(record, Triplet):
-            agent = f"ced:{record.teacher_id}"
-            if agent not in agents:
-                agents.add(agent)
-                card = identities.get(record.teacher_id)
+    agents = set()
+    for key, node in nodes.items():
+        if isinstance(node.record, Triplet):
+            teacher = node.record.teacher_id
+            if teacher not in agents:
+                agents.add(teacher)
+                card = snapshot.identities.get(teacher)
                 reference = card.reference if card else "unknown"
-                document.agent(agent, {"prov:type": "prov:SoftwareAgent", "ced:reference": reference})
-            document.wasAttributedTo(f"ced:{key}", agent)
+                document.agent(f"ced:{teacher}", {"prov:type": "prov:SoftwareAgent", "ced:reference": reference})
+            document.wasAttributedTo(f"ced:{key}", f"ced:{teacher}")
 
 
-def _versions(document: "ProvDocument", trace: Trace, keys: list[str]) -> None:
+def _versions(document: "ProvDocument", trace: Trace, nodes: Mapping[str, Node]) -> None:
     """A model version is derived from those of the shown triplets that its student was trained on."""
-    from compeffdist.lineage.trace import kept_samples
-
-    kept = set(kept_samples(trace.snapshot))
+    kept = [key for key in trace.snapshot.kept_samples() if key in nodes]
     for version in trace.versions:
-        entity = f"ced:{version.name}.{version.number}"
+        entity = f"ced:{quote(version.name)}.{version.number}"
         aliases = ",".join(version.aliases)
         document.entity(
             entity, {"prov:type": "model version", "ced:reference": version.reference, "ced:alias": aliases}
         )
-        for key in keys:
-            if key in kept and version.is_of(trace.snapshot.lock):
+        if version.is_of(trace.snapshot.lock):
+            for key in kept:
                 document.wasDerivedFrom(entity, f"ced:{key}")

@@ -6,20 +6,23 @@ trained on one; the weights of a student are not searched for words but counted 
 """
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
+from compeffdist.lineage.artefacts import ARTEFACTS, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
-from compeffdist.lineage.snapshot import ARTEFACTS, REJECTS, STUDENT, Snapshot
+from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
 from compeffdist.records import Text
 
-WARM_UP = "models/warmup"
+SHOWN = ("report/difficulty.html", "report/index.html")
+"""Pages that show a few of all triplets: they count as showing each."""
 CHAMPION = "champion"
 PARQUET = b"PAR1"
 """How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
@@ -59,7 +62,7 @@ def holdings(
         snapshots: of every lock.
         text: the text itself, to search objects by that no lock names; None if no data on this machine has it.
     """
-    affected = [snapshot for snapshot in snapshots if text_id in snapshot.nodes]
+    affected = [snapshot for snapshot in snapshots if snapshot.path_of(text_id)]
     here = next((snapshot for snapshot in snapshots if WORKSPACE in snapshot.lock.places), None)
     # what the data made without the text has in common with older data does not hold it
     clean = _bytes_of(repository, here.lock) if here is not None and here not in affected else set()
@@ -80,17 +83,12 @@ def holdings(
 
 
 def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
-    """Remove what is not needed; what was removed.
-
-    Raises:
-        UserError: if the working folder's data still holds the text: it must be made again first.
-    """
-    found = list(found)
-    if any(holding.needed and holding.kind == "cache object" for holding in found):
-        raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
+    """Remove what is not needed; what was removed. Raises UserError if something cannot be removed."""
     removed = [holding for holding in found if not holding.needed]
-    for holding in removed:
-        _REMOVERS[holding.kind](repository, holding)
+    for kind, remove in _REMOVERS.items():
+        chosen = [holding for holding in removed if holding.kind == kind]
+        if chosen:
+            remove(repository, chosen)
     return removed
 
 
@@ -99,20 +97,22 @@ def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
 
 def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
     """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
-    reached = {text_id, *snapshot.descendants(text_id)}
-    paths = {snapshot.nodes[key].path for key in reached}
+    reached = {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)}
+    paths = set(reached.values())
     outs = snapshot.lock.outs
-    for path in ARTEFACTS:
-        if path in paths:
-            yield outs[path].md5, path
+    yield from ((outs[path].md5, path) for path in ARTEFACTS if path in paths)
     for path in (path for path in outs if path.startswith(REJECTS)):
-        if any(reject.record_id in reached for reject in snapshot.records(path)):
+        # a near-duplicate was rejected for this text, and says so
+        fields = zip(snapshot.values(path, "record_id"), snapshot.values(path, "detail"), strict=True)
+        if any(key in reached or text_id in detail for key, detail in fields):
             yield outs[path].md5, path
     # a warm-up is drawn from all triplets and does not record which: it counts as having learnt them all
-    learnt = {WARM_UP: any(key.startswith("sample_") for key in reached), STUDENT: bool(kept_below(snapshot, text_id))}
+    learnt = {WARM_UP: TRIPLETS in paths, STUDENT: bool(kept_below(snapshot, text_id))}
     for path in (path for path, holds in learnt.items() if holds and path in outs):
         yield outs[path].md5, path
         yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
+    if learnt[WARM_UP]:
+        yield from ((outs[page].md5, page) for page in SHOWN if page in outs)
 
 
 def _bytes_of(repository: Repository, lock: Lock) -> set[str]:
@@ -164,8 +164,19 @@ def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]
 
 def _in_remotes(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
     for name, remote in repository.remotes():
-        for md5 in remote.list_oids_exists(list(objects)):
+        with _reaching(name):
+            there = list(remote.list_oids_exists(list(objects)))
+        for md5 in there:
             yield Holding("remote object", md5, objects[md5], remote=name, needed=md5 in current)
+
+
+@contextmanager
+def _reaching(remote: str) -> Iterator[None]:
+    """Any storage may be behind a remote, and each has errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"DVC remote {remote}: {one_line(error, 200)}") from error
 
 
 def _experiments(repository: Repository, affected: Sequence[Snapshot]) -> Iterator[Holding]:
@@ -188,40 +199,50 @@ def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id
 # ---------------------------------------------------------------- removing
 
 
-def _remove_cached(repository: Repository, holding: Holding) -> None:
-    path = repository.object_path(holding.name)
-    path.chmod(0o600)  # DVC makes its objects read-only
-    path.unlink()
+def _remove_cached(repository: Repository, chosen: Sequence[Holding]) -> None:
+    # each state's texts, which come first, are removed last: by them the rest is found
+    for holding in reversed(chosen):
+        path = repository.object_path(holding.name)
+        path.chmod(0o600)  # DVC makes its objects read-only
+        path.unlink()
 
 
-def _remove_remote(repository: Repository, holding: Holding) -> None:
-    dict(repository.remotes())[holding.remote].delete(holding.name)
+def _remove_remote(repository: Repository, chosen: Sequence[Holding]) -> None:
+    for name, remote in repository.remotes():
+        for holding in chosen:
+            if holding.remote == name:
+                with _reaching(name):
+                    remote.delete(holding.name)
 
 
-def _remove_experiment(repository: Repository, holding: Holding) -> None:
-    repository.git("update-ref", "-d", holding.name)
+def _remove_experiments(repository: Repository, chosen: Sequence[Holding]) -> None:
+    for holding in chosen:
+        repository.git("update-ref", "-d", holding.name)
 
 
-def _remove_version(repository: Repository, holding: Holding) -> None:
-    """Delete a version and the files logged with it; its run keeps figures only."""
+def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
+    """Delete versions and the files logged with them; their runs keep figures only."""
     from mlflow import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     from compeffdist.registry.tracking import open_tracking
 
     client = open_tracking()
-    name, number = holding.name.removeprefix("models:/").rsplit("/", 1)
-    try:
-        location = client.get_model_version_download_uri(name, number)
-        get_artifact_repository(location).delete_artifacts()
-        client.delete_model_version(name, number)
-    except (MlflowException, OSError) as error:
-        raise UserError(f"{holding.name}: could not be removed: {one_line(error, 200)}") from None
+    for holding in chosen:
+        name, number = holding.name.removeprefix("models:/").rsplit("/", 1)
+        try:
+            location = client.get_model_version_download_uri(name, number)
+            get_artifact_repository(location).delete_artifacts()
+            client.delete_model_version(name, number)
+        except (MlflowException, OSError) as error:
+            raise UserError(f"{holding.name}: could not be removed: {one_line(error, 200)}") from None
 
 
-_REMOVERS = {
-    "cache object": _remove_cached,
+_REMOVERS: Mapping[Kind, Callable[[Repository, Sequence[Holding]], None]] = {
+    "model version": _remove_versions,
+    "experiment": _remove_experiments,
     "remote object": _remove_remote,
-    "experiment": _remove_experiment,
-    "model version": _remove_version,
+    "cache object": _remove_cached,
 }
+"""In an order in which a purge that was cut short finds the rest again: by the artefacts in the cache it is known what
+else holds the text, so these go last."""

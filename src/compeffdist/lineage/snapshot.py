@@ -1,78 +1,31 @@
 """The records of one lock, joined by id: what each came from, and what came of it.
 
 A snapshot reads artefacts by the hashes in the lock, from the working folder or DVC's cache, so that a row of
-last month's data is traced in last month's data. All records of the pipeline fit in memory by far: 100,000
-triplets with all that stands around them are about 1 GB.
+last month's data is traced in last month's data. It follows columns of ids (`lineage.tables`) and makes a record only
+of what is shown; states of the data that share an artefact share its table.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.lineage.repository import Item, Lock, Repository
-from compeffdist.models import ModelIdentity, read_identity
-from compeffdist.records import (
-    Attribute,
-    Demonstration,
-    Draw,
-    Instruction,
-    Mention,
-    Pair,
-    Perspective,
-    Record,
-    Reject,
-    ScoredTriplet,
-    Task,
-    Text,
-    Triplet,
-    read_records,
+from compeffdist.lineage.artefacts import (
+    ARTEFACTS,
+    ATTRIBUTES,
+    CLUSTERS,
+    IDENTITIES,
+    MADE_FROM,
+    MENTIONS,
+    REJECTS,
+    SAMPLE,
+    TEXTS,
+    Edge,
 )
-
-CLUSTERS = "data/clusters.json"
-SAMPLE = "data/sampled.parquet"
-STUDENT = "models/student"
-REJECTS = "data/rejects/"
-
-ARTEFACTS: Mapping[str, type[Record]] = {
-    "data/texts.parquet": Text,
-    "data/mentions.parquet": Mention,
-    "data/attributes.parquet": Attribute,
-    CLUSTERS: Perspective,
-    "data/tasks.jsonl": Task,
-    "data/demonstrations.jsonl": Demonstration,
-    "data/instructions.jsonl": Instruction,
-    "data/pairs.parquet": Pair,
-    "data/triplets.parquet": Triplet,
-    "data/scored.parquet": ScoredTriplet,
-    SAMPLE: Draw,
-    "data/evaluation.jsonl": EvaluationRow,
-    "data/teacher_predictions.parquet": Prediction,
-    "data/student_predictions.parquet": Prediction,
-}
-"""The artefacts made of records, in the order of the pipeline."""
-
-IDENTITIES = ("models/teacher.json", "models/student.json", "models/embedder.json")
-
-PARENTS: Mapping[type[Record], Callable[[Any], Iterable[str]]] = {
-    Mention: lambda r: [r.text_id],
-    Perspective: lambda r: r.member_ids,
-    Task: lambda r: [r.perspective_id] if r.perspective_id else [],
-    Demonstration: lambda r: [r.task_id, *r.reference_text_ids],
-    Instruction: lambda r: [r.task_id, *r.demonstration_ids],
-    Pair: lambda r: [r.instruction_id, r.text_id],
-    Triplet: lambda r: [r.pair_id],
-    ScoredTriplet: lambda r: [r.sample_id],
-    Draw: lambda r: [r.sample_id],
-    Prediction: lambda r: [r.row_id],
-}
-"""Ids of the records that a record was made from. A text and an evaluation row have none: they come from a
-source. An attribute comes from every mention that bears its name, which only the snapshot knows."""
+from compeffdist.lineage.repository import Item, Lock, Repository
+from compeffdist.lineage.tables import Table, distinct
+from compeffdist.models import ModelIdentity, read_identity
+from compeffdist.records import Record, Reject
 
 
 @dataclass(frozen=True)
@@ -93,64 +46,99 @@ class Node:
         return self.record.PREFIX
 
 
+TRAINING = "train_student"
+"""The stage that refuses triplets too long to learn from."""
+
+Reached = dict[str, str]
+"""Ids that were reached, nearest first, each with the path of its artefact."""
+
+
 @dataclass
 class Snapshot:
     """The records of `lock`, as far as their bytes are on this machine."""
 
     repository: Repository
     lock: Lock
+    tables: dict[str, Table] = field(default_factory=dict, repr=False)
+    """By the MD5 of their bytes: snapshots that are looked at together share them."""
     missing: list[Item] = field(default_factory=list)
     """Artefacts of the lock whose bytes are neither in the working folder nor in the cache."""
+    _indices: dict[Edge, dict[str, list[str]]] = field(default_factory=dict, init=False, repr=False)
 
-    def records(self, path: str) -> list[Any]:
-        """The records of an artefact; none if the lock has no such artefact or its bytes are missing.
+    # ------------------------------------------------------------ tables
 
-        Raises:
-            UserError: if the artefact cannot be read.
-        """
+    def table(self, path: str) -> Table | None:
+        """An artefact's table; none if the lock has no such artefact or its bytes are missing."""
         item = self.lock.outs.get(path)
-        if item is None:
-            return []
-        found = self.repository.locate(item)
-        if found is None:
-            if item not in self.missing:
+        if item is None or item in self.missing:
+            return None
+        if item.md5 not in self.tables:
+            found = self.repository.locate(item)
+            if found is None:
                 self.missing.append(item)
+                return None
+            self.tables[item.md5] = Table(found, path)
+        return self.tables[item.md5]
+
+    def values(self, path: str, field: str, key: str = "", among: Collection[str] = ()) -> list[Any]:
+        """What the records of an artefact have in a field: all of them, or those whose `key` is among some."""
+        table = self.table(path)
+        if table is None:
             return []
-        return read_artefact(found, path)
+        return table.values(field, table.where(key, among) if key else None)
 
-    @cached_property
-    def nodes(self) -> dict[str, Node]:
-        """Every record of every artefact, by id."""
-        loaded = {path: self.records(path) for path in ARTEFACTS}
-        bearers: defaultdict[str, list[str]] = defaultdict(list)
-        for mention in loaded["data/mentions.parquet"]:
-            for name in mention.names:
-                bearers[name].append(mention.id)
+    def look_at_all(self) -> None:
+        """Find out which artefacts' bytes are missing."""
+        for path in self.lock.outs:
+            if path in ARTEFACTS or path.startswith(REJECTS):
+                self.table(path)
+
+    # ------------------------------------------------------------ records
+
+    def path_of(self, key: str) -> str:
+        """Path of the artefact that holds a record, empty if none does."""
+        return next((path for path in _paths(key) if (table := self.table(path)) and table.holds(key)), "")
+
+    def holds(self, key: str) -> bool:
+        """Whether a record has this id, or a stage rejected what has this id."""
+        return bool(self.path_of(key)) or any(len(table.where("record_id", [key])) for table in self._reject_tables())
+
+    def beginning(self, reference: str) -> list[str]:
+        """Ids of records, and of what was rejected, that begin so; sorted."""
+        tables = [table for path in _paths(reference) if (table := self.table(path))]
+        found = {key for table in tables for key in table.beginning(reference)}
+        found.update(key for table in self._reject_tables() for key in table.beginning(reference, "record_id"))
+        return sorted(found)
+
+    def nodes(self, reached: Mapping[str, str]) -> dict[str, Node]:
+        """Those of some records, each with the path of its artefact, that are there, in the order given."""
+        by_path: dict[str, list[str]] = {}
+        for key, path in reached.items():
+            by_path.setdefault(path, []).append(key)
         found: dict[str, Node] = {}
-        for path, records in loaded.items():
-            for record in records:
-                parents = bearers[record.name] if isinstance(record, Attribute) else parents_of(record)
-                found[record.id] = Node(path, record, tuple(dict.fromkeys(parents)))
-        return found
+        for path, keys in by_path.items():
+            if table := self.table(path):
+                for record in table.records(table.where("id", keys)):
+                    found[record.id] = Node(path, record, self._named(path, record))
+        return {key: found[key] for key in reached if key in found}
 
-    @cached_property
-    def children(self) -> dict[str, list[str]]:
-        """Id -> ids of the records made from it, in the order of the pipeline."""
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        for node in self.nodes.values():
-            for parent in node.parents:
-                found[parent].append(node.id)
-        return dict(found)
+    def node(self, key: str) -> Node | None:
+        """A record, none if it is not there."""
+        path = self.path_of(key)
+        return self.nodes({key: path}).get(key) if path else None
 
-    @cached_property
-    def rejects(self) -> dict[str, list[Reject]]:
-        """Id of a record that a stage did not pass on -> the rejects that say why."""
-        found: defaultdict[str, list[Reject]] = defaultdict(list)
-        for path in sorted(self.lock.outs):
-            if path.startswith(REJECTS):
-                for reject in self.records(path):
-                    found[reject.record_id].append(reject)
-        return dict(found)
+    def rejects(self, keys: Collection[str]) -> list[Reject]:
+        """Why stages did not pass on records, or rows of a source, of these ids."""
+        return [reject for table in self._reject_tables() for reject in table.records(table.where("record_id", keys))]
+
+    def kept_samples(self) -> list[str]:
+        """Ids of the triplets a student was trained on: kept by the sampler and not refused by the training."""
+        table = self.table(SAMPLE)
+        if table is None:
+            return []
+        refused = set(self.values(f"{REJECTS}{TRAINING}.parquet", "record_id"))
+        kept: list[str] = table.column("sample_id").filter(table.column("kept")).to_pylist()
+        return [key for key in kept if key not in refused]
 
     @cached_property
     def identities(self) -> dict[str, ModelIdentity]:
@@ -158,59 +146,104 @@ class Snapshot:
         cards = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
         return {card.id: card for card in map(read_identity, filter(None, cards))}
 
-    def ancestors(self, key: str) -> list[str]:
-        """Ids of all records that `key` was made from, nearest first."""
-        return self._reach(key, lambda node: self.nodes[node].parents if node in self.nodes else ())
+    def _reject_tables(self) -> list[Table]:
+        paths = sorted(path for path in self.lock.outs if path.startswith(REJECTS))
+        return [table for path in paths if (table := self.table(path))]
 
-    def descendants(self, key: str) -> list[str]:
-        """Ids of all records made from `key`, nearest first.
+    def _named(self, path: str, record: Record) -> tuple[str, ...]:
+        """Ids of the records that a record was made from, as its fields name them."""
+        named: list[str] = []
+        for edge in ARTEFACTS[path].edges:
+            value = getattr(record, edge.field)
+            values = value if isinstance(value, list) else [value]
+            named += values if edge.key == "id" else self._bearers(edge).get(value, ())
+        return tuple(distinct(named))
+
+    def _bearers(self, edge: Edge) -> dict[str, list[str]]:
+        """Of an edge that is not by id: value -> ids of the records that bear it."""
+        if edge not in self._indices:
+            found: dict[str, list[str]] = {}
+            for key, values in zip(self.values(edge.path, "id"), self._lists(edge), strict=True):
+                for value in values:
+                    found.setdefault(value, []).append(key)
+            self._indices[edge] = found
+        return self._indices[edge]
+
+    def _lists(self, edge: Edge) -> list[list[str]]:
+        table = self.table(edge.path)
+        return table.column(edge.key).to_pylist() if table else []
+
+    # ------------------------------------------------------------ ancestry and descent
+
+    def ancestors(self, keys: Collection[str], path: str) -> Reached:
+        """All records that records of the artefact `path` were made from."""
+        return _reach(keys, path, self._parents)
+
+    def descendants(self, key: str, path: str) -> Reached:
+        """All records made from a record of the artefact `path`.
 
         Of a text, or of what was said on one, only what carries it on: an attribute that other texts have too is
         not that text's, nor is a task on a perspective one of whose attributes it has.
         """
-        start = self.nodes.get(key)
-        if start is None or not isinstance(start.record, Text | Mention):
-            return self._reach(key, lambda node: self.children.get(node, ()))
+        if path not in (TEXTS, MENTIONS):
+            return _reach([key], path, self._children)
         carried = {key}
 
-        def carries(node: str) -> Iterator[str]:
-            if isinstance(self.nodes[node].record, Perspective):
-                return
-            for child in self.children.get(node, ()):
-                found = self.nodes[child]
-                if not isinstance(found.record, Attribute) or carried.issuperset(found.parents):
-                    carried.add(child)
-                    yield child
+        def whole(path: str, keys: Iterable[str]) -> list[str]:
+            """Of records made of several, those that nothing else went into."""
+            nodes = self.nodes(dict.fromkeys(keys, path))
+            return [key for key, node in nodes.items() if carried.issuperset(node.parents)]
 
-        return self._reach(key, carries)
+        def carries(path: str, keys: list[str]) -> Iterator[tuple[str, list[str]]]:
+            for child, found in self._children(path, whole(path, keys) if path == CLUSTERS else keys):
+                own = whole(child, distinct(found)) if child == ATTRIBUTES else found
+                carried.update(own)
+                yield child, own
 
-    @staticmethod
-    def _reach(key: str, following: Callable[[str], Iterable[str]]) -> list[str]:
-        seen: dict[str, None] = {}
-        waiting = [key]
-        while waiting:
-            level = [other for node in waiting for other in following(node)]
-            waiting = [other for other in dict.fromkeys(level) if other not in seen and other != key]
-            seen.update(dict.fromkeys(waiting))
-        return list(seen)
+        return _reach([key], path, carries)
+
+    def children(self, node: Node) -> list[str]:
+        """Ids of the records made from a record, in the order of the pipeline."""
+        return distinct(key for _, keys in self._children(node.path, [node.id]) for key in keys)
+
+    def _parents(self, path: str, keys: list[str]) -> Iterator[tuple[str, list[str]]]:
+        for edge in ARTEFACTS[path].edges:
+            values = self.values(path, edge.field, "id", keys)
+            yield edge.path, values if edge.key == "id" else self.values(edge.path, "id", edge.key, values)
+
+    def _children(self, path: str, keys: list[str]) -> Iterator[tuple[str, list[str]]]:
+        for child, edge in MADE_FROM.get(path, ()):
+            values = keys if edge.key == "id" else self.values(path, edge.key, "id", keys)
+            yield child, self.values(child, "id", edge.field, values)
 
 
-def parents_of(record: Record) -> tuple[str, ...]:
-    """Ids of the records that a record names as what it was made from."""
-    rule = PARENTS.get(type(record))
-    return tuple(dict.fromkeys(rule(record))) if rule else ()
+def snapshots_of(repository: Repository) -> list[Snapshot]:
+    """One of every state of the data, that of the working folder first."""
+    tables: dict[str, Table] = {}
+    return [Snapshot(repository, lock, tables) for lock in repository.locks()]
 
 
-def read_artefact(file: Path, path: str) -> list[Any]:
-    """The records in `file`, which holds the bytes of the artefact `path` of the pipeline.
+def _paths(key: str) -> Iterator[str]:
+    """Artefacts whose records have ids of that form."""
+    kind = key.partition("_")[0]
+    return (path for path, artefact in ARTEFACTS.items() if kind == artefact.kind.PREFIX)
 
-    Every id is checked against its record's contents.
 
-    Raises:
-        UserError: if the file does not hold what that artefact holds.
-    """
-    kind = Reject if path.startswith(REJECTS) else ARTEFACTS[path]
-    if path == CLUSTERS:
-        return list(read_perspectives(file))
-    # an object of the cache has no suffix to tell its format by
-    return list(read_records(file, kind, format=Path(path).suffix))
+def _reach(
+    keys: Collection[str], path: str, following: Callable[[str, list[str]], Iterator[tuple[str, list[str]]]]
+) -> Reached:
+    seen: Reached = {}
+    begun = set(keys)
+    waiting = {path: list(keys)}
+    while waiting:
+        level: dict[str, list[str]] = {}
+        for place, found in waiting.items():
+            for other, values in following(place, found):
+                level.setdefault(other, []).extend(values)
+        waiting = {}
+        for other, values in level.items():
+            fresh = [key for key in distinct(values) if key not in seen and key not in begun]
+            if fresh:
+                waiting[other] = fresh
+                seen.update(dict.fromkeys(fresh, other))
+    return seen

@@ -6,18 +6,33 @@ first, so a row that is gone from the data is found where it last was.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry
+from compeffdist.lineage.artefacts import SAMPLE, STUDENT, TEXTS, TRIPLETS
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
 from compeffdist.lineage.repository import Repository
-from compeffdist.lineage.snapshot import SAMPLE, STUDENT, Node, Snapshot
+from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import SCHEME, Version, find_version
-from compeffdist.records import Reject, Text, Triplet
-from compeffdist.teacher.store import ResponseStore, StoredAnswer
+from compeffdist.records import Draw, Reject, ScoredTriplet
+from compeffdist.teacher.store import StoredAnswer, stored_answers
+
+ABSENT = "not on this machine"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A sample that holds a row, or rows made from it."""
+
+    md5: str
+    """Of data/sampled.parquet."""
+    rows: int
+    """How many of its kept rows are that row or made from it."""
+    places: tuple[str, ...]
+    """Where this sample stands: working folder, commits, experiments."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +46,11 @@ class Trace:
     places: tuple[str, ...]
     """Every working folder, commit and experiment whose data holds it."""
     facts: Facts
-    ancestors: tuple[str, ...]
-    """Ids of records, nearest first."""
-    descendants: tuple[str, ...]
+    ancestors: Reached
+    """Ids of records, nearest first, each with its artefact."""
+    descendants: Reached
+    training_sets: tuple[TrainingSet, ...]
+    """Those that hold it, registered students or not; the newest first."""
     versions: tuple[Version, ...]
     """Model versions trained on it, or the version itself."""
     rejects: tuple[Reject, ...]
@@ -46,10 +63,14 @@ class Trace:
         """Artefacts whose bytes are not on this machine: the trace is incomplete where they stood."""
         return [item.path for item in self.snapshot.missing]
 
+    def nodes(self) -> dict[str, Node]:
+        """Itself, if it is a record, its ancestors and its descendants, in that order."""
+        path = self.snapshot.path_of(self.subject)
+        own = {self.subject: path} if path else {}
+        return self.snapshot.nodes({**own, **self.ancestors, **self.descendants})
+
     def to_json(self) -> dict[str, Any]:
         """All of it for machines, records in full."""
-        nodes = self.snapshot.nodes
-        shown = [key for key in (self.subject, *self.ancestors, *self.descendants) if key in nodes]
         return {
             "subject": self.subject,
             "kind": self.kind,
@@ -57,8 +78,9 @@ class Trace:
             "facts": dict(self.facts),
             "ancestors": list(self.ancestors),
             "descendants": list(self.descendants),
-            "nodes": {key: _plain(nodes[key]) for key in shown},
+            "nodes": {key: _plain(node) for key, node in self.nodes().items()},
             "rejects": [reject.to_row() for reject in self.rejects],
+            "training_sets": [asdict(held) for held in self.training_sets],
             "model_versions": [
                 {"reference": v.reference, "aliases": list(v.aliases), "tags": dict(v.tags), "at": v.registered_at}
                 for v in self.versions
@@ -89,7 +111,7 @@ class Tracer:
         ledger: Sequence[Entry] = (),
     ) -> None:
         self.repository, self.versions, self.store, self.ledger = repository, versions, store, ledger
-        self.snapshots = [Snapshot(repository, lock) for lock in repository.locks()]
+        self.snapshots = snapshots_of(repository)
 
     def trace(self, reference: str) -> Trace:
         """Trace a record by its id, a student by its id, or a version by `models:/name/3` or `…@alias`.
@@ -108,55 +130,62 @@ class Tracer:
 
     def _of_record(self, reference: str) -> Trace:
         found, key = self._find(reference)
-        places = tuple(place for s in self._holding(found, key) for place in s.lock.places)
-        node = found.nodes.get(key)
-        descendants = found.descendants(key)
-        reached = [key, *descendants]
+        found.look_at_all()  # what is missing must be said even where nothing leads to it
+        path = found.path_of(key)
+        node = found.node(key)
+        descendants = found.descendants(key, path) if path else {}
+        rejects = found.rejects([key, *descendants])
+        own = [fact for reject in rejects if reject.record_id == key for fact in reject_facts(reject)]
         return Trace(
             subject=key,
             kind=node.kind if node else "rejected record",
             snapshot=found,
-            places=places,
-            facts=[*self.facts(node, found), *(fact for r in found.rejects.get(key, ()) for fact in reject_facts(r))]
-            if node
-            else [fact for reject in found.rejects[key] for fact in reject_facts(reject)],
-            ancestors=tuple(found.ancestors(key)),
-            descendants=tuple(descendants),
-            rejects=tuple(reject for other in reached for reject in found.rejects.get(other, ())),
-            **self._uses(self._trained_on(key)),
+            places=tuple(place for s in self._holding(found, key) for place in s.lock.places),
+            facts=[*(self.facts(node, found) if node else ()), *own],
+            ancestors=found.ancestors([key], path) if path else {},
+            descendants=descendants,
+            rejects=tuple(rejects),
+            **self._uses(*self._trained_on(key)),
         )
 
     def _find(self, reference: str) -> tuple[Snapshot, str]:
         """The newest state of the data that holds an id, given whole or as an unambiguous beginning."""
         for snapshot in self.snapshots:
-            if reference in snapshot.nodes or reference in snapshot.rejects:
+            if snapshot.holds(reference):
                 return snapshot, reference
-        for snapshot in self.snapshots:
-            matches = sorted(key for key in (snapshot.nodes | snapshot.rejects) if key.startswith(reference))
-            if len(matches) > 1 and "_" in reference:
-                raise UserError(f"{reference}: {len(matches)} ids begin so, such as {matches[0]} and {matches[1]}")
-            if matches and "_" in reference:
+        for snapshot in self.snapshots if "_" in reference else ():
+            matches = snapshot.beginning(reference)
+            if len(matches) > 1:
+                raise UserError(
+                    f"{one_line(reference, 80)}: {len(matches)} ids begin so, such as {matches[0]} and {matches[1]}"
+                )
+            if matches:
                 return snapshot, matches[0]
-        absent = {item.path for snapshot in self.snapshots for item in snapshot.missing}
-        hint = f"; {len(absent)} artefacts are not on this machine: dvc fetch --all-commits" if absent else ""
+        for snapshot in self.snapshots:
+            snapshot.look_at_all()
+        absent = {item for snapshot in self.snapshots for item in snapshot.missing}
+        hint = f"; {len(absent)} artefacts of them are not on this machine: dvc fetch --all-commits" if absent else ""
         raise UserError(
             f"{one_line(reference, 80)}: in no data of the working folder or of {len(self.snapshots)} states "
             f"known to git{hint}"
         )
 
     def _holding(self, first: Snapshot, key: str) -> Iterator[Snapshot]:
-        for snapshot in self.snapshots:
-            if snapshot is first or key in snapshot.nodes or key in snapshot.rejects:
-                yield snapshot
+        return (snapshot for snapshot in self.snapshots if snapshot is first or snapshot.holds(key))
 
-    def _trained_on(self, key: str) -> list[Version]:
-        """Versions whose training set holds `key` or a row made from it."""
-        found: dict[int, Version] = {}
+    def _trained_on(self, key: str) -> tuple[list[Version], list[TrainingSet]]:
+        """Versions and samples whose rows hold `key` or a row made from it."""
+        versions: dict[int, Version] = {}
+        samples: dict[str, TrainingSet] = {}
         for snapshot in self.snapshots:
-            own = [version for version in self.versions if version.is_of(snapshot.lock)]
-            if own and key in snapshot.nodes and kept_below(snapshot, key):
-                found.update({version.number: version for version in own})
-        return sorted(found.values(), key=lambda version: -version.number)
+            rows = len(kept_below(snapshot, key))
+            if not rows:
+                continue
+            md5 = snapshot.lock.md5(SAMPLE)
+            places = samples[md5].places if md5 in samples else ()
+            samples[md5] = TrainingSet(md5, rows, (*places, *snapshot.lock.places))
+            versions.update({version.number: version for version in self.versions if version.is_of(snapshot.lock)})
+        return sorted(versions.values(), key=lambda version: -version.number), list(samples.values())
 
     def facts(self, node: Node, snapshot: Snapshot) -> Facts:
         """What is known of a record, with the teacher's raw answer where it has one."""
@@ -167,8 +196,7 @@ class Tracer:
     def _answer(self, answer_id: str) -> StoredAnswer | None:
         if self.store is None or not self.store.exists():
             return None
-        with ResponseStore(self.store) as store:
-            return store.rows([answer_id]).get(answer_id)
+        return stored_answers(self.store, [answer_id]).get(answer_id)
 
     # ------------------------------------------------------------ versions
 
@@ -180,48 +208,44 @@ class Tracer:
                 f"(data/sampled.parquet with MD5 {version.tags.get('dataset_md5', 'unknown')}); git fetch may bring it"
             )
         snapshot = next(s for s in self.snapshots if s.lock is lock)
-        kept = kept_samples(snapshot)
-        parents: dict[str, None] = dict.fromkeys(kept)
-        for key in kept:
-            parents.update(dict.fromkeys(snapshot.ancestors(key)))
+        snapshot.look_at_all()
+        kept = snapshot.kept_samples()
+        md5 = snapshot.lock.md5(SAMPLE)
+        places = tuple(p for s in self.snapshots if s.lock.md5(SAMPLE) == md5 for p in s.lock.places)
         return Trace(
             subject=version.reference,
             kind="model version",
             snapshot=snapshot,
             places=lock.places,
             facts=version_facts(version, snapshot, kept),
-            ancestors=tuple(parents),
-            descendants=(),
+            ancestors=dict.fromkeys(kept, TRIPLETS) | snapshot.ancestors(kept, TRIPLETS),
+            descendants={},
             rejects=(),
-            **self._uses([version]),
+            **self._uses([version], [TrainingSet(md5, len(kept), places)]),
         )
 
-    def _uses(self, versions: list[Version]) -> dict[str, Any]:
+    def _uses(self, versions: Sequence[Version], samples: Sequence[TrainingSet]) -> dict[str, Any]:
         numbers = {version.number for version in versions}
         entries = [entry for entry in self.ledger if numbers & {entry.body.get("from"), entry.body.get("to")}]
-        return {"versions": tuple(versions), "ledger": tuple(entries)}
-
-
-def kept_samples(snapshot: Snapshot) -> list[str]:
-    """Ids of the triplets a student was trained on: kept by the sampler and not refused by the training."""
-    return [
-        draw.sample_id
-        for draw in snapshot.records(SAMPLE)
-        if draw.kept and not any(r.stage == "train_student" for r in snapshot.rejects.get(draw.sample_id, ()))
-    ]
+        return {"versions": tuple(versions), "training_sets": tuple(samples), "ledger": tuple(entries)}
 
 
 def kept_below(snapshot: Snapshot, key: str) -> list[str]:
-    """Those of a student's training rows that `key` is, or that were made from it."""
-    own = getattr(snapshot.nodes[key].record, "sample_id", key)
-    reached = {own, *snapshot.descendants(key)}
-    return [sample for sample in kept_samples(snapshot) if sample in reached]
+    """Those of a student's training rows that `key` is, or that were made from it, or that it is about."""
+    path = snapshot.path_of(key)
+    if not path:
+        return []
+    reached = {key, *snapshot.descendants(key, path)}
+    node = snapshot.node(key)
+    if node and isinstance(node.record, ScoredTriplet | Draw):
+        reached.add(node.record.sample_id)
+    return [sample for sample in snapshot.kept_samples() if sample in reached]
 
 
 def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> Facts:
     """Where a version comes from, in short."""
     tags = version.tags
-    triplets = sum(isinstance(node.record, Triplet) for node in snapshot.nodes.values())
+    triplets = len(snapshot.values(TRIPLETS, "id"))
     return [
         ("aliases", ", ".join(version.aliases) or "none"),
         ("registered", version.registered_at),
@@ -239,8 +263,9 @@ def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> 
 
 def source_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
     """How many of a training set's rows are on texts of each source, and under which licence."""
-    texts = (snapshot.nodes[_triplet(snapshot, key).text_id].record for key in kept)
-    counts = Counter((text.source, text.licence) for text in texts if isinstance(text, Text))
+    fields = (snapshot.values(TEXTS, field) for field in ("id", "source", "licence"))
+    origins = {key: (source, licence) for key, source, licence in zip(*fields, strict=True)}
+    counts = Counter(origins.get(key, ("a text", ABSENT)) for key in snapshot.values(TRIPLETS, "text_id", "id", kept))
     return ", ".join(
         f"{count} rows from {one_line(source, 40)} ({one_line(licence, 40)})"
         for (source, licence), count in sorted(counts.items())
@@ -249,11 +274,5 @@ def source_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
 
 def task_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
     """How many of a training set's rows are of each task."""
-    counts = Counter(_triplet(snapshot, key).task_name for key in kept)
+    counts = Counter(snapshot.values(TRIPLETS, "task_name", "id", kept))
     return ", ".join(f"{count} rows of {one_line(name, 40)}" for name, count in counts.most_common())
-
-
-def _triplet(snapshot: Snapshot, key: str) -> Triplet:
-    record = snapshot.nodes[key].record
-    assert isinstance(record, Triplet)
-    return record

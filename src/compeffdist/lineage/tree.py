@@ -5,8 +5,10 @@ Texts in it are hostile: whatever is shown went through `one_line`.
 
 from collections.abc import Callable, Iterator, Sequence
 
+from compeffdist.errors import one_line
+from compeffdist.lineage.artefacts import SAMPLE
 from compeffdist.lineage.facts import Facts
-from compeffdist.lineage.snapshot import Node, Snapshot
+from compeffdist.lineage.snapshot import Node, Reached, Snapshot
 from compeffdist.lineage.trace import Trace, Tracer
 
 FEW = 4
@@ -21,39 +23,37 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
     """
     limit = 10**9 if everything else FEW
     snapshot = trace.snapshot
-    node = snapshot.nodes.get(trace.subject)
-    yield f"{trace.subject}  {trace.kind}" + (f" in {node.path}" if node else "")
+    node = snapshot.node(trace.subject)
+    yield f"{one_line(trace.subject)}  {trace.kind}" + (f" in {node.path}" if node else "")
     yield from _facts(trace.facts, "  ")
-    if node and node.parents:
+    above = node.parents if node else tuple(trace.ancestors)
+    if above:
         yield "made from"
-        yield from _branches(node.parents, snapshot, tracer, lambda n: n.parents, limit, "", {trace.subject})
-    elif not node and trace.ancestors:
-        yield "made from"
-        yield from _branches(trace.ancestors, snapshot, tracer, lambda n: n.parents, limit, "", set())
-    following = _children(snapshot, set(trace.descendants))
-    if node and following(node):
+        yield from _branches(above, tracer, snapshot, lambda n: n.parents, limit, "", {trace.subject})
+    following = _children(snapshot, trace.descendants)
+    if node and trace.descendants:
         yield "what came of it"
-        yield from _branches(following(node), snapshot, tracer, following, limit, "", {trace.subject})
+        yield from _branches(following(node), tracer, snapshot, following, limit, "", {trace.subject})
     if node and trace.rejects:
         yield "left out on the way"
         shown = trace.rejects[:limit]
-        yield from (f"  {r.record_id}  by {r.stage}: {r.reason}" for r in shown)
+        yield from (f"  {one_line(r.record_id)}  by {r.stage}: {one_line(r.reason)}" for r in shown)
         yield from _more(len(trace.rejects) - len(shown), "  ")
-    yield from _students(trace)
+    yield from _students(trace, limit)
     yield "held by"
-    yield from (f"  {place}" for place in trace.places)
+    yield from _places(trace.places, limit, "  ")
     for path in trace.missing:
         yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
 
 
-def _children(snapshot: Snapshot, reached: set[str]) -> Callable[[Node], Sequence[str]]:
-    return lambda node: [child for child in snapshot.children.get(node.id, ()) if child in reached]
+def _children(snapshot: Snapshot, reached: Reached) -> Callable[[Node], Sequence[str]]:
+    return lambda node: [child for child in snapshot.children(node) if child in reached]
 
 
 def _branches(
     keys: Sequence[str],
-    snapshot: Snapshot,
     tracer: Tracer,
+    snapshot: Snapshot,
     following: Callable[[Node], Sequence[str]],
     limit: int,
     indent: str,
@@ -64,7 +64,7 @@ def _branches(
     for place, key in enumerate(shown):
         last = place == len(shown) - 1 and len(keys) <= limit
         bar, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        node = snapshot.nodes.get(key)
+        node = snapshot.node(key)
         if node is None:
             yield f"{indent}{bar}{key}  not on this machine"
         elif key in seen:
@@ -73,12 +73,12 @@ def _branches(
             seen.add(key)
             yield f"{indent}{bar}{key}"
             yield from _facts(tracer.facts(node, snapshot), indent + below)
-            yield from _branches(following(node), snapshot, tracer, following, limit, indent + below, seen)
+            yield from _branches(following(node), tracer, snapshot, following, limit, indent + below, seen)
     yield from _more(len(keys) - len(shown), f"{indent}└─ ")
 
 
 def _facts(facts: Facts, indent: str) -> Iterator[str]:
-    return (f"{indent}{name}: {value}" for name, value in facts)
+    return (f"{indent}{name}: {one_line(value)}" for name, value in facts)
 
 
 def _more(count: int, indent: str) -> Iterator[str]:
@@ -86,11 +86,22 @@ def _more(count: int, indent: str) -> Iterator[str]:
         yield f"{indent}and {count} more (--all)"
 
 
-def _students(trace: Trace) -> Iterator[str]:
+def _places(places: Sequence[str], limit: int, indent: str) -> Iterator[str]:
+    yield from (f"{indent}{one_line(place)}" for place in places[:limit])
+    yield from _more(len(places) - limit, indent)
+
+
+def _students(trace: Trace, limit: int) -> Iterator[str]:
+    if trace.training_sets:
+        yield "training sets that hold it" if trace.kind != "model version" else "its training set"
+        for held in trace.training_sets[:limit]:
+            yield f"  {SAMPLE} {held.md5}, {held.rows} rows: {', '.join(map(one_line, held.places[:FEW]))}"
+        yield from _more(len(trace.training_sets) - limit, "  ")
     if trace.kind != "model version":
         yield "students that learnt from it" if trace.versions else "no registered student learnt from it"
         for version in trace.versions:
             aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
             yield f"  {version.reference}{aliases}, registered {version.registered_at}"
     for entry in trace.ledger:
-        yield f"  {entry.at}  {entry.action} by {entry.who}: {entry.body.get('from')} -> {entry.body.get('to')}"
+        line = f"{entry.at}  {entry.action} by {entry.who}: {entry.body.get('from')} -> {entry.body.get('to')}"
+        yield f"  {one_line(line)}"

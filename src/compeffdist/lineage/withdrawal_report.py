@@ -22,6 +22,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         where = f" in remote {holding.remote}" if holding.remote else ""
         still = "  (needed until a student without the text takes its place)" if holding.needed else ""
         yield f"    {holding.kind} {holding.name}{where}: {holding.what}{still}"
+    yield from _unseen(plan)
     if plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"
     elif plan.holdings:
@@ -35,5 +36,14 @@ def purge_lines(plan: Plan, removed: Sequence[Holding]) -> Iterator[str]:
     left = [holding for holding in plan.holdings if holding not in removed]
     for holding in left:
         yield f"left: {holding.kind} {holding.name}: {holding.what}"
+    yield from _unseen(plan)
     if not left:
         yield f"{plan.text_id} is held nowhere that this machine can see"
+
+
+def _unseen(plan: Plan) -> Iterator[str]:
+    if plan.unseen:
+        yield (
+            f"not looked into: {len(plan.unseen)} older states whose texts are not on this machine, such as "
+            f"{plan.unseen[0]}: purged, or to be brought with: dvc fetch --all-commits"
+        )

@@ -8,7 +8,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.table import difference_cell
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.mutex import Tell, promotion_mutex
+from compeffdist.promotion.mutex import Holder, Tell, current_holder, promotion_mutex
 from compeffdist.promotion.promote import Outcome, mend
 from compeffdist.promotion.standing import CHAMPION, LEDGER, Standing, read_standing
 from compeffdist.registry.tracking import SQLITE, open_tracking, store_errors, tracking_uri
@@ -24,6 +24,8 @@ class History:
     """None if the registry could not be asked."""
     problem: str
     """Why the ledger may not be the whole story, in a line; empty if it is."""
+    under_way: str = ""
+    """Who is promoting now, and the key of the lock; empty if nobody is."""
 
     def to_row(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -33,6 +35,7 @@ class History:
             "former_champion": standing.former if standing else None,
             "registry": standing.registry_id if standing else "",
             "problem": self.problem,
+            "under_way": self.under_way,
             "entries": [asdict(entry) for entry in self.entries],
         }
 
@@ -46,23 +49,26 @@ def read_history(params: Params, tell: Tell = print) -> History:
     ledger = Ledger(LEDGER)
     ledger.entries()  # a broken one is said first, and whatever the registry has to say
     try:
-        standing = _standing(ledger, params.registry.model_name, tell)
+        standing, holder = _standing(ledger, params.registry.model_name, tell)
     except UserError as error:
         return History(ledger.entries(), None, f"what the registry says is not known: {error}")
-    return History(ledger.entries(), standing, standing.fault())
+    under_way = f"{holder.line()}, lock {holder.key}" if holder else ""
+    return History(ledger.entries(), standing, standing.fault(), under_way)
 
 
-def _standing(ledger: Ledger, model_name: str, tell: Tell) -> Standing:
+def _standing(ledger: Ledger, model_name: str, tell: Tell) -> tuple[Standing, Holder | None]:
     uri = tracking_uri()
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         raise UserError(f"there is no {uri}")  # reading a history is no reason to make a store
     client = open_tracking()
     with store_errors():
         standing = read_standing(client, ledger, model_name)
-        if standing.unfinished() is None:
-            return standing
+        holder = current_holder(client, model_name)
+        # what a promotion under way has written it will carry out itself
+        if standing.unfinished() is None or (holder and not holder.here):
+            return standing, holder
         with promotion_mutex(client, model_name, tell):
-            return mend(client, ledger, model_name, tell)
+            return mend(client, ledger, model_name, tell), None
 
 
 def history_lines(history: History) -> list[str]:
@@ -73,6 +79,8 @@ def history_lines(history: History) -> list[str]:
         lines = [f"no promotions yet ({LEDGER})"]
     if history.standing and history.standing.champion:
         lines.append(f"{CHAMPION} of {history.standing.model_name}: version {history.standing.champion}")
+    if history.under_way:
+        lines.append(f"under way: {one_line(history.under_way)}")
     return lines
 
 

@@ -5,8 +5,13 @@ succeeds or says that it is there. The mutex of `NAME` is a registered model `NA
 which exists while a promotion runs; its tags say who holds it.
 
 A holder that was killed leaves it behind. One of this machine is known to be gone and its mutex is removed at the
-next command; one of another machine cannot be asked, and counts as gone after `GONE_SECONDS`. Removing is done under
-a mutex of its own and looks again first: of two who find the same dead holder, neither removes the other's mutex.
+next command; one of another machine cannot be asked, and counts as gone after `GONE_SECONDS`, or as soon as somebody
+who knows says so (`break_mutex`). Removing is done under a mutex of its own and looks again first: of two who find
+the same dead holder, neither removes the other's mutex.
+
+Should the holder be at work after all, it finds its mutex taken before it writes and changes nothing. What is left is
+the moment between that look and its entry: two entries then follow the same one, in two checkouts; the registry has
+the later, and the other checkout is told that its ledger is not the registry's.
 """
 
 import os
@@ -27,9 +32,10 @@ from compeffdist.teacher.processes import ProcessId, process_id
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SUFFIX = ".promotion-lock"
+SUFFIX, REMOVAL = ".promotion-lock", "-removal"
 GONE_SECONDS = 2 * 3600
 """Age at which the mutex of another machine is taken over; evaluating a champion again takes minutes."""
+KEY_CHARACTERS = 8
 ATTEMPTS = 5
 """Tries to create it, each followed by finding it released again."""
 
@@ -52,9 +58,23 @@ class Holder:
     started: str
     """When the process started, in clock ticks since boot, which tells it from a later one of the same number."""
 
+    @property
+    def key(self) -> str:
+        """What names this use in a message, and what `break_mutex` asks for."""
+        return self.token[:KEY_CHARACTERS]
+
+    def line(self) -> str:
+        """Who, since when and where."""
+        return f"{self.who} has been promoting since {self.at} (process {self.pid} on {self.host})"
+
+    @property
+    def here(self) -> bool:
+        """Whether this process can look for the holder's."""
+        return bool(self.scope) and self.scope == _scope() and self.pid.isdigit() and self.started.isdigit()
+
     def is_gone(self, age: float) -> bool:
         """Whether the holder cannot be at work any more; `age` of its mutex in seconds."""
-        if not self.scope or self.scope != _scope() or not (self.pid.isdigit() and self.started.isdigit()):
+        if not self.here:
             return age > GONE_SECONDS
         return not ProcessId(int(self.pid), int(self.started)).alive()
 
@@ -94,6 +114,35 @@ def promotion_mutex(client: "MlflowClient", model_name: str, tell: Tell) -> Iter
         yield mutex
 
 
+def current_holder(client: "MlflowClient", model_name: str) -> Holder | None:
+    """Who holds the mutex of a model's promotions now. Raises MlflowException: the store cannot be asked."""
+    found = _read(client, f"{model_name}{SUFFIX}")
+    return found[0] if found else None
+
+
+def break_mutex(client: "MlflowClient", model_name: str, key: str, tell: Tell) -> None:
+    """Remove the mutex that a process left behind which this machine cannot look for.
+
+    Args:
+        key: of the use that is meant (`Holder.key`): a later one's mutex stays.
+        tell: is told what was removed.
+
+    Raises:
+        UserError: nobody holds it under that key, or its process is at work on this machine.
+        MlflowException: the store cannot be asked.
+    """
+    for name in (f"{model_name}{SUFFIX}", f"{model_name}{SUFFIX}{REMOVAL}"):
+        found = _read(client, name)
+        if found is None or found[0].key != key:
+            continue
+        holder, age = found
+        if holder.here and not holder.is_gone(age):
+            raise UserError(f"{holder.line()}: that process is at work on this machine; end it first")
+        return _remove(client, name, holder, tell)
+    now = current_holder(client, model_name)
+    raise UserError(f"no promotion of {model_name} is under way with key {key}" + (f"; {_advice(now)}" if now else ""))
+
+
 @contextmanager
 def _held(client: "MlflowClient", name: str, tell: Tell) -> Iterator[Mutex]:
     mutex = _take(client, name, tell)
@@ -115,13 +164,13 @@ def _take(client: "MlflowClient", name: str, tell: Tell) -> Mutex:
         if holder.token == own.token:  # an HTTP client tried again after a request that had succeeded
             return Mutex(client, name, own.token)
         if not holder.is_gone(age):
-            raise UserError(_held_line(name, holder))
+            raise UserError(_advice(holder))
         _remove(client, name, holder, tell)
     raise UserError(f"{name}: others keep taking it; try again")
 
 
 def _remove(client: "MlflowClient", name: str, gone: Holder, tell: Tell) -> None:
-    with _held(client, f"{name}-removal", tell):
+    with _held(client, f"{name}{REMOVAL}", tell):
         found = _read(client, name)
         if found is None or found[0].token != gone.token:
             return
@@ -179,12 +228,11 @@ def _scope() -> str:
     return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}" if boot.exists() else ""
 
 
-def _held_line(name: str, holder: Holder) -> str:
-    line = (
-        f"{holder.who} has been promoting since {holder.at} (process {holder.pid} on {holder.host}); "
-        "try again when that is over"
-    )
-    if holder.scope == _scope():
-        return line
+def _advice(holder: Holder) -> str:
+    if holder.here:
+        return f"{holder.line()}; try again when that is over"
     hours = GONE_SECONDS // 3600
-    return f"{line}; if that process is gone, delete the registered model {name}, which is ignored after {hours} h"
+    return (
+        f"{holder.line()}; try again when that is over, or, if you know that process is gone, run: compeffdist unlock "
+        f"{holder.key} (it counts as gone after {hours} h)"
+    )

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_bytes, hash_file, read_jsonl
+from compeffdist.files import canonical_json, folder_md5, hash_bytes, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
 from compeffdist.registry.tracking import is_missing
 
@@ -30,6 +30,8 @@ MANIFEST = "files.json"
 PREDICTIONS = "student_predictions.parquet"
 ROWS = "evaluation_rows.json"
 """Task -> its `labels`, its `subject`, and its `rows`: row id -> gold label."""
+STUDENT = "student"
+"""Role of the registered student's own files."""
 EVIDENCE = (MANIFEST, PREDICTIONS, ROWS)
 
 
@@ -86,7 +88,10 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
 
     digest = version.tags.get(tag_of(name))
     if not digest:
-        raise UserError(f"{name} is not kept with the version (no tag {tag_of(name)}); register the student again")
+        raise UserError(
+            f"{name} is not kept with the version (no tag {tag_of(name)}): its registration is an old one or was cut "
+            "short; register anew, at its commit: dvc repro -f -s register_student"
+        )
     with tempfile.TemporaryDirectory() as folder:
         try:
             artifact = f"evidence/{digest}/{name}"
@@ -141,12 +146,20 @@ def manifest(model: Path) -> dict[str, str]:
     }
 
 
-def file_problems(client: "MlflowClient", name: str, version: "ModelVersion") -> list[str]:
-    """How the registered files differ from the version's manifest, one line a file; empty if they do not."""
+def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", student_md5: str = "") -> list[str]:
+    """How the registered files differ from the version's manifest, one line a file; empty if they do not.
+
+    Args:
+        student_md5: of the student that must be among them, as DVC hashes a folder; not looked at if empty.
+    """
+    other = []
     try:
         expected: dict[str, str] = json.loads(read_evidence(version, MANIFEST))
         with model_files(client, name, version.version) as folder:
             found = manifest(folder)
+            student = artifact_folder(folder, STUDENT) if student_md5 else None
+            if student_md5 and (student is None or folder_md5(student) != student_md5):
+                other = [f"the registered student is not the one with MD5 {student_md5} that its data leads to"]
     except UserError as error:
         return [str(error)]
     changed = sorted(path for path, digest in found.items() if expected.get(path, digest) != digest)
@@ -154,17 +167,21 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion") ->
         *(f"{path} is missing from the registered model" for path in sorted(expected.keys() - found.keys())),
         *(f"{path} of the registered model is not what was registered" for path in changed),
         *(f"{path} was added to the registered model" for path in sorted(found.keys() - expected.keys())),
+        *other,
     ]
 
 
-def verify_version(client: "MlflowClient", name: str, version: int | str) -> list[str]:
+def verify_version(client: "MlflowClient", name: str, version: int | str, student_md5: str = "") -> list[str]:
     """What of a version is not as it was registered: its files, its evidence. One line each; empty if all is.
+
+    Args:
+        student_md5: as `file_problems`.
 
     Raises:
         UserError: if there is no such version.
     """
     found = find_version(client, name, version)
-    problems = file_problems(client, name, found)
+    problems = file_problems(client, name, found, student_md5)
     for evidence in (PREDICTIONS, ROWS):
         try:
             read_evidence(found, evidence)

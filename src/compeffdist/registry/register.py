@@ -72,9 +72,10 @@ def register_student(
     client = open_tracking()
     identifier = student_id(folder)
     known = _sound_version(client, settings.model_name, identifier)
-    version = known or _new_version(client, folder, base_folder, settings, run_id)
+    tags = {**tags, "student_id": identifier}
+    version = known or _new_version(client, folder, base_folder, settings, run_id, tags)
     evidence = {**evidence, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
-    tags = {**tags, "student_id": identifier, **log_evidence(client, str(version.run_id), evidence)}
+    tags |= log_evidence(client, str(version.run_id), evidence)
     for key, value in tags.items():
         client.set_model_version_tag(settings.model_name, version.version, key, value)
     tried = _try(client, settings.model_name, version.version)
@@ -162,8 +163,14 @@ def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) 
 
 
 def _new_version(
-    client: "MlflowClient", folder: Path, base_folder: Path, settings: RegistryParams, run_id: str
+    client: "MlflowClient",
+    folder: Path,
+    base_folder: Path,
+    settings: RegistryParams,
+    run_id: str,
+    tags: Mapping[str, str],
 ) -> "ModelVersion":
+    """Log and register. The tags come with the version, so that one left by a crash still says what it learnt from."""
     import mlflow
 
     from compeffdist.registry import model
@@ -182,7 +189,7 @@ def _new_version(
             input_example=model.input_example(),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
         )
-        return mlflow.register_model(info.model_uri, settings.model_name)
+        return mlflow.register_model(info.model_uri, settings.model_name, tags=dict(tags))
 
 
 def _has_run(client: "MlflowClient", run_id: str) -> bool:

@@ -20,7 +20,7 @@ from compeffdist.params import Params
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
-    from compeffdist.student.training import CurvePoint
+    from compeffdist.student.curve import CurvePoint
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"

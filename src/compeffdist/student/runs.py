@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from compeffdist.accounting import account
+from compeffdist.accounting import account, write_rejects
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, write_json
 from compeffdist.models import ModelIdentity, cache_folder, model_folder
 from compeffdist.params import Params, stage_seed
-from compeffdist.records import Draw, Reject, Triplet, by_id, write_records
-from compeffdist.student.training import CurvePoint, TrainingResult, TrainingRow, draw_rows, fine_tune
+from compeffdist.records import Draw, Triplet, by_id
+from compeffdist.student.curve import CurvePoint
+from compeffdist.student.training import TrainingResult, TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 
@@ -76,7 +77,7 @@ def train_student(
 
 def write_result(stage: str, incoming: int, result: TrainingResult, curve: Path) -> None:
     """Write data/rejects/STAGE.parquet, metrics/STAGE.json and the curve, a row an optimiser step."""
-    write_records(Path(f"data/rejects/{stage}.parquet"), Reject, result.rejected)
+    write_rejects(Path(f"data/rejects/{stage}.parquet"), result.rejected)
     records = account(stage, incoming, result.rows, result.rejected)
     write_json(Path(f"metrics/{stage}.json"), {"records": records, **result.metrics()})
     with atomic_file(curve) as path, path.open("w", encoding="utf-8", newline="") as stream:

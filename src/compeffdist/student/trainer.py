@@ -7,14 +7,13 @@ asked for the logits of the positions whose next token carries loss in some row 
 included.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
-if TYPE_CHECKING:
-    from compeffdist.student.training import Recorder
+from compeffdist.student.curve import CurvePoint, Recorder
 
 IGNORED = -100
 
@@ -53,7 +52,7 @@ class ResponseTrainer(SFTTrainer):
         return total * scale / count
 
 
-def recorder_callback(recorder: "Recorder") -> TrainerCallback:
+def recorder_callback(recorder: Recorder) -> TrainerCallback:
     """Feed `recorder` from the trainer's log."""
 
     class Callback(TrainerCallback):
@@ -62,8 +61,6 @@ def recorder_callback(recorder: "Recorder") -> TrainerCallback:
                 recorder.begin(state.max_steps)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-            from compeffdist.student.training import CurvePoint
-
             if logs and "loss" in logs:
                 norm = float(logs.get("grad_norm", 0.0))
                 recorder.record(CurvePoint(state.global_step, float(logs["loss"]), logs["learning_rate"], norm))

@@ -34,8 +34,8 @@ from compeffdist.files import atomic_folder, canonical_json, hash_text, write_js
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
-from compeffdist.progress import Progress
 from compeffdist.records import Reject
+from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.loading import CARD, compute_dtype
 
 if TYPE_CHECKING:
@@ -52,18 +52,6 @@ class TrainingRow:
     id: str
     prompt: str
     response: str
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One optimiser step."""
-
-    step: int
-    loss: float
-    """Mean negative log-likelihood of the response tokens of the step, in nats."""
-    learning_rate: float
-    gradient_norm: float
-    """Before clipping."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +206,7 @@ def _trainer(
     scratch: Path,
     stage: str,
     on_point: Callable[[CurvePoint], None] | None,
-) -> tuple[Any, "Recorder"]:
+) -> tuple[Any, Recorder]:
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
@@ -291,34 +279,6 @@ def _lora(settings: FineTuningParams) -> Any:
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
     )
-
-
-class Recorder:
-    """Keeps the curve and draws the progress line; the trainer's callback feeds it."""
-
-    def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
-        self.stage, self.tokens, self.on_point = stage, tokens, on_point
-        self.points: list[CurvePoint] = []
-        self.progress: Progress | None = None
-
-    def begin(self, steps: int) -> None:
-        """Training starts; `steps` optimiser steps are ahead."""
-        self.progress = Progress(f"{self.stage}: steps", steps)
-
-    def record(self, point: CurvePoint) -> None:
-        """One optimiser step is done. Raises UserError if its loss is not a number."""
-        if point.loss != point.loss or point.loss in (float("inf"), float("-inf")):
-            raise UserError(f"{self.stage}: the loss is {point.loss} at step {point.step}; lower the learning_rate")
-        self.points.append(point)
-        if self.progress is not None:
-            self.progress.advance(1, tokens=self.tokens // self.progress.total)
-        if self.on_point is not None:
-            self.on_point(point)
-
-    def end(self) -> None:
-        """Training is over."""
-        if self.progress is not None:
-            self.progress.__exit__()
 
 
 def _check_processes(device: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.models import cache_folder, model_folder, read_identity
@@ -22,6 +22,8 @@ from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 FAILURE_SHARE = 0.5
 """Share of failed requests above which the run stops: the fault is then not with single requests."""
+
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Teacher:
         self.engine: Engine | None = None
         self.seconds = 0.0
         self.counts: Counter[str] = Counter()
+        self.used: dict[str, Answer | None] = {}
+        """Every distinct answer asked for, by key."""
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +84,7 @@ class Teacher:
         known = self.store.get_many(wanted)
         by_prompt = sorted((r.system, r.prompt, key) for key, r in wanted.items() if key not in known)
         missing = {key: wanted[key] for *_, key in by_prompt}
-        self.counts.update(requests=len(requests), hits=len(known), misses=len(missing))
+        self.counts.update(hits=len(known), misses=len(missing))
         reasons = self._buy(missing, label) if missing else {}
         if len(reasons) > FAILURE_SHARE * len(wanted):
             reason, count = min(Counter(reasons.values()).items(), key=lambda item: (-item[1], item[0]))
@@ -90,17 +94,26 @@ class Teacher:
             )
         # read back, not remembered: of two processes that bought the same answer, both use the one kept
         answers = known | self.store.get_many(missing)
+        self.used |= {key: answers.get(key) for key in wanted}
         return [Asked(key, answers.get(key), reasons.get(key, "")) for key in keys]
 
-    def usage(self) -> dict[str, float]:
-        """Counts over all calls of `ask`: requests given, hits and misses among distinct ones, calls
-        answered, failures, prompt, cached and completion tokens bought, engine starts, and seconds spent
-        asking."""
-        names = ("requests", "hits", "misses", "calls", "failures")
-        tokens = ("prompt_tokens", "cached_tokens", "completion_tokens")
+    def usage(self) -> dict[str, Any]:
+        """Counts over all calls of `ask`, for a stage's metrics.
+
+        `answers`: the distinct answers used, with the tokens they cost when they were bought, in whatever run, and
+        how many were had in which way (`Answer.kind`). The same whenever the stage runs again.
+        `this_run`: hits and misses among distinct requests, calls answered, failures, prompt, cached and completion
+        tokens bought, engine starts, and seconds spent asking.
+        """
+        answers = [answer for answer in self.used.values() if answer is not None]
+        used = {name: sum(getattr(answer, name) for answer in answers) for name in TOKENS}
+        kinds = dict(sorted(Counter(answer.kind for answer in answers).items()))
+        counts = {name: self.counts[name] for name in ("hits", "misses", "calls", "failures", *TOKENS)}
         starts = self.engine.starts if self.engine else 0
-        counts = {name: self.counts[name] for name in (*names, *tokens)}
-        return {**counts, "engine_starts": starts, "seconds": round(self.seconds, 1)}
+        return {
+            "answers": {"used": len(answers), "missing": len(self.used) - len(answers), **used, "kinds": kinds},
+            "this_run": {**counts, "engine_starts": starts, "seconds": round(self.seconds, 1)},
+        }
 
     def _buy(self, missing: Mapping[str, Request], label: str) -> dict[str, str]:
         """Ask for all of `missing`, storing each answer as it comes; the reasons of failures, by key."""
@@ -133,12 +146,7 @@ class Teacher:
         engine = self.engine.name if self.engine else ""
         row = StoredAnswer(key, self.identity.id, request.to_json(), answer.to_json(), engine)
         self.store.put_many([row])
-        self.counts.update(
-            calls=1,
-            prompt_tokens=answer.prompt_tokens,
-            cached_tokens=answer.cached_tokens,
-            completion_tokens=answer.completion_tokens,
-        )
+        self.counts.update({"calls": 1} | {name: getattr(answer, name) for name in TOKENS})
 
 
 def open_teacher(card: Path, params: Params) -> Teacher:
@@ -153,7 +161,11 @@ def open_teacher(card: Path, params: Params) -> Teacher:
 
 
 def release_engine() -> None:
-    """Let a local server that the stages of this run share end with this stage."""
+    """Let go of the local server that the stages of this run share: training and scoring need its memory.
+
+    Every stage that loads the student begins with this, so that it holds whichever stages run; without a server
+    it costs nothing.
+    """
     from compeffdist.teacher.vllm_engine import ENGINES_FOLDER
     from compeffdist.teacher.vllm_supervisor import release_run
 

@@ -56,7 +56,7 @@ class ModelCard(Protocol):
 
     @property
     def served_name(self) -> str:
-        """Name of a model behind an API."""
+        """`NAME@SERVER` of a model behind an API."""
         ...
 
 
@@ -72,7 +72,7 @@ def open_engine(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams
     if teacher.engine == "openai":
         from compeffdist.teacher.openai_engine import OpenAIEngine
 
-        return OpenAIEngine(model.served_name, runtime)
+        return OpenAIEngine(model.served_name.rpartition("@")[0], runtime)
     if folder is None:
         raise ValueError(f"engine {teacher.engine} needs the folder of the teacher's weights")
     if teacher.engine == "vllm":

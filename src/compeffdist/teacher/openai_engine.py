@@ -5,30 +5,40 @@ Retries with exponential backoff and Retry-After are the openai client's own. Wh
 is reported and the rest go on, unless the server answers nothing at all. The engine for a local vLLM server
 shares `ServerClient`.
 
-Label likelihoods here rest on the 20 likeliest first tokens, which is all this protocol gives: they are exact
-up to AMBIGUOUS_SHARE where every label is told apart by its first token, and the request fails otherwise.
+Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives: exact up to AMBIGUOUS_SHARE
+where each label is told apart by its first token (`first_tokens`). Where it is not ("1" and "10"), where a label is not
+among the 20, or where the server gives no log-probabilities, the server is asked to choose: one greedy answer, held to
+the labels by a JSON schema if it takes one (`chosen`). Such an answer has no likelihoods, and says so.
 """
 
 import asyncio
 import json
 import math
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
 AMBIGUOUS_SHARE = 0.001
 """Mass, relative to the labels', of first tokens common to several labels, above which a request fails."""
+WRAPPING_TOKENS = 32
+"""Room for the JSON object around an answer."""
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
+
+
+class Refused(RequestFailed):
+    """The server does not take a request of this form."""
 
 
 async def answer_concurrently(
@@ -130,7 +140,7 @@ class ServerClient:
         except (e.RateLimitError, e.InternalServerError) as error:
             raise self._exhausted(f"server answered {self._describe(error)}") from None
         except e.APIStatusError as error:
-            raise RequestFailed(f"server refused the request: {self._describe(error)}") from None
+            raise Refused(f"server refused the request: {self._describe(error)}") from None
         except (e.APIError, ValueError) as error:
             raise self._exhausted(f"server's answer is not JSON: {self._describe(error)}") from None
         self.trouble = 0
@@ -164,6 +174,8 @@ class OpenAIEngine:
 
     def __init__(self, model: str, runtime: RuntimeParams) -> None:
         self.model, self.runtime, self.starts = model, runtime, 0
+        self.weighs = True
+        self.refused_schemas: set[str] = set()
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
@@ -190,40 +202,120 @@ class OpenAIEngine:
             "top_p": request.top_p,
             "seed": request.seed,
         }
-        if request.schema:
-            schema = {"name": "answer", "schema": json.loads(request.schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        reply = await client.chat(body)
-        choice = only_choice(reply)
-        text = dig(choice, "message", "content")
-        if not isinstance(text, str):
-            raise RequestFailed("server's answer holds no text")
-        return Answer(text, None, *token_counts(reply), str(choice.get("finish_reason") or "unknown"))
+        schema = json.loads(request.schema) if request.schema else {}
+        wrapped = bool(schema) and schema.get("type") != "object"
+        body["max_tokens"] += WRAPPING_TOKENS * wrapped
+        if schema:
+            reply = await self._chat_held(client, body, _wrap(schema) if wrapped else schema)
+        else:
+            reply = await client.chat(body)
+        text, finish = reply_text(reply)
+        return Answer(_unwrap(text) if wrapped else text, None, *token_counts(reply), finish)
 
     async def _labels(self, client: ServerClient, request: Request) -> Answer:
+        """Weigh the labels if the server can, else have it choose one; what both cost is counted."""
+        spent = (0, 0, 0)
+        if self.weighs:
+            try:
+                top, spent = await self._first_tokens(client, request)
+            except Refused:
+                answer = await self._choose(client, request, spent)
+                self._cannot_weigh(client)  # it took the same question without log-probabilities
+                return answer
+            if not top:
+                self._cannot_weigh(client)
+            elif logprobs := first_token_likelihood(request.labels, top):
+                return Answer.of_labels(logprobs, spent[0], spent[1], 1, FIRST_TOKENS)
+        return await self._choose(client, request, spent)
+
+    async def _first_tokens(
+        self, client: ServerClient, request: Request
+    ) -> tuple[dict[str, float], tuple[int, int, int]]:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
         reply = await client.chat(self._body(request) | asked)
-        top = _first_token_candidates(only_choice(reply))
-        if not top:
-            raise UserError(
-                f"{client.place}: the server gives no log-probabilities, so labels have no likelihoods; set "
-                "responses.closed_labels to generate, or use teacher.engine vllm"
-            )
-        prompt_tokens, cached_tokens, _ = token_counts(reply)
-        return Answer.of_labels(first_token_likelihood(request.labels, top), prompt_tokens, cached_tokens, calls=1)
+        return _first_token_candidates(only_choice(reply)), token_counts(reply)
+
+    async def _choose(self, client: ServerClient, request: Request, spent: tuple[int, int, int]) -> Answer:
+        # no token is shorter than a byte
+        longest = max(len(label.encode()) for label in request.labels)
+        body = self._body(request) | {"max_tokens": longest + WRAPPING_TOKENS, "temperature": 0.0}
+        reply = await self._chat_held(client, body, _wrap({"type": "string", "enum": list(request.labels)}))
+        label = chosen_label(reply_text(reply)[0], request.labels)
+        prompt, cached, completion = (now + before for now, before in zip(token_counts(reply), spent, strict=True))
+        return Answer(label, None, prompt, cached, completion, CHOSEN)
+
+    async def _chat_held(self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+        """Ask under a schema; plainly if the server refuses that schema, as each answer is checked in any case."""
+        key = canonical_json(schema)
+        if key not in self.refused_schemas:
+            asked = {"name": "answer", "schema": schema, "strict": True}
+            try:
+                return await client.chat(body | {"response_format": {"type": "json_schema", "json_schema": asked}})
+            except Refused:
+                pass
+        reply = await client.chat(body)
+        if not self.refused_schemas:
+            print(f"{client.place} refuses a JSON schema: answers are checked, not held to it", file=sys.stderr)
+        self.refused_schemas.add(key)
+        return reply
+
+    def _cannot_weigh(self, client: ServerClient) -> None:
+        if self.weighs:
+            print(f"{client.place} gives no log-probabilities: labels are chosen, not weighed", file=sys.stderr)
+        self.weighs = False
 
     def _body(self, request: Request) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system else []
         return {"model": self.model, "messages": [*system, {"role": "user", "content": request.prompt}]}
 
 
-def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float]:
-    """Log-probability of each label from the likeliest first tokens (text -> log-probability).
+def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
+    """Servers take an object at the root only."""
+    return {
+        "type": "object",
+        "properties": {"answer": schema},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
 
-    A label's mass is that of all tokens it begins with and no other label does, renormalised over the labels.
+
+def _unwrap(text: str) -> str:
+    """The JSON inside; the text as it is where the server did not keep to the schema."""
+    try:
+        return json.dumps(json.loads(text)["answer"], ensure_ascii=False)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return text
+
+
+def chosen_label(text: str, labels: Sequence[str]) -> str:
+    """The label an answer states: in a JSON object, or bare but for quotes, a full stop and case.
 
     Raises:
-        RequestFailed: if a label has no such token, or tokens that several labels begin with weigh too much.
+        RequestFailed: if it states none, or two that differ in case only.
+    """
+    said = _unwrap(text).strip().strip("\"'`*. ")
+    fitting = [label for label in labels if label == said] or [
+        label for label in labels if label.casefold() == said.casefold()
+    ]
+    if len(fitting) != 1:
+        raise RequestFailed(f"server's answer is none of the labels: {one_line(text, 60)!r}")
+    return fitting[0]
+
+
+def reply_text(reply: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text."""
+    choice = only_choice(reply)
+    text = dig(choice, "message", "content")
+    if not isinstance(text, str):
+        raise RequestFailed("server's answer holds no text")
+    return text, str(choice.get("finish_reason") or "unknown")
+
+
+def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float] | None:
+    """Log-probability of each label from the likeliest first tokens (text -> log-probability).
+
+    A label's mass is that of all tokens it begins with and no other label does, renormalised over the labels. None if
+    a label has no such token, or if tokens that several labels begin with weigh too much.
     """
     mass = dict.fromkeys(labels, 0.0)
     ambiguous = 0.0
@@ -234,11 +326,8 @@ def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> d
         elif fitting:
             ambiguous += math.exp(logprob)
     total = math.fsum(mass.values())
-    absent = [label for label in labels if not mass[label]]
-    if absent:
-        raise RequestFailed(f"label {absent[0]!r} is not among the {TOP_LOGPROBS} likeliest first tokens")
-    if ambiguous > AMBIGUOUS_SHARE * total:
-        raise RequestFailed("several labels share a likely first token, which this server cannot tell apart")
+    if not all(mass.values()) or ambiguous > AMBIGUOUS_SHARE * total:
+        return None
     return {label: math.log(value / total) for label, value in mass.items()}
 
 

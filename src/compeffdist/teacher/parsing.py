@@ -1,9 +1,19 @@
 """Reading the teacher's answers: JSON under a schema, labels, scores, spans."""
 
 import json
+import re
 from typing import Any
 
 from compeffdist.errors import one_line
+
+
+class BadAnswer(ValueError):
+    """An answer that cannot be used; `reason` is the reject reason, `detail` what was seen."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
 
 _CLOSERS = {"{": "}", "[": "]"}
 
@@ -48,12 +58,18 @@ def is_worded(span: Any) -> bool:
 
 
 def spans_missing(value: Any, text: str) -> list[str]:
-    """The strings in `value` (nested) that do not stand in `text`, ignoring case."""
-    folded = text.casefold()
+    """The strings in `value` (nested) that do not stand in `text`, ignoring case: whole words where words have ends."""
     if isinstance(value, str):
-        return [] if value.casefold() in folded else [value]
+        return [] if _stands_in(value.casefold(), text.casefold()) else [value]
     if isinstance(value, list):
         return [missing for item in value for missing in spans_missing(item, text)]
     if isinstance(value, dict):
         return [missing for item in value.values() for missing in spans_missing(item, text)]
     return []
+
+
+def _stands_in(span: str, text: str) -> bool:
+    # "plan" does not stand in "planning"; scripts without spaces have no such ends
+    before = r"(?<![^\W_])" if span[:1].isascii() and span[:1].isalnum() else ""
+    after = r"(?![^\W_])" if span[-1:].isascii() and span[-1:].isalnum() else ""
+    return re.search(f"{before}{re.escape(span)}{after}", text) is not None

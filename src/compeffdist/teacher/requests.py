@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from compeffdist.files import canonical_json
+from compeffdist.params import TeacherParams
 from compeffdist.records import content_id
+
+LIKELIHOOD_PROTOCOL = 1
+"""Part of the id of every answer about labels. Raise it when the same request would get other likelihoods, as after a
+change to labels.py or to how an engine asks: then these are bought again, and generated text is not."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,21 @@ class Request:
             raise ValueError("schema must be canonical JSON")
 
     @classmethod
+    def generation(
+        cls, teacher: TeacherParams, prompt: str, max_tokens: int, seed: int, schema: Mapping[str, Any] | None = None
+    ) -> Self:
+        """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
+        return cls(
+            system=teacher.system_prompt,
+            prompt=prompt,
+            max_tokens=max_tokens,
+            temperature=teacher.temperature,
+            top_p=teacher.top_p,
+            seed=seed,
+            schema=canonical_json(schema) if schema is not None else "",
+        )
+
+    @classmethod
     def likelihood(cls, system: str, prompt: str, labels: tuple[str, ...]) -> Self:
         """A request for the likelihood of each label."""
         return cls(system, prompt, max_tokens=1, temperature=0.0, top_p=1.0, seed=0, labels=labels)
@@ -54,7 +74,7 @@ class Request:
     def decoding(self) -> dict[str, Any]:
         """The settings that bear on the answer; those that cannot are left out."""
         if self.labels:
-            return {"labels": list(self.labels)}
+            return {"labels": list(self.labels), "protocol": LIKELIHOOD_PROTOCOL}
         sampling = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
         return {"max_tokens": self.max_tokens, "schema": self.schema} | (sampling if self.temperature else {})
 
@@ -73,6 +93,9 @@ class Request:
         return canonical_json(dataclasses.asdict(self))
 
 
+WEIGHED, FIRST_TOKENS, CHOSEN = "labels", "first_tokens", "chosen"
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the teacher said."""
@@ -80,19 +103,29 @@ class Answer:
     text: str
     """The generated text, or the likeliest label (the earlier one of a tie)."""
     label_logprobs: dict[str, float] | None
-    """Natural-log probability of each label; their probabilities sum to 1. None for generated text."""
+    """Natural-log probability of each label; their probabilities sum to 1. None for generated text, and for a label
+    that was only chosen: nothing is made up for the others."""
     prompt_tokens: int
     cached_tokens: int
     """Prompt tokens the server had in its prefix cache."""
     completion_tokens: int
     finish_reason: str
-    """`stop`, `length` (cut at max_tokens), `labels`, or what else the server says."""
+    """For text: `stop`, `length` (cut at max_tokens), or what else the server says. For a label, how it was decided:
+    `labels` (likelihood of each whole label), `first_tokens` (of each label's first token) or `chosen` (one greedy
+    answer, held to the labels where the server can)."""
 
     @classmethod
-    def of_labels(cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int) -> Self:
+    def of_labels(
+        cls, logprobs: Mapping[str, float], prompt_tokens: int, cached_tokens: int, calls: int, how: str = WEIGHED
+    ) -> Self:
         """Answer to a likelihood request that took `calls` forward passes (counted as completion tokens)."""
         best = max(logprobs, key=lambda label: logprobs[label])
-        return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, "labels")
+        return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, how)
+
+    @property
+    def kind(self) -> str:
+        """How a label was decided, `generated` for text."""
+        return self.finish_reason if self.finish_reason in (WEIGHED, FIRST_TOKENS, CHOSEN) else "generated"
 
     def to_json(self) -> str:
         """Canonical JSON of every field."""

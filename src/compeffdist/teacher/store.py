@@ -8,8 +8,8 @@ store on a network file system.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,18 +116,8 @@ class ResponseStore:
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
         """The rows of those keys that are there; each is checked against its checksum."""
-        wanted = list(dict.fromkeys(keys))
-        found: dict[str, StoredAnswer] = {}
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            for *fields, checksum in self._select(wanted[start : start + KEYS_PER_QUERY]):
-                row = StoredAnswer(*fields)
-                if row.checksum != checksum:
-                    raise UserError(
-                        f"{self.path}: the answer {row.key} was altered after it was stored; "
-                        "restore the file, or delete that row to ask again"
-                    )
-                found[row.key] = row
-        return found
+        with _guarded(self.path):
+            return _checked_rows(self.connection, self.path, keys)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers to those keys that are there."""
@@ -168,12 +158,6 @@ class ResponseStore:
         except (ValueError, TypeError):
             raise UserError(f"{self.path}: the answer {row.key} is not one this version can read") from None
 
-    def _select(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
-        marks = ",".join("?" * len(keys))
-        query = f"{ROWS} WHERE key IN ({marks})"
-        with self._guarded():
-            return self.connection.execute(query, keys).fetchall()
-
     def _migrate(self) -> None:
         with self._transaction():
             self.connection.execute(
@@ -198,12 +182,48 @@ class ResponseStore:
                 self.connection.execute("ROLLBACK")
             raise
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"{self.path}: {_advice(str(error))}") from None
+    def _guarded(self) -> AbstractContextManager[None]:
+        return _guarded(self.path)
+
+
+def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
+    """Rows of a store that is only looked at: neither brought up to date nor sealed. Raises UserError as the store."""
+    with _guarded(path), closing(_reading(path)) as connection:
+        return _checked_rows(connection, path, keys)
+
+
+def stored_keys(path: Path) -> set[str]:
+    """The keys of a store that is only looked at. Raises UserError as the store."""
+    with _guarded(path), closing(_reading(path)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM answers")}
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+
+
+def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
+    wanted = list(dict.fromkeys(keys))
+    found: dict[str, StoredAnswer] = {}
+    for start in range(0, len(wanted), KEYS_PER_QUERY):
+        batch = wanted[start : start + KEYS_PER_QUERY]
+        for *fields, checksum in connection.execute(f"{ROWS} WHERE key IN ({','.join('?' * len(batch))})", batch):
+            row = StoredAnswer(*fields)
+            if row.checksum != checksum:
+                raise UserError(
+                    f"{path}: the answer {row.key} was altered after it was stored; "
+                    "restore the file, or delete that row to ask again"
+                )
+            found[row.key] = row
+    return found
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{path}: {_advice(str(error))}") from None
 
 
 def seal_path(store: Path) -> Path:
@@ -221,7 +241,7 @@ def store_problems(path: Path) -> list[str]:
     in_use = Path(f"{path}-wal").exists() and Path(f"{path}-wal").stat().st_size > 0
     sealed = hash_file(path)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as file:
+        with closing(_reading(path)) as file:
             problems = [f"SQLite: {line}" for (line,) in file.execute("PRAGMA integrity_check") if line != "ok"]
             for *fields, checksum in file.execute(
                 "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"

@@ -164,11 +164,18 @@ def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, star
 def release_run(folder: Path) -> None:
     """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does.
 
-    For the last stage that needs a teacher, so that the stages that train have the memory.
+    For stages that need the memory: returns once the servers that nobody else uses are gone.
     """
-    if run := process_id(run_process()):
-        for lease in folder.glob(f"*.leases/{run.pid}.{run.started}"):
-            lease.unlink(missing_ok=True)
+    if not (run := process_id(run_process())):
+        return
+    for lease in folder.glob(f"*.leases/{run.pid}.{run.started}"):
+        lease.unlink(missing_ok=True)
+    deadline = time.monotonic() + 2 * GRACE_SECONDS
+    for path in folder.glob("*.json"):
+        files = EngineFiles(folder, path.stem)
+        state = files.read_state()
+        while state and state.supervisor.alive() and files.last_use() is None and time.monotonic() < deadline:
+            time.sleep(TICK_SECONDS)
 
 
 def _start_supervisor(files: EngineFiles, arguments: Sequence[str], idle_seconds: int) -> ProcessId:

@@ -1,9 +1,10 @@
 """User texts that hold an evaluation text, or part of one: what a student must not see in distillation.
 
-Three tests, each over lower-case letters and digits only, so that punctuation and spacing hide nothing:
+Four tests, each over lower-case letters and digits only, so that punctuation and spacing hide nothing:
 
 - exact: the two are the same string;
 - prefix: one begins with the other, and the shorter is long enough not to be a turn of phrase;
+- contained: all words of one stand in the other, in a row, and they are enough not to be a turn of phrase;
 - overlap: enough of the word 5-grams of the shorter text stand in the longer one too.
 
 Precision matters as much as recall: an evaluation text such as "great movie" stands in thousands of reviews
@@ -18,6 +19,8 @@ from compeffdist.texts.words import GRAM_WORDS, word_grams, words
 
 MIN_PREFIX_CHARACTERS = 40
 """Letters and digits the shorter text of a prefix match must have: about nine words."""
+MIN_CONTAINED_WORDS = 8
+"""Words the shorter text of a containment must have: shorter sentences are said by many."""
 MIN_SHARED_GRAMS = 5
 """Shared 5-grams (nine words in a row, if they follow each other) that tie a short text to a longer one."""
 
@@ -36,7 +39,7 @@ def contaminated(texts: Mapping[str, str], evaluation_texts: Mapping[str, str], 
     found: dict[str, str] = {}
     for key, text in texts.items():
         tokens = words(text)
-        match = index.exact_or_prefix("".join(tokens)) or index.overlapping(word_grams(tokens), overlap)
+        match = index.exact_or_prefix("".join(tokens)) or index.sharing(tokens, overlap)
         if match:
             found[key] = match
     return found
@@ -57,6 +60,7 @@ class _Index:
     holders: dict[Gram, list[str]]
     sizes: dict[str, int]
     """Distinct 5-grams of each evaluation text."""
+    tokens: dict[str, list[str]]
 
     @classmethod
     def build(cls, evaluation_texts: Mapping[str, str]) -> "_Index":
@@ -64,8 +68,9 @@ class _Index:
         openings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         holders: defaultdict[Gram, list[str]] = defaultdict(list)
         sizes: dict[str, int] = {}
+        tokens_of: dict[str, list[str]] = {}
         for row_id in sorted(evaluation_texts):
-            tokens = words(evaluation_texts[row_id])
+            tokens = tokens_of[row_id] = words(evaluation_texts[row_id])
             key = "".join(tokens)
             if not key:  # nothing but emoji or punctuation: nothing to tell it by
                 continue
@@ -77,7 +82,7 @@ class _Index:
             sizes[row_id] = len(grams)
             for gram in grams:
                 holders[gram].append(row_id)
-        return cls(exact, dict(openings), dict(holders), sizes)
+        return cls(exact, dict(openings), dict(holders), sizes, tokens_of)
 
     def exact_or_prefix(self, key: str) -> str:
         """`<row id> <test>` or empty."""
@@ -88,15 +93,24 @@ class _Index:
                 return f"{row_id} prefix"
         return ""
 
-    def overlapping(self, grams: set[Gram], overlap: float) -> str:
-        """`<row id> overlap=<share of the shorter text>` of the evaluation text that shares most, or
-        empty."""
-        shared = Counter(self._shared(grams))
+    def sharing(self, tokens: list[str], overlap: float) -> str:
+        """`<row id> contained` or `<row id> overlap=<share of the shorter text>` of the evaluation text that
+        shares most 5-grams, or empty."""
+        grams = word_grams(tokens)
+        shared = Counter(self._holding(grams))
         for row_id, count in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
             smaller, larger = sorted((len(grams), self.sizes[row_id]))
+            if count == smaller and _contained(tokens, self.tokens[row_id]):
+                return f"{row_id} contained"
             if count >= overlap * (smaller if count >= MIN_SHARED_GRAMS else larger):
                 return f"{row_id} overlap={count / smaller:.2f}"
         return ""
 
-    def _shared(self, grams: Iterable[Gram]) -> Iterable[str]:
+    def _holding(self, grams: Iterable[Gram]) -> Iterable[str]:
         return (row_id for gram in grams for row_id in self.holders.get(gram, ()))
+
+
+def _contained(some: list[str], other: list[str]) -> bool:
+    """Whether all words of the shorter stand in the longer, in a row, and are enough to tell it by."""
+    shorter, longer = sorted((some, other), key=len)
+    return len(shorter) >= MIN_CONTAINED_WORDS and f" {' '.join(shorter)} " in f" {' '.join(longer)} "

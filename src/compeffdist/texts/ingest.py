@@ -13,7 +13,7 @@ from typing import Any
 
 from compeffdist.errors import UserError
 from compeffdist.params import TextsParams, stage_seed
-from compeffdist.records import Reject, Text
+from compeffdist.records import Reject, Text, content_id
 from compeffdist.texts.decontaminate import contaminated
 from compeffdist.texts.draw import draw_evenly
 from compeffdist.texts.duplicates import near_duplicates
@@ -64,6 +64,22 @@ def ingest(
     return intake.result()
 
 
+def whole_ids(params: TextsParams, cache: Path, text_id: str) -> list[str]:
+    """Ids of the whole contents of the source rows that became a text by being cut: what a withdrawal must name for
+    it to hold when `texts.max_characters` changes. Raises UserError as `read_source`."""
+    found: dict[str, None] = {}
+    for source in params.sources:
+        for raw in read_source(source, cache):
+            content = normalise(raw.text)
+            if len(content) > params.max_characters and _id(truncate(content, params.max_characters)) == text_id:
+                found[_id(content)] = None
+    return list(found)
+
+
+def _id(content: str) -> str:
+    return content_id(Text.PREFIX, {"text": content})
+
+
 class _Intake:
     """The rows read so far: texts kept, by id, and rejects. Every row of a source is in one of the two."""
 
@@ -83,6 +99,10 @@ class _Intake:
         """Normalise a row; keep it, or reject it for what it is or for being an exact duplicate."""
         self.read[raw.source] += 1
         content = normalise(raw.text)
+        if self.withdrawn and _id(content) in self.withdrawn:  # whole, whatever it would be cut to
+            where = f"{raw.source}:{raw.row}"
+            self._reject(raw.source, where, "withdrawn", where)
+            return
         reason = raw.fault or self._unfit(content)
         if reason == "too_long" and self.params.too_long == "truncate":
             content = truncate(content, self.params.max_characters)

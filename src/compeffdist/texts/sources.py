@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import refuse_linked_folder
 from compeffdist.params import TextSource
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 
@@ -170,6 +171,7 @@ def read_utf8_lines(path: Path) -> Iterator[str]:
 
 
 def _open(path: Path) -> IO[bytes]:
+    refuse_linked_folder(Path(path))
     try:
         return Path(path).open("rb")
     except FileNotFoundError:

@@ -1,0 +1,68 @@
+"""`compeffdist score`: difficulty of any prompts and responses under any causal language model."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+NAME = "score"
+HELP = "score how hard responses are for a causal language model"
+EXAMPLE = "compeffdist score --model path:models/warmup --triplets data/triplets.parquet --out scores.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
+    parser.add_argument(
+        "--triplets", required=True, type=Path, help=".jsonl or .parquet with prompt, response and perhaps id"
+    )
+    parser.add_argument("--out", required=True, type=Path, help=".jsonl or .parquet to write, a row for each row")
+    parser.add_argument("--system", help="system prompt (default: the student's)")
+    parser.add_argument("--plain", action="store_true", help="prompts as they are, without the chat template")
+    parser.add_argument("--top-p", type=float, default=0.95, help="mass of the nucleus (default 0.95)")
+    parser.add_argument("--max-length", type=int, default=2048, help="longest row in tokens (default 2048)")
+    parser.add_argument("--include-zero", action="store_true", help="rank by the mean over all tokens")
+    parser.add_argument("--ifd", action="store_true", help="also instruction-following difficulty: a second pass")
+    parser.add_argument("--token-budget", type=int, default=4096, help="tokens of a batch (default 4096)")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the model, score the file, print what came of it."""
+    from compeffdist.difficulty.standalone import score_file
+    from compeffdist.formatting import STUDENT_SYSTEM
+    from compeffdist.models import find_model_folder
+    from compeffdist.params import DifficultyParams, RuntimeParams, checked
+
+    difficulty = checked(
+        DifficultyParams,
+        top_p=args.top_p,
+        max_length=args.max_length,
+        exclude_zero=not args.include_zero,
+        ifd=args.ifd,
+    )
+    runtime = checked(RuntimeParams, token_budget=args.token_budget, device=args.device)
+    summary = score_file(
+        args.triplets,
+        args.out,
+        find_model_folder(args.model, runtime.cache),
+        difficulty,
+        runtime,
+        system=STUDENT_SYSTEM if args.system is None else args.system,
+        chat=not args.plain,
+        dtype=args.dtype,
+    )
+    print(json.dumps(summary, indent=2) if args.json else _lines(summary, args.out))
+
+
+def _lines(summary: dict[str, Any], target: Path) -> str:
+    rejected = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items())
+    lines = [f"{summary['scored']} of {summary['rows']} rows scored into {target}"]
+    if rejected:
+        lines.append(f"without a score: {rejected}")
+    if summary["scored"]:
+        means = summary["means"]
+        lines.append(f"mean ranking score {means['ranking']:.3f}, miss rate {means['miss_rate']:.3f}")
+    return "\n".join(lines)

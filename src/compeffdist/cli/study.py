@@ -1,0 +1,81 @@
+"""`compeffdist study`: can these difficulty scores be trusted?"""
+
+import argparse
+import json
+from pathlib import Path
+
+from compeffdist.errors import UserError
+
+NAME = "study"
+HELP = "check difficulty scores: against other measures, other runs and settings, and human labels"
+EXAMPLE = (
+    "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
+    "  compeffdist study --runs yesterday.parquet     agreement with another scored.parquet\n"
+    "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
+    "  compeffdist study --labels report/sheet.csv    agreement with what was labelled"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    data, report = Path("data"), Path("report")
+    parser.add_argument("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")
+    parser.add_argument("--top-p", type=float, nargs="+", default=[], metavar="P", help="score again with each top-p")
+    parser.add_argument(
+        "--warm-up-rows", type=int, nargs="+", default=[], metavar="N", help="warm up on so many rows, and score again"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[], metavar="S", help="warm up with another seed, and score again"
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write rows to label (.csv or .tsv), and no page")
+    parser.add_argument("--sheet-rows", type=int, default=100, metavar="N", help="how many (default: 100)")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
+    parser.add_argument(
+        "--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the sheet, or study and write page and JSON; print a summary."""
+    if args.sheet:
+        _write_sheet(args)
+        return
+    from compeffdist.files import write_json
+    from compeffdist.pages import write_page
+    from compeffdist.params import load_params, stage_seed
+    from compeffdist.study.findings import STAGE, study_scores
+    from compeffdist.study.measures import read_scores
+    from compeffdist.study.page import render, summary_lines
+    from compeffdist.study.variants import TRIPLETS, make_variants, score_variants
+
+    params = load_params()
+    runs = [read_scores(path) for path in args.runs]
+    variants = make_variants(params, args.top_p, args.warm_up_rows, args.seeds)
+    runs += score_variants(variants, Path(".compeffdist/study")) if variants else []
+    study = study_scores(args.scored, TRIPLETS, stage_seed(params.seed, STAGE), runs, args.labels)
+    machine = args.out.with_suffix(".json")
+    write_page(args.out, render(study))
+    write_json(machine, study.to_json())
+    print(json.dumps(study.to_json()) if args.json else "\n".join([*summary_lines(study), f"{args.out}, {machine}"]))
+
+
+def _write_sheet(args: argparse.Namespace) -> None:
+    if args.sheet.exists():
+        raise UserError(f"{args.sheet}: already there, and may hold labels; name another file")
+    from compeffdist.params import load_params, stage_seed
+    from compeffdist.study.examples import read_triplets
+    from compeffdist.study.findings import STAGE
+    from compeffdist.study.labels import LABEL, SCALE, choose_rows, task_types_of, write_sheet
+    from compeffdist.study.measures import read_scores
+    from compeffdist.study.variants import TRIPLETS
+
+    scores = read_scores(args.scored)
+    seed = stage_seed(load_params().seed, STAGE)
+    places = choose_rows(scores, task_types_of(scores, TRIPLETS), args.sheet_rows, seed)
+    ids = [scores.sample_ids[int(place)].as_py() for place in places]
+    triplets = read_triplets(TRIPLETS, ids)
+    write_sheet(args.sheet, [triplets[sample_id] for sample_id in ids])
+    print(f"{len(ids)} rows in {args.sheet}: put {SCALE[0]} (easy) to {SCALE[-1]} (hard) into the column {LABEL},")
+    print(f"as far as you get, then: compeffdist study --labels {args.sheet}")

@@ -1,0 +1,99 @@
+"""Scores kept as they are computed, outside DVC's outs, so that a killed run resumes and a repeated one costs nothing.
+
+A folder for each scorer (model, tokenizer, template, settings, device, precision) holds shards, each written whole
+by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
+folder. What is kept is a whole batch, under a key over its rows' ids and tokens and the prefix they share: the last
+bits of a score depend on the batch it was computed in, so a row is only taken from a batch of the same make-up, and
+the result has the same bytes whether it was resumed or not. The price: after rows were added or the token budget
+changed, batches that came out differently are computed again.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from compeffdist.difficulty.batching import TokenRow
+from compeffdist.errors import UserError
+from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl
+from compeffdist.records import content_id
+
+WRITE_EVERY_SECONDS = 20.0
+"""At most this much scoring is lost when a run is killed."""
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """Difficulty of one row. Scores and rates lie in [0, 1]; `tokens` counts response tokens."""
+
+    id: str
+    ranking_excluding_zero: float
+    ranking_all: float
+    perplexity: float
+    tokens: int
+    miss_rate: float
+    """Share of response tokens that are not the model's first choice."""
+    nucleus_miss_rate: float
+    """Share of response tokens outside the top-p nucleus."""
+
+
+class ScoreShards:
+    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving.
+
+    Raises:
+        UserError: on opening, if a shard is not what was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.batches: dict[str, list[RowScore | None]] = {}
+        self.unwritten: list[dict[str, Any]] = []
+        self.written_at = time.monotonic()
+        self.reused = 0
+        for shard in sorted(self.folder.glob("*.jsonl")):
+            self.batches.update(_read_shard(shard))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write()
+
+    def get(self, key: str) -> list[RowScore | None] | None:
+        """Scores of a batch that was kept, in order of its rows; None in place of a row that has none."""
+        found = self.batches.get(key)
+        self.reused += len(found or ())
+        return found
+
+    def put(self, key: str, scores: Sequence[RowScore | None]) -> None:
+        """Keep a batch; it is on the disk within WRITE_EVERY_SECONDS of further batches."""
+        self.unwritten.append({"batch": key, "scores": [score and asdict(score) for score in scores]})
+        if time.monotonic() - self.written_at > WRITE_EVERY_SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        if self.unwritten:
+            text = "".join(canonical_json(line) + "\n" for line in self.unwritten)
+            with atomic_file(self.folder / f"{hash_text(text)}.jsonl") as path:
+                path.write_text(text, encoding="utf-8")
+        self.unwritten = []
+        self.written_at = time.monotonic()
+
+
+def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
+    """Content id of a batch: its rows in order, and how many tokens they shared."""
+    tokens = [[row.id, list(row.prompt_ids), list(row.response_ids)] for row in rows]
+    return content_id("batch", {"rows": tokens, "prefix": prefix})
+
+
+def _read_shard(shard: Path) -> dict[str, list[RowScore | None]]:
+    if hash_text(shard.read_text(encoding="utf-8", errors="replace")) != shard.stem:
+        raise UserError(f"{shard}: a damaged shard of scores; delete it, and its rows are scored again")
+    return {
+        line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
+        for line in read_jsonl(shard)
+    }

@@ -1,0 +1,86 @@
+"""What counts as an answer to a task: the same for the teacher's responses and for the outputs of demonstrations."""
+
+import json
+from typing import Any
+
+from compeffdist.instructions.label_sets import clean_label, is_label
+from compeffdist.instructions.rendering import Answerable
+from compeffdist.prompting import inline
+from compeffdist.teacher.parsing import BadAnswer, is_worded, parse_json, spans_missing
+from compeffdist.texts.words import words
+
+_SEEN = 80
+"""Characters of a refused answer that its reject quotes."""
+
+
+def choices(task: Answerable) -> list[str]:
+    """All possible answers where they are few (labels, or the numbers of a scale), else none."""
+    if task.type == "closed_classification":
+        return task.labels
+    if task.type == "scoring":
+        low, high = task.score_range
+        return [str(score) for score in range(low, high + 1)]
+    return []
+
+
+def check_answer(task: Answerable, name: str, asked: str, text: str, answer: str) -> str:
+    """An answer to `task` on `text` in canonical form, spans once each.
+
+    Args:
+        name, asked: the name of the task and its definition.
+
+    Raises:
+        BadAnswer: empty; a label not in the set, a number off the scale; JSON that does not fit the schema, or a span
+            without words, or one that does not stand in a text that must hold it; where the label is free, a
+            sentence, a word for labels, or a piece of the question; and an answer that is the text over again.
+    """
+    possible = choices(task)
+    if possible:
+        given = clean_label(answer)
+        if given not in possible:
+            raise BadAnswer("label_not_in_set", given[:_SEEN])
+        return given
+    if task.json_schema:
+        return _check_json(task, text, answer)
+    response = inline(answer)
+    if not response:
+        raise BadAnswer("empty", "")
+    if words(response) == words(text):
+        raise BadAnswer("echoes_text", response[:_SEEN])
+    return _check_label(name, asked, text, response) if task.type == "open_classification" else response
+
+
+def _check_label(name: str, asked: str, text: str, response: str) -> str:
+    label = clean_label(response)
+    if not is_label(label):
+        raise BadAnswer("not_a_label", response[:_SEEN])
+    # one word of text or definition may well be the answer, a phrase of theirs is copied; but what the task is called
+    # ("cause of disappointment") is what it asks about ("disappointment"), not what it asks for
+    is_phrase = len(words(label)) > 1
+    if is_phrase and _stands_in(label, text):
+        raise BadAnswer("echoes_text", label)
+    if _stands_in(label, name) or (is_phrase and _stands_in(label, asked)):
+        raise BadAnswer("echoes_instruction", label)
+    return label
+
+
+def _check_json(task: Answerable, text: str, answer: str) -> str:
+    try:
+        value = parse_json(answer, json.loads(task.json_schema))
+    except ValueError as error:
+        raise BadAnswer("schema_violation", str(error)) from None
+    if isinstance(value, list) and not all(is_worded(item) for item in value):
+        raise BadAnswer("wordless_span", json.dumps(value, ensure_ascii=False)[:_SEEN])
+    missing = spans_missing(value, text) if task.exact_spans else []
+    if missing:
+        raise BadAnswer("span_not_in_text", missing[0][:_SEEN])
+    if isinstance(value, list):
+        once: dict[str, Any] = {}
+        for item in value:
+            once.setdefault(str(item).casefold(), item)
+        value = list(once.values())
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _stands_in(phrase: str, text: str) -> bool:
+    return f" {' '.join(words(phrase))} " in f" {' '.join(words(text))} "

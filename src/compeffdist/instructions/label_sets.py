@@ -1,0 +1,71 @@
+"""Labels: as shown and compared, and which sets of them can serve as the answers of a closed task.
+
+A closed task is answered by the likelihood of whole labels (`compeffdist.labels`), so every label must be an answer,
+be told from the others by its letters, and not be the beginning of another: whether "mixed" is followed by
+"feelings" or by the end of the answer says little about which of the two the teacher means.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import permutations
+
+from compeffdist.polarity import POLARITIES
+from compeffdist.texts.words import words
+
+MOST_LABELS = 8
+LABEL_WORDS = 3
+"""Words of a label at most, as every prompt that asks for labels says."""
+
+_EDGE = " .,:;!?\"'`*()[]{}<>_/\\|“”‘’-"
+_SEPARATORS = frozenset('/|,;:"<>[]{}=\\')
+_NAME = "(label|answer|option|choice|class|category|choose|choosing|select|pick|task|text|word|output|input)(e?s)?"
+_PLACEHOLDER = re.compile(
+    rf"((the|an?|first|second|third|fixed|allowed) )?{_NAME}( (one|two|three|\w|\d+|{_NAME}))*"
+    r"|[a-z]|\d+|n/?a|none of (these|them)|others?|unknown|undefined|null|maybe|not sure"
+)
+"""What small teachers write where an answer should stand, and ways of giving none."""
+_POLAR = frozenset((*POLARITIES, "mixed", "good", "bad"))
+_DEGREES = ("very", "somewhat", "slightly", "mostly", "strongly", "highly", "extremely", "overall")
+_BESIDE_POLAR = frozenset((*_DEGREES, "sentiment", "feeling", "emotion", "opinion"))
+
+
+def clean_label(label: str) -> str:
+    """A label as shown and compared: one line, lower case, no surrounding punctuation."""
+    return " ".join(label.split()).strip(_EDGE).lower()
+
+
+def is_label(label: str) -> bool:
+    """Whether a clean label is an answer of one to LABEL_WORDS words, not a sentence, a list or a word for answers."""
+    return (
+        bool(words(label))
+        and len(label.split()) <= LABEL_WORDS
+        and not _SEPARATORS & set(label)
+        and not _PLACEHOLDER.fullmatch(label.replace("_", " "))
+    )
+
+
+def label_set(labels: Sequence[str]) -> list[str]:
+    """The labels of a closed task, cleaned, in their order; of those with the same letters, the first.
+
+    Raises:
+        ValueError: if they cannot serve, with what is wrong.
+    """
+    spelt: dict[str, str] = {}
+    for label in map(clean_label, labels):
+        spelt.setdefault("".join(words(label)), label)
+    chosen = list(spelt.values())
+    for label in chosen:
+        if not is_label(label):
+            raise ValueError(f"{label!r} is no answer")
+    if not 2 <= len(chosen) <= MOST_LABELS:
+        raise ValueError(f"{len(chosen)} distinct labels")
+    for one, other in permutations(spelt, 2):
+        if other.startswith(one):
+            raise ValueError(f"{spelt[other]!r} begins with {spelt[one]!r}")
+    return chosen
+
+
+def is_polarity_set(labels: Sequence[str]) -> bool:
+    """Whether the labels ask for nothing but polarity, in whatever degrees; a label for its absence does not count."""
+    spelt = [set(words(label)) for label in labels if label not in ("none", "no sentiment")]
+    return bool(spelt) and all(_POLAR & said and said <= _POLAR | _BESIDE_POLAR for said in spelt)

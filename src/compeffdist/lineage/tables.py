@@ -1,0 +1,108 @@
+"""The rows of an artefact by column: whole records are read only where somebody looks at them.
+
+Of 100,000 triplets the ids and the parents' ids are 6 MB, the prompts 100 MB and more. Following a row through the
+data takes the former alone, some milliseconds an artefact.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.lineage.artefacts import CLUSTERS, kind_of
+from compeffdist.records import Record, read_records, read_table, table_of
+
+
+class Table:
+    """The records in `file`, which holds the bytes of the artefact `path`.
+
+    Raises:
+        UserError: from every method, if the file is not of that artefact.
+    """
+
+    def __init__(self, file: Path, path: str) -> None:
+        self.file, self.path, self.kind = file, path, kind_of(path)
+        self._columns: dict[str, Any] = {}
+
+    @cached_property
+    def whole(self) -> Any:
+        """All columns, as an Arrow table."""
+        if self.path == CLUSTERS:
+            return table_of(self.kind, (record.to_row() for record in read_perspectives(self.file)))
+        # an object of the cache has no suffix to tell its format by
+        return read_table(self.file, self.kind, format=Path(self.path).suffix)
+
+    def column(self, name: str) -> Any:
+        """A column as an Arrow array."""
+        if name not in self._columns:
+            if "whole" in self.__dict__ or not self.path.endswith(".parquet"):
+                found = self.whole[name]
+            else:
+                found = read_table(self.file, self.kind, format=".parquet", columns=[name])[name]
+            self._columns[name] = found.combine_chunks()
+        return self._columns[name]
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of every record, in order."""
+        return self.values("id")
+
+    def where(self, name: str, values: Collection[str]) -> Any:
+        """The rows, as an Arrow array of their places, whose column `name` is one of `values`, or holds one."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column, wanted = self.column(name), pa.array(list(values), pa.string())
+        if not pa.types.is_list(column.type):
+            return pc.indices_nonzero(pc.is_in(column, value_set=wanted))
+        hits = pc.is_in(pc.list_flatten(column), value_set=wanted)
+        return pc.unique(pc.list_parent_indices(column).filter(hits))
+
+    def values(self, name: str, rows: Any = None) -> list[Any]:
+        """What `rows`, or all, have in a column, in order; of a column of lists, what stands in the lists."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = self.column(name)
+        chosen = column if rows is None else column.take(rows)
+        found: list[Any] = (pc.list_flatten(chosen) if pa.types.is_list(chosen.type) else chosen).to_pylist()
+        return found
+
+    def holds(self, key: str) -> bool:
+        """Whether one of the records has this id."""
+        import pyarrow.compute as pc
+
+        return int(pc.index(self.column("id"), key).as_py()) >= 0
+
+    def beginning(self, reference: str, name: str = "id") -> list[str]:
+        """Distinct values of a column that begin so."""
+        import pyarrow.compute as pc
+
+        column = self.column(name)
+        found: list[str] = pc.unique(column.filter(pc.starts_with(column, reference))).to_pylist()
+        return found
+
+    def records(self, rows: Any) -> list[Any]:
+        """The records of these rows; each id is checked against its contents."""
+        try:
+            return [self.kind.from_row(row) for row in self.whole.take(rows).to_pylist()]
+        except ValueError as error:
+            raise UserError(f"{self.file}: {self.path}: {error}; run the stage that writes it again") from None
+
+
+def read_artefact(file: Path, path: str) -> Sequence[Record]:
+    """All records of an artefact; each id is checked against its contents.
+
+    Raises:
+        UserError: if the file does not hold what that artefact holds.
+    """
+    if path == CLUSTERS:
+        return read_perspectives(file)
+    return read_records(file, kind_of(path), format=Path(path).suffix)
+
+
+def distinct(values: Iterable[str]) -> list[str]:
+    """Non-empty values, each once, in order."""
+    return [value for value in dict.fromkeys(values) if value]

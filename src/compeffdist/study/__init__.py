@@ -1,0 +1,1 @@
+"""Whether difficulty scores can be trusted: distribution, agreement, what a reader sees, what people say."""

@@ -1,0 +1,122 @@
+"""The same triplets scored in other ways: another top-p, a warm-up of another size, another seed.
+
+A variant is scored as the pipeline would score it with that one setting changed. What a variant depends on is
+hashed into the name of its file, so that one that was scored before, by whatever command, is not scored
+again. The warm-up of a variant is trained in a temporary folder and let go.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.errors import UserError
+from compeffdist.files import hash_file
+from compeffdist.formatting import STUDENT_SYSTEM
+from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
+from compeffdist.params import Params, stage_seed
+from compeffdist.records import ScoredTriplet, Triplet, content_id, read_records, write_records
+from compeffdist.student.loading import student_id
+from compeffdist.student.runs import WARM_UP, warm_up_rows
+from compeffdist.student.training import fine_tune
+from compeffdist.study.measures import Scores, read_scores
+
+TRIPLETS = Path("data/triplets.parquet")
+STUDENT = Path("models/student.json")
+WARM_UP_FOLDER = Path("models/warmup")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A scorer that differs from the pipeline's in one setting."""
+
+    name: str
+    """The setting and its value, as in params."""
+    params: Params
+    """With that setting."""
+    retrained: bool
+    """Whether the warm-up is another, or only how it is asked."""
+
+
+def make_variants(
+    params: Params, top_ps: Sequence[float] = (), warm_up_rows: Sequence[int] = (), seeds: Sequence[int] = ()
+) -> list[Variant]:
+    """A variant for every value that is not already the pipeline's.
+
+    Raises:
+        UserError: if a value is none the params allow.
+    """
+    settings: list[tuple[str, float]] = [("difficulty.top_p", value) for value in top_ps]
+    settings += [("warm_up.rows", value) for value in warm_up_rows] + [("seed", value) for value in seeds]
+    variants = [_variant(params, key, value) for key, value in dict.fromkeys(settings)]
+    return [variant for variant in variants if variant.params != params]
+
+
+def _variant(params: Params, key: str, value: float) -> Variant:
+    from compeffdist.params import validate_params
+
+    raw = params.model_dump()
+    *sections, last = key.split(".")
+    target = raw
+    for section in sections:
+        target = target[section]
+    target[last] = value
+    return Variant(f"{key}={value:g}", validate_params(raw, f"{key}={value:g}"), retrained=key != "difficulty.top_p")
+
+
+def score_variants(variants: Iterable[Variant], folder: Path) -> list[Scores]:
+    """Scores of each variant, from `folder` if they are there, else made and put there.
+
+    Raises:
+        UserError: as training and scoring do; or none of a variant's rows could be scored.
+    """
+    base = read_identity(STUDENT)
+    return [read_scores(_scored(variant, base, folder), variant.name) for variant in variants]
+
+
+def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
+    params = variant.params
+    depends = {
+        "triplets": hash_file(TRIPLETS),
+        "difficulty": params.difficulty.model_dump(),
+        "base": base.id,
+        "warm_up": [params.warm_up.model_dump(), params.seed] if variant.retrained else student_id(WARM_UP_FOLDER),
+    }
+    target = folder / f"{content_id('variant', depends)}.parquet"
+    if target.exists():
+        return target
+    triplets = read_records(TRIPLETS, Triplet)
+    if not variant.retrained:
+        _score(triplets, WARM_UP_FOLDER, base, params, target)
+        return target
+    rows = warm_up_rows(triplets, params)
+    if len(rows) < params.warm_up.rows:
+        raise UserError(f"{variant.name}: there are only {len(rows)} triplets")
+    with tempfile.TemporaryDirectory() as scratch:
+        warm_up = Path(scratch) / "warmup"
+        fine_tune(
+            model_folder(base, cache_folder(params.runtime.cache)),
+            rows,
+            params.warm_up.training,
+            base_id=base.id,
+            seed=stage_seed(params.seed, WARM_UP),
+            output=warm_up,
+            stage=variant.name,
+            device=params.runtime.device,
+        )
+        _score(triplets, warm_up, base, params, target)
+    return target
+
+
+def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, params: Params, target: Path) -> None:
+    scored, _ = score_triplets(  # what has no score is counted when runs are compared
+        triplets,
+        warm_up,
+        params.difficulty,
+        params.runtime,
+        scorer_id=scorer_identity(student_id(warm_up), params.difficulty, STUDENT_SYSTEM),
+        system=STUDENT_SYSTEM,
+        base_folder=model_folder(base, cache_folder(params.runtime.cache)),
+    )
+    write_records(target, ScoredTriplet, scored)

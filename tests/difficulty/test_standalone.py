@@ -1,0 +1,112 @@
+"""`compeffdist score` on files of any origin: every row comes out, bad input is one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from compeffdist.cli.main import main
+from compeffdist.difficulty.batching import TokenRow
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.student.loading import load_student
+
+from .oracle import oracle_row
+
+ROWS = [
+    {"prompt": "the film was great", "response": "positive"},
+    {"prompt": "the film was great", "response": ""},
+    {"prompt": "a bore", "response": "the film was dreadful"},
+]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("compeffdist.precision.cpu_multiplies", lambda dtype: False)
+
+
+def run(folder: Path, source: str, target: str, *more: str) -> None:
+    main(["score", "--model", str(folder), "--triplets", source, "--out", target, "--device", "cpu", *more])
+
+
+def write_lines(name: str, rows: list[Any]) -> None:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_scores_are_the_oracles_and_every_row_comes_out(base_folder: Path, capsys: Any) -> None:
+    write_lines("rows.jsonl", ROWS)
+    run(base_folder, "rows.jsonl", "scores.jsonl", "--ifd", "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["rows"], summary["scored"], summary["rejected"]) == (3, 2, {"empty_response": 1})
+    first, empty, last = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
+    assert (empty["id"], empty["reason"], empty["ranking"]) == ("2", "empty_response", None)
+    model, tokenizer = load_student(base_folder, "cpu", "float32")
+    for scored, row in ((first, ROWS[0]), (last, ROWS[2])):
+        truth, bare = (
+            oracle_row(
+                model,
+                TokenRow(
+                    scored["id"],
+                    encode_prompt(tokenizer, STUDENT_SYSTEM, prompt),
+                    encode_response(tokenizer, row["response"], end=False),
+                ),
+                0.95,
+            )
+            for prompt in (row["prompt"], "")
+        )
+        assert scored["ranking"] == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
+        assert scored["ifd"] == pytest.approx(truth.perplexity / bare.perplexity, rel=1e-4)
+
+
+def test_parquet_in_and_out_gives_what_lines_do(base_folder: Path) -> None:
+    write_lines("rows.jsonl", ROWS)
+    pq.write_table(pa.Table.from_pylist([{**row, "note": 1} for row in ROWS]), "rows.parquet")
+    run(base_folder, "rows.jsonl", "scores.jsonl")
+    run(base_folder, "rows.parquet", "scores.parquet")
+    lines = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
+    assert pq.read_table("scores.parquet").to_pylist() == lines
+
+
+def test_plain_prompts_need_no_chat_template(base_folder: Path) -> None:
+    write_lines("rows.jsonl", ROWS)
+    run(base_folder, "rows.jsonl", "chat.jsonl")
+    run(base_folder, "rows.jsonl", "plain.jsonl", "--plain")
+    assert Path("chat.jsonl").read_text() != Path("plain.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "message"),
+    [
+        ('{"prompt": "a"}\n', [], "row 1 has no text 'response'; it has: prompt"),
+        ('{"prompt": "a", "response": "b"}\nnot\n', [], "line 2 is not valid JSON"),
+        ("[1]\n", [], "row 1 is not an object"),
+        ("", [], "holds no rows"),
+        ('{"id": 1, "prompt": "a", "response": "b"}\n' * 2, [], "row 2 repeats the id '1'"),
+        ('{"prompt": "a", "response": "b"}\n', ["--top-p", "1.5"], "--top-p: Input should be less than 1"),
+    ],
+)
+def test_bad_input_is_one_line(base_folder: Path, capsys: Any, content: str, more: list[str], message: str) -> None:
+    Path("rows.jsonl").write_text(content)
+    with pytest.raises(SystemExit) as left:
+        run(base_folder, "rows.jsonl", "scores.jsonl", *more)
+    error = capsys.readouterr().err
+    assert left.value.code == 1
+    assert message in error and error.count("\n") == 1
+    assert not Path("scores.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("none.jsonl", "scores.jsonl", "none.jsonl: no such file"),
+        ("rows.csv", "scores.jsonl", "rows.csv: expected a file whose name ends in .jsonl or .parquet"),
+        ("rows.jsonl", "scores.csv", "scores.csv: the name of the output must end in"),
+    ],
+)
+def test_a_file_that_cannot_be_is_named(base_folder: Path, capsys: Any, source: str, target: str, message: str) -> None:
+    with pytest.raises(SystemExit):
+        run(base_folder, source, target)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""Attributes are asked of every text drawn; what each answer lists is a mention or a reject."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from compeffdist.accounting import account
+from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
+from compeffdist.params import AttributesParams
+from compeffdist.records import Text
+from compeffdist.teacher.requests import Request
+from tests.fakes import TEACHER, FakeTeacher
+
+TEXTS = [Text(text=f"text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(4)]
+names = st.lists(st.sampled_from(["tone", "Use of irony/sarcasm", "...", "::"]), min_size=2, max_size=3)
+answers = st.one_of(names, st.sampled_from([None, "no JSON", '{"attributes": []}']))
+
+
+def said(listed: Any) -> str | None:
+    if not isinstance(listed, list):
+        return listed
+    items = [{"attribute": name, "description": "what it is", "value": "this"} for name in listed]
+    return json.dumps({"attributes": items})
+
+
+@given(st.lists(answers, min_size=4, max_size=4))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_whatever_the_teacher_says_texts_and_attributes_are_accounted_for(replies: list[Any]) -> None:
+    waiting = iter(replies)
+
+    def reply(request: Request) -> str | None:
+        return said(next(waiting))
+
+    params = AttributesParams(texts=4, max_per_text=3)
+    found = enumerate_attributes(TEXTS, params, TEACHER, FakeTeacher(reply), 1)
+    answered = len({mention.text_id for mention in found.mentions})
+    assert account(STAGE, 4, answered, found.rejects)["out"] == answered
+    assert account(STAGE, found.listed, len(found.mentions), found.nameless)
+    assert found.listed == sum(len(listed) for listed in replies if isinstance(listed, list))
+    assert [reject.reason for reject in found.nameless] == ["nameless"] * len(found.nameless)
+
+
+def test_no_more_texts_are_asked_about_than_params_say() -> None:
+    teacher = FakeTeacher(lambda _: said(["tone", "mood"]))
+    found = enumerate_attributes(TEXTS, AttributesParams(texts=3, max_per_text=3), TEACHER, teacher, 1)
+    assert len(teacher.asked) == len({mention.text_id for mention in found.mentions}) == 3

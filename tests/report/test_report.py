@@ -1,0 +1,182 @@
+"""The report of a run: figures that add up, and a page in which nothing of a user's text is markup."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from compeffdist.models import ModelIdentity
+from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
+from compeffdist.report.figures import headline
+from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
+from compeffdist.report.run import ASKING, COUNTED, Run
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
+
+
+def card(role: str) -> ModelIdentity:
+    return ModelIdentity(
+        role=role,
+        reference=f"path:{role}",
+        revision="",
+        source_sha256="",
+        weights={},
+        tokenizer_sha256="",
+        chat_template_sha256="",
+        config_sha256="",
+        parameters=None if role == "teacher" else 2_000_000,
+        weight_bytes=None,
+        licence="MIT",
+        dtype="float32",
+        architecture="Tiny",
+    )
+
+
+def scores(value: float) -> dict[str, Any]:
+    interval = {"estimate": value, "low": value - 0.1, "high": value + 0.1}
+    return {
+        "macro_f1": dict.fromkeys(("teacher", "base", "student"), interval),
+        "student_minus_base": interval,
+        "student_minus_teacher": interval,
+    }
+
+
+def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[list[Triplet], list[ScoredTriplet]]:
+    triplets = [
+        Triplet(
+            pair_id=f"pair_{number}",
+            instruction_id=instruction.id,
+            text_id=text.id,
+            teacher_id="model_t",
+            decoding_id=f"decoding_{number}",
+            answer_id="answer_a",
+            prompt=f"{instruction.prompt}\n\nInput: {text.text}\nOutput:",
+            response=f"{HOSTILE} {number}",
+            polarity="neutral",
+            task_type=instruction.type,
+            task_name=instruction.task_name,
+        )
+        for number in range(len(rankings))
+    ]
+    scored = [
+        ScoredTriplet(
+            sample_id=triplet.id,
+            instruction_id=instruction.id,
+            scorer_id="scorer_s",
+            ranking=ranking,
+            ranking_excluding_zero=ranking,
+            ranking_all=ranking,
+            perplexity=2.0,
+            tokens=3,
+            miss_rate=0.5,
+            nucleus_miss_rate=0.0,
+        )
+        for triplet, ranking in zip(triplets, rankings, strict=True)
+    ]
+    return triplets, scored
+
+
+def make_instruction(name: str, perspective_id: str) -> Instruction:
+    return Instruction(
+        task_id=f"task_{name}",
+        perspective_id=perspective_id,
+        demonstration_ids=[],
+        prompt=f"{name} {HOSTILE} {'long ' * EXCERPT}",
+        type="open_classification",
+        labels=[],
+        score_range=[],
+        json_schema="",
+        exact_spans=False,
+        task_name=name,
+    )
+
+
+@pytest.fixture
+def run() -> Run:
+    text = Text(text=HOSTILE, domain="shop", source="shop", source_row="1", licence="MIT")
+    perspective = Perspective(
+        member_ids=["attribute_a"],
+        member_names=[HOSTILE],
+        member_counts=[3],
+        exemplar=HOSTILE,
+        total_count=3,
+        coherence=1.0,
+    )
+    instruction = make_instruction("tone", perspective.id)
+    triplets, scored = rows(instruction, text, [0.1, 0.9, 0.5])
+    draws = [
+        Draw(
+            sample_id=score.sample_id,
+            instruction_id=instruction.id,
+            difficulty=score.ranking,
+            rank=1,
+            group_size=3,
+            inclusion_probability=0.5,
+            draw=0.2,
+            kept=score.ranking > 0.4,
+        )
+        for score in scored
+    ]
+    account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
+    usage = {"answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7}}
+    metrics: dict[str, dict[str, Any]] = {
+        stage: {"records": account, "teacher": usage} for stage in (*COUNTED, *ASKING)
+    }
+    metrics["sample_triplets"] = {"rows": 3, "kept": 2}
+    metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
+    expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
+    return Run(
+        models={role: card(role) for role in ("teacher", "student", "embedder")},
+        metrics=metrics,
+        gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
+        evaluation={
+            "confidence": 0.95,
+            "tasks": {"tweets": {"rows": 40, **scores(0.5)}},
+            "mean": scores(0.5),
+            "headline": {"macro_f1_student": 0.5, "gain_over_base": 0.12345},
+        },
+        registration={"model_name": "m", "version": 1, "alias": "candidate", "tags": {"profile": "laptop"}},
+        perspectives=[perspective],
+        instructions=[instruction],
+        texts=[text],
+        triplets=triplets,
+        scored=scored,
+        draws=draws,
+    )
+
+
+def test_the_figures_add_up(run: Run) -> None:
+    figures = headline(run)
+    assert figures["teacher_tokens"] == len(ASKING) * 107
+    assert (figures["triplets"], figures["kept"], figures["texts"]) == (3, 2, 3)
+    assert figures["difficulty"] == 0.5
+    assert figures["gates_passed"] == 0
+    assert figures["gain_over_base"] == 0.1235
+
+
+def test_nothing_a_user_or_teacher_wrote_is_markup(run: Run) -> None:
+    page = render(run)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"gates/sample.html", "difficulty.html"}
+
+
+def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run: Run) -> None:
+    page = render(run)
+    places = [page.index(f"<td>{value}</td>") for value in ("0.900", "0.500", "0.100")]
+    assert places == sorted(places)
+    assert page.count("<td>kept</td>") == 2
+    assert page.count("<td>not kept</td>") == 1
+
+
+def test_a_stage_that_lost_records_says_why(run: Run) -> None:
+    assert "too_short 2" in render(run)
+
+
+def test_a_page_over_thousands_of_instructions_is_bounded(run: Run) -> None:
+    many = [make_instruction(f"task{number}", run.perspectives[0].id) for number in range(MOST_INSTRUCTIONS + 60)]
+    page = render(replace(run, instructions=[*run.instructions, *many]))
+    assert "61 more instructions are not shown" in page
+    assert page.count("<h3>") == MOST_INSTRUCTIONS

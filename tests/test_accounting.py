@@ -1,0 +1,45 @@
+"""Accounting: the sum fails loudly, and no reject is lost on the way to the disk."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from compeffdist.accounting import account, write_rejects
+from compeffdist.records import Reject, read_records
+
+ROOT = Path(__file__).parent.parent
+few = st.sampled_from(["", "a", "a (no. 2)", "(no. 2)"])
+rejects = st.lists(st.builds(Reject, stage=few, record_id=few, reason=few, detail=few), max_size=30)
+
+
+@given(rejects)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_every_reject_reaches_the_disk_whatever_it_says(given_rejects: list[Reject]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rejects.parquet"
+        write_rejects(path, given_rejects)
+        kept = read_records(path, Reject)
+    assert Counter((r.stage, r.record_id, r.reason) for r in kept) == Counter(
+        (r.stage, r.record_id, r.reason) for r in given_rejects
+    )
+    assert len({reject.id for reject in kept}) == len(given_rejects)
+    assert {reject.id for reject in given_rejects} <= {reject.id for reject in kept}
+
+
+def test_no_stage_writes_rejects_in_another_way() -> None:
+    files = [*(ROOT / "stages").glob("*.py"), *(ROOT / "src").rglob("*.py")]
+    others = [path.name for path in files if re.search(r"write_records\([^\n]*\bReject\b", path.read_text())]
+    assert others == ["accounting.py"]
+
+
+def test_a_row_that_is_in_neither_sum_stops_the_stage() -> None:
+    one = [Reject(stage="s", record_id="r", reason="why")]
+    assert account("s", 3, 2, one)["reasons"] == {"why": 1}
+    with pytest.raises(RuntimeError, match=r"s: 4 records in, but 2 out \+ 1 rejected"):
+        account("s", 4, 2, one)
