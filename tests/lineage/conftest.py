@@ -102,7 +102,7 @@ class World:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
         lock = self.repository.workspace_lock()
         tags = {
-            "dataset_md5": lock.md5("data/sampled.parquet"),
+            "dataset_md5": lock.md5("data/training.parquet"),
             "triplets_md5": lock.md5("data/triplets.parquet"),
             "student_md5": lock.md5("models/student"),
             "teacher_id": mini.TEACHER.id,

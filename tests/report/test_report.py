@@ -62,6 +62,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
     scored = [
         ScoredTriplet(
             sample_id=triplet.id,
+            pair_id=triplet.pair_id,
             instruction_id=instruction.id,
             scorer_id="scorer_s",
             ranking=ranking,
@@ -107,6 +108,7 @@ def run() -> Run:
     triplets, scored = rows(instruction, text, [0.1, 0.9, 0.5])
     draws = [
         Draw(
+            pair_id=score.pair_id,
             sample_id=score.sample_id,
             instruction_id=instruction.id,
             difficulty=score.ranking,
