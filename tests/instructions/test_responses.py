@@ -260,7 +260,7 @@ def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so(
 def leaning(request: Request) -> Any:
     """Likelihoods that fall with the text's number, and are above a half for nearly all."""
     number = int("".join(filter(str.isdigit, request.prompt)) or 0)
-    return likelihoods(request.labels, 0.9 - 0.02 * number) if request.labels else good_answer(request)
+    return likelihoods(request.labels, 0.9 - 0.03 * number) if request.labels else good_answer(request)
 
 
 def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: Path) -> None:
@@ -276,9 +276,9 @@ def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: P
 
     first = ask(pairs[::2])
     write_json(tmp_path / "priors.json", first.priors.to_json())
-    later = ask(pairs[17::2], read_priors(tmp_path / "priors.json"))
+    later = ask(pairs[11::2], read_priors(tmp_path / "priors.json"))
     # judged by themselves, the last texts would have both labels
-    assert {triplet.response for triplet in ask(pairs[17::2]).triplets} == {"good", "bad"}
+    assert {triplet.response for triplet in ask(pairs[11::2]).triplets} == {"good", "bad"}
     assert {triplet.response for triplet in later.triplets} == {"bad"}
     assert later.priors == first.priors
     # asked in one go with the same priors, every pair has the same triplet

@@ -1,12 +1,13 @@
 """The training set is exactly what the sampler kept; what lacks an answer is what the teacher is asked."""
 
+import dataclasses
+
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.calibration import Priors
-from compeffdist.instructions.responses import Collected
-from compeffdist.instructions.training_set import buying_metrics, kept_triplets
-from compeffdist.records import Draw, Pair, Reject, Triplet
+from compeffdist.instructions.parts import PREDICTED, SCORED
+from compeffdist.instructions.training_set import asked_of_the_teacher, kept_triplets
+from compeffdist.records import Draw, Pair, Triplet
 
 PAIRS = [Pair(instruction_id="i", text_id=f"t{number}", method="random") for number in range(5)]
 
@@ -63,13 +64,11 @@ def test_a_kept_draw_of_an_unknown_triplet_or_pair_is_named() -> None:
 
 
 def test_calls_saved_are_the_pairs_never_asked() -> None:
-    reject = Reject(stage="collect_sampled", record_id=PAIRS[3].id, reason="empty")
-    bought = Collected([triplet(PAIRS[4])], [reject], {}, Priors({}, {}))
-    assert buying_metrics(PAIRS, 2, bought) == {
+    pairs = [dataclasses.replace(pair, part=PREDICTED if place > 1 else SCORED) for place, pair in enumerate(PAIRS)]
+    assert asked_of_the_teacher(pairs, pairs[3:]) == {
         "pairs": 5,
-        "asked_before_sampling": 2,
-        "asked_after_sampling": 2,
-        "never_asked": 1,
+        "before_sampling": 2,
+        "after_sampling": 2,
         "calls_saved": pytest.approx(0.2),
     }
-    assert buying_metrics(PAIRS, 5, None)["calls_saved"] == 0.0
+    assert asked_of_the_teacher(PAIRS, [])["calls_saved"] == 0.0

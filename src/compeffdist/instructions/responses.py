@@ -78,7 +78,6 @@ def collect_responses(
     teacher_params: TeacherParams,
     teacher: Teacher,
     seed: int,
-    *,
     priors: Priors | None = None,
     stage: str = STAGE,
 ) -> Collected:

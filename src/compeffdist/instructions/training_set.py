@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.responses import Collected
+from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.records import Draw, Pair, Triplet, by_id
 
 STAGE = "collect_sampled"
@@ -40,19 +40,12 @@ def _check_there(key: str, records: Container[str], artefact: str) -> None:
         raise UserError(f"data/sampled.parquet: {key} is not in {artefact}; run: dvc repro")
 
 
-def buying_metrics(pairs: Sequence[Pair], first: int, bought: Collected | None) -> dict[str, Any]:
-    """What the teacher was asked for, and what it was not.
-
-    Args:
-        pairs: all there are.
-        first: those of them that were asked before sampling.
-        bought: what was asked after; None if nothing was.
-    """
-    after = len(bought.triplets) + len(bought.rejects) if bought else 0
+def asked_of_the_teacher(pairs: Sequence[Pair], unanswered: Sequence[Pair]) -> dict[str, Any]:
+    """Which of all pairs the teacher was asked about before and after sampling, for the stage's metrics."""
+    before, after = len(in_part(pairs, SCORED)), len(unanswered)
     return {
         "pairs": len(pairs),
-        "asked_before_sampling": first,
-        "asked_after_sampling": after,
-        "never_asked": len(pairs) - first - after,
-        "calls_saved": 1.0 - (first + after) / len(pairs) if pairs else 0.0,
+        "before_sampling": before,
+        "after_sampling": after,
+        "calls_saved": 1.0 - (before + after) / len(pairs) if pairs else 0.0,
     }
