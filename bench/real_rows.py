@@ -20,6 +20,8 @@ from compeffdist.texts.corpora import load_corpus
 CORPORA = ("vader-amazon", "vader-movies", "vader-tweets", "vader-nyt")
 SUBJECTS = ("product", "film", "event", "person", "company", "idea", "place", "service")
 SHOWN = 4
+ROWS_IN_TURN = 10
+"""Rows of one instruction before the next one's turn: nine labels and a long response."""
 LONG_WORDS = 80
 """About 100 tokens of English."""
 
@@ -34,7 +36,7 @@ def real_rows(triplets: Path, count: int, cache: str) -> tuple[str, list[tuple[s
 
 
 def written_rows(count: int, cache: str) -> list[tuple[str, str]]:
-    """(prompt, response) of `count` rows, dealt evenly over instructions; texts come again if they run out."""
+    """(prompt, response) of `count` rows, ten of each instruction in turn; texts come again if they run out."""
     labelled = [
         (row.text, row.label)
         for name in CORPORA
@@ -44,12 +46,12 @@ def written_rows(count: int, cache: str) -> list[tuple[str, str]]:
     long = _joined([text for text, _ in labelled])
     rows = []
     for number in range(count):
-        subject, turn = SUBJECTS[number % len(SUBJECTS)], number // len(SUBJECTS)
+        subject = SUBJECTS[number // ROWS_IN_TURN % len(SUBJECTS)]
         if number % 10 == 9:
             text = long[number * 7919 % len(long)]
             rows.append((with_text(_instruction(subject, labelled, "repeat"), text), text))
         else:
-            text, label = labelled[(number * 7919 + turn) % len(labelled)]
+            text, label = labelled[number * 7919 % len(labelled)]
             rows.append((with_text(_instruction(subject, labelled, "classify"), text), label))
     return rows
 

@@ -8,7 +8,8 @@ apart   compeffdist.difficulty.scorer with every row read whole
 shared  the same as the pipeline uses it: what rows have in common is read once
 body    bare forward passes of the model's body over whole rows in the batches of `apart`, no head: the limit
 
-The ways take turns, --repeat times; medians are compared. Peak memory is the largest resident size of the process
+The ways take turns, --repeat times; medians are compared. On a busy machine compare seconds of CPU with --threads 1:
+they are what the ratios in brackets are of. Peak memory is the largest resident size of the process
 during each (Linux; elsewhere the largest so far), the model included. Growth is measured with two random layers in
 place of the model, so that what the scorer itself costs per row shows.
 """
@@ -22,10 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import torch
-from bench.real_rows import long_rows, real_rows, token_rows
+from real_rows import long_rows, real_rows, token_rows
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
@@ -46,7 +45,8 @@ def main() -> None:
     model, tokenizer = load_student(arguments.model, "cpu", arguments.dtype)
     source, texts = real_rows(arguments.triplets, 10 * arguments.rows, cache)
     rows = token_rows(tokenizer, texts)
-    print(f"{arguments.model.name} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
+    size = f"{model.config.model_type} of {model.num_parameters() / 1e6:.0f}M"
+    print(f"{size} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
     print(f"rows: {source}")
     for label, chosen in (
         ("rows as they come", rows[: arguments.rows]),
@@ -73,25 +73,34 @@ def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int, repea
     }
     ways["apart"]()  # memory and kernels are warm before anything is timed
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, float] = {}
     results = {}
     for _ in range(repeat):
         for name, run in ways.items():
             forget_peak()
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             results[name] = run()
             seconds[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - cpu_start)
             peaks[name] = max(peaks.get(name, 0.0), peak_gib())
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    median_cpu = {name: statistics.median(values) for name, values in cpu.items()}
     for name, value in median.items():
         rates = f"{len(rows) / value:8.2f} rows/s {tokens / value:8.0f} tokens/s"
-        print(f"  {name:<7}{rates}   {value:6.1f} s   peak {peaks[name]:.2f} GiB", flush=True)
+        print(
+            f"  {name:<7}{rates}   {value:6.1f} s ({median_cpu[name]:.1f} of CPU)   peak {peaks[name]:.2f} GiB",
+            flush=True,
+        )
     for name in ("shared", "apart"):
         differences = [abs(a.ranking_all - b) for a, b in zip(results[name], results["slow"], strict=True)]
-        print(
-            f"  {name}: {median['slow'] / median[name]:.1f} times slow, {median['body'] / median[name]:.0%} of the "
-            f"bare body; difference in score: mean {statistics.mean(differences):.1g}, largest {max(differences):.1g}"
-        )
+        slower, body = (_ratio(median, median_cpu, way, name) for way in ("slow", "body"))
+        print(f"  {name}: the slow way takes {slower} times as long, the bare body {body};", end=" ")
+        print(f"difference in score: mean {statistics.mean(differences):.1g}, largest {max(differences):.1g}")
+
+
+def _ratio(wall: dict[str, float], cpu: dict[str, float], way: str, ours: str) -> str:
+    return f"{wall[way] / wall[ours]:.2f} ({cpu[way] / cpu[ours]:.2f})"
 
 
 def slow_row(model: Any, row: TokenRow) -> float:

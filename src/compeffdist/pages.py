@@ -10,7 +10,7 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}
 td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
 .quiet{color:#555}
 .failed{background:#fdecea}.mark{font-weight:600}.failed .mark{color:#a61b0f}.held .mark{color:#1d6b35}

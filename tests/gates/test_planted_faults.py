@@ -238,6 +238,11 @@ def test_perspectives_without_a_task_are_named(check: Check) -> None:
     assert len(finding["offenders"]) == 3
 
 
+def test_a_run_of_the_seed_task_alone_passes_where_the_bound_allows_it(check: Check) -> None:
+    plant.make_tasks(plant.default_tasks()[:1])
+    assert check("tasks", idle_perspectives=1.0).code == 0
+
+
 # ---------------------------------------------------------------- triplets
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from compeffdist.models import cache_folder, model_folder, resolve_model
-from compeffdist.params import ModelParams
+from compeffdist.params import ModelParams, RuntimeParams
 from tests.student.tiny import tiny_model_folder
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,5 +25,5 @@ def real_folder() -> Path:
     if folder := os.environ.get("COMPEFFDIST_TEST_MODEL"):
         return Path(folder)
     raw = yaml.safe_load((REPOSITORY / "profiles/base.yaml").read_text(encoding="utf-8"))
-    cache = cache_folder(raw["runtime"]["cache"])
+    cache = cache_folder(RuntimeParams().cache)
     return model_folder(resolve_model("student", ModelParams(**raw["models"]["student"]), cache), cache)

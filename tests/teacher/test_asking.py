@@ -13,7 +13,8 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.engines import Engine, ModelCard, OnAnswer, OnFailure, open_engine
+from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure
+from compeffdist.teacher.engines import open_engine
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore
 from tests.teacher.server import Body, Reply, chat_reply, serving

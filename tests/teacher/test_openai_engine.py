@@ -9,7 +9,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.engines import RequestFailed
+from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.openai_engine import OpenAIEngine, chosen_label, first_token_likelihood, public_url
 from compeffdist.teacher.requests import Answer, Request
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
@@ -330,6 +330,8 @@ def test_an_answer_that_is_no_label_fails_and_is_not_bent_into_one() -> None:
         ("Neutral.", "neutral"),
         ("**neutral**", "neutral"),
         ('"neutral"\n', "neutral"),
+        ('{ "answer" : "neutral"\n   \n', "neutral"),
+        ('{"answer": "neut', None),
         ("10", None),
         ("It is neutral", None),
         ('{"answer": ["neutral"]}', None),

@@ -17,6 +17,10 @@ from itertools import pairwise
 PASS_TOKENS = 32
 """What a pass of its own for a prefix costs, in tokens: a prefix must save more than that to be shared."""
 
+PADDING = 0.1
+"""Share of a batch that may be padding once it holds a FULL_ENOUGH-th of the budget."""
+FULL_ENOUGH = 8
+
 
 @dataclass(frozen=True)
 class TokenRow:
@@ -114,12 +118,17 @@ def _common(first: Sequence[int], second: Sequence[int]) -> int:
 
 def _within_budget(rows: Sequence[TokenRow], members: Sequence[int], token_budget: int) -> Iterator[tuple[int, ...]]:
     batch: list[int] = []
-    longest = 0
+    longest = padding = 0
     for index in sorted(members, key=lambda index: (-rows[index].width, rows[index].id)):
-        if batch and (len(batch) + 1) * longest > token_budget:
+        added = longest - rows[index].width
+        size = len(batch) * longest
+        wasteful = size * FULL_ENOUGH >= token_budget and padding + added > PADDING * (size + longest)
+        if batch and (size + longest > token_budget or wasteful):
             yield tuple(batch)
             batch = []
-        longest = longest if batch else rows[index].width
+        if not batch:
+            longest, padding, added = rows[index].width, 0, 0
         batch.append(index)
+        padding += added
     if batch:
         yield tuple(batch)

@@ -132,7 +132,7 @@ def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     bare = sorted(set(asked) - shown)
     return Figure(
         "tasks_without_demonstration_share",
-        share(len(bare), len(asked)),
+        share(len(bare), len(asked)) if asked else 0.0,  # of no tasks none is without
         high=bounds.undemonstrated,
         param="gates.tasks.undemonstrated",
         advice="see the reasons in data/rejects/write_demonstrations.parquet; demonstrations.calls may be few",

@@ -21,6 +21,8 @@ from compeffdist.records import Draw, PredictedDifficulty, Reject, ScoredTriplet
 from compeffdist.teacher.store import StoredAnswer, stored_answers
 
 ABSENT = "not on this machine"
+NAMED_TASKS = 8
+"""Of a training set's tasks, those that are named, the most frequent."""
 
 
 @dataclass(frozen=True)
@@ -275,4 +277,6 @@ def source_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
 def task_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
     """How many of a training set's rows are of each task."""
     counts = Counter(snapshot.values(TRAINING, "task_name", "id", kept))
-    return ", ".join(f"{count} rows of {one_line(name, 40)}" for name, count in counts.most_common())
+    named = [f"{count} rows of {one_line(name, 40)}" for name, count in counts.most_common(NAMED_TASKS)]
+    rest = len(counts) - len(named)
+    return ", ".join([*named, f"and {rest} more tasks"] if rest else named)

@@ -16,7 +16,8 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
-from compeffdist.teacher.engines import Engine, EngineOpener, ModelCard, open_engine
+from compeffdist.teacher.engine import Engine, ModelCard
+from compeffdist.teacher.engines import EngineOpener, open_engine
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 

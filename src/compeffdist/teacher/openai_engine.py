@@ -15,6 +15,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
@@ -293,7 +294,9 @@ def chosen_label(text: str, labels: Sequence[str]) -> str:
     Raises:
         RequestFailed: if it states none, or two that differ in case only.
     """
-    said = _unwrap(text).strip().strip("\"'`*. ")
+    # weak models write white space without end before the closing brace, and are cut; the label is whole by then
+    cut = re.match(r'\s*\{\s*"answer"\s*:\s*("(?:[^"\\]|\\.)*")\s*$', text)
+    said = (cut[1] if cut else _unwrap(text)).strip().strip("\"'`*. ")
     fitting = [label for label in labels if label == said] or [
         label for label in labels if label.casefold() == said.casefold()
     ]

@@ -15,7 +15,7 @@ from compeffdist.labels import LabelTrie
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engines import OnAnswer, OnFailure
+from compeffdist.teacher.engine import OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from compeffdist.labels import Branch
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engines import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import (
     ServerClient,
     answer_concurrently,
