@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from compeffdist.difficulty.agreement import Compared, agreement, at_rate
+from compeffdist.difficulty.agreement import Compared, agreement, at_rate, calls_saved
 
 INSTRUCTIONS, EACH = 20, 50
 
@@ -20,7 +20,7 @@ def rows(noise: float, seed: int = 0) -> Compared:
 
 
 def test_a_perfect_prediction_keeps_what_direct_scores_keep() -> None:
-    report = agreement(rows(0.0), scored=250, peak=1.0, seed=1)
+    report = agreement(rows(0.0), scored=250, pairs=1000, seed=1)
     for name in ("spearman", "kendall", "spearman_within_instruction", "kendall_within_instruction"):
         assert report[name] == {"value": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
     for found in report["rates"].values():
@@ -29,14 +29,14 @@ def test_a_perfect_prediction_keeps_what_direct_scores_keep() -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
 def test_chance_overlaps_at_the_rate_and_gains_nothing(rate: float) -> None:
-    found = [at_rate(rows(1e6, seed), rate, 1.0, 0) for seed in range(20)]
+    found = [at_rate(rows(1e6, seed), rate) for seed in range(20)]
     assert np.mean([one["overlap"] for one in found]) == pytest.approx(rate, abs=0.03)
     assert np.mean([one["gain"] for one in found]) == pytest.approx(0, abs=0.05)
 
 
 def test_correlations_are_those_of_scipy_overall_and_averaged_over_instructions() -> None:
     compared = rows(0.3)
-    report = agreement(compared, scored=0, peak=1.0, seed=1)
+    report = agreement(compared, scored=0, pairs=1000, seed=1)
     pairs = np.array([compared.predicted, compared.direct]).reshape(2, INSTRUCTIONS, EACH)
     for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau)):
         whole, within = report[name], report[f"{name}_within_instruction"]
@@ -51,7 +51,7 @@ def test_correlations_are_those_of_scipy_overall_and_averaged_over_instructions(
 def test_telling_instructions_apart_is_no_order_within_them() -> None:
     known = rows(0.0)
     level = np.repeat(known.direct.reshape(INSTRUCTIONS, EACH).mean(axis=1), EACH)
-    report = agreement(Compared(known.ids, known.instruction_ids, level, known.direct), scored=0, peak=1.0, seed=1)
+    report = agreement(Compared(known.ids, known.instruction_ids, level, known.direct), scored=0, pairs=1000, seed=1)
     assert report["spearman"]["value"] > 0.5
     assert report["spearman_within_instruction"]["value"] is None
     assert report["ordered_rows"] == 0
@@ -59,7 +59,9 @@ def test_telling_instructions_apart_is_no_order_within_them() -> None:
 
 def test_calls_saved_count_the_scored_part_and_the_kept_rows() -> None:
     # 1,250 pairs: 250 bought to train on, a quarter of the other 1,000 bought because they are kept
-    assert at_rate(rows(0.0), 0.25, 1.0, 250)["calls_saved"] == pytest.approx(1 - 500 / 1250)
+    assert calls_saved(0.25, 250, 1250) == pytest.approx(1 - 500 / 1250)
+    report = agreement(rows(0.0), scored=250, pairs=1250, seed=1)
+    assert report["rates"]["0.25"]["calls_saved"] == calls_saved(0.25, 250, 1250)
 
 
 def test_the_report_does_not_depend_on_the_order_of_rows() -> None:
@@ -71,4 +73,13 @@ def test_the_report_does_not_depend_on_the_order_of_rows() -> None:
         whole.predicted[order],
         whole.direct[order],
     )
-    assert at_rate(shuffled, 0.25, 1.0, 10) == pytest.approx(at_rate(whole, 0.25, 1.0, 10))
+    assert at_rate(shuffled, 0.25) == pytest.approx(at_rate(whole, 0.25))
+
+
+def test_as_hard_rows_are_found_at_a_lower_rate_the_better_the_prediction_the_sooner() -> None:
+    perfect, good, useless = (at_rate(rows(noise), 0.5) for noise in (0.0, 0.3, 1e6))
+    assert perfect["equal_quality_rate"] == pytest.approx(0.5)
+    assert 0.1 < good["equal_quality_rate"] < 0.5
+    assert useless["equal_quality_rate"] is None
+    again = at_rate(rows(0.3), good["equal_quality_rate"])
+    assert again["kept_difficulty"] == pytest.approx(good["kept_difficulty_direct"], rel=0.02)

@@ -7,7 +7,7 @@ to find and is left out (`ordered_rows` counts the rows of the others). Interval
 of rows for an overall figure, of instructions for one within instructions.
 
 At rate r, direct order keeps the hardest r x n rows of each instruction (`overlap` is the share of them that
-predicted order keeps too; chance gives r), and soft sampling keeps rows by their inclusion probabilities:
+predicted order keeps too; chance gives r), and soft sampling with peak 1 keeps rows by their inclusion probabilities:
 
     kept difficulty = sum of P(keep) x direct score / sum of P(keep)
     gain            = (predicted order's - chance's) / (direct order's - chance's)
@@ -15,7 +15,11 @@ predicted order keeps too; chance gives r), and soft sampling keeps rows by thei
 so a gain of 0 is a random sample of the same size and 1 is what direct scoring of every row gives. The teacher
 is asked for the scored part and for the kept rows, where direct scoring asks for all rows:
 
-    calls saved     = 1 - (scored + r x (rows - scored)) / rows
+    calls saved     = 1 - (scored + r x (pairs - scored)) / pairs
+
+That is at an equal number of rows kept. At equal quality: `equal_quality_rate` is the rate at which predicted order
+keeps rows as hard, on the mean, as direct order does at r. Pairs cost nothing before they are asked, so r /
+equal_quality_rate times as many of them give as many rows, as hard, for the same calls.
 """
 
 from collections.abc import Sequence
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 RATES = (0.1, 0.25, 0.5)
+LOWEST_RATE, TRIED_RATES = 0.01, 60
+"""How far down, and in how many steps, a rate of equal quality is looked for."""
 RESAMPLES = 500
 CONFIDENCE = 0.95
 FEWEST_ROWS = 5
@@ -48,20 +54,23 @@ class Compared:
     predicted: "Floats"
     direct: "Floats"
 
+    def codes(self) -> "Integers":
+        """Each row's instruction as a number from 0, by instruction id."""
+        return np.unique(np.asarray(self.instruction_ids), return_inverse=True)[1]
+
     def groups(self) -> "list[Integers]":
-        """Places of the rows of each instruction, by instruction id."""
-        _, codes = np.unique(np.asarray(self.instruction_ids), return_inverse=True)
+        """Places of the rows of each instruction."""
+        codes = self.codes()
         return [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
 
 
-def agreement(rows: Compared, scored: int, *, peak: float, seed: int) -> dict[str, Any]:
-    """The report on held-out rows, in plain numbers; a correlation that is not defined is null.
+def agreement(rows: Compared, scored: int, pairs: int, seed: int) -> dict[str, Any]:
+    """The report on held-out rows, in plain numbers; what is not defined is null.
 
     Args:
-        rows: held out of the proxy's training.
-        scored: size of the scored part the proxy was trained on, out of all pairs asked or predicted; for
-            `calls_saved`, the held-out rows stand for the pairs that are not in it.
-        peak: of the sampler's family.
+        rows: with predictions of fits that had not seen them.
+        scored: pairs that are asked and scored whatever comes.
+        pairs: all pairs, those included.
     """
     return {
         "rows": len(rows.direct),
@@ -71,23 +80,32 @@ def agreement(rows: Compared, scored: int, *, peak: float, seed: int) -> dict[st
         "kendall": _overall("kendalltau", rows, seed),
         "spearman_within_instruction": _within("spearmanr", rows, seed),
         "kendall_within_instruction": _within("kendalltau", rows, seed),
-        "rates": {f"{rate:g}": at_rate(rows, rate, peak, scored) for rate in RATES},
+        "rates": {
+            f"{rate:g}": {**at_rate(rows, rate), "calls_saved": calls_saved(rate, scored, pairs)} for rate in RATES
+        },
     }
 
 
-def at_rate(rows: Compared, rate: float, peak: float, scored: int) -> dict[str, float | None]:
-    """Overlap, kept difficulty, gain and calls saved at one rate: the formulas at the head of this module."""
-    direct_rank, size = rank_in_groups(rows.ids, rows.instruction_ids, rows.direct)
-    predicted_rank, _ = rank_in_groups(rows.ids, rows.instruction_ids, rows.predicted)
+def calls_saved(rate: float, scored: int, pairs: int) -> float:
+    """Share of the teacher's calls that are not made: the formula at the head of this module."""
+    return 1.0 - (scored + rate * (pairs - scored)) / pairs
+
+
+def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
+    """Overlap, kept difficulty, gain and equal-quality rate: as at the head of this module."""
+    direct_rank, size = rank_in_groups(rows.ids, rows.codes(), rows.direct)
+    predicted_rank, _ = rank_in_groups(rows.ids, rows.codes(), rows.predicted)
     hardest = size - np.round(rate * size)
     both = ((direct_rank > hardest) & (predicted_rank > hardest)).sum()
     kept = (direct_rank > hardest).sum()
-    by_direct = _kept_difficulty(rows, direct_rank, size, rate, peak)
-    by_predicted = _kept_difficulty(rows, predicted_rank, size, rate, peak)
+    by_direct = _kept_difficulty(rows, direct_rank, size, rate)
+    by_predicted = _kept_difficulty(rows, predicted_rank, size, rate)
     # a random sample within instructions has the mean of its rows, whatever the rate
     by_chance = float(rows.direct.mean())
     reach = by_direct - by_chance
-    everything = scored + len(rows.direct)
+    lower = np.geomspace(rate, LOWEST_RATE, TRIED_RATES)
+    as_hard = (one for one in lower if _kept_difficulty(rows, predicted_rank, size, one) >= by_direct)
+    equal = next(as_hard, None)
     return {
         "overlap": float(both / kept) if kept else None,
         "overlap_by_chance": rate,
@@ -95,13 +113,13 @@ def at_rate(rows: Compared, rate: float, peak: float, scored: int) -> dict[str, 
         "kept_difficulty_direct": by_direct,
         "kept_difficulty_by_chance": by_chance,
         "gain": (by_predicted - by_chance) / reach if reach > 0 else None,
-        "calls_saved": 1.0 - (scored + rate * len(rows.direct)) / everything,
+        "equal_quality_rate": None if equal is None else float(equal),
     }
 
 
-def _kept_difficulty(rows: Compared, rank: "Integers", size: "Integers", rate: float, peak: float) -> float:
-    """Expected mean of the direct scores of what soft sampling keeps in the given order."""
-    probability = soft_probability(rank, size, rate, peak)
+def _kept_difficulty(rows: Compared, rank: "Integers", size: "Integers", rate: float) -> float:
+    """Expected mean of the direct scores of what soft sampling (peak 1) keeps in the given order."""
+    probability = soft_probability(rank, size, rate, 1.0)
     return float((probability * rows.direct).sum() / probability.sum())
 
 
