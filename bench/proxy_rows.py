@@ -2,7 +2,8 @@
 
 Real texts of the package corpora, the tasks of bench/proxy_tasks.yaml, the small teacher of profile `smoke`
 and a student warmed up on a random part. Writes texts, instructions, pairs, triplets, scored and the warmed-up
-student into --folder. Answers are kept in --folder/answers.sqlite, so a run that was ended goes on where it was.
+student into --folder. A run that was ended goes on where it was: answers and scores are kept there, and a warm-up
+that is there is not made again.
 """
 
 import argparse
@@ -23,9 +24,9 @@ from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id, write_records
-from compeffdist.student.loading import student_id
+from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
-from compeffdist.teacher.asking import Teacher
+from compeffdist.teacher.asking import Teacher, release_engine
 from compeffdist.texts.ingest import ingest
 
 
@@ -40,17 +41,20 @@ def main() -> None:
     pairs, _ = pair_texts(instructions, texts, params.pairing, params.seed)
     identity = resolve_model("teacher", params.models.teacher, cache)
     with Teacher(identity, params.teacher, params.runtime, model_folder(identity, cache)) as teacher:
-        triplets, rejects, _ = collect_responses(
+        found = collect_responses(
             pairs, by_id(instructions), by_id(texts), params.responses, params.teacher, teacher, params.seed
         )
-    print(f"{len(pairs)} pairs, {len(triplets)} triplets, {len(rejects)} rejected; {teacher.usage()}")
+    triplets = found.triplets
+    print(f"{len(pairs)} pairs, {len(triplets)} triplets, {len(found.rejects)} rejected; {teacher.usage()}", flush=True)
     write_records(folder / "texts.parquet", Text, texts)
     write_records(folder / "instructions.jsonl", Instruction, instructions)
     write_records(folder / "pairs.parquet", Pair, pairs)
     write_records(folder / "triplets.parquet", Triplet, triplets)
     student = resolve_model("student", params.models.student, cache)
     write_json(folder / "student.json", student.to_json())
-    warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
+    release_engine()
+    if not (folder / "warmup" / CARD).exists():
+        warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
     scored, unscored = score_triplets(
         triplets,
         folder / "warmup",
@@ -69,8 +73,8 @@ def parameters(arguments: argparse.Namespace) -> Params:
     values["texts"] |= {"count": arguments.texts, "max_characters": 240}
     values["pairing"]["pairs"] = arguments.pairs
     values["responses"]["max_tokens"] = 64
-    values["warm_up"] = {"rows": arguments.warm_up, "training": {"epochs": 1.0, "learning_rate": 2e-5}}
-    values["runtime"]["store"] = str(arguments.folder / "answers.sqlite")
+    values["warm_up"] = {"rows": arguments.warm_up, "training": {"epochs": 1.5, "learning_rate": 1e-4}}
+    values["runtime"] |= {"store": str(arguments.folder / "answers.sqlite"), "scores": str(arguments.folder / "scores")}
     return validate_params(values, "profiles/smoke.yaml")
 
 
@@ -136,7 +140,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("bench/proxy_rows"))
     parser.add_argument("--texts", type=int, default=500)
     parser.add_argument("--pairs", type=int, default=2600)
-    parser.add_argument("--warm-up", type=int, default=200)
+    parser.add_argument("--warm-up", type=int, default=300)
     return parser.parse_args()
 
 

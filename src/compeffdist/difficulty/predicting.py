@@ -143,9 +143,9 @@ def _read(
             workspace_bytes=params.runtime.scoring_workspace_mib << 20,
             progress=progress,
         )
-    finite = np.isfinite(features).all(axis=1)
-    reasons |= {row.id: "non_finite_states" for row, fine in zip(rows, finite, strict=True) if not fine}
-    ids = [row.id for row, fine in zip(rows, finite, strict=True) if fine]
+    finite = np.isfinite(features.sum(axis=1))
+    reasons |= {rows[place].id: "non_finite_states" for place in np.flatnonzero(~finite)}
+    ids = [rows[place].id for place in np.flatnonzero(finite)]
     return _Prompts(ids, [instructions[key] for key in ids], features[finite], reasons)
 
 

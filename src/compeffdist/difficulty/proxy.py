@@ -171,7 +171,7 @@ def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
     """Write a proxy as safetensors and JSON, atomically; `card` says what it was made from."""
     from safetensors.numpy import save_file
 
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "centres": proxy.centres,
         "levels": proxy.levels,
         "scale": proxy.scale,
