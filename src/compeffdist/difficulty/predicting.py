@@ -123,7 +123,7 @@ def _read(
     pairs: Sequence[Unanswered], scored: Sequence[Scored], params: Params, warm_up: Path, base_folder: Path
 ) -> _Prompts:
     model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
-    openings = _openings(tokenizer, [triplet for triplet, _ in scored])
+    openings = openings_of(tokenizer, [triplet for triplet, _ in scored])
     asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
@@ -149,7 +149,7 @@ def _read(
     return _Prompts(ids, [instructions[key] for key in ids], features[finite], reasons)
 
 
-def _openings(tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> Mapping[str, Openings]:
+def openings_of(tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> Mapping[str, Openings]:
     """How answers to each instruction begin."""
     first: defaultdict[str, list[int]] = defaultdict(list)
     for triplet in triplets:
