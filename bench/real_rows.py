@@ -1,10 +1,12 @@
 """Rows to measure scoring on: the pipeline's triplets where it has run, else real texts under written instructions.
 
-Without a run: texts of the package corpora, eight instructions rendered by the library with four demonstrations each
-(texts of the same corpora with their human labels), and as responses what needs no teacher, namely the human label,
-or the text itself ("repeat the text"), which makes the long rows.
+Rows come as the stage gets them, all of an instruction's together. Written ones: texts of the package corpora, eight
+instructions rendered by the library with four demonstrations each (texts of the same corpora with their human labels),
+and as responses what needs no teacher, namely the human label, or the text itself ("repeat the text"), which makes the
+long rows.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,45 +22,52 @@ from compeffdist.texts.corpora import load_corpus
 CORPORA = ("vader-amazon", "vader-movies", "vader-tweets", "vader-nyt")
 SUBJECTS = ("product", "film", "event", "person", "company", "idea", "place", "service")
 SHOWN = 4
-ROWS_IN_TURN = 10
-"""Rows of one instruction before the next one's turn: nine labels and a long response."""
-LONG_WORDS = 80
-"""About 100 tokens of English."""
+TURN, LONG_TURN = 8, 12
+"""Written rows of an instruction before the next one's turn; in a laptop run most have about eight."""
+LONG_WORDS = 90
+"""Well over 100 tokens of English."""
+WRITTEN = "texts of the package corpora under written instructions"
 
 
 def real_rows(triplets: Path, count: int, cache: str) -> tuple[str, list[tuple[str, str]]]:
-    """Where the rows are from, and (prompt, response) of each; a tenth of the written ones are long."""
-    if triplets.exists():
-        records = read_records(triplets, Triplet)
-        chosen = [records[place * len(records) // count] for place in range(count)] if len(records) > count else records
-        return str(triplets), [(record.prompt, record.response) for record in chosen]
-    return "package corpora under written instructions", written_rows(count, cache)
+    """Where the rows are from, and (prompt, response) of at most `count`, instruction by instruction."""
+    if not triplets.exists():
+        return WRITTEN, written_rows(count, cache)
+    records = sorted(read_records(triplets, Triplet), key=lambda record: (record.instruction_id, record.id))
+    source = f"{min(count, len(records))} of {len(records)} triplets of {triplets}"
+    return source, [(record.prompt, record.response) for record in records[:count]]
 
 
-def written_rows(count: int, cache: str) -> list[tuple[str, str]]:
-    """(prompt, response) of `count` rows, ten of each instruction in turn; texts come again if they run out."""
+def long_rows(triplets: Path, count: int, at_least: int, tokenizer: Any, cache: str) -> tuple[str, list[TokenRow]]:
+    """Where rows whose responses have `at_least` tokens are from, and `count` of them; the run's if it has enough."""
+    source, texts = real_rows(triplets, sys.maxsize, cache) if triplets.exists() else (WRITTEN, [])
+    found = [row for row in token_rows(tokenizer, texts) if len(row.response_ids) >= at_least]
+    if len(found) < count:
+        source, texts = WRITTEN, written_rows(count, cache, long=True)
+        found = [row for row in token_rows(tokenizer, texts) if len(row.response_ids) >= at_least]
+    return source, found[:count]
+
+
+def written_rows(count: int, cache: str, *, long: bool = False) -> list[tuple[str, str]]:
+    """(prompt, response) of `count` rows, an instruction's together; texts come again if they run out."""
     labelled = [
         (row.text, row.label)
         for name in CORPORA
         for row in load_corpus(name, "all", cache_folder(cache))
         if row.label is not None and not row.fault
     ]
-    long = _joined([text for text, _ in labelled])
+    texts = _joined([text for text, _ in labelled])
     rows = []
     for number in range(count):
-        subject = SUBJECTS[number // ROWS_IN_TURN % len(SUBJECTS)]
-        if number % 10 == 9:
-            text = long[number * 7919 % len(long)]
-            rows.append((with_text(_instruction(subject, labelled, "repeat"), text), text))
+        place = number * 7919
+        if long:
+            instruction = _instruction(SUBJECTS[number // LONG_TURN % len(SUBJECTS)], labelled, "repeat")
+            text = response = texts[place % len(texts)]
         else:
-            text, label = labelled[number * 7919 % len(labelled)]
-            rows.append((with_text(_instruction(subject, labelled, "classify"), text), label))
+            instruction = _instruction(SUBJECTS[number // TURN % len(SUBJECTS)], labelled, "classify")
+            text, response = labelled[place % len(labelled)]
+        rows.append((with_text(instruction, text), response))
     return rows
-
-
-def long_rows(rows: Sequence[TokenRow], at_least: int) -> list[TokenRow]:
-    """Those with responses of so many tokens."""
-    return [row for row in rows if len(row.response_ids) >= at_least]
 
 
 def token_rows(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[TokenRow]:

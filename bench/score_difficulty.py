@@ -1,6 +1,6 @@
 """How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model, dtype and threads.
 
-    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 32] [--dtype float32]
+    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 180] [--dtype float32]
 
 slow    row by row, as the official script: logits at every position, all hidden states returned, and for each response
         token a softmax, a full sort of the vocabulary and a copy to the host
@@ -10,8 +10,8 @@ body    bare forward passes of the model's body over whole rows in the batches o
 
 The ways take turns, --repeat times; medians are compared. On a busy machine compare seconds of CPU with --threads 1:
 they are what the ratios in brackets are of. Peak memory is the largest resident size of the process
-during each (Linux; elsewhere the largest so far), the model included. Growth is measured with two random layers in
-place of the model, so that what the scorer itself costs per row shows.
+during each (Linux; elsewhere the largest so far), the model included. Growth is measured on written rows with two
+random layers in place of the model, so that what the scorer itself costs per row shows.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real_rows import long_rows, real_rows, token_rows
+from real_rows import long_rows, real_rows, token_rows, written_rows
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
@@ -41,21 +41,17 @@ GROWTH = (1000, 4000, 16000)
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
-    cache = load_params().runtime.cache
+    runtime = load_params().runtime
+    budget, cache = arguments.budget or runtime.token_budget, runtime.cache
     model, tokenizer = load_student(arguments.model, "cpu", arguments.dtype)
-    source, texts = real_rows(arguments.triplets, 10 * arguments.rows, cache)
-    rows = token_rows(tokenizer, texts)
     size = f"{model.config.model_type} of {model.num_parameters() / 1e6:.0f}M"
-    print(f"{size} · {model.dtype} · {arguments.threads} threads · budget {arguments.budget}")
-    print(f"rows: {source}")
-    for label, chosen in (
-        ("rows as they come", rows[: arguments.rows]),
-        (f"responses of {LONG_RESPONSE}+ tokens", long_rows(rows, LONG_RESPONSE)[: arguments.rows // 2]),
-    ):
-        if chosen:
-            compare(label, model, chosen, arguments.budget, arguments.repeat)
+    print(f"{size} · {model.dtype} · {arguments.threads} threads · budget {budget}")
+    source, texts = real_rows(arguments.triplets, arguments.rows, cache)
+    compare(f"rows as they come, {source}", model, token_rows(tokenizer, texts), budget, arguments.repeat)
+    source, rows = long_rows(arguments.triplets, arguments.long_rows, LONG_RESPONSE, tokenizer, cache)
+    compare(f"responses of {LONG_RESPONSE}+ tokens, {source}", model, rows, budget, arguments.repeat)
     if arguments.growth:
-        measure_growth(tokenizer, arguments.triplets, cache, arguments.budget)
+        measure_growth(tokenizer, cache, budget)
 
 
 def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int, repeat: int) -> None:
@@ -137,17 +133,17 @@ def tokens_read(rows: Sequence[TokenRow], budget: int) -> int:
     return read
 
 
-def measure_growth(tokenizer: Any, triplets: Path, cache: str, budget: int) -> None:
+def measure_growth(tokenizer: Any, cache: str, budget: int) -> None:
     """Cost from 1K to 16K rows with two random layers: what planning, collating and scoring tokens cost."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).eval()
+    # weights so large that nuclei are narrow, as a trained model's are
+    config = LlamaConfig(vocab_size=len(tokenizer), initializer_range=1.0, **sizes)
+    model = LlamaForCausalLM(config).eval()
     print("\ngrowth, two random layers: rows, seconds, milliseconds a row, of them planning, peak GiB")
     for count in GROWTH:
-        texts = real_rows(triplets, count, cache)[1]
-        texts = (texts * (count // len(texts) + 1))[:count]
-        rows = token_rows(tokenizer, texts)
+        rows = token_rows(tokenizer, written_rows(count, cache))
         forget_peak()
         start = time.perf_counter()
         for _ in plan_batches(rows, budget):
@@ -179,10 +175,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a student's model folder; default: the student of params.yaml")
     parser.add_argument("--triplets", type=Path, default=Path("data/triplets.parquet"))
-    parser.add_argument("--rows", type=int, default=32, help="rows as they come; half as many long ones")
+    parser.add_argument("--rows", type=int, default=180, help="rows as they come")
+    parser.add_argument("--long-rows", type=int, default=24, help="rows with long responses")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--budget", type=int, default=4096, help="tokens of one batch, padding included")
+    parser.add_argument("--budget", type=int, help="tokens of a batch with padding; default: that of params.yaml")
     parser.add_argument("--repeat", type=int, default=3, help="turns of each way")
     parser.add_argument("--no-growth", dest="growth", action="store_false", help="leave out growth with rows")
     arguments = parser.parse_args()

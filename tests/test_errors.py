@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from compeffdist.errors import UserError, run_guarded, run_stage
 
@@ -71,6 +72,15 @@ def test_a_stage_whose_dvc_was_killed_keeps_the_next_one_out(checkout: Path) -> 
     orphan = int((checkout / ".compeffdist/stages/collect.pid").read_text())
     assert f"as process {orphan}:" in message
     os.kill(orphan, signal.SIGKILL)
+
+
+def test_another_lock_that_a_stage_waits_for_in_vain_is_not_the_stage_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["collect.py"])
+    with pytest.raises(Timeout):
+        run_stage(raising(Timeout("elsewhere.lock")))
 
 
 def raising(error: BaseException) -> Callable[[], None]:

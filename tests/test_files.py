@@ -37,6 +37,19 @@ def test_a_failed_folder_keeps_the_former_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_folder_is_replaced_before_its_former_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "model"
+    for version in ("old", "new"):
+        monkeypatch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt), atomic_folder(target) as folder:
+            (folder / "weights").write_text(version)
+        assert (target / "weights").read_text() == version
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_full_disk_is_one_line_and_a_non_zero_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def full() -> None:
         with atomic_file(tmp_path / "texts.parquet") as path, path.open("wb") as stream:

@@ -181,6 +181,27 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -
         load_params(tmp_path / "params.yaml")
 
 
+def test_ranking_by_what_is_not_computed_stops_before_anything_is_bought(laptop: dict[str, Any]) -> None:
+    by_ifd = changed(laptop, "sampling.metric", "ifd")
+    assert validate_params(by_ifd, "p.yaml").difficulty.ifd
+    with pytest.raises(UserError, match=r"sampling\.metric 'ifd' needs difficulty\.ifd: true"):
+        validate_params(changed(by_ifd, "difficulty.ifd", False), "p.yaml")
+
+
+@pytest.mark.parametrize("written", ["2e-5", "2e-05", "2.0e-5", "0.00002"])  # the second as `dvc exp run -S` writes it
+def test_a_number_is_one_however_it_is_written(tmp_path: Path, written: str) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 5.0e-05", f"learning_rate: {written}")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").training.learning_rate == 2e-5
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("seed: 42\n", "seed: 42\nseed: 43\n")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match='not valid YAML: line 4: found duplicate key "seed"'):
+        load_params(tmp_path / "params.yaml")
+
+
 def test_a_misspelt_key_is_named_as_it_stands(laptop: dict[str, Any]) -> None:
     texts = {("cuont" if key == "count" else key): value for key, value in laptop["texts"].items()}
     with pytest.raises(UserError, match=r"p\.yaml: texts\.cuont: unknown key"):

@@ -24,7 +24,10 @@ PLUMBING = {
         *(f"models.{name}" for name in ("gguf", "identity", "index", "inspection", "references", "resolving")),
     ),
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
-    *(f"teacher.{name}" for name in ("asking", "chat", "engine", "engines", "openai_engine", "processes", "store")),
+    *(
+        f"teacher.{name}"
+        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes", "store")
+    ),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }
 METHOD = [

@@ -89,15 +89,19 @@ def _only_process_of(stage: str) -> Iterator[None]:
     STAGE_LOCKS.mkdir(parents=True, exist_ok=True)
     # the pid has a file of its own: trying for the lock empties the lock's file
     holder = STAGE_LOCKS / f"{stage}.pid"
+    lock = FileLock(STAGE_LOCKS / f"{stage}.lock", blocking=False)
     try:
-        with FileLock(STAGE_LOCKS / f"{stage}.lock", blocking=False):
-            holder.write_text(str(os.getpid()), encoding="utf-8")
-            yield
+        lock.acquire()
     except Timeout:
         pid = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
         raise UserError(
             f"stage {stage} is running already, as process {pid}: wait for it, or end it (kill {pid}) and run again"
         ) from None
+    try:
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
 
 
 def _told_by_the_machine(error: BaseException) -> str:

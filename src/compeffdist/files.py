@@ -66,15 +66,18 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; on success it replaces `target`, else it is removed."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    temporary, former = (
+        Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)) for _ in range(2)
+    )
     try:
         yield temporary
         temporary.chmod(0o777 & ~UMASK)
         if target.exists():
-            shutil.rmtree(target)
+            target.replace(former)  # out of the way whole: removing it takes a while, in which one may be killed
         temporary.replace(target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, former):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

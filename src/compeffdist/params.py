@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from compeffdist.errors import UserError
@@ -570,6 +569,8 @@ class Params(Section):
             self._proxy_fits()
         if self.demonstrations.shown > self.demonstrations.per_task:
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
+        if self.sampling.metric == "ifd" and not self.difficulty.ifd:
+            raise ValueError("sampling.metric 'ifd' needs difficulty.ifd: true")
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
@@ -634,16 +635,22 @@ def checked(kind: type[S], **values: Any) -> S:
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and validate a params file.
+    """Read and validate a params file, by the YAML that DVC reads and writes: there 2e-05 is a number, `no` a word.
 
     Raises:
         UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type, bound.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{path}: not valid YAML: {line}{error.problem}") from None
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     return validate_params(raw, str(path))
 

@@ -20,16 +20,26 @@ def oracle_token(logits: torch.Tensor, target: int, top_p: float) -> float:
 
 
 def oracle_row(model: Any, row: TokenRow, top_p: float) -> RowScore:
-    """Score of one row: a forward pass of its own, over every position, no padding."""
+    """Score of one row from a forward pass of its own."""
+    return oracle_scores(row, logits_alone(model, row), top_p)
+
+
+def logits_alone(model: Any, row: TokenRow) -> torch.Tensor:
+    """Logits (response tokens, vocabulary) of one row: its own forward pass, over every position, no padding."""
     with torch.no_grad():
         ids = torch.tensor([[*row.prompt_ids, *row.response_ids]])
-        logits = model(input_ids=ids).logits[0]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    scores, losses = [], []
-    for number, target in enumerate(row.response_ids):
-        at = logits[len(row.prompt_ids) + number - 1]
-        scores.append(oracle_token(at, target, top_p))
-        losses.append(-torch.log_softmax(at, dim=0)[target].item())
+        logits = model(input_ids=ids).logits[0, len(row.prompt_ids) - 1 : -1]
+    wide: torch.Tensor = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide
+
+
+def oracle_scores(row: TokenRow, logits: torch.Tensor, top_p: float) -> RowScore:
+    """Score of a row from the logits (response tokens, vocabulary) that predict its response."""
+    scores = [oracle_token(at, target, top_p) for at, target in zip(logits, row.response_ids, strict=True)]
+    losses = [
+        -torch.log_softmax(at.double(), dim=0)[target].item()
+        for at, target in zip(logits, row.response_ids, strict=True)
+    ]
     missed = [score for score in scores if score > 1e-6]
     return RowScore(
         id=row.id,

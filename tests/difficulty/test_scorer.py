@@ -32,6 +32,7 @@ from compeffdist.difficulty.shards import RowScore
 from compeffdist.errors import UserError
 
 from .oracle import oracle_row, oracle_token
+from .same_logits import assert_logits_are_those_of_rows_alone, assert_scores_are_the_oracles, scored_with_logits
 
 VOCABULARY = 311
 SIZES: dict[str, Any] = {
@@ -118,10 +119,23 @@ def test_agrees_with_the_oracle_on_every_architecture(name: str) -> None:
     assert 0.0 < np.mean([row.miss_rate for row in scores]) < 1.0
 
 
-def test_agrees_with_the_oracle_in_fp32() -> None:
-    model = make_model(CONFIGS["llama"], torch.float32)
-    rows = with_hits(model, make_rows(30, seed=1))
-    assert_agree(score(model, rows)[0], [oracle_row(model, row, 0.95) for row in rows], within=1e-5)
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_agrees_with_the_oracle_in_fp32(name: str, share: bool) -> None:
+    model = make_model(CONFIGS[name], torch.float32)
+    rows = with_hits(model, [*alike(2, 5, 40, seed=1), *make_rows(8, seed=1)])
+    few = 7 * scorer.BYTES_PER_LOGIT * VOCABULARY  # seven positions at a time
+    settings = {"top_p": 0.95, "max_length": 120, "token_budget": 300, "workspace_bytes": few}
+    scores, seen = scored_with_logits(model, rows, share_prefixes=share, **settings)
+    assert_scores_are_the_oracles(rows, scores, seen, 0.95)
+    assert_logits_are_those_of_rows_alone(model, rows, seen, 0.95, epsilon=1e-5)
+
+
+def test_in_bfloat16_too_the_same_logits_give_the_oracles_scores() -> None:
+    model = make_model(CONFIGS["llama"], torch.bfloat16)
+    rows = [*alike(2, 5, 40), *make_rows()]
+    scores, seen = scored_with_logits(model, rows, top_p=0.95, max_length=120, token_budget=300)
+    assert_scores_are_the_oracles(rows, scores, seen, 0.95)
 
 
 @given(

@@ -110,6 +110,20 @@ def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Pa
         assert (without.ifd, without.ranking) == (None, record.ranking)
 
 
+def test_scores_that_other_code_computed_are_not_reused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = RuntimeParams(device="cpu", scores=str(tmp_path))
+
+    def folders() -> int:
+        score_triplets([make_triplet("a", "b")], folder, DifficultyParams(), runtime, scorer_id="scorer", system=SYSTEM)
+        return len(list(tmp_path.iterdir()))
+
+    assert [folders(), folders()] == [1, 1]
+    monkeypatch.setattr("compeffdist.difficulty.scoring.hash_file", lambda path: "an edited file")
+    assert folders() == 2
+
+
 def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:
     settings = DifficultyParams()
     identities = {

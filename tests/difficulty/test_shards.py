@@ -13,6 +13,7 @@ from compeffdist.difficulty import scorer
 from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
 from compeffdist.errors import UserError
+from compeffdist.files import hash_text
 
 from .test_scorer import CONFIGS, alike, make_model, make_rows, score
 
@@ -98,6 +99,13 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     [shard] = tmp_path.glob("*.jsonl")
     shard.write_text(shard.read_text().replace("null", "nule"))
     with pytest.raises(UserError, match=rf"{shard.name}: a damaged shard of scores; delete it"):
+        ScoreShards(tmp_path)
+
+
+def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
+    text = '{"batch":"batch","scores":[{"id":"row","rank":0.5}]}\n'
+    (tmp_path / f"{hash_text(text)}.jsonl").write_text(text)
+    with pytest.raises(UserError, match="scores of another version; delete it"):
         ScoreShards(tmp_path)
 
 

@@ -65,9 +65,29 @@ def test_parquet_in_and_out_gives_what_lines_do(base_folder: Path) -> None:
     write_lines("rows.jsonl", ROWS)
     pq.write_table(pa.Table.from_pylist([{**row, "note": 1} for row in ROWS]), "rows.parquet")
     run(base_folder, "rows.jsonl", "scores.jsonl")
+    pq.write_table(pa.Table.from_pylist([{**row, "id": None} for row in ROWS]), "unnamed.parquet")
+    run(base_folder, "unnamed.parquet", "unnamed.jsonl")
+    assert Path("unnamed.jsonl").read_text() == Path("scores.jsonl").read_text()
     run(base_folder, "rows.parquet", "scores.parquet")
     lines = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
     assert pq.read_table("scores.parquet").to_pylist() == lines
+
+
+def test_an_adapter_is_scored_over_its_base(base_folder: Path, student_folder: Path, capsys: Any) -> None:
+    write_lines("rows.jsonl", ROWS)
+    run(base_folder, "rows.jsonl", "base.jsonl")
+    if (student_folder / "adapter_config.json").exists():
+        with pytest.raises(SystemExit):
+            run(student_folder, "rows.jsonl", "student.jsonl")
+        assert "holds an adapter; name the model it was trained on with --base" in capsys.readouterr().err
+    run(student_folder, "rows.jsonl", "student.jsonl", "--base", str(base_folder))
+    scored = [json.loads(line) for line in Path("student.jsonl").read_text().splitlines()]
+    model, tokenizer = load_student(student_folder, "cpu", "float32", base_folder)
+    prompt_ids = encode_prompt(tokenizer, STUDENT_SYSTEM, ROWS[2]["prompt"])
+    response_ids = encode_response(tokenizer, ROWS[2]["response"], end=False)
+    truth = oracle_row(model, TokenRow("3", prompt_ids, response_ids), 0.95)
+    assert scored[2]["ranking"] == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
+    assert Path("student.jsonl").read_text() != Path("base.jsonl").read_text()
 
 
 def test_plain_prompts_need_no_chat_template(base_folder: Path) -> None:
@@ -104,6 +124,7 @@ def test_bad_input_is_one_line(base_folder: Path, capsys: Any, content: str, mor
         ("none.jsonl", "scores.jsonl", "none.jsonl: no such file"),
         ("rows.csv", "scores.jsonl", "rows.csv: expected a file whose name ends in .jsonl or .parquet"),
         ("rows.jsonl", "scores.csv", "scores.csv: the name of the output must end in"),
+        ("rows.jsonl", "./rows.jsonl", "rows.jsonl: is what is scored, and would be lost"),
     ],
 )
 def test_a_file_that_cannot_be_is_named(base_folder: Path, capsys: Any, source: str, target: str, message: str) -> None:

@@ -333,6 +333,15 @@ def test_a_score_outside_its_range_is_named(check: Check) -> None:
     assert stopped(check("difficulty"), "scored.ranking_out_of_range")["value"] >= 1
 
 
+def test_ifd_of_some_rows_only_stops(check: Check) -> None:
+    plant.edit("data/scored.parquet", lambda rows: [row | {"ifd": 0.4} for row in rows])
+    assert check("difficulty").code == 0
+    plant.edit("data/scored.parquet", lambda rows: [row | {"ifd": None} for row in rows[:2]] + rows[2:])
+    finding = stopped(check("difficulty"), "scored_without_ifd", "is 2, must be 0", "for all rows or none")
+    scored = plant.pq.read_table("data/scored.parquet").to_pylist()
+    assert finding["offenders"] == [row["sample_id"] for row in scored[:2]]
+
+
 def test_correlation_with_perplexity_is_reported_and_bounded_on_request(check: Check) -> None:
     done = check("difficulty")
     assert done.report["figures"]["perplexity_correlation"] == pytest.approx(1.0)

@@ -18,7 +18,7 @@ from compeffdist.instructions.demonstrations import (
 )
 from compeffdist.params import DemonstrationsParams, stage_seed
 from compeffdist.records import Demonstration, Task, Text
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.requests import CHOSEN, Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
@@ -127,6 +127,15 @@ def test_an_output_that_the_teacher_asked_blind_finds_unlikely_is_refused() -> N
     assert "aim" not in blind.prompt
 
 
+def test_a_server_that_only_chooses_upholds_what_it_chooses() -> None:
+    def choosing(request: Request) -> Any:
+        return Answer("c", None, 1, 0, 1, CHOSEN) if request.labels else answer(request)
+
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), TEACHER, FakeTeacher(choosing), 1)
+    assert [d.output for d in kept] == ["c", "c"]
+    assert [reject.reason for reject in rejects] == ["not_upheld"] * 4
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [([], "empty"), (["..."], "wordless_span"), (["sushi"], "span_not_in_text"), (["day"] * 9, "unparsable")],
@@ -150,6 +159,14 @@ def test_a_text_cut_short_by_its_limit_is_refused() -> None:
     kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(long), 1)
     assert [reject.reason for reject in rejects] == ["truncated"]
     assert kept[0].input.endswith("it was.")
+
+
+@pytest.mark.parametrize("text", [" " * 180, "... !!! " * 22])
+def test_a_text_without_words_is_refused(text: str) -> None:
+    said = json.dumps({f"instance_{n}": {"input": text, "output": ["day"]} for n in (1, 2)})
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(lambda _: said), 1)
+    assert kept == []
+    assert [reject.reason for reject in rejects] == ["wordless"] * 2
 
 
 def test_every_instance_has_a_subject_of_its_own() -> None:
@@ -176,8 +193,11 @@ def test_an_instance_that_copies_a_reference_is_refused() -> None:
         fresh = {"input": "a text of its own", "output": ["own"]}
         return json.dumps({"instance_1": {"input": copied, "output": ["text"]}, "instance_2": fresh})
 
-    _, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(copying), 1)
-    assert [reject.reason for reject in rejects] == ["copies_reference"]
+    teacher = FakeTeacher(copying)
+    _, [reject] = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, teacher, 1)
+    copied = next(text for text in TEXTS if f"\n- {text.text}\n" in teacher.asked[0].prompt)
+    assert (reject.reason, reject.detail) == ("copies_reference", f"call 0.1: {copied.id}")
+    assert copied.text not in reject.detail
 
 
 def test_references_do_not_depend_on_the_order_of_texts() -> None:

@@ -47,3 +47,14 @@ def test_no_more_texts_are_asked_about_than_params_say() -> None:
     teacher = FakeTeacher(lambda _: said(["tone", "mood"]))
     found = enumerate_attributes(TEXTS, AttributesParams(texts=3, max_per_text=3), TEACHER, teacher, 1)
     assert len(teacher.asked) == len({mention.text_id for mention in found.mentions}) == 3
+
+
+def test_half_a_character_is_a_reject() -> None:
+    """An escape without its other half, as a string that was cut between the two ends in."""
+    replies = iter([said(["joy \ud83d", "mood"]), said(["tone", "mood"])])
+    params = AttributesParams(texts=2, max_per_text=3)
+    found = enumerate_attributes(TEXTS, params, TEACHER, FakeTeacher(lambda _: next(replies)), 1)
+    assert [(reject.reason, reject.detail) for reject in found.rejects] == [
+        ("unparsable", r"half a character: '\ud83d'")
+    ]
+    assert len(found.mentions) == 2

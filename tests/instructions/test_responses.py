@@ -78,6 +78,7 @@ def test_a_fitting_answer_is_kept_in_canonical_form(instruction: Instruction, an
     [
         (CLOSED, "good or bad", "stop", "label_not_in_set"),
         (SCORE, "6", "stop", "label_not_in_set"),
+        (SCORE, "-3", "stop", "label_not_in_set"),
         (SPANS, '["sushi"]', "stop", "span_not_in_text"),
         (SPANS, '["pizz"]', "stop", "span_not_in_text"),
         (SPANS, '["pizza", ","]', "stop", "wordless_span"),

@@ -122,6 +122,24 @@ def test_polarity_may_be_asked_where_the_seed_task_does_not() -> None:
     assert build_task(idea("closed_classification"), definition, False).labels == ["good", "mixed", "bad"]
 
 
+def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() -> None:
+    kinds = ["closed_classification", "scoring", "extraction"]
+    asked = params(per_perspective=12, analysis_per_perspective=0, types=kinds)
+
+    def numbered(request: Request) -> str:
+        properties = json.loads(request.schema)["properties"]
+        if "task_1" not in properties:
+            return answer(request)
+        return json.dumps({key: {"name": f"side {key}", "purpose": "Do it."} for key in properties})
+
+    attribute = an_attribute()
+    teacher = FakeTeacher(numbered)
+    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, TEACHER, teacher, distinct, 1)
+    assert {task.name: task.type for task in tasks} == {
+        f"side task_{number}": kinds[(number - 1) % 3] for number in range(1, 13)
+    }
+
+
 def test_every_task_asked_for_is_a_task_or_a_reject() -> None:
     perspectives = [perspective("tone"), perspective("humour")]
     attributes = {a.id: a for a in (an_attribute("tone"), an_attribute("humour"))}

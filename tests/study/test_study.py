@@ -98,6 +98,20 @@ def test_another_run_and_labels_get_their_sections(folder: Path, capsys: pytest.
     assert "Agreement between runs" in page and "20 rows were labelled" in page
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "page.json"), "--out: page.json is where the JSON is put; name the page, such as page.html"),
+        (("--sheet", "new.csv", "--sheet-rows", "0"), r"--sheet-rows: must be at least 1 \(got 0\)"),
+        (("--sheet", "new.csv", "--sheet-rows", "-5"), r"--sheet-rows: must be at least 1 \(got -5\)"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_line(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        command.run(parsed(*arguments))
+    assert not list(folder.glob("*.csv")) and not list(folder.glob("page*"))
+
+
 def test_variants_are_scored_as_the_pipeline_would_and_only_once(
     folder: Path, base_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,9 @@ def test_a_new_likelihood_protocol_buys_likelihoods_again_and_nothing_else(
     assert engine.asked == ["labels"]
 
 
-def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(tmp_path: Path) -> None:
+def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     questions = [question("a"), question("bad"), question("c")]
     with teacher(tmp_path, FakeEngine()) as asking:
         got = asking.ask(questions, "test")
@@ -169,6 +171,10 @@ def test_a_failed_request_has_a_reason_and_is_asked_again_next_time(tmp_path: Pa
         (True, "cannot say"),
         (False, ""),
     ]
+    told = (
+        "test: the teacher failed 1 of 3 requests; most often (1): cannot say; dvc repro -f of this stage asks for them"
+    )
+    assert told in capsys.readouterr().err
     engine = FakeEngine()
     with teacher(tmp_path, engine) as asking:
         asking.ask(questions, "test")

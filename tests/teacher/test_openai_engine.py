@@ -149,7 +149,7 @@ def test_a_server_that_answers_nothing_is_given_up_early() -> None:
     assert len(server.bodies) < 30
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_wrong_key_or_model_stops_at_once_without_naming_secrets(
     status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,3 +366,16 @@ def test_a_schema_without_an_object_at_its_root_is_wrapped_and_unwrapped() -> No
     schema = body["response_format"]["json_schema"]["schema"]
     assert (schema["type"], schema["properties"]["answer"]["type"]) == ("object", "array")
     assert answers[0].text == '["café"]'
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [("half \ud83d of it", None), ('{"answer": ["half \\ud83d"]}', '{"answer": ["half \\ud83d"]}')],
+)
+def test_half_a_character_is_no_crash(content: str, kept: str | None) -> None:
+    with serving(lambda body, n: Reply(chat_reply(content))) as server:
+        answers, failures = ask(server.url, [question("x", schema='{"items":{"type":"string"},"type":"array"}')])
+    if kept is None:
+        assert failures == {0: "server's answer holds half a character"}
+    else:
+        assert answers[0].text == kept  # as the server wrote it: whoever parses it refuses it

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.params import TeacherParams
+from compeffdist.teacher import requests
 from compeffdist.teacher.requests import Answer, Request
 
 BASE = Request("be brief", "How is it?", 16, 0.7, 0.9, 3)
@@ -38,6 +39,14 @@ def test_greedy_answers_do_not_depend_on_seed_or_top_p(change: dict[str, float])
 def test_a_likelihood_key_ignores_how_text_would_be_generated() -> None:
     request = Request.likelihood("s", "p", ("a", "b"))
     assert dataclasses.replace(request, max_tokens=9, temperature=1.0, seed=8).key("m") == request.key("m")
+
+
+def test_a_new_grammar_buys_answers_under_a_schema_again_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_schema = dataclasses.replace(BASE, schema='{"type":"object"}')
+    before = [under_schema.key("m"), dataclasses.replace(BASE, schema="").key("m")]
+    monkeypatch.setattr(requests, "SCHEMA_PROTOCOL", requests.SCHEMA_PROTOCOL + 1)
+    after = [under_schema.key("m"), dataclasses.replace(BASE, schema="").key("m")]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
 
 
 def test_the_decoding_id_is_shared_by_prompts_and_differs_between_settings() -> None:

@@ -122,7 +122,7 @@ def test_output_under_a_schema_meets_it_also_beside_free_text(tiny_folder: Path)
     for index in range(4):
         answer = got[index]
         assert isinstance(answer, Answer)
-        assert answer.text in ('{"mood":"good"}', '{"mood":"bad"}')
+        assert answer.text in ('{"mood": "good"}', '{"mood": "bad"}')
         assert answer.finish_reason == "stop"
 
 

@@ -13,6 +13,7 @@ from compeffdist.params import (
     ModelParams,
     Params,
     RuntimeParams,
+    checked,
     load_params,
     stage_seed,
 )
@@ -109,17 +110,9 @@ def _embedder(params: Params | None, args: argparse.Namespace) -> ModelParams:
 
 
 def _override(params: ClustersParams, args: argparse.Namespace) -> ClustersParams:
-    from pydantic import ValidationError
-
-    given = {name: getattr(args, name) for name in ("preference_percentile", "damping", "weighting")}
-    try:
-        return ClustersParams(
-            **params.model_dump() | {name: value for name, value in given.items() if value is not None}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise UserError(f"--{option}: {first['msg']} (got {first['input']!r})") from None
+    names = ("preference_percentile", "damping", "weighting")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    return checked(ClustersParams, **params.model_dump() | given)
 
 
 def _summary(perspectives: list[Perspective], diagnostics: dict[str, Any], out: Path) -> str:

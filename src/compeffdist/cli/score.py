@@ -13,6 +13,7 @@ EXAMPLE = "compeffdist score --model path:models/warmup --triplets data/triplets
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
+    parser.add_argument("--base", help="the base model, likewise, where --model is an adapter")
     parser.add_argument(
         "--triplets", required=True, type=Path, help=".jsonl or .parquet with prompt, response and perhaps id"
     )
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
         system=STUDENT_SYSTEM if args.system is None else args.system,
         chat=not args.plain,
         dtype=args.dtype,
+        base_folder=find_model_folder(args.base, runtime.cache) if args.base else None,
     )
     print(json.dumps(summary, indent=2) if args.json else _lines(summary, args.out))
 

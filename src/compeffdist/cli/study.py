@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the sheet, or study and write page and JSON; print a summary."""
+    machine = args.out.with_suffix(".json")
+    if machine == args.out:
+        raise UserError(f"--out: {args.out} is where the JSON is put; name the page, such as {args.out.stem}.html")
     if args.sheet:
         _write_sheet(args)
         return
@@ -55,7 +58,6 @@ def run(args: argparse.Namespace) -> None:
     variants = make_variants(params, args.top_p, args.warm_up_rows, args.seeds)
     runs += score_variants(variants, Path(".compeffdist/study")) if variants else []
     study = study_scores(args.scored, TRIPLETS, stage_seed(params.seed, STAGE), runs, args.labels)
-    machine = args.out.with_suffix(".json")
     write_page(args.out, render(study))
     write_json(machine, study.to_json())
     print(json.dumps(study.to_json()) if args.json else "\n".join([*summary_lines(study), f"{args.out}, {machine}"]))
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> None:
 def _write_sheet(args: argparse.Namespace) -> None:
     if args.sheet.exists():
         raise UserError(f"{args.sheet}: already there, and may hold labels; name another file")
+    if args.sheet_rows < 1:
+        raise UserError(f"--sheet-rows: must be at least 1 (got {args.sheet_rows})")
     from compeffdist.params import load_params, stage_seed
     from compeffdist.study.examples import read_triplets
     from compeffdist.study.findings import STAGE

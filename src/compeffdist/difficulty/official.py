@@ -44,7 +44,8 @@ class Difference:
     official: float
     ours: float | None
     reason: str
-    """`same`, or the first that applies of `truncation`, `boundary`, `tokenisation` and `template`."""
+    """`same`, or the first that applies of `truncation`, `boundary`, `tokenisation` and `template`, or
+    `unexplained`."""
 
 
 def clean_instruction(instruction: str) -> str:

@@ -1,5 +1,6 @@
 """Triplets in, scored triplets out: formatted, tokenised and scored, every row accounted for."""
 
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.ifd import instruction_following_difficulty, without_prompts
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.difficulty.shards import RowScore, ScoreShards
+from compeffdist.files import hash_file
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
@@ -15,6 +17,8 @@ from compeffdist.records import Reject, ScoredTriplet, Triplet, by_id, content_i
 from compeffdist.student.loading import load_student
 
 STAGE = "score_difficulty"
+OWN_CODE = ("batching.py", "head.py", "scorer.py")
+"""From the tokens of a row to its score; how texts become tokens shows in the tokens."""
 
 
 def scorer_identity(weights: str, params: DifficultyParams, system: str) -> str:
@@ -81,7 +85,7 @@ def score_both_ways(
         pass fails is rejected, not left without a value.
     """
     # not in scorer_id: they change the last bits of a score, not what it is a score of
-    place = {"scorer": scorer_id, "device": str(model.device), "dtype": str(model.dtype), "torch": torch_version()}
+    place = {"scorer": scorer_id, "device": str(model.device), "dtype": str(model.dtype), "code": code_versions()}
     passes = [rows, without_prompts(rows, bare_prompt)] if params.ifd else [rows]
     results = []
     with (
@@ -113,11 +117,10 @@ def score_both_ways(
     return both, list(rejects.items())
 
 
-def torch_version() -> str:
-    """Another version may round otherwise."""
-    import torch
-
-    return str(torch.__version__)
+def code_versions() -> dict[str, str]:
+    """Of what computes a score: another version may round otherwise, or mend a fault, whose scores must not live on."""
+    own = {name: hash_file(Path(__file__).with_name(name)) for name in OWN_CODE}
+    return own | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
 
 
 def _record(

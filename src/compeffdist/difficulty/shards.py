@@ -1,7 +1,7 @@
 """Scores kept as they are computed, outside DVC's outs, so that a killed run resumes and a repeated one costs nothing.
 
-A folder for each scorer (model, tokenizer, template, settings, device, precision) holds shards, each written whole
-by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
+A folder for each scorer (model, tokenizer, template, settings, device, precision, code) holds shards, each written
+whole by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
 folder. What is kept is a whole batch, under a key over its rows' ids and tokens and the prefix they share: the last
 bits of a score depend on the batch it was computed in, so a row is only taken from a batch of the same make-up, and
 the result has the same bytes whether it was resumed or not. The price: after rows were added or the token budget
@@ -43,7 +43,7 @@ class ScoreShards:
     """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving.
 
     Raises:
-        UserError: on opening, if a shard is not what was written.
+        UserError: on opening, if a shard is not what was written, or of another version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,10 @@ def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
 def _read_shard(shard: Path) -> dict[str, list[RowScore | None]]:
     if hash_text(shard.read_text(encoding="utf-8", errors="replace")) != shard.stem:
         raise UserError(f"{shard}: a damaged shard of scores; delete it, and its rows are scored again")
-    return {
-        line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
-        for line in read_jsonl(shard)
-    }
+    try:
+        return {
+            line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
+            for line in read_jsonl(shard)
+        }
+    except (KeyError, TypeError):
+        raise UserError(f"{shard}: scores of another version; delete it, and its rows are scored again") from None

@@ -51,6 +51,7 @@ def score_file(
     system: str,
     chat: bool = True,
     dtype: str = "auto",
+    base_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Score a file row by row into `target`; every row comes out, with scores or with the reason it has none.
 
@@ -59,6 +60,7 @@ def score_file(
         target: JSON Lines or Parquet, by its suffix, rows in the order of `source`.
         chat: put prompts into the tokenizer's chat template; else prompts are taken as they are.
         dtype: as in `load_student`.
+        base_folder: the base model, where `model_folder` holds an adapter.
 
     Returns:
         Counts and means.
@@ -68,8 +70,12 @@ def score_file(
     """
     if target.suffix not in SUFFIXES:
         raise UserError(f"{target}: the name of the output must end in .jsonl or .parquet")
+    if target.resolve() == source.resolve():
+        raise UserError(f"{target}: is what is scored, and would be lost; name another output")
     rows = read_prompted(source)
-    model, tokenizer = load_student(model_folder, runtime.device, dtype)
+    if base_folder is None and (model_folder / "adapter_config.json").exists():
+        raise UserError(f"{model_folder}: holds an adapter; name the model it was trained on with --base")
+    model, tokenizer = load_student(model_folder, runtime.device, dtype, base_folder)
     tokens = [
         TokenRow(
             row.id,
@@ -78,8 +84,10 @@ def score_file(
         )
         for row in rows
     ]
-    files = {file.name: hash_file(file) for file in sorted(model_folder.iterdir()) if file.is_file()}
-    scorer_id = scorer_identity(content_id("model", {"files": files, "chat": chat}), params, system)
+    weights = {"files": _hashes(model_folder), "chat": chat}
+    if base_folder is not None:
+        weights["base"] = _hashes(base_folder)
+    scorer_id = scorer_identity(content_id("model", weights), params, system)
     bare_prompt = _prompt_ids(tokenizer, system, "", chat)
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
@@ -105,7 +113,7 @@ def read_prompted(source: Path) -> list[PromptedResponse]:
             if not isinstance(row.get(column), str):
                 present = ", ".join(row) or "nothing"
                 raise UserError(f"{source}: row {number} has no text {column!r}; it has: {present}")
-        row_id = str(row.get("id", number))
+        row_id = str(number if row.get("id") is None else row["id"])
         if row_id in seen:
             raise UserError(f"{source}: row {number} repeats the id {row_id!r}")
         seen.add(row_id)
@@ -149,6 +157,10 @@ def _json_rows(source: Path) -> Sequence[Any]:
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{source}: line {number} is not valid JSON: {one_line(error, 120)}") from None
     return rows
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {file.name: hash_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def _prompt_ids(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str, chat: bool) -> list[int]:

@@ -37,7 +37,8 @@ def check_answer(task: Answerable, name: str, asked: str, text: str, answer: str
     possible = choices(task)
     if possible:
         given = clean_label(answer)
-        if given not in possible:
+        # punctuation around a label says nothing, a minus before a number does
+        if given not in possible or (task.type == "scoring" and "-" in answer):
             raise BadAnswer("label_not_in_set", given[:_SEEN])
         return given
     if task.json_schema:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import calibrate
+from compeffdist.instructions.calibration import calibrate, only_chosen
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
@@ -160,12 +160,16 @@ def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list
 
 
 def _demonstration(call: Call, answer_id: str, instance: Mapping[str, Any]) -> Demonstration:
-    """Raises BadAnswer: a text cut short, a copy of a reference, or an output that would be refused of a response."""
+    """Raises BadAnswer: a text without words or cut short, a copy of a reference, or an output that would be refused of
+    a response."""
     task, given, output = call.task, inline(instance["input"]), instance.get("output", instance.get("aim"))
+    if not words(given):  # nothing but white space, for one: weak models write it until the limit
+        raise BadAnswer("wordless", given)
     if len(instance["input"]) > INPUT_CHARACTERS - CUT_MARGIN and given[-1] not in SENTENCE_ENDS:
         raise BadAnswer("truncated", given)
-    if any(_copies(given, text.text) for text in call.references):
-        raise BadAnswer("copies_reference", given)
+    copied = [text.id for text in call.references if _copies(given, text.text)]
+    if copied:  # named, not quoted: a purge finds what holds a withdrawn text by its id
+        raise BadAnswer("copies_reference", " ".join(copied))
     if output == []:
         raise BadAnswer("empty", given)
     answer = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
@@ -253,7 +257,8 @@ def uphold(
     """Keep a demonstration of a fixed answer if the teacher, asked blind, finds that answer likelier than chance.
 
     Blind: the teacher gets task and text without the output the text was written for. Its label probabilities are
-    calibrated over the demonstrations of the task. A demonstration of a task without fixed answers is kept.
+    calibrated over the demonstrations of the task; where a server only chooses, it must choose that answer. A
+    demonstration of a task without fixed answers is kept.
     """
     fixed = [d for d in demonstrations if choices(tasks[d.task_id])]
     requests = [_blind_request(d, tasks[d.task_id], teacher_params) for d in fixed]
@@ -267,18 +272,21 @@ def uphold(
         for group in rows.values()
         for key, probabilities in zip(group, calibrate(list(group.values())), strict=True)
     }
-    kept, rejects = [], []
-    for demonstration in demonstrations:
-        possible = choices(tasks[demonstration.task_id])
-        probabilities = found.get(demonstration.id, {})
-        if possible and not probabilities:
-            rejects.append(_reject(demonstration, "no_answer", "asked blind"))
-        elif possible and probabilities[demonstration.output] < 1.0 / len(possible):
-            detail = f"{demonstration.output} has {probabilities[demonstration.output]:.2f}"
-            rejects.append(_reject(demonstration, "not_upheld", detail))
-        else:
-            kept.append(demonstration)
-    return kept, rejects
+    chosen = {d.id: label for d, given in zip(fixed, asked, strict=True) if (label := only_chosen(given))}
+    doubts = {d.id: _doubt(d.output, found.get(d.id, {}), chosen.get(d.id, "")) for d in fixed}
+    kept = [demonstration for demonstration in demonstrations if not doubts.get(demonstration.id)]
+    return kept, [_reject(demonstration, *doubt) for demonstration in fixed if (doubt := doubts[demonstration.id])]
+
+
+def _doubt(output: str, probabilities: Mapping[str, float], chosen: str) -> tuple[str, str] | None:
+    """Why an output is not upheld by what the teacher said blind, as reason and detail; None if it is."""
+    if chosen:
+        return None if chosen == output else ("not_upheld", f"{output} was wanted, {chosen} is chosen")
+    if not probabilities:
+        return "no_answer", "asked blind"
+    if probabilities[output] < 1.0 / len(probabilities):
+        return "not_upheld", f"{output} has {probabilities[output]:.2f}"
+    return None
 
 
 def _blind_request(demonstration: Demonstration, task: Task, teacher: TeacherParams) -> Request:

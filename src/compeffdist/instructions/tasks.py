@@ -374,7 +374,9 @@ class TaskWriter:
         answers = self._ask(questions, [p.id for p in perspectives], self.params.per_perspective, "task ideas")
         ideas = []
         for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True):
-            for kind, item in zip(kinds, (answer or {}).values(), strict=answer is not None):
+            # by name: an answer is in the alphabetical order of its schema, in which task_10 comes before task_2
+            for number, kind in enumerate(kinds if answer else (), 1):
+                item = answer[f"task_{number}"]
                 name = clean_name(item["name"])
                 if set(words(name)) <= _SAYS_NOTHING:
                     self._reject(perspective.id, "name_says_nothing", f"{item['name']}: {item['purpose']}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.difficulty.scoring import code_versions, score_triplets, scorer_identity
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.formatting import STUDENT_SYSTEM
@@ -81,6 +81,7 @@ def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
         "triplets": hash_file(TRIPLETS),
         "difficulty": params.difficulty.model_dump(),
         "base": base.id,
+        "code": code_versions(),
         "warm_up": [params.warm_up.model_dump(), params.seed] if variant.retrained else student_id(WARM_UP_FOLDER),
     }
     target = folder / f"{content_id('variant', depends)}.parquet"

@@ -4,6 +4,7 @@ An engine is started only if the store lacks an answer. Missing requests are put
 prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
 """
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -87,12 +88,15 @@ class Teacher:
         missing = {key: wanted[key] for *_, key in by_prompt}
         self.counts.update(hits=len(known), misses=len(missing))
         reasons = self._buy(missing, label) if missing else {}
-        if len(reasons) > FAILURE_SHARE * len(wanted):
+        if reasons:
             reason, count = min(Counter(reasons.values()).items(), key=lambda item: (-item[1], item[0]))
-            raise UserError(
+            told = (
                 f"{label}: the teacher failed {len(reasons)} of {len(wanted)} requests; "
                 f"most often ({count}): {one_line(reason, 300)}"
             )
+            if len(reasons) > FAILURE_SHARE * len(wanted):
+                raise UserError(told)
+            print(f"{told}; dvc repro -f of this stage asks for them again", file=sys.stderr)
         # read back, not remembered: of two processes that bought the same answer, both use the one kept
         answers = known | self.store.get_many(missing)
         self.used |= {key: answers.get(key) for key in wanted}

@@ -1,7 +1,7 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
 Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend
-(refused connection, wrong key, unknown model) stops the run at once; a single request that stays unanswered
+(refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered
 is reported and the rest go on, unless the server answers nothing at all. The engine for a local vLLM server
 shares `ServerClient`.
 
@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -141,6 +142,8 @@ class ServerClient:
         except (e.RateLimitError, e.InternalServerError) as error:
             raise self._exhausted(f"server answered {self._describe(error)}") from None
         except e.APIStatusError as error:
+            if error.status_code == HTTPStatus.PAYMENT_REQUIRED:  # so will be all that follow
+                raise self._fatal(error) from None
             raise Refused(f"server refused the request: {self._describe(error)}") from None
         except (e.APIError, ValueError) as error:
             raise self._exhausted(f"server's answer is not JSON: {self._describe(error)}") from None
@@ -281,9 +284,11 @@ def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unwrap(text: str) -> str:
-    """The JSON inside; the text as it is where the server did not keep to the schema."""
+    """The JSON inside; the text as it is where the server did not keep to the schema, or wrote half a character."""
     try:
-        return json.dumps(json.loads(text)["answer"], ensure_ascii=False)
+        inside = json.dumps(json.loads(text)["answer"], ensure_ascii=False)
+        inside.encode()
+        return inside
     except (ValueError, TypeError, KeyError, RecursionError):
         return text
 
@@ -306,11 +311,13 @@ def chosen_label(text: str, labels: Sequence[str]) -> str:
 
 
 def reply_text(reply: Mapping[str, Any]) -> tuple[str, str]:
-    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text."""
+    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text that can be kept."""
     choice = only_choice(reply)
     text = dig(choice, "message", "content")
     if not isinstance(text, str):
         raise RequestFailed("server's answer holds no text")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise RequestFailed("server's answer holds half a character")
     return text, str(choice.get("finish_reason") or "unknown")
 
 

@@ -21,7 +21,8 @@ _CLOSERS = {"{": "}", "[": "]"}
 def parse_json(answer: str, schema: dict[str, Any]) -> Any:
     """The JSON value in `answer`, checked against `schema`.
 
-    A code fence or prose around the value is tolerated; a truncated or invalid value is not.
+    A code fence or prose around the value is tolerated; a truncated or invalid value is not, nor half a character: an
+    escape such as \\ud83d without its other half, which no file can hold.
 
     Raises:
         ValueError: one line saying what is wrong.
@@ -33,6 +34,10 @@ def parse_json(answer: str, schema: dict[str, Any]) -> Any:
     if error is not None:
         where = "/".join(str(part) for part in error.absolute_path) or "the answer"
         raise ValueError(one_line(f"{where}: {error.message}", 200))
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as half:
+        raise ValueError(f"half a character: {half.object[half.start]!r}") from None
     return value
 
 

@@ -19,6 +19,9 @@ LIKELIHOOD_PROTOCOL = 1
 """Part of the id of every answer about labels. Raise it when the same request would get other likelihoods, as after a
 change to labels.py or to how an engine asks: then these are bought again, and generated text is not."""
 
+SCHEMA_PROTOCOL = 1
+"""The same of every answer under a schema: raise it with json_grammar.py."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -76,7 +79,8 @@ class Request:
         if self.labels:
             return {"labels": list(self.labels), "protocol": LIKELIHOOD_PROTOCOL}
         sampling = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
-        return {"max_tokens": self.max_tokens, "schema": self.schema} | (sampling if self.temperature else {})
+        held = {"schema": self.schema} | ({"protocol": SCHEMA_PROTOCOL} if self.schema else {})
+        return {"max_tokens": self.max_tokens} | held | (sampling if self.temperature else {})
 
     @property
     def decoding_id(self) -> str:

@@ -116,12 +116,13 @@ class ResponseStore:
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
         """The rows of those keys that are there; each is checked against its checksum."""
-        with _guarded(self.path):
-            return _checked_rows(self.connection, self.path, keys)
+        with self._guarded():
+            return {row.key: row for row in _checked_rows(self.connection, self.path, keys)}
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
-        """The answers to those keys that are there."""
-        return {key: self._parse(row) for key, row in self.rows(keys).items()}
+        """The answers to those keys that are there. Questions, which are longer, are let go one by one."""
+        with self._guarded():
+            return {row.key: self._parse(row) for row in _checked_rows(self.connection, self.path, keys)}
 
     def keys_holding(self, needle: str) -> list[str]:
         """Keys of the rows whose question or answer holds a string as JSON writes it, sorted."""
@@ -189,7 +190,7 @@ class ResponseStore:
 def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
     """Rows of a store that is only looked at: neither brought up to date nor sealed. Raises UserError as the store."""
     with _guarded(path), closing(_reading(path)) as connection:
-        return _checked_rows(connection, path, keys)
+        return {row.key: row for row in _checked_rows(connection, path, keys)}
 
 
 def stored_keys(path: Path) -> set[str]:
@@ -202,9 +203,8 @@ def _reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
 
 
-def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
+def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> Iterator[StoredAnswer]:
     wanted = list(dict.fromkeys(keys))
-    found: dict[str, StoredAnswer] = {}
     for start in range(0, len(wanted), KEYS_PER_QUERY):
         batch = wanted[start : start + KEYS_PER_QUERY]
         for *fields, checksum in connection.execute(f"{ROWS} WHERE key IN ({','.join('?' * len(batch))})", batch):
@@ -214,8 +214,7 @@ def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str
                     f"{path}: the answer {row.key} was altered after it was stored; "
                     "restore the file, or delete that row to ask again"
                 )
-            found[row.key] = row
-    return found
+            yield row
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engine import OnAnswer, OnFailure
+from compeffdist.teacher.json_grammar import json_grammar
 from compeffdist.teacher.requests import Answer, Request
 
 if TYPE_CHECKING:
@@ -161,9 +162,7 @@ class TransformersEngine:
                 self.chat.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=[self.chat.end]
             )
             self.compiler = xgrammar.GrammarCompiler(info)
-        # compact, as from the vLLM engine: left free, weak models write white space without end
-        grammar = self.compiler.compile_json_schema(request.schema, any_whitespace=False, separators=(",", ":"))
-        return xgrammar.GrammarMatcher(grammar)
+        return xgrammar.GrammarMatcher(self.compiler.compile_grammar(json_grammar(request.schema)))
 
 
 class RowDecoding:

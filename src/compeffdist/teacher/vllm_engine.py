@@ -6,7 +6,6 @@ tokens each branch of the label trie needs, taken from the softmax over the whol
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.json_grammar import json_grammar
 from compeffdist.teacher.openai_engine import (
     ServerClient,
     answer_concurrently,
@@ -87,7 +87,7 @@ class VllmEngine:
         if request.temperature:
             body["seed"] = request.seed
         if request.schema:
-            extra["structured_outputs"] = {"json": json.loads(request.schema)}
+            extra["structured_outputs"] = {"grammar": json_grammar(request.schema)}
         reply = await client.complete(body, extra)
         choice = only_choice(reply)
         text, finish = choice.get("text"), str(choice.get("finish_reason") or "unknown")
@@ -144,8 +144,7 @@ def _server_arguments(folder: Path, dtype: str, teacher: TeacherParams, runtime:
         "cpu-kv-cache-bytes": int(runtime.engine_memory_gib * 2**30),
         # sampling defaults a model ships with (repetition penalty, top-k) are not part of a request's id
         "generation-config": "vllm",
-        # compact JSON: left free, weak models write white space without end, and it costs tokens
-        "structured-outputs-config": '{"backend":"xgrammar","disable_any_whitespace":true}',
+        "structured-outputs-config": '{"backend":"xgrammar"}',
     }
     switches = ["--enable-prefix-caching", "--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     return [*(f"--{name}={value}" for name, value in settings.items()), *switches, *runtime.engine_arguments]
