@@ -20,12 +20,12 @@ import numpy as np
 from proxy_lora import predict_with_lora
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from compeffdist.difficulty.agreement import RATES, Compared, agreement
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
 from compeffdist.difficulty.predicting import openings_of, scored_part
 from compeffdist.difficulty.prompt_features import SIGNALS, PromptRow, read_prompts
 from compeffdist.difficulty.proxy import fit_proxy
+from compeffdist.difficulty.proxy_report import RATES, Compared, proxy_report
 from compeffdist.difficulty.scorer import collate, nucleus_sizes
 from compeffdist.embedding import embed
 from compeffdist.environment import quiet
@@ -145,7 +145,7 @@ def judge(world: World, candidate: Candidate, count: int, seed: int) -> list[flo
     rows = Compared(
         [world.ids[i] for i in left], [world.groups[i] for i in left], predicted[left].astype(float), world.direct[left]
     )
-    report = agreement(rows, count, len(world.pairs), seed=0)
+    report = proxy_report(rows, count, len(world.pairs), seed=0)
     rates = report["rates"].values()
     return [
         report["spearman_within_instruction"]["value"] or 0.0,

@@ -1,7 +1,6 @@
 """Direct or proxy: the stages from pairing to training run in both modes, gates and all, with no hand between."""
 
 import csv
-import importlib.util
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from compeffdist.records import (
     read_records,
     write_records,
 )
+from tests.student.test_stages import stage
 from tests.student.tiny import tiny_model_folder
 
 ROOT = Path(__file__).parents[1]
@@ -53,12 +53,9 @@ LENIENT = {
 }
 
 
-def run(stage: str) -> None:
-    spec = importlib.util.spec_from_file_location(f"stage_{stage}", ROOT / "stages" / f"{stage}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main()
+def run(*names: str) -> None:
+    for name in names:
+        stage(name).main()
 
 
 def set_params(mode: str, rate: float = 0.5) -> None:
@@ -134,8 +131,7 @@ def asked() -> dict[str, Any]:
 
 def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene: None) -> None:
     set_params("proxy")
-    for stage in STAGES:
-        run(stage)
+    run(*STAGES)
     pairs, draws = {pair.id: pair for pair in read("pairs", Pair)}, read("sampled", Draw)
     assert Counter(pair.part for pair in pairs.values()) == {SCORED: PART, PREDICTED: TEXTS * TASKS - PART}
     assert {row.pair_id for row in read("scored", ScoredTriplet)} == {p.id for p in pairs.values() if p.part == SCORED}
@@ -152,8 +148,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
 
     # another rate buys what is newly kept, and nothing twice
     set_params("proxy", rate=0.8)
-    for stage in ("sample_triplets", "check_sample", "collect_sampled", "train_student", "check_training_set"):
-        run(stage)
+    run("sample_triplets", "check_sample", "collect_sampled", "train_student", "check_training_set")
     now = {draw.pair_id for draw in read("sampled", Draw) if draw.kept and not draw.sample_id}
     texts = {pairs[key].text_id for key in now}
     fresh = now - set(bought)
@@ -165,8 +160,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
 
 def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer(scene: None) -> None:
     set_params("direct")
-    for stage in STAGES:
-        run(stage)
+    run(*STAGES)
     draws = read("sampled", Draw)
     assert read("predicted", PredictedDifficulty) == [] and read_json(Path("models/proxy/proxy.json"))
     assert len(draws) == TEXTS * TASKS and all(draw.sample_id for draw in draws)
@@ -186,8 +180,7 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
 
     # switched to proxy, what is asked is among what was asked, so nothing is bought at all
     set_params("proxy")
-    for stage in STAGES:
-        run(stage)
+    run(*STAGES)
     assert asked()["misses"] == 0 and asked()["after_sampling"] > 0
     assert read_json(Path("metrics/collect_responses.json"))["teacher"]["this_run"]["misses"] == 0
     assert all(answers[row.pair_id] == row.answer_id for row in read("training", Triplet))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.agreement import Compared, agreement
 from compeffdist.difficulty.prompt_features import Openings, PromptRow, count_openings, read_prompts
 from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.difficulty.proxy_report import Compared, proxy_report
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.instructions.rendering import with_text
@@ -81,7 +81,7 @@ def predict_difficulty(
     save_proxy(fit.proxy, {"scorer_ids": sorted({score.scorer_id for _, score in scored})}, output)
     values = load_proxy(output).predict(prompts.features, prompts.instruction_ids)
     found, own_id = dict(zip(prompts.ids, values.tolist(), strict=True)), proxy_id(output)
-    report = agreement(
+    report = proxy_report(
         _held_out(prompts, fit, difficulty),
         len(scored),
         len(scored) + len(pairs),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from compeffdist.difficulty.agreement import Compared, agreement, at_rate, calls_saved
+from compeffdist.difficulty.proxy_report import Compared, at_rate, calls_saved, proxy_report
 
 INSTRUCTIONS, EACH = 20, 50
 
@@ -20,7 +20,7 @@ def rows(noise: float, seed: int = 0) -> Compared:
 
 
 def test_a_perfect_prediction_keeps_what_direct_scores_keep() -> None:
-    report = agreement(rows(0.0), scored=250, pairs=1000, seed=1)
+    report = proxy_report(rows(0.0), scored=250, pairs=1000, seed=1)
     for name in ("spearman", "kendall", "spearman_within_instruction", "kendall_within_instruction"):
         assert report[name] == {"value": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
     for found in report["rates"].values():
@@ -36,7 +36,7 @@ def test_chance_overlaps_at_the_rate_and_gains_nothing(rate: float) -> None:
 
 def test_correlations_are_those_of_scipy_overall_and_averaged_over_instructions() -> None:
     compared = rows(0.3)
-    report = agreement(compared, scored=0, pairs=1000, seed=1)
+    report = proxy_report(compared, scored=0, pairs=1000, seed=1)
     pairs = np.array([compared.predicted, compared.direct]).reshape(2, INSTRUCTIONS, EACH)
     for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau)):
         whole, within = report[name], report[f"{name}_within_instruction"]
@@ -51,7 +51,7 @@ def test_correlations_are_those_of_scipy_overall_and_averaged_over_instructions(
 def test_telling_instructions_apart_is_no_order_within_them() -> None:
     known = rows(0.0)
     level = np.repeat(known.direct.reshape(INSTRUCTIONS, EACH).mean(axis=1), EACH)
-    report = agreement(Compared(known.ids, known.instruction_ids, level, known.direct), scored=0, pairs=1000, seed=1)
+    report = proxy_report(Compared(known.ids, known.instruction_ids, level, known.direct), scored=0, pairs=1000, seed=1)
     assert report["spearman"]["value"] > 0.5
     assert report["spearman_within_instruction"]["value"] is None
     assert report["ordered_rows"] == 0
@@ -60,7 +60,7 @@ def test_telling_instructions_apart_is_no_order_within_them() -> None:
 def test_calls_saved_count_the_scored_part_and_the_kept_rows() -> None:
     # 1,250 pairs: 250 bought to train on, a quarter of the other 1,000 bought because they are kept
     assert calls_saved(0.25, 250, 1250) == pytest.approx(1 - 500 / 1250)
-    report = agreement(rows(0.0), scored=250, pairs=1250, seed=1)
+    report = proxy_report(rows(0.0), scored=250, pairs=1250, seed=1)
     assert report["rates"]["0.25"]["calls_saved"] == calls_saved(0.25, 250, 1250)
 
 

@@ -64,7 +64,7 @@ class Compared:
         return [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
 
 
-def agreement(rows: Compared, scored: int, pairs: int, seed: int) -> dict[str, Any]:
+def proxy_report(rows: Compared, scored: int, pairs: int, seed: int) -> dict[str, Any]:
     """The report on held-out rows, in plain numbers; what is not defined is null.
 
     Args:
