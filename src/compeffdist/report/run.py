@@ -21,6 +21,7 @@ COUNTED = (
     "collect_responses",
     "warm_up_student",
     "score_difficulty",
+    "predict_difficulty",
     "sample_triplets",
     "collect_sampled",
     "train_student",
