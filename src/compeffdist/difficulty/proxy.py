@@ -72,8 +72,9 @@ class Proxy:
         """
         place = {key: number for number, key in enumerate(self.instruction_ids)}
         codes = np.array([place[key] for key in instruction_ids], dtype=np.int64)
-        centred = (features - self.centres[codes]) / self.scale
-        return np.clip(self.levels[codes] + self.slope * (centred @ self.weights), 0.0, 1.0)
+        slopes = self.slope * self.weights / self.scale
+        shown = features @ slopes.astype(np.float32) - (self.centres @ slopes.astype(np.float32))[codes]
+        return np.clip(self.levels[codes] + shown, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,8 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
 def _means(features: "Features", codes: "Integers", groups: int) -> "Features":
     """Mean features of each group, (groups, features)."""
     order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(groups))
-    sums = np.add.reduceat(features[order].astype(np.float64), starts, axis=0)
-    means: Features = (sums / np.bincount(codes, minlength=groups)[:, None]).astype(np.float32)
-    return means
+    members = np.split(order, np.cumsum(np.bincount(codes, minlength=groups))[:-1])
+    return np.array([features[rows].mean(axis=0, dtype=np.float64) for rows in members], dtype=np.float32)
 
 
 def _fold(row_id: str) -> int:
