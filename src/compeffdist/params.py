@@ -344,6 +344,9 @@ class FineTuningParams(Section):
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected before training."""
     gradient_checkpointing: bool = False
+    saved_dtype: Literal["float32", "base"] = "float32"
+    """Precision a full fine-tuning is stored in. `base` rounds to that of the base model: half the size, and right
+    after thousands of steps; a few steps move weights by less than bfloat16 tells apart, and are lost."""
     lora_rank: PositiveInt = 16
     lora_alpha: PositiveInt = 32
     lora_dropout: Probability = 0.0

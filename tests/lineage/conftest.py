@@ -82,7 +82,7 @@ class World:
         return Auditor(self.repository, self.versions, self.store, self.folder / "cache", ledgers)
 
     def forgetting(self) -> Forgetting:
-        return Forgetting(self.repository, self.versions, self.store, lambda text_id: [])
+        return Forgetting(self.repository, self.versions, self.store, lambda text_id, source: [])
 
     def dvc_commit(self, *stage: str) -> None:
         """`dvc commit --force`: whatever is in the working folder counts as made by the stages."""

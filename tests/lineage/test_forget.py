@@ -1,13 +1,16 @@
 """A withdrawn text leaves the store at once, the data with the next run, and what is older when it is purged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.errors import UserError
+from compeffdist.instructions.rendering import with_text
 from compeffdist.lineage.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
+from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of
 from compeffdist.lineage.withdrawal_report import plan_lines
 from compeffdist.records import Reject, Text, write_records
 from compeffdist.teacher.store import ResponseStore, store_problems
@@ -40,7 +43,7 @@ def test_a_dry_run_shows_all_of_it_and_changes_nothing(world: World) -> None:
     text = learnt_text(world)
     plan = world.forgetting().plan(text.id)
     lines = "\n".join(plan_lines(plan))
-    assert plan.source == f"mine:{text.source_row}"
+    assert (plan.source, plan.source_row) == ("mine", text.source_row)
     assert plan.records["text"] == 1 and plan.records["sample"] >= 1
     assert {"ingest_texts", "collect_responses", "sample_triplets", "collect_sampled"} <= set(plan.stages)
     assert f"model version models:/{MODEL}/1" in lines
@@ -58,6 +61,46 @@ def test_forgetting_removes_every_stored_answer_that_holds_the_text(own_world: W
     assert stored(own_world) == before - set(plan.answers)
     assert text.text.encode() not in own_world.store.read_bytes()
     assert store_problems(own_world.store) == []
+    assert withdrawn_ids(own_world.folder / "data/withdrawals.jsonl") == {text.id}
+
+
+@pytest.mark.parametrize("beginning", ["I ", "\N{CJK UNIFIED IDEOGRAPH-597D} ", ""])
+def test_a_text_is_looked_for_by_enough_of_it_whatever_its_first_words(beginning: str) -> None:
+    """A short word before a long one, an address say, stands in every question."""
+    whole = f"{beginning}https://example.org/{'a' * 60} was down again today"
+    text = Text(text=whole, domain="d", source="mine", source_row="1", licence="MIT")
+    needle = needle_of(text)
+    assert needle in with_text("Do it.", whole)
+    assert len(needle) >= NEEDLE_CHARACTERS // 2
+
+
+def test_words_of_the_question_itself_are_not_taken_for_the_text_s(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A teacher may copy its prompt's example: that phrase stands in the questions on all texts."""
+    text = learnt_text(world)
+    before = world.forgetting().plan(text.id).answers
+    asked = set(world.snapshot.values("data/mentions.parquet", "answer_id"))
+    assert len(asked) > 2
+    monkeypatch.setattr("compeffdist.lineage.forget.phrases", lambda snapshot, text_id: ["the text below"])
+    with ResponseStore(world.store) as store:
+        monkeypatch.setattr(ResponseStore, "keys_holding", _common_to(asked, ResponseStore.keys_holding))
+        assert set(store.keys_holding("the text below")) >= asked
+    assert world.forgetting().plan(text.id).answers == before
+
+
+def _common_to(keys: set[str], found: Callable[[ResponseStore, str], list[str]]) -> Callable[..., list[str]]:
+    return lambda store, needle: sorted(keys) if needle == "the text below" else found(store, needle)
+
+
+def test_a_source_that_is_gone_does_not_stop_a_withdrawal(own_world: World) -> None:
+    text, forgetting = learnt_text(own_world), own_world.forgetting()
+
+    def gone(text_id: str, source: str) -> list[str]:
+        raise UserError(f"{source}: no such file")
+
+    forgetting.whole_ids = gone
+    assert "mine: no such file" in forgetting.apply(forgetting.plan(text.id))
     assert withdrawn_ids(own_world.folder / "data/withdrawals.jsonl") == {text.id}
 
 

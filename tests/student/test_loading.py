@@ -19,6 +19,7 @@ def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
     for multiplies, expected in ((False, torch.float32), (True, torch.bfloat16)):
         monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype, value=multiplies: value)
         assert compute_dtype("cpu") == expected
+        assert compute_dtype("cpu", stored=torch.float32) == torch.float32
 
 
 def test_a_missing_device_is_one_clear_line() -> None:

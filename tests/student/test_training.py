@@ -87,9 +87,9 @@ def test_two_rows_with_one_id_are_refused(tiny_folder: Path) -> None:
         encode_rows(load_tokenizer(tiny_folder), [ROWS[0], ROWS[0]], 2048, "stage")
 
 
-@pytest.mark.parametrize(("half_precision", "tolerance"), [(False, 1e-4), (True, 1e-2)])
+@pytest.mark.parametrize("half_precision", [False, True])
 def test_the_loss_reported_is_the_mean_over_response_tokens(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_precision: bool, tolerance: float
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_precision: bool
 ) -> None:
     """An independent reckoning: one row at a time, all logits, the model before its first update."""
     monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: half_precision)
@@ -103,7 +103,7 @@ def test_the_loss_reported_is_the_mean_over_response_tokens(
         for position, label in enumerate(row["labels"]):
             if label != IGNORED:
                 total, count = total - float(logits[position - 1, label]), count + 1
-    assert result.curve[0].loss == pytest.approx(total / count, rel=tolerance)
+    assert result.curve[0].loss == pytest.approx(total / count, rel=1e-4)
     assert result.response_tokens == count
 
 
@@ -159,12 +159,33 @@ def test_a_trained_student_loads_and_differs_from_its_base(tiny_folder: Path, tm
     assert losses[1] < 0.8 * losses[0]
 
 
-def test_weights_are_saved_in_the_precision_of_the_base(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("saved_dtype", "expected"), [("float32", torch.float32), ("base", torch.bfloat16)])
+def test_full_weights_are_saved_in_the_precision_asked_for_and_loaded_in_it(
+    tiny_folder: Path, tmp_path: Path, saved_dtype: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors import safe_open
 
-    train(tiny_folder, tmp_path / "out")
+    monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: True)
+    train(tiny_folder, tmp_path / "out", FAST.model_copy(update={"saved_dtype": saved_dtype}))
     with safe_open(tmp_path / "out/model.safetensors", "pt") as stream:
-        assert {stream.get_tensor(key).dtype for key in stream.keys()} == {torch.bfloat16}  # noqa: SIM118
+        assert {stream.get_tensor(key).dtype for key in stream.keys()} == {expected}  # noqa: SIM118
+    assert load_student(tmp_path / "out", "cpu")[0].dtype == expected
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_what_few_small_steps_taught_is_there_when_the_student_is_loaded(
+    tiny_folder: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where bfloat16 is fast: its last bit is larger than what a short training moves."""
+    monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: True)
+    small = FAST.model_copy(update={"method": method, "learning_rate": 1e-6, "epochs": 1.0})
+    train(tiny_folder, tmp_path / "out", small)
+    base, tokenizer = load_student(tiny_folder, "cpu", "float32")
+    trained, _ = load_student(tmp_path / "out", "cpu", base=tiny_folder)
+    ids = torch.tensor([tokenizer("the film was great")["input_ids"]])
+    with torch.inference_mode():
+        moved = (trained(ids).logits - base(ids).logits).abs().max()
+    assert 0.0 < float(moved) < 1e-2
 
 
 def test_a_failed_training_leaves_no_folder(tiny_folder: Path, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_withdrawn_text_stays_out_however_it_is_cut(workspace: Workspace) -> N
     settings = {"sources": workspace.sources, "count": 10, "too_long": "truncate"}
     short, longer, whole = (TextsParams.model_validate({**settings, "max_characters": n}) for n in (100, 120, 4000))
     cut = next(text for text in ingest(short, {}, 7, workspace.folder)[0] if text.source_row == "1")
-    ids = whole_ids(short, workspace.folder, cut.id)
+    ids = whole_ids(short, workspace.folder, cut.id, cut.source)
     assert ids == [Text(text=long, domain="", source="", source_row="", licence="").id]
     ledger = workspace.folder / "withdrawals.jsonl"
     assert withdraw(cut.id, ledger, ids) and not withdraw(cut.id, ledger, ids)
@@ -218,4 +218,4 @@ def test_a_text_that_was_not_cut_is_its_own_whole(workspace: Workspace) -> None:
     workspace.add("shop", [sentence(1)])
     settings = TextsParams.model_validate({"sources": workspace.sources, "count": 10})
     (text,), _, _ = workspace.run()
-    assert whole_ids(settings, workspace.folder, text.id) == []
+    assert whole_ids(settings, workspace.folder, text.id, text.source) == []

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the plan; carry it out unless it is a dry run."""
     import json
+    import sys
 
+    from compeffdist.errors import one_line
     from compeffdist.lineage.checkout import open_forgetting
     from compeffdist.lineage.withdrawal_report import plan_lines, purge_lines
 
@@ -32,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(plan.to_json(), indent=2, sort_keys=True) if args.json else "\n".join(plan_lines(plan)))
     if args.dry_run:
         return
-    forgetting.apply(plan)
+    if trouble := forgetting.apply(plan):
+        print(f"warning: {one_line(trouble)}", file=sys.stderr)
     if args.purge:
         removed = forgetting.purge(plan)
         if not args.json:

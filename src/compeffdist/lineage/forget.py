@@ -40,7 +40,8 @@ class Plan:
     already: bool
     """Whether it was withdrawn before."""
     source: str
-    """`name:row` of the source that still has the text; empty if no state of the data on this machine does."""
+    """Name of the source that still has the text; empty if no state of the data on this machine does."""
+    source_row: str
     records: dict[str, int]
     """Records made from it in the working folder's data, by kind."""
     stages: tuple[str, ...]
@@ -57,7 +58,7 @@ class Plan:
         return {
             "text_id": self.text_id,
             "withdrawn_before": self.already,
-            "source": self.source,
+            "source": f"{self.source}:{self.source_row}" if self.source else "",
             "records": self.records,
             "stages": list(self.stages),
             "answers": list(self.answers),
@@ -70,7 +71,7 @@ class Forgetting:
     """Withdraws texts from the checkout in `repository`.
 
     Args:
-        whole_ids: of a text's id, the ids of the whole contents it was cut from (`texts.ingest`).
+        whole_ids: of a text's id and its source, the ids of the whole contents it was cut from (`texts.ingest`).
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Forgetting:
         repository: Repository,
         versions: Sequence[Version],
         store: Path,
-        whole_ids: Callable[[str], list[str]],
+        whole_ids: Callable[[str, str], list[str]],
         withdrawals: Path = WITHDRAWALS,
     ) -> None:
         self.repository, self.versions, self.store = repository, versions, store
@@ -108,7 +109,8 @@ class Forgetting:
         return Plan(
             text_id=text_id,
             already=already,
-            source=f"{text.source}:{text.source_row}" if text else "",
+            source=text.source if text else "",
+            source_row=text.source_row if text else "",
             records=dict(kinds),
             stages=tuple(makers),
             answers=tuple(self._answers(holding, text_id)),
@@ -116,17 +118,26 @@ class Forgetting:
             unseen=tuple(unseen),
         )
 
-    def apply(self, plan: Plan) -> None:
-        """Record the withdrawal and remove the stored answers.
+    def apply(self, plan: Plan) -> str:
+        """Record the withdrawal and remove the stored answers; a line on what could not be recorded, as a rule empty.
 
-        Raises:
-            UserError: if its source cannot be read, to see what it was cut from; nothing is done then.
+        A source that cannot be read does not stop a withdrawal: the text's own id is recorded all the same.
         """
+        trouble = ""
         if not plan.already:
-            withdraw(plan.text_id, self.repository.root / self.withdrawals, self.whole_ids(plan.text_id))
+            try:
+                whole = self.whole_ids(plan.text_id, plan.source)
+            except UserError as error:
+                whole = []
+                trouble = (
+                    f"its source cannot be read ({error}): should texts.max_characters change while the source still "
+                    "has the text, it comes back under another id"
+                )
+            withdraw(plan.text_id, self.repository.root / self.withdrawals, whole)
         if plan.answers:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
+        return trouble
 
     def purge(self, plan: Plan) -> list[Holding]:
         """Remove what older states hold; what was removed.
@@ -143,34 +154,40 @@ class Forgetting:
         if not self.store.exists():
             return []
         keys: set[str] = set()
+        others: set[str] = set()
         for snapshot in holding:
-            keys.update(_answers_on(snapshot, text_id))
+            own = set(_answers_on(snapshot, text_id))
+            keys |= own
+            others.update(set(_written_on(snapshot)) - own)
         with ResponseStore(self.store) as store:
-            for needle in {needle for snapshot in holding for needle in needles(snapshot, text_id)}:
-                keys.update(store.keys_holding(needle))
+            for text in {text.id: text for s in holding if (text := _text(s, text_id))}.values():
+                keys.update(store.keys_holding(needle_of(text)))
+            for phrase in sorted({phrase for snapshot in holding for phrase in phrases(snapshot, text_id)}):
+                found = set(store.keys_holding(phrase))
+                # words that stand in questions on other texts are the question's own, such as its example
+                keys |= set() if found & others else found
         return sorted(keys & stored_keys(self.store))
 
 
-def needles(snapshot: Snapshot, text_id: str) -> list[str]:
-    """Strings that betray a text in a stored question or answer: its beginning, and the descriptions and
-    values that the teacher wrote on it alone."""
-    text = _text(snapshot, text_id)
-    if text is None:
-        return []
+def phrases(snapshot: Snapshot, text_id: str) -> list[str]:
+    """Descriptions and values of three words or more that the teacher wrote on this text alone: they betray it in
+    later questions."""
     own, others = set[str](), set[str]()
     fields = (snapshot.values(MENTIONS, field) for field in ("text_id", "description", "value"))
     for mentioned, *said in zip(*fields, strict=True):
         # a word or two may stand anywhere
-        phrases = [phrase for phrase in said if len(phrase.split()) > 2]
-        (own if mentioned == text_id else others).update(phrases)
-    return [needle_of(text), *sorted(own - others)]
+        long = [phrase for phrase in said if len(phrase.split()) > 2]
+        (own if mentioned == text_id else others).update(long)
+    return sorted(own - others)
 
 
 def needle_of(text: Text) -> str:
     """What of a text is looked for in questions, where it stands as `inline` writes it."""
-    if len(text.text) > NEEDLE_CHARACTERS:
-        return inline(clipped(text.text, NEEDLE_CHARACTERS))
-    return inline(text.text) + "\n"
+    if len(text.text) <= NEEDLE_CHARACTERS:
+        return inline(text.text) + "\n"
+    beginning = inline(clipped(text.text, NEEDLE_CHARACTERS))
+    # a word or two before a long one, as before an address, would be found in every question
+    return beginning if len(beginning) >= NEEDLE_CHARACTERS // 2 else inline(text.text)[:NEEDLE_CHARACTERS]
 
 
 def made_of(snapshot: Snapshot, text_id: str) -> Reached:
@@ -193,3 +210,9 @@ def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
         (TRAINING, "text_id"),
     ):
         yield from snapshot.values(path, "answer_id", field, [text_id])
+
+
+def _written_on(snapshot: Snapshot) -> Iterator[str]:
+    """Keys of the answers whose questions quote user texts: attributes, and demonstrations in their style."""
+    for path in (MENTIONS, DEMONSTRATIONS):
+        yield from snapshot.values(path, "answer_id")

@@ -11,7 +11,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """The plan, then the next step."""
     yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.already else "")
     if plan.source:
-        yield f"  source: {plan.source}; remove it there, too, if it is a file of yours"
+        yield f"  source: {plan.source}:{plan.source_row}; remove it there, too, if it is a file of yours"
     counts = ", ".join(f"{count} {kind}" for kind, count in plan.records.items()) or "nothing"
     yield f"  in the working folder's data: {counts}"
     if plan.stages:

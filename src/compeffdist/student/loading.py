@@ -1,8 +1,8 @@
 """Loading a student: full weights or an adapter over its base, in a precision the machine is fast in.
 
-A student folder says in `student.json` (its card) what it is. Weights are stored in the identity's dtype
-(as a rule bfloat16) and computed in `compute_dtype`, so scores on two kinds of machine agree closely but
-not bit for bit.
+A student folder says in `student.json` (its card) what it is. Weights are computed in `compute_dtype`: bfloat16 ones
+in bfloat16 where the machine is fast in it, so that scores on two kinds of machine agree closely but not bit for bit;
+float32 ones and adapters in float32, because a short training moves weights by less than bfloat16 tells apart.
 """
 
 from pathlib import Path
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 CARD = "student.json"
 
 
-def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
-    """The precision to compute in; `auto` is bfloat16 where the hardware multiplies it, else float32.
+def compute_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
+    """The precision to compute in; `auto` is float32 for weights stored in it, else bfloat16 where the hardware
+    multiplies it, else float32.
 
     `requested` may be "float32", "bfloat16" or "float16".
     """
@@ -31,9 +32,19 @@ def compute_dtype(device: str, requested: str = "auto") -> "torch.dtype":
 
     if requested != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[requested]
+    if stored == torch.float32:
+        return torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return getattr(torch, precision.compute_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
+
+
+def stored_dtype(folder: Path) -> "torch.dtype | None":
+    """The precision a model folder's weights are stored in, if its configuration says."""
+    from transformers import AutoConfig
+
+    dtype: torch.dtype | None = AutoConfig.from_pretrained(folder, local_files_only=True).dtype
+    return dtype
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -66,25 +77,27 @@ def load_student(
         base: folder with the base weights; needed for an adapter, else unused.
 
     Returns:
-        The model in evaluation mode, and its tokenizer. An adapter is merged into its base, which saves two
-        matrix products a layer.
+        The model in evaluation mode, and its tokenizer. An adapter in float32 is merged into its base, which saves
+        two matrix products a layer; sums in fewer bits would lose part of it.
 
     Raises:
         UserError: if the folder is not a model, or an adapter's base is not given.
     """
     folder, device = Path(folder), resolve_device(device)
-    torch_dtype = compute_dtype(device, dtype)
     if not (folder / "adapter_config.json").exists():
-        return _load(folder, torch_dtype, device), load_tokenizer(folder)
+        return _load(folder, dtype, device), load_tokenizer(folder)
+    import torch
     from peft import PeftModel
 
     if base is None:
         raise UserError(f"{folder}: an adapter of {read_card(folder)['base_id']}, whose folder was not given")
-    model = PeftModel.from_pretrained(_load(base, torch_dtype, device), str(folder)).merge_and_unload()
+    dtype = "float32" if dtype == "auto" and device == "cpu" else dtype
+    model: Any = PeftModel.from_pretrained(_load(base, dtype, device), str(folder))
+    model = model.merge_and_unload() if next(model.parameters()).dtype == torch.float32 else model
     return model.eval(), load_tokenizer(folder)
 
 
-def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":
+def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -92,6 +105,7 @@ def _load(folder: Path, dtype: "torch.dtype", device: str) -> "PreTrainedModel":
         raise UserError(f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)")
     logging.disable_progress_bar()
     try:
+        dtype = compute_dtype(device, requested, stored_dtype(folder))
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )

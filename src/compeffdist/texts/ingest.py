@@ -64,11 +64,11 @@ def ingest(
     return intake.result()
 
 
-def whole_ids(params: TextsParams, cache: Path, text_id: str) -> list[str]:
-    """Ids of the whole contents of the source rows that became a text by being cut: what a withdrawal must name for
-    it to hold when `texts.max_characters` changes. Raises UserError as `read_source`."""
+def whole_ids(params: TextsParams, cache: Path, text_id: str, source_name: str) -> list[str]:
+    """Ids of the whole contents of the rows of a source that became a text by being cut: what a withdrawal must name
+    for it to hold when `texts.max_characters` changes. Raises UserError as `read_source`."""
     found: dict[str, None] = {}
-    for source in params.sources:
+    for source in (source for source in params.sources if source.name == source_name):
         for raw in read_source(source, cache):
             content = normalise(raw.text)
             if len(content) > params.max_characters and _id(truncate(content, params.max_characters)) == text_id:
