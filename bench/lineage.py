@@ -24,7 +24,7 @@ from dvc.repo import Repo
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
-from compeffdist.difficulty.sampling import draw_sample
+from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.clusters import write_perspectives
@@ -324,10 +324,12 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
 
 def sample(seed: int) -> None:
     """Draw, and a student that learnt what was kept."""
-    draws = draw_sample(read_records(mini.DATA / "scored.parquet", ScoredTriplet), SamplingParams(), seed)
-    write_records(mini.DATA / "sampled.parquet", Draw, draws)
+    paths = [mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled")]
+    mini.predict_difficulty()
+    sample_triplets(*paths, SamplingParams(), seed)
+    mini.collect_sampled()
     shutil.rmtree("models/student", ignore_errors=True)
-    mini.student(Path("models/student"), [draw.sample_id for draw in draws if draw.kept])
+    mini.train_student()
 
 
 if __name__ == "__main__":

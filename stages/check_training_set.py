@@ -11,7 +11,7 @@ from compeffdist.params import load_params
 def main() -> None:
     params = load_params()
     bounds = params.gates.training_set
-    guarded = [Path("data/sampled.parquet"), Path("models/student/student.json")]
+    guarded = [Path("data/training.parquet"), Path("models/student/student.json")]
     run_gate(
         "training_set", bounds.action, guarded, lambda: look_at_training_set(bounds, params.texts.contamination_overlap)
     )

@@ -1,4 +1,4 @@
-"""Stage collect_responses: the teacher answers every pair; answers are checked and become triplets."""
+"""Stage collect_responses: the teacher answers the pairs that are to be scored; checked answers become triplets."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from compeffdist.accounting import account, write_rejects
 from compeffdist.errors import run_stage
 from compeffdist.files import write_json
+from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
 from compeffdist.records import Instruction, Pair, Text, Triplet, by_id, read_records, write_records
@@ -14,19 +15,18 @@ from compeffdist.teacher.asking import open_teacher
 
 def main() -> None:
     params = load_params()
-    pairs = read_records(Path("data/pairs.parquet"), Pair)
+    pairs = in_part(read_records(Path("data/pairs.parquet"), Pair), SCORED)
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        triplets, rejects, polarities = collect_responses(
-            pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed
-        )
-    write_records(Path("data/triplets.parquet"), Triplet, triplets)
-    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
+        found = collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+    write_records(Path("data/triplets.parquet"), Triplet, found.triplets)
+    write_json(Path("data/label_priors.json"), found.priors.to_json())
+    write_rejects(Path(f"data/rejects/{STAGE}.parquet"), found.rejects)
     metrics = {
-        "records": account(STAGE, len(pairs), len(triplets), rejects),
-        "polarity": dict(sorted(Counter(polarities.values()).items())),
-        "task_types": dict(sorted(Counter(triplet.task_type for triplet in triplets).items())),
+        "records": account(STAGE, len(pairs), len(found.triplets), found.rejects),
+        "polarity": dict(sorted(Counter(found.polarities.values()).items())),
+        "task_types": dict(sorted(Counter(triplet.task_type for triplet in found.triplets).items())),
         "teacher": teacher.usage(),
     }
     write_json(Path(f"metrics/{STAGE}.json"), metrics)

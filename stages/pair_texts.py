@@ -1,4 +1,4 @@
-"""Stage pair_texts: which instruction is applied to which text."""
+"""Stage pair_texts: which instruction is applied to which text, and which pairs are asked whatever comes."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.pairing import STAGE, pair_texts, pairing_metrics
+from compeffdist.instructions.parts import assign_parts, part_counts
 from compeffdist.params import load_params, stage_seed
 from compeffdist.records import Instruction, Mention, Pair, Text, read_records, write_records
 
@@ -19,9 +20,11 @@ def main() -> None:
     perspectives = read_perspectives(Path("data/clusters.json"))
     seed = stage_seed(params.seed, STAGE)
     pairs, rejects = pair_texts(instructions, texts, params.pairing, seed, mentions, perspectives)
+    pairs = assign_parts(pairs, params.difficulty, seed)
+    metrics = pairing_metrics(pairs, rejects, instructions, texts, params.pairing)
     write_records(Path("data/pairs.parquet"), Pair, pairs)
     write_rejects(Path("data/rejects/pair_texts.parquet"), rejects)
-    write_json(Path("metrics/pair_texts.json"), pairing_metrics(pairs, rejects, instructions, texts, params.pairing))
+    write_json(Path("metrics/pair_texts.json"), {**metrics, "parts": part_counts(pairs)})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ def main() -> None:
     params = load_params()
     metrics = sample_triplets(
         Path("data/scored.parquet"),
+        Path("data/predicted.parquet"),
         Path("data/sampled.parquet"),
         params.sampling,
         stage_seed(params.seed, STAGE),

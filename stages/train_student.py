@@ -1,4 +1,4 @@
-"""Stage train_student: fine-tune the base student on the sampled triplets, in an MLflow run."""
+"""Stage train_student: fine-tune the base student on the training set, in an MLflow run."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
-from compeffdist.records import Draw, Triplet, read_records
+from compeffdist.records import Triplet, read_records
 from compeffdist.registry.tracking import log_curve_point, training_run
 from compeffdist.student.runs import TRAIN, train_student
 from compeffdist.teacher.asking import release_engine
@@ -15,11 +15,10 @@ from compeffdist.teacher.asking import release_engine
 def main() -> None:
     release_engine()
     params = load_params()
-    triplets = read_records(Path("data/triplets.parquet"), Triplet)
-    draws = read_records(Path("data/sampled.parquet"), Draw)
+    triplets = read_records(Path("data/training.parquet"), Triplet)
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
     with training_run(TRAIN, params, teacher.id, base.id) as run_id:
-        train_student(triplets, draws, base, params, Path("models/student"), log_curve_point)
+        train_student(triplets, base, params, Path("models/student"), log_curve_point)
     write_json(Path("models/student_run.json"), {"run_id": run_id, "experiment": params.registry.experiment})
 
 

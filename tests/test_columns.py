@@ -17,9 +17,10 @@ from compeffdist.records import Draw, Pair, Record, Task, arrow_schema, read_rec
 HOSTILE = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-def a_draw(sample_id: str, probability: float = 0.25, draw: float = 0.5, number: int = 1) -> Draw:
+def a_draw(pair_id: str, probability: float = 0.25, draw: float = 0.5, number: int = 1) -> Draw:
     return Draw(
-        sample_id=sample_id,
+        pair_id=pair_id,
+        sample_id="",
         instruction_id=f"instruction_{number % 3}",
         difficulty=0.5,
         rank=number,
@@ -57,7 +58,7 @@ def test_lists_and_truth_values_too(name: str, labels: list[str], scale: list[in
 
 
 def test_what_is_written_by_columns_is_read_as_records(tmp_path: Path) -> None:
-    draws = [a_draw(f"sample_{number}", number=number) for number in range(5)]
+    draws = [a_draw(f"pair_{number}", number=number) for number in range(5)]
     write_columns(tmp_path / "d.parquet", Draw, [as_columns(draws[:3]), as_columns(draws[3:])])
     assert read_records(tmp_path / "d.parquet", Draw) == draws
     write_columns(tmp_path / "none.parquet", Draw, [])
@@ -66,7 +67,7 @@ def test_what_is_written_by_columns_is_read_as_records(tmp_path: Path) -> None:
 
 def test_columns_asked_for_are_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compeffdist.columns.BATCH_ROWS", 2)
-    draws = [a_draw(f"sample_{number}", number=number) for number in range(5)]
+    draws = [a_draw(f"pair_{number}", number=number) for number in range(5)]
     write_records(tmp_path / "d.parquet", Draw, draws)
     table = read_columns(tmp_path / "d.parquet", Draw, ["rank", "instruction_id"], ["instruction_id"])
     assert table.column_names == ["rank", "instruction_id"]
@@ -76,14 +77,14 @@ def test_columns_asked_for_are_read_in_order(tmp_path: Path, monkeypatch: pytest
 
 
 def test_duplicate_ids_never_reach_the_disk(tmp_path: Path) -> None:
-    twice = a_draw("sample_1")
+    twice = a_draw("pair_1")
     with pytest.raises(ValueError, match=f"share the id {twice.id}"):
-        write_columns(tmp_path / "d.parquet", Draw, [as_columns([twice, a_draw("sample_2")]), as_columns([twice])])
+        write_columns(tmp_path / "d.parquet", Draw, [as_columns([twice, a_draw("pair_2")]), as_columns([twice])])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_number_that_is_not_finite_has_no_id() -> None:
-    columns = as_columns([a_draw("sample_1")]) | {"draw": pa.array([np.nan])}
+    columns = as_columns([a_draw("pair_1")]) | {"draw": pa.array([np.nan])}
     with pytest.raises(ValueError, match="not JSON compliant"):
         content_ids(Draw, columns)
 
@@ -91,9 +92,9 @@ def test_a_number_that_is_not_finite_has_no_id() -> None:
 def test_a_tampered_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compeffdist.columns.BATCH_ROWS", 2)
     path = tmp_path / "d.parquet"
-    write_records(path, Draw, [a_draw(f"sample_{number}") for number in range(4)])
+    write_records(path, Draw, [a_draw(f"pair_{number}") for number in range(4)])
     table = pq.read_table(path)
-    changed = table.set_column(1, table.field(1), [["sample_0", "sample_1", "sample_2", "sample_X"]])
+    changed = table.set_column(1, table.field(1), [["pair_0", "pair_1", "pair_2", "pair_X"]])
     pq.write_table(changed, path)
     with pytest.raises(UserError, match=r"d\.parquet: record 4: id draw_\w+ does not match"):
         read_columns(path, Draw, ["rank"])
@@ -101,11 +102,11 @@ def test_a_tampered_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_missing_value_or_column_or_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "d.parquet"
-    write_records(path, Draw, [a_draw("sample_1"), a_draw("sample_2")])
+    write_records(path, Draw, [a_draw("pair_1"), a_draw("pair_2")])
     table = pq.read_table(path)
     with pytest.raises(UserError, match="dvc repro"):
         read_columns(tmp_path / "none.parquet", Draw, ["rank"])
-    with pytest.raises(UserError, match="holds draw@1 records, expected pair@1"):
+    with pytest.raises(UserError, match="holds draw@2 records, expected pair@2"):
         read_columns(path, Pair, ["text_id"])
     pq.write_table(table.drop_columns(["rank"]), path)
     with pytest.raises(UserError, match="no column 'rank'"):

@@ -89,6 +89,27 @@ def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: s
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"difficulty.proxy.rows": 120}, r"difficulty\.proxy\.rows \(120\) leaves none of pairing\.pairs \(120\)"),
+        ({"warm_up.rows": 61}, r"warm_up\.rows \(61\) exceeds difficulty\.proxy\.rows \(60\)"),
+        ({"sampling.metric": "perplexity"}, r"sampling\.metric 'perplexity' cannot be predicted"),
+    ],
+    ids=str,
+)
+def test_what_the_proxy_cannot_do_is_said_before_anything_runs(
+    laptop: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    direct = changed(laptop, "pairing.pairs", 120)
+    for key, value in ({"difficulty.proxy.rows": 60} | changes).items():
+        direct = changed(direct, key, value)
+    validate_params(direct, "p.yaml")  # of no account while the mode is direct
+    with pytest.raises(UserError, match=message) as error:
+        validate_params(changed(direct, "difficulty.mode", "proxy"), "p.yaml")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"labels": ["good", "good"]}, r"evaluation\.tasks\.0\.labels: two labels are the same"),

@@ -48,8 +48,10 @@ METHOD = [
     "score_difficulty",
     "study_difficulty",
     "check_difficulty",
+    "predict_difficulty",
     "sample_triplets",
     "check_sample",
+    "collect_sampled",
     "train_student",
     "check_training_set",
     "evaluate_student",
@@ -135,8 +137,8 @@ BEHIND = {
     "clusters": "generate_tasks",
     "tasks": "pair_texts",
     "triplets": "warm_up_student",
-    "difficulty": "sample_triplets",
-    "sample": "train_student",
+    "difficulty": "predict_difficulty",
+    "sample": "collect_sampled",
     "training_set": "evaluate_student",
 }
 """The first stage that uses what a gate guards."""

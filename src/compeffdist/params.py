@@ -280,9 +280,21 @@ class ResponsesParams(Section):
 # ---------------------------------------------------------------- difficulty and sampling
 
 
+class ProxyParams(Section):
+    """Difficulty predicted before the teacher is asked (method section 9; docs/method.md says when it pays)."""
+
+    rows: PositiveInt = 5000
+    """Pairs that are asked and scored whatever comes, evenly over instructions: the proxy learns from them, and the
+    warm-up draws from them. The others are asked only if the sampler keeps them."""
+
+
 class DifficultyParams(Section):
     """Ranking-based difficulty (method section 9; official rank_score_compute.py)."""
 
+    mode: Literal["direct", "proxy"] = "direct"
+    """`direct` asks the teacher for every pair and scores the answers. `proxy` does so for a part of them, predicts the
+    difficulty of the others from instruction and text, and asks the teacher only for those of them that are kept."""
+    proxy: ProxyParams = ProxyParams()
     top_p: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
     exclude_zero: bool = True
     """Average only tokens that are not the scorer's first choice, as the official code does."""
@@ -556,6 +568,8 @@ class Params(Section):
             raise ValueError(f"attributes.texts ({self.attributes.texts}) exceeds texts.count ({self.texts.count})")
         if self.warm_up.rows > self.pairing.pairs:
             raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds pairing.pairs ({self.pairing.pairs})")
+        if self.difficulty.mode == "proxy":
+            self._proxy_fits()
         if self.demonstrations.shown > self.demonstrations.per_task:
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
         if self.sampling.metric == "ifd" and not self.difficulty.ifd:
@@ -564,6 +578,19 @@ class Params(Section):
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
         return self
+
+    def _proxy_fits(self) -> None:
+        rows = self.difficulty.proxy.rows
+        if rows >= self.pairing.pairs:
+            raise ValueError(
+                f"difficulty.proxy.rows ({rows}) leaves none of pairing.pairs ({self.pairing.pairs}) to predict"
+            )
+        if self.warm_up.rows > rows:
+            raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds difficulty.proxy.rows ({rows})")
+        if self.sampling.metric != "ranking":
+            raise ValueError(
+                f"sampling.metric {self.sampling.metric!r} cannot be predicted: the proxy predicts 'ranking'"
+            )
 
     @model_validator(mode="after")
     def _tracked(self) -> Self:

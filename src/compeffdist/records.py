@@ -225,12 +225,16 @@ class Pair(Record):
     """An instruction to be applied to a text."""
 
     PREFIX = "pair"
+    VERSION = 2
     IDENTITY = ("instruction_id", "text_id")
 
     instruction_id: str
     text_id: str
     method: str
     """`random`, `matched`, or `seed` for the overall-polarity task, which goes with every text."""
+    part: str = "scored"
+    """`scored`: the teacher is asked, and the answer scored. `predicted`: difficulty is predicted, and the teacher
+    asked only if the sampler keeps the pair (`difficulty.mode: proxy`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,10 +267,11 @@ class ScoredTriplet(Record):
     """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
 
     PREFIX = "score"
-    VERSION = 2
+    VERSION = 3
     IDENTITY = ("sample_id", "scorer_id")
 
     sample_id: str
+    pair_id: str
     instruction_id: str
     scorer_id: str
     """Hash of warm-up weights, tokenizer, template and scoring settings."""
@@ -286,17 +291,36 @@ class ScoredTriplet(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictedDifficulty(Record):
+    """How hard a pair is likely to be once it is answered, predicted by the proxy from instruction and text."""
+
+    PREFIX = "predicted"
+    IDENTITY = ("pair_id", "proxy_id")
+
+    pair_id: str
+    instruction_id: str
+    proxy_id: str
+    """Hash of the proxy and of the scorer it reads prompts with."""
+    difficulty: float
+    """On the scale of `ScoredTriplet.ranking`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Draw(Record):
-    """The sampler's decision on one scored triplet, kept or not."""
+    """The sampler's decision on one pair, kept or not."""
 
     PREFIX = "draw"
-    IDENTITY = ("sample_id", "inclusion_probability", "draw")
+    VERSION = 2
+    IDENTITY = ("pair_id", "inclusion_probability", "draw")
 
+    pair_id: str
     sample_id: str
+    """The scored triplet; empty for a pair whose difficulty was predicted."""
     instruction_id: str
     difficulty: float
+    """By `sampling.metric`, larger is harder."""
     rank: int
-    """1-based rank in its group, easiest first; ties are broken by sample id."""
+    """1-based rank in its group, easiest first; ties are broken by pair id."""
     group_size: int
     inclusion_probability: float
     draw: float

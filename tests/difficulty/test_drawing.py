@@ -1,5 +1,6 @@
 """Scores as a file become draws as a file, one for one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import random_difficulty
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, ScoredTriplet, read_records, write_records
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, read_records, write_records
 
 
 def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
@@ -20,6 +21,7 @@ def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[Scored
         ScoredTriplet(
             **{
                 "sample_id": f"sample_{number:04d}",
+                "pair_id": f"pair_{number:04d}",
                 "instruction_id": f"instruction_{number % instructions}",
                 "scorer_id": "scorer",
                 "ranking": float(generator.integers(0, 4)) / 4,  # many ties
@@ -36,9 +38,34 @@ def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[Scored
     ]
 
 
-def draw(folder: Path, scored: list[ScoredTriplet], seed: int = 3, **changes: Any) -> list[Draw]:
-    write_records(folder / "scored.parquet", ScoredTriplet, scored)
-    sample_triplets(folder / "scored.parquet", folder / "sampled.parquet", SamplingParams(**changes), seed)
+def make_predicted(rows: int, instructions: int = 3) -> list[PredictedDifficulty]:
+    generator = np.random.default_rng(1)
+    return [
+        PredictedDifficulty(
+            pair_id=f"pair_9{number:03d}",
+            instruction_id=f"instruction_{number % instructions}",
+            proxy_id="proxy",
+            difficulty=float(generator.random()),
+        )
+        for number in range(rows)
+    ]
+
+
+def run(
+    folder: Path,
+    scored: list[ScoredTriplet],
+    predicted: Sequence[PredictedDifficulty] = (),
+    seed: int = 3,
+    **changes: Any,
+) -> dict[str, Any]:
+    paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "sampled")]
+    write_records(paths[0], ScoredTriplet, scored)
+    write_records(paths[1], PredictedDifficulty, predicted)
+    return sample_triplets(*paths, SamplingParams(**changes), seed)
+
+
+def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) -> list[Draw]:
+    run(folder, scored, *args, **changes)
     return read_records(folder / "sampled.parquet", Draw)
 
 
@@ -55,7 +82,7 @@ def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None
 def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
     scored = make_scored(20)
     draws = draw(tmp_path, scored, metric="random")
-    assert [row.difficulty for row in draws] == random_difficulty([row.sample_id for row in scored], 3).tolist()
+    assert [row.difficulty for row in draws] == random_difficulty([row.pair_id for row in scored], 3).tolist()
 
 
 def test_scores_in_another_order_and_in_batches_are_the_same_draws(
@@ -72,7 +99,7 @@ def test_scores_in_another_order_and_in_batches_are_the_same_draws(
 
 def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
     scored = make_scored(5)
-    holes = [*scored[:3], *make_scored(1, sample_id="sample_x", perplexity=float("nan"))]
+    holes = [*scored[:3], *make_scored(1, sample_id="sample_x", pair_id="pair_x", perplexity=float("nan"))]
     with pytest.raises(UserError, match=r"1 of 4 rows have no perplexity, the first that of sample_x"):
         draw(tmp_path, holes, metric="perplexity")
     with pytest.raises(UserError, match=r"no ifd.*another sampling\.metric"):
@@ -81,20 +108,18 @@ def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_two_scores_of_one_triplet_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="sample_0001 has two scores"):
-        draw(tmp_path, [*make_scored(3), *make_scored(1, sample_id="sample_0001", scorer_id="other")])
+    with pytest.raises(UserError, match="pair_0001 has two difficulties"):
+        draw(tmp_path, [*make_scored(3), *make_scored(1, sample_id="sample_9", pair_id="pair_0001")])
 
 
 def test_no_scores_are_no_draws(tmp_path: Path) -> None:
-    write_records(tmp_path / "scored.parquet", ScoredTriplet, [])
-    metrics = sample_triplets(tmp_path / "scored.parquet", tmp_path / "sampled.parquet", SamplingParams(), 1)
+    metrics = run(tmp_path, [])
     assert read_records(tmp_path / "sampled.parquet", Draw) == []
     assert (metrics["rows"], metrics["kept_share"], metrics["by_instruction"]) == (0, 0.0, {})
 
 
 def test_metrics_count_rows_and_instructions(tmp_path: Path) -> None:
-    write_records(tmp_path / "scored.parquet", ScoredTriplet, make_scored(30))
-    metrics = sample_triplets(tmp_path / "scored.parquet", tmp_path / "sampled.parquet", SamplingParams(), 9)
+    metrics = run(tmp_path, make_scored(30), seed=9)
     draws = read_records(tmp_path / "sampled.parquet", Draw)
     assert metrics["rows"] == 30
     assert metrics["kept"] == sum(row.kept for row in draws)
@@ -104,3 +129,31 @@ def test_metrics_count_rows_and_instructions(tmp_path: Path) -> None:
         "rows": 10,
         "kept": sum(row.kept for row in draws if row.instruction_id == "instruction_0"),
     }
+
+
+def test_predicted_pairs_are_ranked_among_the_scored_and_have_no_triplet(tmp_path: Path) -> None:
+    scored, predicted = make_scored(12), make_predicted(9)
+    draws = draw(tmp_path, scored, predicted)
+    assert [(row.pair_id, row.sample_id, row.difficulty) for row in draws] == [
+        *((row.pair_id, row.sample_id, row.ranking) for row in scored),
+        *((row.pair_id, "", row.difficulty) for row in predicted),
+    ]
+    for instruction in {row.instruction_id for row in draws}:
+        group = sorted((row for row in draws if row.instruction_id == instruction), key=lambda row: row.rank)
+        assert [row.rank for row in group] == [1, 2, 3, 4, 5, 6, 7]
+        assert [row.difficulty for row in group] == sorted(row.difficulty for row in group)
+
+
+def test_a_pair_is_drawn_alike_before_it_is_answered_and_after(tmp_path: Path) -> None:
+    before = draw(tmp_path, [], make_predicted(6))
+    answered = []
+    for row in make_predicted(6):
+        known = {"pair_id": row.pair_id, "instruction_id": row.instruction_id, "ranking": row.difficulty}
+        answered += make_scored(1, sample_id=f"sample of {row.pair_id}", **known)
+    after = draw(tmp_path, answered)
+    assert [(row.id, row.kept) for row in before] == [(row.id, row.kept) for row in after]
+
+
+def test_a_pair_both_scored_and_predicted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="predict only what is not scored"):
+        draw(tmp_path, make_scored(3, pair_id="pair_9000")[:1], make_predicted(3))

@@ -13,6 +13,7 @@ def scored(values: list[float], perplexity: float | None = None) -> list[ScoredT
     return [
         ScoredTriplet(
             sample_id=f"s{n}",
+            pair_id=f"p{n}",
             instruction_id="i",
             scorer_id="m",
             ranking=value,

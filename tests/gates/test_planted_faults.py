@@ -386,8 +386,8 @@ def changed_draws(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 def test_rows_kept_against_their_draw_are_named(check: Check) -> None:
-    turned = read_records(Path("data/sampled.parquet"), Draw)[0].sample_id
-    changed_draws(lambda row: row | {"kept": row["kept"] != (row["sample_id"] == turned)})
+    turned = read_records(Path("data/sampled.parquet"), Draw)[0].pair_id
+    changed_draws(lambda row: row | {"kept": row["kept"] != (row["pair_id"] == turned)})
     assert stopped(check("sample"), "kept_against_the_draw")["offenders"] == [turned]
 
 
@@ -401,10 +401,10 @@ def test_probabilities_off_the_rate_stop(check: Check) -> None:
     stopped(check("sample"), "mean_inclusion_probability", "is 0.4,", "sampling.rate")
 
 
-def test_a_score_without_a_draw_is_named(check: Check) -> None:
+def test_a_pair_without_a_draw_is_named(check: Check) -> None:
     lost = read_records(Path("data/sampled.parquet"), Draw)[0]
     plant.edit("data/sampled.parquet", lambda rows: rows[1:])
-    assert stopped(check("sample"), "scores_dropped")["offenders"] == [lost.sample_id]
+    assert stopped(check("sample"), "pairs_dropped")["offenders"] == [lost.pair_id]
 
 
 def test_an_instruction_that_lost_all_its_rows_is_named(check: Check) -> None:
@@ -416,8 +416,30 @@ def test_an_instruction_that_lost_all_its_rows_is_named(check: Check) -> None:
 # ---------------------------------------------------------------- training set
 
 
+def changed_training(change: Callable[[list[Triplet]], list[Triplet]]) -> None:
+    rows = change(read_records(Path("data/training.parquet"), Triplet))
+    write_records(Path("data/training.parquet"), Triplet, rows)
+
+
+def test_a_training_set_that_is_not_what_was_sampled_is_named(check: Check) -> None:
+    draws = read_records(Path("data/sampled.parquet"), Draw)
+    lost, strange = (next(d for d in draws if d.kept is kept) for kept in (True, False))
+    changed_draws(lambda row: row | {"kept": row["kept"] != (row["pair_id"] in (lost.pair_id, strange.pair_id))})
+    done = check("training_set")
+    assert stopped(done, "kept_pairs_unknown", "collect_sampled")["offenders"] == [lost.pair_id]
+    assert stopped(done, "kept_pairs_dropped")["offenders"] == [strange.pair_id]
+
+
+def test_a_kept_pair_whose_answer_was_refused_is_accounted_for(check: Check) -> None:
+    changed_training(lambda rows: rows[1:])
+    assert "kept_pairs_dropped" in check("training_set").failed()
+    lost = next(d for d in read_records(Path("data/sampled.parquet"), Draw) if d.kept)
+    plant.rejects_of("collect_sampled", [lost.pair_id])
+    assert "kept_pairs_dropped" not in check("training_set").failed()
+
+
 def test_a_student_trained_on_another_sample_is_refused(check: Check) -> None:
-    changed_draws(lambda row: row | {"kept": row["draw"] < 0.5 * row["inclusion_probability"]})
+    changed_training(lambda rows: rows[::2])
     done = check("training_set")
     stopped(done, "trained", "dvc repro -f train_student")
     stopped(done, "sample_ids_as_sampled", "is 0, must be 1")
@@ -425,9 +447,9 @@ def test_a_student_trained_on_another_sample_is_refused(check: Check) -> None:
 
 
 def test_as_many_rows_but_others_are_noticed_by_hash(check: Check) -> None:
-    draws = read_records(Path("data/sampled.parquet"), Draw)
-    swapped = {next(d for d in draws if d.kept is kept).sample_id for kept in (True, False)}
-    changed_draws(lambda row: row | {"kept": row["kept"] != (row["sample_id"] in swapped)})
+    kept = {row.id for row in read_records(Path("data/training.parquet"), Triplet)}
+    other = next(row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.id not in kept)
+    changed_training(lambda rows: [*rows[:-1], other])
     assert check("training_set").failed() >= {"sample_ids_as_sampled", "contents_as_sampled"}
 
 

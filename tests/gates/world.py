@@ -15,6 +15,7 @@ from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, 
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.demonstrations import build_instructions
 from compeffdist.instructions.tasks import polarity_task
+from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, SamplingParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.records import (
@@ -24,6 +25,7 @@ from compeffdist.records import (
     Instruction,
     Pair,
     Perspective,
+    PredictedDifficulty,
     Reject,
     ScoredTriplet,
     Task,
@@ -138,14 +140,27 @@ def make_scores(difficulty: Callable[[Triplet, float], float] | None = None) -> 
 
 
 def make_sample(method: Literal["soft", "hard"] = "soft") -> None:
-    """A draw from the scores as the stage makes it."""
-    sample_triplets(Path("data/scored.parquet"), Path("data/sampled.parquet"), SamplingParams(method=method), 11)
+    """A draw from the scores as the stage makes it; nothing is predicted."""
+    write_records(Path("data/predicted.parquet"), PredictedDifficulty, [])
+    draw(method)
+
+
+def draw(method: Literal["soft", "hard"] = "soft") -> None:
+    """A draw from what is scored and predicted."""
+    scored, predicted, sampled = (Path(f"data/{name}.parquet") for name in ("scored", "predicted", "sampled"))
+    sample_triplets(scored, predicted, sampled, SamplingParams(method=method), 11)
 
 
 def make_training() -> None:
-    """The card of a student trained on what was kept but for one row that was too long."""
-    triplets = by_id(read_records(Path("data/triplets.parquet"), Triplet))
-    kept = sorted(draw.sample_id for draw in read_records(Path("data/sampled.parquet"), Draw) if draw.kept)
+    """The training set, and the card of a student trained on it but for one row that was too long."""
+    draws = read_records(Path("data/sampled.parquet"), Draw)
+    chosen, _ = kept_triplets(
+        draws, read_records(Path("data/triplets.parquet"), Triplet), read_records(Path("data/pairs.parquet"), Pair)
+    )
+    write_records(Path("data/training.parquet"), Triplet, chosen)
+    write_records(Path("data/rejects/collect_sampled.parquet"), Reject, [])
+    triplets = by_id(chosen)
+    kept = sorted(triplets)
     contents = [[key, triplets[key].prompt, triplets[key].response] for key in kept[1:]]
     card = {
         "rows": len(contents),
@@ -245,6 +260,7 @@ def _triplet(
 def _score(triplet: Triplet, ranking: float) -> ScoredTriplet:
     return ScoredTriplet(
         sample_id=triplet.id,
+        pair_id=triplet.pair_id,
         instruction_id=triplet.instruction_id,
         scorer_id="scorer_fake",
         ranking=ranking,

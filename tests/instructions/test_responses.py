@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.calibration import calibrate, decide_labels
-from compeffdist.instructions.responses import check_response, collect_responses
+from compeffdist.files import write_json
+from compeffdist.instructions.calibration import Priors, calibrate, decide_labels, read_priors
+from compeffdist.instructions.responses import Collected, check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
@@ -160,11 +162,8 @@ def collect(replies: Any, instructions: list[Instruction], texts: list[Text], **
     pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i in instructions for t in texts]
     by_id: Mapping[str, Any] = {r.id: r for r in [*instructions, *texts]}
     teacher = FakeTeacher(replies)
-    return (
-        *collect_responses(pairs, by_id, by_id, ResponsesParams(**other), TEACHER, teacher, 1),
-        teacher,
-        pairs,
-    )
+    found = collect_responses(pairs, by_id, by_id, ResponsesParams(**other), TEACHER, teacher, 1)
+    return found.triplets, found.rejects, found.polarities, teacher, pairs
 
 
 def test_every_pair_is_a_triplet_or_a_reject() -> None:
@@ -252,8 +251,59 @@ def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so(
         return good_answer(request) if is_weighed else Answer(request.labels[0], None, 1, 0, 1, CHOSEN)
 
     asked = [Asked(str(n), chosen, "") for n in range(8)]
-    assert decide_labels(asked, "batch") == ["good"] * 8
+    assert decide_labels(asked, {"good": 0.9, "bad": 0.1}) == ["good"] * 8
     triplets, rejects, *_ = collect(mostly_chosen, [CLOSED], texts)
     assert (len(triplets), rejects) == (8, [])
     endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
     assert endings == ["batch", *["chosen"] * 7]
+
+
+def leaning(request: Request) -> Any:
+    """Likelihoods that fall with the text's number, and are above a half for nearly all."""
+    number = int("".join(filter(str.isdigit, request.prompt)) or 0)
+    return likelihoods(request.labels, 0.9 - 0.03 * number) if request.labels else good_answer(request)
+
+
+def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: Path) -> None:
+    texts = [a_text(number) for number in range(20)]
+    pairs = [Pair(instruction_id=CLOSED.id, text_id=text.id, method="random") for text in texts]
+    known: Mapping[str, Any] = {record.id: record for record in [CLOSED, *texts]}
+
+    def ask(part: list[Pair], priors: Priors | None = None) -> Collected:
+        teacher = FakeTeacher(leaning)
+        return collect_responses(
+            part, known, known, ResponsesParams(), TEACHER, teacher, 1, priors=priors, stage="later"
+        )
+
+    first = ask(pairs[::2])
+    write_json(tmp_path / "priors.json", first.priors.to_json())
+    later = ask(pairs[11::2], read_priors(tmp_path / "priors.json"))
+    # judged by themselves, the last texts would have both labels
+    assert {triplet.response for triplet in ask(pairs[11::2]).triplets} == {"good", "bad"}
+    assert {triplet.response for triplet in later.triplets} == {"bad"}
+    assert later.priors == first.priors
+    # asked in one go with the same priors, every pair has the same triplet
+    whole = {triplet.pair_id: triplet.id for triplet in ask(pairs, first.priors).triplets}
+    assert whole.items() >= {triplet.pair_id: triplet.id for triplet in [*first.triplets, *later.triplets]}.items()
+
+
+def test_rejects_are_those_of_the_stage_that_asked() -> None:
+    pairs = [Pair(instruction_id=OPEN.id, text_id=a_text(1).id, method="random")]
+    known: Mapping[str, Any] = {record.id: record for record in [OPEN, a_text(1)]}
+    teacher = FakeTeacher(lambda request: good_answer(request) if request.labels else None)
+    found = collect_responses(pairs, known, known, ResponsesParams(), TEACHER, teacher, 1, stage="collect_sampled")
+    assert [reject.stage for reject in found.rejects] == ["collect_sampled"]
+
+
+def test_without_calibration_there_are_no_priors() -> None:
+    known: Mapping[str, Any] = {record.id: record for record in [CLOSED, a_text(1)]}
+    pairs = [Pair(instruction_id=CLOSED.id, text_id=a_text(1).id, method="random")]
+    params = ResponsesParams(calibration="none")
+    found = collect_responses(pairs, known, known, params, TEACHER, FakeTeacher(good_answer), 1)
+    assert found.priors == Priors({}, {})
+
+
+def test_a_file_that_holds_no_priors_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "priors.json", {"polarity": {}})
+    with pytest.raises(UserError, match=r"priors\.json: not label priors"):
+        read_priors(tmp_path / "priors.json")

@@ -102,7 +102,7 @@ class World:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
         lock = self.repository.workspace_lock()
         tags = {
-            "dataset_md5": lock.md5("data/sampled.parquet"),
+            "dataset_md5": lock.md5("data/training.parquet"),
             "triplets_md5": lock.md5("data/triplets.parquet"),
             "student_md5": lock.md5("models/student"),
             "teacher_id": mini.TEACHER.id,
@@ -118,9 +118,12 @@ class World:
         return register_student(student, base, settings, tags, evidence=evidence).version
 
 
-def build(folder: Path, uri: str, base: Path) -> World:
+def build(folder: Path, uri: str, base: Path, proxy: bool = False) -> World:
+    """A run in mode direct, or in mode proxy."""
     world = World(folder, uri)
     folder.mkdir(parents=True)
+    if proxy:
+        (folder / mini.PROXY).touch()
     shutil.copytree(base, folder / "base")
     shutil.copy(Path(mini.__file__), folder / "mini.py")
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
@@ -160,6 +163,24 @@ def world(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.uri)
     monkeypatch.chdir(shared.folder)
     return shared
+
+
+@pytest.fixture(scope="module")
+def shared_proxy(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, empty_registry: Path) -> Iterator[World]:
+    """A run in mode proxy, with a registered version."""
+    folder = tmp_path_factory.mktemp("proxy")
+    shutil.copy(empty_registry, folder / "mlflow.db")
+    made = build(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}", tiny_base, proxy=True)
+    with pytest.MonkeyPatch.context() as patch:
+        made.register(patch)
+    yield made
+
+
+@pytest.fixture
+def proxy_world(shared_proxy: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_proxy.uri)
+    monkeypatch.chdir(shared_proxy.folder)
+    return shared_proxy
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,10 @@ from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.gates.outcome import GATES, REPORTS
+from compeffdist.instructions import parts
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
+from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import ModelIdentity
 from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
@@ -32,6 +34,7 @@ from compeffdist.records import (
     Mention,
     Pair,
     Perspective,
+    PredictedDifficulty,
     Reject,
     ScoredTriplet,
     Task,
@@ -50,6 +53,8 @@ from compeffdist.texts.withdrawals import withdrawn_ids
 STORE = Path("answers.sqlite")
 WORDS = ("battery", "screen", "plot", "acting")
 DATA = Path("data")
+PROXY = Path("proxy")
+"""Where it is there, every other text's pairs are predicted, and asked only if they are kept."""
 SEED = 7
 UNIQUE = {"near_duplicate_similarity": 1.0}
 GOOD_OR_BAD = ("good", "bad")
@@ -222,15 +227,28 @@ def pair_texts() -> None:
         read_records(DATA / "texts.parquet", Text),
         read_records(DATA / "instructions.jsonl", Instruction),
     )
-    pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i in instructions for t in texts]
+    predicted = set(texts[1::2] if PROXY.exists() else [])
+    pairs = [
+        Pair(
+            instruction_id=i.id, text_id=t.id, method="random", part=parts.PREDICTED if t in predicted else parts.SCORED
+        )
+        for i in instructions
+        for t in texts
+    ]
     write_records(DATA / "pairs.parquet", Pair, pairs)
 
 
 def collect_responses() -> None:
+    pairs = parts.in_part(read_records(DATA / "pairs.parquet", Pair), parts.SCORED)
+    triplets = answered(pairs, "collect_responses")
+    write_records(DATA / "triplets.parquet", Triplet, triplets)
+
+
+def answered(pairs: list[Pair], stage: str) -> list[Triplet]:
+    """Triplets of pairs; those refused are the stage's rejects."""
     texts = {t.id: t for t in read_records(DATA / "texts.parquet", Text)}
     instructions = {i.id: i for i in read_records(DATA / "instructions.jsonl", Instruction)}
-    pairs = read_records(DATA / "pairs.parquet", Pair)
-    ask([Request.likelihood("s", polarity_prompt(text.text), POLARITIES) for text in texts.values()])
+    ask([Request.likelihood("s", polarity_prompt(texts[p.text_id].text), POLARITIES) for p in pairs])
     requests = [
         Request.likelihood(
             "s", with_text(instructions[p.instruction_id].prompt, texts[p.text_id].text), ("good", "bad")
@@ -240,7 +258,7 @@ def collect_responses() -> None:
     triplets, refused = [], []
     for pair, request, key in zip(pairs, requests, ask(requests), strict=True):
         if "refuse" in texts[pair.text_id].text:
-            refused.append(Reject(stage="collect_responses", record_id=pair.id, reason="label_not_in_set", detail="x"))
+            refused.append(Reject(stage=stage, record_id=pair.id, reason="label_not_in_set", detail="x"))
             continue
         triplets.append(
             Triplet(
@@ -257,8 +275,8 @@ def collect_responses() -> None:
                 task_name=instructions[pair.instruction_id].task_name,
             )
         )
-    write_records(DATA / "triplets.parquet", Triplet, triplets)
-    rejects("collect_responses", refused)
+    rejects(stage, refused)
+    return triplets
 
 
 def predictions(system: str) -> list[Prediction]:
@@ -302,6 +320,7 @@ def warm_up_student() -> None:
 def score(triplet: Triplet) -> ScoredTriplet:
     return ScoredTriplet(
         sample_id=triplet.id,
+        pair_id=triplet.pair_id,
         instruction_id=triplet.instruction_id,
         scorer_id="scorer_mini",
         ranking=int(triplet.id[-4:], 16) / 65536,
@@ -320,8 +339,30 @@ def score_difficulty() -> None:
     rejects("score_difficulty", [])
 
 
+def predict_difficulty() -> None:
+    pairs = parts.in_part(read_records(DATA / "pairs.parquet", Pair), parts.PREDICTED)
+    predicted = [
+        PredictedDifficulty(
+            pair_id=pair.id,
+            instruction_id=pair.instruction_id,
+            proxy_id="proxy_mini",
+            difficulty=int(pair.id[-4:], 16) / 65536,
+        )
+        for pair in pairs
+    ]
+    write_records(DATA / "predicted.parquet", PredictedDifficulty, predicted)
+    rejects("predict_difficulty", [])
+
+
 def sample_triplets() -> None:
-    drawing.sample_triplets(DATA / "scored.parquet", DATA / "sampled.parquet", SamplingParams(), SEED)
+    paths = (DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled"))
+    drawing.sample_triplets(*paths, SamplingParams(), SEED)
+
+
+def collect_sampled() -> None:
+    draws, pairs = read_records(DATA / "sampled.parquet", Draw), read_records(DATA / "pairs.parquet", Pair)
+    kept, unanswered = kept_triplets(draws, read_records(DATA / "triplets.parquet", Triplet), pairs)
+    write_records(DATA / "training.parquet", Triplet, [*kept, *answered(unanswered, "collect_sampled")])
 
 
 def study_difficulty() -> None:
@@ -330,7 +371,7 @@ def study_difficulty() -> None:
 
 
 def train_student() -> None:
-    student(Path("models/student"), [d.sample_id for d in read_records(DATA / "sampled.parquet", Draw) if d.kept])
+    student(Path("models/student"), [row.id for row in read_records(DATA / "training.parquet", Triplet)])
     rejects("train_student", [])
 
 
@@ -368,8 +409,16 @@ PIPELINE: dict[str, tuple[list[str], list[str]]] = {
         ["data/scored.parquet", "data/rejects/score_difficulty.parquet"],
     ),
     "study_difficulty": (["data/triplets.parquet", "data/scored.parquet"], ["report/difficulty.html"]),
-    "sample_triplets": (["data/scored.parquet"], ["data/sampled.parquet"]),
-    "train_student": (["data/sampled.parquet", "base"], ["models/student", "data/rejects/train_student.parquet"]),
+    "predict_difficulty": (
+        ["data/pairs.parquet", "data/scored.parquet"],
+        ["data/predicted.parquet", "data/rejects/predict_difficulty.parquet"],
+    ),
+    "sample_triplets": (["data/scored.parquet", "data/predicted.parquet"], ["data/sampled.parquet"]),
+    "collect_sampled": (
+        ["data/texts.parquet", "data/pairs.parquet", "data/triplets.parquet", "data/sampled.parquet"],
+        ["data/training.parquet", "data/rejects/collect_sampled.parquet"],
+    ),
+    "train_student": (["data/training.parquet", "base"], ["models/student", "data/rejects/train_student.parquet"]),
     "check": (["data/sampled.parquet"], []),
     "evaluate_student": (["data/evaluation.jsonl", "models/student"], ["data/student_predictions.parquet"]),
 }

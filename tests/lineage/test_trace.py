@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRIPLETS
+from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRAINING, TRIPLETS
 from compeffdist.lineage.prov import prov_document, prov_json
 from compeffdist.lineage.tree import render
 from compeffdist.records import Draw, Reject, write_records
@@ -107,7 +107,7 @@ def test_json_holds_the_records_in_full(world: World) -> None:
 
 def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
     sample = next(draw for draw in draws(world) if draw.kept)
-    md5 = world.snapshot.lock.md5(SAMPLE)
+    md5 = world.snapshot.lock.md5(TRAINING)
     for reference in (sample.sample_id, sample.id):
         (held,) = world.tracer().trace(reference).training_sets
         assert (held.md5, held.rows) == (md5, 1) and held.places[0] == "working folder"
@@ -117,7 +117,7 @@ def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
     assert [(held.md5, held.rows) for held in whole] == [(md5, sum(draw.kept for draw in draws(world)))]
 
 
-@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLE, INSTRUCTIONS, "models/teacher.json"])
+@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLE, TRAINING, INSTRUCTIONS, "models/teacher.json"])
 def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World, lost: str) -> None:
     sample, path = draws(own_world)[0], own_world.folder / lost
     md5 = own_world.snapshot.lock.md5(lost)

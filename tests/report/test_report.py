@@ -62,6 +62,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
     scored = [
         ScoredTriplet(
             sample_id=triplet.id,
+            pair_id=triplet.pair_id,
             instruction_id=instruction.id,
             scorer_id="scorer_s",
             ranking=ranking,
@@ -107,6 +108,7 @@ def run() -> Run:
     triplets, scored = rows(instruction, text, [0.1, 0.9, 0.5])
     draws = [
         Draw(
+            pair_id=score.pair_id,
             sample_id=score.sample_id,
             instruction_id=instruction.id,
             difficulty=score.ranking,
@@ -124,6 +126,8 @@ def run() -> Run:
         stage: {"records": account, "teacher": usage} for stage in (*COUNTED, *ASKING)
     }
     metrics["sample_triplets"] = {"rows": 3, "kept": 2}
+    metrics["predict_difficulty"] = {"records": {"in": 0, "out": 0, "rejected": 0, "reasons": {}}}
+    metrics["collect_sampled"]["asked"] = {"calls_saved": 0.25}
     metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
     expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
     return Run(
@@ -151,6 +155,7 @@ def test_the_figures_add_up(run: Run) -> None:
     assert figures["teacher_tokens"] == len(ASKING) * 107
     assert (figures["triplets"], figures["kept"], figures["texts"]) == (3, 2, 3)
     assert figures["difficulty"] == 0.5
+    assert figures["calls_saved"] == 0.25
     assert figures["gates_passed"] == 0
     assert figures["gain_over_base"] == 0.1235
 
@@ -169,6 +174,10 @@ def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run:
     assert places == sorted(places)
     assert page.count("<td>kept</td>") == 2
     assert page.count("<td>not kept</td>") == 1
+
+
+def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
+    assert "collect_sampled" in render(run) and "predict_difficulty" not in render(run)
 
 
 def test_a_stage_that_lost_records_says_why(run: Run) -> None:

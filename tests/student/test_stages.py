@@ -16,7 +16,7 @@ from compeffdist.gates.outcome import GATES
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
-from compeffdist.records import Draw, Reject, Triplet, read_records, write_records
+from compeffdist.records import Reject, Triplet, read_records, write_records
 from compeffdist.registry.tracking import open_tracking
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def stage(name: str) -> ModuleType:
     return module
 
 
-def write_inputs(tiny_folder: Path) -> list[Draw]:
+def write_inputs(tiny_folder: Path) -> None:
     training = {"epochs": 1.0, "batch_size": 4, "max_length": 600}
     raw = compose("smoke", ROOT / "profiles")
     raw["warm_up"] = {"rows": 6, "training": {**raw["warm_up"]["training"], **training}}
@@ -42,16 +42,14 @@ def write_inputs(tiny_folder: Path) -> list[Draw]:
         identity = resolve_model(role, reference, cache_folder(raw["runtime"]["cache"]))
         write_json(Path(f"models/{role}.json"), identity.to_json())
     triplets = [triplet(number) for number in range(12)]
-    draws = [draw(triplet.id, number) for number, triplet in enumerate(triplets)]
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
-    write_records(Path("data/sampled.parquet"), Draw, random.Random(1).sample(draws, len(draws)))
+    write_records(Path("data/training.parquet"), Triplet, random.Random(1).sample(triplets[1::2], 6))
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
     row = EvaluationRow(task="tweets", text="fine", label="positive", source_row="1", licence="MIT")
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
     write_records(Path("data/student_predictions.parquet"), Prediction, [])
-    return draws
 
 
 def triplet(number: int) -> Triplet:
@@ -67,19 +65,6 @@ def triplet(number: int) -> Triplet:
         polarity="positive",
         task_type="closed_classification",
         task_name="n",
-    )
-
-
-def draw(sample_id: str, number: int) -> Draw:
-    return Draw(
-        sample_id=sample_id,
-        instruction_id="i",
-        difficulty=0.5,
-        rank=number + 1,
-        group_size=12,
-        inclusion_probability=0.5,
-        draw=0.1 if number % 2 else 0.9,
-        kept=number % 2 == 1,
     )
 
 
@@ -105,7 +90,7 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
         assert [row["step"] for row in csv.DictReader(stream)] == [str(n + 1) for n in range(trained["steps"])]
     run = open_tracking().get_run(read_json(Path("models/student_run.json"))["run_id"])
     assert run.info.status == "FINISHED" and run.data.params["training.epochs"] == "1.0"
-    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"triplets.parquet", "sampled.parquet"}
+    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"training.parquet"}
 
     stage("register_student").main()
     registration = read_json(Path("metrics/registration.json"))

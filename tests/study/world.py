@@ -31,6 +31,7 @@ def a_triplet(number: int, **changes: Any) -> Triplet:
 def a_score(triplet: Triplet, ranking: float, **changes: Any) -> ScoredTriplet:
     fields: dict[str, Any] = {
         "sample_id": triplet.id,
+        "pair_id": triplet.pair_id,
         "instruction_id": triplet.instruction_id,
         "scorer_id": "scorer",
         "ranking": ranking,

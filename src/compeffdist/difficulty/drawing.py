@@ -1,7 +1,9 @@
-"""Scored triplets in, draws out, column by column: a million rows take seconds, ten million a few GiB.
+"""Difficulties in, draws out, column by column: a million rows take seconds, ten million a few GiB.
 
-`sampling.py` decides; here the columns it needs are read, checked and written. The file of draws has the rows
-of the file of scores, in its order.
+`sampling.py` decides; here the columns it needs are read, checked and written. Scored triplets and pairs whose
+difficulty was predicted are ranked together and drawn by pair id, so a pair's draw is the same before it is
+answered as after. The file of draws has the rows of the file of scores in their order, then those of the file of
+predictions.
 """
 
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
 from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_rows
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, ScoredTriplet, arrow_schema
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,39 +24,67 @@ if TYPE_CHECKING:
     from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
+IDS = ["pair_id", "sample_id", "instruction_id"]
 
 
-def sample_triplets(scored: Path, sampled: Path, params: SamplingParams, seed: int) -> dict[str, Any]:
-    """Decide on every scored triplet of a file and write the draws; returns counts for the stage's metrics.
+def sample_triplets(scored: Path, predicted: Path, sampled: Path, params: SamplingParams, seed: int) -> dict[str, Any]:
+    """Decide on every row of two files and write the draws; returns counts for the stage's metrics.
+
+    Args:
+        scored: scored triplets.
+        predicted: pairs not answered yet, with their predicted difficulty, on the scale of `sampling.metric`.
 
     Raises:
-        UserError: if `scored` cannot be read, a row of it has no `sampling.metric`, or two rows are of one triplet.
+        UserError: if a file cannot be read, a row of it has no `sampling.metric`, or two rows are of one pair.
     """
-    table = _read(scored, params.metric)
-    difficulty = _difficulty(table, scored, params.metric, seed)
-    sample = sample_rows(table["sample_id"], table["instruction_id"], difficulty, params, seed)
+    table, difficulty = _read_scored(scored, params.metric, seed)
+    more = _read_predicted(predicted)
+    difficulty = np.concatenate([difficulty, more["difficulty"].to_numpy()])
+    table = _joined(table, more)
+    _check_pairs(table, scored, predicted)
+    sample = sample_rows(table["pair_id"], table["instruction_id"], difficulty, params, seed)
     write_columns(sampled, Draw, _batches(table, difficulty, sample))
     return sample_metrics(table["instruction_id"], sample)
 
 
-def _read(scored: Path, metric: str) -> "pa.Table":
-    import pyarrow.compute as pc
-
+def _read_scored(scored: Path, metric: str, seed: int) -> "tuple[pa.Table, Floats]":
+    """Ids, and the difficulty that `metric` names."""
     wanted = [] if metric == "random" else [metric]
     if not set(wanted) <= set(arrow_schema(ScoredTriplet).names):
         raise UserError(f"{scored}: scores have no {metric}; choose another sampling.metric")
-    table = read_columns(scored, ScoredTriplet, ["sample_id", "instruction_id", *wanted], ["instruction_id"])
-    if pc.count_distinct(table["sample_id"]).as_py() != len(table):
-        counts = pc.value_counts(table["sample_id"])
+    table = read_columns(scored, ScoredTriplet, [*IDS, *wanted], ["instruction_id"])
+    return table.select(IDS), _difficulty(table, scored, metric, seed)
+
+
+def _read_predicted(predicted: Path) -> "pa.Table":
+    return read_columns(predicted, PredictedDifficulty, ["pair_id", "instruction_id", "difficulty"], ["instruction_id"])
+
+
+def _joined(table: "pa.Table", more: "pa.Table") -> "pa.Table":
+    """Rows of both, those of `more` without a triplet."""
+    import pyarrow as pa
+
+    nothing = pa.repeat("", len(more))
+    both = pa.concat_tables([table, more.append_column("sample_id", nothing).select(IDS)])
+    return both.unify_dictionaries()
+
+
+def _check_pairs(table: "pa.Table", scored: Path, predicted: Path) -> None:
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(table["pair_id"]).as_py() != len(table):
+        counts = pc.value_counts(table["pair_id"])
         twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
-        raise UserError(f"{scored}: {twice} has two scores, which cannot be compared; score with one scorer")
-    return table
+        raise UserError(
+            f"{scored}, {predicted}: {twice} has two difficulties, which cannot be compared; score with one scorer, "
+            "and predict only what is not scored"
+        )
 
 
 def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Floats":
     """(n,), finite. Raises UserError naming the first row without a value."""
     if metric == "random":
-        return random_difficulty(table["sample_id"], seed)
+        return random_difficulty(table["pair_id"], seed)
     values: Floats = table[metric].to_numpy().astype(np.float64)  # a missing value is NaN
     holes = np.flatnonzero(~np.isfinite(values))
     if len(holes):
@@ -73,6 +103,7 @@ def _batches(table: "pa.Table", difficulty: "Floats", sample: Sample) -> "Iterat
         rows = slice(start, start + BATCH_ROWS)
         ids = table.slice(start, BATCH_ROWS).combine_chunks()
         yield {
+            "pair_id": ids["pair_id"].chunk(0),
             "sample_id": ids["sample_id"].chunk(0),
             "instruction_id": ids["instruction_id"].chunk(0).dictionary_decode(),
             "difficulty": pa.array(difficulty[rows]),

@@ -96,7 +96,7 @@ def score_rows(
         parts = split_model(model)
         _check_vocabulary(scorable, parts.vocabulary)
         plan = plan_batches(scorable, token_budget, share=share_prefixes and parts.reuses_prefixes)
-        prefix = _Prefix(parts)
+        prefix = PrefixReader(parts)
         with torch.inference_mode():
             for batch in plan:
                 chosen = [scorable[index] for index in batch.rows]
@@ -178,7 +178,7 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
         k = min(k * TOP_K_GROWTH, vocabulary)
 
 
-class _Prefix:
+class PrefixReader:
     """The keys and values of the prefix read last: batches of one group follow each other."""
 
     def __init__(self, parts: SplitModel) -> None:
@@ -197,7 +197,7 @@ class _Prefix:
 
 
 def _score_batch(
-    parts: SplitModel, prefix: _Prefix, rows: Sequence[TokenRow], shared: int, top_p: float, workspace_bytes: int
+    parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int, top_p: float, workspace_bytes: int
 ) -> list[RowScore | None]:
     """Scores of the rows of one batch, in order; None where logits are not finite."""
     import torch

@@ -23,7 +23,8 @@ OWN_CODE = ("batching.py", "head.py", "scorer.py")
 
 def scorer_identity(weights: str, params: DifficultyParams, system: str) -> str:
     """What a score depends on. `weights` is a hash over model weights, tokenizer and chat template."""
-    return content_id("scorer", {"weights": weights, "system": system, "settings": params.model_dump()})
+    settings = params.model_dump(exclude={"mode", "proxy"})  # they decide what is scored, not how
+    return content_id("scorer", {"weights": weights, "system": system, "settings": settings})
 
 
 def score_triplets(
@@ -128,6 +129,7 @@ def _record(
     ranking = score.ranking_excluding_zero if params.exclude_zero else score.ranking_all
     return ScoredTriplet(
         sample_id=triplet.id,
+        pair_id=triplet.pair_id,
         instruction_id=triplet.instruction_id,
         scorer_id=scorer_id,
         ranking=ranking,

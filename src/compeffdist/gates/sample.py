@@ -10,10 +10,11 @@ from compeffdist.gates.expected import Figure, accounted, between, none_of, shar
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.params import SampleGateParams
-from compeffdist.records import Draw, ScoredTriplet, Triplet, by_id, read_records
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id, read_records
 
 SAMPLED = Path("data/sampled.parquet")
 SCORED = Path("data/scored.parquet")
+PREDICTED = Path("data/predicted.parquet")
 TRIPLETS = Path("data/triplets.parquet")
 
 REDRAW = "run dvc repro -f sample_triplets"
@@ -23,7 +24,7 @@ SHOWN_TASKS = 6
 
 
 def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
-    """Draws, the scores they were made from, and the triplets with their classes.
+    """Draws, the difficulties they were made from, and the triplets with their classes.
 
     Args:
         rate: `sampling.rate`.
@@ -33,21 +34,22 @@ def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
     """
     unit = [between("sampled", column, 0.0, 1.0) for column in ("inclusion_probability", "draw")]
     sampled = read_table(SAMPLED, Draw, unit)
-    scored = {row.sample_id for row in read_records(SCORED, ScoredTriplet)}
+    scored = {row.pair_id for row in read_records(SCORED, ScoredTriplet)}
+    predicted = {row.pair_id for row in read_records(PREDICTED, PredictedDifficulty)}
     triplets = by_id(read_records(TRIPLETS, Triplet))
-    return Evidence([sampled], lambda: _measure(sampled.records, scored, triplets, bounds, rate))
+    return Evidence([sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, rate))
 
 
 def _measure(
     draws: Sequence[Draw],
-    scored: set[str],
+    pairs: set[str],
     triplets: Mapping[str, Triplet],
     bounds: SampleGateParams,
     rate: float,
 ) -> Measured:
     polarity, tasks = _balances(draws, triplets)
     figures = [
-        *_accounts(draws, scored),
+        *_accounts(draws, pairs),
         *_fairness(draws, bounds, rate),
         _lost_instructions(draws, bounds),
         *balance_figures("polarity", polarity, bounds),
@@ -63,11 +65,13 @@ def _measure(
     )
 
 
-def _accounts(draws: Sequence[Draw], scored: set[str]) -> list[Figure]:
-    """A draw for every score and a score for every draw; kept exactly where the draw fell below its probability."""
-    against = [draw.sample_id for draw in draws if draw.kept != (draw.draw < draw.inclusion_probability)]
+def _accounts(draws: Sequence[Draw], pairs: set[str]) -> list[Figure]:
+    """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
+    against = [draw.pair_id for draw in draws if draw.kept != (draw.draw < draw.inclusion_probability)]
     return [
-        *accounted("scores", scored, [draw.sample_id for draw in draws], f"every score has one draw: {REDRAW}"),
+        *accounted(
+            "pairs", pairs, [draw.pair_id for draw in draws], f"every scored or predicted pair has one draw: {REDRAW}"
+        ),
         none_of("kept_against_the_draw", against, f"kept means draw < inclusion probability: {REDRAW}"),
     ]
 
@@ -120,7 +124,8 @@ def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figur
 
 
 def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
-    """Balance of overall polarity over all rows, and of the labels of each closed task."""
+    """Balance of overall polarity over all answered rows, and of the labels of each closed task: of a pair whose
+    difficulty was predicted, the answer is not known yet."""
     rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
     by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for triplet, kept in rows:

@@ -10,7 +10,7 @@ from typing import Any
 
 from compeffdist.files import canonical_json, hash_text, read_json
 from compeffdist.gates.curves import curve_figures
-from compeffdist.gates.expected import Figure, none_of
+from compeffdist.gates.expected import Figure, accounted, none_of
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.gates.texts import contamination, evaluation_texts
@@ -20,7 +20,8 @@ from compeffdist.records import Draw, Reject, Text, Triplet, by_id, read_records
 CARD = Path("models/student/student.json")
 REJECTS = Path("data/rejects/train_student.parquet")
 SAMPLED = Path("data/sampled.parquet")
-TRIPLETS = Path("data/triplets.parquet")
+TRAINING = Path("data/training.parquet")
+REFUSED = Path("data/rejects/collect_sampled.parquet")
 TEXTS = Path("data/texts.parquet")
 CURVE = Path("metrics/training_curve.csv")
 
@@ -29,7 +30,7 @@ UNLEARNT = "the student did not learn: look at training.learning_rate, training.
 
 
 def look_at_training_set(bounds: TrainingSetGateParams, overlap: float) -> Evidence:
-    """The student's card, what was sampled and what training rejected, and the training curve.
+    """The student's card, what was sampled, what came of it, what training rejected, and the training curve.
 
     Args:
         overlap: `texts.contamination_overlap`.
@@ -39,31 +40,39 @@ def look_at_training_set(bounds: TrainingSetGateParams, overlap: float) -> Evide
     """
     card, rejects = read_json(CARD), read_table(REJECTS, Reject)
     curve = curve_figures("training", CURVE, bounds.loss_ratio, "gates.training_set.loss_ratio", UNLEARNT)
-    triplets = by_id(read_records(TRIPLETS, Triplet))
-    kept = [draw.sample_id for draw in read_records(SAMPLED, Draw) if draw.kept]
+    training, refused = read_table(TRAINING, Triplet), read_table(REFUSED, Reject)
+    kept = [draw.pair_id for draw in read_records(SAMPLED, Draw) if draw.kept]
     return Evidence(
-        [rejects],
-        lambda: Measured([*_figures(kept, rejects.records, triplets, card, overlap), *curve]),
+        [rejects, training, refused],
+        lambda: Measured(
+            [
+                *_accounts(kept, training.records, refused.records),
+                *_figures(training.records, rejects.records, card, overlap),
+                *curve,
+            ]
+        ),
     )
 
 
+def _accounts(kept: Sequence[str], training: Sequence[Triplet], refused: Sequence[Reject]) -> list[Figure]:
+    """Kept pairs in = training set + answers refused, pair by pair."""
+    found = [row.pair_id for row in training] + [reject.record_id for reject in refused]
+    advice = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
+    return [Figure("kept", len(kept)), *accounted("kept_pairs", kept, found, advice)]
+
+
 def _figures(
-    kept: Sequence[str],
-    rejects: Sequence[Reject],
-    triplets: Mapping[str, Triplet],
-    card: Mapping[str, Any],
-    overlap: float,
+    training: Sequence[Triplet], rejects: Sequence[Reject], card: Mapping[str, Any], overlap: float
 ) -> list[Figure]:
-    rejected = [reject.record_id for reject in rejects]
-    ids = sorted(set(kept) - set(rejected))
-    trained = [triplets[key] for key in ids if key in triplets]
+    triplets, rejected = by_id(training), {reject.record_id for reject in rejects}
+    ids = sorted(triplets.keys() - rejected)
+    trained = [triplets[key] for key in ids]
     contents = [[row.id, row.prompt, row.response] for row in trained]
     texts = by_id(read_records(TEXTS, Text))
     return [
-        Figure("kept", len(kept)),
+        Figure("training_set", len(training)),
         Figure("trained", card.get("rows"), low=len(ids), high=len(ids), advice=RETRAIN),
-        none_of("rejects_never_sampled", sorted(set(rejected) - set(kept)), RETRAIN),
-        none_of("kept_without_triplet", sorted(set(kept) - triplets.keys()), "run dvc repro"),
+        none_of("rejects_never_sampled", sorted(rejected - triplets.keys()), RETRAIN),
         _same("sample_ids_as_sampled", card.get("sample_ids_sha256"), ids),
         _same("contents_as_sampled", card.get("training_set_sha256"), contents),
         none_of("texts_unknown", sorted({row.text_id for row in trained} - texts.keys()), "run dvc repro"),

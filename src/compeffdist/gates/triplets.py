@@ -1,4 +1,5 @@
-"""What must hold of the triplets: every pair answered or refused, never neither; parents there; labels in their set."""
+"""What must hold of the triplets: every pair of the scored part answered or refused, never neither; parents there;
+labels in their set."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.instructions.answers import choices
+from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.params import TripletsGateParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id, read_records
@@ -28,7 +30,7 @@ def look_at_triplets(bounds: TripletsGateParams) -> Evidence:
     """
     values = [one_of("triplets", "polarity", POLARITIES), one_of("triplets", "task_type", TASK_TYPES)]
     triplets, rejects = read_table(TRIPLETS, Triplet, values), read_table(REJECTS, Reject)
-    pairs = read_records(PAIRS, Pair)
+    pairs = in_part(read_records(PAIRS, Pair), SCORED)
     return Evidence([triplets, rejects], lambda: _measure(triplets.records, rejects.records, pairs, bounds))
 
 

@@ -9,11 +9,12 @@ instruction is in the prefix cache, and no generation.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.errors import UserError
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import decide_labels, only_chosen
+from compeffdist.instructions.calibration import Priors, decide_labels, only_chosen, prior_of_answers
 from compeffdist.instructions.rendering import with_text
 from compeffdist.params import ResponsesParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_prompt
@@ -57,6 +58,18 @@ def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Req
     return [Request.likelihood(teacher.system_prompt, polarity_prompt(text.text), POLARITIES) for text in texts]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """What came of asking about some pairs. triplets + rejects = pairs."""
+
+    triplets: list[Triplet]
+    rejects: list[Reject]
+    polarities: dict[str, str]
+    """Overall polarity of every text that occurs in a pair, by text id; those without an answer are missing."""
+    priors: Priors
+    """What labels were calibrated by."""
+
+
 def collect_responses(
     pairs: Sequence[Pair],
     instructions: Mapping[str, Instruction],
@@ -65,21 +78,29 @@ def collect_responses(
     teacher_params: TeacherParams,
     teacher: Teacher,
     seed: int,
-) -> tuple[list[Triplet], list[Reject], dict[str, str]]:
-    """Triplets, rejects, and the polarity of every text that occurs in a pair.
+    priors: Priors | None = None,
+    stage: str = STAGE,
+) -> Collected:
+    """Ask the teacher about pairs, check its answers, and make triplets of them.
+
+    Args:
+        priors: of an earlier collection of the same run, to calibrate by; a question that is not in it is calibrated
+            by its own answers, as all are by default.
+        stage: whose rejects they are.
 
     Raises:
         UserError: if nearly all answers of a domain are refused: the teacher does not do the task there.
     """
-    seed = stage_seed(seed, STAGE)
+    seed = stage_seed(seed, STAGE)  # the same question, whichever stage asks it
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
     questions = [
         response_request(instructions[p.instruction_id], texts[p.text_id], params, teacher_params, seed) for p in pairs
     ]
     asked = teacher.ask(polarity_requests(used, teacher_params) + questions, "responses")
-    polarities = _polarities(used, asked[: len(used)], params.calibration)
-    answers = asked[len(used) :]
-    labels = _labels_by_question(pairs, answers, params.calibration)
+    about_texts, answers = asked[: len(used)], asked[len(used) :]
+    found = _priors(pairs, about_texts, answers, priors) if params.calibration == "batch" else Priors({}, {})
+    polarities = _polarities(used, about_texts, found)
+    labels = _labels_by_question(pairs, answers, found)
     triplets: list[Triplet] = []
     rejects: list[Reject] = []
     for place, (pair, request, answer) in enumerate(zip(pairs, questions, answers, strict=True)):
@@ -92,7 +113,7 @@ def collect_responses(
             chosen = labels.get(place)
             response = chosen or check_response(instruction, text, answer.answer)
         except BadAnswer as bad:
-            rejects.append(Reject(stage=STAGE, record_id=pair.id, reason=bad.reason, detail=bad.detail))
+            rejects.append(Reject(stage=stage, record_id=pair.id, reason=bad.reason, detail=bad.detail))
             continue
         triplets.append(
             Triplet(
@@ -111,7 +132,7 @@ def collect_responses(
         )
     generated = {pair.id: texts[pair.text_id].domain for pair, q in zip(pairs, questions, strict=True) if not q.labels}
     _refuse_rubbish(generated, rejects)
-    return triplets, rejects, polarities
+    return Collected(triplets, rejects, polarities, found)
 
 
 def _decoding_id(request: Request, asked: Asked, params: ResponsesParams) -> str:
@@ -120,22 +141,38 @@ def _decoding_id(request: Request, asked: Asked, params: ResponsesParams) -> str
     return f"{request.decoding_id}+{CHOSEN if only_chosen(asked) else params.calibration}"
 
 
-def _polarities(texts: Sequence[Text], asked: Sequence[Asked], calibration: str) -> dict[str, str]:
-    decided = decide_labels(asked, calibration)
-    return {text.id: label for text, label in zip(texts, decided, strict=True) if label is not None}
-
-
-def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], calibration: str) -> dict[int, str]:
-    """The chosen label by place in `pairs`, calibrated over the pairs of the same instruction."""
+def _by_question(pairs: Sequence[Pair], asked: Sequence[Asked]) -> dict[str, list[int]]:
+    """Places in `pairs` of the answers that are labels, by instruction."""
     places: dict[str, list[int]] = {}
     for place, (pair, answer) in enumerate(zip(pairs, asked, strict=True)):
         if answer.answer is not None and (answer.answer.label_logprobs is not None or only_chosen(answer)):
             places.setdefault(pair.instruction_id, []).append(place)
+    return places
+
+
+def _priors(
+    pairs: Sequence[Pair], about_texts: Sequence[Asked], asked: Sequence[Asked], known: Priors | None
+) -> Priors:
+    """Those that are known, and those of the other questions, over the texts asked the same question."""
+    known = known or Priors({}, {})
+    instructions = dict(known.instructions)
+    for key, places in _by_question(pairs, asked).items():
+        if key not in instructions and (prior := prior_of_answers([asked[place] for place in places])):
+            instructions[key] = prior
+    return Priors(known.polarity or prior_of_answers(about_texts), instructions)
+
+
+def _polarities(texts: Sequence[Text], asked: Sequence[Asked], priors: Priors) -> dict[str, str]:
+    decided = decide_labels(asked, priors.polarity)
+    return {text.id: label for text, label in zip(texts, decided, strict=True) if label is not None}
+
+
+def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], priors: Priors) -> dict[int, str]:
+    """The chosen label by place in `pairs`."""
     chosen: dict[int, str] = {}
-    for group in places.values():
-        for place, label in zip(group, decide_labels([asked[place] for place in group], calibration), strict=True):
-            if label is not None:
-                chosen[place] = label
+    for key, places in _by_question(pairs, asked).items():
+        labels = decide_labels([asked[place] for place in places], priors.instructions.get(key))
+        chosen |= {place: label for place, label in zip(places, labels, strict=True) if label is not None}
     return chosen
 
 

@@ -18,6 +18,7 @@ from compeffdist.records import (
     Mention,
     Pair,
     Perspective,
+    PredictedDifficulty,
     Record,
     Reject,
     ScoredTriplet,
@@ -36,7 +37,9 @@ INSTRUCTIONS = "data/instructions.jsonl"
 PAIRS = "data/pairs.parquet"
 TRIPLETS = "data/triplets.parquet"
 SCORED = "data/scored.parquet"
+PREDICTED = "data/predicted.parquet"
 SAMPLE = "data/sampled.parquet"
+TRAINING = "data/training.parquet"
 EVALUATION = "data/evaluation.jsonl"
 REJECTS = "data/rejects/"
 WARM_UP = "models/warmup"
@@ -75,7 +78,11 @@ ARTEFACTS: Mapping[str, Artefact] = {
     PAIRS: Artefact(Pair, (Edge("instruction_id", INSTRUCTIONS), Edge("text_id", TEXTS))),
     TRIPLETS: Artefact(Triplet, (Edge("pair_id", PAIRS),)),
     SCORED: Artefact(ScoredTriplet, (Edge("sample_id", TRIPLETS),)),
-    SAMPLE: Artefact(Draw, (Edge("sample_id", TRIPLETS),)),
+    PREDICTED: Artefact(PredictedDifficulty, (Edge("pair_id", PAIRS),)),
+    # of a pair whose difficulty was predicted, no triplet
+    SAMPLE: Artefact(Draw, (Edge("pair_id", PAIRS), Edge("sample_id", TRIPLETS))),
+    # kept triplets stand in it once more: an id leads to where the record stands first
+    TRAINING: Artefact(Triplet, (Edge("pair_id", PAIRS),)),
     EVALUATION: Artefact(EvaluationRow),
     "data/teacher_predictions.parquet": Artefact(Prediction, (Edge("row_id", EVALUATION),)),
     "data/student_predictions.parquet": Artefact(Prediction, (Edge("row_id", EVALUATION),)),

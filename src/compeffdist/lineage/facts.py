@@ -15,6 +15,7 @@ from compeffdist.records import (
     Mention,
     Pair,
     Perspective,
+    PredictedDifficulty,
     Reject,
     ScoredTriplet,
     Task,
@@ -116,8 +117,9 @@ _DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {
     Task: _task,
     Demonstration: lambda r, _: [("input", quoted(r.input)), ("output", quoted(r.output))],
     Instruction: lambda r, _: [("prompt", quoted(r.prompt))],
-    Pair: lambda r, _: [("paired", r.method)],
+    Pair: lambda r, _: [("paired", r.method), ("difficulty", r.part)],
     Triplet: _triplet,
     ScoredTriplet: _score,
+    PredictedDifficulty: lambda r, _: [("predicted difficulty", f"{r.difficulty:.4f}"), ("by", r.proxy_id)],
     Draw: lambda r, _: [("verdict", verdict(r)), ("rank", f"{r.rank} of {r.group_size}, easiest first")],
 }

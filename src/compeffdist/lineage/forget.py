@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRIPLETS, kind_of
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRAINING, TRIPLETS, kind_of
 from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
@@ -105,7 +105,7 @@ class Forgetting:
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
         reached = made_of(current, text_id) if current else {}
         kinds = Counter(kind_of(path).PREFIX for path in reached.values())
-        makers = dict.fromkeys(current.lock.makers[path] for path in reached.values()) if current else {}
+        makers = dict.fromkeys(current.lock.makers[path] for path in current.paths_with(reached)) if current else {}
         return Plan(
             text_id=text_id,
             already=already,
@@ -203,7 +203,12 @@ def _text(snapshot: Snapshot, text_id: str) -> Text | None:
 def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
     """Keys of the answers behind records on this text. A task or instruction stands on many texts; its answers go
     only if a needle finds the text in them."""
-    for path, field in ((MENTIONS, "text_id"), (DEMONSTRATIONS, "reference_text_ids"), (TRIPLETS, "text_id")):
+    for path, field in (
+        (MENTIONS, "text_id"),
+        (DEMONSTRATIONS, "reference_text_ids"),
+        (TRIPLETS, "text_id"),
+        (TRAINING, "text_id"),
+    ):
         yield from snapshot.values(path, "answer_id", field, [text_id])
 
 

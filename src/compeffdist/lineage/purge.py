@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.artefacts import ARTEFACTS, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
+from compeffdist.lineage.artefacts import REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
@@ -98,9 +98,9 @@ def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
 def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
     """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
     reached = {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)}
-    paths = set(reached.values())
+    paths = snapshot.paths_with(reached)
     outs = snapshot.lock.outs
-    yield from ((outs[path].md5, path) for path in ARTEFACTS if path in paths)
+    yield from ((outs[path].md5, path) for path in paths)
     for path in (path for path in outs if path.startswith(REJECTS)):
         # a near-duplicate was rejected for this text, and says so
         fields = zip(snapshot.values(path, "record_id"), snapshot.values(path, "detail"), strict=True)

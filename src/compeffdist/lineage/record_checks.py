@@ -4,21 +4,25 @@ Whole records are read one artefact at a time; the rest is done on columns of id
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compeffdist.errors import UserError
 from compeffdist.files import canonical_json, hash_text, read_json
+from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
+from compeffdist.instructions.parts import SCORED as SCORED_PART
 from compeffdist.lineage.artefacts import (
     ARTEFACTS,
     ATTRIBUTES,
     EVALUATION,
     PAIRS,
+    PREDICTED,
     REJECTS,
     SAMPLE,
     SCORED,
     STUDENT,
     TEXTS,
+    TRAINING,
     TRIPLETS,
     Edge,
 )
@@ -34,18 +38,24 @@ class Account:
     """A stage whose records in = out + rejected can be counted from ids."""
 
     given: str
-    """Artefact it was given, and the field of it that is carried on."""
-    given_field: str
+    """Artefact it was given."""
+    ids: Callable[[Snapshot], Sequence[str]]
+    """Of the records of it that the stage had to deal with."""
     made: str
     made_field: str
+    """That names them."""
     stage: str = ""
     """Whose rejects account for the rest; empty if it may reject nothing."""
 
 
 ACCOUNTS = (
-    Account(PAIRS, "id", TRIPLETS, "pair_id", "collect_responses"),
-    Account(TRIPLETS, "id", SCORED, "sample_id", "score_difficulty"),
-    Account(SCORED, "sample_id", SAMPLE, "sample_id"),
+    Account(PAIRS, lambda s: s.values(PAIRS, "id", "part", [SCORED_PART]), TRIPLETS, "pair_id", "collect_responses"),
+    Account(TRIPLETS, lambda s: s.values(TRIPLETS, "id"), SCORED, "sample_id", "score_difficulty"),
+    Account(
+        PAIRS, lambda s: s.values(PAIRS, "id", "part", [PREDICTED_PART]), PREDICTED, "pair_id", "predict_difficulty"
+    ),
+    Account(SCORED, lambda s: [*s.values(SCORED, "pair_id"), *s.values(PREDICTED, "pair_id")], SAMPLE, "pair_id"),
+    Account(SAMPLE, Snapshot.kept_pairs, TRAINING, "pair_id", "collect_sampled"),
 )
 
 
@@ -93,7 +103,7 @@ def _missing(path: str, edge: Edge, value: str) -> str:
 def account_links(snapshot: Snapshot) -> Iterator[Link]:
     """What each stage was given is in what it made or among its rejects, and nothing is in both."""
     for account in ACCOUNTS:
-        ids = set(snapshot.values(account.given, account.given_field))
+        ids = set(account.ids(snapshot))
         done = set(snapshot.values(account.made, account.made_field))
         refused = ids & set(snapshot.values(f"{REJECTS}{account.stage}.parquet", "record_id"))
         problems = [f"{key} was lost" for key in sorted(ids - done - refused)]
@@ -105,7 +115,7 @@ def account_links(snapshot: Snapshot) -> Iterator[Link]:
 
 
 def _training_link(snapshot: Snapshot) -> Link:
-    """The student's card names the triplets that the sampler kept."""
+    """The student's card names the triplets of the training set."""
     listed = snapshot.lock.outs.get(STUDENT)
     files = dict(snapshot.repository.listing(listed) or ()) if listed else {}
     here = snapshot.repository.root / STUDENT / CARD
@@ -115,8 +125,8 @@ def _training_link(snapshot: Snapshot) -> Link:
     card = read_json(kept if kept.is_file() else here)
     samples = sorted(snapshot.kept_samples())
     same = card.get("sample_ids_sha256") == hash_text(canonical_json(samples)) and card.get("rows") == len(samples)
-    problems = [] if same else [f"trained on other rows than the {len(samples)} that were sampled"]
-    return judged("accounts", STUDENT, problems, f"trained on the {len(samples)} rows that were sampled")
+    problems = [] if same else [f"trained on other rows than the {len(samples)} of the training set"]
+    return judged("accounts", STUDENT, problems, f"trained on the {len(samples)} rows of the training set")
 
 
 def evaluation_links(snapshot: Snapshot) -> Iterator[Link]:

@@ -5,7 +5,7 @@ last month's data is traced in last month's data. It follows columns of ids (`li
 of what is shown; states of the data that share an artefact share its table.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ from compeffdist.lineage.artefacts import (
     REJECTS,
     SAMPLE,
     TEXTS,
+    TRAINING,
+    TRIPLETS,
     Edge,
 )
 from compeffdist.lineage.repository import Item, Lock, Repository
@@ -46,7 +48,7 @@ class Node:
         return self.record.PREFIX
 
 
-TRAINING = "train_student"
+TRAINED_BY = "train_student"
 """The stage that refuses triplets too long to learn from."""
 
 Reached = dict[str, str]
@@ -132,13 +134,27 @@ class Snapshot:
         return [reject for table in self._reject_tables() for reject in table.records(table.where("record_id", keys))]
 
     def kept_samples(self) -> list[str]:
-        """Ids of the triplets a student was trained on: kept by the sampler and not refused by the training."""
+        """Ids of the triplets a student was trained on: in the training set and not refused by the training."""
+        refused = set(self.values(f"{REJECTS}{TRAINED_BY}.parquet", "record_id"))
+        return [key for key in self.values(TRAINING, "id") if key not in refused]
+
+    def kept_pairs(self) -> list[str]:
+        """Ids of the pairs that the sampler kept."""
         table = self.table(SAMPLE)
-        if table is None:
-            return []
-        refused = set(self.values(f"{REJECTS}{TRAINING}.parquet", "record_id"))
-        kept: list[str] = table.column("sample_id").filter(table.column("kept")).to_pylist()
-        return [key for key in kept if key not in refused]
+        kept: list[str] = table.column("pair_id").filter(table.column("kept")).to_pylist() if table else []
+        return kept
+
+    def first_held(self, samples: Sequence[str]) -> Reached:
+        """Triplets of the training set, each with the artefact in which it stands first."""
+        before = set(self.values(TRIPLETS, "id"))
+        return {key: TRIPLETS if key in before else TRAINING for key in samples}
+
+    def paths_with(self, reached: Reached) -> list[str]:
+        """Every artefact in which one of the records stands, in the order of the pipeline."""
+        paths = set(reached.values())
+        if TRIPLETS in paths and set(self.values(TRAINING, "id")) & reached.keys():
+            paths.add(TRAINING)
+        return [path for path in ARTEFACTS if path in paths]
 
     @cached_property
     def identities(self) -> dict[str, ModelIdentity]:

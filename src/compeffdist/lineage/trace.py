@@ -12,12 +12,12 @@ from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry
-from compeffdist.lineage.artefacts import SAMPLE, STUDENT, TEXTS, TRIPLETS
+from compeffdist.lineage.artefacts import PAIRS, STUDENT, TEXTS, TRAINING
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import SCHEME, Version, find_version
-from compeffdist.records import Draw, Reject, ScoredTriplet
+from compeffdist.records import Draw, PredictedDifficulty, Reject, ScoredTriplet
 from compeffdist.teacher.store import StoredAnswer, stored_answers
 
 ABSENT = "not on this machine"
@@ -27,14 +27,14 @@ NAMED_TASKS = 8
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A sample that holds a row, or rows made from it."""
+    """A training set that holds a row, or rows made from it."""
 
     md5: str
-    """Of data/sampled.parquet."""
+    """Of data/training.parquet."""
     rows: int
-    """How many of its kept rows are that row or made from it."""
+    """How many of its rows are that row or made from it."""
     places: tuple[str, ...]
-    """Where this sample stands: working folder, commits, experiments."""
+    """Where it stands: working folder, commits, experiments."""
 
 
 @dataclass(frozen=True)
@@ -176,14 +176,14 @@ class Tracer:
         return (snapshot for snapshot in self.snapshots if snapshot is first or snapshot.holds(key))
 
     def _trained_on(self, key: str) -> tuple[list[Version], list[TrainingSet]]:
-        """Versions and samples whose rows hold `key` or a row made from it."""
+        """Versions and training sets whose rows hold `key` or a row made from it."""
         versions: dict[int, Version] = {}
         samples: dict[str, TrainingSet] = {}
         for snapshot in self.snapshots:
             rows = len(kept_below(snapshot, key))
             if not rows:
                 continue
-            md5 = snapshot.lock.md5(SAMPLE)
+            md5 = snapshot.lock.md5(TRAINING)
             places = samples[md5].places if md5 in samples else ()
             samples[md5] = TrainingSet(md5, rows, (*places, *snapshot.lock.places))
             versions.update({version.number: version for version in self.versions if version.is_of(snapshot.lock)})
@@ -207,20 +207,20 @@ class Tracer:
         if lock is None:
             raise UserError(
                 f"{version.reference}: no commit, experiment or working folder has the data it was trained on "
-                f"(data/sampled.parquet with MD5 {version.tags.get('dataset_md5', 'unknown')}); git fetch may bring it"
+                f"({TRAINING} with MD5 {version.tags.get('dataset_md5', 'unknown')}); git fetch may bring it"
             )
         snapshot = next(s for s in self.snapshots if s.lock is lock)
         snapshot.look_at_all()
         kept = snapshot.kept_samples()
-        md5 = snapshot.lock.md5(SAMPLE)
-        places = tuple(p for s in self.snapshots if s.lock.md5(SAMPLE) == md5 for p in s.lock.places)
+        md5 = snapshot.lock.md5(TRAINING)
+        places = tuple(p for s in self.snapshots if s.lock.md5(TRAINING) == md5 for p in s.lock.places)
         return Trace(
             subject=version.reference,
             kind="model version",
             snapshot=snapshot,
             places=lock.places,
             facts=version_facts(version, snapshot, kept),
-            ancestors=dict.fromkeys(kept, TRIPLETS) | snapshot.ancestors(kept, TRIPLETS),
+            ancestors=snapshot.first_held(kept) | snapshot.ancestors(kept, TRAINING),
             descendants={},
             rejects=(),
             **self._uses([version], [TrainingSet(md5, len(kept), places)]),
@@ -239,20 +239,20 @@ def kept_below(snapshot: Snapshot, key: str) -> list[str]:
         return []
     reached = {key, *snapshot.descendants(key, path)}
     node = snapshot.node(key)
-    if node and isinstance(node.record, ScoredTriplet | Draw):
-        reached.add(node.record.sample_id)
+    if node and isinstance(node.record, ScoredTriplet | PredictedDifficulty | Draw):
+        reached.update(snapshot.values(TRAINING, "id", "pair_id", [node.record.pair_id]))
     return [sample for sample in snapshot.kept_samples() if sample in reached]
 
 
 def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> Facts:
     """Where a version comes from, in short."""
     tags = version.tags
-    triplets = len(snapshot.values(TRIPLETS, "id"))
+    pairs = len(snapshot.values(PAIRS, "id"))
     return [
         ("aliases", ", ".join(version.aliases) or "none"),
         ("registered", version.registered_at),
         ("student", f"{tags.get('student_id', 'unknown')} ({tags.get('method', 'unknown')} fine-tuning)"),
-        ("trained on", f"{len(kept)} of {triplets} triplets; {STUDENT} {snapshot.lock.md5(STUDENT)}"),
+        ("trained on", f"{len(kept)} of {pairs} pairs; {STUDENT} {snapshot.lock.md5(STUDENT)}"),
         ("teacher", model_name(snapshot, tags.get("teacher_id", ""))),
         ("base", model_name(snapshot, tags.get("base_id", ""))),
         ("commit", tags.get("git_commit", "unknown")),
@@ -267,7 +267,7 @@ def source_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
     """How many of a training set's rows are on texts of each source, and under which licence."""
     fields = (snapshot.values(TEXTS, field) for field in ("id", "source", "licence"))
     origins = {key: (source, licence) for key, source, licence in zip(*fields, strict=True)}
-    counts = Counter(origins.get(key, ("a text", ABSENT)) for key in snapshot.values(TRIPLETS, "text_id", "id", kept))
+    counts = Counter(origins.get(key, ("a text", ABSENT)) for key in snapshot.values(TRAINING, "text_id", "id", kept))
     return ", ".join(
         f"{count} rows from {one_line(source, 40)} ({one_line(licence, 40)})"
         for (source, licence), count in sorted(counts.items())
@@ -276,7 +276,7 @@ def source_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
 
 def task_counts(snapshot: Snapshot, kept: Sequence[str]) -> str:
     """How many of a training set's rows are of each task."""
-    counts = Counter(snapshot.values(TRIPLETS, "task_name", "id", kept))
+    counts = Counter(snapshot.values(TRAINING, "task_name", "id", kept))
     named = [f"{count} rows of {one_line(name, 40)}" for name, count in counts.most_common(NAMED_TASKS)]
     rest = len(counts) - len(named)
     return ", ".join([*named, f"and {rest} more tasks"] if rest else named)

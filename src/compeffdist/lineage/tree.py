@@ -6,7 +6,7 @@ Texts in it are hostile: whatever is shown went through `one_line`.
 from collections.abc import Callable, Iterator, Sequence
 
 from compeffdist.errors import one_line
-from compeffdist.lineage.artefacts import SAMPLE
+from compeffdist.lineage.artefacts import TRAINING
 from compeffdist.lineage.facts import Facts
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot
 from compeffdist.lineage.trace import Trace, Tracer
@@ -95,7 +95,7 @@ def _students(trace: Trace, limit: int) -> Iterator[str]:
     if trace.training_sets:
         yield "training sets that hold it" if trace.kind != "model version" else "its training set"
         for held in trace.training_sets[:limit]:
-            yield f"  {SAMPLE} {held.md5}, {held.rows} rows: {', '.join(map(one_line, held.places[:FEW]))}"
+            yield f"  {TRAINING} {held.md5}, {held.rows} rows: {', '.join(map(one_line, held.places[:FEW]))}"
         yield from _more(len(trace.training_sets) - limit, "  ")
     if trace.kind != "model version":
         yield "students that learnt from it" if trace.versions else "no registered student learnt from it"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
-from compeffdist.lineage.artefacts import SAMPLE, STUDENT, TRIPLETS
+from compeffdist.lineage.artefacts import STUDENT, TRAINING, TRIPLETS
 from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.registry.tracking import DEFAULT_URI, SQLITE, open_tracking, tracking_uri
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SCHEME = "models:/"
-TAGS_OF_DATA = {"dataset_md5": SAMPLE, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
+TAGS_OF_DATA = {"dataset_md5": TRAINING, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
 """Tag of a version -> the out of the lock whose hash it repeats."""
 
 

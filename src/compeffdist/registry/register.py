@@ -105,7 +105,7 @@ def version_tags(
         "git_commit": git_commit(),
         "profile": params.profile,
         "params_sha256": hash_file(Path("params.yaml")),
-        "dataset_md5": hash_file(Path("data/sampled.parquet"), "md5"),
+        "dataset_md5": hash_file(Path("data/training.parquet"), "md5"),
         "triplets_md5": hash_file(Path("data/triplets.parquet"), "md5"),
         "student_md5": folder_md5(student),
         "training_set_sha256": card["training_set_sha256"],

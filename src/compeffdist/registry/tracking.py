@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
-DATASETS = (Path("data/triplets.parquet"), Path("data/sampled.parquet"))
+DATASETS = (Path("data/training.parquet"),)
 """What a student is trained on, relative to the working folder."""
 
 

@@ -25,6 +25,7 @@ def headline(run: Run) -> dict[str, Any]:
         "teacher_tokens": sum(one[key] for one in answers for key in TOKENS),
         "difficulty": round(_mean([score.ranking for score in run.scored]), 4),
         "kept": sum(draw.kept for draw in run.draws),
+        "calls_saved": round(run.metrics["collect_sampled"]["asked"]["calls_saved"], 4),
         "gates_passed": sum(report["passed"] for report in run.gates.values()),
         **{name: round(evaluation[name], 4) for name in sorted(evaluation)},
     }

@@ -93,7 +93,7 @@ def _accounts(run: Run) -> Iterator[str]:
         (
             _words([stage, *(f"{a[key]:,}" for key in ("in", "out", "rejected")), _reasons(a["reasons"])])
             for stage, a in accounts
-            if a
+            if a and a["in"]  # in mode direct nothing is predicted
         ),
     )
 

@@ -21,7 +21,9 @@ COUNTED = (
     "collect_responses",
     "warm_up_student",
     "score_difficulty",
+    "predict_difficulty",
     "sample_triplets",
+    "collect_sampled",
     "train_student",
 )
 """Stages whose metrics the report shows, in the order of the pipeline."""
@@ -30,6 +32,7 @@ ASKING = (
     "generate_tasks",
     "write_demonstrations",
     "collect_responses",
+    "collect_sampled",
     "evaluate_teacher",
 )
 """Stages that ask the teacher."""

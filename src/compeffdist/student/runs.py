@@ -1,4 +1,4 @@
-"""The two trainings of a run: the warm-up on a random part, and the student on the sampled triplets."""
+"""The two trainings of a run: the warm-up on a random part, and the student on the training set."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -6,11 +6,10 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, write_json
 from compeffdist.models import ModelIdentity, cache_folder, model_folder
 from compeffdist.params import Params, stage_seed
-from compeffdist.records import Draw, Triplet, by_id
+from compeffdist.records import Triplet
 from compeffdist.student.curve import CurvePoint
 from compeffdist.student.training import TrainingResult, TrainingRow, draw_rows, fine_tune
 
@@ -20,19 +19,6 @@ WARM_UP, TRAIN = "warm_up_student", "train_student"
 def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRow]:
     """`warm_up.rows` triplets drawn uniformly; all if there are fewer."""
     return draw_rows([_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP))
-
-
-def sampled_rows(triplets: Sequence[Triplet], draws: Sequence[Draw]) -> list[TrainingRow]:
-    """The triplets the sampler kept, joined by id.
-
-    Raises:
-        UserError: if a draw speaks of a triplet that is not there.
-    """
-    known = by_id(triplets)
-    missing = sorted(draw.sample_id for draw in draws if draw.sample_id not in known)
-    if missing:
-        raise UserError(f"data/sampled.parquet: {missing[0]} is not in data/triplets.parquet; run: dvc repro")
-    return [_row(known[draw.sample_id]) for draw in draws if draw.kept]
 
 
 def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Params, output: Path) -> None:
@@ -53,14 +39,13 @@ def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Pa
 
 def train_student(
     triplets: Sequence[Triplet],
-    draws: Sequence[Draw],
     base: ModelIdentity,
     params: Params,
     output: Path,
     on_point: Callable[[CurvePoint], None],
 ) -> None:
-    """Train the student into `output`; write rejects, metrics and curve."""
-    rows = sampled_rows(triplets, draws)
+    """Train the student on all of `triplets` into `output`; write rejects, metrics and curve."""
+    rows = [_row(triplet) for triplet in triplets]
     result = fine_tune(
         model_folder(base, cache_folder(params.runtime.cache)),
         rows,

@@ -1,0 +1,266 @@
+"""How well difficulty can be predicted before the teacher is asked: inputs and heads on the same rows.
+
+    python bench/proxy.py [--folder bench/proxy_rows] [--scored 400 800 1600] [--repeats 5] [--lora 800]
+
+Every candidate learns from the same scored part, drawn as the pipeline draws it, and predicts the other rows; the
+figures are means over repeats, of order within an instruction, since that is what sampling uses. --folder is what
+bench/proxy_rows.py wrote (or, of a run: texts, instructions, pairs, triplets and scored.parquet with models/warmup
+as warmup). What the student shows of the prompts is kept in --folder/features.npz. --lora N trains the student's body
+with a regression head on N rows, beside ridge on the same; it takes long, is ended with ^C and goes on where it was.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from proxy_lora import predict_with_lora
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from compeffdist.difficulty.batching import TokenRow, plan_batches
+from compeffdist.difficulty.head import split_model
+from compeffdist.difficulty.predicting import openings_of, scored_part
+from compeffdist.difficulty.prompt_features import SIGNALS, PromptRow, read_prompts
+from compeffdist.difficulty.proxy import fit_proxy
+from compeffdist.difficulty.proxy_report import RATES, Compared, proxy_report
+from compeffdist.difficulty.scorer import collate, nucleus_sizes
+from compeffdist.embedding import embed
+from compeffdist.environment import quiet
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.instructions.parts import SCORED, assign_parts
+from compeffdist.models import cache_folder, model_folder, resolve_model
+from compeffdist.params import DifficultyParams, ProxyParams, validate_params
+from compeffdist.profiles import compose
+from compeffdist.progress import Progress
+from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id, read_records
+from compeffdist.student.loading import load_student
+from compeffdist.student.prediction import generate
+
+TOP_P, BUDGET, DRAFT_TOKENS = 0.95, 4096, 16
+
+
+@dataclass(frozen=True)
+class World:
+    """Scored rows in one order, and all that a candidate may look at."""
+
+    pairs: list[Pair]
+    triplets: list[Triplet]
+    direct: np.ndarray
+    inputs: dict[str, np.ndarray]
+    """Name -> (rows, width)."""
+
+    @property
+    def groups(self) -> list[str]:
+        return [pair.instruction_id for pair in self.pairs]
+
+    @property
+    def ids(self) -> list[str]:
+        return [pair.id for pair in self.pairs]
+
+
+Candidate = Callable[[World, np.ndarray], np.ndarray]
+"""(world, which rows are scored) -> prediction for every row."""
+
+
+def ridge(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The proxy's own head on some inputs."""
+    features = np.concatenate([world.inputs[name] for name in names], axis=1)
+    fit = fit_proxy(features, world.groups, world.ids, np.where(scored, world.direct, np.nan))
+    return fit.proxy.predict(features, world.groups)
+
+
+def boosted(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Gradient boosting on inputs and instruction, of what the instruction's level leaves."""
+    levels = ridge(world, scored, ["nothing"])
+    instruction = np.unique(world.groups, return_inverse=True)[1]
+    features = np.column_stack([*(world.inputs[name] for name in names), levels, instruction])
+    model = HistGradientBoostingRegressor(
+        max_iter=80,
+        learning_rate=0.06,
+        max_leaf_nodes=8,
+        min_samples_leaf=15,
+        categorical_features=[features.shape[1] - 1],
+        random_state=0,
+    )
+    model.fit(features[scored], (world.direct - levels)[scored])
+    return levels + model.predict(features)
+
+
+def slopes(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Ridge with slopes of each instruction's own beside those all share."""
+    features = np.concatenate([world.inputs[name] for name in names], axis=1)
+    instruction = np.unique(world.groups, return_inverse=True)[1]
+    own = [features * (instruction == one)[:, None] for one in range(instruction.max() + 1)]
+    wide = np.concatenate([features, *own], axis=1).astype(np.float32)
+    fit = fit_proxy(wide, world.groups, world.ids, np.where(scored, world.direct, np.nan))
+    return fit.proxy.predict(wide, world.groups)
+
+
+CANDIDATES: dict[str, Candidate] = {
+    "level of the instruction alone": partial(ridge, names=["nothing"]),
+    "length of the text": partial(ridge, names=["length"]),
+    "sentence embedding of the text, ridge": partial(ridge, names=["embedding"]),
+    "sentence embedding of the text, boosted": partial(boosted, names=["embedding"]),
+    "signals at the first token, ridge": partial(ridge, names=["signals"]),
+    "signals at the first token, boosted": partial(boosted, names=["signals"]),
+    "signals, slopes by instruction": partial(slopes, names=["signals"]),
+    "uncertainty over a draft answer, ridge": partial(ridge, names=["draft"]),
+    "uncertainty over a draft answer, boosted": partial(boosted, names=["draft", "signals"]),
+    "mean of the prompt's states, ridge": partial(ridge, names=["mean"]),
+    "last state, ridge": partial(ridge, names=["last"]),
+    "mean and last state, ridge": partial(ridge, names=["mean", "last"]),
+    "last state and draft, ridge": partial(ridge, names=["last", "signals", "draft"]),
+    "last state and signals, ridge (the proxy)": partial(ridge, names=["last", "signals"]),
+}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    quiet()
+    world = read_world(arguments.folder)
+    print(f"{len(world.pairs)} scored rows, {len(set(world.groups))} instructions, mean {world.direct.mean():.3f}")
+    header = "".join(f" {f'gain at {rate:g}':>12}" for rate in RATES) + "".join(
+        f" {f'overlap {r:g}':>12}" for r in RATES
+    )
+    print(f"{'':46}{'scored':>7} {'spearman':>9}{header}")
+    for name, candidate in CANDIDATES.items():
+        for count in arguments.scored:
+            show(name, count, [judge(world, candidate, count, seed) for seed in range(arguments.repeats)])
+    if arguments.lora:
+        lora = partial(predict_with_lora, student=arguments.folder / "warmup", work=arguments.folder)
+        ours = CANDIDATES["last state and signals, ridge (the proxy)"]
+        for name, candidate in (("LoRA on the body, last state", lora), ("the proxy on the same", ours)):
+            show(name, arguments.lora, [judge(world, candidate, arguments.lora, 0)])
+
+
+def judge(world: World, candidate: Candidate, count: int, seed: int) -> list[float]:
+    """Spearman within instructions, gains, overlaps, on the rows that are not in the scored part."""
+    params = DifficultyParams(mode="proxy", proxy=ProxyParams(rows=count))
+    scored = np.array([pair.part == SCORED for pair in assign_parts(world.pairs, params, seed)])
+    predicted = candidate(world, scored)
+    left = np.flatnonzero(~scored)
+    rows = Compared(
+        [world.ids[i] for i in left], [world.groups[i] for i in left], predicted[left].astype(float), world.direct[left]
+    )
+    report = proxy_report(rows, count, len(world.pairs), seed=0)
+    rates = report["rates"].values()
+    return [
+        report["spearman_within_instruction"]["value"] or 0.0,
+        *(rate["gain"] for rate in rates),
+        *(rate["overlap"] for rate in rates),
+    ]
+
+
+def show(name: str, count: int, figures: list[list[float]]) -> None:
+    means, spread = np.mean(figures, axis=0), np.std(figures, axis=0)
+    cells = "".join(f" {mean:6.3f}±{deviation:.3f}" for mean, deviation in zip(means, spread, strict=True))
+    print(f"{name:46}{count:>7}{cells}", flush=True)
+
+
+# ---------------------------------------------------------------- what candidates look at
+
+
+def read_world(folder: Path) -> World:
+    scored = scored_part(
+        read_records(folder / "triplets.parquet", Triplet), read_records(folder / "scored.parquet", ScoredTriplet)
+    )
+    scored.sort(key=lambda row: row[0].pair_id)
+    pairs, texts = (
+        by_id(read_records(folder / "pairs.parquet", Pair)),
+        by_id(read_records(folder / "texts.parquet", Text)),
+    )
+    triplets = [triplet for triplet, _ in scored]
+    kept = folder / "features.npz"
+    if not kept.exists():
+        np.savez(kept, **inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets]))
+    with np.load(kept) as file:
+        inputs = {name: file[name] for name in file.files}
+    if len(inputs["last"]) != len(triplets):
+        raise SystemExit(f"{kept} is of other rows; delete it")
+    direct = np.array([score.ranking for _, score in scored])
+    return World([pairs[row.pair_id] for row in triplets], triplets, direct, inputs)
+
+
+def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str]) -> dict[str, np.ndarray]:
+    """Everything the warmed-up student and the embedder have to say of the prompts."""
+    model, tokenizer = load_student(folder / "warmup")
+    prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in triplets]
+    openings = openings_of(tokenizer, triplets)
+    rows = [
+        PromptRow(row.pair_id, ids, openings[row.instruction_id]) for row, ids in zip(triplets, prompts, strict=True)
+    ]
+    with Progress("prompts", len(rows)) as progress:
+        features = read_prompts(model, rows, top_p=TOP_P, token_budget=BUDGET, progress=progress)
+    params = validate_params(compose("smoke"), "profiles/smoke.yaml")
+    cache = cache_folder(params.runtime.cache)
+    embedder = model_folder(resolve_model("embedder", params.models.embedder, cache), cache)
+    width = features.shape[1] - len(SIGNALS)
+    return {
+        "nothing": np.zeros((len(rows), 1), np.float32),
+        "length": np.log([[len(text)] for text in texts]).astype(np.float32),
+        "embedding": embed(texts, embedder, "auto"),
+        "last": features[:, :width],
+        "signals": features[:, width:],
+        "mean": mean_states(model, prompts),
+        "draft": drafts(model, tokenizer, triplets, prompts),
+    }
+
+
+def mean_states(model: Any, prompts: list[list[int]]) -> np.ndarray:
+    """Mean last hidden state over each prompt."""
+    import torch
+
+    parts = split_model(model)
+    rows = [TokenRow(str(place), ids, [0]) for place, ids in enumerate(prompts)]
+    found = np.empty((len(rows), parts.weight.shape[1]), np.float32)
+    with torch.inference_mode(), Progress("means", len(rows)) as progress:
+        for batch in plan_batches(rows, BUDGET, share=False):
+            chosen = [rows[index] for index in batch.rows]
+            hidden = parts.hidden(collate(chosen)[0]).float()
+            inside = torch.tensor([[float(t < row.width) for t in range(hidden.shape[1])] for row in chosen])
+            found[list(batch.rows)] = ((hidden * inside[..., None]).sum(1) / inside.sum(1, keepdim=True)).numpy()
+            progress.advance(len(chosen))
+    return found
+
+
+def drafts(model: Any, tokenizer: Any, triplets: list[Triplet], prompts: list[list[int]]) -> np.ndarray:
+    """Of the student's greedy answer: mean and largest entropy, mean log nucleus, mean and smallest confidence,
+    log length."""
+    import torch
+
+    with Progress("drafts", len(triplets)) as progress:
+        texts = generate(model, tokenizer, [row.prompt for row in triplets], DRAFT_TOKENS, progress=progress)
+    parts = split_model(model)
+    answers = [encode_response(tokenizer, text, end=True) for text in texts]
+    rows = [TokenRow(str(place), ids, answer) for place, (ids, answer) in enumerate(zip(prompts, answers, strict=True))]
+    found = np.empty((len(rows), 6), np.float32)
+    with torch.inference_mode(), Progress("drafts, read", len(rows)) as progress:
+        for batch in plan_batches(rows, BUDGET, share=False):
+            chosen = [rows[index] for index in batch.rows]
+            ids, places, _ = collate(chosen)
+            logits = parts.logits(parts.hidden(ids)[places[0], places[1]])
+            log_p = logits.log_softmax(1)
+            entropy, confidence = -(log_p.exp() * log_p).sum(1), log_p.exp().max(1).values
+            nucleus = nucleus_sizes(logits, TOP_P, torch.float64).log()
+            lengths = [len(row.response_ids) for row in chosen]
+            pieces = zip(*(column.split(lengths) for column in (entropy, nucleus, confidence)), strict=True)
+            for index, (e, n, c) in zip(batch.rows, pieces, strict=True):
+                found[index] = [e.mean(), e.max(), n.mean(), c.mean(), c.min(), np.log(len(e))]
+            progress.advance(len(chosen))
+    return found
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("bench/proxy_rows"))
+    parser.add_argument("--scored", type=int, nargs="+", default=[400, 800, 1600])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--lora", type=int, help="rows to train the student's body on")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Scored rows to measure the proxy on: python bench/proxy_rows.py --folder bench/proxy_rows
+
+Real texts of the package corpora, the tasks of bench/proxy_tasks.yaml, the small teacher of profile `smoke`
+and a student warmed up on a random part. Writes texts, instructions, pairs, triplets, scored and the warmed-up
+student into --folder. A run that was ended goes on where it was: answers and scores are kept there, and a warm-up
+that is there is not made again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.environment import quiet
+from compeffdist.files import canonical_json, write_json
+from compeffdist.formatting import STUDENT_SYSTEM
+from compeffdist.instructions.pairing import pair_texts
+from compeffdist.instructions.rendering import instruction_prompt
+from compeffdist.instructions.responses import collect_responses
+from compeffdist.models import cache_folder, model_folder, resolve_model
+from compeffdist.params import Params, validate_params
+from compeffdist.profiles import compose
+from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id, write_records
+from compeffdist.student.loading import CARD, student_id
+from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
+from compeffdist.teacher.asking import Teacher, release_engine
+from compeffdist.texts.ingest import ingest
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    quiet()
+    folder: Path = arguments.folder
+    params = parameters(arguments)
+    cache = cache_folder(params.runtime.cache)
+    texts, _, _ = ingest(params.texts, {}, params.seed, cache)
+    instructions = written_instructions()
+    pairs, _ = pair_texts(instructions, texts, params.pairing, params.seed)
+    identity = resolve_model("teacher", params.models.teacher, cache)
+    with Teacher(identity, params.teacher, params.runtime, model_folder(identity, cache)) as teacher:
+        found = collect_responses(
+            pairs, by_id(instructions), by_id(texts), params.responses, params.teacher, teacher, params.seed
+        )
+    triplets = found.triplets
+    print(f"{len(pairs)} pairs, {len(triplets)} triplets, {len(found.rejects)} rejected; {teacher.usage()}", flush=True)
+    write_records(folder / "texts.parquet", Text, texts)
+    write_records(folder / "instructions.jsonl", Instruction, instructions)
+    write_records(folder / "pairs.parquet", Pair, pairs)
+    write_records(folder / "triplets.parquet", Triplet, triplets)
+    student = resolve_model("student", params.models.student, cache)
+    write_json(folder / "student.json", student.to_json())
+    release_engine()
+    if not (folder / "warmup" / CARD).exists():
+        warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
+    scored, unscored = score_triplets(
+        triplets,
+        folder / "warmup",
+        params.difficulty,
+        params.runtime,
+        scorer_id=scorer_identity(student_id(folder / "warmup"), params.difficulty, STUDENT_SYSTEM),
+        system=STUDENT_SYSTEM,
+    )
+    write_records(folder / "scored.parquet", ScoredTriplet, scored)
+    print(f"{len(scored)} scored, {len(unscored)} rejected")
+
+
+def parameters(arguments: argparse.Namespace) -> Params:
+    """Profile `smoke` with more and longer texts, more pairs, and a warm-up in proportion."""
+    values = compose("smoke")
+    values["texts"] |= {"count": arguments.texts, "max_characters": 240}
+    values["pairing"]["pairs"] = arguments.pairs
+    values["responses"]["max_tokens"] = 64
+    values["warm_up"] = {"rows": arguments.warm_up, "training": {"epochs": 1.5, "learning_rate": 1e-4}}
+    values["runtime"] |= {"store": str(arguments.folder / "answers.sqlite"), "scores": str(arguments.folder / "scores")}
+    return validate_params(values, "profiles/smoke.yaml")
+
+
+def written_instructions() -> list[Instruction]:
+    """The written tasks as instructions without demonstrations."""
+    tasks = yaml.safe_load((Path(__file__).parent / "proxy_tasks.yaml").read_text(encoding="utf-8"))
+    return [written_instruction(task) for task in tasks]
+
+
+def written_instruction(written: dict[str, Any]) -> Instruction:
+    perspective = content_id("perspective", {"task": written["name"]})
+    task = Task(
+        perspective_id=perspective,
+        name=written["name"],
+        description=written["description"],
+        type=written["type"],
+        labels=written.get("labels", []),
+        score_range=written.get("range", []),
+        json_schema=schema_of(written),
+        exact_spans=written.get("spans", False),
+    )
+    return Instruction(
+        task_id=task.id,
+        perspective_id=perspective,
+        demonstration_ids=[],
+        prompt=instruction_prompt(task.description, task, []),
+        type=task.type,
+        labels=task.labels,
+        score_range=task.score_range,
+        json_schema=task.json_schema,
+        exact_spans=task.exact_spans,
+        task_name=task.name,
+    )
+
+
+def schema_of(written: dict[str, Any]) -> str:
+    text = {"type": "string", "maxLength": 80}
+    if written["type"] == "extraction":
+        return canonical_json({"type": "array", "items": text, "maxItems": 5})
+    if written["type"] == "structured":
+        fields = dict.fromkeys(written["fields"], text)
+        required = sorted(fields)
+        return canonical_json({"type": "object", "properties": fields, "required": required})
+    return ""
+
+
+def warm_up(triplets: list[Triplet], params: Params, base_id: str, base: Path, output: Path) -> None:
+    rows = [TrainingRow(triplet.id, triplet.prompt, triplet.response) for triplet in triplets]
+    result = fine_tune(
+        base,
+        draw_rows(rows, params.warm_up.rows, params.seed),
+        params.warm_up.training,
+        base_id=base_id,
+        seed=params.seed,
+        output=output,
+        stage="warm_up",
+    )
+    print(json.dumps(result.metrics()))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("bench/proxy_rows"))
+    parser.add_argument("--texts", type=int, default=500)
+    parser.add_argument("--pairs", type=int, default=2600)
+    parser.add_argument("--warm-up", type=int, default=300)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Scored triplets and pairs without an answer in; a proxy, and the difficulty it predicts for those pairs, out."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compeffdist.difficulty.prompt_features import Openings, PromptRow, count_openings, read_prompts
+from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.difficulty.proxy_report import Compared, proxy_report
+from compeffdist.errors import UserError
+from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.instructions.rendering import with_text
+from compeffdist.params import Params, stage_seed
+from compeffdist.progress import Progress
+from compeffdist.records import (
+    Instruction,
+    Pair,
+    PredictedDifficulty,
+    Reject,
+    ScoredTriplet,
+    Text,
+    Triplet,
+    by_id,
+)
+from compeffdist.student.loading import load_student
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from compeffdist.difficulty.prompt_features import Features
+
+STAGE = "predict_difficulty"
+
+Scored = tuple[Triplet, ScoredTriplet]
+Unanswered = tuple[Pair, Instruction, Text]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What came of pairs without an answer. predicted + rejects = pairs."""
+
+    predicted: list[PredictedDifficulty]
+    """In the order of the pairs."""
+    rejects: list[Reject]
+    """`too_long`: the prompt leaves no room for an answer. `non_finite_states`: the student cannot read it."""
+    metrics: dict[str, Any]
+    """What is to be said of the proxy, on rows held out; empty without pairs."""
+
+
+def predict_difficulty(
+    pairs: Sequence[Unanswered],
+    scored: Sequence[Scored],
+    params: Params,
+    *,
+    warm_up: Path,
+    base_folder: Path,
+    output: Path,
+) -> Predictions:
+    """Fit a proxy on scored triplets, write it to `output`, and predict the difficulty of pairs.
+
+    Args:
+        pairs: without an answer. None: nothing is loaded or fitted, and `output` says so.
+        scored: all by one scorer, the student in `warm_up`.
+        base_folder: with the base of `warm_up`, if that is an adapter.
+
+    Raises:
+        UserError: as `load_student` and `fit_proxy` do.
+    """
+    if not pairs:
+        save_nothing(output)
+        return Predictions([], [], {})
+    prompts = _read(pairs, scored, params, warm_up, base_folder)
+    direct = {score.pair_id: score.ranking for _, score in scored}
+    difficulty = np.array([direct.get(key, np.nan) for key in prompts.ids])
+    fit = fit_proxy(prompts.features, prompts.instruction_ids, prompts.ids, difficulty)
+    save_proxy(fit.proxy, {"scorer_ids": sorted({score.scorer_id for _, score in scored})}, output)
+    values = load_proxy(output).predict(prompts.features, prompts.instruction_ids)
+    found, own_id = dict(zip(prompts.ids, values.tolist(), strict=True)), proxy_id(output)
+    report = proxy_report(
+        _held_out(prompts, fit, difficulty),
+        len(scored),
+        len(scored) + len(pairs),
+        stage_seed(params.seed, STAGE),
+    )
+    return Predictions(
+        [
+            PredictedDifficulty(pair_id=p.id, instruction_id=p.instruction_id, proxy_id=own_id, difficulty=found[p.id])
+            for p, *_ in pairs
+            if p.id in found
+        ],
+        [Reject(stage=STAGE, record_id=p.id, reason=prompts.reasons[p.id]) for p, *_ in pairs if p.id not in found],
+        {"penalty": fit.penalty, "slope": fit.proxy.slope, "held_out": report},
+    )
+
+
+def scored_part(triplets: Sequence[Triplet], scored: Sequence[ScoredTriplet]) -> list[Scored]:
+    """Triplets with their scores, joined by id. Raises UserError if a score is of a triplet that is not there."""
+    known = by_id(triplets)
+    for score in scored:
+        if score.sample_id not in known:
+            raise UserError(f"data/scored.parquet: {score.sample_id} is not in data/triplets.parquet; run: dvc repro")
+    return [(known[score.sample_id], score) for score in scored]
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    """Prompts that could be read: arrays and lists in one order."""
+
+    ids: list[str]
+    """Of the pairs."""
+    instruction_ids: list[str]
+    features: "Features"
+    reasons: dict[str, str]
+    """Why others could not, by pair id."""
+
+
+def _read(
+    pairs: Sequence[Unanswered], scored: Sequence[Scored], params: Params, warm_up: Path, base_folder: Path
+) -> _Prompts:
+    model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
+    openings = openings_of(tokenizer, [triplet for triplet, _ in scored])
+    asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
+    asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
+    instructions = {key: instruction for key, instruction, _ in asked}
+    rows = [
+        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), openings.get(instruction, {}))
+        for key, instruction, prompt in asked
+    ]
+    limit = params.difficulty.max_length
+    reasons = {row.id: "too_long" for row in rows if len(row.prompt_ids) >= limit}
+    rows = [row for row in rows if row.id not in reasons]
+    with Progress("prompts", total=len(rows)) as progress:
+        features = read_prompts(
+            model,
+            rows,
+            top_p=params.difficulty.top_p,
+            token_budget=params.runtime.token_budget,
+            workspace_bytes=params.runtime.scoring_workspace_mib << 20,
+            progress=progress,
+        )
+    finite = np.isfinite(features.sum(axis=1))
+    reasons |= {rows[place].id: "non_finite_states" for place in np.flatnonzero(~finite)}
+    ids = [rows[place].id for place in np.flatnonzero(finite)]
+    return _Prompts(ids, [instructions[key] for key in ids], features[finite], reasons)
+
+
+def openings_of(tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> Mapping[str, Openings]:
+    """How answers to each instruction begin."""
+    first: defaultdict[str, list[int]] = defaultdict(list)
+    for triplet in triplets:
+        first[triplet.instruction_id] += encode_response(tokenizer, triplet.response, end=False)[:1]
+    return {key: count_openings(tokens) for key, tokens in first.items()}
+
+
+def _held_out(prompts: _Prompts, fit: Fit, difficulty: "NDArray[np.float64]") -> Compared:
+    """The scored rows, with what fits without them predict."""
+    known = np.flatnonzero(np.isfinite(difficulty))
+    ids, groups = [prompts.ids[i] for i in known], [prompts.instruction_ids[i] for i in known]
+    return Compared(ids, groups, fit.held_out, difficulty[known])

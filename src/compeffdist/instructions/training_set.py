@@ -1,0 +1,51 @@
+"""From the sampler's decisions to the training set: the kept triplets, and the kept pairs that lack an answer.
+
+Under `difficulty.mode: direct` every kept pair has its triplet, and nothing is asked. Under `proxy` the teacher is
+asked about the kept pairs that were only predicted, with the questions and label priors of the first collection,
+so that a pair's triplet is the same whichever part it was in.
+"""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.instructions.parts import SCORED, in_part
+from compeffdist.records import Draw, Pair, Triplet, by_id
+
+STAGE = "collect_sampled"
+
+
+def kept_triplets(
+    draws: Sequence[Draw], triplets: Sequence[Triplet], pairs: Sequence[Pair]
+) -> tuple[list[Triplet], list[Pair]]:
+    """The kept triplets, and the kept pairs without one, each in the order of the draws.
+
+    Raises:
+        UserError: if a kept draw speaks of a triplet or pair that is not there.
+    """
+    known, made = by_id(triplets), by_id(pairs)
+    kept = [draw for draw in draws if draw.kept]
+    for draw in kept:
+        _check_there(draw.pair_id, made, "data/pairs.parquet")
+        if draw.sample_id:
+            _check_there(draw.sample_id, known, "data/triplets.parquet")
+    return (
+        [known[draw.sample_id] for draw in kept if draw.sample_id],
+        [made[draw.pair_id] for draw in kept if not draw.sample_id],
+    )
+
+
+def _check_there(key: str, records: Container[str], artefact: str) -> None:
+    if key not in records:
+        raise UserError(f"data/sampled.parquet: {key} is not in {artefact}; run: dvc repro")
+
+
+def asked_of_the_teacher(pairs: Sequence[Pair], unanswered: Sequence[Pair]) -> dict[str, Any]:
+    """Which of all pairs the teacher was asked about before and after sampling, for the stage's metrics."""
+    before, after = len(in_part(pairs, SCORED)), len(unanswered)
+    return {
+        "pairs": len(pairs),
+        "before_sampling": before,
+        "after_sampling": after,
+        "calls_saved": 1.0 - (before + after) / len(pairs) if pairs else 0.0,
+    }

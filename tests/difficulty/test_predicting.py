@@ -1,0 +1,122 @@
+"""Pairs without an answer get a difficulty or a reason; without such pairs nothing is loaded at all."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compeffdist.difficulty.predicting import Predictions, predict_difficulty, scored_part
+from compeffdist.errors import UserError
+from compeffdist.files import read_json
+from compeffdist.params import Params, validate_params
+from compeffdist.profiles import compose
+from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
+
+from ..student.tiny import tiny_model_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture
+def params() -> Params:
+    raw = compose("smoke", ROOT / "profiles")
+    raw["difficulty"]["max_length"] = 300
+    raw["runtime"]["device"] = "cpu"
+    return validate_params(yaml.safe_load(yaml.safe_dump(raw)), "params")
+
+
+def make_instruction(name: str) -> Instruction:
+    return Instruction(
+        task_id=f"task_{name}",
+        perspective_id="perspective",
+        demonstration_ids=[],
+        prompt=f"Judge the {name}.",
+        type="closed_classification",
+        labels=["positive", "negative"],
+        score_range=[],
+        json_schema="",
+        exact_spans=False,
+        task_name=name,
+    )
+
+
+def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, ScoredTriplet]]:
+    triplets = [
+        Triplet(
+            pair_id=f"pair_{instruction.task_name}_{number}",
+            instruction_id=instruction.id,
+            text_id=f"text_{number}",
+            teacher_id="teacher",
+            decoding_id="decoding",
+            answer_id="answer",
+            prompt=f"{instruction.prompt}\n\nInput: the film was great {number}\nOutput:",
+            response=("positive", "negative")[number % 2],
+            polarity="positive",
+            task_type=instruction.type,
+            task_name=instruction.task_name,
+        )
+        for number in range(count)
+    ]
+    scores = [
+        ScoredTriplet(
+            sample_id=triplet.id,
+            pair_id=triplet.pair_id,
+            instruction_id=triplet.instruction_id,
+            scorer_id="scorer",
+            ranking=(number * 37 % 100) / 100,
+            ranking_excluding_zero=0.5,
+            ranking_all=0.5,
+            perplexity=2.0,
+            tokens=1,
+            miss_rate=1.0,
+            nucleus_miss_rate=0.0,
+        )
+        for number, triplet in enumerate(triplets)
+    ]
+    return scored_part(triplets, scores)
+
+
+def make_pairs(instruction: Instruction, texts: list[str]) -> list[tuple[Pair, Instruction, Text]]:
+    records = [Text(text=text, domain="d", source="s", source_row="1", licence="MIT") for text in texts]
+    return [(Pair(instruction_id=instruction.id, text_id=t.id, method="random"), instruction, t) for t in records]
+
+
+def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, tmp_path: Path) -> None:
+    acting, plot = make_instruction("acting"), make_instruction("plot")
+    pairs = [
+        *make_pairs(acting, ["the film was dreadful", "long " * 300, "fine"]),
+        *make_pairs(plot, ["the film was great", "<|im_end|>"]),
+    ]
+    found: list[Predictions] = []
+    for name in ("one", "two"):
+        scored = [*make_scored(acting, 40), *make_scored(plot, 30)]
+        found.append(
+            predict_difficulty(
+                pairs, scored, params, warm_up=folder, base_folder=folder, output=tmp_path / name / "proxy"
+            )
+        )
+    assert found[0].predicted == found[1].predicted
+    assert [row.pair_id for row in found[0].predicted] == [pairs[place][0].id for place in (0, 2, 3, 4)]
+    assert all(0 <= row.difficulty <= 1 for row in found[0].predicted)
+    assert [(reject.record_id, reject.reason) for reject in found[0].rejects] == [(pairs[1][0].id, "too_long")]
+    report = found[0].metrics["held_out"]
+    assert (report["rows"], report["instructions"]) == (70, 2)
+    assert report["rates"]["0.5"]["calls_saved"] == pytest.approx(1 - (70 + 0.5 * 5) / 75)
+
+
+def test_without_pairs_nothing_is_loaded_and_the_folder_says_so(params: Params, tmp_path: Path) -> None:
+    nowhere = tmp_path / "no model"
+    found = predict_difficulty([], [], params, warm_up=nowhere, base_folder=nowhere, output=tmp_path / "proxy")
+    assert (found.predicted, found.rejects, found.metrics) == ([], [], {})
+    assert read_json(tmp_path / "proxy/proxy.json") == {"instruction_ids": []}
+
+
+def test_a_score_of_an_unknown_triplet_is_named() -> None:
+    ((triplet, score),) = make_scored(make_instruction("acting"), 1)
+    with pytest.raises(UserError, match=f"{triplet.id} is not in data/triplets"):
+        scored_part([], [score])

@@ -1,0 +1,126 @@
+"""The proxy finds what can be found, claims nothing where there is nothing, and is the same bytes again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.errors import UserError
+
+INSTRUCTIONS, EACH, WIDTH, NOISE = 6, 80, 20, 0.05
+
+
+def make_world(skill: float, seed: int = 0) -> dict[str, Any]:
+    """480 rows, half of them scored. Difficulty is a level of the instruction, and beside it what three features
+    say and noise, in the proportion that makes `skill` the correlation. Features differ between instructions much
+    more than within."""
+    generator = np.random.default_rng(seed)
+    rows = INSTRUCTIONS * EACH
+    groups = np.repeat(np.arange(INSTRUCTIONS), EACH)
+    own = generator.standard_normal((rows, WIDTH))
+    features = (own + 10 * generator.standard_normal((INSTRUCTIONS, WIDTH))[groups]).astype(np.float32)
+    signal = skill * own[:, :3].sum(axis=1) / np.sqrt(3) + np.sqrt(1 - skill**2) * generator.standard_normal(rows)
+    truth = np.clip(0.2 + 0.08 * groups + NOISE * signal, 0, 1)
+    return {
+        "features": features,
+        "instruction_ids": [f"instruction_{group}" for group in groups],
+        "ids": [f"pair_{number:03d}" for number in range(rows)],
+        "difficulty": np.where(np.arange(rows) % 2 == 0, truth, np.nan),
+        "truth": truth,
+    }
+
+
+def fit(world: dict[str, Any]) -> Fit:
+    return fit_proxy(**{name: value for name, value in world.items() if name != "truth"})
+
+
+def predict(world: dict[str, Any]) -> Any:
+    return fit(world).proxy.predict(world["features"], world["instruction_ids"])
+
+
+def within(world: dict[str, Any], predicted: Any, rows: Any) -> float:
+    """Mean rank correlation within instructions, over some rows."""
+    groups = np.array(world["instruction_ids"])
+    chosen = [rows & (groups == one) for one in np.unique(groups)]
+    return float(np.mean([spearmanr(predicted[some], world["truth"][some]).statistic for some in chosen]))
+
+
+def test_it_orders_rows_within_an_instruction_that_it_has_not_seen() -> None:
+    world = make_world(skill=0.9)
+    assert within(world, predict(world), np.isnan(world["difficulty"])) > 0.75
+
+
+@pytest.mark.parametrize("skill", [0.0, 0.5, 0.9])
+def test_what_it_says_of_held_out_rows_is_what_new_rows_show(skill: float) -> None:
+    """Were a row's own score used in its prediction, held-out rows would look better than new ones."""
+    found, claimed = [], []
+    for seed in range(6):
+        world = make_world(skill, seed)
+        scored = np.isfinite(world["difficulty"])
+        untied = 1e-12 * np.arange(len(scored))  # without skill all of an instruction may be predicted alike
+        found.append(within(world, predict(world) + untied, ~scored))
+        held_out = untied.copy()
+        held_out[scored] += fit(world).held_out
+        claimed.append(within(world, held_out, scored))
+    assert np.mean(claimed) == pytest.approx(np.mean(found), abs=0.1)
+
+
+def test_predictions_are_on_the_scale_of_scores() -> None:
+    slopes = []
+    for seed in range(6):
+        world = make_world(skill=0.8, seed=seed)
+        predicted, unseen = predict(world), np.isnan(world["difficulty"])
+        slopes.append(np.polyfit(predicted[unseen], world["truth"][unseen], 1)[0])
+        assert predicted.min() >= 0 and predicted.max() <= 1
+    assert np.mean(slopes) == pytest.approx(1, abs=0.1)
+
+
+def test_noise_is_shrunk_to_the_level_of_the_instruction() -> None:
+    world = make_world(skill=0.0)
+    predicted, groups = predict(world), np.array(world["instruction_ids"])
+    assert np.mean([predicted[groups == one].std() for one in np.unique(groups)]) < 0.3 * NOISE
+
+
+def test_the_fit_does_not_depend_on_the_order_of_rows() -> None:
+    world = make_world(skill=0.7)
+    order = np.random.default_rng(3).permutation(len(world["ids"]))
+    shuffled = {
+        name: value[order] if isinstance(value, np.ndarray) else [value[place] for place in order]
+        for name, value in world.items()
+    }
+    np.testing.assert_allclose(predict(world)[order], predict(shuffled), atol=1e-6)
+
+
+def test_an_instruction_without_a_scored_row_is_at_the_level_of_all() -> None:
+    world = make_world(skill=0.7)
+    world["difficulty"][np.array(world["instruction_ids"]) == "instruction_5"] = np.nan
+    assert fit(world).proxy.levels[5] == pytest.approx(np.nanmean(world["difficulty"]))
+    assert np.isfinite(predict(world)).all()
+
+
+def test_too_few_rows_or_equal_scores_are_one_line() -> None:
+    world = make_world(skill=0.5)
+    few = np.where(np.arange(480) < 40, world["truth"], np.nan)
+    with pytest.raises(UserError, match=r"40 scored rows are too few .* difficulty\.proxy\.rows"):
+        fit(world | {"difficulty": few})
+    with pytest.raises(UserError, match="equally hard"):
+        fit(world | {"difficulty": np.where(np.isnan(world["difficulty"]), np.nan, 0.5)})
+
+
+def test_a_saved_proxy_predicts_the_same_and_is_the_same_bytes_again(tmp_path: Path) -> None:
+    world = make_world(skill=0.7)
+    for name in ("one", "two"):
+        save_proxy(fit(world).proxy, {"scorer_ids": ["scorer"]}, tmp_path / name)
+    assert proxy_id(tmp_path / "one") == proxy_id(tmp_path / "two")
+    assert {path.suffix for path in (tmp_path / "one").iterdir()} == {".json", ".safetensors"}
+    loaded = load_proxy(tmp_path / "one").predict(world["features"], world["instruction_ids"])
+    assert np.array_equal(loaded, predict(world))
+
+
+def test_where_none_was_fitted_it_says_so(tmp_path: Path) -> None:
+    save_nothing(tmp_path / "proxy")
+    with pytest.raises(UserError, match=r"holds no proxy.*difficulty\.mode"):
+        load_proxy(tmp_path / "proxy")

@@ -1,0 +1,85 @@
+"""What is said of a prediction is what the definitions say, at both ends and for chance in between."""
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, spearmanr
+
+from compeffdist.difficulty.proxy_report import Compared, at_rate, calls_saved, proxy_report
+
+INSTRUCTIONS, EACH = 20, 50
+
+
+def rows(noise: float, seed: int = 0) -> Compared:
+    """1,000 rows; the prediction is the direct score plus noise."""
+    generator = np.random.default_rng(seed)
+    level = np.repeat(generator.random(INSTRUCTIONS), EACH)
+    direct = level + generator.random(INSTRUCTIONS * EACH)
+    predicted = direct + noise * generator.standard_normal(len(direct))
+    instructions = [f"instruction_{place // EACH:02d}" for place in range(len(direct))]
+    return Compared([f"row_{place:04d}" for place in range(len(direct))], instructions, predicted, direct)
+
+
+def test_a_perfect_prediction_keeps_what_direct_scores_keep() -> None:
+    report = proxy_report(rows(0.0), scored=250, pairs=1000, seed=1)
+    for name in ("spearman", "kendall", "spearman_within_instruction", "kendall_within_instruction"):
+        assert report[name] == {"value": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
+    for found in report["rates"].values():
+        assert (found["overlap"], found["gain"]) == (1, pytest.approx(1))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
+def test_chance_overlaps_at_the_rate_and_gains_nothing(rate: float) -> None:
+    found = [at_rate(rows(1e6, seed), rate) for seed in range(20)]
+    assert np.mean([one["overlap"] for one in found]) == pytest.approx(rate, abs=0.03)
+    assert np.mean([one["gain"] for one in found]) == pytest.approx(0, abs=0.05)
+
+
+def test_correlations_are_those_of_scipy_overall_and_averaged_over_instructions() -> None:
+    compared = rows(0.3)
+    report = proxy_report(compared, scored=0, pairs=1000, seed=1)
+    pairs = np.array([compared.predicted, compared.direct]).reshape(2, INSTRUCTIONS, EACH)
+    for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau)):
+        whole, within = report[name], report[f"{name}_within_instruction"]
+        assert whole["value"] == pytest.approx(statistic(compared.predicted, compared.direct).statistic)
+        assert within["value"] == pytest.approx(
+            np.mean([statistic(*pairs[:, i]).statistic for i in range(INSTRUCTIONS)])
+        )
+        assert whole["low"] < whole["value"] < whole["high"]
+        assert within["low"] < within["value"] < within["high"]
+
+
+def test_telling_instructions_apart_is_no_order_within_them() -> None:
+    known = rows(0.0)
+    level = np.repeat(known.direct.reshape(INSTRUCTIONS, EACH).mean(axis=1), EACH)
+    report = proxy_report(Compared(known.ids, known.instruction_ids, level, known.direct), scored=0, pairs=1000, seed=1)
+    assert report["spearman"]["value"] > 0.5
+    assert report["spearman_within_instruction"]["value"] is None
+    assert report["ordered_rows"] == 0
+
+
+def test_calls_saved_count_the_scored_part_and_the_kept_rows() -> None:
+    # 1,250 pairs: 250 bought to train on, a quarter of the other 1,000 bought because they are kept
+    assert calls_saved(0.25, 250, 1250) == pytest.approx(1 - 500 / 1250)
+    report = proxy_report(rows(0.0), scored=250, pairs=1250, seed=1)
+    assert report["rates"]["0.25"]["calls_saved"] == calls_saved(0.25, 250, 1250)
+
+
+def test_the_report_does_not_depend_on_the_order_of_rows() -> None:
+    whole = rows(0.3)
+    order = np.random.default_rng(5).permutation(len(whole.direct))
+    shuffled = Compared(
+        [whole.ids[place] for place in order],
+        [whole.instruction_ids[place] for place in order],
+        whole.predicted[order],
+        whole.direct[order],
+    )
+    assert at_rate(shuffled, 0.25) == pytest.approx(at_rate(whole, 0.25))
+
+
+def test_as_hard_rows_are_found_at_a_lower_rate_the_better_the_prediction_the_sooner() -> None:
+    perfect, good, useless = (at_rate(rows(noise), 0.5) for noise in (0.0, 0.3, 1e6))
+    assert perfect["equal_quality_rate"] == pytest.approx(0.5)
+    assert 0.1 < good["equal_quality_rate"] < 0.5
+    assert useless["equal_quality_rate"] is None
+    again = at_rate(rows(0.3), good["equal_quality_rate"])
+    assert again["kept_difficulty"] == pytest.approx(good["kept_difficulty_direct"], rel=0.02)
