@@ -80,7 +80,7 @@ def test_a_tampered_line_is_named(tmp_path: Path) -> None:
 
 def test_another_record_type_is_refused(tmp_path: Path) -> None:
     write_records(tmp_path / "t.parquet", Text, [a_text()])
-    with pytest.raises(UserError, match="holds text@1 records, expected pair@1"):
+    with pytest.raises(UserError, match="holds text@1 records, expected pair@2"):
         read_records(tmp_path / "t.parquet", Pair)
 
 
