@@ -46,6 +46,8 @@ _BROKEN_ARCHIVE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
 )
+"""What the standard library raises on an archive that is cut short, altered, encrypted (RuntimeError) or packed in a
+way it does not know (NotImplementedError)."""
 
 # Put before site-packages, this is the `setuptools` that pip asks for a source distribution's metadata: it
 # states the pinned name and version instead of running the package's setup.py.

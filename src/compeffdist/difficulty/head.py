@@ -135,6 +135,8 @@ def _goes_on_from_prefixes(plain: SplitModel) -> bool:
         try:
             prefix = plain.read_prefix(ids[None, :half])
             apart = plain.hidden(endings, prefix)
+        except torch.OutOfMemoryError:  # no trait of the model
+            raise
         except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError):
             return False  # a body without a cache, or with one that is not keys and values by layer
         together = plain.hidden(whole)[:, half:]
