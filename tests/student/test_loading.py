@@ -22,9 +22,8 @@ def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
         assert compute_dtype("cpu", stored=torch.float32) == torch.float32
 
 
-def test_a_missing_device_is_one_clear_line() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("has the device")
+def test_a_missing_device_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"runtime\.device"):
         resolve_device("cuda")
 
