@@ -12,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from real_rows import real_rows, token_rows
+from real_rows import real_rows, student_folder, token_rows
 
 from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.official import compare, official_row, score_official, summarise
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.files import write_jsonl
-from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
 from compeffdist.student.loading import load_student
 
@@ -64,10 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="JSON Lines with both scores and the reason of each row")
     arguments = parser.parse_args()
-    if arguments.model is None:
-        params = load_params()
-        cache = cache_folder(params.runtime.cache)
-        arguments.model = model_folder(resolve_model("student", params.models.student, cache), cache)
+    arguments.model = arguments.model or student_folder()
     return arguments
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from compeffdist.difficulty.batching import TokenRow
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.instructions.rendering import instruction_prompt, with_text
-from compeffdist.models import cache_folder
+from compeffdist.models import cache_folder, model_folder, resolve_model
+from compeffdist.params import load_params
 from compeffdist.polarity import POLARITIES
 from compeffdist.records import Instruction, Triplet, read_records
 from compeffdist.texts.corpora import load_corpus
@@ -27,6 +28,13 @@ TURN, LONG_TURN = 8, 12
 LONG_WORDS = 90
 """Well over 100 tokens of English."""
 WRITTEN = "texts of the package corpora under written instructions"
+
+
+def student_folder() -> Path:
+    """The base student of params.yaml."""
+    params = load_params()
+    cache = cache_folder(params.runtime.cache)
+    return model_folder(resolve_model("student", params.models.student, cache), cache)
 
 
 def real_rows(triplets: Path, count: int, cache: str) -> tuple[str, list[tuple[str, str]]]:

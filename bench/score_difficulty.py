@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real_rows import long_rows, real_rows, token_rows, written_rows
+from real_rows import long_rows, real_rows, student_folder, token_rows, written_rows
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
 from compeffdist.difficulty.scorer import collate, score_rows
-from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
 from compeffdist.student.loading import load_student
 
@@ -183,10 +182,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="turns of each way")
     parser.add_argument("--no-growth", dest="growth", action="store_false", help="leave out growth with rows")
     arguments = parser.parse_args()
-    if arguments.model is None:
-        params = load_params()
-        cache = cache_folder(params.runtime.cache)
-        arguments.model = model_folder(resolve_model("student", params.models.student, cache), cache)
+    arguments.model = arguments.model or student_folder()
     return arguments
 
 
