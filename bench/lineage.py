@@ -32,6 +32,7 @@ from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import PROFILES, compose
+from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
@@ -45,8 +46,6 @@ from compeffdist.records import (
     Task,
     Text,
     Triplet,
-    read_records,
-    write_records,
 )
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer

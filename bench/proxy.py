@@ -35,7 +35,8 @@ from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import DifficultyParams, ProxyParams, validate_params
 from compeffdist.profiles import compose
 from compeffdist.progress import Progress
-from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import generate
 

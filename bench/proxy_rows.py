@@ -23,7 +23,8 @@ from compeffdist.instructions.responses import collect_responses
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
-from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id
 from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import Teacher, release_engine

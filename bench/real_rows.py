@@ -17,7 +17,8 @@ from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
 from compeffdist.polarity import POLARITIES
-from compeffdist.records import Instruction, Triplet, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Instruction, Triplet
 from compeffdist.texts.corpora import load_corpus
 
 CORPORA = ("vader-amazon", "vader-movies", "vader-tweets", "vader-nyt")

@@ -8,7 +8,8 @@ from compeffdist.files import write_json
 from compeffdist.instructions.clusters import cluster_attributes, write_perspectives
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params, stage_seed
-from compeffdist.records import Attribute, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Attribute
 
 STAGE = "cluster_attributes"
 

@@ -9,7 +9,8 @@ from compeffdist.files import write_json
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
-from compeffdist.records import Instruction, Pair, Text, Triplet, by_id, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Instruction, Pair, Text, Triplet, by_id
 from compeffdist.teacher.asking import open_teacher
 
 

@@ -9,7 +9,8 @@ from compeffdist.instructions.calibration import read_priors
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import STAGE, asked_of_the_teacher, kept_triplets
 from compeffdist.params import load_params
-from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.teacher.asking import open_teacher
 
 

@@ -8,7 +8,8 @@ from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Mention, Text, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Attribute, Mention, Text
 from compeffdist.teacher.asking import open_teacher
 
 

@@ -9,7 +9,7 @@ from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import read_records, write_records
+from compeffdist.record_files import read_records, write_records
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
 

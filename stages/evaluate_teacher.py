@@ -10,7 +10,7 @@ from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import load_params
-from compeffdist.records import read_records, write_records
+from compeffdist.record_files import read_records, write_records
 from compeffdist.teacher.asking import open_teacher, release_engine
 
 

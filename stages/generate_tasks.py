@@ -12,7 +12,8 @@ from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.tasks import STAGE, generate_tasks, tasks_asked
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import Attribute, Task, by_id, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Attribute, Task, by_id
 from compeffdist.teacher.asking import open_teacher
 
 

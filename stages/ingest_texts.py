@@ -8,7 +8,8 @@ from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
-from compeffdist.records import Text, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Text
 from compeffdist.texts.ingest import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
 

@@ -9,7 +9,8 @@ from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.pairing import STAGE, pair_texts, pairing_metrics
 from compeffdist.instructions.parts import assign_parts, part_counts
 from compeffdist.params import load_params, stage_seed
-from compeffdist.records import Instruction, Mention, Pair, Text, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Instruction, Mention, Pair, Text
 
 
 def main() -> None:

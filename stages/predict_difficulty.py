@@ -9,17 +9,8 @@ from compeffdist.files import write_json
 from compeffdist.instructions.parts import PREDICTED, in_part
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import (
-    Instruction,
-    Pair,
-    PredictedDifficulty,
-    ScoredTriplet,
-    Text,
-    Triplet,
-    by_id,
-    read_records,
-    write_records,
-)
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Instruction, Pair, PredictedDifficulty, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.teacher.asking import release_engine
 
 

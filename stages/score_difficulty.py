@@ -10,7 +10,8 @@ from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
-from compeffdist.records import ScoredTriplet, Triplet, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import ScoredTriplet, Triplet
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
 

@@ -13,7 +13,8 @@ from compeffdist.instructions.demonstrations import (
     write_demonstrations,
 )
 from compeffdist.params import load_params
-from compeffdist.records import Demonstration, Instruction, Task, Text, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Demonstration, Instruction, Task, Text
 from compeffdist.teacher.asking import open_teacher
 
 

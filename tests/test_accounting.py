@@ -11,7 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.records import Reject, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Reject
 
 ROOT = Path(__file__).parent.parent
 few = st.sampled_from(["", "a", "a (no. 2)", "(no. 2)"])

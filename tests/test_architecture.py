@@ -16,6 +16,7 @@ LAYERS = [
     {"errors"},
     {"files", "progress"},
     {"labels", "ledger", "pages", "params", "precision", "prompting", "records"},
+    {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},
     {"models"},
     {"embedding", "formatting"},

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from compeffdist.columns import content_ids, read_columns, write_columns
 from compeffdist.errors import UserError
-from compeffdist.records import Draw, Pair, Record, Task, arrow_schema, read_records, write_records
+from compeffdist.record_files import arrow_schema, read_records, write_records
+from compeffdist.records import Draw, Pair, Record, Task
 
 HOSTILE = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 

@@ -99,7 +99,8 @@ import resource, sys
 from pathlib import Path
 from compeffdist.errors import run_guarded
 from compeffdist.files import write_json, write_jsonl
-from compeffdist.records import Text, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Text
 texts = [Text(text=f"text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(2000)]
 rows = [text.to_row() for text in texts]
 write = {

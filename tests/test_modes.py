@@ -14,6 +14,7 @@ from compeffdist.instructions.parts import PREDICTED, SCORED
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
+from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Draw,
     Instruction,
@@ -24,8 +25,6 @@ from compeffdist.records import (
     ScoredTriplet,
     Text,
     Triplet,
-    read_records,
-    write_records,
 )
 from tests.student.test_stages import stage
 from tests.student.tiny import tiny_model_folder

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.records import Reject, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Reject
 
 
 def account(stage: str, incoming: int, outgoing: int, rejects: Sequence[Reject]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json
-from compeffdist.records import ID_HEX_DIGITS, Record, arrow_schema, parquet_file
+from compeffdist.record_files import arrow_schema, parquet_file
+from compeffdist.records import ID_HEX_DIGITS, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,26 +3,15 @@
 An id is a hash of what a record *is*: the canonical JSON of its identity fields, which include its parents' ids.
 Ids are the same from run to run and machine to machine; every join in the library is by id, never by position.
 
-Artefacts are Parquet (many rows) or JSON Lines (few rows a person reads); both are written from the same record
-classes by `write_records`, atomically, and refuse duplicate ids. `columns.py` reads and writes the same Parquet files
-column-wise, for millions of rows.
+`record_files.py` writes and reads the artefacts made of them.
 """
 
 import dataclasses
-import types
-import typing
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl, write_jsonl
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+from compeffdist.files import canonical_json, hash_text
 
 ID_HEX_DIGITS = 24
 """96 bits: for ten million records the chance that any two share an id is below 1e-15."""
@@ -345,128 +334,6 @@ class Reject(Record):
 R = TypeVar("R", bound=Record)
 
 
-def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
-    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
-
-    Raises:
-        ValueError: if two records share an id: that is a defect upstream, and must not reach the disk.
-    """
-    rows = [record.to_row() for record in records]
-    seen: set[str] = set()
-    for row in rows:
-        if row["id"] in seen:
-            raise ValueError(f"{target}: two {kind.PREFIX} records share the id {row['id']}")
-        seen.add(row["id"])
-    if Path(target).suffix == ".jsonl":
-        write_jsonl(target, rows)
-        return
-    import pyarrow.parquet as pq
-
-    with atomic_file(target) as path:
-        pq.write_table(table_of(kind, rows), path, compression="zstd")
-
-
-def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
-    """Read what `write_records` wrote; every id is checked against its record's contents.
-
-    Args:
-        format: `.jsonl` or `.parquet`, for a file whose name does not end in it.
-
-    Raises:
-        UserError: if the file is missing, of another record type or version, or a record does not fit its id.
-    """
-    records: list[R] = []
-    for number, row in enumerate(_rows(Path(source), kind, format), 1):
-        try:
-            records.append(kind.from_row(row))
-        except ValueError as error:
-            raise UserError(f"{source}: record {number}: {error}; run the stage that writes it again") from None
-    return records
-
-
 def by_id(records: Iterable[R]) -> dict[str, R]:
     """Index records by their id."""
     return {record.id: record for record in records}
-
-
-def table_of(kind: type[Record], rows: Iterable[dict[str, Any]]) -> "pa.Table":
-    """Rows as `Record.to_row` gives them, as an Arrow table."""
-    import pyarrow as pa
-
-    return pa.Table.from_pylist(list(rows), schema=arrow_schema(kind))
-
-
-def arrow_schema(kind: type[Record]) -> "pa.Schema":
-    """Columns of a Parquet artefact, marked with the record type and its version."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=is_nullable(t)) for f, t in _typed_fields(kind)],
-        metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
-    )
-
-
-def read_table(source: Path, kind: type[Record], format: str = "", columns: Sequence[str] | None = None) -> "pa.Table":
-    """Some columns, or all, of what `write_records` wrote, as an Arrow table. Ids are not checked.
-
-    Raises:
-        UserError: if the file is missing, or of another record type or version.
-    """
-    if (format or Path(source).suffix) == ".jsonl":
-        table = table_of(kind, (record.to_row() for record in read_records(source, kind, format)))
-        return table.select(columns) if columns else table
-    with parquet_file(Path(source), kind) as file:
-        return file.read(columns=list(columns) if columns else None)
-
-
-def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
-    if (format or source.suffix) == ".jsonl":
-        return read_jsonl(source)
-    with parquet_file(source, kind) as file:
-        return typing.cast(list[dict[str, Any]], file.read().to_pylist())
-
-
-@contextmanager
-def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]":
-    """Open a Parquet artefact of `kind`.
-
-    Raises:
-        UserError: if the file is missing, unreadable (also while it is read), or of another record type or version.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(source) as file:
-            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
-            if stamp != f"{kind.PREFIX}@{kind.VERSION}":
-                raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
-            yield file
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: not a readable Parquet file: {error}") from None
-
-
-def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:
-    hints = typing.get_type_hints(kind)
-    return [(f, hints[f.name]) for f in dataclasses.fields(kind)]
-
-
-def is_nullable(hint: Any) -> bool:
-    """Whether a field of this type may be None."""
-    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
-
-
-def _arrow_type(hint: Any) -> Any:
-    import pyarrow as pa
-
-    if is_nullable(hint):
-        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
-
-    plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    if hint in plain:
-        return plain[hint]
-    if isinstance(hint, types.GenericAlias) and typing.get_origin(hint) is list:
-        return pa.list_(_arrow_type(typing.get_args(hint)[0]))
-    raise TypeError(f"no Parquet type for {hint}")

@@ -10,7 +10,8 @@ import pytest
 from compeffdist.cli import cluster
 from compeffdist.errors import UserError
 from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.records import Attribute, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Attribute
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

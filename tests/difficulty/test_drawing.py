@@ -12,7 +12,8 @@ from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import random_difficulty
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet
 
 
 def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:

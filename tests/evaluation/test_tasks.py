@@ -10,7 +10,7 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation import tasks
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.records import read_records, write_records
+from compeffdist.record_files import read_records, write_records
 from compeffdist.texts.corpora import CorpusRow
 
 LABELS = ["negative", "neutral", "positive"]

@@ -9,7 +9,8 @@ import pytest
 
 from compeffdist.files import read_json, read_jsonl, write_json
 from compeffdist.gates.outcome import GATES
-from compeffdist.records import Draw, Instruction, Task, Triplet, by_id, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Draw, Instruction, Task, Triplet, by_id
 from tests.gates import world as plant
 from tests.gates.conftest import Run
 

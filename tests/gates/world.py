@@ -18,6 +18,7 @@ from compeffdist.instructions.tasks import polarity_task
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, SamplingParams
 from compeffdist.polarity import POLARITIES
+from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
@@ -32,8 +33,6 @@ from compeffdist.records import (
     Text,
     Triplet,
     by_id,
-    read_records,
-    write_records,
 )
 
 TEXTS = 60

@@ -26,6 +26,7 @@ from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import delimited
+from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
@@ -40,8 +41,6 @@ from compeffdist.records import (
     Task,
     Text,
     Triplet,
-    read_records,
-    write_records,
 )
 from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render

@@ -18,7 +18,8 @@ from compeffdist.lineage.model_checks import version_links
 from compeffdist.lineage.repository import read_yaml
 from compeffdist.lineage.versions import Version
 from compeffdist.promotion.audits import version_problems
-from compeffdist.records import Triplet, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Triplet
 from compeffdist.registry.artifacts import model_files, verify_version
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.store import store_problems

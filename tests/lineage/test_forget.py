@@ -12,7 +12,8 @@ from compeffdist.instructions.rendering import with_text
 from compeffdist.lineage.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
 from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of
 from compeffdist.lineage.withdrawal_report import plan_lines
-from compeffdist.records import Reject, Text, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Reject, Text
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
 from tests.lineage.conftest import MODEL, World

@@ -5,7 +5,8 @@ import json
 
 from compeffdist.lineage.artefacts import ARTEFACTS, PAIRS, PREDICTED, SAMPLE, TEXTS, TRAINING, TRIPLETS
 from compeffdist.lineage.tree import render
-from compeffdist.records import Draw, Triplet, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Draw, Triplet
 from tests.lineage.conftest import MODEL, World
 
 

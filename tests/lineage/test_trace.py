@@ -9,7 +9,8 @@ from compeffdist.errors import UserError
 from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRAINING, TRIPLETS
 from compeffdist.lineage.prov import prov_document, prov_json
 from compeffdist.lineage.tree import render
-from compeffdist.records import Draw, Reject, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import Draw, Reject
 from tests.lineage.conftest import MODEL, World
 
 

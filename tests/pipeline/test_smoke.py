@@ -19,7 +19,8 @@ import yaml
 
 from compeffdist.environment import PRIVATE
 from compeffdist.gates.outcome import GATES
-from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id
 
 pytestmark = pytest.mark.pipeline
 

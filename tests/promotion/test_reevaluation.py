@@ -8,7 +8,7 @@ from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, Params
 from compeffdist.promotion.promote import promote
-from compeffdist.records import write_records
+from compeffdist.record_files import write_records
 from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking

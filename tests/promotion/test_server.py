@@ -17,7 +17,7 @@ from compeffdist.lineage.repository import Repository
 from compeffdist.params import Params
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.promote import promote, rollback
-from compeffdist.records import write_records
+from compeffdist.record_files import write_records
 from compeffdist.registry.artifacts import find_version, verify_version
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking

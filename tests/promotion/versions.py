@@ -12,7 +12,7 @@ from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json
 from compeffdist.params import EvaluationTask, Params
-from compeffdist.records import write_records
+from compeffdist.record_files import write_records
 from compeffdist.registry.artifacts import (
     MANIFEST,
     PREDICTIONS,

@@ -10,7 +10,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import hash_bytes
 from compeffdist.params import EvaluationTask, RegistryParams
-from compeffdist.records import write_records
+from compeffdist.record_files import write_records
 from compeffdist.registry.artifacts import (
     EVIDENCE,
     MANIFEST,

@@ -16,7 +16,8 @@ from compeffdist.gates.outcome import GATES
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
-from compeffdist.records import Reject, Triplet, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Reject, Triplet
 from compeffdist.registry.tracking import open_tracking
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from compeffdist.errors import UserError
-from compeffdist.records import ScoredTriplet, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import ScoredTriplet
 from compeffdist.study.agreement import agreements
 from compeffdist.study.examples import choose_examples, read_triplets
 from compeffdist.study.measures import correlations, decile_figures, largest_tie, rank_correlations, read_scores

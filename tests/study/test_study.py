@@ -16,7 +16,8 @@ from compeffdist.files import write_json
 from compeffdist.models import cache_folder, read_identity, resolve_model
 from compeffdist.params import ModelParams, load_params, validate_params
 from compeffdist.profiles import compose
-from compeffdist.records import Triplet, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Triplet
 from compeffdist.student.runs import warm_up_student
 from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render

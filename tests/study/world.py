@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from compeffdist.records import ScoredTriplet, Triplet, write_records
+from compeffdist.record_files import write_records
+from compeffdist.records import ScoredTriplet, Triplet
 
 HOSTILE = "<script>alert('x')</script> & \u202e"
 TYPES = ("analysis", "closed_classification", "scoring")

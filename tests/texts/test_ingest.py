@@ -7,7 +7,8 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import TextsParams
-from compeffdist.records import Reject, Text, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Reject, Text
 from compeffdist.texts.ingest import ingest, whole_ids
 from compeffdist.texts.withdrawals import withdraw, withdrawn_ids
 

@@ -17,7 +17,8 @@ from compeffdist.params import (
     load_params,
     stage_seed,
 )
-from compeffdist.records import Attribute, Perspective, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Attribute, Perspective
 
 NAME = "cluster"
 HELP = "group attributes into perspectives by affinity propagation over their embeddings"

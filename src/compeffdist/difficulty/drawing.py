@@ -16,7 +16,8 @@ from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
 from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_rows
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, arrow_schema
+from compeffdist.record_files import arrow_schema
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet
 
 if TYPE_CHECKING:
     import pyarrow as pa

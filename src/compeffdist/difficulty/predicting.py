@@ -16,16 +16,7 @@ from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_respons
 from compeffdist.instructions.rendering import with_text
 from compeffdist.params import Params, stage_seed
 from compeffdist.progress import Progress
-from compeffdist.records import (
-    Instruction,
-    Pair,
-    PredictedDifficulty,
-    Reject,
-    ScoredTriplet,
-    Text,
-    Triplet,
-    by_id,
-)
+from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.params import DifficultyGateParams
-from compeffdist.records import Reject, ScoredTriplet, Triplet, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Reject, ScoredTriplet, Triplet
 
 SCORED = Path("data/scored.parquet")
 REJECTS = Path("data/rejects/score_difficulty.parquet")

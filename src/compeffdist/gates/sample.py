@@ -10,7 +10,8 @@ from compeffdist.gates.expected import Figure, accounted, between, none_of, shar
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.params import SampleGateParams
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id
 
 SAMPLED = Path("data/sampled.parquet")
 SCORED = Path("data/scored.parquet")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
-from compeffdist.records import R, is_nullable
+from compeffdist.record_files import is_nullable
+from compeffdist.records import R
 
 if TYPE_CHECKING:
     import pandas as pd

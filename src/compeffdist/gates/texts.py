@@ -11,7 +11,8 @@ from compeffdist.gates.expected import Figure, none_of
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, read_table
-from compeffdist.records import Reject, Text, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Reject, Text
 from compeffdist.texts.decontaminate import contaminated
 
 TEXTS = Path("data/texts.parquet")

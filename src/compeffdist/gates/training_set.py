@@ -15,7 +15,8 @@ from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.gates.texts import contamination, evaluation_texts
 from compeffdist.params import TrainingSetGateParams
-from compeffdist.records import Draw, Reject, Text, Triplet, by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Draw, Reject, Text, Triplet, by_id
 
 CARD = Path("models/student/student.json")
 REJECTS = Path("data/rejects/train_student.parquet")

@@ -13,7 +13,8 @@ from compeffdist.instructions.answers import choices
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.params import TripletsGateParams
 from compeffdist.polarity import POLARITIES
-from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id
 
 TRIPLETS = Path("data/triplets.parquet")
 REJECTS = Path("data/rejects/collect_responses.parquet")

@@ -12,7 +12,8 @@ from typing import Any
 from compeffdist.errors import UserError
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.lineage.artefacts import CLUSTERS, kind_of
-from compeffdist.records import Record, read_records, read_table, table_of
+from compeffdist.record_files import read_records, read_table, table_of
+from compeffdist.records import Record
 
 
 class Table:

@@ -17,7 +17,8 @@ from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, PromotionParams, RuntimeParams
-from compeffdist.records import by_id, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import by_id
 from compeffdist.registry.artifacts import (
     PREDICTIONS,
     ROWS,

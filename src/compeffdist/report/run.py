@@ -9,7 +9,8 @@ from compeffdist.files import read_json
 from compeffdist.gates.outcome import GATES, REPORTS
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.models import ModelIdentity, read_identity
-from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, read_records
+from compeffdist.record_files import read_records
+from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
 
 ROLES = ("teacher", "student", "embedder")
 COUNTED = (

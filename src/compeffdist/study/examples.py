@@ -9,7 +9,8 @@ import numpy as np
 from compeffdist.columns import BATCH_ROWS
 from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError
-from compeffdist.records import Triplet, parquet_file
+from compeffdist.record_files import parquet_file
+from compeffdist.records import Triplet
 from compeffdist.study.measures import DECILES, Scores
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import rank_in_groups
 from compeffdist.errors import UserError
-from compeffdist.records import ScoredTriplet, arrow_schema
+from compeffdist.record_files import arrow_schema
+from compeffdist.records import ScoredTriplet
 
 if TYPE_CHECKING:
     import pyarrow as pa

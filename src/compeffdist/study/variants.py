@@ -16,7 +16,8 @@ from compeffdist.files import hash_file
 from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.params import Params, stage_seed
-from compeffdist.records import ScoredTriplet, Triplet, content_id, read_records, write_records
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import ScoredTriplet, Triplet, content_id
 from compeffdist.student.loading import student_id
 from compeffdist.student.runs import WARM_UP, warm_up_rows
 from compeffdist.student.training import fine_tune
