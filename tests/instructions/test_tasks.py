@@ -9,14 +9,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from compeffdist.instructions.task_questions import ANSWERED_BY, FORMS, Idea, ideas_question
 from compeffdist.instructions.tasks import (
-    ANSWERED_BY,
-    FORMS,
-    Idea,
     build_task,
     drop_near_duplicates,
     generate_tasks,
-    ideas_question,
     polarity_task,
     tasks_asked,
 )

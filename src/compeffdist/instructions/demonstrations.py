@@ -19,6 +19,7 @@ from typing import Any
 from compeffdist.instructions.answers import check_answer, choices
 from compeffdist.instructions.calibration import calibrate, only_chosen
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
+from compeffdist.instructions.schemas import object_of
 from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
@@ -106,7 +107,7 @@ class Call:
         free = json.loads(self.task.json_schema) if self.task.json_schema else {"type": "string", "maxLength": 200}
         parts = [{"aim": {"const": output}, "input": text} for output in self.outputs]
         parts = parts or [{"input": text, "output": free}] * INSTANCES
-        return _object({f"instance_{number}": _object(part) for number, part in enumerate(parts, 1)})
+        return object_of({f"instance_{number}": object_of(part) for number, part in enumerate(parts, 1)})
 
     def request(self, params: DemonstrationsParams, teacher: TeacherParams, seed: int) -> Request:
         """The question."""
@@ -126,15 +127,6 @@ class Call:
             "Answer in JSON."
         )
         return Request.generation(teacher, prompt, params.max_tokens, seed, self.schema)
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list[Reject]]:

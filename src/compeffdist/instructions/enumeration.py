@@ -12,6 +12,7 @@ from typing import Any
 
 from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
+from compeffdist.instructions.schemas import array_of, object_of, string_of
 from compeffdist.params import AttributesParams, TeacherParams, stage_seed
 from compeffdist.prompting import delimited
 from compeffdist.records import Mention, Reject, Text, by_id
@@ -48,22 +49,14 @@ def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherPa
 
 
 def _schema(most: int) -> dict[str, Any]:
-    item = {
-        "type": "object",
-        "properties": {
-            "attribute": {"type": "string", "minLength": 2, "maxLength": NAME_CHARACTERS},
-            "description": {"type": "string", "minLength": 2, "maxLength": DESCRIPTION_CHARACTERS},
-            "value": {"type": "string", "minLength": 1, "maxLength": VALUE_CHARACTERS},
-        },
-        "required": ["attribute", "description", "value"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "object",
-        "properties": {"attributes": {"type": "array", "minItems": -(-most // 2), "maxItems": most, "items": item}},
-        "required": ["attributes"],
-        "additionalProperties": False,
-    }
+    item = object_of(
+        {
+            "attribute": string_of(2, NAME_CHARACTERS),
+            "description": string_of(2, DESCRIPTION_CHARACTERS),
+            "value": string_of(1, VALUE_CHARACTERS),
+        }
+    )
+    return object_of({"attributes": array_of(item, -(-most // 2), most)})
 
 
 def mention_of(
