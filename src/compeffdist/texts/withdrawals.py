@@ -2,7 +2,8 @@
 
 The list is a hash-chained ledger kept in git. It holds the ids of the texts, which are hashes of their
 contents, never the texts; of a text that was cut to `texts.max_characters`, also the id of the whole, so that it
-stays out when it would be cut elsewhere.
+stays out when it would be cut elsewhere. The first entry only opens it, because DVC warns of an empty
+dependency at every turn.
 """
 
 from collections.abc import Sequence
