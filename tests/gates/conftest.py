@@ -1,4 +1,4 @@
-"""A folder with sound artefacts and the laptop's params; a gate run in it as `dvc repro` would."""
+"""A folder with sound artefacts and the laptop's params (its sampling rate apart); a gate run in it as `dvc repro` would."""
 
 import copy
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
 from tests.gates.world import make_world
 
@@ -60,7 +61,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def laptop() -> dict[str, Any]:
-    return compose("laptop", ROOT / PROFILES)
+    """The laptop's bounds, and the rate that the world's sample is drawn at."""
+    params = compose("laptop", ROOT / PROFILES)
+    params["sampling"]["rate"] = SamplingParams().rate
+    return params
 
 
 @pytest.fixture
