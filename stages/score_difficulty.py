@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.difficulty.scoring import STAGE, score_triplets, scorer_identity
+from compeffdist.difficulty.scoring import STAGE, score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
@@ -27,7 +27,7 @@ def main() -> None:
         WARM_UP,
         params.difficulty,
         params.runtime,
-        scorer_id=scorer_identity(student_id(WARM_UP), params.difficulty, STUDENT_SYSTEM),
+        weights=student_id(WARM_UP),
         system=STUDENT_SYSTEM,
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
     )
