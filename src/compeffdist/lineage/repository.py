@@ -6,7 +6,6 @@ The bytes themselves are in the working folder, in DVC's cache, or, for small me
 """
 
 import json
-import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_bytes, hash_file
+from compeffdist.yaml12 import read_yaml
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
@@ -66,10 +64,10 @@ class Lock:
     def stages(self) -> dict[str, StageLock]:
         """By name. Raises UserError if the lock cannot be read."""
         try:
-            stages = read_yaml(self.text)["stages"]
+            stages = read_yaml(self.text, where := f"{LOCK} of {self.places[0]}")["stages"]
             return {name: _stage(name, value) for name, value in stages.items()}
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{LOCK} of {self.places[0]}: not a lock of DVC: {one_line(error, 120)}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{where}: not a lock of DVC: {one_line(error, 120)}") from None
 
     @cached_property
     def outs(self) -> dict[str, Item]:
@@ -103,31 +101,6 @@ def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
 
     params = {key: found for file in value.get("params", {}).values() for key, found in file.items()}
     return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"))
-
-
-class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The types of YAML 1.2's core schema, which DVC reads by: PyYAML alone takes 2e-05 for a string, and `no` for
-    a truth value. A lock takes 60 ms; the loader that DVC uses takes ten times that, and there is one a commit."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+0123456789.",
-    ),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-):
-    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
-
-
-def read_yaml(text: str | bytes) -> Any:
-    """YAML as DVC reads it. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Yaml12)
 
 
 class Repository:
