@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from compeffdist.errors import one_line
 from compeffdist.files import hash_bytes
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
@@ -97,7 +98,7 @@ def committed_inputs_links(repository: Repository, lock: Lock, commit: str) -> I
     """
     commits = [known for known in dict.fromkeys([commit, *lock.commits]) if repository.file_at(known, "dvc.yaml")]
     if not commits:
-        yield Link("inputs", "commit", "FAIL", f"git does not know {commit or 'it'}: git fetch --all")
+        yield Link("inputs", "commit", "FAIL", f"git does not know {one_line(commit, 80) or 'it'}: git fetch --all")
         return
     found = {known: _committed_problems(repository, lock, known) for known in commits}
     best = min(commits, key=lambda known: len(found[known]))

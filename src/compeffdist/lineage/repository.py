@@ -6,6 +6,7 @@ The bytes themselves are in the working folder, in DVC's cache, or, for small me
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from compeffdist.yaml12 import read_yaml
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
+COMMIT = re.compile("HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
 FOLDER_SUFFIX = ".dir"
 """DVC's mark of a folder's hash."""
 
@@ -252,12 +254,16 @@ class Repository:
         return self.files_at([(commit, path)])[commit, path]
 
     def files_at(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes | None]:
-        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all."""
-        places = [place for place in dict.fromkeys(wanted) if "\n" not in "".join(place)]
+        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all.
+
+        A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
+        one, or the index.
+        """
+        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(wanted)
+        places = [place for place in found if COMMIT.fullmatch(place[0]) and not {"\n", "\0"} & {*place[1]}]
         names = "".join(f"{commit}:{path}\n" for commit, path in places)
         command = ["git", "cat-file", "--batch"]
         done = subprocess.run(command, cwd=self.root, input=names.encode(), capture_output=True, check=False)
-        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(places)
         answers = BytesIO(done.stdout)
         for place in places:
             header = answers.readline().split()
