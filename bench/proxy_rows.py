@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.difficulty.scoring import score_triplets
 from compeffdist.environment import quiet
 from compeffdist.files import canonical_json, write_json
 from compeffdist.formatting import STUDENT_SYSTEM
@@ -61,7 +61,7 @@ def main() -> None:
         folder / "warmup",
         params.difficulty,
         params.runtime,
-        scorer_id=scorer_identity(student_id(folder / "warmup"), params.difficulty, STUDENT_SYSTEM),
+        weights=student_id(folder / "warmup"),
         system=STUDENT_SYSTEM,
     )
     write_records(folder / "scored.parquet", ScoredTriplet, scored)

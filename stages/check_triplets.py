@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.gates.running import run_gate
 from compeffdist.gates.triplets import look_at_triplets
 from compeffdist.params import load_params
+from compeffdist.running import run_stage
 
 
 def main() -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from compeffdist.embedding import embed
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import cluster_attributes, write_perspectives
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params, stage_seed
 from compeffdist.record_files import read_records
 from compeffdist.records import Attribute
+from compeffdist.running import run_stage
 
 STAGE = "cluster_attributes"
 

@@ -4,13 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import STAGE, collect_responses
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Instruction, Pair, Text, Triplet, by_id
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.calibration import read_priors
 from compeffdist.instructions.responses import collect_responses
@@ -11,6 +10,7 @@ from compeffdist.instructions.training_set import STAGE, asked_of_the_teacher, k
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
 
 

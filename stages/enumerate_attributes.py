@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Attribute, Mention, Text
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
 
 

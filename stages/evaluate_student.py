@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
@@ -10,6 +9,7 @@ from compeffdist.files import write_json
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
+from compeffdist.running import run_stage
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
 

@@ -5,12 +5,12 @@ The last stage of a run that needs the teacher, so it lets the engine go: traini
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher, release_engine
 
 

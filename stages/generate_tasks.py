@@ -6,7 +6,6 @@ from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
 from compeffdist.embedding import embed
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.tasks import STAGE, generate_tasks, tasks_asked
@@ -14,6 +13,7 @@ from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Attribute, Task, by_id
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from compeffdist.accounting import write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
 from compeffdist.record_files import write_records
 from compeffdist.records import Text
+from compeffdist.running import run_stage
 from compeffdist.texts.ingest import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
 

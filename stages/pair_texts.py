@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from compeffdist.accounting import write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.pairing import STAGE, pair_texts, pairing_metrics
@@ -11,6 +10,7 @@ from compeffdist.instructions.parts import assign_parts, part_counts
 from compeffdist.params import load_params, stage_seed
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Instruction, Mention, Pair, Text
+from compeffdist.running import run_stage
 
 
 def main() -> None:

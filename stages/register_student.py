@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.files import read_json, write_json
 from compeffdist.gates.outcome import gate_tags
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import release_engine
 
 STUDENT = Path("models/student")

@@ -6,10 +6,10 @@ weights stay in the cache (params.runtime.cache): downloaded and converted once,
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import load_params
+from compeffdist.running import run_stage
 
 
 def main() -> None:

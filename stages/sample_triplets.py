@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from compeffdist.difficulty.drawing import STAGE, sample_triplets
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.params import load_params, stage_seed
+from compeffdist.running import run_stage
 
 
 def main() -> None:

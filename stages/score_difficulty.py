@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.difficulty.scoring import STAGE, score_triplets, scorer_identity
+from compeffdist.difficulty.scoring import STAGE, score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import ScoredTriplet, Triplet
+from compeffdist.running import run_stage
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
 
@@ -27,7 +27,7 @@ def main() -> None:
         WARM_UP,
         params.difficulty,
         params.runtime,
-        scorer_id=scorer_identity(student_id(WARM_UP), params.difficulty, STUDENT_SYSTEM),
+        weights=student_id(WARM_UP),
         system=STUDENT_SYSTEM,
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
     )

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.pages import write_page
 from compeffdist.params import load_params, stage_seed
+from compeffdist.running import run_stage
 from compeffdist.study.findings import STAGE, study_scores
 from compeffdist.study.page import render
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Triplet
 from compeffdist.registry.tracking import log_curve_point, training_run
+from compeffdist.running import run_stage
 from compeffdist.student.runs import TRAIN, train_student
 from compeffdist.teacher.asking import release_engine
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Triplet
+from compeffdist.running import run_stage
 from compeffdist.student.runs import warm_up_student
 from compeffdist.teacher.asking import release_engine
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.instructions.demonstrations import (
     INSTANCES,
@@ -15,6 +14,7 @@ from compeffdist.instructions.demonstrations import (
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Demonstration, Instruction, Task, Text
+from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
 
 

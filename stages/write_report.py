@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from compeffdist.errors import run_stage
 from compeffdist.files import write_json
 from compeffdist.pages import write_page
 from compeffdist.report.figures import headline
 from compeffdist.report.page import render
 from compeffdist.report.run import read_run
+from compeffdist.running import run_stage
 
 
 def main() -> None:

@@ -4,9 +4,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import NoReturn
 
 from compeffdist.environment import quiet
@@ -14,7 +12,6 @@ from compeffdist.environment import quiet
 CREDENTIALS = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=password=)[^&\s]+")
 """User and password in an address, as in MLFLOW_TRACKING_URI: libraries put whole addresses into their messages."""
 
-STAGE_LOCKS = Path(".compeffdist/stages")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_OURS_TO_MEND = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
@@ -66,42 +63,6 @@ def run_guarded(behaviour: Callable[[], None]) -> None:
         if not (told := _told_by_the_machine(error)):
             raise
         fail(told)
-
-
-def run_stage(main: Callable[[], None]) -> None:
-    """`run_guarded` for a stage, of which only one process may run in a checkout.
-
-    DVC that is killed leaves the stage's process running, and the next `dvc repro` would start a second writer.
-    """
-
-    def alone() -> None:
-        with _only_process_of(Path(sys.argv[0]).stem):
-            main()
-
-    run_guarded(alone)
-
-
-@contextmanager
-def _only_process_of(stage: str) -> Iterator[None]:
-    """Raises UserError naming the process that runs the stage already. The kernel frees a dead process's lock."""
-    from filelock import FileLock, Timeout
-
-    STAGE_LOCKS.mkdir(parents=True, exist_ok=True)
-    # the pid has a file of its own: trying for the lock empties the lock's file
-    holder = STAGE_LOCKS / f"{stage}.pid"
-    lock = FileLock(STAGE_LOCKS / f"{stage}.lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        pid = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
-        raise UserError(
-            f"stage {stage} is running already, as process {pid}: wait for it, or end it (kill {pid}) and run again"
-        ) from None
-    try:
-        holder.write_text(str(os.getpid()), encoding="utf-8")
-        yield
-    finally:
-        lock.release()
 
 
 def _told_by_the_machine(error: BaseException) -> str:

@@ -13,6 +13,7 @@ Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is token
 that no text can end its own turn.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ STUDENT_SYSTEM = "You analyse sentiment."
 TEMPLATE_DATE = date(2024, 7, 26)
 """What a chat template is told today is: the day Llama 3's own names where it is told none."""
 
-# Stand-ins for message contents: no chat template alters or tokenizer merges them.
+# Stand-ins for message contents: no text of a template's own looks like them.
 _SYSTEM_SLOT, _USER_SLOT, _ASSISTANT_SLOT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"
 
 
@@ -46,15 +47,20 @@ def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str
     """Token ids of the system and user turns and the opening of the assistant's.
 
     Raises:
-        UserError: if the tokenizer has no chat template, or its template refuses a system turn.
+        UserError: if the tokenizer has no chat template, or its template refuses a system turn, or it rewrites what it
+            is told where that spells out a special token.
     """
     if not _holds_special_token(tokenizer, system + prompt):
         return _encode(tokenizer, _render(tokenizer, system, prompt))
     # Template and contents apart: only the template's own special tokens may count as such.
-    head, rest = _render(tokenizer, _SYSTEM_SLOT, _USER_SLOT).split(_SYSTEM_SLOT)
-    middle, tail = rest.split(_USER_SLOT)
-    pieces = ((head, False), (system, True), (middle, False), (prompt, True), (tail, False))
-    return [token for text, plain in pieces for token in _encode(tokenizer, text, plain=plain)]
+    contents = {_SYSTEM_SLOT: system, _USER_SLOT: prompt}
+    pieces = re.split(f"({'|'.join(contents)})", _render(tokenizer, *contents))
+    if _USER_SLOT not in pieces or any(_SYSTEM_SLOT[0] in piece for piece in pieces if piece not in contents):
+        raise UserError(
+            f"{tokenizer.name_or_path}: the chat template rewrites what it is told, so that special tokens spelled out "
+            "in a text cannot be told from its own; use another model"
+        )
+    return [token for piece in pieces for token in _encode(tokenizer, contents.get(piece, piece), piece in contents)]
 
 
 def encode_response(tokenizer: "PreTrainedTokenizerBase", response: str, *, end: bool) -> list[int]:
@@ -75,7 +81,7 @@ def end_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
         {"role": "user", "content": _USER_SLOT},
         {"role": "assistant", "content": _ASSISTANT_SLOT},
     ]
-    following = _encode(tokenizer, _apply_template(tokenizer, turns).split(_ASSISTANT_SLOT)[-1])
+    following = _encode(tokenizer, _apply_template(tokenizer, turns).partition(_ASSISTANT_SLOT)[2])
     if following and following[0] in _special_ids(tokenizer):
         return following[0]
     if tokenizer.eos_token_id is None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from compeffdist.errors import UserError
+from compeffdist.yaml12 import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SOURCES = "data/sources"
@@ -643,19 +644,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises:
         UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type, bound.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
     try:
-        raw = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
-    except MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UserError(f"{path}: not valid YAML: {line}{error.problem}") from None
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    return validate_params(raw, str(path))
+    return validate_params(read_yaml(text, str(path)), str(path))
 
 
 def validate_params(raw: Any, origin: str) -> Params:

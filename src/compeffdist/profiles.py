@@ -12,6 +12,7 @@ import yaml
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
 from compeffdist.params import PARAMS_FILE, Params, validate_params
+from compeffdist.yaml12 import read_yaml
 
 PROFILES = Path("profiles")
 BASE = "base"
@@ -36,9 +37,9 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
     if name not in profile_names(folder):
         raise UserError(f"{folder}: no profile {name!r}; there are {', '.join(profile_names(folder)) or 'none'}")
     try:
-        merged = OmegaConf.merge(OmegaConf.load(folder / f"{BASE}.yaml"), OmegaConf.load(folder / f"{name}.yaml"))
-        values = OmegaConf.to_container(merged, resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, OSError) as error:
+        layers = [read_yaml((folder / f"{of}.yaml").read_bytes(), f"{folder}/{of}.yaml") or {} for of in (BASE, name)]
+        values = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+    except (OmegaConfBaseException, OSError, ValueError) as error:
         raise UserError(f"{folder}/{name}.yaml: {error}") from None
     assert isinstance(values, dict)
     composed = {"profile": name, **{str(key): value for key, value in values.items()}}

@@ -1,9 +1,11 @@
 """Every triplet is scored or rejected, in the student's own chat format."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from compeffdist.difficulty import scorer
 from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.scoring import score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
@@ -61,7 +63,7 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
         folder,
         params,
         runtime_of(folder),
-        scorer_id="scorer",
+        weights="weights",
         system=SYSTEM,
     )
     assert rejects == []
@@ -86,7 +88,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
     ]
     scored, rejects = score_triplets(
         triplets, folder, DifficultyParams(max_length=150), runtime_of(folder),
-        scorer_id="scorer", system=SYSTEM,
+        weights="weights", system=SYSTEM,
     )  # fmt: skip
     assert [record.sample_id for record in scored] == [triplets[0].id]
     assert [(reject.stage, reject.record_id, reject.reason) for reject in rejects] == [
@@ -98,7 +100,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
 @pytest.mark.usefixtures("fp32")
 def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Path) -> None:
     triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
-    arguments = {"scorer_id": "scorer", "system": SYSTEM}
+    arguments = {"weights": "weights", "system": SYSTEM}
     plain, _ = score_triplets(triplets, folder, DifficultyParams(), runtime_of(folder), **arguments)
     scored, rejects = score_triplets(triplets, folder, DifficultyParams(ifd=True), runtime_of(folder), **arguments)
     assert rejects == []
@@ -116,12 +118,38 @@ def test_scores_that_other_code_computed_are_not_reused(
     runtime = RuntimeParams(device="cpu", scores=str(tmp_path))
 
     def folders() -> int:
-        score_triplets([make_triplet("a", "b")], folder, DifficultyParams(), runtime, scorer_id="scorer", system=SYSTEM)
+        score_triplets([make_triplet("a", "b")], folder, DifficultyParams(), runtime, weights="weights", system=SYSTEM)
         return len(list(tmp_path.iterdir()))
 
     assert [folders(), folders()] == [1, 1]
     monkeypatch.setattr("compeffdist.difficulty.scoring.hash_file", lambda path: "an edited file")
     assert folders() == 2
+
+
+def test_rows_are_scored_again_only_for_a_setting_that_changes_their_scores(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    original = scorer._score_batch
+
+    def spy(parts: Any, prefix: Any, batch: Any, *rest: Any) -> Any:
+        rows.append(len(batch))
+        return original(parts, prefix, batch, *rest)
+
+    monkeypatch.setattr(scorer, "_score_batch", spy)
+    runtime = RuntimeParams(device="cpu", scores=str(tmp_path))
+    triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
+
+    def computed(weights: str = "weights", **settings: Any) -> int:
+        rows.clear()
+        score_triplets(triplets, folder, DifficultyParams(**settings), runtime, weights=weights, system=SYSTEM)
+        return sum(rows)
+
+    assert computed() == 2
+    assert computed(exclude_zero=False) == computed(max_length=512) == computed(mode="proxy") == 0
+    assert computed(ifd=True) == 2  # the pass without prompts
+    assert computed(ifd=True) == computed(ifd=False) == 0
+    assert computed(top_p=0.9) == computed(weights="other weights") == 2
 
 
 def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:
@@ -130,7 +158,10 @@ def test_a_scorers_identity_covers_weights_settings_and_system_prompt() -> None:
         scorer_identity("weights", settings, SYSTEM),
         scorer_identity("other weights", settings, SYSTEM),
         scorer_identity("weights", DifficultyParams(top_p=0.9), SYSTEM),
+        scorer_identity("weights", DifficultyParams(exclude_zero=False), SYSTEM),
+        scorer_identity("weights", DifficultyParams(ifd=True), SYSTEM),
         scorer_identity("weights", settings, "Another system prompt."),
     }
-    assert len(identities) == 4
+    assert len(identities) == 6
     assert scorer_identity("weights", settings, SYSTEM) in identities
+    assert scorer_identity("weights", DifficultyParams(max_length=512), SYSTEM) in identities

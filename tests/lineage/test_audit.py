@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ruamel.yaml import YAML
 
 from compeffdist.gates.outcome import REPORTS
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, workspace_links
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
-from compeffdist.lineage.repository import read_yaml
 from compeffdist.lineage.versions import Version
 from compeffdist.promotion.audits import version_problems
 from compeffdist.record_files import read_records, write_records
@@ -204,11 +202,6 @@ def test_a_stage_that_never_ran_is_named(own_world: World) -> None:
     definition = own_world.folder / "dvc.yaml"
     definition.write_text(definition.read_text() + "  publish:\n    cmd: 'true'\n")
     assert any("stage publish has not run" in line for line in failures(own_world))
-
-
-def test_numbers_are_read_as_dvc_reads_them() -> None:
-    text = "{a: 2e-05, b: 2.0e-05, c: no, d: true, e: 12, f: -1.5, g: null, h: 1:30, i: .inf, j: 0x1}"
-    assert read_yaml(text) == YAML(typ="safe").load(text) | {"j": "0x1"}
 
 
 def test_promotion_is_refused_by_what_the_audit_finds_in_the_data(own_world: World) -> None:

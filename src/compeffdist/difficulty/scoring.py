@@ -22,8 +22,8 @@ OWN_CODE = ("batching.py", "head.py", "scorer.py")
 
 
 def scorer_identity(weights: str, params: DifficultyParams, system: str) -> str:
-    """What a score depends on. `weights` is a hash over model weights, tokenizer and chat template."""
-    settings = params.model_dump(exclude={"mode", "proxy"})  # they decide what is scored, not how
+    """What the values of a record depend on. `weights` is a hash over model weights, tokenizer and chat template."""
+    settings = params.model_dump(exclude={"mode", "proxy", "max_length"})  # they decide what is scored, not how
     return content_id("scorer", {"weights": weights, "system": system, "settings": settings})
 
 
@@ -33,7 +33,7 @@ def score_triplets(
     params: DifficultyParams,
     runtime: RuntimeParams,
     *,
-    scorer_id: str,
+    weights: str,
     system: str,
     base_folder: Path | None = None,
 ) -> tuple[list[ScoredTriplet], list[Reject]]:
@@ -42,7 +42,7 @@ def score_triplets(
     Args:
         triplets: with unique ids.
         model_folder: a model folder, or an adapter folder whose base is in `base_folder`.
-        scorer_id: from `scorer_identity`; becomes part of every record's id.
+        weights: as in `scorer_identity`, which becomes part of every record's id.
         system: the student's system prompt, as in its training.
 
     Returns:
@@ -62,8 +62,9 @@ def score_triplets(
         )
         for triplet in triplets
     ]
-    scores, reasons = score_both_ways(model, rows, bare_prompt, params, runtime, scorer_id)
+    scores, reasons = score_both_ways(model, rows, bare_prompt, params, runtime, weights)
     parents = by_id(triplets)
+    scorer_id = scorer_identity(weights, params, system)
     scored = [_record(score, ifd, parents[score.id], params, scorer_id) for score, ifd in scores]
     rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons]
     assert len(triplets) == len(scored) + len(rejects)
@@ -76,7 +77,7 @@ def score_both_ways(
     bare_prompt: Sequence[int],
     params: DifficultyParams,
     runtime: RuntimeParams,
-    scorer_id: str,
+    weights: str,
 ) -> tuple[list[tuple[RowScore, float | None]], list[tuple[str, str]]]:
     """Score rows and, if `params.ifd`, their responses without the prompt; batches are kept in `runtime.scores`.
 
@@ -84,8 +85,15 @@ def score_both_ways(
         Score and IFD of each row that has them, and (id, reason) of every other row. A row whose prompt-free
         pass fails is rejected, not left without a value.
     """
-    # not in scorer_id: they change the last bits of a score, not what it is a score of
-    place = {"scorer": scorer_id, "device": str(model.device), "dtype": str(model.dtype), "code": code_versions()}
+    # No knob but top_p changes a row's score. Device, dtype and code are not in scorer_id: they change the last bits
+    # of a score, not what it is a score of.
+    place = {
+        "weights": weights,
+        "top_p": params.top_p,
+        "device": str(model.device),
+        "dtype": str(model.dtype),
+        "code": code_versions(),
+    }
     passes = [rows, without_prompts(rows, bare_prompt)] if params.ifd else [rows]
     results = []
     with (

@@ -1,11 +1,12 @@
 """Scores kept as they are computed, outside DVC's outs, so that a killed run resumes and a repeated one costs nothing.
 
-A folder for each scorer (model, tokenizer, template, settings, device, precision, code) holds shards, each written
-whole by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
-folder. What is kept is a whole batch, under a key over its rows' ids and tokens and the prefix they share: the last
-bits of a score depend on the batch it was computed in, so a row is only taken from a batch of the same make-up, and
-the result has the same bytes whether it was resumed or not. The price: after rows were added or the token budget
-changed, batches that came out differently are computed again.
+A folder for each scorer (model, tokenizer, template, top-p, device, precision, code) holds shards, each written whole
+by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
+folder. What is kept is a whole batch, under a key over its rows' ids and tokens and the prefix they share (rows without
+their prompts, for instruction-following difficulty, are batches of their own): the last bits of a score depend on the
+batch it was computed in, so a row is only taken from a batch of the same make-up, and the result has the same bytes
+whether it was resumed or not. The price: after rows were added or the token budget changed, batches that came out
+differently are computed again.
 """
 
 import time

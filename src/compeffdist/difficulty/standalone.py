@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.difficulty.batching import TokenRow
-from compeffdist.difficulty.scoring import score_both_ways, scorer_identity
+from compeffdist.difficulty.scoring import score_both_ways
 from compeffdist.difficulty.shards import RowScore
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, hash_file, write_jsonl
@@ -84,14 +84,13 @@ def score_file(
         )
         for row in rows
     ]
-    weights = {"files": _hashes(model_folder), "chat": chat}
+    weights = {"files": _hashes(model_folder)}
     if base_folder is not None:
         weights["base"] = _hashes(base_folder)
-    scorer_id = scorer_identity(content_id("model", weights), params, system)
     bare_prompt = _prompt_ids(tokenizer, system, "", chat)
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
-    scores, rejects = score_both_ways(model, tokens, bare_prompt, params, runtime, scorer_id)
+    scores, rejects = score_both_ways(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
     results = {score.id: _columns(score, ifd, params) for score, ifd in scores}
     reasons, missing = dict(rejects), dict.fromkeys(COLUMNS)
     _write(target, [{"id": row.id, **results.get(row.id, missing), "reason": reasons.get(row.id)} for row in rows])

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from compeffdist.errors import one_line
 from compeffdist.files import hash_bytes
 from compeffdist.lineage.links import Link, judged
-from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository, read_yaml
+from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
+from compeffdist.yaml12 import read_yaml
 
 RESTORE = "restore it with: dvc checkout --force, or make it again with: dvc repro"
 FETCH = "bring it with: dvc fetch --all-commits"
@@ -68,7 +70,7 @@ def chain_links(lock: Lock) -> Iterator[Link]:
 def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:
     """Every stage of dvc.yaml in the working folder has run: what the lock lacks, no other check can miss."""
     path = repository.root / "dvc.yaml"
-    stages = read_yaml(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+    stages = read_yaml(path.read_bytes(), str(path))["stages"] if path.exists() else {}
     unrun = [f"stage {name} has not run" for name in stages if name not in lock.stages]
     yield judged("chain", "dvc.yaml", unrun, f"all {len(stages)} stages have run", "run: dvc repro")
 
@@ -83,7 +85,8 @@ def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]
                 stale.append(f"{dep.path} (stage {stage.name})")
     inputs = {dep.path for stage in lock.stages.values() for dep in stage.deps} - lock.outs.keys()
     yield judged("inputs", "code and sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
-    params = read_yaml((repository.root / "params.yaml").read_text(encoding="utf-8"))
+    path = repository.root / "params.yaml"
+    params = read_yaml(path.read_bytes(), str(path))
     yield judged("inputs", "params.yaml", params_problems(lock, params), "as the stages ran", "run: dvc repro")
 
 
@@ -95,7 +98,7 @@ def committed_inputs_links(repository: Repository, lock: Lock, commit: str) -> I
     """
     commits = [known for known in dict.fromkeys([commit, *lock.commits]) if repository.file_at(known, "dvc.yaml")]
     if not commits:
-        yield Link("inputs", "commit", "FAIL", f"git does not know {commit or 'it'}: git fetch --all")
+        yield Link("inputs", "commit", "FAIL", f"git does not know {one_line(commit, 80) or 'it'}: git fetch --all")
         return
     found = {known: _committed_problems(repository, lock, known) for known in commits}
     best = min(commits, key=lambda known: len(found[known]))
@@ -124,7 +127,7 @@ def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list
         for path, md5 in deps.items()
         if (content := files[commit, path]) is not None and hash_bytes(content, "md5") != md5
     ]
-    params = read_yaml(files[commit, "params.yaml"] or b"{}")
+    params = read_yaml(files[commit, "params.yaml"] or b"{}", f"params.yaml of commit {commit[:10]}")
     return problems + params_problems(lock, params)
 
 

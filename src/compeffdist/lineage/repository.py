@@ -16,13 +16,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_bytes, hash_file
+from compeffdist.yaml12 import read_yaml
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
+COMMIT = re.compile("HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
 FOLDER_SUFFIX = ".dir"
 """DVC's mark of a folder's hash."""
 
@@ -66,10 +66,10 @@ class Lock:
     def stages(self) -> dict[str, StageLock]:
         """By name. Raises UserError if the lock cannot be read."""
         try:
-            stages = read_yaml(self.text)["stages"]
+            stages = read_yaml(self.text, where := f"{LOCK} of {self.places[0]}")["stages"]
             return {name: _stage(name, value) for name, value in stages.items()}
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{LOCK} of {self.places[0]}: not a lock of DVC: {one_line(error, 120)}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{where}: not a lock of DVC: {one_line(error, 120)}") from None
 
     @cached_property
     def outs(self) -> dict[str, Item]:
@@ -103,31 +103,6 @@ def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
 
     params = {key: found for file in value.get("params", {}).values() for key, found in file.items()}
     return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"))
-
-
-class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The types of YAML 1.2's core schema, which DVC reads by: PyYAML alone takes 2e-05 for a string, and `no` for
-    a truth value. A lock takes 60 ms; the loader that DVC uses takes ten times that, and there is one a commit."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+0123456789.",
-    ),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-):
-    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
-
-
-def read_yaml(text: str | bytes) -> Any:
-    """YAML as DVC reads it. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Yaml12)
 
 
 class Repository:
@@ -279,12 +254,16 @@ class Repository:
         return self.files_at([(commit, path)])[commit, path]
 
     def files_at(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes | None]:
-        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all."""
-        places = [place for place in dict.fromkeys(wanted) if "\n" not in "".join(place)]
+        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all.
+
+        A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
+        one, or the index.
+        """
+        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(wanted)
+        places = [place for place in found if COMMIT.fullmatch(place[0]) and not {"\n", "\0"} & {*place[1]}]
         names = "".join(f"{commit}:{path}\n" for commit, path in places)
         command = ["git", "cat-file", "--batch"]
         done = subprocess.run(command, cwd=self.root, input=names.encode(), capture_output=True, check=False)
-        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(places)
         answers = BytesIO(done.stdout)
         for place in places:
             header = answers.readline().split()

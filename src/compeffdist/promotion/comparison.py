@@ -20,8 +20,10 @@ from compeffdist.params import EvaluationParams, EvaluationTask, PromotionParams
 from compeffdist.record_files import read_records
 from compeffdist.records import by_id
 from compeffdist.registry.artifacts import (
+    BASE,
     PREDICTIONS,
     ROWS,
+    STUDENT,
     artifact_folder,
     file_problems,
     model_files,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-BASE, STUDENT = "base", "student"
 TEXTS = Path("data/evaluation.jsonl")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.comparison import BASE, Comparison, Evaluation, champion_answers, compare, read_evaluation
+from compeffdist.promotion.comparison import Comparison, Evaluation, champion_answers, compare, read_evaluation
 from compeffdist.promotion.mutex import Mutex, Tell, promotion_mutex
 from compeffdist.promotion.standing import (
     LEDGER,
@@ -26,7 +26,7 @@ from compeffdist.promotion.standing import (
     read_standing,
     settle,
 )
-from compeffdist.registry.artifacts import MANIFEST, PREDICTIONS, find_version, tag_of
+from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.tracking import open_tracking, store_errors
 
 if TYPE_CHECKING:

@@ -30,8 +30,9 @@ MANIFEST = "files.json"
 PREDICTIONS = "student_predictions.parquet"
 ROWS = "evaluation_rows.json"
 """Task -> its `labels`, its `subject`, and its `rows`: row id -> gold label."""
-STUDENT = "student"
-"""Role of the registered student's own files."""
+STUDENT, BASE = "student", "base"
+"""A version's two models, by which its files and its predictions are named. It has files of `base` only with an
+adapter."""
 EVIDENCE = (MANIFEST, PREDICTIONS, ROWS)
 
 
@@ -129,8 +130,7 @@ def model_files(client: "MlflowClient", name: str, version: str) -> Iterator[Pat
 
 
 def artifact_folder(model: Path, role: str) -> Path | None:
-    """Where a registered model keeps the weights of `student` or `base` (see `registry.model`); none if it has
-    none."""
+    """Where a registered model keeps the weights of `student` or `base`; none if it has none."""
     flavour = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8"))["flavors"]["python_function"]
     entry = flavour["artifacts"].get(role)
     return model / entry["path"] if entry else None

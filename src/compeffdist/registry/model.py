@@ -16,6 +16,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from compeffdist.polarity import POLARITIES, polarity_prompt
+from compeffdist.registry.artifacts import BASE, STUDENT
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import generate, label_logprobs
 
@@ -27,9 +28,6 @@ MAX_NEW_TOKENS = 256
 """Of one generated answer."""
 TOKEN_BUDGET = 4096
 """Tokens of one batch, padding included."""
-
-STUDENT, BASE = "student", "base"
-"""Names of the artifacts; `base` only with an adapter."""
 
 
 class StudentModel(PythonModel):

@@ -18,7 +18,16 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, folder_md5, hash_file, read_json
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams
-from compeffdist.registry.artifacts import MANIFEST, artifact_folder, file_problems, log_evidence, manifest, model_files
+from compeffdist.registry.artifacts import (
+    BASE,
+    MANIFEST,
+    STUDENT,
+    artifact_folder,
+    file_problems,
+    log_evidence,
+    manifest,
+    model_files,
+)
 from compeffdist.registry.tracking import experiment_id, open_tracking
 from compeffdist.student.loading import read_card, student_id
 
@@ -153,8 +162,6 @@ def _sound_version(client: "MlflowClient", name: str, identifier: str) -> "Model
 
 def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) -> bytes:
     """The manifest of a new version, from its files as the store gives them back."""
-    from compeffdist.registry.model import STUDENT
-
     with model_files(client, version.name, version.version) as stored:
         student = artifact_folder(stored, STUDENT)
         if student is None or student_id(student) != identifier:
@@ -176,7 +183,7 @@ def _new_version(
     from compeffdist.registry import model
 
     package = Path(__file__).parents[1]
-    artifacts = {model.STUDENT: str(folder)} | ({model.BASE: str(base_folder)} if _is_adapter(folder) else {})
+    artifacts = {STUDENT: str(folder)} | ({BASE: str(base_folder)} if _is_adapter(folder) else {})
     experiment = experiment_id(client, settings.experiment)
     run = client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
     with mlflow.start_run(run_id=run.info.run_id):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compeffdist.difficulty.scoring import code_versions, score_triplets, scorer_identity
+from compeffdist.difficulty.scoring import code_versions, score_triplets
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.formatting import STUDENT_SYSTEM
@@ -117,7 +117,7 @@ def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, para
         warm_up,
         params.difficulty,
         params.runtime,
-        scorer_id=scorer_identity(student_id(warm_up), params.difficulty, STUDENT_SYSTEM),
+        weights=student_id(warm_up),
         system=STUDENT_SYSTEM,
         base_folder=model_folder(base, cache_folder(params.runtime.cache)),
     )

@@ -1,0 +1,43 @@
+"""YAML is read as DVC reads it, and what is none is one line."""
+
+import pytest
+from ruamel.yaml import YAML
+
+from compeffdist.errors import UserError
+from compeffdist.yaml12 import read_yaml
+
+VALUES = [
+    *("2e-05", "2.0e-05", "1e3", "1.", ".5", "-1.5", "1_0.5", ".inf", "-.INF", ".nan"),
+    *("12", "+12", "012", "08", "100_000", "0x1f", "-0o17", "0b11", "0b12", "1:30", "_1", "."),
+    *("no", "on", "true", "FALSE", "~", "null", "", "1.2.3", "Yes"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_has_the_type_it_has_to_dvc(value: str) -> None:
+    text = f"a: {value}"
+    assert repr(read_yaml(text, "x.yaml")) == repr(YAML(typ="safe", pure=True).load(text))
+
+
+def test_mappings_are_merged_as_dvc_merges_them() -> None:
+    text = "base: &base {a: 1, b: 2}\nown: {<<: *base, b: 3}"
+    assert read_yaml(text, "x.yaml") == YAML(typ="safe", pure=True).load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\n\tb: 2", "line 2: found a tab character"),
+        ("a: 1\nb: 2\na: 3", 'line 3: found duplicate key "a"'),
+        ("a: {b: 1, b: 1}", 'line 1: found duplicate key "b"'),
+        ("a: !!python/object/new:os.system [x]", "line 1: could not determine a constructor"),
+        (b"a: \xff", "invalid leading UTF-8 octet"),
+        ("a: " + "1" * 5000, "Exceeds the limit"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_is_not_yaml_is_named_by_file_and_line(text: str | bytes, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_yaml(text, "x.yaml")
+    assert str(caught.value).startswith("x.yaml: not valid YAML: ")
+    assert problem in str(caught.value)
