@@ -5,7 +5,7 @@ from pathlib import Path
 from compeffdist.accounting import account, write_rejects
 from compeffdist.difficulty.predicting import STAGE, predict_difficulty, scored_part
 from compeffdist.files import write_json
-from compeffdist.instructions.parts import PREDICTED, in_part
+from compeffdist.instructions.parts import PREDICTED, SCORED, in_part
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
@@ -17,7 +17,8 @@ from compeffdist.teacher.asking import release_engine
 def main() -> None:
     release_engine()
     params = load_params()
-    pairs = in_part(read_records(Path("data/pairs.parquet"), Pair), PREDICTED)
+    made = read_records(Path("data/pairs.parquet"), Pair)
+    pairs = in_part(made, PREDICTED)
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
@@ -26,6 +27,7 @@ def main() -> None:
         [(pair, instructions[pair.instruction_id], texts[pair.text_id]) for pair in pairs],
         scored_part(triplets, scored),
         params,
+        asked=len(in_part(made, SCORED)),
         warm_up=Path("models/warmup"),
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
         output=Path("models/proxy"),

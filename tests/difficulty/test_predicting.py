@@ -97,7 +97,7 @@ def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, t
         scored = [*make_scored(acting, 40), *make_scored(plot, 30)]
         found.append(
             predict_difficulty(
-                pairs, scored, params, warm_up=folder, base_folder=folder, output=tmp_path / name / "proxy"
+                pairs, scored, params, asked=75, warm_up=folder, base_folder=folder, output=tmp_path / name / "proxy"
             )
         )
     assert found[0].predicted == found[1].predicted
@@ -106,12 +106,12 @@ def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, t
     assert [(reject.record_id, reject.reason) for reject in found[0].rejects] == [(pairs[1][0].id, "too_long")]
     report = found[0].metrics["held_out"]
     assert (report["rows"], report["instructions"]) == (70, 2)
-    assert report["rates"]["0.5"]["calls_saved"] == pytest.approx(1 - (70 + 0.5 * 5) / 75)
+    assert report["rates"]["0.5"]["calls_saved"] == pytest.approx(1 - (75 + 0.5 * 5) / 80)  # 5 were refused
 
 
 def test_without_pairs_nothing_is_loaded_and_the_folder_says_so(params: Params, tmp_path: Path) -> None:
     nowhere = tmp_path / "no model"
-    found = predict_difficulty([], [], params, warm_up=nowhere, base_folder=nowhere, output=tmp_path / "proxy")
+    found = predict_difficulty([], [], params, asked=0, warm_up=nowhere, base_folder=nowhere, output=tmp_path / "proxy")
     assert (found.predicted, found.rejects, found.metrics) == ([], [], {})
     assert read_json(tmp_path / "proxy/proxy.json") == {"instruction_ids": []}
 

@@ -104,10 +104,53 @@ def test_an_instruction_without_a_scored_row_is_at_the_level_of_all() -> None:
 def test_too_few_rows_or_equal_scores_are_one_line() -> None:
     world = make_world(skill=0.5)
     few = np.where(np.arange(480) < 40, world["truth"], np.nan)
-    with pytest.raises(UserError, match=r"40 scored rows are too few .* difficulty\.proxy\.rows"):
+    with pytest.raises(UserError, match=r"40 scored rows of 1 instructions are too few .* difficulty\.proxy\.rows"):
         fit(world | {"difficulty": few})
     with pytest.raises(UserError, match="equally hard"):
         fit(world | {"difficulty": np.where(np.isnan(world["difficulty"]), np.nan, 0.5)})
+
+
+def make_rows_of_many(instructions: int, scored: int, each: int = 6) -> dict[str, Any]:
+    """Rows of so many instructions, the first few of each with a score that nothing foretells."""
+    generator = np.random.default_rng(0)
+    rows = instructions * each
+    truth = generator.random(rows)
+    return {
+        "features": generator.standard_normal((rows, WIDTH)).astype(np.float32),
+        "instruction_ids": [f"instruction_{row // each:03d}" for row in range(rows)],
+        "ids": [f"pair_{row:04d}" for row in range(rows)],
+        "difficulty": np.where(np.arange(rows) % each < scored, truth, np.nan),
+        "truth": truth,
+    }
+
+
+def test_a_row_an_instruction_is_too_few_however_many_instructions() -> None:
+    with pytest.raises(UserError, match=r"200 scored rows of 200 instructions are too few"):
+        fit(make_rows_of_many(200, scored=1))
+
+
+def test_where_rows_of_an_instruction_are_all_alike_every_level_is_a_number() -> None:
+    """Between instructions all of the variance, within none: what an instruction without a row is like stays open."""
+    world = make_rows_of_many(40, scored=3)
+    groups = np.repeat(np.arange(40), 6)
+    world["difficulty"] = np.where(np.isnan(world["difficulty"]) | (groups == 0), np.nan, groups / 40)
+    found = fit(world)
+    assert found.proxy.levels[0] == pytest.approx(np.nanmean(world["difficulty"]))
+    np.testing.assert_allclose(found.proxy.levels[1:], np.arange(1, 40) / 40)
+    assert np.isfinite(predict(world)).all() and np.isfinite(found.unseen).all()
+
+
+def test_order_over_all_instructions_is_not_claimed_where_there_is_none() -> None:
+    """Two rows an instruction: a level that a row went into would tell its score."""
+    world = make_rows_of_many(150, scored=2)
+    scored = np.isfinite(world["difficulty"])
+    untied = 1e-9 * np.arange(scored.sum())
+    claimed, in_sample = (
+        spearmanr(predicted + untied, world["truth"][scored]).statistic
+        for predicted in (fit(world).unseen, fit(world).held_out)
+    )
+    assert abs(claimed) < 0.15
+    assert in_sample > claimed
 
 
 def test_a_saved_proxy_predicts_the_same_and_is_the_same_bytes_again(tmp_path: Path) -> None:

@@ -57,6 +57,34 @@ def test_telling_instructions_apart_is_no_order_within_them() -> None:
     assert report["ordered_rows"] == 0
 
 
+def test_of_one_instruction_there_is_no_interval_over_instructions() -> None:
+    known = rows(0.3)
+    one = Compared(known.ids[:EACH], known.instruction_ids[:EACH], known.predicted[:EACH], known.direct[:EACH])
+    report = proxy_report(one, scored=0, pairs=EACH, seed=1)
+    within = report["spearman_within_instruction"]
+    assert within["value"] == pytest.approx(report["spearman"]["value"])
+    assert within["low"] is None and within["high"] is None
+
+
+def test_overlap_by_chance_counts_whole_rows() -> None:
+    """Of three rows a tenth is none, of six it is one: any order keeps that one with a chance of a sixth."""
+    groups = ["small"] * 3 + ["large"] * 6
+    found = []
+    for seed in range(400):
+        numbers = np.random.default_rng(seed)
+        ids = [f"row_{place}" for place in range(9)]
+        found.append(at_rate(Compared(ids, groups, numbers.random(9), numbers.random(9)), 0.1))
+    assert [one["overlap_by_chance"] for one in found] == pytest.approx([1 / 6] * len(found))
+    assert np.mean([one["overlap"] for one in found]) == pytest.approx(1 / 6, abs=0.06)
+
+
+def test_figures_over_all_instructions_are_of_the_rows_given_for_them() -> None:
+    good, useless = rows(0.1), rows(1e6)
+    report = proxy_report(good, scored=0, pairs=1000, seed=1, overall=useless)
+    assert abs(report["spearman"]["value"]) < 0.1 and abs(report["kendall"]["value"]) < 0.1
+    assert report["spearman_within_instruction"]["value"] > 0.8
+
+
 def test_calls_saved_count_the_scored_part_and_the_kept_rows() -> None:
     # 1,250 pairs: 250 bought to train on, a quarter of the other 1,000 bought because they are kept
     assert calls_saved(0.25, 250, 1250) == pytest.approx(1 - 500 / 1250)

@@ -287,6 +287,23 @@ def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: P
     assert whole.items() >= {triplet.pair_id: triplet.id for triplet in [*first.triplets, *later.triplets]}.items()
 
 
+def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
+    """Nothing was asked of this instruction before: there is no mean to divide by, whoever comes along now."""
+    texts = [a_text(number) for number in range(20)]
+    pairs = [Pair(instruction_id=CLOSED.id, text_id=text.id, method="random") for text in texts]
+    known: Mapping[str, Any] = {record.id: record for record in [CLOSED, *texts]}
+    priors = Priors({"negative": 0.3, "neutral": 0.3, "positive": 0.4}, {})
+
+    def ask(part: list[Pair]) -> dict[str, str]:
+        found = collect_responses(
+            part, known, known, ResponsesParams(), TEACHER, FakeTeacher(leaning), 1, priors=priors, stage="later"
+        )
+        assert found.priors == priors
+        return {triplet.pair_id: triplet.id for triplet in found.triplets}
+
+    assert ask(pairs).items() >= (ask(pairs[11::2]) | ask(pairs[:3])).items()
+
+
 def test_rejects_are_those_of_the_stage_that_asked() -> None:
     pairs = [Pair(instruction_id=OPEN.id, text_id=a_text(1).id, method="random")]
     known: Mapping[str, Any] = {record.id: record for record in [OPEN, a_text(1)]}

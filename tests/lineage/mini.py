@@ -12,7 +12,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from compeffdist.difficulty import drawing
+from compeffdist.difficulty.proxy import Proxy, save_nothing, save_proxy
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
@@ -350,6 +353,12 @@ def predict_difficulty() -> None:
         for pair in pairs
     ]
     write_records(DATA / "predicted.parquet", PredictedDifficulty, predicted)
+    if predicted:
+        one = np.ones(1)
+        proxy = Proxy([pairs[0].instruction_id], np.ones((1, 1), np.float32), one, one, one, 1.0)
+        save_proxy(proxy, {"scorer_ids": ["scorer_mini"]}, Path("models/proxy"))
+    else:
+        save_nothing(Path("models/proxy"))
     rejects("predict_difficulty", [])
 
 
@@ -410,7 +419,7 @@ PIPELINE: dict[str, tuple[list[str], list[str]]] = {
     "study_difficulty": (["data/triplets.parquet", "data/scored.parquet"], ["report/difficulty.html"]),
     "predict_difficulty": (
         ["data/pairs.parquet", "data/scored.parquet"],
-        ["data/predicted.parquet", "data/rejects/predict_difficulty.parquet"],
+        ["models/proxy", "data/predicted.parquet", "data/rejects/predict_difficulty.parquet"],
     ),
     "sample_triplets": (["data/scored.parquet", "data/predicted.parquet"], ["data/sampled.parquet"]),
     "collect_sampled": (

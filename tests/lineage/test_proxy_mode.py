@@ -2,11 +2,17 @@
 as what was scored is."""
 
 import json
+import shutil
+from pathlib import Path
 
-from compeffdist.lineage.artefacts import ARTEFACTS, PAIRS, PREDICTED, SAMPLE, TEXTS, TRAINING, TRIPLETS
+import pytest
+
+from compeffdist.lineage.artefacts import ARTEFACTS, PAIRS, PREDICTED, PROXY, SAMPLE, TEXTS, TRAINING, TRIPLETS
+from compeffdist.lineage.model_checks import store_links
 from compeffdist.lineage.tree import render
 from compeffdist.record_files import write_records
 from compeffdist.records import Draw, Triplet
+from compeffdist.teacher.store import ResponseStore
 from tests.lineage.conftest import MODEL, World
 
 
@@ -100,3 +106,15 @@ def test_forgetting_a_text_names_the_training_set_and_the_answers_bought(proxy_w
     assert row.answer_id in plan.answers
     held = {holding.what.split(" of ")[0] for holding in plan.holdings if holding.kind == "cache object"}
     assert {TEXTS, PAIRS, PREDICTED, SAMPLE, TRAINING} <= held
+    assert {PROXY, f"{PROXY}/proxy.safetensors"} <= held and f"{PROXY}/proxy.json" not in held
+
+
+def test_an_audit_misses_the_raw_answer_of_a_bought_triplet(
+    proxy_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = bought(proxy_world)[0].answer_id
+    shutil.copy(proxy_world.store, tmp_path / "answers.sqlite")
+    with ResponseStore(tmp_path / "answers.sqlite") as store:
+        store.delete([lost])
+    found = [link for link in store_links(proxy_world.snapshot, tmp_path / "answers.sqlite") if link.status == "FAIL"]
+    assert [link.subject for link in found] == ["raw answers"] and lost in found[0].detail

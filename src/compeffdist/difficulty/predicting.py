@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compeffdist.difficulty.prompt_features import Openings, PromptRow, count_openings, read_prompts
-from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.difficulty.proxy import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.difficulty.proxy_report import Compared, proxy_report
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
@@ -20,10 +20,10 @@ from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, 
 from compeffdist.student.loading import load_student
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
     from compeffdist.difficulty.prompt_features import Features
+    from compeffdist.difficulty.proxy import Floats
 
 STAGE = "predict_difficulty"
 
@@ -48,6 +48,7 @@ def predict_difficulty(
     scored: Sequence[Scored],
     params: Params,
     *,
+    asked: int,
     warm_up: Path,
     base_folder: Path,
     output: Path,
@@ -57,6 +58,7 @@ def predict_difficulty(
     Args:
         pairs: without an answer. None: nothing is loaded or fitted, and `output` says so.
         scored: all by one scorer, the student in `warm_up`.
+        asked: pairs that the teacher was asked about for `scored`, refused answers included.
         base_folder: with the base of `warm_up`, if that is an adapter.
 
     Raises:
@@ -73,10 +75,11 @@ def predict_difficulty(
     values = load_proxy(output).predict(prompts.features, prompts.instruction_ids)
     found, own_id = dict(zip(prompts.ids, values.tolist(), strict=True)), proxy_id(output)
     report = proxy_report(
-        _held_out(prompts, fit, difficulty),
-        len(scored),
-        len(scored) + len(pairs),
+        _compared(prompts, fit.held_out, difficulty),
+        asked,
+        asked + len(pairs),
         stage_seed(params.seed, STAGE),
+        overall=_compared(prompts, fit.unseen, difficulty),
     )
     return Predictions(
         [
@@ -148,8 +151,8 @@ def openings_of(tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet
     return {key: count_openings(tokens) for key, tokens in first.items()}
 
 
-def _held_out(prompts: _Prompts, fit: Fit, difficulty: "NDArray[np.float64]") -> Compared:
-    """The scored rows, with what fits without them predict."""
+def _compared(prompts: _Prompts, predicted: "Floats", difficulty: "Floats") -> Compared:
+    """The scored rows, with what was predicted of them."""
     known = np.flatnonzero(np.isfinite(difficulty))
     ids, groups = [prompts.ids[i] for i in known], [prompts.instruction_ids[i] for i in known]
-    return Compared(ids, groups, fit.held_out, difficulty[known])
+    return Compared(ids, groups, predicted, difficulty[known])

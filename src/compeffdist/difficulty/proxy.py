@@ -18,8 +18,10 @@ ranks within an instruction, so features are centred and levels taken apart: wha
 cannot pass for skill. Of inputs and heads that were tried this did best, docs/method.md has the table.
 
 What is said of rows held out comes from FOLDS fits that each leave a part out; all scored rows are reported on.
-Levels are held out of nothing: one that left a row out would be lower the harder the row, which within an
-instruction orders rows the wrong way round, and one that did not cannot order them at all.
+For order within an instruction the levels are those of all rows: one that left a row out would be lower the
+harder the row, which orders rows the wrong way round, and one that did not cannot order them at all. For order
+over all instructions they are held out, too: of few rows an instruction, the level that a row went into tells
+most of its score.
 """
 
 import hashlib
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
 FOLDS = 5
 PENALTIES = np.logspace(0, 6, 19)
 FEWEST_ROWS = 50
-"""Scored rows below which nothing can be fitted, let alone held out."""
+"""Scored rows, beyond the first of each instruction, below which nothing can be fitted, let alone held out: one row
+says nothing of the order within its instruction, nor of how far rows lie apart there."""
 CARD, ARRAYS = "proxy.json", "proxy.safetensors"
 
 
@@ -83,7 +86,10 @@ class Fit:
 
     proxy: Proxy
     held_out: "Floats"
-    """Predictions of the scored rows, in the order given, each by weights that had not seen the row."""
+    """Predictions of the scored rows, in the order given, each by weights that had not seen the row: for order within
+    an instruction."""
+    unseen: "Floats"
+    """The same by levels that had not seen it either: for order over all instructions."""
     penalty: float
 
 
@@ -96,34 +102,41 @@ def fit_proxy(features: "Features", instruction_ids: Sequence[str], ids: Sequenc
         difficulty: (n,), NaN where there is no score.
 
     Raises:
-        UserError: if there are too few scored rows, or they all have one score.
+        UserError: if there are too few scored rows for the instructions they are of, or they all have one score.
     """
     scored = np.flatnonzero(np.isfinite(difficulty))
-    if len(scored) < FEWEST_ROWS:
-        raise UserError(
-            f"{len(scored)} scored rows are too few to learn from, at least {FEWEST_ROWS} are needed: "
-            "raise difficulty.proxy.rows, or use difficulty.mode: direct"
-        )
+    names, codes = np.unique(np.asarray(instruction_ids), return_inverse=True)
+    _check_enough(codes[scored])
     if np.ptp(difficulty[scored]) == 0:
         raise UserError(
             "all scored rows are equally hard, nothing can be learnt from them: see metrics/score_difficulty.json"
         )
-    names, codes = np.unique(np.asarray(instruction_ids), return_inverse=True)
     centres = _means(features, codes, len(names))
     centred = features[scored] - centres[codes[scored]]
     target, groups = difficulty[scored], codes[scored]
     folds = np.array([_fold(ids[index]) for index in scored])
-    raw = np.empty(len(scored))
+    raw, unseen = np.empty(len(scored)), np.empty(len(scored))
     for fold in range(FOLDS):
         seen, left = folds != fold, folds == fold
         if left.any():
-            _, scale, weights, _ = _solve(centred[seen], groups[seen], target[seen], len(names))
+            levels, scale, weights, _ = _solve(centred[seen], groups[seen], target[seen], len(names))
             raw[left] = (centred[left] / scale) @ weights
+            unseen[left] = levels[groups[left]]
     levels, scale, weights, penalty = _solve(centred, groups, target, len(names))
     base = levels[groups]
     slope = max(float(raw @ (target - base) / (raw @ raw)), 0.0) if raw.any() else 0.0
     proxy = Proxy(names.tolist(), centres, levels, scale, weights, slope)
-    return Fit(proxy, np.clip(base + slope * raw, 0.0, 1.0), penalty)
+    held_out, unseen = (np.clip(level + slope * raw, 0.0, 1.0) for level in (base, unseen))
+    return Fit(proxy, held_out, unseen, penalty)
+
+
+def _check_enough(groups: "Integers") -> None:
+    rows, instructions = len(groups), len(np.unique(groups))
+    if rows - instructions < FEWEST_ROWS:
+        raise UserError(
+            f"{rows} scored rows of {instructions} instructions are too few to learn from, at least {FEWEST_ROWS} more "
+            "rows than instructions are needed: raise difficulty.proxy.rows, or use difficulty.mode: direct"
+        )
 
 
 def _solve(
@@ -150,7 +163,8 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
     between = float(means[there].var() - (inside / counts[there]).mean())
     if between <= 0.0:
         return np.full(instructions, target.mean())
-    trust = counts / (counts + inside / between)
+    # 1 where all rows of an instruction are alike
+    trust = np.divide(counts * between, counts * between + inside, out=np.zeros(instructions), where=there)
     levels: Floats = target.mean() + trust * (means - target.mean())
     return levels
 

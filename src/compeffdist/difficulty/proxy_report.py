@@ -4,10 +4,11 @@ Sampling ranks rows within an instruction, so what counts is order within an ins
 given beside, because telling instructions apart is easy and lifts them. A rank correlation within instructions
 is the mean over instructions, weighted by rows; an instruction in which either side is constant has no order
 to find and is left out (`ordered_rows` counts the rows of the others). Intervals are percentiles of resamples:
-of rows for an overall figure, of instructions for one within instructions.
+of rows for an overall figure, of instructions for one within instructions (none of fewer than two).
 
-At rate r, direct order keeps the hardest r x n rows of each instruction (`overlap` is the share of them that
-predicted order keeps too; chance gives r), and soft sampling with peak 1 keeps rows by their inclusion probabilities:
+At rate r, direct order keeps the hardest r x n rows of each instruction, rounded (`overlap` is the share of them
+that predicted order keeps too, `overlap_by_chance` what any order would), and soft sampling with peak 1 keeps rows
+by their inclusion probabilities:
 
     kept difficulty = sum of P(keep) x direct score / sum of P(keep)
     gain            = (predicted order's - chance's) / (direct order's - chance's)
@@ -64,20 +65,22 @@ class Compared:
         return [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
 
 
-def proxy_report(rows: Compared, scored: int, pairs: int, seed: int) -> dict[str, Any]:
+def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Compared | None = None) -> dict[str, Any]:
     """The report on held-out rows, in plain numbers; what is not defined is null.
 
     Args:
-        rows: with predictions of fits that had not seen them.
-        scored: pairs that are asked and scored whatever comes.
+        rows: with predictions of weights that had not seen them.
+        scored: pairs that are asked whatever comes.
         pairs: all pairs, those included.
+        overall: the rows for figures over all instructions, if `rows` went into the levels of their instructions.
     """
+    overall = overall or rows
     return {
         "rows": len(rows.direct),
         "instructions": len(rows.groups()),
         "ordered_rows": sum(len(places) for places in ordered_groups(rows)),
-        "spearman": _overall("spearmanr", rows, seed),
-        "kendall": _overall("kendalltau", rows, seed),
+        "spearman": _overall("spearmanr", overall, seed),
+        "kendall": _overall("kendalltau", overall, seed),
         "spearman_within_instruction": _within("spearmanr", rows, seed),
         "kendall_within_instruction": _within("kendalltau", rows, seed),
         "rates": {
@@ -98,6 +101,7 @@ def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
     hardest = size - np.round(rate * size)
     both = ((direct_rank > hardest) & (predicted_rank > hardest)).sum()
     kept = (direct_rank > hardest).sum()
+    by_any_order = ((size - hardest) / size)[direct_rank > hardest].sum()
     by_direct = _kept_difficulty(rows, direct_rank, size, rate)
     by_predicted = _kept_difficulty(rows, predicted_rank, size, rate)
     # a random sample within instructions has the mean of its rows, whatever the rate
@@ -108,7 +112,7 @@ def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
     equal = next(as_hard, None)
     return {
         "overlap": float(both / kept) if kept else None,
-        "overlap_by_chance": rate,
+        "overlap_by_chance": float(by_any_order / kept) if kept else None,
         "kept_difficulty": by_predicted,
         "kept_difficulty_direct": by_direct,
         "kept_difficulty_by_chance": by_chance,
@@ -140,7 +144,9 @@ def _within(name: str, rows: Compared, seed: int) -> dict[str, float | None]:
         return {"value": None, "low": None, "high": None}
     picks = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     resamples = (values[picks] * weights[picks]).sum(axis=1) / weights[picks].sum(axis=1)
-    return {"value": float(np.average(values, weights=weights)), **_interval(resamples.tolist())}
+    # of one instruction every resample is the same, which says nothing of others
+    interval = _interval(resamples.tolist() if len(values) > 1 else [])
+    return {"value": float(np.average(values, weights=weights)), **interval}
 
 
 def ordered_groups(rows: Compared) -> "list[Integers]":

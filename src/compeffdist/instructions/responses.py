@@ -84,8 +84,8 @@ def collect_responses(
     """Ask the teacher about pairs, check its answers, and make triplets of them.
 
     Args:
-        priors: of an earlier collection of the same run, to calibrate by; a question that is not in it is calibrated
-            by its own answers, as all are by default.
+        priors: of an earlier collection of the same run, to calibrate by; a question that is not in it stays as it
+            is. By default each question is calibrated by its own answers.
         stage: whose rejects they are.
 
     Raises:
@@ -98,7 +98,7 @@ def collect_responses(
     ]
     asked = teacher.ask(polarity_requests(used, teacher_params) + questions, "responses")
     about_texts, answers = asked[: len(used)], asked[len(used) :]
-    found = _priors(pairs, about_texts, answers, priors) if params.calibration == "batch" else Priors({}, {})
+    found = priors or _priors(pairs, about_texts, answers) if params.calibration == "batch" else Priors({}, {})
     polarities = _polarities(used, about_texts, found)
     labels = _labels_by_question(pairs, answers, found)
     triplets: list[Triplet] = []
@@ -150,16 +150,12 @@ def _by_question(pairs: Sequence[Pair], asked: Sequence[Asked]) -> dict[str, lis
     return places
 
 
-def _priors(
-    pairs: Sequence[Pair], about_texts: Sequence[Asked], asked: Sequence[Asked], known: Priors | None
-) -> Priors:
-    """Those that are known, and those of the other questions, over the texts asked the same question."""
-    known = known or Priors({}, {})
-    instructions = dict(known.instructions)
-    for key, places in _by_question(pairs, asked).items():
-        if key not in instructions and (prior := prior_of_answers([asked[place] for place in places])):
-            instructions[key] = prior
-    return Priors(known.polarity or prior_of_answers(about_texts), instructions)
+def _priors(pairs: Sequence[Pair], about_texts: Sequence[Asked], asked: Sequence[Asked]) -> Priors:
+    """Of each question, over the texts asked it."""
+    priors = {
+        key: prior_of_answers([asked[place] for place in places]) for key, places in _by_question(pairs, asked).items()
+    }
+    return Priors(prior_of_answers(about_texts), {key: prior for key, prior in priors.items() if prior})
 
 
 def _polarities(texts: Sequence[Text], asked: Sequence[Asked], priors: Priors) -> dict[str, str]:

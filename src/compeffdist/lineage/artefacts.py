@@ -43,6 +43,7 @@ TRAINING = "data/training.parquet"
 EVALUATION = "data/evaluation.jsonl"
 REJECTS = "data/rejects/"
 WARM_UP = "models/warmup"
+PROXY = "models/proxy"
 STUDENT = "models/student"
 IDENTITIES = ("models/teacher.json", "models/student.json", "models/embedder.json")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.gates.outcome import GATES, REPORTS, gate_tags
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, STUDENT, TRIPLETS
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, STUDENT, TRAINING, TRIPLETS
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
@@ -15,7 +15,7 @@ from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.store import store_problems, stored_keys
 
-ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS)
+ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS, TRAINING)
 """Artefacts whose records name the raw answer they came from."""
 ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
 """Tag of a version -> role of the identity card with that id."""

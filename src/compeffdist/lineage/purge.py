@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.artefacts import REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
+from compeffdist.lineage.artefacts import PAIRS, PREDICTED, PROXY, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
@@ -106,8 +106,13 @@ def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterat
         fields = zip(snapshot.values(path, "record_id"), snapshot.values(path, "detail"), strict=True)
         if any(key in reached or text_id in detail for key, detail in fields):
             yield outs[path].md5, path
-    # a warm-up is drawn from all triplets and does not record which: it counts as having learnt them all
-    learnt = {WARM_UP: TRIPLETS in paths, STUDENT: bool(kept_below(snapshot, text_id))}
+    # a warm-up is drawn from all triplets and does not record which: it counts as having learnt them all; a proxy,
+    # which is there if something was predicted, holds means over the prompts of all pairs
+    learnt = {
+        WARM_UP: TRIPLETS in paths,
+        PROXY: PAIRS in paths and bool(snapshot.values(PREDICTED, "id")),
+        STUDENT: bool(kept_below(snapshot, text_id)),
+    }
     for path in (path for path, holds in learnt.items() if holds and path in outs):
         yield outs[path].md5, path
         yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
