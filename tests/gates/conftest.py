@@ -1,4 +1,4 @@
-"""A folder with sound artefacts and the laptop's params (its sampling rate apart); a gate run in it as `dvc repro` would."""
+"""A folder with sound artefacts, the laptop's params but for its sampling rate, and a gate run as `dvc repro` would."""
 
 import copy
 import json
