@@ -224,6 +224,27 @@ def test_every_knob_of_a_written_profile_can_be_loaded(tmp_path: Path) -> None:
     assert load_params(tmp_path / "params.yaml") == written
 
 
+def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    write_profile("smoke", target, ROOT / PROFILES)
+    write_profile("laptop", target, ROOT / PROFILES)
+    edited = target.read_text().replace("rate: 0.75", "rate: 0.6").replace("seed: ", "seed: 1")
+    target.write_text(edited)
+    with pytest.raises(UserError, match=r"edits that would be lost \(sampling\.rate, seed\); .* --force"):
+        write_profile("smoke", target, ROOT / PROFILES)
+    assert target.read_text() == edited
+    assert write_profile("smoke", target, ROOT / PROFILES, replace_edits=True).profile == "smoke"
+
+
+@pytest.mark.parametrize("held", ["", "sampling: {rate: 0.5}\n", "profile: mine\n", "a: [\n"])
+def test_a_file_that_is_no_profile_is_not_replaced_either(held: str, tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    target.write_text(held)
+    with pytest.raises(UserError, match="not a profile's params"):
+        write_profile("smoke", target, ROOT / PROFILES)
+    assert target.read_text() == held
+
+
 def test_stage_seeds_differ_by_stage_and_seed() -> None:
     seeds = {stage_seed(seed, stage) for seed in (1, 2) for stage in ("a", "b")}
     assert len(seeds) == 4

@@ -16,6 +16,8 @@ from compeffdist.yaml12 import read_yaml
 
 PROFILES = Path("profiles")
 BASE = "base"
+NAMED_EDITS = 5
+"""How many edited keys a refusal names."""
 
 
 def profile_names(folder: Path = PROFILES) -> list[str]:
@@ -46,10 +48,43 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
     return validate_params(composed, f"{folder}/{name}.yaml").model_dump(mode="json")
 
 
-def write_profile(name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES) -> Params:
-    """Compose a profile and write it as `target`, atomically."""
+def write_profile(
+    name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES, *, replace_edits: bool = False
+) -> Params:
+    """Compose a profile and write it as `target`, atomically.
+
+    Raises:
+        UserError: from `compose`, or `target` differs from its profile, unless `replace_edits`.
+    """
     composed = compose(name, folder)
+    if not replace_edits and (edits := _edits(target, folder)):
+        named = ", ".join(edits[:NAMED_EDITS]) + (f" and {len(edits) - NAMED_EDITS} more" * (len(edits) > NAMED_EDITS))
+        raise UserError(f"{target}: holds edits that would be lost ({named}); to replace it all the same, add --force")
     with atomic_file(target) as path:
         header = f"# Composed by `compeffdist profile {name}`. Edit freely; `dvc repro` re-runs what depends on it.\n"
         path.write_text(header + yaml.safe_dump(composed, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return validate_params(composed, str(target))
+
+
+def _edits(target: Path, folder: Path) -> list[str]:
+    """Keys, dotted, in which a params file differs from the profile it says it is of."""
+    if not target.exists():
+        return []
+    try:
+        held = read_yaml(target.read_bytes(), str(target))
+        profile = compose(str(held["profile"]), folder)
+    except (UserError, TypeError, KeyError):
+        return ["not a profile's params"]
+    mine, its = _leaves(held), _leaves(profile)
+    return sorted(key for key in mine.keys() | its.keys() if key not in mine or key not in its or mine[key] != its[key])
+
+
+def _leaves(value: Any, key: str = "") -> dict[str, Any]:
+    """Dotted key -> value, of nested mappings."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {
+        name: leaf
+        for part, inner in value.items()
+        for name, leaf in _leaves(inner, f"{key}.{part}" if key else str(part)).items()
+    }

@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("name", help="profile, a file of profiles/: smoke, laptop, workstation, paper")
     parser.add_argument("--check", action="store_true", help="validate only; write nothing")
+    parser.add_argument("--force", action="store_true", help="replace params.yaml though it was edited by hand")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -21,5 +22,5 @@ def run(args: argparse.Namespace) -> None:
         compose(args.name)
         print(f"profile {args.name} is valid")
     else:
-        write_profile(args.name)
+        write_profile(args.name, replace_edits=args.force)
         print(f"params.yaml now holds the {args.name} profile")
