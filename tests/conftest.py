@@ -1,5 +1,6 @@
 """What several rooms' tests share: an MLflow store and tiny students, each made once a session."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,12 @@ from hypothesis import settings
 # a loaded machine is slow, not wrong
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model version that is loaded puts its copy of the code first, for later tests' processes too."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
 
 
 @pytest.fixture(scope="session")

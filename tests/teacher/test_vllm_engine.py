@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,12 @@ def server_processes(folder: Path) -> list[int]:
     return sorted(found)
 
 
+def sockets_and_folders() -> set[Path]:
+    """What a server leaves in the folder for temporary files, if it does."""
+    folder = Path(tempfile.gettempdir())
+    return {path for path in folder.iterdir() if path.is_socket() or path.name.startswith("compeffdist-")}
+
+
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -101,6 +108,7 @@ def end(engine: VllmEngine) -> None:
 def test_answers_agree_with_the_model_run_in_process(
     workplace: Path, real_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = sockets_and_folders()
     engine = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
     got = ask(engine, REQUESTS)
     expected = ask(TransformersEngine(real_folder, "bfloat16", TEACHER, RUNTIME), REQUESTS[:4])
@@ -128,6 +136,7 @@ def test_answers_agree_with_the_model_run_in_process(
     check_openai_engine(engine, monkeypatch)
     end(engine)
     assert eventually(lambda: not server_processes(workplace))
+    assert eventually(lambda: sockets_and_folders() == before)
 
 
 ONE_WORD = "Is it Positive, Negative or Neutral? I love this phone. Answer with one word."

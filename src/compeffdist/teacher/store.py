@@ -8,6 +8,7 @@ store on a network file system.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -63,8 +64,7 @@ class ResponseStore:
     """Keyed answers in a SQLite file, made on first use.
 
     Raises:
-        UserError: from every method, if the file is no store, was written by a newer version or was altered,
-        if the
+        UserError: from every method, if the file is no store, was written by a newer version or was altered, if the
             disk is full, or if another process holds it for longer than a minute.
     """
 
@@ -75,7 +75,7 @@ class ResponseStore:
             self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             with self._guarded():
-                self.connection.execute("PRAGMA journal_mode=WAL")
+                self._log_ahead()
                 self.connection.execute("PRAGMA synchronous=NORMAL")
                 self._migrate()
         except BaseException:
@@ -158,6 +158,17 @@ class ResponseStore:
             return Answer.from_json(row.answer)
         except (ValueError, TypeError):
             raise UserError(f"{self.path}: the answer {row.key} is not one this version can read") from None
+
+    def _log_ahead(self) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:  # SQLite itself does not wait for another process that switches the same new file
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _migrate(self) -> None:
         with self._transaction():

@@ -23,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -245,12 +246,14 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._end)
         environment = os.environ | MEMORY | {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
         self.files.write_state(self.state)
-        server = subprocess.Popen(self.command, env=environment, start_new_session=True)
-        try:
-            self._watch(server)
-        finally:
-            self._remove_state()
-            _end_group(server)
+        with tempfile.TemporaryDirectory(prefix="compeffdist-") as sockets:  # vLLM leaves its sockets lying about
+            environment["VLLM_RPC_BASE_PATH"] = sockets
+            server = subprocess.Popen(self.command, env=environment, start_new_session=True)
+            try:
+                self._watch(server)
+            finally:
+                self._remove_state()
+                _end_group(server)
 
     def _watch(self, server: "subprocess.Popen[bytes]") -> None:
         """Return when the server has ended or is unneeded."""
