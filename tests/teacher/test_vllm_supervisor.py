@@ -243,6 +243,7 @@ def test_the_state_of_a_dead_supervisor_does_not_count(tmp_path: Path) -> None:
         ("INFO one\nINFO two\n\n", "INFO two"),
         ("x\nOSError: no config\nINFO bye\n", "OSError: no config"),
         ("ValueError: cause\nRuntimeError: Engine failed. See root cause above.\n", "ValueError: cause"),
+        ("ValueError: cause\nException: a worker failed. See stack trace for root cause.\n", "ValueError: cause"),
     ],
 )
 def test_the_telling_line_of_a_log(tmp_path: Path, log: str, line: str) -> None:

@@ -221,7 +221,7 @@ def telling_line(log: Path) -> str:
     """The line of a log most likely to say what went wrong: the last error that is not merely passed on."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"\b\w*(Error|Exception|error): \S", line)]
-    causes = [line for line in errors if "See root cause above" not in line]
+    causes = [line for line in errors if not re.search("See (root cause|stack trace)", line)]
     return one_line((causes or errors or lines or ["its log is empty"])[-1], 300)
 
 
