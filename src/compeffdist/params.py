@@ -253,8 +253,8 @@ class DemonstrationsParams(Section):
     shown: NonNegativeInt = 4
     """Demonstrations shown in an instruction."""
     max_tokens: PositiveInt = 512
-    reference_characters: PositiveInt = 400
-    """A reference text is cut to this length in the prompt."""
+    reference_characters: Annotated[int, Field(ge=40)] = 400
+    """A reference text is cut to this length in the prompt. Of less, a withdrawn text could not be found in it."""
 
 
 class PairingParams(Section):

@@ -22,6 +22,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         where = f" in remote {holding.remote}" if holding.remote else ""
         still = "  (needed until a student without the text takes its place)" if holding.needed else ""
         yield f"    {holding.kind} {holding.name}{where}: {holding.what}{still}"
+    for cut in plan.cuts:
+        yield f"  cut elsewhere, an older state has it as {cut}: forget and purge that one, too"
     yield from _unseen(plan)
     if plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"
