@@ -127,6 +127,11 @@ def test_deeply_nested_json_is_an_invalid_answer_not_a_crash() -> None:
         parse_json("[" * 100_000 + "]" * 100_000, {"type": "object"})
 
 
+def test_a_tab_inside_a_string_is_a_space() -> None:
+    """The grammar of a bounded string lets it through, and JSON does not know it."""
+    assert parse_json('{"a":\t"so\tit is"}', {"type": "object"}) == {"a": "so it is"}
+
+
 def test_spans_are_sought_through_lists_and_objects() -> None:
     assert spans_missing({"a": ["great", "awful"], "b": True}, "The GREAT pizza") == ["awful"]
 
