@@ -304,6 +304,7 @@ def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
             part, known, known, ResponsesParams(), TEACHER, FakeTeacher(leaning), 1, priors=priors, stage="later"
         )
         assert found.priors == priors
+        assert all(triplet.decoding_id.endswith("+none") for triplet in found.triplets)
         return {triplet.pair_id: triplet.id for triplet in found.triplets}
 
     assert ask(pairs).items() >= (ask(pairs[11::2]) | ask(pairs[:3])).items()
