@@ -210,6 +210,18 @@ def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     assert own_world.auditor().audit().failures == []
 
 
+def test_a_near_duplicate_that_would_take_its_place_is_named(own_world: World) -> None:
+    """It says nearly the same, and with the text gone nothing keeps it out."""
+    text, path = learnt_text(own_world), "data/rejects/ingest_texts.parquet"
+    near = Reject(stage="ingest_texts", record_id="text_near", reason="near_duplicate", detail=f"mine:7 {text.id}")
+    other = Reject(stage="ingest_texts", record_id="text_other", reason="near_duplicate", detail="mine:8 text_else")
+    write_records(own_world.folder / path, Reject, [near, other])
+    own_world.dvc_commit("ingest_texts")
+    plan = own_world.forgetting().plan(text.id)
+    assert plan.stand_ins == ("text_near",)
+    assert any("text_near" in line for line in plan_lines(plan))
+
+
 def test_a_reject_that_names_a_text_in_passing_is_found(own_world: World) -> None:
     text = learnt_text(own_world)
     path = "data/rejects/score_difficulty.parquet"

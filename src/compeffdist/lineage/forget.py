@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TASKS, TEXTS, TRAINING, TRIPLETS, kind_of
+from compeffdist.lineage.artefacts import (
+    DEMONSTRATIONS,
+    MENTIONS,
+    REJECTS,
+    TASKS,
+    TEXTS,
+    TRAINING,
+    TRIPLETS,
+    kind_of,
+)
 from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
@@ -27,6 +36,7 @@ from compeffdist.records import Text
 from compeffdist.teacher.store import ResponseStore, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
+INGEST_REJECTS = f"{REJECTS}ingest_texts.parquet"
 NEEDLE_CHARACTERS = 40
 """A question holds a text if it holds this much of its beginning. Another text that begins the same is then
 asked about once more: that costs a call, the other error would keep a withdrawn text."""
@@ -52,6 +62,8 @@ class Plan:
     """Everything else that holds it."""
     cuts: tuple[str, ...] = ()
     """Other ids of its row of the source, in states of the data where it was cut elsewhere."""
+    stand_ins: tuple[str, ...] = ()
+    """Ids of near-duplicates that were left out of the working folder's data for it, and may now be taken."""
     unseen: tuple[str, ...] = ()
     """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
 
@@ -66,6 +78,7 @@ class Plan:
             "answers": list(self.answers),
             "holdings": [holding.to_json() for holding in self.holdings],
             "cuts": list(self.cuts),
+            "stand_ins": list(self.stand_ins),
             "unseen": list(self.unseen),
         }
 
@@ -119,6 +132,7 @@ class Forgetting:
             answers=tuple(self._answers(holding, text_id)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
             cuts=tuple(self._cuts(text)) if text else (),
+            stand_ins=tuple(_left_out_for(current, text_id)) if current else (),
             unseen=tuple(unseen),
         )
 
@@ -216,6 +230,14 @@ def made_of(snapshot: Snapshot, text_id: str) -> Reached:
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:
     node = snapshot.nodes({text_id: TEXTS}).get(text_id)
     return node.record if node and isinstance(node.record, Text) else None
+
+
+def _left_out_for(snapshot: Snapshot, text_id: str) -> list[str]:
+    """Ids of the texts that were rejected as near-duplicates of a text, which their rejects name."""
+    fields = (snapshot.values(INGEST_REJECTS, field) for field in ("record_id", "reason", "detail"))
+    return sorted(
+        key for key, why, detail in zip(*fields, strict=True) if why == "near_duplicate" and text_id in detail.split()
+    )
 
 
 def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:

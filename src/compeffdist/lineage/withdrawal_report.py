@@ -24,6 +24,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"    {holding.kind} {holding.name}{where}: {holding.what}{still}"
     for cut in plan.cuts:
         yield f"  cut elsewhere, an older state has it as {cut}: forget and purge that one, too"
+    for other in plan.stand_ins:
+        yield f"  nearly the same, left out for it until now: {other}; if it is theirs, too, forget it after dvc repro"
     yield from _unseen(plan)
     if plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"
