@@ -188,6 +188,13 @@ def test_a_row_is_shown_with_the_ids_that_trace_and_purge_take(run: Run) -> None
     assert f"{run.triplets[0].id} of {run.texts[0].id}" in render(run)
 
 
+def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
+    assert "counts in both" in render(run)
+    none = {"answers": dict.fromkeys(("used", "prompt_tokens", "cached_tokens", "completion_tokens"), 0)}
+    direct = {**run.metrics, "collect_sampled": {**run.metrics["collect_sampled"], "teacher": none}}
+    assert "counts in both" not in render(replace(run, metrics=direct))
+
+
 def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
     assert "collect_sampled" in render(run) and "predict_difficulty" not in render(run)
 

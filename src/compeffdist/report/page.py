@@ -111,6 +111,11 @@ def _teacher(run: Run) -> Iterator[str]:
     rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
     rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
     yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
+    if dict(answers)["collect_sampled"]["used"]:
+        yield (
+            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '
+            "polarity of texts that collect_responses may have asked for already.</p>"
+        )
 
 
 def _perspectives(run: Run) -> Iterator[str]:
