@@ -22,7 +22,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.predicting import openings_of, scored_part
+from compeffdist.difficulty.predicting import Beginnings, scored_part
 from compeffdist.difficulty.prompt_features import SIGNALS, PromptRow, read_prompts
 from compeffdist.difficulty.proxy import fit_proxy
 from compeffdist.difficulty.proxy_report import RATES, Compared, proxy_report
@@ -189,9 +189,10 @@ def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str]) -> dict[s
     """Everything the warmed-up student and the embedder have to say of the prompts."""
     model, tokenizer = load_student(folder / "warmup")
     prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in triplets]
-    openings = openings_of(tokenizer, triplets)
+    beginnings = Beginnings(tokenizer, triplets)
     rows = [
-        PromptRow(row.pair_id, ids, openings[row.instruction_id]) for row, ids in zip(triplets, prompts, strict=True)
+        PromptRow(row.pair_id, ids, beginnings.told_to(row.pair_id, row.instruction_id))
+        for row, ids in zip(triplets, prompts, strict=True)
     ]
     with Progress("prompts", len(rows)) as progress:
         features = read_prompts(model, rows, top_p=TOP_P, token_budget=BUDGET, progress=progress)

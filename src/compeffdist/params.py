@@ -81,8 +81,8 @@ class ModelParams(Section):
     licence: Line
     """Licence of the weights, recorded in the identity card and the model version."""
     dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
-    """Precision the weights are stored in. They are computed with in the same, or in float32 on a CPU without
-    instructions for it."""
+    """Precision that a GGUF is converted to, and that a teacher computes in, or float32 on a CPU without instructions
+    for it. A student in a folder of weights has the precision of its files; an embedder computes in float32."""
 
 
 class ModelsParams(Section):
@@ -253,8 +253,8 @@ class DemonstrationsParams(Section):
     shown: NonNegativeInt = 4
     """Demonstrations shown in an instruction."""
     max_tokens: PositiveInt = 512
-    reference_characters: PositiveInt = 400
-    """A reference text is cut to this length in the prompt."""
+    reference_characters: Annotated[int, Field(ge=40)] = 400
+    """A reference text is cut to this length in the prompt. Of less, a withdrawn text could not be found in it."""
 
 
 class PairingParams(Section):

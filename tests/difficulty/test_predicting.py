@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compeffdist.difficulty.predicting import Predictions, predict_difficulty, scored_part
+from compeffdist.difficulty.predicting import Beginnings, Predictions, predict_difficulty, scored_part
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 
-from ..student.tiny import tiny_model_folder
+from ..student.tiny import tiny_model_folder, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,3 +120,15 @@ def test_a_score_of_an_unknown_triplet_is_named() -> None:
     ((triplet, score),) = make_scored(make_instruction("acting"), 1)
     with pytest.raises(UserError, match=f"{triplet.id} is not in data/triplets"):
         scored_part([], [score])
+
+
+def test_a_row_is_not_told_how_its_own_answer_begins() -> None:
+    """Of few answers, its own would say most of what the proxy is asked."""
+    instruction, other = make_instruction("mood"), make_instruction("tone")
+    triplets = [triplet for triplet, _ in make_scored(instruction, 3)]  # positive, negative, positive
+    positive, negative = (tiny_tokenizer()(word).input_ids[0] for word in ("positive", "negative"))
+    beginnings = Beginnings(tiny_tokenizer(), triplets)
+    assert beginnings.told_to(triplets[1].pair_id, instruction.id) == {positive: 1.0}
+    assert beginnings.told_to(triplets[0].pair_id, instruction.id) == {positive: 0.5, negative: 0.5}
+    assert beginnings.told_to("pair_without_answer", instruction.id) == {positive: 2 / 3, negative: 1 / 3}
+    assert beginnings.told_to("pair_without_answer", other.id) == {}

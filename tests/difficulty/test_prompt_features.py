@@ -1,5 +1,6 @@
 """Features are what the model shows at the first response token, whatever is batched, shared or padded with it."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def make_rows(count: int = 12, seed: int = 0) -> list[PromptRow]:
     rows = []
     for number in range(count):
         own = generator.integers(3, VOCABULARY, int(generator.integers(2, 9))).tolist()
-        openings = count_openings(generator.integers(3, VOCABULARY, number % 5).tolist())
+        openings = count_openings(Counter(generator.integers(3, VOCABULARY, number % 5).tolist()))
         rows.append(PromptRow(f"pair_{number:02d}", heads[number % 3] + own, openings))
     return rows
 
@@ -85,8 +86,8 @@ def test_no_rows_are_no_features() -> None:
 
 
 def test_openings_are_the_most_frequent_with_their_shares() -> None:
-    assert count_openings([7, 5, 7, 9]) == {7: 0.5, 5: 0.25, 9: 0.25}
-    assert count_openings([]) == {}
-    many = count_openings([number for number in range(40) for _ in range(40 - number)])
+    assert count_openings(Counter([7, 5, 7, 9])) == {7: 0.5, 5: 0.25, 9: 0.25}
+    assert count_openings(Counter()) == {}
+    many = count_openings(Counter({number: 40 - number for number in range(40)}))
     assert list(many) == list(range(MOST_OPENINGS))
     assert sum(many.values()) == pytest.approx(1)

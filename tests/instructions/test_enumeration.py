@@ -49,6 +49,14 @@ def test_no_more_texts_are_asked_about_than_params_say() -> None:
     assert len(teacher.asked) == len({mention.text_id for mention in found.mentions}) == 3
 
 
+def test_what_is_said_of_an_attribute_is_one_line() -> None:
+    """It stands in later questions, and is looked for there when its text is withdrawn."""
+    items = [{"attribute": f"tone {n}", "description": "how it\nis  said", "value": "so\n\nso"} for n in range(2)]
+    teacher = FakeTeacher(lambda _: json.dumps({"attributes": items}))
+    found = enumerate_attributes(TEXTS[:1], AttributesParams(texts=1, max_per_text=3), TEACHER, teacher, 1)
+    assert {(mention.description, mention.value) for mention in found.mentions} == {("how it is said", "so so")}
+
+
 def test_half_a_character_is_a_reject() -> None:
     """An escape without its other half, as a string that was cut between the two ends in."""
     replies = iter([said(["joy \ud83d", "mood"]), said(["tone", "mood"])])

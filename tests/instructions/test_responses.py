@@ -127,6 +127,11 @@ def test_deeply_nested_json_is_an_invalid_answer_not_a_crash() -> None:
         parse_json("[" * 100_000 + "]" * 100_000, {"type": "object"})
 
 
+def test_a_tab_inside_a_string_is_a_space() -> None:
+    """The grammar of a bounded string lets it through, and JSON does not know it."""
+    assert parse_json('{"a":\t"so\tit is"}', {"type": "object"}) == {"a": "so it is"}
+
+
 def test_spans_are_sought_through_lists_and_objects() -> None:
     assert spans_missing({"a": ["great", "awful"], "b": True}, "The GREAT pizza") == ["awful"]
 
@@ -299,6 +304,7 @@ def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
             part, known, known, ResponsesParams(), TEACHER, FakeTeacher(leaning), 1, priors=priors, stage="later"
         )
         assert found.priors == priors
+        assert all(triplet.decoding_id.endswith("+none") for triplet in found.triplets)
         return {triplet.pair_id: triplet.id for triplet in found.triplets}
 
     assert ask(pairs).items() >= (ask(pairs[11::2]) | ask(pairs[:3])).items()

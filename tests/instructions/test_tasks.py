@@ -55,7 +55,7 @@ def distinct(texts: Any) -> Any:
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "closed_classification": {"labels": ["Warm.", "cold", "cool"]},
     "open_classification": {},
-    "scoring": {"lowest": 1, "highest": 5},
+    "scoring": {"lowest": 1, "highest": 5.0},  # to a schema 5.0 is a whole number, too
     "extraction": {"verbatim": True},
     "structured": {"fields": [{"field": "Main Tone", "type": "string"}, {"field": "mixed", "type": "boolean"}]},
 }
@@ -77,7 +77,7 @@ def test_a_definition_becomes_a_task_of_its_type(kind: str) -> None:
     task = build_task(idea(kind), {"description": "Say  it in full.", **DEFINITIONS[kind]}, False)
     assert (task.type, task.description) == (kind, "Say it in full.")
     assert task.labels == (["warm", "cold", "cool"] if kind == "closed_classification" else [])
-    assert task.score_range == ([1, 5] if kind == "scoring" else [])
+    assert [str(end) for end in task.score_range] == (["1", "5"] if kind == "scoring" else [])
     assert bool(task.json_schema) == (kind in ("extraction", "structured"))
     assert task.exact_spans == (kind == "extraction")
 

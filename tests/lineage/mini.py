@@ -198,7 +198,7 @@ def generate_tasks() -> None:
 
 def write_demonstrations() -> None:
     texts, tasks = read_records(DATA / "texts.parquet", Text), read_records(DATA / "tasks.jsonl", Task)
-    keys = ask([generation(f"write like\n- {texts[n].text}\n{task.name}") for n, task in enumerate(tasks)])
+    keys = ask([generation(f"write like\n- {texts[n].text}\n{task.description}") for n, task in enumerate(tasks)])
     demonstrations = [
         Demonstration(
             task_id=task.id, input=f"made up {n}", output="good", answer_id=key, reference_text_ids=[texts[n].id]

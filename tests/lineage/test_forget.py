@@ -1,17 +1,22 @@
 """A withdrawn text leaves the store at once, the data with the next run, and what is older when it is purged."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import with_text
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
-from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of
+from compeffdist.lineage.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
+from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases
+from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.withdrawal_report import plan_lines
+from compeffdist.params import DemonstrationsParams
+from compeffdist.prompting import clipped
 from compeffdist.record_files import write_records
 from compeffdist.records import Reject, Text
 from compeffdist.teacher.store import ResponseStore, store_problems
@@ -75,6 +80,14 @@ def test_a_text_is_looked_for_by_enough_of_it_whatever_its_first_words(beginning
     assert len(needle) >= NEEDLE_CHARACTERS // 2
 
 
+def test_a_reference_of_style_is_never_too_short_to_be_found() -> None:
+    shortest = DemonstrationsParams(reference_characters=NEEDLE_CHARACTERS)
+    text = Text(text="word " * 30 + "end", domain="d", source="mine", source_row="1", licence="MIT")
+    assert needle_of(text) in clipped(text.text, shortest.reference_characters)
+    with pytest.raises(ValueError, match="greater than or equal to 40"):
+        DemonstrationsParams(reference_characters=NEEDLE_CHARACTERS - 1)
+
+
 def test_words_of_the_question_itself_are_not_taken_for_the_text_s(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +105,46 @@ def test_words_of_the_question_itself_are_not_taken_for_the_text_s(
 
 def _common_to(keys: set[str], found: Callable[[ResponseStore, str], list[str]]) -> Callable[..., list[str]]:
     return lambda store, needle: sorted(keys) if needle == "the text below" else found(store, needle)
+
+
+def test_a_phrase_that_came_into_a_task_is_found_in_questions_that_state_the_task(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They quote other texts, too, yet the phrase is not the question's own."""
+    text, demonstration = learnt_text(world), world.records(DEMONSTRATIONS)[0]
+    task = next(task for task in world.records(TASKS) if task.id == demonstration.task_id)
+    assert demonstration.answer_id not in world.forgetting().plan(text.id).answers
+    monkeypatch.setattr("compeffdist.lineage.forget.phrases", lambda snapshot, text_id: [task.description])
+    assert demonstration.answer_id in world.forgetting().plan(text.id).answers
+
+
+def test_a_description_is_looked_for_without_its_full_stop() -> None:
+    """So it stands in the question for task ideas."""
+    said = {
+        "text_id": ["text_1", "text_1", "text_2"],
+        "description": ["how the cat is missed.", "how much it cost.", "how much it cost"],
+        "value": ["sorely", "far too much.", "little"],
+    }
+
+    class Told:
+        def values(self, path: str, field: str) -> list[Any]:
+            return said[field]
+
+    assert phrases(cast(Snapshot, Told()), "text_1") == ["far too much", "how the cat is missed"]
+
+
+def test_a_row_that_an_older_state_cut_elsewhere_is_named(own_world: World) -> None:
+    """It is another text, under another id, that says the same."""
+    whole = learnt_text(own_world)
+    cut = dataclasses.replace(whole, id="", text=whole.text.rsplit(" ", 2)[0])
+    texts = [cut if text.id == whole.id else text for text in own_world.records(TEXTS)]
+    write_records(own_world.folder / TEXTS, Text, texts)
+    own_world.dvc_commit("ingest_texts")
+    plan = own_world.forgetting().plan(cut.id)
+    assert plan.cuts == (whole.id,)
+    assert any(whole.id in line and "cut elsewhere" in line for line in plan_lines(plan))
+    assert own_world.forgetting().plan(whole.id).cuts == (cut.id,)
+    assert own_world.forgetting().plan(texts[0].id if texts[0] != cut else texts[1].id).cuts == ()
 
 
 def test_a_source_that_is_gone_does_not_stop_a_withdrawal(own_world: World) -> None:
@@ -155,6 +208,18 @@ def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     assert len(rejects) == 1 and rejects[0].record_id == f"mine:{text.source_row}"
     assert own_world.register(monkeypatch) == 2
     assert own_world.auditor().audit().failures == []
+
+
+def test_a_near_duplicate_that_would_take_its_place_is_named(own_world: World) -> None:
+    """It says nearly the same, and with the text gone nothing keeps it out."""
+    text, path = learnt_text(own_world), "data/rejects/ingest_texts.parquet"
+    near = Reject(stage="ingest_texts", record_id="text_near", reason="near_duplicate", detail=f"mine:7 {text.id}")
+    other = Reject(stage="ingest_texts", record_id="text_other", reason="near_duplicate", detail="mine:8 text_else")
+    write_records(own_world.folder / path, Reject, [near, other])
+    own_world.dvc_commit("ingest_texts")
+    plan = own_world.forgetting().plan(text.id)
+    assert plan.stand_ins == ("text_near",)
+    assert any("text_near" in line for line in plan_lines(plan))
 
 
 def test_a_reject_that_names_a_text_in_passing_is_found(own_world: World) -> None:

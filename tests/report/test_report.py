@@ -176,6 +176,25 @@ def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run:
     assert page.count("<td>not kept</td>") == 1
 
 
+def test_what_was_predicted_counts_as_rows_but_is_not_shown(run: Run) -> None:
+    predicted = [replace(run.draws[0], id="", pair_id=f"pair_p{n}", sample_id="", kept=n == 0) for n in range(4)]
+    assert "tone (open_classification): 3 rows, 2 kept" in render(run)
+    page = render(replace(run, draws=[*run.draws, *predicted]))
+    assert "tone (open_classification): 7 rows, 4 of them predicted, 3 kept" in page
+    assert page.count("<td>not kept</td>") == 1
+
+
+def test_a_row_is_shown_with_the_ids_that_trace_and_purge_take(run: Run) -> None:
+    assert f"{run.triplets[0].id} of {run.texts[0].id}" in render(run)
+
+
+def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
+    assert "counts in both" in render(run)
+    none = {"answers": dict.fromkeys(("used", "prompt_tokens", "cached_tokens", "completion_tokens"), 0)}
+    direct = {**run.metrics, "collect_sampled": {**run.metrics["collect_sampled"], "teacher": none}}
+    assert "counts in both" not in render(replace(run, metrics=direct))
+
+
 def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
     assert "collect_sampled" in render(run) and "predict_difficulty" not in render(run)
 

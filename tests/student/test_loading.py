@@ -1,15 +1,18 @@
 """Loading: devices, precision, and what is not a student."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
-from compeffdist.student.loading import compute_dtype, load_student, student_id
+from compeffdist.student.loading import compute_dtype, load_student, stored_dtype, student_id
 from compeffdist.student.training import TrainingRow, fine_tune
 
 
@@ -20,6 +23,21 @@ def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
         monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype, value=multiplies: value)
         assert compute_dtype("cpu") == expected
         assert compute_dtype("cpu", stored=torch.float32) == torch.float32
+
+
+def test_weights_have_the_precision_of_their_file_whatever_the_configuration_says(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    assert stored_dtype(folder) == torch.bfloat16
+    weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert AutoConfig.from_pretrained(folder).dtype == torch.bfloat16
+    assert stored_dtype(folder) == torch.float32 == load_student(folder, "cpu")[0].dtype
+    (folder / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(UserError, match="not a complete safetensors file"):
+        load_student(folder, "cpu")
 
 
 def test_a_missing_device_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

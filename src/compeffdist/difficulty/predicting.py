@@ -1,7 +1,7 @@
 """Scored triplets and pairs without an answer in; a proxy, and the difficulty it predicts for those pairs, out."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,12 +117,12 @@ def _read(
     pairs: Sequence[Unanswered], scored: Sequence[Scored], params: Params, warm_up: Path, base_folder: Path
 ) -> _Prompts:
     model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
-    openings = openings_of(tokenizer, [triplet for triplet, _ in scored])
+    beginnings = Beginnings(tokenizer, [triplet for triplet, _ in scored])
     asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
     rows = [
-        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), openings.get(instruction, {}))
+        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), beginnings.told_to(key, instruction))
         for key, instruction, prompt in asked
     ]
     limit = params.difficulty.max_length
@@ -143,12 +143,29 @@ def _read(
     return _Prompts(ids, [instructions[key] for key in ids], features[finite], reasons)
 
 
-def openings_of(tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> Mapping[str, Openings]:
-    """How answers to each instruction begin."""
-    first: defaultdict[str, list[int]] = defaultdict(list)
-    for triplet in triplets:
-        first[triplet.instruction_id] += encode_response(tokenizer, triplet.response, end=False)[:1]
-    return {key: count_openings(tokens) for key, tokens in first.items()}
+class Beginnings:
+    """How answers begin, by instruction, as a row is told: by the answers to other rows.
+
+    With its own among them the row's features would give its score away, the more the fewer rows its instruction has;
+    a row that is predicted has none of its own.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> None:
+        self.own: dict[str, int] = {}
+        self.counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        for triplet in triplets:
+            for token in encode_response(tokenizer, triplet.response, end=False)[:1]:
+                self.own[triplet.pair_id] = token
+                self.counts[triplet.instruction_id][token] += 1
+        self._told: dict[tuple[str, int | None], Openings] = {}
+
+    def told_to(self, pair_id: str, instruction_id: str) -> Openings:
+        """The openings for a row, answered or not; empty if its instruction has had no other answer."""
+        own = self.own.get(pair_id)
+        if (instruction_id, own) not in self._told:
+            others = self.counts[instruction_id] - Counter([] if own is None else [own])
+            self._told[instruction_id, own] = count_openings(others)
+        return self._told[instruction_id, own]
 
 
 def _compared(prompts: _Prompts, predicted: "Floats", difficulty: "Floats") -> Compared:

@@ -13,8 +13,8 @@ at top_p, the features of a prompt are the last hidden state there and
     likely       sum over a of share(a) p(a) s(a), over sum over a of share(a) p(a)
     length       log of the prompt's tokens
 
-where a runs over the first tokens of the answers that the instruction has had, share(a) says how often, and
-s(a) is the ranking score of a as the answer's first token (`scorer`). The last two stand in for the answer that
+where a runs over the first tokens of the answers that the instruction has had to other texts, share(a) says how often,
+and s(a) is the ranking score of a as the answer's first token (`scorer`). The last two stand in for the answer that
 is not there: with a closed label set they are the difficulty of each label, averaged over labels as the teacher
 gives them, and as the student would choose among those.
 """
@@ -48,16 +48,16 @@ Openings = Mapping[int, float]
 
 @dataclass(frozen=True)
 class PromptRow:
-    """A prompt, tokenised, and how answers to its instruction have begun (empty if it has had none)."""
+    """A prompt, tokenised, and how answers to its instruction on other texts begin (empty if it has had none)."""
 
     id: str
     prompt_ids: Sequence[int]
     openings: Openings
 
 
-def count_openings(first_tokens: Sequence[int]) -> Openings:
+def count_openings(first_tokens: Counter[int]) -> Openings:
     """Shares of the most frequent first tokens; of equally frequent ones, the smaller ids."""
-    counts = sorted(Counter(first_tokens).items(), key=lambda item: (-item[1], item[0]))[:MOST_OPENINGS]
+    counts = sorted(first_tokens.items(), key=lambda item: (-item[1], item[0]))[:MOST_OPENINGS]
     total = sum(count for _, count in counts)
     return {token: count / total for token, count in counts}
 

@@ -9,14 +9,13 @@ SYSTEMS = ("teacher", "base", "student")
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     """Macro-F1 per task and system with intervals, the mean, and the student's gain over the base student."""
-    percent = round(100 * evaluation["confidence"])
     header = [
         "macro-F1 x 100",
         "rows",
         "teacher",
         "base student",
         "distilled student",
-        f"gain [{percent}% interval]",
+        f"gain [{100 * evaluation['confidence']:g}% interval]",
     ]
     rows = [[name, str(task["rows"]), *_cells(task)] for name, task in evaluation["tasks"].items()]
     total = sum(task["rows"] for task in evaluation["tasks"].values())

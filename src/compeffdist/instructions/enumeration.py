@@ -14,7 +14,7 @@ from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.instructions.schemas import array_of, object_of, string_of
 from compeffdist.params import AttributesParams, TeacherParams, stage_seed
-from compeffdist.prompting import delimited
+from compeffdist.prompting import delimited, inline
 from compeffdist.records import Mention, Reject, Text, by_id
 from compeffdist.teacher.asking import Teacher
 from compeffdist.teacher.parsing import parse_json
@@ -72,8 +72,8 @@ def mention_of(
         position=position,
         raw_name=item["attribute"],
         names=names,
-        description=item["description"].strip(),
-        value=item["value"].strip(),
+        description=inline(item["description"]),
+        value=inline(item["value"]),
     )
 
 

@@ -121,7 +121,7 @@ def collect_responses(
                 instruction_id=instruction.id,
                 text_id=text.id,
                 teacher_id=teacher.identity.id,
-                decoding_id=_decoding_id(request, answer, params),
+                decoding_id=_decoding_id(request, answer, bool(found.instructions.get(instruction.id))),
                 answer_id=answer.answer_id,
                 prompt=request.prompt,
                 response=response,
@@ -135,10 +135,10 @@ def collect_responses(
     return Collected(triplets, rejects, polarities, found)
 
 
-def _decoding_id(request: Request, asked: Asked, params: ResponsesParams) -> str:
+def _decoding_id(request: Request, asked: Asked, calibrated: bool) -> str:
     if not request.labels:
         return request.decoding_id
-    return f"{request.decoding_id}+{CHOSEN if only_chosen(asked) else params.calibration}"
+    return f"{request.decoding_id}+{CHOSEN if only_chosen(asked) else 'batch' if calibrated else 'none'}"
 
 
 def _by_question(pairs: Sequence[Pair], asked: Sequence[Asked]) -> dict[str, list[int]]:

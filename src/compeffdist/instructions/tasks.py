@@ -90,7 +90,8 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
         description=description,
         type=idea.type,
         labels=labels,
-        score_range=[definition["lowest"], definition["highest"]] if idea.type == "scoring" else [],
+        # 5.0 is a whole number to a schema
+        score_range=[int(definition["lowest"]), int(definition["highest"])] if idea.type == "scoring" else [],
         json_schema=schema,
         exact_spans=bool(definition.get("verbatim", False)),
     )

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, TEXTS, TRAINING, TRIPLETS, kind_of
+from compeffdist.lineage.artefacts import (
+    DEMONSTRATIONS,
+    MENTIONS,
+    REJECTS,
+    TASKS,
+    TEXTS,
+    TRAINING,
+    TRIPLETS,
+    kind_of,
+)
 from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
@@ -27,6 +36,7 @@ from compeffdist.records import Text
 from compeffdist.teacher.store import ResponseStore, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
+INGEST_REJECTS = f"{REJECTS}ingest_texts.parquet"
 NEEDLE_CHARACTERS = 40
 """A question holds a text if it holds this much of its beginning. Another text that begins the same is then
 asked about once more: that costs a call, the other error would keep a withdrawn text."""
@@ -50,6 +60,10 @@ class Plan:
     """Keys of stored answers that go."""
     holdings: tuple[Holding, ...]
     """Everything else that holds it."""
+    cuts: tuple[str, ...] = ()
+    """Other ids of its row of the source, in states of the data where it was cut elsewhere."""
+    stand_ins: tuple[str, ...] = ()
+    """Ids of near-duplicates that were left out of the working folder's data for it, and may now be taken."""
     unseen: tuple[str, ...] = ()
     """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
 
@@ -63,6 +77,8 @@ class Plan:
             "stages": list(self.stages),
             "answers": list(self.answers),
             "holdings": [holding.to_json() for holding in self.holdings],
+            "cuts": list(self.cuts),
+            "stand_ins": list(self.stand_ins),
             "unseen": list(self.unseen),
         }
 
@@ -115,6 +131,8 @@ class Forgetting:
             stages=tuple(makers),
             answers=tuple(self._answers(holding, text_id)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
+            cuts=tuple(self._cuts(text)) if text else (),
+            stand_ins=tuple(_left_out_for(current, text_id)) if current else (),
             unseen=tuple(unseen),
         )
 
@@ -149,45 +167,59 @@ class Forgetting:
             raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
         return purge(self.repository, plan.holdings)
 
+    def _cuts(self, text: Text) -> list[str]:
+        """Ids of what else was made of the text's row: as `texts.max_characters` was, one of them begins the other."""
+        found: set[str] = set()
+        for snapshot in self.snapshots:
+            rows = snapshot.values(TEXTS, "id", "source_row", [text.source_row])
+            others = [node.record for node in snapshot.nodes(dict.fromkeys(rows, TEXTS)).values()]
+            for other in others:
+                if isinstance(other, Text) and other.source == text.source and other.id != text.id:
+                    shorter, longer = sorted((other.text, text.text), key=len)
+                    found.update([other.id] if longer.startswith(shorter) else [])
+        return sorted(found)
+
     def _answers(self, holding: Sequence[Snapshot], text_id: str) -> list[str]:
         """Keys of stored answers that the text is in, or that only it gave rise to."""
         if not self.store.exists():
             return []
         keys: set[str] = set()
-        others: set[str] = set()
+        others: set[tuple[str, str]] = set()
         for snapshot in holding:
             own = set(_answers_on(snapshot, text_id))
             keys |= own
-            others.update(set(_written_on(snapshot)) - own)
+            others.update((key, task) for key, task in _written_on(snapshot) if key not in own)
         with ResponseStore(self.store) as store:
             for text in {text.id: text for s in holding if (text := _text(s, text_id))}.values():
                 keys.update(store.keys_holding(needle_of(text)))
             for phrase in sorted({phrase for snapshot in holding for phrase in phrases(snapshot, text_id)}):
                 found = set(store.keys_holding(phrase))
-                # words that stand in questions on other texts are the question's own, such as its example
-                keys |= set() if found & others else found
+                # words that stand in questions on other texts are the question's own, such as its example, unless
+                # they came into them with a task that was written of this text
+                keys |= set() if any(key in found and phrase not in task for key, task in others) else found
         return sorted(keys & stored_keys(self.store))
 
 
 def phrases(snapshot: Snapshot, text_id: str) -> list[str]:
     """Descriptions and values of three words or more that the teacher wrote on this text alone: they betray it in
-    later questions."""
+    later questions, where a description stands with its full stop or without."""
     own, others = set[str](), set[str]()
     fields = (snapshot.values(MENTIONS, field) for field in ("text_id", "description", "value"))
     for mentioned, *said in zip(*fields, strict=True):
         # a word or two may stand anywhere
-        long = [phrase for phrase in said if len(phrase.split()) > 2]
+        long = [phrase.rstrip(".") for phrase in said if len(phrase.split()) > 2]
         (own if mentioned == text_id else others).update(long)
     return sorted(own - others)
 
 
 def needle_of(text: Text) -> str:
     """What of a text is looked for in questions, where it stands as `inline` writes it."""
-    if len(text.text) <= NEEDLE_CHARACTERS:
-        return inline(text.text) + "\n"
-    beginning = inline(clipped(text.text, NEEDLE_CHARACTERS))
+    written = inline(text.text)
+    if len(written) <= NEEDLE_CHARACTERS:
+        return written + "\n"
+    beginning = clipped(written, NEEDLE_CHARACTERS)
     # a word or two before a long one, as before an address, would be found in every question
-    return beginning if len(beginning) >= NEEDLE_CHARACTERS // 2 else inline(text.text)[:NEEDLE_CHARACTERS]
+    return beginning if len(beginning) >= NEEDLE_CHARACTERS // 2 else written[:NEEDLE_CHARACTERS]
 
 
 def made_of(snapshot: Snapshot, text_id: str) -> Reached:
@@ -198,6 +230,14 @@ def made_of(snapshot: Snapshot, text_id: str) -> Reached:
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:
     node = snapshot.nodes({text_id: TEXTS}).get(text_id)
     return node.record if node and isinstance(node.record, Text) else None
+
+
+def _left_out_for(snapshot: Snapshot, text_id: str) -> list[str]:
+    """Ids of the texts that were rejected as near-duplicates of a text, which their rejects name."""
+    fields = (snapshot.values(INGEST_REJECTS, field) for field in ("record_id", "reason", "detail"))
+    return sorted(
+        key for key, why, detail in zip(*fields, strict=True) if why == "near_duplicate" and text_id in detail.split()
+    )
 
 
 def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
@@ -212,7 +252,10 @@ def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
         yield from snapshot.values(path, "answer_id", field, [text_id])
 
 
-def _written_on(snapshot: Snapshot) -> Iterator[str]:
-    """Keys of the answers whose questions quote user texts: attributes, and demonstrations in their style."""
-    for path in (MENTIONS, DEMONSTRATIONS):
-        yield from snapshot.values(path, "answer_id")
+def _written_on(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Keys of the answers whose questions quote user texts, attributes and demonstrations in their style, each with the
+    description of the task that its question states."""
+    yield from ((key, "") for key in snapshot.values(MENTIONS, "answer_id"))
+    tasks = dict(zip(snapshot.values(TASKS, "id"), snapshot.values(TASKS, "description"), strict=True))
+    told = zip(snapshot.values(DEMONSTRATIONS, "answer_id"), snapshot.values(DEMONSTRATIONS, "task_id"), strict=True)
+    yield from ((key, tasks.get(task, "")) for key, task in told)

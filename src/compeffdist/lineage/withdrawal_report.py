@@ -22,6 +22,10 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         where = f" in remote {holding.remote}" if holding.remote else ""
         still = "  (needed until a student without the text takes its place)" if holding.needed else ""
         yield f"    {holding.kind} {holding.name}{where}: {holding.what}{still}"
+    for cut in plan.cuts:
+        yield f"  cut elsewhere, an older state has it as {cut}: forget and purge that one, too"
+    for other in plan.stand_ins:
+        yield f"  nearly the same, left out for it until now: {other}; if it is theirs, too, forget it after dvc repro"
     yield from _unseen(plan)
     if plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"

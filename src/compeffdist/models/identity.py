@@ -46,7 +46,7 @@ class ModelIdentity(Record):
     weight_bytes: int | None
     licence: str
     dtype: str
-    """Precision the weights are loaded in; empty behind an API."""
+    """As `models.ROLE.dtype` says: what a GGUF was converted to and a teacher computes in; empty behind an API."""
     architecture: str
     served_name: str = ""
     """`NAME@SERVER` of a model behind an API, all that is known of it; else empty."""

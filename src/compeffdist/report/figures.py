@@ -12,7 +12,10 @@ TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 def headline(run: Run) -> dict[str, Any]:
-    """Counts along the pipeline, the teacher's cost, and macro-F1 (0 to 1) of teacher, base student and student."""
+    """Counts along the pipeline, the teacher's cost, and macro-F1 (0 to 1) of teacher, base student and student.
+
+    In mode proxy the cost is an upper bound: an answer that two stages use counts in both.
+    """
     answers = [run.metrics[stage]["teacher"]["answers"] for stage in ASKING]
     evaluation = run.evaluation["headline"]
     return {

@@ -55,7 +55,8 @@ def _models(run: Run) -> Iterator[str]:
 def _results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     percent = f"{100 * evaluation['confidence']:g}% interval"
     yield "<h2>Results: macro-F1 x 100</h2>"
-    heads = ["task", "rows", *(f"{system} [{percent}]" for system in SYSTEMS), "student - base", "student - teacher"]
+    columns = [*SYSTEMS, "student - base", "student - teacher"]
+    heads = ["task", "rows", *(f"{column} [{percent}]" for column in columns)]
     tasks = evaluation["tasks"]
     rows = sum(task["rows"] for task in tasks.values())
     scored = [*((name, task["rows"], task) for name, task in tasks.items()), ("mean", rows, evaluation["mean"])]
@@ -110,6 +111,11 @@ def _teacher(run: Run) -> Iterator[str]:
     rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
     rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
     yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
+    if dict(answers)["collect_sampled"]["used"]:
+        yield (
+            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '
+            "polarity of texts that collect_responses may have asked for already.</p>"
+        )
 
 
 def _perspectives(run: Run) -> Iterator[str]:
@@ -132,16 +138,19 @@ def _members(perspective: Perspective) -> str:
 
 
 def _rows(run: Run) -> Iterator[str]:
-    """Of each instruction, the hardest, the middle and the easiest scored triplet."""
+    """Of each instruction, the hardest, the middle and the easiest scored triplet; of what was predicted, the count."""
     yield "<h2>Instructions, and rows from hard to easy</h2>"
     yield '<p>The distribution of difficulty, and more rows: <a href="difficulty.html">difficulty</a>.</p>'
     scored: defaultdict[str, list[ScoredTriplet]] = defaultdict(list)
     for score in sorted(run.scored, key=lambda score: (-score.ranking, score.sample_id)):
         scored[score.instruction_id].append(score)
+    draws: defaultdict[str, list[Draw]] = defaultdict(list)
+    for draw in run.draws:
+        draws[draw.instruction_id].append(draw)
     rows = _Rows(by_id(run.texts), by_id(run.triplets), {draw.sample_id: draw for draw in run.draws})
     ranked = sorted(run.instructions, key=lambda i: (-len(scored[i.id]), i.id))
     for instruction in ranked[:MOST_INSTRUCTIONS]:
-        yield from _instruction(instruction, scored[instruction.id], rows)
+        yield from _instruction(instruction, draws[instruction.id], scored[instruction.id], rows)
     yield _left_out(len(ranked) - MOST_INSTRUCTIONS, "instructions")
 
 
@@ -157,17 +166,21 @@ class _Rows:
         """A row of the table."""
         draw, triplet = self.draws[score.sample_id], self.triplets[score.sample_id]
         figures = [f"{score.ranking:.3f}", f"{draw.inclusion_probability:.2f}", "kept" if draw.kept else "not kept"]
-        return _words([*figures, _excerpt(self.texts[triplet.text_id].text), _excerpt(triplet.response)])
+        # a purge finds the page by the text's id
+        ids = f"{triplet.id} of {triplet.text_id}"
+        return _words([*figures, _excerpt(self.texts[triplet.text_id].text), _excerpt(triplet.response), ids])
 
 
-def _instruction(instruction: Instruction, scored: Sequence[ScoredTriplet], rows: _Rows) -> Iterator[str]:
-    kept = sum(rows.draws[score.sample_id].kept for score in scored)
-    yield f"<h3>{escape(instruction.task_name)} ({escape(instruction.type)}): {len(scored)} rows, {kept} kept</h3>"
+def _instruction(
+    instruction: Instruction, draws: Sequence[Draw], scored: Sequence[ScoredTriplet], rows: _Rows
+) -> Iterator[str]:
+    kept, predicted = sum(draw.kept for draw in draws), len(draws) - len(scored)
+    counts = [f"{len(draws)} rows", *([f"{predicted} of them predicted"] if predicted else []), f"{kept} kept"]
+    yield f"<h3>{escape(instruction.task_name)} ({escape(instruction.type)}): {', '.join(counts)}</h3>"
     yield f'<p class="quiet">{escape(_excerpt(instruction.prompt))}</p>'
     chosen = dict.fromkeys([0, len(scored) // 2, len(scored) - 1] if scored else [])
-    yield table(
-        ["difficulty", "chance to be kept", "", "text", "response"], (rows.html(scored[place]) for place in chosen)
-    )
+    heads = ["difficulty", "chance to be kept", "", "text", "response", "ids, to trace"]
+    yield table(heads, (rows.html(scored[place]) for place in chosen))
 
 
 def _excerpt(text: str) -> str:

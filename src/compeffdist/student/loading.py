@@ -5,6 +5,8 @@ in bfloat16 where the machine is fast in it, so that scores on two kinds of mach
 float32 ones and adapters in float32, because a short training moves weights by less than bfloat16 tells apart.
 """
 
+import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "student.json"
+STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+"""How safetensors files call what PyTorch does."""
 
 
 def compute_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
@@ -40,11 +44,27 @@ def compute_dtype(device: str, requested: str = "auto", stored: "torch.dtype | N
 
 
 def stored_dtype(folder: Path) -> "torch.dtype | None":
-    """The precision a model folder's weights are stored in, if its configuration says."""
-    from transformers import AutoConfig
+    """The precision that most parameters of a model folder's weights are stored in; None if it is no plain one.
 
-    dtype: torch.dtype | None = AutoConfig.from_pretrained(folder, local_files_only=True).dtype
-    return dtype
+    By the files' headers: a configuration may name no precision, or the one of a former saving.
+
+    Raises:
+        UserError: if a file of weights is broken.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    stored = Counter[str]()
+    for file in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(file, framework="np") as tensors:
+                parts = [tensors.get_slice(name) for name in list(tensors.keys())]
+                for part in parts:
+                    stored[part.get_dtype()] += math.prod(part.get_shape())
+        except SafetensorError as error:
+            raise UserError(f"{file}: not a complete safetensors file: {error}") from None
+    name = STORED.get(max(stored, key=lambda key: stored[key], default=""))
+    return getattr(torch, name) if name else None
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -16,12 +16,14 @@ class BadAnswer(ValueError):
 
 
 _CLOSERS = {"{": "}", "[": "]"}
+_CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 def parse_json(answer: str, schema: dict[str, Any]) -> Any:
     """The JSON value in `answer`, checked against `schema`.
 
-    A code fence or prose around the value is tolerated; a truncated or invalid value is not, nor half a character: an
+    A code fence or prose around the value is tolerated, and a tab or the like inside a string, which the grammar of a
+    bounded string lets through, is read as a space. A truncated or invalid value is not, nor half a character: an
     escape such as \\ud83d without its other half, which no file can hold.
 
     Raises:
@@ -42,7 +44,7 @@ def parse_json(answer: str, schema: dict[str, Any]) -> Any:
 
 
 def _first_value(answer: str) -> Any:
-    stripped = answer.strip()
+    stripped = _CONTROL.sub(" ", answer).strip()
     try:
         return json.loads(stripped)
     except (json.JSONDecodeError, RecursionError):
