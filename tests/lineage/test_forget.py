@@ -12,7 +12,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import with_text
 from compeffdist.lineage.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
-from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases
+from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases, quoted
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.withdrawal_report import plan_lines
 from compeffdist.params import DemonstrationsParams
@@ -78,6 +78,20 @@ def test_a_text_is_looked_for_by_enough_of_it_whatever_its_first_words(beginning
     needle = needle_of(text)
     assert needle in with_text("Do it.", whole)
     assert len(needle) >= NEEDLE_CHARACTERS // 2
+
+
+def test_a_text_that_begins_the_same_is_another() -> None:
+    beginning = "the parcel that I had ordered for my sister's birthday came "
+    text, other = (
+        Text(text=beginning + rest, domain="d", source="mine", source_row="1", licence="MIT")
+        for rest in ("late and <text> broken", "on time and whole")
+    )
+    assert needle_of(text) == needle_of(other)
+    clip = clipped(text.text, NEEDLE_CHARACTERS + 10)
+    for mine in (with_text("Do it.", text.text), f"Write in the style of\n- {clip}\n- {other.text}\nNow."):
+        assert quoted(text, mine)
+    assert not quoted(text, with_text("Do it.", other.text))
+    assert quoted(text, "Say something.")  # its answer has it
 
 
 def test_a_reference_of_style_is_never_too_short_to_be_found() -> None:

@@ -10,6 +10,8 @@ Forgetting takes three steps, which only together are complete:
    (`lineage.purge`).
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,8 +40,7 @@ from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
 INGEST_REJECTS = f"{REJECTS}ingest_texts.parquet"
 NEEDLE_CHARACTERS = 40
-"""A question holds a text if it holds this much of its beginning. Another text that begins the same is then
-asked about once more: that costs a call, the other error would keep a withdrawn text."""
+"""This much of a text's beginning is looked for in questions: none quotes less of one that is longer."""
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,13 @@ class Forgetting:
             others.update((key, task) for key, task in _written_on(snapshot) if key not in own)
         with ResponseStore(self.store) as store:
             for text in {text.id: text for s in holding if (text := _text(s, text_id))}.values():
-                keys.update(store.keys_holding(needle_of(text)))
+                found = store.rows(store.keys_holding(needle_of(text)))
+                keys.update(key for key, row in found.items() if quoted(text, json.loads(row.request)["prompt"]))
             for phrase in sorted({phrase for snapshot in holding for phrase in phrases(snapshot, text_id)}):
-                found = set(store.keys_holding(phrase))
+                told = set(store.keys_holding(phrase))
                 # words that stand in questions on other texts are the question's own, such as its example, unless
                 # they came into them with a task that was written of this text
-                keys |= set() if any(key in found and phrase not in task for key, task in others) else found
+                keys |= set() if any(key in told and phrase not in task for key, task in others) else told
         return sorted(keys & stored_keys(self.store))
 
 
@@ -220,6 +222,15 @@ def needle_of(text: Text) -> str:
     beginning = clipped(written, NEEDLE_CHARACTERS)
     # a word or two before a long one, as before an address, would be found in every question
     return beginning if len(beginning) >= NEEDLE_CHARACTERS // 2 else written[:NEEDLE_CHARACTERS]
+
+
+def quoted(text: Text, question: str) -> bool:
+    """Whether a question that `needle_of` the text was found for, in it or in its answer, is on that text and not on
+    another that begins the same: it goes on as the text does, up to a line's end if it was clipped."""
+    written, needle = inline(text.text), needle_of(text)
+    starts = [match.start() for match in re.finditer(re.escape(needle), question)]
+    lines = (question[start : start + len(written)].partition("\n")[0] for start in starts)
+    return not starts or any(written.startswith(line) for line in lines)
 
 
 def made_of(snapshot: Snapshot, text_id: str) -> Reached:
