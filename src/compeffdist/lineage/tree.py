@@ -103,5 +103,5 @@ def _students(trace: Trace, limit: int) -> Iterator[str]:
             aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
             yield f"  {version.reference}{aliases}, registered {version.registered_at}"
     for entry in trace.ledger:
-        line = f"{entry.at}  {entry.action} by {entry.who}: {entry.body.get('from')} -> {entry.body.get('to')}"
+        line = f"{entry.at}  {entry.action} by {entry.who}: {entry.body.get('from') or '-'} -> {entry.body.get('to')}"
         yield f"  {one_line(line)}"

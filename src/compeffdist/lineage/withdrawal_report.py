@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from compeffdist.lineage.forget import Plan
 from compeffdist.lineage.purge import Holding
 
+RECORDS = {"predicted": "prediction"}
+"""What people call records whose prefix is not a noun."""
+
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """The plan, then the next step."""
     yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.already else "")
     if plan.source:
         yield f"  source: {plan.source}:{plan.source_row}; remove it there, too, if it is a file of yours"
-    counts = ", ".join(f"{count} {kind}" for kind, count in plan.records.items()) or "nothing"
+    counts = ", ".join(_counted(count, RECORDS.get(kind, kind)) for kind, count in plan.records.items()) or "nothing"
     yield f"  in the working folder's data: {counts}"
     if plan.stages:
         yield f"  to be run again: {', '.join(plan.stages)} and what follows"
@@ -36,13 +39,17 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 def purge_lines(plan: Plan, removed: Sequence[Holding]) -> Iterator[str]:
     """What was removed, and what still stands."""
     for kind, count in Counter(holding.kind for holding in removed).items():
-        yield f"removed: {count} {kind}{'s' if count > 1 else ''}"
+        yield f"removed: {_counted(count, kind)}"
     left = [holding for holding in plan.holdings if holding not in removed]
     for holding in left:
         yield f"left: {holding.kind} {holding.name}: {holding.what}"
     yield from _unseen(plan)
     if not left:
         yield f"{plan.text_id} is held nowhere that this machine can see"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _unseen(plan: Plan) -> Iterator[str]:
