@@ -50,8 +50,8 @@ lint: $(READY) ## ruff and mypy
 	mypy
 
 bench: $(READY) ## speed of the scorer and sampler against named baselines
-	python bench/score_difficulty.py
-	python bench/sample_triplets.py
+	python bench/scoring.py
+	python bench/sampling.py
 
 clean: ## remove the environment and caches; artefacts, answers and models stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""Time and memory of trace and audit over a run of many triplets: python bench/lineage.py --triplets 100000
+"""Time and memory of trace and audit over a run of many triplets: python -m bench.lineage --triplets 100000
 
 Makes the records of a run, with the library's own types, in a scratch folder that is a git and DVC repository of
 its own (about a minute and 0.5 GB for 100,000 triplets), commits it twice, with another sample in between, and then
@@ -32,6 +32,7 @@ from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import PROFILES, compose
+from compeffdist.prompting import delimited
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Attribute,
@@ -51,7 +52,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 ROOT = Path(__file__).parents[1]
-WORDS = (ROOT / "src/compeffdist/models.py").read_text().split()
+WORDS = (ROOT / "src/compeffdist/params.py").read_text().split()
 LABELS = ("good", "bad")
 PER_TEXT = 5
 """Instructions a text is paired with."""
@@ -123,7 +124,7 @@ def make(folder: Path, triplets: int) -> None:
     mini.resolve_models()
     mini.check()
     records(triplets)
-    Path("metrics").mkdir()
+    Path("metrics").mkdir(exist_ok=True)
     Path("metrics/ingest_texts.json").write_text("{}")
     ignored = [f"/{out}" for _, outs in mini.PIPELINE.values() for out in outs]
     Path(".gitignore").write_text("\n".join([*ignored, "/answers.sqlite*", "/cache", "/base", ""]))
@@ -154,13 +155,14 @@ def records(count: int) -> None:
         ),
     )
     names = [f"attribute {n}" for n in range(500)]
+    keys = mini.ask([mini.generation("name attributes\n" + delimited(text.text)) for text in texts])
     mentions = written(
         data / "mentions.parquet",
         Mention,
         len(texts),
         lambda n: Mention(
             text_id=texts[n // 3].id,
-            answer_id=f"answer_{n // 3:024x}",
+            answer_id=keys[n // 3],
             position=n % 3,
             raw_name=names[n % 500],
             names=[names[n % 500]],
@@ -240,12 +242,13 @@ def an_instruction_each(
         for n in range(5)
     ]
     write_records(mini.DATA / "tasks.jsonl", Task, tasks)
+    keys = mini.ask([mini.generation(f"write an instance\n{task.description}") for task in tasks])
     demonstrations = [
         Demonstration(
             task_id=task.id,
             input=prose(generator, 30),
             output=LABELS[n % 2],
-            answer_id=f"answer_{place:024x}",
+            answer_id=keys[place],
             reference_text_ids=[text.id for text in generator.sample(texts, 3)],
         )
         for place, task in enumerate(tasks)
@@ -323,9 +326,11 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
 
 def sample(seed: int) -> None:
     """Draw, and a student that learnt what was kept."""
-    paths = [mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled")]
+    scored, predicted, sampled = (mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled"))
+    mini.study_difficulty()
+    shutil.rmtree("models/proxy", ignore_errors=True)
     mini.predict_difficulty()
-    sample_triplets(*paths, SamplingParams(), seed)
+    sample_triplets(scored, predicted, sampled, SamplingParams(), seed)
     mini.collect_sampled()
     shutil.rmtree("models/student", ignore_errors=True)
     mini.train_student()

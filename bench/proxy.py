@@ -176,7 +176,8 @@ def read_world(folder: Path) -> World:
     triplets = [triplet for triplet, _ in scored]
     kept = folder / "features.npz"
     if not kept.exists():
-        np.savez(kept, **inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets]))
+        found: dict[str, Any] = inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets])
+        np.savez(kept, **found)
     with np.load(kept) as file:
         inputs = {name: file[name] for name in file.files}
     if len(inputs["last"]) != len(triplets):

@@ -1,6 +1,6 @@
 """How fast difficulty is scored: the slow obvious way, ours, and the limit; same rows, model, dtype and threads.
 
-    python bench/score_difficulty.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 180] [--dtype float32]
+    python bench/scoring.py [--model FOLDER] [--triplets data/triplets.parquet] [--rows 180] [--dtype float32]
 
 slow    row by row, as the official script: logits at every position, all hidden states returned, and for each response
         token a softmax, a full sort of the vocabulary and a copy to the host
@@ -136,9 +136,14 @@ def measure_growth(tokenizer: Any, cache: str, budget: int) -> None:
     """Cost from 1K to 16K rows with two random layers: what planning, collating and scoring tokens cost."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
-    # weights so large that nuclei are narrow, as a trained model's are
-    config = LlamaConfig(vocab_size=len(tokenizer), initializer_range=1.0, **sizes)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        initializer_range=1.0,  # weights so large that nuclei are narrow, as a trained model's are
+    )
     model = LlamaForCausalLM(config).eval()
     print("\ngrowth, two random layers: rows, seconds, milliseconds a row, of them planning, peak GiB")
     for count in GROWTH:

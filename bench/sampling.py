@@ -1,8 +1,8 @@
-"""Time and memory of sampling from a file of scores: python bench/sample_triplets.py --rows 1000000
+"""Time and memory of sampling from a file of scores: python bench/sampling.py --rows 1000000
 
 Each way runs in a process of its own on the same file, so that the peak is its own. `stage` is all that the pipeline
 does: ids checked, triplets with two scores refused, draws written under their ids. The others only decide: they read
-the three columns they need, check nothing and write nothing. `core` is ours; `pandas` ranks by groupby; `loop` is the
+the columns they need, check nothing and write nothing. `core` is ours; `pandas` ranks by groupby; `loop` is the
 official code's way, records in lists, one `random.random()` each, and left out above two million rows for its memory.
 """
 
@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +26,13 @@ from compeffdist.columns import BATCH_ROWS, write_columns
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import sample_rows
 from compeffdist.params import SamplingParams
-from compeffdist.records import ScoredTriplet, content_id
+from compeffdist.record_files import write_records
+from compeffdist.records import PredictedDifficulty, ScoredTriplet, content_id
 
 ROWS_PER_INSTRUCTION = 100
 MOST_LOOPED = 2_000_000
 PARAMS = SamplingParams(rate=0.5)
-COLUMNS = ["sample_id", "instruction_id", "ranking"]
+COLUMNS = ["pair_id", "instruction_id", "ranking"]
 
 
 def main() -> None:
@@ -69,6 +71,7 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
         zeros = pa.array(np.zeros(count))
         yield {
             "sample_id": pa.array([f"sample_{hexadecimal}" for hexadecimal in digits]),
+            "pair_id": pa.array([f"pair_{hexadecimal}" for hexadecimal in digits]),
             "instruction_id": pa.array(instructions[generator.integers(0, len(instructions), count)]),
             "scorer_id": pa.array([content_id("scorer", {})] * count),
             "ranking": pa.array(ranking),
@@ -78,23 +81,26 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
             "tokens": pa.array(generator.integers(1, 100, count)),
             "miss_rate": zeros,
             "nucleus_miss_rate": zeros,
+            "ifd": pa.nulls(count, pa.float64()),
         }
 
 
 def by_stage(file: Path) -> float:
-    return float(sample_triplets(file, file.with_name("sampled.parquet"), PARAMS, seed=0)["kept_share"])
+    predicted = file.with_name("predicted.parquet")
+    write_records(predicted, PredictedDifficulty, [])
+    return float(sample_triplets(file, predicted, file.with_name("sampled.parquet"), PARAMS, seed=0)["kept_share"])
 
 
 def by_core(file: Path) -> float:
     table = pq.read_table(file, columns=COLUMNS, read_dictionary=["instruction_id"])
     difficulty = table["ranking"].to_numpy()
-    return float(sample_rows(table["sample_id"], table["instruction_id"], difficulty, PARAMS, seed=0).kept.mean())
+    return float(sample_rows(table["pair_id"], table["instruction_id"], difficulty, PARAMS, seed=0).kept.mean())
 
 
 def by_pandas(file: Path) -> float:
     import pandas as pd
 
-    frame = pd.read_parquet(file, columns=COLUMNS).sort_values("sample_id")
+    frame = pd.read_parquet(file, columns=COLUMNS).sort_values("pair_id")
     groups = frame.groupby("instruction_id")["ranking"]
     place = (groups.rank(method="first") - 0.5) / groups.transform("size")
     kept = np.random.default_rng(0).random(len(frame)) < place ** (1 / PARAMS.rate - 1)
@@ -102,7 +108,7 @@ def by_pandas(file: Path) -> float:
 
 
 def by_loop(file: Path) -> float:
-    groups: defaultdict[str, list[dict[str, object]]] = defaultdict(list)
+    groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in pq.read_table(file, columns=COLUMNS).to_pylist():
         groups[row["instruction_id"]].append(row)
     power, kept, rows = 1 / PARAMS.rate - 1, 0, 0

@@ -1,0 +1,29 @@
+"""The benches run: small, without real weights, and without a word on how fast."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+def test_sampling_is_measured_in_every_way() -> None:
+    done = subprocess.run(
+        [sys.executable, BENCH / "sampling.py", "--rows", "2000"], capture_output=True, text=True, check=True
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["2000", "stage", "core", "pandas", "loop"]
+    assert "kept 0.5" in done.stdout
+
+
+def test_lineage_is_measured_on_a_run_of_its_own() -> None:
+    command = [sys.executable, "-m", "bench.lineage", "--triplets", "300"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCH.parent)
+    assert "audit PASS" in done.stdout and "trace a text" in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in BENCH.glob("*.py")))
+def test_every_bench_can_be_imported(name: str) -> None:
+    code = f"import sys, runpy; sys.path.insert(0, {str(BENCH)!r}); runpy.run_path({str(BENCH / name)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
