@@ -10,7 +10,7 @@ from compeffdist.params import load_params
 from compeffdist.record_files import write_records
 from compeffdist.records import Text
 from compeffdist.running import run_stage
-from compeffdist.texts.ingest import ingest
+from compeffdist.texts.ingest import ingest, source_lines
 from compeffdist.texts.withdrawals import withdrawn_ids
 
 
@@ -24,6 +24,7 @@ def main() -> None:
     write_rejects(Path("data/rejects/ingest_texts.parquet"), rejects)
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
     write_json(Path("metrics/ingest_texts.json"), {**metrics, "evaluation": evaluation})
+    print("\n".join(source_lines(metrics)))
 
 
 if __name__ == "__main__":

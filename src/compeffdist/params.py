@@ -660,12 +660,10 @@ def validate_params(raw: Any, origin: str) -> Params:
     except ValidationError as error:
         # a misspelt key is also a missing one: the key that is there is the one to point at
         first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
-        key = ".".join(str(part) for part in first["loc"]) or "params"
+        key = ".".join(str(part) for part in first["loc"])
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        given = (
-            "" if first["type"] in ("extra_forbidden", "missing") or key == "params" else f" (got {first['input']!r})"
-        )
-        raise UserError(f"{origin}: {key}: {what}{given}") from None
+        given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {first['input']!r})"
+        raise UserError(f"{origin}: {key}{': ' if key else ''}{what}{given}") from None
 
 
 def stage_seed(seed: int, stage: str) -> int:

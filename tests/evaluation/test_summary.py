@@ -8,7 +8,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
 from compeffdist.evaluation.summary import SYSTEMS, summarise
-from compeffdist.evaluation.table import evaluation_table, registration_line
+from compeffdist.evaluation.table import evaluation_table, registration_line, verdict_line
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.teacher.requests import Answer, Request
@@ -82,6 +82,16 @@ def test_an_unanswered_row_stops_the_teachers_evaluation() -> None:
 
     with pytest.raises(UserError, match=r"text 7.*timed out.*run again"):
         predict_rows(ROWS, PARAMS, "teacher", "t", teacher_scorer(FakeTeacher(reply), TEACHER))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(-0.02, 0.1, "is not shown to be better than its base"), (-0.2, -0.1, "is worse than its base"), (0.01, 0.1, "")],
+)
+def test_a_student_that_is_not_better_is_said_to_be_none(low: float, high: float, said: str) -> None:
+    gain = {"estimate": (low + high) / 2, "low": low, "high": high}
+    line = verdict_line({"mean": {"student_minus_base": gain}})
+    assert said in line and bool(line) == bool(said)
 
 
 def test_the_registered_version_is_named() -> None:

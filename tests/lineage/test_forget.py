@@ -48,7 +48,8 @@ def stored(world: World) -> set[str]:
 def test_a_dry_run_shows_all_of_it_and_changes_nothing(world: World) -> None:
     text = learnt_text(world)
     plan = world.forgetting().plan(text.id)
-    lines = "\n".join(plan_lines(plan))
+    lines = "\n".join(plan_lines(plan, dry_run=True))
+    assert lines.endswith(f"nothing is done yet; next: compeffdist forget {text.id}")
     assert (plan.source, plan.source_row) == ("mine", text.source_row)
     assert plan.records["text"] == 1 and plan.records["sample"] >= 1
     assert {"ingest_texts", "collect_responses", "sample_triplets", "collect_sampled"} <= set(plan.stages)

@@ -92,6 +92,8 @@ def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(world: World) ->
 
 
 def test_an_unknown_id_is_one_line(world: World) -> None:
+    with pytest.raises(UserError, match="nonsense: not an id"):
+        world.tracer().trace("nonsense")
     with pytest.raises(UserError, match="text_0000: in no data of the working folder"):
         world.tracer().trace("text_0000")
     with pytest.raises(UserError, match="no such model version"):

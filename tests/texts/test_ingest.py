@@ -9,7 +9,7 @@ from compeffdist.errors import UserError
 from compeffdist.params import TextsParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Reject, Text
-from compeffdist.texts.ingest import ingest, whole_ids
+from compeffdist.texts.ingest import ingest, source_lines, whole_ids
 from compeffdist.texts.withdrawals import withdraw, withdrawn_ids
 
 SUBJECTS = [
@@ -111,6 +111,8 @@ def test_every_row_is_kept_or_rejected_with_its_reason(workspace: Workspace) -> 
     assert metrics["rejected"] == sum(metrics["reasons"].values()) == len(rejects)
     assert metrics["sources"]["shop"]["reasons"] == metrics["reasons"]
     assert metrics["domains"] == {"product": 1}
+    (line,) = source_lines(metrics)
+    assert line.startswith("texts: shop: 1 of 9 rows; left out: 1 ") and "1 not_a_string" in line
 
 
 def test_a_contaminated_text_names_its_evaluation_row_and_takes_no_clean_texts_place(

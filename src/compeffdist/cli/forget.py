@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
 
     forgetting = open_forgetting()
     plan = forgetting.plan(args.text_id)
-    print(json.dumps(plan.to_json(), indent=2, sort_keys=True) if args.json else "\n".join(plan_lines(plan)))
+    lines = plan_lines(plan, dry_run=args.dry_run)
+    print(json.dumps(plan.to_json(), indent=2, sort_keys=True) if args.json else "\n".join(lines))
     if args.dry_run:
         return
     if trouble := forgetting.apply(plan):

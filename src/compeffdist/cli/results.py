@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     import json
     from pathlib import Path
 
-    from compeffdist.evaluation.table import evaluation_table, registration_line
+    from compeffdist.evaluation.table import evaluation_table, registration_line, verdict_line
     from compeffdist.files import read_json
 
     evaluation = read_json(Path(args.evaluation))
@@ -28,5 +28,11 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"evaluation": evaluation, "registration": registration}, indent=2, sort_keys=True))
         return
     print(evaluation_table(evaluation))
-    if registration:
+    if verdict := verdict_line(evaluation):
+        print(verdict)
+    if not Path("models/student").exists():
+        print("figures of the run in git: there is none of this checkout yet (make repro)")
+    elif registration:
         print(registration_line(registration))
+    if Path("report/index.html").exists():
+        print("report: report/index.html")

@@ -41,6 +41,15 @@ def difference_cell(interval: Mapping[str, float]) -> str:
     return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
 
 
+def verdict_line(evaluation: Mapping[str, Any]) -> str:
+    """What the mean's interval says of the student; empty where it is better than its base."""
+    gain = evaluation["mean"]["student_minus_base"]
+    if gain["low"] > 0:
+        return ""
+    said = "is worse than" if gain["high"] < 0 else "is not shown to be better than"
+    return f"the student {said} its base: the interval of the mean gain is {difference_cell(gain)}"
+
+
 def registration_line(registration: Mapping[str, Any]) -> str:
     """One line naming the registered version."""
     return f"registered: {registration['model_name']} version {registration['version']}, alias {registration['alias']}"

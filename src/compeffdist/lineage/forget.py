@@ -113,7 +113,8 @@ class Forgetting:
         already = text_id in withdrawn_ids(self.repository.root / self.withdrawals)
         unseen = [s.lock.places[0] for s in self.snapshots if s.lock.md5(TEXTS) and s.table(TEXTS) is None]
         if not holding and not already:
-            hint = f"; of {len(unseen)} states the texts are not here: dvc fetch --all-commits" if unseen else ""
+            lack = f"; of {len(unseen)} states the texts are not here, and a remote may have them"
+            hint = f"{lack} (dvc fetch --all-commits)" if unseen else ""
             raise UserError(
                 f"{one_line(text_id, 80)}: no such text in the working folder's data or in any state known to git; "
                 f"find its id in {TEXTS}{hint}"

@@ -155,7 +155,9 @@ class Tracer:
         for snapshot in self.snapshots:
             if snapshot.holds(reference):
                 return snapshot, reference
-        for snapshot in self.snapshots if "_" in reference else ():
+        if "_" not in reference:
+            raise UserError(f"{one_line(reference, 80)}: not an id: one looks like text_… or models:/NAME/VERSION")
+        for snapshot in self.snapshots:
             matches = snapshot.beginning(reference)
             if len(matches) > 1:
                 raise UserError(
@@ -166,7 +168,8 @@ class Tracer:
         for snapshot in self.snapshots:
             snapshot.look_at_all()
         absent = {item for snapshot in self.snapshots for item in snapshot.missing}
-        hint = f"; {len(absent)} artefacts of them are not on this machine: dvc fetch --all-commits" if absent else ""
+        lack = f"; {len(absent)} artefacts of them are not on this machine, and a remote may have them"
+        hint = f"{lack} (dvc fetch --all-commits)" if absent else ""
         raise UserError(
             f"{one_line(reference, 80)}: in no data of the working folder or of {len(self.snapshots)} states "
             f"known to git{hint}"

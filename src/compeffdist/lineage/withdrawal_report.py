@@ -10,7 +10,7 @@ RECORDS = {"predicted": "prediction"}
 """What people call records whose prefix is not a noun."""
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     """The plan, then the next step."""
     yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.already else "")
     if plan.source:
@@ -30,7 +30,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     for other in plan.stand_ins:
         yield f"  nearly the same, left out for it until now: {other}; if it is theirs, too, forget it after dvc repro"
     yield from _unseen(plan)
-    if plan.records:
+    if dry_run and not plan.already:
+        yield f"nothing is done yet; next: compeffdist forget {plan.text_id}"
+    elif plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"
     elif plan.holdings:
         yield f"next: compeffdist forget {plan.text_id} --purge"
@@ -56,5 +58,5 @@ def _unseen(plan: Plan) -> Iterator[str]:
     if plan.unseen:
         yield (
             f"not looked into: {len(plan.unseen)} older states whose texts are not on this machine, such as "
-            f"{plan.unseen[0]}: purged, or to be brought with: dvc fetch --all-commits"
+            f"{plan.unseen[0]}: purged, or to be brought from a remote (dvc fetch --all-commits)"
         )

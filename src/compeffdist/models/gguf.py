@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, hash_text
+from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, hash_text, read_json
 from compeffdist.models.inspection import chat_template_hash
 from compeffdist.models.references import Reference, expect_hash
 from compeffdist.packages import exclusive, fetch_members, forget_package, kept_files, write_manifest
@@ -25,6 +25,9 @@ def converted(sha256: str, dtype: str, cache: Path, obtain: Callable[[Path], Pat
     """The safetensors folder of the GGUF with this hash; where there is none yet, `obtain` gives the file.
 
     `obtain` is handed a scratch path it may write to, which goes once the conversion has succeeded.
+
+    Raises:
+        UserError: from `obtain`, the file is no usable GGUF, or what is there is of a file with another hash.
     """
     name = f"gguf-{sha256[:24]}"
     target = cache / "models" / f"{name}-{dtype}"
@@ -36,6 +39,8 @@ def converted(sha256: str, dtype: str, cache: Path, obtain: Callable[[Path], Pat
             scratch = target.with_name(f".{name}.gguf")
             _convert(obtain(scratch), target, sha256, dtype)
             scratch.unlink(missing_ok=True)
+    # the folder's name has a part of the hash only
+    expect_hash(name, sha256, read_json(target / "manifest.json")["gguf_sha256"])
     return target / "files"
 
 

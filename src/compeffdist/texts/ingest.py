@@ -7,7 +7,7 @@ on the order of the rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,14 @@ class _Intake:
                 for name in self.order
             },
         }
+
+
+def source_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What became of each source's rows, for people."""
+    for name, counts in metrics["sources"].items():
+        reasons = sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "none"
+        yield f"texts: {name}: {counts['out']:,} of {counts['in']:,} rows; left out: {left_out}"
 
 
 def _sorted_counts(values: Iterable[str]) -> dict[str, int]:
