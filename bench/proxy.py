@@ -1,6 +1,6 @@
 """How well difficulty can be predicted before the teacher is asked: inputs and heads on the same rows.
 
-    python bench/proxy.py [--folder bench/proxy_rows] [--scored 400 800 1600] [--repeats 5] [--lora 800]
+    python bench/proxy.py [--folder bench/proxy_rows] [--scored 400 800 1600] [--repeats 5] [--quick] [--lora 800]
 
 Every candidate learns from the same scored part, drawn as the pipeline draws it, and predicts the other rows; the
 figures are means over repeats, of order within an instruction, since that is what sampling uses. --folder is what
@@ -100,7 +100,7 @@ def slopes(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray
     return fit.proxy.predict(wide, world.groups)
 
 
-CANDIDATES: dict[str, Candidate] = {
+CANDIDATES: dict[str, partial[np.ndarray]] = {
     "level of the instruction alone": partial(ridge, names=["nothing"]),
     "length of the text": partial(ridge, names=["length"]),
     "sentence embedding of the text, ridge": partial(ridge, names=["embedding"]),
@@ -121,13 +121,14 @@ CANDIDATES: dict[str, Candidate] = {
 def main() -> None:
     arguments = parse_arguments()
     quiet()
-    world = read_world(arguments.folder)
+    world = read_world(arguments.folder, arguments.quick)
     print(f"{len(world.pairs)} scored rows, {len(set(world.groups))} instructions, mean {world.direct.mean():.3f}")
     header = "".join(f" {f'gain at {rate:g}':>12}" for rate in RATES) + "".join(
         f" {f'overlap {r:g}':>12}" for r in RATES
     )
     print(f"{'':46}{'scored':>7} {'spearman':>9}{header}")
-    for name, candidate in CANDIDATES.items():
+    at_hand = {name: it for name, it in CANDIDATES.items() if world.inputs.keys() >= set(it.keywords["names"])}
+    for name, candidate in at_hand.items():
         for count in arguments.scored:
             show(name, count, [judge(world, candidate, count, seed) for seed in range(arguments.repeats)])
     if arguments.lora:
@@ -164,7 +165,7 @@ def show(name: str, count: int, figures: list[list[float]]) -> None:
 # ---------------------------------------------------------------- what candidates look at
 
 
-def read_world(folder: Path) -> World:
+def read_world(folder: Path, quick: bool) -> World:
     scored = scored_part(
         read_records(folder / "triplets.parquet", Triplet), read_records(folder / "scored.parquet", ScoredTriplet)
     )
@@ -175,18 +176,21 @@ def read_world(folder: Path) -> World:
     )
     triplets = [triplet for triplet, _ in scored]
     kept = folder / "features.npz"
-    if not kept.exists():
-        found: dict[str, Any] = inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets])
-        np.savez(kept, **found)
-    with np.load(kept) as file:
-        inputs = {name: file[name] for name in file.files}
+    if kept.exists():
+        with np.load(kept) as file:
+            inputs = {name: file[name] for name in file.files}
+    else:
+        inputs = inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets], quick)
+        if not quick:
+            arrays: dict[str, Any] = {**inputs}
+            np.savez(kept, **arrays)
     if len(inputs["last"]) != len(triplets):
         raise SystemExit(f"{kept} is of other rows; delete it")
     direct = np.array([score.ranking for _, score in scored])
     return World([pairs[row.pair_id] for row in triplets], triplets, direct, inputs)
 
 
-def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str]) -> dict[str, np.ndarray]:
+def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bool) -> dict[str, np.ndarray]:
     """Everything the warmed-up student and the embedder have to say of the prompts."""
     model, tokenizer = load_student(folder / "warmup")
     prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in triplets]
@@ -201,15 +205,16 @@ def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str]) -> dict[s
     cache = cache_folder(params.runtime.cache)
     embedder = model_folder(resolve_model("embedder", params.models.embedder, cache), cache)
     width = features.shape[1] - len(SIGNALS)
-    return {
+    inputs = {
         "nothing": np.zeros((len(rows), 1), np.float32),
         "length": np.log([[len(text)] for text in texts]).astype(np.float32),
         "embedding": embed(texts, embedder, "auto"),
         "last": features[:, :width],
         "signals": features[:, width:],
-        "mean": mean_states(model, prompts),
-        "draft": drafts(model, tokenizer, triplets, prompts),
     }
+    if quick:
+        return inputs
+    return inputs | {"mean": mean_states(model, prompts), "draft": drafts(model, tokenizer, triplets, prompts)}
 
 
 def mean_states(model: Any, prompts: list[list[int]]) -> np.ndarray:
@@ -261,6 +266,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("bench/proxy_rows"))
     parser.add_argument("--scored", type=int, nargs="+", default=[400, 800, 1600])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="leave out what takes longest: mean states and drafts")
     parser.add_argument("--lora", type=int, help="rows to train the student's body on")
     return parser.parse_args()
 
