@@ -15,7 +15,8 @@ shows to the score its row is likely to get. For a row of instruction c with fea
 
 Everything is a closed form: no training run, no seed in the fit, the same bytes on the same machine. Sampling
 ranks within an instruction, so features are centred and levels taken apart: what only tells instructions apart
-cannot pass for skill. Of inputs and heads that were tried this did best, docs/method.md has the table.
+cannot pass for skill. docs/method.md compares inputs and heads on the same rows: of those in a closed form with one
+set of weights this does best, and heads told the instruction do better.
 
 What is said of rows held out comes from FOLDS fits that each leave a part out; all scored rows are reported on.
 For order within an instruction the levels are those of all rows: one that left a row out would be lower the
