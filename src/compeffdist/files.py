@@ -128,6 +128,14 @@ def read_jsonl(source: Path) -> Iterator[Any]:
         raise UserError(f"{source}: not UTF-8: {error}; run the stage that writes it again") from None
 
 
+def home_path(written: str | Path) -> Path:
+    """A path as people write it, with ~ for a home folder. Raises UserError if there is no such home."""
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:
+        raise UserError(f"{written}: there is no home folder of that name") from None
+
+
 def refuse_linked_folder(path: Path) -> None:
     """Raises UserError if a relative path leads through a link to a folder: DVC would not see what is in it change."""
     for part in [] if path.is_absolute() else [path, *path.parents]:

@@ -72,3 +72,8 @@ def test_malformed_references_are_refused_by_name(text: str) -> None:
 def test_any_text_parses_or_is_a_user_error(text: str, scheme: str) -> None:
     with contextlib.suppress(UserError):
         assert parse_reference(scheme + text).text == scheme + text
+
+
+def test_a_home_folder_that_is_none_is_named() -> None:
+    with pytest.raises(UserError, match="~no such user/model: there is no home folder"):
+        parse_reference("path:~no such user/model")

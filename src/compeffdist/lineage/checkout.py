@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from compeffdist.files import home_path
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
@@ -28,7 +29,7 @@ def open_tracer() -> Tracer:
     return Tracer(
         repository,
         read_versions(repository, params.registry.model_name),
-        store=Path(params.runtime.store).expanduser(),
+        store=home_path(params.runtime.store),
         ledger=Ledger(PROMOTIONS).entries(),
     )
 
@@ -40,7 +41,7 @@ def open_auditor() -> Auditor:
     return Auditor(
         repository,
         read_versions(repository, params.registry.model_name),
-        Path(params.runtime.store).expanduser(),
+        home_path(params.runtime.store),
         cache_folder(params.runtime.cache),
         (PROMOTIONS, WITHDRAWALS),
     )
@@ -53,4 +54,4 @@ def open_forgetting() -> Forgetting:
     versions = read_versions(repository, params.registry.model_name)
     texts, cache = params.texts, cache_folder(params.runtime.cache)
     whole = partial(whole_ids, texts, cache)
-    return Forgetting(repository, versions, Path(params.runtime.store).expanduser(), whole)
+    return Forgetting(repository, versions, home_path(params.runtime.store), whole)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.errors import UserError
-from compeffdist.files import refuse_linked_folder
+from compeffdist.files import home_path, refuse_linked_folder
 
 MAX_PARTS = 1000
 
@@ -77,7 +77,7 @@ def _parse_path(text: str, rest: str, sha256: str) -> Reference:
     if not rest:
         raise UserError(f"model reference {text!r}: expected path:folder or path:file.gguf")
     refuse_linked_folder(Path(rest))
-    return Reference(text, "path", str(Path(rest).expanduser().absolute()), sha256=sha256)
+    return Reference(text, "path", str(home_path(rest).absolute()), sha256=sha256)
 
 
 def _parse_pypi(text: str, rest: str, sha256: str) -> Reference:

@@ -6,7 +6,7 @@ from os import environ
 from pathlib import Path
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_file
+from compeffdist.files import hash_file, home_path
 from compeffdist.models.gguf import converted, join_parts, raise_disk_full
 from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.index import IndexEntry
@@ -25,7 +25,7 @@ _HUB_IGNORED = ["original/*", "onnx/*", "openvino/*", "consolidated*"]
 
 def cache_folder(runtime_cache: str) -> Path:
     """Absolute path of the cache: the environment variable COMPEFFDIST_CACHE, else `runtime_cache`."""
-    return Path(environ.get(CACHE_VARIABLE) or runtime_cache).expanduser().absolute()
+    return home_path(environ.get(CACHE_VARIABLE) or runtime_cache).absolute()
 
 
 def resolve_model(role: str, params: ModelParams, cache: Path) -> ModelIdentity:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import home_path
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
@@ -55,7 +56,7 @@ class Teacher:
     ) -> None:
         self.identity, self.teacher, self.runtime, self.folder = identity, teacher, runtime, folder
         self.opener = opener
-        self.store = ResponseStore(Path(runtime.store).expanduser())
+        self.store = ResponseStore(home_path(runtime.store))
         self.engine: Engine | None = None
         self.seconds = 0.0
         self.counts: Counter[str] = Counter()
