@@ -3,10 +3,13 @@
     python bench/proxy.py [--folder bench/proxy_rows] [--scored 400 800 1600] [--repeats 5] [--quick] [--lora 800]
 
 Every candidate learns from the same scored part, drawn as the pipeline draws it, and predicts the other rows; the
-figures are means over repeats, of order within an instruction, since that is what sampling uses. --folder is what
-bench/proxy_rows.py wrote (or, of a run: texts, instructions, pairs, triplets and scored.parquet with models/warmup
-as warmup). What the student shows of the prompts is kept in --folder/features.npz. --lora N trains the student's body
-with a regression head on N rows, beside ridge on the same; it takes long, is ended with ^C and goes on where it was.
+figures are means over repeats, of order within an instruction, since that is what sampling uses. No input holds
+anything of a row's own answer: openings are listed from all rows, but counted over scored ones only.
+
+--folder is what bench/proxy_rows.py wrote (or, of a run: texts, instructions, pairs, triplets and scored.parquet with
+models/warmup as warmup). What the student shows of the prompts is kept in --folder/features.npz; --quick leaves out
+what takes longest. --lora N trains the student's body with a regression head on N rows, beside the proxy on the same;
+it takes long, is ended with ^C and goes on where it was.
 """
 
 import argparse
@@ -19,11 +22,15 @@ from typing import Any
 import numpy as np
 from proxy_lora import predict_with_lora
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import RidgeCV
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.predicting import Beginnings, scored_part
-from compeffdist.difficulty.prompt_features import SIGNALS, PromptRow, read_prompts
+from compeffdist.difficulty.mixed_ridge import fit_mixed_ridge
+from compeffdist.difficulty.openings import fit_openings
+from compeffdist.difficulty.predicting import Openings, scored_part
+from compeffdist.difficulty.prompt_features import PromptFeatures, PromptRow, read_prompts
+from compeffdist.difficulty.prompt_inputs import look, means_by_instruction, see
 from compeffdist.difficulty.proxy import fit_proxy
 from compeffdist.difficulty.proxy_report import RATES, Compared, proxy_report
 from compeffdist.difficulty.scorer import collate, nucleus_sizes
@@ -50,6 +57,8 @@ class World:
     pairs: list[Pair]
     triplets: list[Triplet]
     direct: np.ndarray
+    given: np.ndarray
+    """Place of each row's opening in its instruction's list: for rows of the scored part only."""
     inputs: dict[str, np.ndarray]
     """Name -> (rows, width)."""
 
@@ -58,26 +67,61 @@ class World:
         return [pair.instruction_id for pair in self.pairs]
 
     @property
+    def codes(self) -> np.ndarray:
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    @property
     def ids(self) -> list[str]:
         return [pair.id for pair in self.pairs]
 
+    def joined(self, names: Sequence[str]) -> np.ndarray:
+        """Inputs side by side, less their instruction's means, in units of their deviation: one block as much as
+        another, 1 together."""
+        blocks = []
+        for name in names:
+            centred = (
+                self.inputs[name] - means_by_instruction(self.inputs[name], self.codes, max(self.codes) + 1)[self.codes]
+            )
+            deviation = centred.std(axis=0)
+            deviation[deviation == 0.0] = 1.0
+            blocks.append(centred / deviation / np.sqrt(centred.shape[1] * len(names)))
+        return np.concatenate(blocks, axis=1)
+
+    def features(self, states: Sequence[str] = ("last",), signals: Sequence[str] = ("signals",)) -> PromptFeatures:
+        """For the proxy, with some inputs as its states and signals."""
+        own, also = (np.concatenate([self.inputs[name] for name in names], axis=1) for names in (states, signals))
+        return PromptFeatures(own, also, self.inputs["log_p"], self.inputs["scores"])
+
 
 Candidate = Callable[[World, np.ndarray], np.ndarray]
-"""(world, which rows are scored) -> prediction for every row."""
+"""(world, which rows are scored) -> prediction for every row, in any unit that is the same within an instruction."""
 
 
-def ridge(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """The proxy's own head on some inputs."""
-    features = np.concatenate([world.inputs[name] for name in names], axis=1)
-    fit = fit_proxy(features, world.groups, world.ids, np.where(scored, world.direct, np.nan))
-    return fit.proxy.predict(features, world.groups)
+def rest(world: World, scored: np.ndarray) -> np.ndarray:
+    """Scores less the mean of their instruction's scored rows."""
+    sums, counts = (np.bincount(world.codes, weights) for weights in (scored * world.direct, scored.astype(float)))
+    found: np.ndarray = world.direct - (sums / np.maximum(counts, 1.0))[world.codes]
+    return found
+
+
+def shared_slopes(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Ridge with the same slopes for all instructions."""
+    x = world.joined(names)
+    model = RidgeCV(np.logspace(-2, 4, 19), fit_intercept=False).fit(x[scored], rest(world, scored)[scored])
+    predicted: np.ndarray = model.predict(x)
+    return predicted
+
+
+def own_slopes(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Ridge with slopes of each instruction's own beside shared ones: one half of the proxy, without components."""
+    x, codes = world.joined(names), world.codes
+    fit = fit_mixed_ridge(x[scored], codes[scored], rest(world, scored)[scored], max(codes) + 1)
+    return fit.predict(x, codes)
 
 
 def boosted(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Gradient boosting on inputs and instruction, of what the instruction's level leaves."""
-    levels = ridge(world, scored, ["nothing"])
-    instruction = np.unique(world.groups, return_inverse=True)[1]
-    features = np.column_stack([*(world.inputs[name] for name in names), levels, instruction])
+    """Gradient boosting on inputs, told the instruction."""
+    features = np.column_stack([world.joined(names), world.codes])
     model = HistGradientBoostingRegressor(
         max_iter=80,
         learning_rate=0.06,
@@ -86,36 +130,56 @@ def boosted(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarra
         categorical_features=[features.shape[1] - 1],
         random_state=0,
     )
-    model.fit(features[scored], (world.direct - levels)[scored])
-    return levels + model.predict(features)
+    model.fit(features[scored], rest(world, scored)[scored])
+    predicted: np.ndarray = model.predict(features)
+    return predicted
 
 
-def slopes(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Ridge with slopes of each instruction's own beside those all share."""
-    features = np.concatenate([world.inputs[name] for name in names], axis=1)
-    instruction = np.unique(world.groups, return_inverse=True)[1]
-    own = [features * (instruction == one)[:, None] for one in range(instruction.max() + 1)]
-    wide = np.concatenate([features, *own], axis=1).astype(np.float32)
-    fit = fit_proxy(wide, world.groups, world.ids, np.where(scored, world.direct, np.nan))
-    return fit.proxy.predict(wide, world.groups)
+def opening(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Expected score of the answer's opening: the other half."""
+    prompts, codes = world.features(names[:1], names[1:]), world.codes
+    rows = see(look(prompts, codes, max(codes) + 1), prompts, codes)
+    known = np.flatnonzero(scored & (world.given >= 0))
+    model = fit_openings(rows.x[known], rows.beliefs[known], codes[known], world.given[known], max(codes) + 1)
+    expected: np.ndarray = (model.shares(rows.x, rows.beliefs, codes) * rows.scores).sum(axis=1)
+    return expected
 
 
-CANDIDATES: dict[str, partial[np.ndarray]] = {
-    "level of the instruction alone": partial(ridge, names=["nothing"]),
-    "length of the text": partial(ridge, names=["length"]),
-    "sentence embedding of the text, ridge": partial(ridge, names=["embedding"]),
-    "sentence embedding of the text, boosted": partial(boosted, names=["embedding"]),
-    "signals at the first token, ridge": partial(ridge, names=["signals"]),
-    "signals at the first token, boosted": partial(boosted, names=["signals"]),
-    "signals, slopes by instruction": partial(slopes, names=["signals"]),
-    "uncertainty over a draft answer, ridge": partial(ridge, names=["draft"]),
-    "uncertainty over a draft answer, boosted": partial(boosted, names=["draft", "signals"]),
-    "mean of the prompt's states, ridge": partial(ridge, names=["mean"]),
-    "last state, ridge": partial(ridge, names=["last"]),
-    "mean and last state, ridge": partial(ridge, names=["mean", "last"]),
-    "last state and draft, ridge": partial(ridge, names=["last", "signals", "draft"]),
-    "last state and signals, ridge (the proxy)": partial(ridge, names=["last", "signals"]),
-}
+def proxy(world: World, scored: np.ndarray, names: Sequence[str], signals: Sequence[str] = ("signals",)) -> np.ndarray:
+    """What the stage fits, with some inputs for its states and signals."""
+    prompts = world.features(names, signals)
+    direct = np.where(scored, world.direct, np.nan)
+    fit = fit_proxy(prompts, world.groups, world.ids, np.where(scored, world.given, -1), direct)
+    return fit.proxy.predict(prompts, world.groups)
+
+
+def with_lora(world: World, scored: np.ndarray, folder: Path) -> np.ndarray:
+    """The student's body trained with a regression head."""
+    return predict_with_lora(world, scored, rest(world, scored), folder / "warmup", folder)
+
+
+THE_PROXY = partial(proxy, names=["last"])
+CANDIDATES: list[tuple[str, partial[np.ndarray]]] = [
+    ("length of the text, ridge", partial(shared_slopes, names=["length"])),
+    ("sentence embedding of the text, ridge", partial(shared_slopes, names=["embedding"])),
+    ("… boosted trees, told the instruction", partial(boosted, names=["embedding"])),
+    ("… slopes of each instruction's own", partial(own_slopes, names=["embedding"])),
+    ("signals at the first token, ridge", partial(shared_slopes, names=["signals"])),
+    ("… boosted trees, told the instruction", partial(boosted, names=["signals"])),
+    ("… slopes of each instruction's own", partial(own_slopes, names=["signals"])),
+    ("last state, ridge", partial(shared_slopes, names=["last"])),
+    ("… slopes of each instruction's own", partial(own_slopes, names=["last"])),
+    ("mean of the prompt's states, own slopes", partial(own_slopes, names=["mean"])),
+    ("uncertainty over a draft answer, own slopes", partial(own_slopes, names=["draft"])),
+    ("last state and signals, ridge", partial(shared_slopes, names=["last", "signals"])),
+    ("… slopes of each instruction's own", partial(own_slopes, names=["last", "signals"])),
+    ("… boosted trees, told the instruction", partial(boosted, names=["last", "signals"])),
+    ("… expected score of the opening", partial(opening, names=["last", "signals"])),
+    ("both halves: the proxy", THE_PROXY),
+    ("the proxy with the mean state, too", partial(proxy, names=["last", "mean"])),
+    ("the proxy with the embedding, too", partial(proxy, names=["last", "embedding"])),
+    ("the proxy with the draft, too", partial(proxy, names=["last"], signals=["signals", "draft"])),
+]
 
 
 def main() -> None:
@@ -127,15 +191,15 @@ def main() -> None:
         f" {f'overlap {r:g}':>12}" for r in RATES
     )
     print(f"{'':46}{'scored':>7} {'spearman':>9}{header}")
-    at_hand = {name: it for name, it in CANDIDATES.items() if world.inputs.keys() >= set(it.keywords["names"])}
-    for name, candidate in at_hand.items():
+    for name, candidate in CANDIDATES:
+        if not world.inputs.keys() >= {*candidate.keywords["names"], *candidate.keywords.get("signals", [])}:
+            continue
         for count in arguments.scored:
             show(name, count, [judge(world, candidate, count, seed) for seed in range(arguments.repeats)])
     if arguments.lora:
-        lora = partial(predict_with_lora, student=arguments.folder / "warmup", work=arguments.folder)
-        ours = CANDIDATES["last state and signals, ridge (the proxy)"]
-        for name, candidate in (("LoRA on the body, last state", lora), ("the proxy on the same", ours)):
-            show(name, arguments.lora, [judge(world, candidate, arguments.lora, 0)])
+        lora = partial(with_lora, folder=arguments.folder)
+        show("LoRA on the body, last state", arguments.lora, [judge(world, lora, arguments.lora, 0)])
+        show("the proxy on the same", arguments.lora, [judge(world, THE_PROXY, arguments.lora, 0)])
 
 
 def judge(world: World, candidate: Candidate, count: int, seed: int) -> list[float]:
@@ -187,30 +251,31 @@ def read_world(folder: Path, quick: bool) -> World:
     if len(inputs["last"]) != len(triplets):
         raise SystemExit(f"{kept} is of other rows; delete it")
     direct = np.array([score.ranking for _, score in scored])
-    return World([pairs[row.pair_id] for row in triplets], triplets, direct, inputs)
+    given = inputs.pop("given")[:, 0]
+    return World([pairs[row.pair_id] for row in triplets], triplets, direct, given, inputs)
 
 
 def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bool) -> dict[str, np.ndarray]:
     """Everything the warmed-up student and the embedder have to say of the prompts."""
     model, tokenizer = load_student(folder / "warmup")
     prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in triplets]
-    beginnings = Beginnings(tokenizer, triplets)
+    openings = Openings(tokenizer, triplets)
     rows = [
-        PromptRow(row.pair_id, ids, beginnings.told_to(row.pair_id, row.instruction_id))
-        for row, ids in zip(triplets, prompts, strict=True)
+        PromptRow(row.pair_id, ids, openings.of(row.instruction_id)) for row, ids in zip(triplets, prompts, strict=True)
     ]
     with Progress("prompts", len(rows)) as progress:
         features = read_prompts(model, rows, top_p=TOP_P, token_budget=BUDGET, progress=progress)
     params = validate_params(compose("smoke"), "profiles/smoke.yaml")
     cache = cache_folder(params.runtime.cache)
     embedder = model_folder(resolve_model("embedder", params.models.embedder, cache), cache)
-    width = features.shape[1] - len(SIGNALS)
     inputs = {
-        "nothing": np.zeros((len(rows), 1), np.float32),
+        "given": np.array([[openings.given(row.pair_id, row.instruction_id)] for row in triplets]),
         "length": np.log([[len(text)] for text in texts]).astype(np.float32),
         "embedding": embed(texts, embedder, "auto"),
-        "last": features[:, :width],
-        "signals": features[:, width:],
+        "last": features.states,
+        "signals": features.signals,
+        "log_p": features.log_p,
+        "scores": features.scores,
     }
     if quick:
         return inputs

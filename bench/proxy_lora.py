@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from compeffdist.difficulty.proxy import fit_proxy
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt
 from compeffdist.progress import Progress
 from compeffdist.student.loading import load_student
@@ -19,22 +18,17 @@ EPOCHS, BATCH, RATE, HEAD_RATE, RANK = 2, 16, 5e-4, 1.5e-3, 16
 KEEP_EVERY = 10
 
 
-def predict_with_lora(world: Any, scored: np.ndarray, student: Path, work: Path) -> np.ndarray:
-    """Predictions of all rows by a body trained on the scored ones."""
+def predict_with_lora(world: Any, scored: np.ndarray, rest: np.ndarray, student: Path, work: Path) -> np.ndarray:
+    """Predictions of all rows, in units of their deviation, by a body trained on `rest` of the scored ones."""
     import torch
 
-    nothing = np.zeros((len(scored), 1), np.float32)
-    levels = fit_proxy(nothing, world.groups, world.ids, np.where(scored, world.direct, np.nan)).proxy.predict(
-        nothing, world.groups
-    )
-    rest = (world.direct - levels)[scored]
-    target = torch.tensor((world.direct - levels) / rest.std(), dtype=torch.float32)
+    target = torch.tensor(rest / rest[scored].std(), dtype=torch.float32)
     torch.manual_seed(0)
     model, tokenizer = load_student(student, "cpu")
     prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in world.triplets]
     network = _Network(model)
     _train(network, prompts, target, np.flatnonzero(scored), work / f"lora-{int(scored.sum())}.pt")
-    return levels + rest.std() * _apply(network, prompts)
+    return _apply(network, prompts)
 
 
 class _Network:

@@ -1,11 +1,14 @@
 """Pairs without an answer get a difficulty or a reason; without such pairs nothing is loaded at all."""
 
+import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from compeffdist.difficulty.predicting import Beginnings, Predictions, predict_difficulty, scored_part
+from compeffdist.difficulty.predicting import Openings, Predictions, predict_difficulty, scored_part
+from compeffdist.difficulty.prompt_features import MOST_OPENINGS
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.params import Params, validate_params
@@ -122,13 +125,23 @@ def test_a_score_of_an_unknown_triplet_is_named() -> None:
         scored_part([], [score])
 
 
-def test_a_row_is_not_told_how_its_own_answer_begins() -> None:
-    """Of few answers, its own would say most of what the proxy is asked."""
+def test_openings_are_the_most_frequent_first_tokens_of_an_instructions_answers() -> None:
     instruction, other = make_instruction("mood"), make_instruction("tone")
     triplets = [triplet for triplet, _ in make_scored(instruction, 3)]  # positive, negative, positive
     positive, negative = (tiny_tokenizer()(word).input_ids[0] for word in ("positive", "negative"))
-    beginnings = Beginnings(tiny_tokenizer(), triplets)
-    assert beginnings.told_to(triplets[1].pair_id, instruction.id) == {positive: 1.0}
-    assert beginnings.told_to(triplets[0].pair_id, instruction.id) == {positive: 0.5, negative: 0.5}
-    assert beginnings.told_to("pair_without_answer", instruction.id) == {positive: 2 / 3, negative: 1 / 3}
-    assert beginnings.told_to("pair_without_answer", other.id) == {}
+    openings = Openings(tiny_tokenizer(), triplets)
+    assert openings.of(instruction.id) == [positive, negative]
+    assert openings.of(other.id) == []
+    assert [openings.given(triplet.pair_id, instruction.id) for triplet in triplets] == [0, 1, 0]
+    assert openings.given("pair_without_answer", instruction.id) == -1
+
+
+def test_of_many_openings_the_rarest_are_no_openings() -> None:
+    instruction = make_instruction("mood")
+    letters = string.ascii_letters[: MOST_OPENINGS + 1]
+    responses = 2 * letters[:-1] + letters[-1]
+    triplets = [triplet for triplet, _ in make_scored(instruction, len(responses))]
+    answered = [replace(one, id="", response=letter) for one, letter in zip(triplets, responses, strict=True)]
+    openings = Openings(tiny_tokenizer(), answered)
+    assert len(openings.of(instruction.id)) == MOST_OPENINGS
+    assert [openings.given(one.pair_id, instruction.id) for one in answered][-1] == -1

@@ -1,6 +1,5 @@
 """Features are what the model shows at the first response token, whatever is batched, shared or padded with it."""
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from compeffdist.difficulty.prompt_features import (
     MOST_OPENINGS,
     SIGNALS,
+    PromptFeatures,
     PromptRow,
-    count_openings,
     read_prompts,
 )
 from compeffdist.difficulty.scorer import token_scores
@@ -28,12 +27,12 @@ def make_rows(count: int = 12, seed: int = 0) -> list[PromptRow]:
     rows = []
     for number in range(count):
         own = generator.integers(3, VOCABULARY, int(generator.integers(2, 9))).tolist()
-        openings = count_openings(Counter(generator.integers(3, VOCABULARY, number % 5).tolist()))
+        openings = generator.permutation(np.arange(3, VOCABULARY))[: number % 5].tolist()
         rows.append(PromptRow(f"pair_{number:02d}", heads[number % 3] + own, openings))
     return rows
 
 
-def plainly(model: Any, row: PromptRow) -> list[float]:
+def plainly(model: Any, row: PromptRow) -> list[list[float]]:
     """The features of one prompt, read alone, by the definitions."""
     with torch.inference_mode():
         output = model(torch.tensor([row.prompt_ids]), output_hidden_states=True)
@@ -41,21 +40,21 @@ def plainly(model: Any, row: PromptRow) -> list[float]:
     p = logits.softmax(dim=1)[0]
     ordered = p.sort(descending=True).values
     nucleus = 1 + int((ordered.cumsum(0) < TOP_P).sum())
-    tokens = torch.tensor(list(row.openings), dtype=torch.int64)
-    shares = torch.tensor(list(row.openings.values()), dtype=p.dtype)
-    scores = token_scores(logits.expand(len(tokens), -1), tokens, TOP_P)[0] if len(tokens) else shares
-    weights = shares * p[tokens]
     signals = [
         float(-(p * p.log()).sum()),
         float(ordered[0]),
         float(ordered[0] - ordered[1]),
         float(np.log(nucleus)),
         float((p * p).sum()),
-        float(shares @ scores),
-        float(weights @ scores / weights.sum()) if len(tokens) else 0.0,
         float(np.log(len(row.prompt_ids))),
     ]
-    return [*state.tolist(), *signals]
+    empty = [0.0] * (MOST_OPENINGS - len(row.openings))
+    scores = [float(token_scores(logits, torch.tensor([token]), TOP_P)[0]) for token in row.openings]
+    return [state.tolist(), signals, [float(p[token].log()) for token in row.openings] + empty, scores + empty]
+
+
+def parts(features: PromptFeatures) -> list[Any]:
+    return [features.states, features.signals, features.log_p, features.scores]
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2, soft cap", "gpt2, learned positions"])
@@ -63,31 +62,33 @@ def plainly(model: Any, row: PromptRow) -> list[float]:
 def test_features_are_those_of_the_prompt_read_alone(name: str, budget: int) -> None:
     model, rows = make_model(CONFIGS[name]), make_rows()
     found = read_prompts(model, rows, top_p=TOP_P, token_budget=budget)
-    assert found.shape == (len(rows), model.config.hidden_size + len(SIGNALS))
-    np.testing.assert_allclose(found, np.array([plainly(model, row) for row in rows]), rtol=2e-5, atol=2e-5)
+    for part, expected in zip(parts(found), zip(*(plainly(model, row) for row in rows), strict=True), strict=True):
+        np.testing.assert_allclose(part, np.array(expected), rtol=2e-5, atol=2e-5)
 
 
 def test_a_small_workspace_changes_nothing() -> None:
     model, rows = make_model(CONFIGS["llama"]), make_rows()
     whole = read_prompts(model, rows, top_p=TOP_P, token_budget=400)
     pieces = read_prompts(model, rows, top_p=TOP_P, token_budget=400, workspace_bytes=1)
-    np.testing.assert_allclose(whole, pieces, rtol=1e-6, atol=1e-6)
+    for one, other in zip(parts(whole), parts(pieces), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
     model, rows = make_model(CONFIGS["llama"]), make_rows()
     straight = read_prompts(model, rows, top_p=TOP_P, token_budget=200)
-    assert np.array_equal(read_prompts(model, rows[::-1], top_p=TOP_P, token_budget=200)[::-1], straight)
+    turned = read_prompts(model, rows[::-1], top_p=TOP_P, token_budget=200).rows(slice(None, None, -1))
+    assert all(np.array_equal(one, other) for one, other in zip(parts(turned), parts(straight), strict=True))
 
 
 def test_no_rows_are_no_features() -> None:
     model = make_model(CONFIGS["llama"])
-    assert read_prompts(model, [], top_p=TOP_P, token_budget=200).shape == (0, 32 + len(SIGNALS))
+    shapes = [part.shape for part in parts(read_prompts(model, [], top_p=TOP_P, token_budget=200))]
+    assert shapes == [(0, 32), (0, len(SIGNALS)), (0, MOST_OPENINGS), (0, MOST_OPENINGS)]
 
 
-def test_openings_are_the_most_frequent_with_their_shares() -> None:
-    assert count_openings(Counter([7, 5, 7, 9])) == {7: 0.5, 5: 0.25, 9: 0.25}
-    assert count_openings(Counter()) == {}
-    many = count_openings(Counter({number: 40 - number for number in range(40)}))
-    assert list(many) == list(range(MOST_OPENINGS))
-    assert sum(many.values()) == pytest.approx(1)
+@pytest.mark.parametrize("part", range(4))
+def test_a_row_with_a_number_that_is_none_is_told_from_the_others(part: int) -> None:
+    features = read_prompts(make_model(CONFIGS["llama"]), make_rows(), top_p=TOP_P, token_budget=200)
+    parts(features)[part][3, 0] = np.nan
+    assert np.flatnonzero(~features.finite()).tolist() == [3]

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from compeffdist.difficulty.prompt_features import MOST_OPENINGS, SIGNALS, PromptFeatures
 from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.errors import UserError
 
 INSTRUCTIONS, EACH, WIDTH, NOISE = 6, 80, 20, 0.05
+
+
+def show(states: Any, scores: Any = 0.0, log_p: Any = 0.0) -> PromptFeatures:
+    """Prompts of which the student has states and, it may be, two openings, but no signals."""
+    arrays = [np.zeros((len(states), width), np.float32) for width in (len(SIGNALS), MOST_OPENINGS, MOST_OPENINGS)]
+    arrays[1][:, :2], arrays[2][:, :2] = log_p, scores
+    return PromptFeatures(states.astype(np.float32), *arrays)
 
 
 def make_world(skill: float, seed: int = 0) -> dict[str, Any]:
@@ -21,13 +29,14 @@ def make_world(skill: float, seed: int = 0) -> dict[str, Any]:
     rows = INSTRUCTIONS * EACH
     groups = np.repeat(np.arange(INSTRUCTIONS), EACH)
     own = generator.standard_normal((rows, WIDTH))
-    features = (own + 10 * generator.standard_normal((INSTRUCTIONS, WIDTH))[groups]).astype(np.float32)
+    states = own + 10 * generator.standard_normal((INSTRUCTIONS, WIDTH))[groups]
     signal = skill * own[:, :3].sum(axis=1) / np.sqrt(3) + np.sqrt(1 - skill**2) * generator.standard_normal(rows)
     truth = np.clip(0.2 + 0.08 * groups + NOISE * signal, 0, 1)
     return {
-        "features": features,
+        "prompts": show(states),
         "instruction_ids": [f"instruction_{group}" for group in groups],
         "ids": [f"pair_{number:03d}" for number in range(rows)],
+        "given": np.full(rows, -1),
         "difficulty": np.where(np.arange(rows) % 2 == 0, truth, np.nan),
         "truth": truth,
     }
@@ -38,7 +47,7 @@ def fit(world: dict[str, Any]) -> Fit:
 
 
 def predict(world: dict[str, Any]) -> Any:
-    return fit(world).proxy.predict(world["features"], world["instruction_ids"])
+    return fit(world).proxy.predict(world["prompts"], world["instruction_ids"])
 
 
 def within(world: dict[str, Any], predicted: Any, rows: Any) -> float:
@@ -63,7 +72,7 @@ def test_what_it_says_of_held_out_rows_is_what_new_rows_show(skill: float) -> No
         untied = 1e-12 * np.arange(len(scored))  # without skill all of an instruction may be predicted alike
         found.append(within(world, predict(world) + untied, ~scored))
         held_out = untied.copy()
-        held_out[scored] += fit(world).held_out
+        held_out += fit(world).held_out
         claimed.append(within(world, held_out, scored))
     assert np.mean(claimed) == pytest.approx(np.mean(found), abs=0.1)
 
@@ -90,15 +99,55 @@ def test_the_fit_does_not_depend_on_the_order_of_rows() -> None:
     shuffled = {
         name: value[order] if isinstance(value, np.ndarray) else [value[place] for place in order]
         for name, value in world.items()
+        if name != "prompts"
     }
-    np.testing.assert_allclose(predict(world)[order], predict(shuffled), atol=1e-6)
+    shuffled["prompts"] = world["prompts"].rows(order)
+    assert np.array_equal(predict(world)[order], predict(shuffled))
+    assert np.array_equal(fit(world).held_out[order], fit(shuffled).held_out, equal_nan=True)
 
 
 def test_an_instruction_without_a_scored_row_is_at_the_level_of_all() -> None:
     world = make_world(skill=0.7)
     world["difficulty"][np.array(world["instruction_ids"]) == "instruction_5"] = np.nan
-    assert fit(world).proxy.levels[5] == pytest.approx(np.nanmean(world["difficulty"]))
+    assert fit(world).proxy.heads.levels[5] == pytest.approx(np.nanmean(world["difficulty"]))
     assert np.isfinite(predict(world)).all()
+
+
+def make_answers(told: float, seed: int = 0) -> dict[str, Any]:
+    """Rows whose difficulty is that of their answer's opening: one of two, of which one is easy and one is hard, the
+    more likely the one, the more the student's log-probability says so. States say nothing."""
+    generator = np.random.default_rng(seed)
+    groups, rows = np.repeat(np.arange(INSTRUCTIONS), EACH), INSTRUCTIONS * EACH
+    belief = generator.standard_normal(rows)
+    hard = generator.random(rows) < 1 / (1 + np.exp(-told * belief))
+    scores = np.stack([0.1 * generator.random(rows), 0.5 + 0.5 * generator.random(rows)], axis=1)
+    truth = np.where(hard, scores[:, 1], scores[:, 0])
+    scored = np.arange(rows) % 2 == 0
+    return {
+        "prompts": show(generator.standard_normal((rows, WIDTH)), scores, np.stack([-belief / 2, belief / 2], axis=1)),
+        "instruction_ids": [f"instruction_{group}" for group in groups],
+        "ids": [f"pair_{number:03d}" for number in range(rows)],
+        "given": np.where(scored, hard, -1),
+        "difficulty": np.where(scored, truth, np.nan),
+        "truth": truth,
+    }
+
+
+def test_it_learns_which_answer_the_teacher_gives_and_how_hard_that_one_is() -> None:
+    found = [within(world, predict(world), np.isnan(world["difficulty"])) for world in map(make_answers, [3.0, 0.0])]
+    assert found[0] > 0.6
+    assert abs(found[1]) < 0.3
+
+
+def test_what_it_says_of_held_out_answers_is_what_new_ones_show() -> None:
+    """Were a row's own answer told, held-out rows would look better than new ones."""
+    found, claimed = [], []
+    for seed in range(6):
+        world = make_answers(1.0, seed)
+        scored = np.isfinite(world["difficulty"])
+        found.append(within(world, predict(world), ~scored))
+        claimed.append(within(world, fit(world).held_out, scored))
+    assert np.mean(claimed) == pytest.approx(np.mean(found), abs=0.1)
 
 
 def test_too_few_rows_or_equal_scores_are_one_line() -> None:
@@ -116,9 +165,10 @@ def make_rows_of_many(instructions: int, scored: int, each: int = 6) -> dict[str
     rows = instructions * each
     truth = generator.random(rows)
     return {
-        "features": generator.standard_normal((rows, WIDTH)).astype(np.float32),
+        "prompts": show(generator.standard_normal((rows, WIDTH))),
         "instruction_ids": [f"instruction_{row // each:03d}" for row in range(rows)],
         "ids": [f"pair_{row:04d}" for row in range(rows)],
+        "given": np.full(rows, -1),
         "difficulty": np.where(np.arange(rows) % each < scored, truth, np.nan),
         "truth": truth,
     }
@@ -135,9 +185,9 @@ def test_where_rows_of_an_instruction_are_all_alike_every_level_is_a_number() ->
     groups = np.repeat(np.arange(40), 6)
     world["difficulty"] = np.where(np.isnan(world["difficulty"]) | (groups == 0), np.nan, groups / 40)
     found = fit(world)
-    assert found.proxy.levels[0] == pytest.approx(np.nanmean(world["difficulty"]))
-    np.testing.assert_allclose(found.proxy.levels[1:], np.arange(1, 40) / 40)
-    assert np.isfinite(predict(world)).all() and np.isfinite(found.unseen).all()
+    assert found.proxy.heads.levels[0] == pytest.approx(np.nanmean(world["difficulty"]))
+    np.testing.assert_allclose(found.proxy.heads.levels[1:], np.arange(1, 40) / 40)
+    assert np.isfinite(predict(world)).all() and np.isfinite(found.unseen[np.isfinite(world["difficulty"])]).all()
 
 
 def test_order_over_all_instructions_is_not_claimed_where_there_is_none() -> None:
@@ -146,7 +196,7 @@ def test_order_over_all_instructions_is_not_claimed_where_there_is_none() -> Non
     scored = np.isfinite(world["difficulty"])
     untied = 1e-9 * np.arange(scored.sum())
     claimed, in_sample = (
-        spearmanr(predicted + untied, world["truth"][scored]).statistic
+        spearmanr(predicted[scored] + untied, world["truth"][scored]).statistic
         for predicted in (fit(world).unseen, fit(world).held_out)
     )
     assert abs(claimed) < 0.15
@@ -159,7 +209,7 @@ def test_a_saved_proxy_predicts_the_same_and_is_the_same_bytes_again(tmp_path: P
         save_proxy(fit(world).proxy, {"scorer_ids": ["scorer"]}, tmp_path / name)
     assert proxy_id(tmp_path / "one") == proxy_id(tmp_path / "two")
     assert {path.suffix for path in (tmp_path / "one").iterdir()} == {".json", ".safetensors"}
-    loaded = load_proxy(tmp_path / "one").predict(world["features"], world["instruction_ids"])
+    loaded = load_proxy(tmp_path / "one").predict(world["prompts"], world["instruction_ids"])
     assert np.array_equal(loaded, predict(world))
 
 

@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from compeffdist.difficulty import drawing
-from compeffdist.difficulty.proxy import Proxy, save_nothing, save_proxy
+from compeffdist.difficulty.mixed_ridge import MixedRidge
+from compeffdist.difficulty.openings import OpeningModel
+from compeffdist.difficulty.prompt_inputs import View
+from compeffdist.difficulty.proxy import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
@@ -354,8 +357,9 @@ def predict_difficulty() -> None:
     ]
     write_records(DATA / "predicted.parquet", PredictedDifficulty, predicted)
     if predicted:
-        one = np.ones(1)
-        proxy = Proxy([pairs[0].instruction_id], np.ones((1, 1), np.float32), one, one, one, 1.0)
+        one, square = np.ones(1), np.ones((1, 1))
+        heads = Heads(one, MixedRidge(one, square, 1.0), OpeningModel(square, one, square[None]))
+        proxy = Proxy([pairs[0].instruction_id], View(square, square, square, square), heads, one, 1.0)
         save_proxy(proxy, {"scorer_ids": ["scorer_mini"]}, Path("models/proxy"))
     else:
         save_nothing(Path("models/proxy"))

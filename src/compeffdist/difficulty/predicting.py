@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.prompt_features import Openings, PromptRow, count_openings, read_prompts
+from compeffdist.difficulty.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
 from compeffdist.difficulty.proxy import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.difficulty.proxy_report import Compared, proxy_report
 from compeffdist.errors import UserError
@@ -22,8 +22,7 @@ from compeffdist.student.loading import load_student
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from compeffdist.difficulty.prompt_features import Features
-    from compeffdist.difficulty.proxy import Floats
+    from compeffdist.difficulty.proxy import Floats, Integers
 
 STAGE = "predict_difficulty"
 
@@ -70,7 +69,7 @@ def predict_difficulty(
     prompts = _read(pairs, scored, params, warm_up, base_folder)
     direct = {score.pair_id: score.ranking for _, score in scored}
     difficulty = np.array([direct.get(key, np.nan) for key in prompts.ids])
-    fit = fit_proxy(prompts.features, prompts.instruction_ids, prompts.ids, difficulty)
+    fit = fit_proxy(prompts.features, prompts.instruction_ids, prompts.ids, prompts.given, difficulty)
     save_proxy(fit.proxy, {"scorer_ids": sorted({score.scorer_id for _, score in scored})}, output)
     values = load_proxy(output).predict(prompts.features, prompts.instruction_ids)
     found, own_id = dict(zip(prompts.ids, values.tolist(), strict=True)), proxy_id(output)
@@ -88,7 +87,7 @@ def predict_difficulty(
             if p.id in found
         ],
         [Reject(stage=STAGE, record_id=p.id, reason=prompts.reasons[p.id]) for p, *_ in pairs if p.id not in found],
-        {"penalty": fit.penalty, "slope": fit.proxy.slope, "held_out": report},
+        {"penalty": fit.proxy.heads.ridge.penalty, "slope": fit.proxy.slope, "held_out": report},
     )
 
 
@@ -108,7 +107,9 @@ class _Prompts:
     ids: list[str]
     """Of the pairs."""
     instruction_ids: list[str]
-    features: "Features"
+    features: PromptFeatures
+    given: "Integers"
+    """Place of each answer's opening among its instruction's; -1 where there is none, or it is not among them."""
     reasons: dict[str, str]
     """Why others could not, by pair id."""
 
@@ -117,12 +118,12 @@ def _read(
     pairs: Sequence[Unanswered], scored: Sequence[Scored], params: Params, warm_up: Path, base_folder: Path
 ) -> _Prompts:
     model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
-    beginnings = Beginnings(tokenizer, [triplet for triplet, _ in scored])
+    openings = Openings(tokenizer, [triplet for triplet, _ in scored])
     asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
     rows = [
-        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), beginnings.told_to(key, instruction))
+        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), openings.of(instruction))
         for key, instruction, prompt in asked
     ]
     limit = params.difficulty.max_length
@@ -137,39 +138,42 @@ def _read(
             workspace_bytes=params.runtime.scoring_workspace_mib << 20,
             progress=progress,
         )
-    finite = np.isfinite(features.sum(axis=1))
+    finite = features.finite()
     reasons |= {rows[place].id: "non_finite_states" for place in np.flatnonzero(~finite)}
     ids = [rows[place].id for place in np.flatnonzero(finite)]
-    return _Prompts(ids, [instructions[key] for key in ids], features[finite], reasons)
+    of = [instructions[key] for key in ids]
+    given = np.array([openings.given(*row) for row in zip(ids, of, strict=True)], dtype=np.int64)
+    return _Prompts(ids, of, features.rows(np.flatnonzero(finite)), given, reasons)
 
 
-class Beginnings:
-    """How answers begin, by instruction, as a row is told: by the answers to other rows.
-
-    With its own among them the row's features would give its score away, the more the fewer rows its instruction has;
-    a row that is predicted has none of its own.
-    """
+class Openings:
+    """First tokens of the answers that each instruction has had: the most frequent, of equally frequent the smaller."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", triplets: Sequence[Triplet]) -> None:
-        self.own: dict[str, int] = {}
-        self.counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._own: dict[str, int] = {}
+        counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
         for triplet in triplets:
             for token in encode_response(tokenizer, triplet.response, end=False)[:1]:
-                self.own[triplet.pair_id] = token
-                self.counts[triplet.instruction_id][token] += 1
-        self._told: dict[tuple[str, int | None], Openings] = {}
+                self._own[triplet.pair_id] = token
+                counts[triplet.instruction_id][token] += 1
+        self._lists = {
+            key: [token for token, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))[:MOST_OPENINGS]]
+            for key, count in counts.items()
+        }
 
-    def told_to(self, pair_id: str, instruction_id: str) -> Openings:
-        """The openings for a row, answered or not; empty if its instruction has had no other answer."""
-        own = self.own.get(pair_id)
-        if (instruction_id, own) not in self._told:
-            others = self.counts[instruction_id] - Counter([] if own is None else [own])
-            self._told[instruction_id, own] = count_openings(others)
-        return self._told[instruction_id, own]
+    def of(self, instruction_id: str) -> list[int]:
+        """The openings of an instruction, at most MOST_OPENINGS; none if it has had no answer."""
+        return self._lists.get(instruction_id, [])
+
+    def given(self, pair_id: str, instruction_id: str) -> int:
+        """The place of a pair's answer in that list, -1 if it has none there."""
+        own = self._own.get(pair_id)
+        openings = self.of(instruction_id)
+        return openings.index(own) if own in openings else -1
 
 
 def _compared(prompts: _Prompts, predicted: "Floats", difficulty: "Floats") -> Compared:
     """The scored rows, with what was predicted of them."""
     known = np.flatnonzero(np.isfinite(difficulty))
     ids, groups = [prompts.ids[i] for i in known], [prompts.instruction_ids[i] for i in known]
-    return Compared(ids, groups, predicted, difficulty[known])
+    return Compared(ids, groups, predicted[known], difficulty[known])

@@ -1,22 +1,21 @@
 """Difficulty predicted from instruction and text, without the teacher's response.
 
-The student that scores difficulty reads the prompt (`prompt_features`), and a ridge regression maps what it
-shows to the score its row is likely to get. For a row of instruction c with features x:
+The student that scores difficulty reads the prompt (`prompt_features`). For a row of instruction c:
 
-    predicted = level_c + slope * w . (x - centre_c) / scale,   cut to [0, 1]
+    predicted = level_c + slope * (expected - mean_c expected + r(x)) / 2,   cut to [0, 1]
 
-    centre_c   mean features of the instruction's prompts, scored or not: they cost no answer
-    scale      standard deviation of centred features over scored rows
-    level_c    mean score of the instruction's scored rows, drawn towards the mean of all the more the fewer
-               rows it has
-    w          ridge on (score - level_c), its penalty by leave-one-out error
-    slope      least squares of score - level on what is predicted of rows held out: calibrates to the scale of
-               direct scores, so that scored and predicted rows can be ranked together
+    x          what the student shows: its last state and how unsure it is, in a few numbers (`prompt_inputs`)
+    expected   ranking score of the opening of the answer the teacher is likely to give (`openings`)
+    r          ridge on score - level_c, with slopes of the instruction's own beside shared ones (`mixed_ridge`)
+    level_c    mean score of the instruction's scored rows, drawn towards the mean of all the more the fewer rows it has
+    slope      least squares of score - level on what is predicted of rows held out: calibrates to the scale of direct
+               scores, so that scored and predicted rows can be ranked together
 
-Everything is a closed form: no training run, no seed in the fit, the same bytes on the same machine. Sampling
-ranks within an instruction, so features are centred and levels taken apart: what only tells instructions apart
-cannot pass for skill. docs/method.md compares inputs and heads on the same rows: of those in a closed form with one
-set of weights this does best, and heads told the instruction do better.
+The mean of two predictors that err differently does better than either, and than weights learnt from so few
+rows; docs/method.md compares inputs and heads on the same rows. Means over an instruction's prompts take in all of
+them, scored or not: they cost no answer. Sampling ranks within an instruction, so inputs are centred and levels
+taken apart: what only tells instructions apart cannot pass for skill. The fit draws nothing by chance and does not
+depend on the order of rows.
 
 What is said of rows held out comes from FOLDS fits that each leave a part out; all scored rows are reported on.
 For order within an instruction the levels are those of all rows: one that left a row out would be lower the
@@ -33,6 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.difficulty.mixed_ridge import MixedRidge, fit_mixed_ridge
+from compeffdist.difficulty.openings import OpeningModel, fit_openings
+from compeffdist.difficulty.prompt_features import PromptFeatures
+from compeffdist.difficulty.prompt_inputs import Rows, View, look, means_by_instruction, see
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, hash_file, read_json, write_json
 from compeffdist.records import content_id
@@ -41,11 +44,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Features = NDArray[np.float32]
     Integers = NDArray[np.int64]
 
 FOLDS = 5
-PENALTIES = np.logspace(0, 6, 19)
 FEWEST_ROWS = 50
 """Scored rows, beyond the first of each instruction, below which nothing can be fitted, let alone held out: one row
 says nothing of the order within its instruction, nor of how far rows lie apart there."""
@@ -53,82 +54,103 @@ CARD, ARRAYS = "proxy.json", "proxy.safetensors"
 
 
 @dataclass(frozen=True)
-class Proxy:
-    """A fitted proxy. `instruction_ids` are sorted; arrays by instruction are in their order."""
+class Heads:
+    """What is learnt from scored rows, by instruction."""
 
-    instruction_ids: Sequence[str]
-    centres: "Features"
-    """(instructions, features)"""
     levels: "Floats"
     """(instructions,)"""
-    scale: "Floats"
-    """(features,)"""
-    weights: "Floats"
-    """(features,)"""
+    ridge: MixedRidge
+    openings: OpeningModel
+
+    def expected(self, rows: Rows) -> "Floats":
+        """Expected ranking score of the opening, (n,)."""
+        shares = self.openings.shares(rows.x, rows.beliefs, rows.codes)
+        expected: Floats = np.einsum("na,na->n", shares, rows.scores)
+        return expected
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A fitted proxy."""
+
+    instruction_ids: Sequence[str]
+    """Sorted; arrays by instruction are in their order."""
+    view: View
+    heads: Heads
+    expected: "Floats"
+    """(instructions,): means of the expected score."""
     slope: float
 
-    def predict(self, features: "Features", instruction_ids: Sequence[str]) -> "Floats":
+    def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> "Floats":
         """Predicted scores in [0, 1], (n,).
 
         Args:
-            features: (n, features), from `read_prompts`.
+            prompts: n rows, read with the openings that the proxy was fitted with.
             instruction_ids: of each row; all known to the proxy.
         """
         place = {key: number for number, key in enumerate(self.instruction_ids)}
         codes = np.array([place[key] for key in instruction_ids], dtype=np.int64)
-        slopes = self.slope * self.weights / self.scale
-        shown = features @ slopes.astype(np.float32) - (self.centres @ slopes.astype(np.float32))[codes]
-        return np.clip(self.levels[codes] + shown, 0.0, 1.0)
+        rows = see(self.view, prompts, codes)
+        shown = self.heads.expected(rows) - self.expected[codes] + self.heads.ridge.predict(rows.x, codes)
+        return np.clip(self.heads.levels[codes] + self.slope * shown / 2, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A proxy, and what fits without them say of its rows."""
+    """A proxy, and what fits without them say of its rows: (n,) each, in their order, NaN where there is no score."""
 
     proxy: Proxy
     held_out: "Floats"
-    """Predictions of the scored rows, in the order given, each by weights that had not seen the row: for order within
-    an instruction."""
+    """Predictions by heads that had not seen the row: for order within an instruction."""
     unseen: "Floats"
     """The same by levels that had not seen it either: for order over all instructions."""
-    penalty: float
 
 
-def fit_proxy(features: "Features", instruction_ids: Sequence[str], ids: Sequence[str], difficulty: "Floats") -> Fit:
+def fit_proxy(
+    prompts: PromptFeatures,
+    instruction_ids: Sequence[str],
+    ids: Sequence[str],
+    given: "Integers",
+    difficulty: "Floats",
+) -> Fit:
     """Fit on the rows that have a score.
 
     Args:
-        features: (n, features), finite, of all rows, scored or not.
+        prompts: finite features of n rows, scored or not.
         instruction_ids, ids: of each row; `ids` decide the folds.
+        given: (n,), the place of the answer's opening among its instruction's, -1 where it is none of them.
         difficulty: (n,), NaN where there is no score.
 
     Raises:
         UserError: if there are too few scored rows for the instructions they are of, or they all have one score.
     """
+    # sums are taken in the order of ids, so that their last bits do not depend on that of rows
+    order = np.argsort(np.asarray(ids), kind="stable")
+    names, codes = np.unique(np.asarray(instruction_ids)[order], return_inverse=True)
+    given, difficulty, prompts = given[order], difficulty[order], prompts.rows(order)
     scored = np.flatnonzero(np.isfinite(difficulty))
-    names, codes = np.unique(np.asarray(instruction_ids), return_inverse=True)
     _check_enough(codes[scored])
     if np.ptp(difficulty[scored]) == 0:
         raise UserError(
             "all scored rows are equally hard, nothing can be learnt from them: see metrics/score_difficulty.json"
         )
-    centres = _means(features, codes, len(names))
-    centred = features[scored] - centres[codes[scored]]
-    target, groups = difficulty[scored], codes[scored]
-    folds = np.array([_fold(ids[index]) for index in scored])
-    raw, unseen = np.empty(len(scored)), np.empty(len(scored))
+    view = look(prompts, codes, len(names))
+    rows = see(view, prompts, codes)
+    folds = np.array([_fold(ids[place]) for place in order])
+    raw, unseen = np.full(len(order), np.nan), np.full(len(order), np.nan)
     for fold in range(FOLDS):
-        seen, left = folds != fold, folds == fold
-        if left.any():
-            levels, scale, weights, _ = _solve(centred[seen], groups[seen], target[seen], len(names))
-            raw[left] = (centred[left] / scale) @ weights
-            unseen[left] = levels[groups[left]]
-    levels, scale, weights, penalty = _solve(centred, groups, target, len(names))
-    base = levels[groups]
-    slope = max(float(raw @ (target - base) / (raw @ raw)), 0.0) if raw.any() else 0.0
-    proxy = Proxy(names.tolist(), centres, levels, scale, weights, slope)
-    held_out, unseen = (np.clip(level + slope * raw, 0.0, 1.0) for level in (base, unseen))
-    return Fit(proxy, held_out, unseen, penalty)
+        left = scored[folds[scored] == fold]
+        if len(left):
+            heads = _fit_heads(rows, scored[folds[scored] != fold], given, difficulty, len(names))
+            raw[left] = _shown(heads, rows, len(names))[0][left]
+            unseen[left] = heads.levels[codes[left]]
+    heads = _fit_heads(rows, scored, given, difficulty, len(names))
+    _, means = _shown(heads, rows, len(names))
+    levels, out = heads.levels[codes], raw[scored]
+    slope = max(float(out @ (difficulty - levels)[scored] / (out @ out)), 0.0) if out.any() else 0.0
+    back = np.argsort(order)
+    held_out, unseen = (np.clip(level + slope * raw, 0.0, 1.0)[back] for level in (levels, unseen))
+    return Fit(Proxy(names.tolist(), view, heads, means, slope), held_out, unseen)
 
 
 def _check_enough(groups: "Integers") -> None:
@@ -140,17 +162,23 @@ def _check_enough(groups: "Integers") -> None:
         )
 
 
-def _solve(
-    centred: "Features", groups: "Integers", target: "Floats", instructions: int
-) -> "tuple[Floats, Floats, Floats, float]":
-    """levels, scale, weights and the penalty chosen, from scored rows."""
-    from sklearn.linear_model import RidgeCV
+def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Floats", instructions: int) -> Heads:
+    """Heads from the rows `seen`."""
+    levels = _levels(rows.codes[seen], difficulty[seen], instructions)
+    rest = difficulty[seen] - levels[rows.codes[seen]]
+    known = seen[given[seen] >= 0]
+    return Heads(
+        levels,
+        fit_mixed_ridge(rows.x[seen], rows.codes[seen], rest, instructions),
+        fit_openings(rows.x[known], rows.beliefs[known], rows.codes[known], given[known], instructions),
+    )
 
-    levels = _levels(groups, target, instructions)
-    scale = centred.std(axis=0, dtype=np.float64)
-    scale[scale == 0.0] = 1.0
-    ridge = RidgeCV(PENALTIES, fit_intercept=False).fit(centred / scale, target - levels[groups])
-    return levels, scale, ridge.coef_.astype(np.float64), float(ridge.alpha_)
+
+def _shown(heads: Heads, rows: Rows, instructions: int) -> "tuple[Floats, Floats]":
+    """What heads say of all rows beside their level, (n,), and the instructions' means of the expected score."""
+    expected = heads.expected(rows)
+    means = means_by_instruction(expected[:, None], rows.codes, instructions)[:, 0]
+    return (expected - means[rows.codes] + heads.ridge.predict(rows.x, rows.codes)) / 2, means
 
 
 def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats":
@@ -170,13 +198,6 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
     return levels
 
 
-def _means(features: "Features", codes: "Integers", groups: int) -> "Features":
-    """Mean features of each group, (groups, features)."""
-    order = np.argsort(codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(codes, minlength=groups))[:-1])
-    return np.array([features[rows].mean(axis=0, dtype=np.float64) for rows in members], dtype=np.float32)
-
-
 def _fold(row_id: str) -> int:
     return hashlib.sha256(row_id.encode()).digest()[0] % FOLDS
 
@@ -185,16 +206,31 @@ def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
     """Write a proxy as safetensors and JSON, atomically; `card` says what it was made from."""
     from safetensors.numpy import save_file
 
-    arrays: dict[str, NDArray[Any]] = {
-        "centres": proxy.centres,
-        "levels": proxy.levels,
-        "scale": proxy.scale,
-        "weights": proxy.weights,
-        "slope": np.array([proxy.slope]),
+    view, heads = proxy.view, proxy.heads
+    arrays = {
+        "view.states": view.states,
+        "view.signals": view.signals,
+        "view.log_p": view.log_p,
+        "view.projection": view.projection,
+        "levels": heads.levels,
+        "ridge.shared": heads.ridge.shared,
+        "ridge.own": heads.ridge.own,
+        "openings.biases": heads.openings.biases,
+        "openings.slopes": heads.openings.slopes,
+        "openings.weights": heads.openings.weights,
+        "expected": proxy.expected,
     }
     with atomic_folder(folder) as target:
-        save_file(arrays, target / ARRAYS)
-        write_json(target / CARD, {**card, "instruction_ids": list(proxy.instruction_ids)})
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / ARRAYS)
+        write_json(
+            target / CARD,
+            {
+                **card,
+                "instruction_ids": list(proxy.instruction_ids),
+                "slope": proxy.slope,
+                "penalty": heads.ridge.penalty,
+            },
+        )
 
 
 def save_nothing(folder: Path) -> None:
@@ -211,14 +247,13 @@ def load_proxy(folder: Path) -> Proxy:
     if not (folder / ARRAYS).is_file():
         raise UserError(f"{folder}: holds no proxy; it is trained under difficulty.mode: proxy")
     arrays = load_file(folder / ARRAYS)
-    return Proxy(
-        card["instruction_ids"],
-        arrays["centres"],
+    view = View(*(arrays[f"view.{name}"] for name in ("states", "signals", "log_p", "projection")))
+    heads = Heads(
         arrays["levels"],
-        arrays["scale"],
-        arrays["weights"],
-        float(arrays["slope"][0]),
+        MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], card["penalty"]),
+        OpeningModel(*(arrays[f"openings.{name}"] for name in ("biases", "slopes", "weights"))),
     )
+    return Proxy(card["instruction_ids"], view, heads, arrays["expected"], card["slope"])
 
 
 def proxy_id(folder: Path) -> str:

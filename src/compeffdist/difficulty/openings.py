@@ -1,0 +1,101 @@
+"""Which answer the teacher would begin, and how hard that beginning would be: a model of an answer that is not there.
+
+An opening is the first token of an answer. With a closed label set it tells the answer, and the ranking score of a
+label's first token is nearly the row's; where all answers open alike it tells nothing. For a row of instruction c
+whose student gives opening a the log-probability l(a), and inputs x:
+
+    q(a) = softmax over a of  log share_c(a) + bias_ca + (slope + slope_c) (l(a) - mean_c l(a)) + w_ca . x
+    expected = sum over a of q(a) s(a)
+
+where a runs over the openings that answers to the instruction have had, share_c(a) is how often (each counted SMOOTHING
+times more), and s(a) the ranking score a would have in this row. Biases, slopes and w are the maximum of the
+likelihood of the openings given, with a normal prior about 0 of unit precision for each (SLOPE_PRECISION for what all
+instructions share): the more answers an instruction has had, the further it departs from the student's own belief.
+The maximum is unique; it is found by L-BFGS from 0.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+SMOOTHING = 0.5
+SLOPE_PRECISION = 0.1
+MOST_STEPS = 200
+
+
+@dataclass(frozen=True)
+class OpeningModel:
+    """A fitted model; `openings` are places in each instruction's list."""
+
+    biases: "Floats"
+    """(instructions, openings): log share and bias together; -inf where the instruction has had no such answer."""
+    slopes: "Floats"
+    """(instructions,)"""
+    weights: "Floats"
+    """(instructions, openings, inputs)"""
+
+    def shares(self, x: "Floats", log_p: "Floats", codes: "Integers") -> "Floats":
+        """q, (n, openings); 0 for all openings of an instruction that has had no answer.
+
+        Args:
+            x: (n, inputs).
+            log_p: (n, openings), less the instruction's mean.
+            codes: (n,), the rows' instructions.
+        """
+        logits = self.biases[codes] + self.slopes[codes, None] * log_p
+        for code in np.unique(codes):
+            places = np.flatnonzero(codes == code)
+            logits[places] += x[places] @ self.weights[code].T
+        highest = logits.max(axis=1, keepdims=True)
+        masses = np.exp(logits - np.where(np.isfinite(highest), highest, 0.0))
+        total = masses.sum(axis=1, keepdims=True)
+        return np.divide(masses, total, out=np.zeros_like(masses), where=total > 0.0)
+
+
+def fit_openings(x: "Floats", log_p: "Floats", codes: "Integers", given: "Integers", instructions: int) -> OpeningModel:
+    """Fit on answered rows.
+
+    Args:
+        x, log_p, codes: as for `OpeningModel.shares`.
+        given: (n,), the place of each answer's opening in its instruction's list.
+    """
+    import torch
+
+    counts = np.zeros((instructions, log_p.shape[1]))
+    np.add.at(counts, (codes, given), 1.0)
+    there = counts > 0.0
+    share = (counts + SMOOTHING) / np.maximum((counts + SMOOTHING * there).sum(axis=1, keepdims=True), 1.0)
+    priors = np.where(there, np.log(share), -np.inf)
+
+    inputs, beliefs, rows = torch.from_numpy(x), torch.from_numpy(log_p), torch.from_numpy(codes)
+    truth, base = torch.from_numpy(given)[:, None], torch.from_numpy(priors)[rows]
+    shapes = [(1,), (instructions,), counts.shape, (*counts.shape, x.shape[1])]
+    slope, own, bias, weights = (torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    optimiser = torch.optim.LBFGS(
+        [slope, own, bias, weights],
+        max_iter=MOST_STEPS,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-10,
+        line_search_fn="strong_wolfe",
+    )
+
+    def objective() -> torch.Tensor:
+        optimiser.zero_grad()
+        linear = torch.einsum("nad,nd->na", weights[rows], inputs)
+        logits = base + bias[rows] + (slope + own[rows])[:, None] * beliefs + linear
+        loss = -logits.log_softmax(dim=1).gather(1, truth).sum()
+        loss = loss + 0.5 * (SLOPE_PRECISION * slope.square().sum() + own.square().sum())
+        loss = loss + 0.5 * (bias.square().sum() + weights.square().sum())
+        loss.backward()
+        return loss
+
+    optimiser.step(objective)
+    with torch.no_grad():
+        return OpeningModel(priors + bias.numpy(), (slope + own).numpy(), weights.numpy())
