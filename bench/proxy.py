@@ -191,7 +191,7 @@ def main() -> None:
         f" {f'overlap {r:g}':>12}" for r in RATES
     )
     print(f"{'':46}{'scored':>7} {'spearman':>9}{header}")
-    for name, candidate in CANDIDATES:
+    for name, candidate in CANDIDATES if arguments.repeats else []:
         if not world.inputs.keys() >= {*candidate.keywords["names"], *candidate.keywords.get("signals", [])}:
             continue
         for count in arguments.scored:
@@ -330,7 +330,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("bench/proxy_rows"))
     parser.add_argument("--scored", type=int, nargs="+", default=[400, 800, 1600])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="random scored parts; 0: --lora alone")
     parser.add_argument("--quick", action="store_true", help="leave out what takes longest: mean states and drafts")
     parser.add_argument("--lora", type=int, help="rows to train the student's body on")
     return parser.parse_args()

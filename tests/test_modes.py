@@ -47,7 +47,13 @@ STAGES = [
 ]
 LENIENT = {
     "triplets": {"action": "stop"},
-    "sample": {"class_growth": 1.0, "largest_class_share": 1.0, "entropy_loss": 9.0, "js_distance": 1.0},
+    "sample": {
+        "class_growth": 1.0,
+        "largest_class_share": 1.0,
+        "entropy_loss": 9.0,
+        "js_distance": 1.0,
+        "proxy_order": -1.0,
+    },
     "training_set": {"loss_ratio": None},
 }
 

@@ -10,7 +10,7 @@ import pytest
 from compeffdist.files import read_json, read_jsonl, write_json
 from compeffdist.gates.outcome import GATES
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Draw, Instruction, Task, Triplet, by_id
+from compeffdist.records import Draw, Instruction, PredictedDifficulty, ScoredTriplet, Task, Triplet, by_id
 from tests.gates import world as plant
 from tests.gates.conftest import Run
 
@@ -412,6 +412,37 @@ def test_an_instruction_that_lost_all_its_rows_is_named(check: Check) -> None:
     lost = read_records(Path("data/sampled.parquet"), Draw)[0].instruction_id
     changed_draws(lambda row: row | ({"kept": False, "draw": 0.9999} if row["instruction_id"] == lost else {}))
     assert stopped(check("sample"), "instructions_lost", "gates.sample.absence_chance")["offenders"] == [lost]
+
+
+def predict(held_out: dict[str, Any]) -> None:
+    """As in mode proxy: one pair is not scored but predicted, by a proxy that is known to be what `held_out` says."""
+    lost = read_records(Path("data/scored.parquet"), ScoredTriplet)[0]
+    plant.edit("data/scored.parquet", lambda rows: rows[1:])
+    foretold = PredictedDifficulty(
+        pair_id=lost.pair_id, instruction_id=lost.instruction_id, proxy_id="proxy", difficulty=0.5
+    )
+    write_records(Path("data/predicted.parquet"), PredictedDifficulty, [foretold])
+    write_json(Path("metrics/predict_difficulty.json"), {"held_out": {"rows": 90, **held_out}})
+    plant.draw()
+
+
+@pytest.mark.parametrize("order", [{"value": 0.1, "low": -0.02, "high": 0.2}, {"value": -0.02, "low": None}])
+def test_a_proxy_that_orders_by_chance_stops_the_run_before_the_teacher_is_asked(
+    check: Check, order: dict[str, Any]
+) -> None:
+    predict({"spearman_within_instruction": order})
+    stopped(check("sample"), "proxy_order", "gates.sample.proxy_order", "it learnt from 90", "difficulty.mode: direct")
+    assert check("sample", proxy_order=-0.1).code == 0
+
+
+def test_a_proxy_of_which_nothing_is_known_stops_the_run(check: Check) -> None:
+    predict({"spearman_within_instruction": {"value": None, "low": None, "high": None}})
+    stopped(check("sample"), "proxy_order")
+
+
+def test_a_proxy_that_orders_better_than_chance_passes(check: Check) -> None:
+    predict({"spearman_within_instruction": {"value": 0.2, "low": 0.05, "high": 0.3}})
+    assert check("sample").code == 0
 
 
 # ---------------------------------------------------------------- training set

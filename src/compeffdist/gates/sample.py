@@ -1,10 +1,16 @@
-"""What must hold of the sample: the draw it says it is, no instruction lost, no class swelled by its difficulty."""
+"""What must hold of the sample: the draw it says it is, no instruction lost, no class swelled by its difficulty.
+
+In mode proxy also of the order it was drawn in: the teacher is asked for what the sample keeps, and under a proxy that
+orders rows by chance that is a random sample, paid for as a selected one.
+"""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from compeffdist.files import read_json
 from compeffdist.gates.balance import Balance, balance_figures, balance_of
 from compeffdist.gates.expected import Figure, accounted, between, none_of, share
 from compeffdist.gates.running import Evidence, Measured
@@ -17,6 +23,7 @@ SAMPLED = Path("data/sampled.parquet")
 SCORED = Path("data/scored.parquet")
 PREDICTED = Path("data/predicted.parquet")
 TRIPLETS = Path("data/triplets.parquet")
+PROXY = Path("metrics/predict_difficulty.json")
 
 REDRAW = "run dvc repro -f sample_triplets"
 RATE_TOLERANCE = 1e-6
@@ -25,7 +32,7 @@ SHOWN_TASKS = 6
 
 
 def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
-    """Draws, the difficulties they were made from, and the triplets with their classes.
+    """Draws, the difficulties they were made from, the triplets with their classes, and the proxy's report.
 
     Args:
         rate: `sampling.rate`.
@@ -38,7 +45,8 @@ def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
     scored = {row.pair_id for row in read_records(SCORED, ScoredTriplet)}
     predicted = {row.pair_id for row in read_records(PREDICTED, PredictedDifficulty)}
     triplets = by_id(read_records(TRIPLETS, Triplet))
-    return Evidence([sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, rate))
+    proxy = _proxy_order(read_json(PROXY), bounds) if predicted else []
+    return Evidence([sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, rate, proxy))
 
 
 def _measure(
@@ -47,11 +55,13 @@ def _measure(
     triplets: Mapping[str, Triplet],
     bounds: SampleGateParams,
     rate: float,
+    proxy: Sequence[Figure],
 ) -> Measured:
     polarity, tasks = _balances(draws, triplets)
     figures = [
         *_accounts(draws, pairs),
         *_fairness(draws, bounds, rate),
+        *proxy,
         _lost_instructions(draws, bounds),
         *balance_figures("polarity", polarity, bounds),
         *balance_figures("task", tasks, bounds),
@@ -103,6 +113,26 @@ def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> l
             high=bounds.standard_deviations,
             param="gates.sample.standard_deviations",
             advice=f"{kept} rows were kept where {expected:.1f} were to be expected: {REDRAW}",
+        ),
+    ]
+
+
+def _proxy_order(report: Mapping[str, Any], bounds: SampleGateParams) -> list[Figure]:
+    """How well the proxy orders held-out rows within an instruction, and what it is judged by: the interval's lower
+    end, or the value where there is none, as with a single instruction."""
+    held_out = report.get("held_out", {})
+    found = held_out.get("spearman_within_instruction", {})
+    value, low = found.get("value"), found.get("low")
+    return [
+        Figure("proxy_correlation", value),
+        Figure(
+            "proxy_order",
+            value if low is None else low,
+            low=bounds.proxy_order,
+            param="gates.sample.proxy_order",
+            advice="by what is held out, the proxy orders rows no better than chance, and the teacher would be asked "
+            f"for a random sample: raise difficulty.proxy.rows (it learnt from {held_out.get('rows', 0)}), or set "
+            "difficulty.mode: direct",
         ),
     ]
 
