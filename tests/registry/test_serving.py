@@ -70,6 +70,8 @@ def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_fold
         assert [set(row) for row in answer["predictions"]] == [{"polarity", "probabilities"}] * 2
         assert post(port, [{"text": "x" * 9000}])[0] == 400
         assert post(port, [{"text": "a", "prompt": "b"}])[0] == 400
+        status, answer = post(port, [{"review": "the film was great"}])
+        assert status == 400 and "no column is named text or prompt" in answer
         status, answer = post(port, [{"prompt": "say something"}])
         assert status == 200 and isinstance(answer["predictions"][0]["answer"], str)
     finally:

@@ -80,6 +80,8 @@ def _checked(model_input: pd.DataFrame) -> list[tuple[str, str]]:
     unknown = sorted(set(map(str, model_input.columns)) - {"text", "prompt"})
     if unknown:
         raise _invalid(f"unknown column {unknown[0]!r}; expected text or prompt")
+    if model_input.columns.empty:  # a server drops columns that the signature does not name
+        raise _invalid("no column is named text or prompt")
     if not 0 < len(model_input) <= MAX_ROWS:
         raise _invalid(f"expected 1 to {MAX_ROWS} rows, got {len(model_input)}")
     asked: list[tuple[str, str]] = []
