@@ -26,13 +26,6 @@ from sklearn.linear_model import RidgeCV
 
 from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.mixed_ridge import fit_mixed_ridge
-from compeffdist.difficulty.openings import fit_openings
-from compeffdist.difficulty.predicting import Openings, scored_part
-from compeffdist.difficulty.prompt_features import PromptFeatures, PromptRow, read_prompts
-from compeffdist.difficulty.prompt_inputs import look, means_by_instruction, see
-from compeffdist.difficulty.proxy import fit_proxy
-from compeffdist.difficulty.proxy_report import RATES, Compared, proxy_report
 from compeffdist.difficulty.scorer import collate, nucleus_sizes
 from compeffdist.embedding import embed
 from compeffdist.environment import quiet
@@ -42,6 +35,13 @@ from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import DifficultyParams, ProxyParams, validate_params
 from compeffdist.profiles import compose
 from compeffdist.progress import Progress
+from compeffdist.proxy.fitting import fit_proxy
+from compeffdist.proxy.inputs import look, means_by_instruction, see
+from compeffdist.proxy.mixed_ridge import fit_mixed_ridge
+from compeffdist.proxy.openings import fit_openings
+from compeffdist.proxy.predicting import Openings, scored_part
+from compeffdist.proxy.prompt_features import PromptFeatures, PromptRow, read_prompts
+from compeffdist.proxy.report import RATES, Compared, proxy_report
 from compeffdist.record_files import read_records
 from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student

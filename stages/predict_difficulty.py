@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
-from compeffdist.difficulty.predicting import STAGE, predict_difficulty, scored_part
 from compeffdist.files import write_json
 from compeffdist.instructions.parts import PREDICTED, SCORED, in_part
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
+from compeffdist.proxy.predicting import STAGE, predict_difficulty, scored_part
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.running import run_stage

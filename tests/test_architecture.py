@@ -25,6 +25,7 @@ LAYERS = [
     {"student"},
     {"instructions"},
     {"difficulty"},
+    {"proxy"},
     {"evaluation", "study"},
     {"gates"},
     {"registry"},

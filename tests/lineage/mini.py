@@ -15,10 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from compeffdist.difficulty import drawing
-from compeffdist.difficulty.mixed_ridge import MixedRidge
-from compeffdist.difficulty.openings import OpeningModel
-from compeffdist.difficulty.prompt_inputs import View
-from compeffdist.difficulty.proxy import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
@@ -32,6 +28,10 @@ from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import delimited
+from compeffdist.proxy.fitting import Heads, Proxy, save_nothing, save_proxy
+from compeffdist.proxy.inputs import View
+from compeffdist.proxy.mixed_ridge import MixedRidge
+from compeffdist.proxy.openings import OpeningModel
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Attribute,

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from compeffdist.difficulty.openings import SLOPE_PRECISION, SMOOTHING, OpeningModel, fit_openings
+from compeffdist.proxy.openings import SLOPE_PRECISION, SMOOTHING, OpeningModel, fit_openings
 
 INSTRUCTIONS, OPENINGS, INPUTS = 3, 4, 2
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compeffdist.difficulty.mixed_ridge import PENALTIES, SHARED, fit_mixed_ridge
+from compeffdist.proxy.mixed_ridge import PENALTIES, SHARED, fit_mixed_ridge
 
 INSTRUCTIONS, INPUTS = 5, 4
 

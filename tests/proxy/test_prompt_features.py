@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from compeffdist.difficulty.prompt_features import (
+from compeffdist.difficulty.scorer import token_scores
+from compeffdist.proxy.prompt_features import (
     MOST_OPENINGS,
     SIGNALS,
     PromptFeatures,
     PromptRow,
     read_prompts,
 )
-from compeffdist.difficulty.scorer import token_scores
-
-from .test_scorer import CONFIGS, VOCABULARY, make_model
+from tests.difficulty.test_scorer import CONFIGS, VOCABULARY, make_model
 
 TOP_P = 0.9
 

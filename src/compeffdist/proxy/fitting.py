@@ -4,7 +4,7 @@ The student that scores difficulty reads the prompt (`prompt_features`). For a r
 
     predicted = level_c + slope * (expected - mean_c expected + r(x)) / 2,   cut to [0, 1]
 
-    x          what the student shows: its last state and how unsure it is, in a few numbers (`prompt_inputs`)
+    x          what the student shows: its last state and how unsure it is, in a few numbers (`inputs`)
     expected   ranking score of the opening of the answer the teacher is likely to give (`openings`)
     r          ridge on score - level_c, with slopes of the instruction's own beside shared ones (`mixed_ridge`)
     level_c    mean score of the instruction's scored rows, drawn towards the mean of all the more the fewer rows it has
@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.mixed_ridge import MixedRidge, fit_mixed_ridge
-from compeffdist.difficulty.openings import OpeningModel, fit_openings
-from compeffdist.difficulty.prompt_features import PromptFeatures
-from compeffdist.difficulty.prompt_inputs import Rows, View, look, means_by_instruction, see
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, hash_file, read_json, write_json
+from compeffdist.proxy.inputs import Rows, View, look, means_by_instruction, see
+from compeffdist.proxy.mixed_ridge import MixedRidge, fit_mixed_ridge
+from compeffdist.proxy.openings import OpeningModel, fit_openings
+from compeffdist.proxy.prompt_features import PromptFeatures
 from compeffdist.records import content_id
 
 if TYPE_CHECKING:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
-from compeffdist.difficulty.proxy import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
-from compeffdist.difficulty.proxy_report import Compared, proxy_report
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.instructions.rendering import with_text
 from compeffdist.params import Params, stage_seed
 from compeffdist.progress import Progress
+from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
+from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from compeffdist.difficulty.proxy import Floats, Integers
+    from compeffdist.proxy.fitting import Floats, Integers
 
 STAGE = "predict_difficulty"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from compeffdist.difficulty.proxy_report import Compared, at_rate, calls_saved, proxy_report
+from compeffdist.proxy.report import Compared, at_rate, calls_saved, proxy_report
 
 INSTRUCTIONS, EACH = 20, 50
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from compeffdist.difficulty.prompt_features import MOST_OPENINGS, SIGNALS, PromptFeatures
-from compeffdist.difficulty.proxy import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.errors import UserError
+from compeffdist.proxy.fitting import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
+from compeffdist.proxy.prompt_features import MOST_OPENINGS, SIGNALS, PromptFeatures
 
 INSTRUCTIONS, EACH, WIDTH, NOISE = 6, 80, 20, 0.05
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compeffdist.difficulty.predicting import Openings, Predictions, predict_difficulty, scored_part
-from compeffdist.difficulty.prompt_features import MOST_OPENINGS
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
+from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
+from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer

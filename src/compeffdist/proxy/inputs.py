@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.prompt_features import PromptFeatures
+from compeffdist.proxy.prompt_features import PromptFeatures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,1 @@
+"""Difficulty predicted before there is an answer: the optional proxy."""
