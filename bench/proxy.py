@@ -35,16 +35,16 @@ from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import DifficultyParams, ProxyParams, validate_params
 from compeffdist.profiles import compose
 from compeffdist.progress import Progress
-from compeffdist.proxy.fitting import fit_proxy
-from compeffdist.proxy.inputs import look, means_by_instruction, see
+from compeffdist.proxy.fitting import expected_scores, fit_proxy
+from compeffdist.proxy.inputs import fit_view, means_by_instruction, rows_through
 from compeffdist.proxy.mixed_ridge import fit_mixed_ridge
 from compeffdist.proxy.openings import fit_openings
 from compeffdist.proxy.predicting import Openings, scored_part
 from compeffdist.proxy.prompt_features import PromptFeatures, PromptRow, read_prompts
 from compeffdist.proxy.report import RATES, Compared, proxy_report
 from compeffdist.record_files import read_records
-from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id
-from compeffdist.student.loading import load_student
+from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id, content_id
+from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import generate
 
 TOP_P, BUDGET, DRAFT_TOKENS = 0.95, 4096, 16
@@ -57,8 +57,8 @@ class World:
     pairs: list[Pair]
     triplets: list[Triplet]
     direct: np.ndarray
-    given: np.ndarray
-    """Place of each row's opening in its instruction's list: for rows of the scored part only."""
+    answers: np.ndarray
+    """Place of each row's opening in its instruction's list: what `given` shows of scored rows."""
     inputs: dict[str, np.ndarray]
     """Name -> (rows, width)."""
 
@@ -73,6 +73,10 @@ class World:
     @property
     def ids(self) -> list[str]:
         return [pair.id for pair in self.pairs]
+
+    def given(self, scored: np.ndarray) -> np.ndarray:
+        """Places of the openings of scored rows, -1 for others."""
+        return np.where(scored, self.answers, -1)
 
     def joined(self, names: Sequence[str]) -> np.ndarray:
         """Inputs side by side, less their instruction's means, in units of their deviation: one block as much as
@@ -138,18 +142,24 @@ def boosted(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarra
 def opening(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Expected score of the answer's opening: the other half."""
     prompts, codes = world.features(names[:1], names[1:]), world.codes
-    rows = see(look(prompts, codes, max(codes) + 1), prompts, codes)
-    known = np.flatnonzero(scored & (world.given >= 0))
-    model = fit_openings(rows.x[known], rows.beliefs[known], codes[known], world.given[known], max(codes) + 1)
-    expected: np.ndarray = (model.shares(rows.x, rows.beliefs, codes) * rows.scores).sum(axis=1)
-    return expected
+    rows = rows_through(fit_view(prompts, codes, max(codes) + 1), prompts, codes)
+    given = world.given(scored)
+    known = np.flatnonzero(given >= 0)
+    model = fit_openings(rows.x[known], rows.beliefs[known], codes[known], given[known], max(codes) + 1)
+    return expected_scores(model, rows)
+
+
+def oracle(world: World, scored: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The score of the opening that the answer does have, 0 if it is not listed: the most that can be known of it."""
+    own = world.inputs["scores"][np.arange(len(scored)), world.answers]
+    return np.where(world.answers >= 0, own, 0.0)
 
 
 def proxy(world: World, scored: np.ndarray, names: Sequence[str], signals: Sequence[str] = ("signals",)) -> np.ndarray:
     """What the stage fits, with some inputs for its states and signals."""
     prompts = world.features(names, signals)
     direct = np.where(scored, world.direct, np.nan)
-    fit = fit_proxy(prompts, world.groups, world.ids, np.where(scored, world.given, -1), direct)
+    fit = fit_proxy(prompts, world.groups, world.ids, world.given(scored), direct)
     return fit.proxy.predict(prompts, world.groups)
 
 
@@ -176,6 +186,7 @@ CANDIDATES: list[tuple[str, partial[np.ndarray]]] = [
     ("… boosted trees, told the instruction", partial(boosted, names=["last", "signals"])),
     ("… expected score of the opening", partial(opening, names=["last", "signals"])),
     ("both halves: the proxy", THE_PROXY),
+    ("the score of the true opening: no proxy", partial(oracle, names=[])),
     ("the proxy with the mean state, too", partial(proxy, names=["last", "mean"])),
     ("the proxy with the embedding, too", partial(proxy, names=["last", "embedding"])),
     ("the proxy with the draft, too", partial(proxy, names=["last"], signals=["signals", "draft"])),
@@ -240,19 +251,22 @@ def read_world(folder: Path, quick: bool) -> World:
     )
     triplets = [triplet for triplet, _ in scored]
     kept = folder / "features.npz"
+    own = np.array(
+        [content_id("features", {"student": student_id(folder / "warmup"), "rows": [t.id for t in triplets]})]
+    )
     if kept.exists():
         with np.load(kept) as file:
             inputs = {name: file[name] for name in file.files}
+        if not np.array_equal(inputs.pop("of", None), own):
+            raise SystemExit(f"{kept} is of other rows or another student; delete it")
     else:
         inputs = inputs_of(folder, triplets, [texts[row.text_id].text for row in triplets], quick)
         if not quick:
             arrays: dict[str, Any] = {**inputs}
-            np.savez(kept, **arrays)
-    if len(inputs["last"]) != len(triplets):
-        raise SystemExit(f"{kept} is of other rows; delete it")
+            np.savez(kept, of=own, **arrays)
     direct = np.array([score.ranking for _, score in scored])
-    given = inputs.pop("given")[:, 0]
-    return World([pairs[row.pair_id] for row in triplets], triplets, direct, given, inputs)
+    answers = inputs.pop("answers")[:, 0]
+    return World([pairs[row.pair_id] for row in triplets], triplets, direct, answers, inputs)
 
 
 def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bool) -> dict[str, np.ndarray]:
@@ -269,7 +283,7 @@ def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bo
     cache = cache_folder(params.runtime.cache)
     embedder = model_folder(resolve_model("embedder", params.models.embedder, cache), cache)
     inputs = {
-        "given": np.array([[openings.given(row.pair_id, row.instruction_id)] for row in triplets]),
+        "answers": np.array([[openings.given(row.pair_id, row.instruction_id)] for row in triplets]),
         "length": np.log([[len(text)] for text in texts]).astype(np.float32),
         "embedding": embed(texts, embedder, "auto"),
         "last": features.states,

@@ -12,7 +12,8 @@ import numpy as np
 
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt
 from compeffdist.progress import Progress
-from compeffdist.student.loading import load_student
+from compeffdist.records import content_id
+from compeffdist.student.loading import load_student, student_id
 
 EPOCHS, BATCH, RATE, HEAD_RATE, RANK = 2, 16, 5e-4, 1.5e-3, 16
 KEEP_EVERY = 10
@@ -27,8 +28,14 @@ def predict_with_lora(world: Any, scored: np.ndarray, rest: np.ndarray, student:
     model, tokenizer = load_student(student, "cpu")
     prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in world.triplets]
     network = _Network(model)
-    _train(network, prompts, target, np.flatnonzero(scored), work / f"lora-{int(scored.sum())}.pt")
+    _train(network, prompts, target, np.flatnonzero(scored), work / f"{_run(world, scored, student)}.pt")
     return _apply(network, prompts)
+
+
+def _run(world: Any, scored: np.ndarray, student: Path) -> str:
+    """A name for the training of this student on these rows."""
+    learnt = [row.id for row, seen in zip(world.triplets, scored, strict=True) if seen]
+    return content_id("lora", {"student": student_id(student), "rows": learnt})
 
 
 class _Network:

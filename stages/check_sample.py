@@ -12,7 +12,7 @@ def main() -> None:
     params = load_params()
     bounds = params.gates.sample
     guarded = [Path("data/sampled.parquet")]
-    run_gate("sample", bounds.action, guarded, lambda: look_at_sample(bounds, params.sampling.rate))
+    run_gate("sample", bounds.action, guarded, lambda: look_at_sample(bounds, params.sampling))
 
 
 if __name__ == "__main__":

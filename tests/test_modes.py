@@ -52,7 +52,7 @@ LENIENT = {
         "largest_class_share": 1.0,
         "entropy_loss": 9.0,
         "js_distance": 1.0,
-        "proxy_order": -1.0,
+        "proxy_chance": None,
     },
     "training_set": {"loss_ratio": None},
 }

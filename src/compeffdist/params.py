@@ -498,9 +498,9 @@ class SampleGateParams(GateParams):
     js_distance: Probability = 0.25
     """Jensen-Shannon distance (base 2, 0 to 1) of the classes after sampling from those before, at most. The hardest
     of three equal classes, sampled `soft` at rate 0.5, makes 0.19."""
-    proxy_order: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.0
-    """In mode proxy, the rank correlation of predicted and direct difficulty within an instruction, on rows held out:
-    the lower end of its 95% interval, at least. Above 0 the proxy orders rows better than chance; -1 lets any pass."""
+    proxy_chance: Probability | None = 0.05
+    """In mode proxy, the probability that an order by chance agrees with direct scores as well as the proxy's does, on
+    rows held out, at most. More: the teacher would be asked for a random sample. `null` reports it only."""
 
 
 class TrainingSetGateParams(GateParams):

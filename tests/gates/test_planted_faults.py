@@ -9,6 +9,8 @@ import pytest
 
 from compeffdist.files import read_json, read_jsonl, write_json
 from compeffdist.gates.outcome import GATES
+from compeffdist.gates.sample import _proxy_figures
+from compeffdist.params import SampleGateParams, SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, Instruction, PredictedDifficulty, ScoredTriplet, Task, Triplet, by_id
 from tests.gates import world as plant
@@ -426,23 +428,30 @@ def predict(held_out: dict[str, Any]) -> None:
     plant.draw()
 
 
-@pytest.mark.parametrize("order", [{"value": 0.1, "low": -0.02, "high": 0.2}, {"value": -0.02, "low": None}])
-def test_a_proxy_that_orders_by_chance_stops_the_run_before_the_teacher_is_asked(
-    check: Check, order: dict[str, Any]
-) -> None:
-    predict({"spearman_within_instruction": order})
-    stopped(check("sample"), "proxy_order", "gates.sample.proxy_order", "it learnt from 90", "difficulty.mode: direct")
-    assert check("sample", proxy_order=-0.1).code == 0
-
-
-def test_a_proxy_of_which_nothing_is_known_stops_the_run(check: Check) -> None:
-    predict({"spearman_within_instruction": {"value": None, "low": None, "high": None}})
-    stopped(check("sample"), "proxy_order")
+def test_a_proxy_that_orders_by_chance_stops_the_run_before_the_teacher_is_asked(check: Check) -> None:
+    predict({"chance": {"within_instruction": 0.2, "overall": 0.001}})
+    stopped(
+        check("sample"), "proxy_chance", "gates.sample.proxy_chance", "it learnt from 90", "difficulty.mode: direct"
+    )
+    assert check("sample", proxy_chance=0.3).code == 0
+    assert check("sample", proxy_chance=None).code == 0
 
 
 def test_a_proxy_that_orders_better_than_chance_passes(check: Check) -> None:
-    predict({"spearman_within_instruction": {"value": 0.2, "low": 0.05, "high": 0.3}})
+    predict({"chance": {"within_instruction": 0.001, "overall": 0.2}})
     assert check("sample").code == 0
+
+
+def test_the_proxy_is_judged_by_the_order_that_the_sample_is_drawn_in() -> None:
+    bounds, report = SampleGateParams(), {"held_out": {"chance": {"within_instruction": 0.2, "overall": 0.001}}}
+
+    def judged(**sampling: Any) -> tuple[Any, Any]:
+        figure = _proxy_figures(report, bounds, SamplingParams(**sampling))[1]
+        return figure.value, figure.high
+
+    assert judged() == (0.2, 0.05)
+    assert judged(scope="global") == (0.001, 0.05)
+    assert judged(method="random") == judged(metric="random") == (0.2, None)
 
 
 # ---------------------------------------------------------------- training set

@@ -358,8 +358,8 @@ def predict_difficulty() -> None:
     write_records(DATA / "predicted.parquet", PredictedDifficulty, predicted)
     if predicted:
         one, square = np.ones(1), np.ones((1, 1))
-        heads = Heads(one, MixedRidge(one, square, 1.0), OpeningModel(square, one, square[None]))
-        proxy = Proxy([pairs[0].instruction_id], View(square, square, square, square), heads, one, 1.0)
+        heads = Heads(one, MixedRidge(one, square, 1.0), OpeningModel(square, one, square[None]), one)
+        proxy = Proxy([pairs[0].instruction_id], View(square, square, square, square), heads, 1.0)
         save_proxy(proxy, {"scorer_ids": ["scorer_mini"]}, Path("models/proxy"))
     else:
         save_nothing(Path("models/proxy"))

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 
 from compeffdist.errors import UserError
+from compeffdist.files import read_json
 from compeffdist.proxy.fitting import Fit, fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.proxy.prompt_features import MOST_OPENINGS, SIGNALS, PromptFeatures
 
@@ -78,13 +80,57 @@ def test_what_it_says_of_held_out_rows_is_what_new_rows_show(skill: float) -> No
 
 
 def test_predictions_are_on_the_scale_of_scores() -> None:
+    """Within instructions: where one is predicted harder by so much, it is harder by as much."""
     slopes = []
     for seed in range(6):
         world = make_world(skill=0.8, seed=seed)
         predicted, unseen = predict(world), np.isnan(world["difficulty"])
-        slopes.append(np.polyfit(predicted[unseen], world["truth"][unseen], 1)[0])
-        assert predicted.min() >= 0 and predicted.max() <= 1
-    assert np.mean(slopes) == pytest.approx(1, abs=0.1)
+        groups = np.array(world["instruction_ids"])
+        inside = [
+            [side[unseen & (groups == one)] - side[unseen & (groups == one)].mean() for one in np.unique(groups)]
+            for side in (predicted, world["truth"])
+        ]
+        slopes.append(np.polyfit(*map(np.concatenate, inside), 1)[0])
+    assert np.mean(slopes) == pytest.approx(1, abs=0.15)
+
+
+def test_no_prediction_is_beyond_the_scores_there_can_be() -> None:
+    world = make_world(skill=1.0)
+    for side in ("truth", "difficulty"):
+        world[side] = np.clip(3 * (world[side] - 0.4), 0, 1)
+    assert (predict(world).min(), predict(world).max()) == (0.0, 1.0)
+
+
+def test_a_prediction_is_the_formula_written_out_over_what_is_saved(tmp_path: Path) -> None:
+    world = make_answers(2.0)
+    save_proxy(fit(world).proxy, {}, tmp_path / "proxy")
+    saved, card = load_file(tmp_path / "proxy/proxy.safetensors"), read_json(tmp_path / "proxy/proxy.json")
+    prompts, found = world["prompts"], {name: [] for name in card["instruction_ids"]}
+    for row, name in enumerate(world["instruction_ids"]):
+        c = card["instruction_ids"].index(name)
+        shown = [prompts.states[row] - saved["view.states"][c], prompts.signals[row] - saved["view.signals"][c]]
+        x = np.concatenate(shown) @ saved["view.projection"]
+        beliefs = prompts.log_p[row] - saved["view.log_p"][c]
+        logits = saved["openings.biases"][c] + saved["openings.slopes"][c] * beliefs + saved["openings.weights"][c] @ x
+        expected = float(np.exp(logits - np.logaddexp.reduce(logits)) @ prompts.scores[row])
+        found[name].append((row, expected, float(x @ (saved["ridge.shared"] + saved["ridge.own"][c]))))
+    predicted = predict(world)
+    for c, (name, rows) in enumerate(found.items()):
+        mean = np.mean([expected for _, expected, _ in rows])
+        for row, expected, ridge in rows:
+            plain = saved["levels"][c] + card["slope"] * (expected - mean + ridge) / 2
+            assert predicted[row] == pytest.approx(np.clip(plain, 0, 1), abs=1e-9), name
+
+
+def test_the_level_of_few_rows_is_drawn_towards_all() -> None:
+    world = make_world(skill=0.0)
+    groups = np.array(world["instruction_ids"])
+    world["difficulty"][np.flatnonzero(groups == "instruction_5")[1:]] = np.nan  # one row left of the hardest
+    world["difficulty"][np.flatnonzero(groups == "instruction_5")[0]] = 0.9
+    levels, mean = fit(world).proxy.heads.levels, np.nanmean(world["difficulty"])
+    assert mean < levels[5] < 0.9 - 0.01
+    own = np.nanmean(world["difficulty"][groups == "instruction_0"])
+    assert own < levels[0] < own + 0.01  # of forty hardly at all
 
 
 def test_noise_is_shrunk_to_the_level_of_the_instruction() -> None:

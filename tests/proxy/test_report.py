@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
-from compeffdist.proxy.report import Compared, at_rate, calls_saved, proxy_report
+from compeffdist.proxy.report import Compared, at_rate, calls_saved, chance_of_order, proxy_report
 
 INSTRUCTIONS, EACH = 20, 50
 
@@ -83,6 +83,38 @@ def test_figures_over_all_instructions_are_of_the_rows_given_for_them() -> None:
     report = proxy_report(good, scored=0, pairs=1000, seed=1, overall=useless)
     assert abs(report["spearman"]["value"]) < 0.1 and abs(report["kendall"]["value"]) < 0.1
     assert report["spearman_within_instruction"]["value"] > 0.8
+
+
+@pytest.mark.parametrize("each", [3, 8, 40])
+def test_chance_is_the_share_of_shuffles_that_agree_as_well(each: int) -> None:
+    generator = np.random.default_rng(each)
+    groups = [np.arange(start, start + each) for start in range(0, 120, each)]
+    direct = generator.integers(0, 6, 120).astype(float)  # with ties
+    predicted = direct + 8 * generator.standard_normal(120)
+
+    def agreement(of: np.ndarray) -> float:
+        ranks = ((rankdata(of[g]) / each, rankdata(direct[g]) / each) for g in groups)
+        return sum(float((one - one.mean()) @ other) for one, other in ranks)
+
+    shuffles = [np.concatenate([generator.permutation(predicted[g]) for g in groups]) for _ in range(3000)]
+    share = np.mean([agreement(one) >= agreement(predicted) for one in shuffles])
+    assert chance_of_order(predicted, direct, groups) == pytest.approx(share, abs=0.04)
+
+
+def test_noise_passes_for_order_as_often_as_the_bound_says_however_few_instructions() -> None:
+    for instructions in (1, 3, 30):
+        generator = np.random.default_rng(instructions)
+        groups = np.array_split(np.arange(90), instructions)
+        found = [chance_of_order(generator.random(90), generator.random(90), groups) for _ in range(1000)]
+        assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.025)
+
+
+def test_many_instructions_of_few_rows_show_their_order() -> None:
+    generator = np.random.default_rng(0)
+    direct = generator.random(300)
+    groups = np.array_split(np.arange(300), 100)
+    assert chance_of_order(direct + 0.1 * generator.standard_normal(300), direct, groups) < 1e-6
+    assert chance_of_order(np.zeros(300), direct, groups) == 1.0
 
 
 def test_calls_saved_count_the_scored_part_and_the_kept_rows() -> None:

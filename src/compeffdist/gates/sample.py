@@ -15,7 +15,7 @@ from compeffdist.gates.balance import Balance, balance_figures, balance_of
 from compeffdist.gates.expected import Figure, accounted, between, none_of, share
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
-from compeffdist.params import SampleGateParams
+from compeffdist.params import SampleGateParams, SamplingParams
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id
 
@@ -31,11 +31,11 @@ RATE_TOLERANCE = 1e-6
 SHOWN_TASKS = 6
 
 
-def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
+def look_at_sample(bounds: SampleGateParams, sampling: SamplingParams) -> Evidence:
     """Draws, the difficulties they were made from, the triplets with their classes, and the proxy's report.
 
     Args:
-        rate: `sampling.rate`.
+        sampling: how the draws were made.
 
     Raises:
         UserError: if one of them cannot be read.
@@ -45,8 +45,10 @@ def look_at_sample(bounds: SampleGateParams, rate: float) -> Evidence:
     scored = {row.pair_id for row in read_records(SCORED, ScoredTriplet)}
     predicted = {row.pair_id for row in read_records(PREDICTED, PredictedDifficulty)}
     triplets = by_id(read_records(TRIPLETS, Triplet))
-    proxy = _proxy_order(read_json(PROXY), bounds) if predicted else []
-    return Evidence([sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, rate, proxy))
+    proxy = _proxy_figures(read_json(PROXY), bounds, sampling) if predicted else []
+    return Evidence(
+        [sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, sampling.rate, proxy)
+    )
 
 
 def _measure(
@@ -117,22 +119,23 @@ def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> l
     ]
 
 
-def _proxy_order(report: Mapping[str, Any], bounds: SampleGateParams) -> list[Figure]:
-    """How well the proxy orders held-out rows within an instruction, and what it is judged by: the interval's lower
-    end, or the value where there is none, as with a single instruction."""
+def _proxy_figures(report: Mapping[str, Any], bounds: SampleGateParams, sampling: SamplingParams) -> list[Figure]:
+    """How well the proxy orders held-out rows, among those that the sample ranks together, and whether at all."""
     held_out = report.get("held_out", {})
-    found = held_out.get("spearman_within_instruction", {})
-    value, low = found.get("value"), found.get("low")
+    among, correlation = (
+        ("overall", "spearman") if sampling.scope == "global" else ("within_instruction", "spearman_within_instruction")
+    )
+    ordered = sampling.method != "random" and sampling.metric != "random"
     return [
-        Figure("proxy_correlation", value),
+        Figure("proxy_correlation", held_out.get(correlation, {}).get("value")),
         Figure(
-            "proxy_order",
-            value if low is None else low,
-            low=bounds.proxy_order,
-            param="gates.sample.proxy_order",
-            advice="by what is held out, the proxy orders rows no better than chance, and the teacher would be asked "
-            f"for a random sample: raise difficulty.proxy.rows (it learnt from {held_out.get('rows', 0)}), or set "
-            "difficulty.mode: direct",
+            "proxy_chance",
+            held_out.get("chance", {}).get(among),
+            high=bounds.proxy_chance if ordered else None,
+            param="gates.sample.proxy_chance",
+            advice="by the rows held out an order by chance may do as well as the proxy's, and the teacher would be "
+            f"asked for a random sample: raise difficulty.proxy.rows (it learnt from {held_out.get('rows', 0)}), or "
+            "set difficulty.mode: direct",
         ),
     ]
 

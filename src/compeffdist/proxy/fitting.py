@@ -11,8 +11,8 @@ The student that scores difficulty reads the prompt (`prompt_features`). For a r
     slope      least squares of score - level on what is predicted of rows held out: calibrates to the scale of direct
                scores, so that scored and predicted rows can be ranked together
 
-The mean of two predictors that err differently does better than either, and than weights learnt from so few
-rows; docs/method.md compares inputs and heads on the same rows. Means over an instruction's prompts take in all of
+The mean of two predictors that err differently selects better than either; docs/method.md compares inputs and heads
+on the same rows. Means over an instruction's prompts take in all of
 them, scored or not: they cost no answer. Sampling ranks within an instruction, so inputs are centred and levels
 taken apart: what only tells instructions apart cannot pass for skill. The fit draws nothing by chance and does not
 depend on the order of rows.
@@ -34,7 +34,7 @@ import numpy as np
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, hash_file, read_json, write_json
-from compeffdist.proxy.inputs import Rows, View, look, means_by_instruction, see
+from compeffdist.proxy.inputs import Rows, View, fit_view, means_by_instruction, rows_through
 from compeffdist.proxy.mixed_ridge import MixedRidge, fit_mixed_ridge
 from compeffdist.proxy.openings import OpeningModel, fit_openings
 from compeffdist.proxy.prompt_features import PromptFeatures
@@ -61,12 +61,20 @@ class Heads:
     """(instructions,)"""
     ridge: MixedRidge
     openings: OpeningModel
+    mean_expected: "Floats"
+    """(instructions,): mean of `expected` over the instruction's prompts."""
 
-    def expected(self, rows: Rows) -> "Floats":
-        """Expected ranking score of the opening, (n,)."""
-        shares = self.openings.shares(rows.x, rows.beliefs, rows.codes)
-        expected: Floats = np.einsum("na,na->n", shares, rows.scores)
-        return expected
+    def shown(self, rows: Rows) -> "Floats":
+        """The mean of both predictors, on the scale of scores and 0 at the instruction's level, (n,)."""
+        expected = expected_scores(self.openings, rows) - self.mean_expected[rows.codes]
+        return (expected + self.ridge.predict(rows.x, rows.codes)) / 2
+
+
+def expected_scores(openings: OpeningModel, rows: Rows) -> "Floats":
+    """Expected ranking score of the answer's opening, (n,)."""
+    shares = openings.shares(rows.x, rows.beliefs, rows.codes)
+    expected: Floats = np.einsum("na,na->n", shares, rows.scores)
+    return expected
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,6 @@ class Proxy:
     """Sorted; arrays by instruction are in their order."""
     view: View
     heads: Heads
-    expected: "Floats"
-    """(instructions,): means of the expected score."""
     slope: float
 
     def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> "Floats":
@@ -90,9 +96,8 @@ class Proxy:
         """
         place = {key: number for number, key in enumerate(self.instruction_ids)}
         codes = np.array([place[key] for key in instruction_ids], dtype=np.int64)
-        rows = see(self.view, prompts, codes)
-        shown = self.heads.expected(rows) - self.expected[codes] + self.heads.ridge.predict(rows.x, codes)
-        return np.clip(self.heads.levels[codes] + self.slope * shown / 2, 0.0, 1.0)
+        shown = self.heads.shown(rows_through(self.view, prompts, codes))
+        return np.clip(self.heads.levels[codes] + self.slope * shown, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -134,23 +139,23 @@ def fit_proxy(
         raise UserError(
             "all scored rows are equally hard, nothing can be learnt from them: see metrics/score_difficulty.json"
         )
-    view = look(prompts, codes, len(names))
-    rows = see(view, prompts, codes)
+    view = fit_view(prompts, codes, len(names))
+    rows = rows_through(view, prompts, codes)
     folds = np.array([_fold(ids[place]) for place in order])
-    raw, unseen = np.full(len(order), np.nan), np.full(len(order), np.nan)
+    shown, unseen_levels = np.full(len(order), np.nan), np.full(len(order), np.nan)
     for fold in range(FOLDS):
         left = scored[folds[scored] == fold]
         if len(left):
             heads = _fit_heads(rows, scored[folds[scored] != fold], given, difficulty, len(names))
-            raw[left] = _shown(heads, rows, len(names))[0][left]
-            unseen[left] = heads.levels[codes[left]]
+            shown[left] = heads.shown(rows)[left]
+            unseen_levels[left] = heads.levels[codes[left]]
     heads = _fit_heads(rows, scored, given, difficulty, len(names))
-    _, means = _shown(heads, rows, len(names))
-    levels, out = heads.levels[codes], raw[scored]
-    slope = max(float(out @ (difficulty - levels)[scored] / (out @ out)), 0.0) if out.any() else 0.0
+    levels, known = heads.levels[codes], shown[scored]
+    slope = max(float(known @ (difficulty - levels)[scored] / (known @ known)), 0.0) if known.any() else 0.0
     back = np.argsort(order)
-    held_out, unseen = (np.clip(level + slope * raw, 0.0, 1.0)[back] for level in (levels, unseen))
-    return Fit(Proxy(names.tolist(), view, heads, means, slope), held_out, unseen)
+    held_out = np.clip(levels + slope * shown, 0.0, 1.0)[back]
+    unseen = np.clip(unseen_levels + slope * shown, 0.0, 1.0)[back]
+    return Fit(Proxy(names.tolist(), view, heads, slope), held_out, unseen)
 
 
 def _check_enough(groups: "Integers") -> None:
@@ -167,18 +172,10 @@ def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Flo
     levels = _levels(rows.codes[seen], difficulty[seen], instructions)
     rest = difficulty[seen] - levels[rows.codes[seen]]
     known = seen[given[seen] >= 0]
-    return Heads(
-        levels,
-        fit_mixed_ridge(rows.x[seen], rows.codes[seen], rest, instructions),
-        fit_openings(rows.x[known], rows.beliefs[known], rows.codes[known], given[known], instructions),
-    )
-
-
-def _shown(heads: Heads, rows: Rows, instructions: int) -> "tuple[Floats, Floats]":
-    """What heads say of all rows beside their level, (n,), and the instructions' means of the expected score."""
-    expected = heads.expected(rows)
-    means = means_by_instruction(expected[:, None], rows.codes, instructions)[:, 0]
-    return (expected - means[rows.codes] + heads.ridge.predict(rows.x, rows.codes)) / 2, means
+    openings = fit_openings(rows.x[known], rows.beliefs[known], rows.codes[known], given[known], instructions)
+    mean_expected = means_by_instruction(expected_scores(openings, rows)[:, None], rows.codes, instructions)[:, 0]
+    ridge = fit_mixed_ridge(rows.x[seen], rows.codes[seen], rest, instructions)
+    return Heads(levels, ridge, openings, mean_expected)
 
 
 def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats":
@@ -189,7 +186,7 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
     means = np.full(instructions, target.mean())
     means[there] = np.bincount(groups, target, instructions)[there] / counts[there]
     inside = float(((target - means[groups]) ** 2).sum() / max(len(target) - there.sum(), 1))
-    between = float(means[there].var() - (inside / counts[there]).mean())
+    between = float(means[there].var(ddof=1) - (inside / counts[there]).mean()) if there.sum() > 1 else 0.0
     if between <= 0.0:
         return np.full(instructions, target.mean())
     # 1 where all rows of an instruction are alike
@@ -218,7 +215,7 @@ def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
         "openings.biases": heads.openings.biases,
         "openings.slopes": heads.openings.slopes,
         "openings.weights": heads.openings.weights,
-        "expected": proxy.expected,
+        "openings.mean_expected": heads.mean_expected,
     }
     with atomic_folder(folder) as target:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / ARRAYS)
@@ -252,8 +249,9 @@ def load_proxy(folder: Path) -> Proxy:
         arrays["levels"],
         MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], card["penalty"]),
         OpeningModel(*(arrays[f"openings.{name}"] for name in ("biases", "slopes", "weights"))),
+        arrays["openings.mean_expected"],
     )
-    return Proxy(card["instruction_ids"], view, heads, arrays["expected"], card["slope"])
+    return Proxy(card["instruction_ids"], view, heads, card["slope"])
 
 
 def proxy_id(folder: Path) -> str:

@@ -1,8 +1,7 @@
 """What a prompt shows, as inputs of a few numbers: standardised, centred by instruction, principal components.
 
 Of the last state and the signals of how unsure the student is, each side has half the variance, whatever its width. The
-COMPONENTS largest principal components of both are taken over all prompts, scored or not. Of 584 dimensions, 16 to 64
-components do as well as all (2,570 real rows), and keep what is fitted small.
+COMPONENTS largest principal components of both together are taken over all prompts, scored or not.
 """
 
 import dataclasses
@@ -28,10 +27,13 @@ class Rows:
     """All that heads look at, of n rows."""
 
     x: "Floats"
+    """(n, components)"""
     beliefs: "Floats"
+    """(n, openings): log-probabilities less the instruction's mean."""
     scores: "Floats"
     """(n, openings): ranking score of each opening."""
     codes: "Integers"
+    """(n,): places of the rows' instructions among all."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class View:
         return beliefs
 
 
-def look(prompts: PromptFeatures, codes: "Integers", instructions: int) -> View:
+def fit_view(prompts: PromptFeatures, codes: "Integers", instructions: int) -> View:
     """The view of prompts whose states and signals have as much variance each, 1 together."""
     from scipy.linalg import eigh
 
@@ -89,7 +91,7 @@ def _joined(prompts: PromptFeatures, view: View, codes: "Integers") -> "Floats":
     return np.concatenate([prompts.states - view.states[codes], prompts.signals - view.signals[codes]], axis=1)
 
 
-def see(view: View, prompts: PromptFeatures, codes: "Integers") -> Rows:
+def rows_through(view: View, prompts: PromptFeatures, codes: "Integers") -> Rows:
     """Rows as heads look at them."""
     return Rows(view.inputs(prompts, codes), view.beliefs(prompts, codes), prompts.scores.astype(np.float64), codes)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SHARED = 0.2
 PENALTIES = np.logspace(-1, 3, 17)
-"""For inputs whose squared norm is 1 on average."""
+"""For inputs whose squared norm is about 1."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,11 @@ is the mean over instructions, weighted by rows; an instruction in which either 
 to find and is left out (`ordered_rows` counts the rows of the others). Intervals are percentiles of resamples:
 of rows for an overall figure, of instructions for one within instructions (none of fewer than two).
 
+Whether there is any order at all is asked apart, of all instructions with two rows or more: `chance` is the probability
+that predictions shuffled within instructions (or over all) agree with direct scores as well. With ranks r, s of the m
+rows of an instruction, centred and divided by m, agreement is the sum of r s over all rows; shuffled, it has mean 0 and
+variance sum over instructions of (sum of r^2)(sum of s^2) / (m - 1), and is taken for normal.
+
 At rate r, direct order keeps the hardest r x n rows of each instruction, rounded (`overlap` is the share of them
 that predicted order keeps too, `overlap_by_chance` what any order would), and soft sampling with peak 1 keeps rows
 by their inclusion probabilities:
@@ -79,6 +84,10 @@ def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Co
         "rows": len(rows.direct),
         "instructions": len(rows.groups()),
         "ordered_rows": sum(len(places) for places in ordered_groups(rows)),
+        "chance": {
+            "within_instruction": chance_of_order(rows.predicted, rows.direct, rows.groups()),
+            "overall": chance_of_order(overall.predicted, overall.direct, [np.arange(len(overall.direct))]),
+        },
         "spearman": _overall("spearmanr", overall, seed),
         "kendall": _overall("kendalltau", overall, seed),
         "spearman_within_instruction": _within("spearmanr", rows, seed),
@@ -147,6 +156,20 @@ def _within(name: str, rows: Compared, seed: int) -> dict[str, float | None]:
     # of one instruction every resample is the same, which says nothing of others
     interval = _interval(resamples.tolist() if len(values) > 1 else [])
     return {"value": float(np.average(values, weights=weights)), **interval}
+
+
+def chance_of_order(predicted: "Floats", direct: "Floats", groups: "Sequence[Integers]") -> float:
+    """The probability at the head of this module, one-sided; 1 where either side has no order in any group."""
+    from scipy.stats import norm, rankdata
+
+    agreement = variance = 0.0
+    for places in groups:
+        if len(places) > 1:
+            one, other = (rankdata(side[places]) / len(places) for side in (predicted, direct))
+            one, other = one - one.mean(), other - other.mean()
+            agreement += float(one @ other)
+            variance += float((one @ one) * (other @ other)) / (len(places) - 1)
+    return float(norm.sf(agreement / np.sqrt(variance))) if variance > 0.0 else 1.0
 
 
 def ordered_groups(rows: Compared) -> "list[Integers]":
