@@ -17,6 +17,7 @@ def test_sampling_is_measured_in_every_way() -> None:
     assert "kept 0.5" in done.stdout
 
 
+@pytest.mark.pipeline
 def test_lineage_is_measured_on_a_run_of_its_own() -> None:
     command = [sys.executable, "-m", "bench.lineage", "--triplets", "300"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCH.parent)
