@@ -50,6 +50,10 @@ class Run:
         return next(line for line in self.err.splitlines() if f"{self.gate}: {name} " in line)
 
 
+Check = Callable[..., Run]
+"""`check("clusters", coherence=0.9)`: run a check stage with some bounds changed."""
+
+
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
@@ -92,3 +96,21 @@ def check(world: Path, laptop: dict[str, Any], capsys: pytest.CaptureFixture[str
         return Run(gate, code, printed.out, printed.err)
 
     return run
+
+
+def stopped(done: Run, name: str, *words: str) -> dict[str, Any]:
+    """That the gate stopped over this figure, said so, and left report and page but no token; the finding."""
+    assert done.code == 1
+    assert not done.token.exists()
+    assert "Traceback" not in done.err
+    assert name in done.failed()
+    assert name in done.page
+    assert "FAILS" in done.page
+    finding = done.finding(name)
+    line = done.line(name)
+    for word in (*words, finding["param"]):
+        assert word.casefold() in line.casefold()  # advice begins with a capital
+    for offender in finding["offenders"]:
+        assert offender in done.err
+    assert done.err.splitlines()[-1].startswith(f"error: gate {done.gate}: ")
+    return finding

@@ -1,7 +1,6 @@
 """What a gate leaves: report, page, token, and the tags of a model version."""
 
 import json
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from compeffdist.files import write_json
 from compeffdist.gates.outcome import GATES, Finding, Outcome, gate_tags
 from compeffdist.params import GatesParams, Params
 from tests.gates import world as plant
-from tests.gates.conftest import Run
+from tests.gates.conftest import Check
 
-Check = Callable[..., Run]
 KEYS = {"name", "passed", "value", "low", "high", "param", "advice", "offenders"}
 
 

@@ -150,6 +150,13 @@ def draw(method: Literal["soft", "hard"] = "soft") -> None:
     sample_triplets(scored, predicted, sampled, SamplingParams(method=method), 11)
 
 
+def changed_draws(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Every draw as `change` makes it of the row that it was."""
+    """Alter draws and give them the ids of their new contents."""
+    rows = [draw.to_row() for draw in read_records(Path("data/sampled.parquet"), Draw)]
+    write_records(Path("data/sampled.parquet"), Draw, [Draw(**change(row) | {"id": ""}) for row in rows])
+
+
 def make_training() -> None:
     """The training set, and the card of a student trained on it but for one row that was too long."""
     draws = read_records(Path("data/sampled.parquet"), Draw)

@@ -1,0 +1,53 @@
+"""A clustering that has collapsed or scattered stops the run, and so does an attribute out of place."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compeffdist.files import read_json, write_json
+from tests.gates import world as plant
+from tests.gates.conftest import Check, stopped
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "words"),
+    [
+        ({"sizes": [16]}, "perspectives", ["is 1", "from 2 to 8", "attributes.more_than", "clusters.damping"]),
+        ({"sizes": [13, 1, 2]}, "largest_perspective_share", ["must be at most 0.7", "clusters.preference_percentile"]),
+        ({"sizes": [1] * 16}, "perspectives", ["is 16", "from 2 to 8", "lower clusters.preference_percentile"]),
+        ({"sizes": [1, 1, 1, 13]}, "singleton_share", ["is 0.75, must be at most 0.5"]),
+        ({"converged": False}, "converged", ["is 0, must be 1", "clusters.damping or clusters.max_iterations"]),
+        ({"coherence": 0.2}, "coherence", ["is 0.2, must be at least 0.4"]),
+        ({"counts": [90] + [2] * 15}, "top_attribute_share", ["is 0.75, must be at most 0.5"]),
+        ({"counts": [2] + [1] * 15}, "counted_once_share", ["must be at most 0.9", "attributes.more_than"]),
+    ],
+)
+def test_a_misshapen_clustering_stops(check: Check, fault: dict[str, Any], name: str, words: list[str]) -> None:
+    plant.make_clusters(**fault)
+    stopped(check("clusters"), name, *words)
+
+
+def test_no_perspective_at_all_stops(check: Check) -> None:
+    write_json(Path("data/clusters.json"), {"perspectives": []})
+    done = check("clusters")
+    stopped(done, "perspectives", "is 0")
+    stopped(done, "coherence", "could not be computed")
+
+
+def test_the_fewest_and_most_perspectives_grow_with_the_vocabulary(check: Check) -> None:
+    plant.make_clusters(sizes=[10] * 2, counts=[3] * 20)
+    assert check("clusters").code == 0
+    plant.make_clusters(sizes=[200] * 2, counts=[3] * 400)
+    assert stopped(check("clusters"), "perspectives", "is 2", "from 10 to 200")["offenders"]
+
+
+def test_an_attribute_in_no_perspective_or_in_two_is_named(check: Check) -> None:
+    clusters = read_json(Path("data/clusters.json"))
+    first, second = clusters["perspectives"][:2]
+    lost, twice = first["member_ids"][0], second["member_ids"][1]
+    first["member_ids"][0] = twice
+    write_json(Path("data/clusters.json"), clusters)
+    done = check("clusters")
+    assert stopped(done, "attributes_dropped")["offenders"] == [lost]
+    assert stopped(done, "attributes_more_than_once")["offenders"] == [twice]

@@ -1,0 +1,69 @@
+"""Tasks that cannot be checked, or that something has been lost around, are named."""
+
+from pathlib import Path
+
+from compeffdist.record_files import read_records
+from compeffdist.records import Instruction, Task
+from tests.gates import world as plant
+from tests.gates.conftest import Check, stopped
+
+
+def test_tasks_that_cannot_be_checked_are_named(check: Check) -> None:
+    tasks = plant.default_tasks()
+    perspective = tasks[1].perspective_id
+    bad = {
+        "closed_tasks_with_unfit_labels": Task(
+            perspective_id=perspective, name="a", description="a", type="closed_classification", labels=["Up", "up "]
+        ),
+        "scoring_tasks_without_scale": Task(
+            perspective_id=perspective, name="b", description="b", type="scoring", score_range=[5, 5]
+        ),
+        "schemas_that_do_not_parse": Task(
+            perspective_id=perspective, name="c", description="c", type="extraction", json_schema='{"type": "nothing"}'
+        ),
+        "tasks_without_perspective": Task(perspective_id="perspective_x", name="d", description="d", type="analysis"),
+        "tasks.unknown_type": Task(perspective_id=perspective, name="e", description="e", type="juggling"),
+    }
+    plant.make_tasks([*tasks, *bad.values()])
+    done = check("tasks")
+    for name, task in bad.items():
+        assert stopped(done, name)["offenders"] == [task.id]
+
+
+def test_a_dropped_task_breaks_the_account_and_orphans_its_instruction(check: Check) -> None:
+    orphan = read_records(Path("data/instructions.jsonl"), Instruction)[0]
+    plant.edit("data/tasks.jsonl", lambda rows: [row for row in rows if row["id"] != orphan.task_id])
+    done = check("tasks")
+    stopped(done, "generate_tasks.unaccounted", "is 1, must be 0", "dvc repro -f generate_tasks")
+    assert stopped(done, "instructions_without_task")["offenders"] == [orphan.id]
+
+
+def test_a_dropped_instruction_or_demonstration_is_noticed(check: Check) -> None:
+    instructions = read_records(Path("data/instructions.jsonl"), Instruction)
+    shown = next(i for i in instructions if i.demonstration_ids)
+    plant.edit("data/instructions.jsonl", lambda rows: rows[1:])
+    plant.edit(
+        "data/demonstrations.jsonl", lambda rows: [row for row in rows if row["id"] not in shown.demonstration_ids]
+    )
+    done = check("tasks")
+    assert stopped(done, "tasks_without_one_instruction")["offenders"] == [instructions[0].task_id]
+    assert stopped(done, "instructions_without_demonstration")["offenders"] == [shown.id]
+    stopped(done, "write_demonstrations.unaccounted", "is 1")
+
+
+def test_tasks_without_a_demonstration_are_named(check: Check) -> None:
+    plant.edit("data/demonstrations.jsonl", lambda rows: [])
+    finding = stopped(check("tasks"), "tasks_without_demonstration_share", "is 1, must be at most 0.5")
+    assert len(finding["offenders"]) == 4
+
+
+def test_perspectives_without_a_task_are_named(check: Check) -> None:
+    seed, task, *_ = plant.default_tasks()
+    plant.make_tasks([seed, task])
+    finding = stopped(check("tasks"), "idle_perspectives_share", "is 0.75, must be at most 0.5")
+    assert len(finding["offenders"]) == 3
+
+
+def test_a_run_of_the_seed_task_alone_passes_where_the_bound_allows_it(check: Check) -> None:
+    plant.make_tasks(plant.default_tasks()[:1])
+    assert check("tasks", idle_perspectives=1.0).code == 0
