@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.5
 SLOPE_PRECISION = 0.1
 MOST_STEPS = 200
-"""As many as are of use: where 5,000 rows had not come to rest by then, 400 more moved no share by more than 2e-5."""
+"""A bound on a fit that hardly moves any more; that of 5,000 rows which follow the model comes to rest before it."""
 HISTORY = 10
 """Steps L-BFGS remembers, each as large as all parameters."""
 
