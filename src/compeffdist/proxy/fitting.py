@@ -91,7 +91,7 @@ class Proxy:
         """Predicted scores in [0, 1], (n,).
 
         Args:
-            prompts: n rows, read with the openings that the proxy was fitted with.
+            prompts: n rows, read with the openings that the proxy was fitted with (in the card of one that is saved).
             instruction_ids: of each row; all known to the proxy.
         """
         place = {key: number for number, key in enumerate(self.instruction_ids)}

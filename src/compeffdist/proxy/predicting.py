@@ -70,7 +70,8 @@ def predict_difficulty(
     direct = {score.pair_id: score.ranking for _, score in scored}
     difficulty = np.array([direct.get(key, np.nan) for key in prompts.ids])
     fit = fit_proxy(prompts.features, prompts.instruction_ids, prompts.ids, prompts.given, difficulty)
-    save_proxy(fit.proxy, {"scorer_ids": sorted({score.scorer_id for _, score in scored})}, output)
+    scorers = sorted({score.scorer_id for _, score in scored})
+    save_proxy(fit.proxy, {"scorer_ids": scorers, "openings": prompts.openings}, output)
     values = load_proxy(output).predict(prompts.features, prompts.instruction_ids)
     found, own_id = dict(zip(prompts.ids, values.tolist(), strict=True)), proxy_id(output)
     report = proxy_report(
@@ -110,6 +111,8 @@ class _Prompts:
     features: PromptFeatures
     given: "Integers"
     """Place of each answer's opening among its instruction's; -1 where there is none, or it is not among them."""
+    openings: dict[str, list[int]]
+    """Token ids, by instruction, in the order that `features` and `given` have them in."""
     reasons: dict[str, str]
     """Why others could not, by pair id."""
 
@@ -143,7 +146,8 @@ def _read(
     ids = [rows[place].id for place in np.flatnonzero(finite)]
     of = [instructions[key] for key in ids]
     given = np.array([openings.given(*row) for row in zip(ids, of, strict=True)], dtype=np.int64)
-    return _Prompts(ids, of, features.rows(np.flatnonzero(finite)), given, reasons)
+    listed = {key: openings.of(key) for key in sorted(set(of))}
+    return _Prompts(ids, of, features.rows(np.flatnonzero(finite)), given, listed, reasons)
 
 
 class Openings:
