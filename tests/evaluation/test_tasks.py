@@ -11,7 +11,7 @@ from compeffdist.evaluation import tasks
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records
-from compeffdist.texts.corpora import CorpusRow
+from compeffdist.texts.corpus_readers import CorpusRow
 
 LABELS = ["negative", "neutral", "positive"]
 
