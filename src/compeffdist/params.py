@@ -423,6 +423,14 @@ class EvaluationTask(Section):
     def _in_its_folder(cls, location: str) -> str:
         return in_sources(location) if PurePosixPath(location).suffix else location
 
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _keys_as_text(cls, given: Any) -> Any:
+        """YAML reads `0:` as a number and `true:` as a truth value; the rows' labels are matched by their text."""
+        if not isinstance(given, dict):
+            return given
+        return {str(key).lower() if isinstance(key, bool) else str(key): value for key, value in given.items()}
+
     @field_validator("question")
     @classmethod
     def _askable(cls, question: str) -> str:

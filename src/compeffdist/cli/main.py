@@ -7,6 +7,7 @@ from compeffdist import __version__
 from compeffdist.cli import (
     audit,
     cluster,
+    evaluate,
     forget,
     history,
     predict,
@@ -24,6 +25,7 @@ from compeffdist.errors import run_guarded
 COMMANDS: tuple[ModuleType, ...] = (
     profile,
     results,
+    evaluate,
     predict,
     trace,
     audit,

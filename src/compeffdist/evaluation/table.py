@@ -1,6 +1,6 @@
 """The evaluation as a Markdown table: the same text in the terminal and in the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SYSTEMS = ("teacher", "base", "student")
@@ -20,13 +20,17 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     rows = [[name, str(task["rows"]), *_cells(task)] for name, task in evaluation["tasks"].items()]
     total = sum(task["rows"] for task in evaluation["tasks"].values())
     rows.append(["**mean**", str(total), *_cells(evaluation["mean"])])
+    return "\n".join(markdown(header, rows))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, columns aligned."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in [header, *rows]
     ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:

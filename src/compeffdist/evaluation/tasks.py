@@ -146,14 +146,18 @@ def find_label(task: EvaluationTask, value: object) -> str | None:
     A number is matched by its digits (so 1.0, as programs write a whole number beside a missing one, is "1"), and case
     and space around it do not count.
     """
-    if not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, bool):
-        text = str(value).lower()
-    else:
-        text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    text = label_text(value)
     text = task.label_map.get(text, text)
     return next((label for label in task.labels if label.strip().casefold() == text.strip().casefold()), None)
+
+
+def label_text(value: object) -> str:
+    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def _question_fields(task: EvaluationTask, fields: Mapping[str, Any], where: str) -> str:
