@@ -61,7 +61,13 @@ def test_of_a_set_that_serves_no_label_begins_another_in_letters(labels: list[st
 
 
 @pytest.mark.parametrize(
-    "labels", [["disappointed", "disapproving"], ["low price", "low quality"], ["implicit", "implied"]]
+    "labels",
+    [
+        ["disappointed", "disapproving"],
+        ["low price", "low quality"],
+        ["implicit", "implied"],
+        ["extremely bad", "extremely sad"],
+    ],
 )
 def test_words_that_merely_begin_alike_stand(labels: list[str]) -> None:
     assert label_set(labels) == labels

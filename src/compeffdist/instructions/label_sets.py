@@ -64,7 +64,7 @@ def label_set(labels: Sequence[str]) -> list[str]:
     for one, other in permutations(spelt, 2):
         if other.startswith(one):
             raise ValueError(f"{spelt[other]!r} begins with {spelt[one]!r}")
-    for one, other in combinations(spelt, 2):
+    for one, other in combinations([letters for letters, label in spelt.items() if len(words(label)) == 1], 2):
         if _common_beginning(one, other) >= STEM_SHARE * min(len(one), len(other)):
             raise ValueError(f"{spelt[one]!r} and {spelt[other]!r} are forms of one word")
     return chosen
