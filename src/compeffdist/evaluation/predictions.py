@@ -7,9 +7,10 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
-from compeffdist.polarity import polarity_prompt
+from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
+from compeffdist.polarity import polarity_question
 from compeffdist.progress import Progress
+from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.records import Record
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
@@ -58,7 +59,20 @@ def predict_rows(
 
 def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
     """The user message for a row."""
-    return polarity_prompt(row.text, task.subject, task.labels)
+    return with_input(task_instruction(task, row.question_fields), row.text)
+
+
+def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
+    """What stands before the text in a task's prompt: its question, or the overall-polarity question, and the form of
+    the answer.
+
+    Args:
+        fields: of a row, put into the question; without them, their places stay as they are.
+    """
+    question = task.question or polarity_question(task.subject)
+    if fields is not None:
+        question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
+    return closed_question(question, task.labels)
 
 
 def _prediction(

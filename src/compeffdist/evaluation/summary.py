@@ -8,10 +8,9 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
-from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.predictions import Prediction, task_instruction
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
-from compeffdist.polarity import polarity_instruction
 
 ByTask = Mapping[str, Predictions]
 
@@ -41,7 +40,7 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]], params: Evaluatio
     tasks = {
         task.name: {
             "rows": len(systems["student"][task.name].gold),
-            "prompt": polarity_instruction(task.subject, task.labels),
+            "prompt": task_instruction(task),
             **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
         }
         for task in params.tasks
