@@ -23,7 +23,7 @@ from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
 KEYS_PER_QUERY = 500
-ROWS = "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
+ROWS = "SELECT key, teacher_id, request, answer, engine, created_at, checksum FROM answers"
 
 MIGRATIONS = (
     """
@@ -53,6 +53,8 @@ class StoredAnswer:
     """Canonical JSON of the answer."""
     engine: str
     """Engine that gave it; not part of the key."""
+    bought: str = ""
+    """When it was bought, in UTC (ISO 8601); empty: when it is put into the store."""
 
     @property
     def checksum(self) -> str:
@@ -110,7 +112,7 @@ class ResponseStore:
     def put_many(self, rows: Iterable[StoredAnswer]) -> None:
         """Add rows in one transaction; a key that is there already keeps its first answer."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, now, r.checksum) for r in rows]
+        values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
         with self._guarded(), self._transaction():
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
@@ -210,6 +212,18 @@ def stored_keys(path: Path) -> set[str]:
         return {key for (key,) in connection.execute("SELECT key FROM answers")}
 
 
+def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
+    """Every row of a store that is only looked at, and whether it is as it was stored.
+
+    Raises:
+        UserError: as the store.
+    """
+    with _guarded(path), closing(_reading(path)) as connection:
+        for *fields, checksum in connection.execute(f"{ROWS} ORDER BY key"):
+            row = StoredAnswer(*fields)
+            yield row, row.checksum == checksum
+
+
 def _reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
 
@@ -253,9 +267,7 @@ def store_problems(path: Path) -> list[str]:
     try:
         with closing(_reading(path)) as file:
             problems = [f"SQLite: {line}" for (line,) in file.execute("PRAGMA integrity_check") if line != "ok"]
-            for *fields, checksum in file.execute(
-                "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
-            ):
+            for *fields, checksum in file.execute(ROWS):
                 if StoredAnswer(*fields).checksum != checksum:
                     problems.append(f"the answer {fields[0]} was altered after it was stored")
     except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, UnicodeEncodeError) as error:

@@ -1,0 +1,48 @@
+"""Every answer that need not be bought: those of the response store, then those of the records, only looked at."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compeffdist.errors import UserError
+from compeffdist.files import home_path
+from compeffdist.params import RuntimeParams
+from compeffdist.teacher.recorded import AnswerRecord, RecordedAnswer, open_records
+from compeffdist.teacher.store import stored_answers, stored_keys
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """A store, which need not be there, and records."""
+
+    store: Path | None
+    records: Sequence[AnswerRecord]
+
+    def keys(self) -> set[str]:
+        """The keys of all answers. Raises UserError if the store or a record cannot be read."""
+        in_store = stored_keys(self.store) if self.store and self.store.exists() else set[str]()
+        return in_store.union(*(record.keys for record in self.records))
+
+    def rows(self, keys: Iterable[str]) -> dict[str, RecordedAnswer]:
+        """What is known of those keys that are there; each row is checked. Raises UserError if one was altered."""
+        return {key: row for key, (row, _) in self.found(keys).items()}
+
+    def found(self, keys: Iterable[str]) -> dict[str, tuple[RecordedAnswer, Path]]:
+        """The same, each with the store or record it is in: the first that has it."""
+        wanted = set(keys)
+        rows: dict[str, tuple[RecordedAnswer, Path]] = {}
+        if self.store and self.store.exists():
+            for key, stored in stored_answers(self.store, wanted).items():
+                try:
+                    rows[key] = RecordedAnswer.of(stored), self.store
+                except ValueError as error:
+                    raise UserError(f"{self.store}: {error}") from None
+        for record in self.records:
+            for key, row in record.rows(wanted - rows.keys()).items():
+                rows[key] = row, record.folder
+        return rows
+
+
+def known_answers(runtime: RuntimeParams) -> KnownAnswers:
+    """Those of `runtime.store` and `runtime.recorded`. Raises UserError if a record is not there."""
+    return KnownAnswers(home_path(runtime.store), open_records(runtime))
