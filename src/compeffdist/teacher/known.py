@@ -12,6 +12,17 @@ from compeffdist.teacher.store import stored_answers, stored_keys
 
 
 @dataclass(frozen=True)
+class KnownAnswer:
+    """An answer and where it is."""
+
+    row: RecordedAnswer
+    place: Path
+    """The store or record."""
+    request: str
+    """Canonical JSON of its question; empty in a record."""
+
+
+@dataclass(frozen=True)
 class KnownAnswers:
     """A store, which need not be there, and records."""
 
@@ -25,21 +36,21 @@ class KnownAnswers:
 
     def rows(self, keys: Iterable[str]) -> dict[str, RecordedAnswer]:
         """What is known of those keys that are there; each row is checked. Raises UserError if one was altered."""
-        return {key: row for key, (row, _) in self.found(keys).items()}
+        return {key: found.row for key, found in self.find(keys).items()}
 
-    def found(self, keys: Iterable[str]) -> dict[str, tuple[RecordedAnswer, Path]]:
-        """The same, each with the store or record it is in: the first that has it."""
+    def find(self, keys: Iterable[str]) -> dict[str, KnownAnswer]:
+        """The same, each with where it is: the first place that has it."""
         wanted = set(keys)
-        rows: dict[str, tuple[RecordedAnswer, Path]] = {}
+        rows: dict[str, KnownAnswer] = {}
         if self.store and self.store.exists():
             for key, stored in stored_answers(self.store, wanted).items():
                 try:
-                    rows[key] = RecordedAnswer.of(stored), self.store
+                    rows[key] = KnownAnswer(RecordedAnswer.of(stored), self.store, stored.request)
                 except ValueError as error:
                     raise UserError(f"{self.store}: {error}") from None
         for record in self.records:
             for key, row in record.rows(wanted - rows.keys()).items():
-                rows[key] = row, record.folder
+                rows[key] = KnownAnswer(row, record.folder, "")
         return rows
 
 

@@ -7,7 +7,7 @@ the Parquet library), so that git keeps a record that was made again as the same
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -233,6 +233,13 @@ def write_record(folder: Path, answers: Iterable[RecordedAnswer], cards: Sequenc
     write_json(folder / MANIFEST, {"format": FORMAT, "answers": len(rows), "files": files})
 
 
+def remove_answers(record: AnswerRecord, keys: Collection[str]) -> None:
+    """Write a record again without some answers. Raises UserError if it was altered: it is not to be made whole so."""
+    if problems := record.problems():
+        raise UserError(f"{record.folder}: {problems[0]}; {_restore(record.folder)}")
+    write_record(record.folder, [row for key, row in record.rows().items() if key not in keys], record.cards)
+
+
 def refuse_other_folder(folder: Path) -> None:
     """Raises UserError if a folder to write a record to holds anything but a record."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _half_written(folder):
@@ -245,9 +252,14 @@ def _half_written(folder: Path) -> bool:
     return {path.name for path in folder.iterdir()} <= {ANSWERS, MODELS}
 
 
+def named_records(runtime: RuntimeParams) -> list[AnswerRecord]:
+    """The records that `runtime.recorded` names, in their order, whether they can be read or not."""
+    return [AnswerRecord(home_path(folder)) for folder in runtime.recorded]
+
+
 def open_records(runtime: RuntimeParams) -> list[AnswerRecord]:
     """The records of `runtime.recorded`, in their order. Raises UserError if one is not there."""
-    records = [AnswerRecord(home_path(folder)) for folder in runtime.recorded]
+    records = named_records(runtime)
     for record in records:
         _ = record.manifest
     return records

@@ -48,7 +48,7 @@ class StoredAnswer:
     key: str
     teacher_id: str
     request: str
-    """Canonical JSON of the request."""
+    """Canonical JSON of the request; empty if the answer was imported from a record, which has no questions."""
     answer: str
     """Canonical JSON of the answer."""
     engine: str
@@ -128,15 +128,12 @@ class ResponseStore:
 
     def keys_holding(self, needle: str) -> list[str]:
         """Keys of the rows whose question or answer holds a string as JSON writes it, sorted."""
-        written = canonical_json(needle)[1:-1]
-        # once more: a schema's or an answer's JSON stands as a string in JSON
-        nested = canonical_json(written)[1:-1]
         query = (
             "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
             "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
         )
         with self._guarded():
-            return [key for (key,) in self.connection.execute(query, (written, nested))]
+            return [key for (key,) in self.connection.execute(query, json_forms(needle))]
 
     def delete(self, keys: Iterable[str]) -> int:
         """Remove rows, and their bytes from the file; how many there were."""
@@ -198,6 +195,13 @@ class ResponseStore:
 
     def _guarded(self) -> AbstractContextManager[None]:
         return _guarded(self.path)
+
+
+def json_forms(needle: str) -> tuple[str, str]:
+    """How a string stands in the JSON of a question or answer: as such, and in JSON that is a string there itself, as a
+    schema's or a structured answer's is."""
+    written = canonical_json(needle)[1:-1]
+    return written, canonical_json(written)[1:-1]
 
 
 def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
