@@ -27,7 +27,7 @@ LAYERS = [
     {"difficulty"},
     {"proxy"},
     {"evaluation", "study"},
-    {"gates"},
+    {"exchange", "gates"},
     {"registry"},
     {"lineage"},
     {"report"},

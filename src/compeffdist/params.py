@@ -126,6 +126,9 @@ class RuntimeParams(Section):
 
     store: Line = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
+    recorded: list[Line] = []
+    """Folders of recorded answers, looked up in turn after the store and before anything is bought: read only, made by
+    `compeffdist answers export`. Empty: what the store lacks is bought (docs/records.md)."""
     scores: Line = ".compeffdist/scores"
     """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
     cache: Line = "~/.cache/compeffdist"
