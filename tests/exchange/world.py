@@ -172,7 +172,7 @@ def _write_inputs(folder: Path) -> None:
         weights = make_folder(folder / (WEIGHTS if role == "teacher" else role), seed=seed)
         reference = f"path:{weights}#sha256={hash_file(weights / 'model.safetensors')}"
         raw["models"][role] = {"reference": [reference], "licence": "MIT", "dtype": "float32"}
-    raw["runtime"] |= {"cache": str(folder / "cache"), "store": "answers.sqlite"}
+    raw["runtime"] |= {"cache": "cache", "store": "answers.sqlite"}
     raw["attributes"] |= {"texts": 6, "max_per_text": 4}
     raw["tasks"] |= {"per_perspective": 3, "analysis_per_perspective": 1, "near_duplicate_similarity": 0.99}
     raw["tasks"]["types"] = ["closed_classification", "scoring", "extraction", "open_classification", "structured"]
