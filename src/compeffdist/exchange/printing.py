@@ -12,7 +12,7 @@ def export_lines(done: Exported) -> Iterator[str]:
     """What was written, and what was not."""
     yield (
         f"{one_line(done.folder)}: {done.written:,} of {done.wanted:,} answers ({_counted(done.kinds)}), "
-        f"{done.bytes / 1e6:.2f} MB"
+        f"{done.bytes / 1e3:,.0f} kB"
     )
     if done.rejected:
         yield f"left out: {_counted(done.rejected)}"

@@ -11,7 +11,7 @@ from typing import Any
 from compeffdist.exchange.questions import Questions
 from compeffdist.params import Params
 from compeffdist.teacher.asking import BuyingTeacher, Weights
-from compeffdist.teacher.engines import EngineOpener, open_engine
+from compeffdist.teacher.engines import EngineOpener
 from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.requests import Answer
 
@@ -59,7 +59,7 @@ def verify_record(
     weights: Weights,
     sample: int,
     seed: int,
-    opener: EngineOpener = open_engine,
+    opener: EngineOpener | None = None,
 ) -> Verified:
     """Draw answers of a sound record whose questions are known, ask the teacher again, and compare.
 
@@ -93,7 +93,7 @@ def verify_record(
 
 
 def _ask_again(
-    keys: Sequence[str], questions: Questions, params: Params, weights: Weights, opener: EngineOpener
+    keys: Sequence[str], questions: Questions, params: Params, weights: Weights, opener: EngineOpener | None
 ) -> dict[str, Answer | None]:
     with tempfile.TemporaryDirectory() as folder:
         nothing_known = params.runtime.model_copy(update={"store": f"{folder}/answers.sqlite", "recorded": []})

@@ -65,7 +65,11 @@ class Teacher(Protocol):
 
 class BuyingTeacher:
     """A teacher with its response store, its records and, if something has to be bought, its engine; use as a context
-    manager."""
+    manager.
+
+    Args:
+        opener: opens the engine; by default that which `teacher.engine` names.
+    """
 
     def __init__(
         self,
@@ -73,10 +77,10 @@ class BuyingTeacher:
         teacher: TeacherParams,
         runtime: RuntimeParams,
         weights: Weights,
-        opener: EngineOpener = open_engine,
+        opener: EngineOpener | None = None,
     ) -> None:
         self.identity, self.teacher, self.runtime, self.weights = identity, teacher, runtime, weights
-        self.opener = opener
+        self.opener = opener or open_engine
         self.records = open_records(runtime)
         self.store = ResponseStore(home_path(runtime.store))
         self.engine: Engine | None = None
