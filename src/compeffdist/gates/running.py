@@ -74,19 +74,37 @@ def run_gate(gate: str, action: Action, guarded: Iterable[Path], look: Callable[
         UserError: if an expectation fails and `action` is `stop`, after a line about each; or an artefact cannot be
             read at all. There is no token then, nor one from before.
     """
-    report, page, token = REPORTS / f"{gate}.json", PAGES / f"{gate}.html", TOKENS / f"{gate}.json"
-    for stale in (report, page, token):
+    token = TOKENS / f"{gate}.json"
+    token.unlink(missing_ok=True)
+    outcome = report_gate(gate, action, look)
+    failed, whole = len(outcome.failed()), len(outcome.findings)
+    if outcome.stops:
+        raise UserError(
+            f"gate {gate}: {failed} of {whole} expectations failed, nothing behind it runs; see {_page(gate)}"
+        )
+    write_json(token, {"gate": gate, "sha256": {str(path): hash_file(path) for path in guarded}})
+    print(f"gate {gate}: {whole - failed} of {whole} expectations hold; {_page(gate)}")
+
+
+def report_gate(gate: str, action: Action, look: Callable[[], Evidence]) -> Outcome:
+    """Judge what `look` finds, write report and page, and say each failure in a line; stops nothing.
+
+    Raises:
+        UserError: if an artefact cannot be read at all; there is no report then.
+    """
+    report, page = REPORTS / f"{gate}.json", _page(gate)
+    for stale in (report, page):
         stale.unlink(missing_ok=True)
     outcome = judge(gate, action, look())
     write_json(report, outcome.to_json())
     write_page(page, render(outcome))
     for line in outcome.messages():
         print(line, file=sys.stderr)
-    failed, whole = len(outcome.failed()), len(outcome.findings)
-    if outcome.stops:
-        raise UserError(f"gate {gate}: {failed} of {whole} expectations failed, nothing behind it runs; see {page}")
-    write_json(token, {"gate": gate, "sha256": {str(path): hash_file(path) for path in guarded}})
-    print(f"gate {gate}: {whole - failed} of {whole} expectations hold; {page}")
+    return outcome
+
+
+def _page(gate: str) -> Path:
+    return PAGES / f"{gate}.html"
 
 
 def judge(gate: str, action: Action, evidence: Evidence) -> Outcome:
@@ -145,7 +163,12 @@ def _bounded(figures: Sequence[Figure]) -> list[Finding]:
         Expected(
             figure.name,
             FIGURE,
-            {"column": figure.name, "min_value": figure.low, "max_value": figure.high},
+            {
+                "column": figure.name,
+                "min_value": figure.low,
+                "max_value": figure.high,
+                "strict_min": figure.above,
+            },
         )
         for figure in judged
     ]
@@ -157,6 +180,7 @@ def _bounded(figures: Sequence[Figure]) -> list[Finding]:
             value=_number(figure.value),
             low=figure.low,
             high=figure.high,
+            above=figure.above,
             param=figure.param,
             advice="" if passed[figure.name] else figure.advice,
             offenders=[] if passed[figure.name] else _first(figure.offenders),
