@@ -575,6 +575,21 @@ class TrainingSetGateParams(GateParams):
     only."""
 
 
+class StudentGateParams(GateParams):
+    """A student that is better than its base. Where it is not, `stop` registers it without alias `candidate` and ends
+    the run, after its report, with an error."""
+
+    gain_low: Annotated[float, Field(ge=-1.0, le=1.0)] | None = 0.0
+    """The lower end of the interval of the mean gain in macro-F1 over the base student must be above this; null reports
+    it only."""
+    label_share: Probability = 0.8
+    """Share of a task's rows that one label is given to, at most, where the gold labels are balanced. More: the student
+    says one thing of everything."""
+    worse_tasks: NonNegativeInt = 0
+    """Tasks on which the student is worse than its base beyond chance, at most: the interval of the gain lies below 0,
+    taken at a confidence under which those of all tasks hold together."""
+
+
 class GatesParams(Section):
     """What must hold of an artefact before the next stage may use it."""
 
@@ -585,6 +600,7 @@ class GatesParams(Section):
     difficulty: DifficultyGateParams = DifficultyGateParams()
     sample: SampleGateParams = SampleGateParams()
     training_set: TrainingSetGateParams = TrainingSetGateParams()
+    student: StudentGateParams = StudentGateParams()
 
 
 class RegistryParams(Section):

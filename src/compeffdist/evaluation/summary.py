@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
+from compeffdist.evaluation.earning import family_confidence, label_counts
 from compeffdist.evaluation.predictions import Prediction, task_instruction
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
@@ -42,6 +43,10 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]], params: Evaluatio
             "rows": len(systems["student"][task.name].gold),
             "prompt": task_instruction(task),
             **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
+            **_labels({system: grouped[task.name] for system, grouped in systems.items()}),
+            **_of_the_family(
+                {system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed
+            ),
         }
         for task in params.tasks
     }
@@ -59,6 +64,22 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]], params: Evaluatio
             "gain_over_base": mean["student_minus_base"]["estimate"],
         },
     }
+
+
+def _labels(systems: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Rows by label: of the gold labels, and as each system answered."""
+    gold = systems["student"]
+    return {
+        "gold": label_counts(gold.labels, list(gold.gold.values())),
+        "answers": {system: label_counts(gold.labels, list(one.predicted.values())) for system, one in systems.items()},
+    }
+
+
+def _of_the_family(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:
+    """Student minus base at the confidence under which the intervals of all tasks hold together (`earning`)."""
+    confidence = family_confidence(params.confidence, len(params.tasks))
+    interval = difference_interval(systems["student"], systems["base"], "macro_f1", params.bootstrap, confidence, seed)
+    return {"student_minus_base_family": {"confidence": confidence, **asdict(interval)}}
 
 
 def _scores(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:

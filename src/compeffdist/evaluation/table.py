@@ -51,5 +51,10 @@ def verdict_line(evaluation: Mapping[str, Any]) -> str:
 
 
 def registration_line(registration: Mapping[str, Any]) -> str:
-    """One line naming the registered version."""
-    return f"registered: {registration['model_name']} version {registration['version']}, alias {registration['alias']}"
+    """One line naming the registered version, and what became of its alias."""
+    version = f"registered: {registration['model_name']} version {registration['version']}"
+    if registration["alias"]:
+        return f"{version}, alias {registration['alias']}"
+    return (
+        f"{version}, without alias candidate: it did not pass gate student (report/gates/student.html says what to try)"
+    )

@@ -76,7 +76,8 @@ def _gates(gates: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     rows = []
     for name, report in gates.items():
         failed = [finding["name"] for finding in report["expectations"] if not finding["passed"]]
-        state, mark = ("held", "passed") if report["passed"] else ("failed", "warned")
+        unlike = "warned" if report["action"] == "warn" else "failed"
+        state, mark = ("held", "passed") if report["passed"] else ("failed", unlike)
         held = f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])}"
         link = f'<a href="gates/{escape(name)}.html">{escape(name)}</a>'
         rows.append(
