@@ -467,6 +467,23 @@ class EvaluationParams(Section):
         return self
 
 
+class LabelPriorsParams(Section):
+    """A model's liking for some labels whatever the text, taken out of what it answers (docs/method.md): teacher, base
+    student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
+    student is trained on has its own knob, responses.calibration."""
+
+    strength: Probability = 1.0
+    """How much of the prior is taken out: label likelihoods are divided by prior ** strength. 0: nothing, and no prior
+    is estimated. Where true labels are known to be very uneven, less than 1 is better."""
+    texts: PositiveInt = 100
+    """Unlabelled texts of the run, drawn evenly over domains, that are asked to estimate a question's prior: so many
+    likelihoods for each evaluation task and system, and for each question that the registered version carries a prior
+    of."""
+    least: PositiveInt = 20
+    """Distinct texts of one request that are enough to estimate a prior of a question the version carries none of; with
+    fewer, it is asked about inputs without content."""
+
+
 # ---------------------------------------------------------------- gates
 
 
@@ -642,6 +659,7 @@ class Params(Section):
     sampling: SamplingParams
     training: FineTuningParams
     evaluation: EvaluationParams
+    label_priors: LabelPriorsParams
     gates: GatesParams
     registry: RegistryParams
     promotion: PromotionParams
