@@ -27,7 +27,7 @@ def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
             "Git's history, and every clone, still holds the former file"
         )
     yield from (
-        f"  recorded answers may be left, as its questions are not known: {one_line(why)}" for why in plan.unasked
+        f"  recorded answers may be left, as their questions cannot be told: {one_line(why)}" for why in plan.unasked
     )
     yield "  held elsewhere:" if plan.holdings else "  held nowhere else"
     for holding in plan.holdings:
