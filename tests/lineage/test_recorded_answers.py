@@ -14,7 +14,7 @@ from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.tree import render
-from compeffdist.lineage.withdrawal_report import plan_lines
+from compeffdist.lineage.withdrawal_report import plan_lines, purge_lines
 from compeffdist.records import Text
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, write_record
@@ -169,7 +169,7 @@ def test_a_withdrawn_text_s_answers_leave_the_record_as_they_leave_the_store(
     assert set(plan.recorded[str(FOLDER)]) == set(plan.answers) and len(plan.answers) >= 4
     lines = "\n".join(plan_lines(plan))
     assert f"recorded answers to be removed from {FOLDER}: {len(plan.answers)}" in lines
-    assert "Git's history, and every clone, still holds the former file" in lines
+    assert "git's history" not in lines
     assert plan.to_json()["recorded"] == {str(FOLDER): list(plan.answers)}
     assert says(FOLDER, text)
     withdrawing.apply(plan)
@@ -209,6 +209,24 @@ def test_where_questions_cannot_be_told_what_the_data_names_goes_and_the_rest_is
     assert any(
         "may be left, as their questions cannot be told: models/teacher.json" in line for line in plan_lines(plan)
     )
+
+
+def test_what_git_s_history_holds_is_named_before_and_after_a_purge(
+    own_world: World, record: AnswerRecord, questions: Questions
+) -> None:
+    own_world.commit("a record")
+    commit = own_world.run("git", "rev-parse", "HEAD").strip()[:10]
+    text = learnt_text(own_world)
+    withdrawing = forgetting(own_world, record, questions)
+    plan = withdrawing.plan(text.id)
+    assert plan.former == (f"{FOLDER}/{ANSWERS} of commit {commit}",)
+    assert any(f"keeps recorded answers on it: {plan.former[0]};" in line for line in plan_lines(plan))
+    withdrawing.apply(plan)
+    own_world.commit("without the text")
+    later = forgetting(own_world, AnswerRecord(FOLDER), questions).plan(text.id)
+    assert later.recorded == {} and later.former == plan.former
+    left = list(purge_lines(later, later.holdings))
+    assert any(plan.former[0] in line for line in left) and not any("nowhere" in line for line in left)
 
 
 def test_a_dry_run_leaves_the_record_as_it_is(own_world: World, record: AnswerRecord, questions: Questions) -> None:
