@@ -31,6 +31,7 @@ from compeffdist.lineage.artefacts import (
     TRIPLETS,
     kind_of,
 )
+from compeffdist.lineage.former_records import former_records
 from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
@@ -64,6 +65,8 @@ class Plan:
     """Keys of stored answers that go."""
     recorded: dict[str, tuple[str, ...]]
     """By record of `runtime.recorded`, keys of the answers that go from it."""
+    former: tuple[str, ...]
+    """Files of these records in git's history that hold such answers: no purge reaches them."""
     holdings: tuple[Holding, ...]
     """Everything else that holds it."""
     cuts: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Plan:
             "records": self.records,
             "stages": list(self.stages),
             "answers": list(self.answers),
+            "former": list(self.former),
             "recorded": {folder: list(keys) for folder, keys in self.recorded.items()},
             "holdings": [holding.to_json() for holding in self.holdings],
             "cuts": list(self.cuts),
@@ -151,6 +155,7 @@ class Forgetting:
             recorded={
                 str(record.folder): tuple(sorted(found)) for record in self.records if (found := answers & record.keys)
             },
+            former=tuple(former_records(self.repository, self.records, answers)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
             cuts=tuple(self._cuts(text)) if text else (),
             stand_ins=tuple(_left_out_for(current, text_id)) if current else (),

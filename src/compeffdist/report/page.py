@@ -14,6 +14,7 @@ from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line, 
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import ASKING, COUNTED, Run
+from compeffdist.teacher.asking import SOURCES
 
 EXCERPT = 200
 """Characters of a text or response shown."""
@@ -114,6 +115,11 @@ def _teacher(run: Run) -> Iterator[str]:
     rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
     rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
     yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
+    yield "<p>Where this run had them from: the response store, records that others bought, or the teacher itself.</p>"
+    spent = [(stage, run.metrics[stage]["teacher"]["this_run"]) for stage in ASKING]
+    found = [[stage, *(f"{one[source]:,}" for source in SOURCES)] for stage, one in spent]
+    found.append(["all", *(f"{sum(one[source] for _, one in spent):,}" for source in SOURCES)])
+    yield table(["stage", *SOURCES], map(cells, found))
     if dict(answers)["collect_sampled"]["used"]:
         yield (
             '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '

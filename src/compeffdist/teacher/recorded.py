@@ -204,6 +204,17 @@ class AnswerRecord:
         return problems
 
 
+def keys_in(content: bytes) -> set[str]:
+    """The keys in the bytes of an answers file of whatever version; none if it is not readable."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return set(pq.read_table(pa.BufferReader(content), columns=["key"]).column("key").to_pylist())
+    except (pa.ArrowException, OSError, KeyError):
+        return set()
+
+
 def write_record(folder: Path, answers: Iterable[RecordedAnswer], cards: Sequence[ModelIdentity]) -> None:
     """Write a record, in place of the one that is there. The manifest comes last and makes it whole.
 
