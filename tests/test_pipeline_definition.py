@@ -26,8 +26,9 @@ PLUMBING = {
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
     *(
         f"teacher.{name}"
-        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes", "store")
+        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes")
     ),
+    *("teacher.recorded", "teacher.store"),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }
 METHOD = [

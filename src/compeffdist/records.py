@@ -37,10 +37,14 @@ class Record:
     id: str = ""
 
     def __post_init__(self) -> None:
-        expected = content_id(self.PREFIX, {name: getattr(self, name) for name in self.IDENTITY})
+        expected = content_id(self.PREFIX, self.identity())
         if self.id and self.id != expected:
             raise ValueError(f"id {self.id} does not match the record's contents (expected {expected})")
         object.__setattr__(self, "id", expected)
+
+    def identity(self) -> dict[str, Any]:
+        """What the id is a hash of."""
+        return {name: getattr(self, name) for name in self.IDENTITY}
 
     def to_row(self) -> dict[str, Any]:
         """The record as a plain dict in field order."""

@@ -41,6 +41,17 @@ def difference_cell(interval: Mapping[str, float]) -> str:
     return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
 
 
+def priors_line(evaluation: Mapping[str, Any]) -> str:
+    """The means without label priors taken out, under a table of those with; empty where none are."""
+    strength = evaluation.get("label_prior_strength", 0.0)
+    if not strength:
+        return ""
+    mean = evaluation["without_priors"]["mean"]
+    scores = ", ".join(f"{system} {100 * mean['macro_f1'][system]['estimate']:.1f}" for system in SYSTEMS)
+    gain = difference_cell(mean["student_minus_base"])
+    return f"label priors taken out at strength {strength:g}; means without: {scores}, gain {gain}"
+
+
 def verdict_line(evaluation: Mapping[str, Any]) -> str:
     """What the mean's interval says of the student; empty where it is better than its base."""
     gain = evaluation["mean"]["student_minus_base"]

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import calibrate, only_chosen
+from compeffdist.instructions.calibration import only_chosen
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.instructions.schemas import object_of
+from compeffdist.label_priors import calibrate
 from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text

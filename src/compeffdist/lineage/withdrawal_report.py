@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from compeffdist.errors import one_line
 from compeffdist.lineage.forget import Plan
 from compeffdist.lineage.purge import Holding
 
@@ -20,6 +21,14 @@ def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     if plan.stages:
         yield f"  to be run again: {', '.join(plan.stages)} and what follows"
     yield f"  stored answers to be removed: {len(plan.answers)}"
+    for folder, keys in plan.recorded.items():
+        yield (
+            f"  recorded answers to be removed from {one_line(folder)}: {len(keys)}; then commit it. "
+            "Git's history, and every clone, still holds the former file"
+        )
+    yield from (
+        f"  recorded answers may be left, as its questions are not known: {one_line(why)}" for why in plan.unasked
+    )
     yield "  held elsewhere:" if plan.holdings else "  held nowhere else"
     for holding in plan.holdings:
         where = f" in remote {holding.remote}" if holding.remote else ""

@@ -47,6 +47,8 @@ class TaskRows:
     subject: str
     rows: dict[str, str]
     """Row id -> gold label."""
+    question: str = ""
+    """As in params; empty for the overall-polarity question, the only one there was in older versions."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,14 @@ def _ask_anew(
     if damaged:
         raise UserError(f"{problem}: {damaged[0]}")
     asked = [
-        EvaluationTask(name=name, location=str(TEXTS), labels=task.labels, rows=len(task.rows), subject=task.subject)
+        EvaluationTask(
+            name=name,
+            location=str(TEXTS),
+            labels=task.labels,
+            rows=len(task.rows),
+            subject=task.subject,
+            question=task.question,
+        )
         for name, task in tasks.items()
     ]
     rows = [texts[row] for task in tasks.values() for row in task.rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from compeffdist.evaluation.table import SYSTEMS, difference_cell, registration_line
+from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line, registration_line
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import ASKING, COUNTED, Run
@@ -61,6 +61,8 @@ def _results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     rows = sum(task["rows"] for task in tasks.values())
     scored = [*((name, task["rows"], task) for name, task in tasks.items()), ("mean", rows, evaluation["mean"])]
     yield table(heads, (cells([name, str(count), *_scores(scores)]) for name, count, scores in scored))
+    if priors := priors_line(evaluation):
+        yield f'<p class="quiet">{escape(priors)}</p>'
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:
