@@ -34,6 +34,10 @@ FILE_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "
 """How a labelled file's name ends -> its kind."""
 QUESTION_FIELD = re.compile(r"\{([^{}]*)\}")
 """A place in a question that a row's field fills."""
+SEED_TASK = "overall polarity"
+"""Name of the overall-polarity question among tasks."""
+MOST_STEPS = 20
+"""Between the ends of a scale."""
 LOCAL_MODELS = "models/local"
 """Where a user's own weights lie: a dependency of the stage that resolves models."""
 
@@ -244,6 +248,53 @@ class ClustersParams(Section):
     so that the preference keeps its meaning (docs/method.md has the measurement)."""
 
 
+class OwnTask(Section):
+    """A question of the user's own, distilled beside the generated tasks. Exactly one of `labels`, `scale` and
+    `fields`."""
+
+    name: Name
+    """By which it is asked: `compeffdist predict --task NAME`."""
+    question: Line
+    """A sentence that asks for the answer, such as "Which emotion does the writer show?". The form of the answer and
+    the text follow it, as in `evaluation.tasks`: with the same question and labels there, the prompt is the same."""
+    labels: list[Line] = []
+    """A closed set, of which an answer is one: one to three words each, in lower case, told apart by their letters."""
+    scale: list[int] = []
+    """[lowest, highest]: an answer is a whole number between them."""
+    fields: dict[str, Literal["string", "list", "boolean"]] = {}
+    """An answer is a JSON object with these fields, e.g. {target: string, reasons: list}."""
+    texts: PositiveInt | None = None
+    """Texts asked about, drawn evenly over domains; null: all."""
+
+    @field_validator("question")
+    @classmethod
+    def _whole(cls, question: str) -> str:
+        if set("{}") & set(question):
+            raise ValueError("must be asked of a text alone: there are no fields of a row to put in for braces")
+        return question
+
+    @field_validator("fields")
+    @classmethod
+    def _named(cls, fields: dict[str, str]) -> dict[str, str]:
+        if not all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in fields):
+            raise ValueError("a field's name must be of lower-case letters, digits and '_', and begin with a letter")
+        return fields
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
+            raise ValueError("must have exactly one of labels, scale and fields")
+        if self.labels and (
+            len(self.labels) < 2 or len({label.casefold() for label in self.labels}) < len(self.labels)
+        ):
+            raise ValueError("labels must be two or more, and distinct")
+        if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
+            raise ValueError(f"scale must be [lowest, highest], two whole numbers at most {MOST_STEPS} apart")
+        if self.scale and self.scale[0] < 0:
+            raise ValueError("scale must not go below 0")
+        return self
+
+
 class TasksParams(Section):
     """Task generation per perspective (official scripts 2-6)."""
 
@@ -262,6 +313,16 @@ class TasksParams(Section):
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
+    own: list[OwnTask] = []
+    """Questions of your own that the student is to learn beside the generated tasks. Each is asked of the teacher for
+    every text, or `texts` of them, beyond pairing.pairs; never of an evaluation row."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_shared_name("own", [task.name for task in self.own])
+        if SEED_TASK in (task.name for task in self.own):
+            raise ValueError(f"own: {SEED_TASK!r} is the name of the seed task")
+        return self
 
 
 class DemonstrationsParams(Section):

@@ -224,7 +224,7 @@ class Pair(Record):
     instruction_id: str
     text_id: str
     method: str
-    """`random`, `matched`, or `seed` for the overall-polarity task, which goes with every text."""
+    """`random`, `matched`, or `own` for the user's own tasks and the seed task, which go with every text."""
     part: str = "scored"
     """`scored`: the teacher is asked, and the answer scored. `predicted`: difficulty is predicted, and the teacher
     asked only if the sampler keeps the pair (`difficulty.mode: proxy`)."""

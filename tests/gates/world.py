@@ -16,7 +16,7 @@ from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.demonstrations import build_instructions
-from compeffdist.instructions.tasks import polarity_task
+from compeffdist.instructions.own_tasks import polarity_task
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
 from compeffdist.polarity import POLARITIES

@@ -17,7 +17,8 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, read_table
 from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.instructions.label_sets import label_set
+from compeffdist.instructions.label_sets import MOST_LABELS, label_set
+from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
 from compeffdist.params import TasksGateParams
 from compeffdist.records import TASK_TYPES, Demonstration, Instruction, Reject, Task
 
@@ -82,7 +83,7 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
 
 def _definitions(tasks: Sequence[Task]) -> list[Figure]:
     """Tasks whose answers could not be told right from wrong."""
-    unfit = [t.id for t in tasks if t.type == "closed_classification" and not _are_labels(t.labels)]
+    unfit = [t.id for t in tasks if t.type == "closed_classification" and not _are_labels(t)]
     no_scale = [t.id for t in tasks if t.type == "scoring" and not _is_scale(t.score_range)]
     no_schema = [t.id for t in tasks if t.type in ("extraction", "structured") and not _is_schema(t.json_schema)]
     advice = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
@@ -100,8 +101,8 @@ def _parents(found: _Artefacts) -> list[Figure]:
     demonstrations = {demonstration.id for demonstration in found.demonstrations.records}
     instructions = found.instructions.records
     instructed = Counter(instruction.task_id for instruction in instructions)
-    # the overall-polarity seed task belongs to no perspective
-    homeless = [t.id for t in found.tasks.records if t.perspective_id and t.perspective_id not in found.perspective_ids]
+    # the user's own tasks and the seed task belong to no perspective
+    homeless = [t.id for t in found.tasks.records if not is_own(t) and t.perspective_id not in found.perspective_ids]
     faults = {
         "tasks_without_perspective": homeless,
         "tasks_without_one_instruction": sorted(task for task in tasks if instructed[task] != 1),
@@ -127,8 +128,8 @@ def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
 
 def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     shown = {demonstration.task_id for demonstration in found.demonstrations.records}
-    # analysis and the seed task have none by design
-    asked = [t.id for t in found.tasks.records if t.perspective_id and t.type != "analysis"]
+    # analysis, the user's own tasks and the seed task have none by design
+    asked = [t.id for t in found.tasks.records if not is_own(t) and t.type != "analysis"]
     bare = sorted(set(asked) - shown)
     return Figure(
         "tasks_without_demonstration_share",
@@ -140,9 +141,9 @@ def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     )
 
 
-def _are_labels(labels: Sequence[str]) -> bool:
+def _are_labels(task: Task) -> bool:
     try:
-        return label_set(labels) == list(labels)
+        return label_set(task.labels, MOST_OWN_LABELS if is_own(task) else MOST_LABELS) == task.labels
     except ValueError:
         return False
 

@@ -46,8 +46,11 @@ def is_label(label: str) -> bool:
     )
 
 
-def label_set(labels: Sequence[str]) -> list[str]:
+def label_set(labels: Sequence[str], most: int = MOST_LABELS) -> list[str]:
     """The labels of a closed task, cleaned, in their order; of those with the same letters, the first.
+
+    Args:
+        most: labels at most.
 
     Raises:
         ValueError: if they cannot serve, with what is wrong.
@@ -59,7 +62,7 @@ def label_set(labels: Sequence[str]) -> list[str]:
     for label in chosen:
         if not is_label(label):
             raise ValueError(f"{label!r} is no answer")
-    if not 2 <= len(chosen) <= MOST_LABELS:
+    if not 2 <= len(chosen) <= most:
         raise ValueError(f"{len(chosen)} distinct labels")
     for one, other in permutations(spelt, 2):
         if other.startswith(one):

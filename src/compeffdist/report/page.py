@@ -138,6 +138,8 @@ def _perspectives(run: Run) -> Iterator[str]:
         (_words([p.head, _members(p), f"{p.coherence:.2f}", "; ".join(tasks[p.id])]) for p in shown),
     )
     yield _left_out(len(run.perspectives) - len(shown), "perspectives")
+    if own := tasks.get(""):
+        yield f"<p>Asked by the user, of no perspective: {escape('; '.join(own))}</p>"
 
 
 def _members(perspective: Perspective) -> str:
