@@ -160,3 +160,15 @@ def _within_budget(rows: Sequence[TokenRow], members: Sequence[int], token_budge
         padding += added
     if batch:
         yield tuple(batch)
+
+
+def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Indices of rows of like length, shortest first; longest x rows fits the budget, or a row is alone."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and lengths[index] * (len(batch) + 1) > token_budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
