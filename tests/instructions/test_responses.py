@@ -151,6 +151,16 @@ def test_calibration_undoes_a_preference_that_all_texts_share() -> None:
     assert decided == ["good"] * 20 + ["bad"] * 20
 
 
+def test_half_a_strength_takes_half_of_a_leaning_out() -> None:
+    rows = [{"good": math.log(p), "bad": math.log(1 - p)} for p in (0.9, 0.6)]
+    prior = {"good": 0.8, "bad": 0.2}
+    assert calibrate(rows, prior, 1.0) == calibrate(rows, prior)
+    for row, plain in zip(calibrate(rows, prior, 0.0), rows, strict=True):
+        assert row == pytest.approx({label: math.exp(value) for label, value in plain.items()})
+    odds = {s: row["good"] / row["bad"] for s in (0.0, 0.5, 1.0) for row in calibrate(rows[:1], prior, s)}
+    assert odds == pytest.approx({0.0: 9.0, 0.5: 9.0 / 2.0, 1.0: 9.0 / 4.0})
+
+
 def likelihoods(labels: tuple[str, ...], first: float) -> Answer:
     rest = (1 - first) / (len(labels) - 1)
     values = {label: math.log(first if place == 0 else rest) for place, label in enumerate(labels)}
@@ -261,6 +271,22 @@ def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so(
     assert (len(triplets), rejects) == (8, [])
     endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
     assert endings == ["batch", *["chosen"] * 7]
+
+
+def test_a_triplet_keeps_how_likely_the_teacher_found_each_label() -> None:
+    texts = [a_text(number) for number in range(12)]
+    for strength, name in ((1.0, "batch"), (0.5, "batch^0.5"), (0.0, "none")):
+        triplets, *_ = collect(leaning, [CLOSED, OPEN], texts, calibration_strength=strength)
+        closed = [row for row in triplets if row.task_type == "closed_classification"]
+        assert len(closed) == 12 and {row.decoding_id.rpartition("+")[2] for row in closed} == {name}
+        for row in closed:
+            assert row.labels == ["good", "bad"] and sum(row.probabilities) == pytest.approx(1.0, abs=2e-6)
+            assert row.response == row.labels[row.probabilities.index(max(row.probabilities))]
+            assert all(round(value, 6) == value for value in row.probabilities)
+        assert all(row.labels == row.probabilities == [] for row in triplets if row not in closed)
+    none, *_ = collect(leaning, [CLOSED], texts, calibration="none")
+    zero = [row for row in closed if row.task_type == "closed_classification"]
+    assert [row.probabilities for row in none] == [row.probabilities for row in zero]
 
 
 def leaning(request: Request) -> Any:

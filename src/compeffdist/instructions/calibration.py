@@ -59,19 +59,23 @@ def prior_of(logprobs: Sequence[Mapping[str, float]]) -> Prior:
     }
 
 
-def calibrate(logprobs: Sequence[Mapping[str, float]], prior: Prior | None = None) -> list[dict[str, float]]:
-    """Batch calibration: each row's label probabilities divided by the prior, renormalised.
+def calibrate(
+    logprobs: Sequence[Mapping[str, float]], prior: Prior | None = None, strength: float = 1.0
+) -> list[dict[str, float]]:
+    """Batch calibration: each row's label probabilities divided by the prior to the power of `strength`, renormalised.
 
     Args:
         logprobs: for each text of one question, the natural-log probability of each label.
         prior: of that question; by default that of these rows.
+        strength: 1 takes the prior out whole; 0 leaves the probabilities as they are. Between them, a question whose
+            texts do lean to one label keeps part of the leaning.
     """
     if not logprobs:
         return []
     prior = prior or prior_of(logprobs)
     calibrated = []
     for row in logprobs:
-        ratio = {label: math.exp(value) / prior[label] for label, value in row.items()}
+        ratio = {label: math.exp(value) / prior[label] ** strength for label, value in row.items()}
         whole = math.fsum(ratio.values())
         calibrated.append({label: value / whole for label, value in ratio.items()})
     return calibrated
@@ -82,18 +86,32 @@ def likeliest(probabilities: Mapping[str, float]) -> str:
     return max(probabilities, key=lambda label: probabilities[label])
 
 
-def decide_labels(asked: Sequence[Asked], prior: Prior | None) -> list[str | None]:
-    """The label for each answer to one question; None where there is no answer.
+def label_probabilities(
+    asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0
+) -> list[dict[str, float] | None]:
+    """The probability of each label for each answer to one question; None for one without likelihoods.
 
     Args:
-        prior: to calibrate by; None to take the likelihoods as they are. A label that a server without
-            log-probabilities merely chose has nothing to divide, and stands.
+        prior: to calibrate by; None to take the likelihoods as they are.
+        strength: as for `calibrate`.
     """
     rows = [_likelihoods(a) for a in asked]
     present = [row for row in rows if row is not None]
-    scored = calibrate(present, prior) if prior else present
-    decided = iter([likeliest(row) for row in scored])
-    return [only_chosen(a) if row is None else next(decided) for a, row in zip(asked, rows, strict=True)]
+    scored = iter(
+        calibrate(present, prior, strength) if prior else [{k: math.exp(v) for k, v in row.items()} for row in present]
+    )
+    return [None if row is None else next(scored) for row in rows]
+
+
+def decide_labels(asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0) -> list[str | None]:
+    """The label for each answer to one question; None where there is no answer.
+
+    Args:
+        prior, strength: as for `label_probabilities`. A label that a server without log-probabilities merely chose
+            has nothing to divide, and stands.
+    """
+    found = label_probabilities(asked, prior, strength)
+    return [only_chosen(a) if row is None else likeliest(row) for a, row in zip(asked, found, strict=True)]
 
 
 def prior_of_answers(asked: Sequence[Asked]) -> Prior:

@@ -39,7 +39,8 @@ from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
 from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.loading import CARD, compute_dtype, stored_dtype
-from compeffdist.student.packing import EncodedRow
+from compeffdist.student.packing import Correction, EncodedRow
+from compeffdist.student.soft_labels import soft_corrections
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,6 +55,10 @@ class TrainingRow:
     id: str
     prompt: str
     response: str
+    labels: tuple[str, ...] = ()
+    """What could be answered, where the teacher weighed each label; else empty."""
+    probabilities: tuple[float, ...] = ()
+    """Of `labels`, by the teacher."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class TrainingResult:
     """Tokens trained over, all epochs, padding not counted."""
     response_tokens: int
     """Those of them that carry loss."""
+    soft_rows: int
+    """Rows whose target is soft (`training.soft_labels`)."""
     seconds: float
     card: dict[str, Any] = field(repr=False)
 
@@ -79,6 +86,7 @@ class TrainingResult:
             "last_tenth_loss": sum(point.loss for point in tail) / len(tail),
             "tokens": self.tokens,
             "response_tokens": self.response_tokens,
+            "soft_rows": self.soft_rows,
             "seconds": round(self.seconds, 1),
             "tokens_per_second": round(self.tokens / max(self.seconds, 1e-9), 1),
         }
@@ -116,7 +124,7 @@ def fine_tune(
     device = resolve_device(device)
     _check_processes(device)
     tokenizer = load_tokenizer(base)
-    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage)
+    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage, settings.soft_labels)
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
@@ -133,13 +141,18 @@ def fine_tune(
         curve=recorder.points,
         tokens=round(epochs * sum(row.length for row in encoded)),
         response_tokens=round(epochs * sum(len(row.response_ids) for row in encoded)),
+        soft_rows=sum(bool(row.corrections) for row in encoded),
         seconds=time.monotonic() - started,
         card=card,
     )
 
 
 def encode_rows(
-    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[TrainingRow], max_length: int, stage: str
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[TrainingRow],
+    max_length: int,
+    stage: str,
+    soft_labels: float = 0.0,
 ) -> tuple[list[EncodedRow], list[Reject]]:
     """Rows as token ids, sorted by id; those that cannot be trained on as rejects.
 
@@ -156,13 +169,23 @@ def encode_rows(
             rejected.append(Reject(stage=stage, record_id=row.id, reason="empty_response"))
             continue
         prompt = encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt)
-        made = EncodedRow(row.id, prompt, encode_response(tokenizer, row.response, end=True))
+        corrections = _soft_target(tokenizer, row, soft_labels) if soft_labels else ()
+        made = EncodedRow(row.id, prompt, encode_response(tokenizer, row.response, end=True), corrections)
         if made.length > max_length:
             detail = f"{made.length} tokens, at most {max_length}"
             rejected.append(Reject(stage=stage, record_id=row.id, reason="too_long", detail=detail))
             continue
         encoded.append(made)
     return encoded, rejected
+
+
+def _soft_target(tokenizer: "PreTrainedTokenizerBase", row: TrainingRow, soft_labels: float) -> tuple[Correction, ...]:
+    """The soft part of a row's target; nothing where the teacher did not weigh labels, or wrote another answer."""
+    if row.response not in row.labels:
+        return ()
+    tokens = {label: encode_response(tokenizer, label, end=False) for label in row.labels}
+    probabilities = dict(zip(row.labels, row.probabilities, strict=True))
+    return soft_corrections(row.response, tokens, probabilities, end_token_id(tokenizer), soft_labels)
 
 
 def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[TrainingRow]:
@@ -180,7 +203,11 @@ def _card(
 ) -> dict[str, Any]:
     """What the student was made from. Equal cards on one machine are equal students."""
     trained = {row.id for row in encoded}
-    contents = [[row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained]
+    contents = [
+        [row.id, row.prompt, row.response, *([row.labels, row.probabilities] if settings.soft_labels else [])]
+        for row in sorted(rows, key=lambda r: r.id)
+        if row.id in trained
+    ]
     return {
         "base_id": base_id,
         "method": settings.method,
