@@ -358,6 +358,8 @@ class ResponsesParams(Section):
     """`batch` divides label likelihoods by their mean over the texts asked with the same instruction
     (batch calibration), against a teacher that hardly ever says one of the labels. A label that a server behind an API
     only chose has no likelihood and stays as it is."""
+    calibration_strength: Probability = 1.0
+    """Power of that mean: 1 takes a question's leaning to a label out whole, 0.5 half of it (in logarithms), 0 none."""
 
 
 # ---------------------------------------------------------------- difficulty and sampling
@@ -427,6 +429,18 @@ class FineTuningParams(Section):
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected before training."""
     gradient_checkpointing: bool = False
+    group_rows: PositiveInt = 8
+    """Rows of one instruction that go into a step together, where they read what they share once. Fewer of them are
+    more instructions a step and less noise in its gradient; 1 reads every row whole. A row's weight does not depend on
+    it."""
+    pass_tokens: PositiveInt = 2048
+    """Tokens that go through the model at once, at most, but for a longer row: memory hangs on it."""
+    soft_labels: Probability = 0.0
+    """How much of the target of an answer that is a label is the teacher's calibrated probability of every label, in
+    place of its answer alone. 0: the answer alone."""
+    compute_dtype: Literal["auto", "float32"] = "auto"
+    """Precision of matrix products; `auto` is bfloat16 where GPU or CPU multiplies it, else float32. Weights that are
+    trained, their gradients and moments are float32 either way."""
     saved_dtype: Literal["float32", "base"] = "float32"
     """Precision a full fine-tuning is stored in. `base` rounds to that of the base model: half the size, and right
     after thousands of steps; a few steps move weights by less than bfloat16 tells apart, and are lost."""

@@ -248,6 +248,22 @@ def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so(
     assert endings == ["batch", *["chosen"] * 7]
 
 
+def test_a_triplet_keeps_how_likely_the_teacher_found_each_label() -> None:
+    texts = [a_text(number) for number in range(12)]
+    for strength, name in ((1.0, "batch"), (0.5, "batch^0.5"), (0.0, "none")):
+        triplets, *_ = collect(leaning, [CLOSED, OPEN], texts, calibration_strength=strength)
+        closed = [row for row in triplets if row.task_type == "closed_classification"]
+        assert len(closed) == 12 and {row.decoding_id.rpartition("+")[2] for row in closed} == {name}
+        for row in closed:
+            assert row.labels == ["good", "bad"] and sum(row.probabilities) == pytest.approx(1.0, abs=2e-6)
+            assert row.response == row.labels[row.probabilities.index(max(row.probabilities))]
+            assert all(round(value, 6) == value for value in row.probabilities)
+        assert all(row.labels == row.probabilities == [] for row in triplets if row not in closed)
+    none, *_ = collect(leaning, [CLOSED], texts, calibration="none")
+    zero = [row for row in closed if row.task_type == "closed_classification"]
+    assert [row.probabilities for row in none] == [row.probabilities for row in zero]
+
+
 def leaning(request: Request) -> Any:
     """Likelihoods that fall with the text's number, and are above a half for nearly all."""
     number = int("".join(filter(str.isdigit, request.prompt)) or 0)

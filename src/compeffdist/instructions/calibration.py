@@ -3,6 +3,7 @@
 `batch` calibration divides each label's probability by its mean over the texts asked the same question.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,18 +38,32 @@ def read_priors(source: Path) -> Priors:
     return Priors(**value)
 
 
-def decide_labels(asked: Sequence[Asked], prior: Prior | None) -> list[str | None]:
-    """The label for each answer to one question; None where there is no answer.
+def label_probabilities(
+    asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0
+) -> list[dict[str, float] | None]:
+    """The probability of each label for each answer to one question; None for one without likelihoods.
 
     Args:
-        prior: to calibrate by; None to take the likelihoods as they are. A label that a server without
-            log-probabilities merely chose has nothing to divide, and stands.
+        prior: to calibrate by; None to take the likelihoods as they are.
+        strength: as for `calibrate`.
     """
     rows = [_likelihoods(a) for a in asked]
     present = [row for row in rows if row is not None]
-    scored = calibrate(present, prior) if prior else present
-    decided = iter([likeliest(row) for row in scored])
-    return [only_chosen(a) if row is None else next(decided) for a, row in zip(asked, rows, strict=True)]
+    scored = iter(
+        calibrate(present, prior, strength) if prior else [{k: math.exp(v) for k, v in row.items()} for row in present]
+    )
+    return [None if row is None else next(scored) for row in rows]
+
+
+def decide_labels(asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0) -> list[str | None]:
+    """The label for each answer to one question; None where there is no answer.
+
+    Args:
+        prior, strength: as for `label_probabilities`. A label that a server without log-probabilities merely chose
+            has nothing to divide, and stands.
+    """
+    found = label_probabilities(asked, prior, strength)
+    return [only_chosen(a) if row is None else likeliest(row) for a, row in zip(asked, found, strict=True)]
 
 
 def prior_of_answers(asked: Sequence[Asked]) -> Prior:
