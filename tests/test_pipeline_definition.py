@@ -209,6 +209,18 @@ def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, fol
     assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
 
 
+def test_records_of_answers_are_kept_by_git() -> None:
+    files = ("record.json", "answers.parquet", "models/model_1.json")
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"records/laptop/{name}" for name in files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "" and done.returncode == 1
+
+
 def test_figures_and_plots_stay_in_git() -> None:
     for stage in STAGES.values():
         for entry in [*stage["outs"], *stage.get("metrics", []), *stage.get("plots", [])]:
