@@ -12,6 +12,7 @@ def main() -> None:
         "sampling.rate": params.sampling.rate,
         "tasks.per_perspective": params.tasks.per_perspective,
         "responses.calibration": params.responses.calibration,
+        "label_priors.strength": params.label_priors.strength,
     }
     check_student(params.gates.student, levers)
 

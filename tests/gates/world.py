@@ -286,14 +286,15 @@ def _evaluation_row(task: str, number: int, label: str = "negative") -> Evaluati
 
 def _prediction(row: EvaluationRow, system: str, right: bool, says: str) -> Prediction:
     wrong = says or CLASSES[1 - CLASSES.index(row.label)]
+    predicted = row.label if right else wrong
     return Prediction(
         row_id=row.id,
         task=row.task,
         system=system,
         system_id=f"{system}_s",
         gold=row.label,
-        predicted=row.label if right else wrong,
-        probabilities=[0.5, 0.5],
+        predicted=predicted,
+        probabilities=[0.9 if label == predicted else 0.1 for label in CLASSES],
     )
 
 

@@ -5,6 +5,7 @@ cannot be told apart teaches nothing; a schema that does not parse refuses every
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
     figures = [
         *_definitions(found.tasks.records),
         *_parents(found),
+        *_generated(found, bounds),
         _idle(found, bounds),
         _undemonstrated(found, bounds),
         *(
@@ -112,6 +114,28 @@ def _parents(found: _Artefacts) -> list[Figure]:
     }
     advice = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
     return [none_of(name, ids, advice) for name, ids in faults.items()]
+
+
+def _generated(found: _Artefacts, bounds: TasksGateParams) -> list[Figure]:
+    """Tasks the teacher wrote of perspectives, which are the method; the others would be there without it."""
+    generated = [t.id for t in found.tasks.records if t.perspective_id and t.type != "analysis"]
+    rejects = found.rejects["generate_tasks"].records
+    reasons = Counter(reject.reason for reject in rejects).most_common(3)
+    shown = ", ".join(f"{reason} {count}" for reason, count in reasons) or "none"
+    return [
+        Figure("generated_share", share(len(generated), len(found.tasks.records))),
+        Figure(
+            "generated",
+            len(generated),
+            low=max(math.ceil(bounds.generated_per_perspective * len(found.perspective_ids)), 1),
+            param="gates.tasks.generated_per_perspective",
+            advice=(
+                f"of {len(found.perspective_ids)} perspectives so few generated tasks are left, rejected {shown}: see "
+                "data/rejects/generate_tasks.parquet; ask for more or other types (tasks), or a stronger teacher"
+            ),
+            offenders=[reject.record_id for reject in rejects],
+        ),
+    ]
 
 
 def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
