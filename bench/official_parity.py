@@ -14,11 +14,11 @@ from typing import Any
 
 from real_rows import real_rows, student_folder, token_rows
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.official import compare, official_row, score_official, summarise
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.files import write_jsonl
 from compeffdist.params import load_params
+from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 TOP_P, MAX_LENGTH, BUDGET = 0.95, 2048, 4096

@@ -24,9 +24,7 @@ from proxy_lora import predict_with_lora
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import RidgeCV
 
-from compeffdist.difficulty.batching import TokenRow, plan_batches
-from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.scorer import collate, nucleus_sizes
+from compeffdist.difficulty.scorer import nucleus_sizes
 from compeffdist.embedding import embed
 from compeffdist.environment import quiet
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
@@ -44,6 +42,8 @@ from compeffdist.proxy.prompt_features import PromptFeatures, PromptRow, read_pr
 from compeffdist.proxy.report import RATES, Compared, proxy_report
 from compeffdist.record_files import read_records
 from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id, content_id
+from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.head import split_model
 from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import generate
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.models import cache_folder, model_folder, resolve_model
@@ -19,6 +18,7 @@ from compeffdist.params import load_params
 from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records
 from compeffdist.records import Instruction, Triplet
+from compeffdist.student.batching import TokenRow
 from compeffdist.texts.corpora import load_corpus
 
 CORPORA = ("vader-amazon", "vader-movies", "vader-tweets", "vader-nyt")

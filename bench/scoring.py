@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from real_rows import long_rows, real_rows, student_folder, token_rows, written_rows
 
-from compeffdist.difficulty.batching import TokenRow, plan_batches
-from compeffdist.difficulty.head import split_model
-from compeffdist.difficulty.scorer import collate, score_rows
+from compeffdist.difficulty.scorer import score_rows
 from compeffdist.params import load_params
+from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.head import split_model
 from compeffdist.student.loading import load_student
 
 TOP_P, MAX_LENGTH = 0.95, 2048

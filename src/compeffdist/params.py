@@ -34,6 +34,10 @@ FILE_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "
 """How a labelled file's name ends -> its kind."""
 QUESTION_FIELD = re.compile(r"\{([^{}]*)\}")
 """A place in a question that a row's field fills."""
+SEED_TASK = "overall polarity"
+"""Name of the overall-polarity question among tasks."""
+MOST_STEPS = 20
+"""Between the ends of a scale."""
 LOCAL_MODELS = "models/local"
 """Where a user's own weights lie: a dependency of the stage that resolves models."""
 
@@ -126,6 +130,9 @@ class RuntimeParams(Section):
 
     store: Line = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
+    recorded: list[Line] = []
+    """Folders of recorded answers, looked up in turn after the store and before anything is bought: read only, made by
+    `compeffdist answers export`. Empty: what the store lacks is bought (docs/records.md)."""
     scores: Line = ".compeffdist/scores"
     """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
     cache: Line = "~/.cache/compeffdist"
@@ -241,6 +248,53 @@ class ClustersParams(Section):
     so that the preference keeps its meaning (docs/method.md has the measurement)."""
 
 
+class OwnTask(Section):
+    """A question of the user's own, distilled beside the generated tasks. Exactly one of `labels`, `scale` and
+    `fields`."""
+
+    name: Name
+    """By which it is asked: `compeffdist predict --task NAME`."""
+    question: Line
+    """A sentence that asks for the answer, such as "Which emotion does the writer show?". The form of the answer and
+    the text follow it, as in `evaluation.tasks`: with the same question and labels there, the prompt is the same."""
+    labels: list[Line] = []
+    """A closed set, of which an answer is one: one to three words each, in lower case, told apart by their letters."""
+    scale: list[int] = []
+    """[lowest, highest]: an answer is a whole number between them."""
+    fields: dict[str, Literal["string", "list", "boolean"]] = {}
+    """An answer is a JSON object with these fields, e.g. {target: string, reasons: list}."""
+    texts: PositiveInt | None = None
+    """Texts asked about, drawn evenly over domains; null: all."""
+
+    @field_validator("question")
+    @classmethod
+    def _whole(cls, question: str) -> str:
+        if set("{}") & set(question):
+            raise ValueError("must be asked of a text alone: there are no fields of a row to put in for braces")
+        return question
+
+    @field_validator("fields")
+    @classmethod
+    def _named(cls, fields: dict[str, str]) -> dict[str, str]:
+        if not all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in fields):
+            raise ValueError("a field's name must be of lower-case letters, digits and '_', and begin with a letter")
+        return fields
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
+            raise ValueError("must have exactly one of labels, scale and fields")
+        if self.labels and (
+            len(self.labels) < 2 or len({label.casefold() for label in self.labels}) < len(self.labels)
+        ):
+            raise ValueError("labels must be two or more, and distinct")
+        if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
+            raise ValueError(f"scale must be [lowest, highest], two whole numbers at most {MOST_STEPS} apart")
+        if self.scale and self.scale[0] < 0:
+            raise ValueError("scale must not go below 0")
+        return self
+
+
 class TasksParams(Section):
     """Task generation per perspective (official scripts 2-6)."""
 
@@ -259,6 +313,16 @@ class TasksParams(Section):
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
+    own: list[OwnTask] = []
+    """Questions of your own that the student is to learn beside the generated tasks. Each is asked of the teacher for
+    every text, or `texts` of them, beyond pairing.pairs; never of an evaluation row."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_shared_name("own", [task.name for task in self.own])
+        if SEED_TASK in (task.name for task in self.own):
+            raise ValueError(f"own: {SEED_TASK!r} is the name of the seed task")
+        return self
 
 
 class DemonstrationsParams(Section):
@@ -294,6 +358,8 @@ class ResponsesParams(Section):
     """`batch` divides label likelihoods by their mean over the texts asked with the same instruction
     (batch calibration), against a teacher that hardly ever says one of the labels. A label that a server behind an API
     only chose has no likelihood and stays as it is."""
+    calibration_strength: Probability = 1.0
+    """Power of that mean: 1 takes a question's leaning to a label out whole, 0.5 half of it (in logarithms), 0 none."""
 
 
 # ---------------------------------------------------------------- difficulty and sampling
@@ -363,6 +429,18 @@ class FineTuningParams(Section):
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected before training."""
     gradient_checkpointing: bool = False
+    group_rows: PositiveInt = 8
+    """Rows of one instruction that go into a step together, where they read what they share once. Fewer of them are
+    more instructions a step and less noise in its gradient; 1 reads every row whole. A row's weight does not depend on
+    it."""
+    pass_tokens: PositiveInt = 2048
+    """Tokens that go through the model at once, at most, but for a longer row: memory hangs on it."""
+    soft_labels: Probability = 0.0
+    """How much of the target of an answer that is a label is the teacher's calibrated probability of every label, in
+    place of its answer alone. 0: the answer alone."""
+    compute_dtype: Literal["auto", "float32"] = "auto"
+    """Precision of matrix products; `auto` is bfloat16 where GPU or CPU multiplies it, else float32. Weights that are
+    trained, their gradients and moments are float32 either way."""
     saved_dtype: Literal["float32", "base"] = "float32"
     """Precision a full fine-tuning is stored in. `base` rounds to that of the base model: half the size, and right
     after thousands of steps; a few steps move weights by less than bfloat16 tells apart, and are lost."""
@@ -472,6 +550,23 @@ class EvaluationParams(Section):
         return self
 
 
+class LabelPriorsParams(Section):
+    """A model's liking for some labels whatever the text, taken out of what it answers (docs/method.md): teacher, base
+    student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
+    student is trained on has its own knob, responses.calibration."""
+
+    strength: Probability = 1.0
+    """How much of the prior is taken out: label likelihoods are divided by prior ** strength. 0: nothing, and no prior
+    is estimated. Where true labels are known to be very uneven, less than 1 is better."""
+    texts: PositiveInt = 100
+    """Unlabelled texts of the run, drawn evenly over domains, that are asked to estimate a question's prior: so many
+    likelihoods for each evaluation task and system, and for each question that the registered version carries a prior
+    of."""
+    least: PositiveInt = 20
+    """Distinct texts of one request that are enough to estimate a prior of a question the version carries none of; with
+    fewer, it is asked about inputs without content."""
+
+
 # ---------------------------------------------------------------- gates
 
 
@@ -515,6 +610,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
+    generated_per_perspective: Annotated[float, Field(ge=0.0)] = 0.5
+    """Generated tasks that are left, for each perspective, at least; the seed task, questions of your own and analysis
+    prompts do not count. Whatever this is, there must be one. Fewer: what the student learns is not the method's."""
     undemonstrated: Probability = 0.5
     """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
     them, or copied."""
@@ -580,6 +678,21 @@ class TrainingSetGateParams(GateParams):
     only."""
 
 
+class StudentGateParams(GateParams):
+    """A student that is better than its base. Where it is not, `stop` registers it without alias `candidate` and ends
+    the run, after its report, with an error."""
+
+    gain_low: Annotated[float, Field(ge=-1.0, le=1.0)] | None = 0.0
+    """The lower end of the interval of the mean gain in macro-F1 over the base student must be above this; null reports
+    it only."""
+    label_share: Probability = 0.8
+    """Share of a task's rows that one label is given to, at most, where the gold labels are balanced. More: the student
+    says one thing of everything."""
+    worse_tasks: NonNegativeInt = 0
+    """Tasks on which the student is worse than its base beyond chance, at most: the interval of the gain lies below 0,
+    taken at a confidence under which those of all tasks hold together."""
+
+
 class GatesParams(Section):
     """What must hold of an artefact before the next stage may use it."""
 
@@ -590,6 +703,7 @@ class GatesParams(Section):
     difficulty: DifficultyGateParams = DifficultyGateParams()
     sample: SampleGateParams = SampleGateParams()
     training_set: TrainingSetGateParams = TrainingSetGateParams()
+    student: StudentGateParams = StudentGateParams()
 
 
 class RegistryParams(Section):
@@ -631,6 +745,7 @@ class Params(Section):
     sampling: SamplingParams
     training: FineTuningParams
     evaluation: EvaluationParams
+    label_priors: LabelPriorsParams
     gates: GatesParams
     registry: RegistryParams
     promotion: PromotionParams

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from compeffdist.files import canonical_json, hash_text
 
+PROBABILITY_DECIMALS = 6
+"""To which a teacher's label probabilities are kept: the last bits of a logarithm differ from machine to machine."""
 ID_HEX_DIGITS = 24
 """96 bits: for ten million records the chance that any two share an id is below 1e-15."""
 
@@ -224,7 +226,7 @@ class Pair(Record):
     instruction_id: str
     text_id: str
     method: str
-    """`random`, `matched`, or `seed` for the overall-polarity task, which goes with every text."""
+    """`random`, `matched`, or `own` for the user's own tasks and the seed task, which go with every text."""
     part: str = "scored"
     """`scored`: the teacher is asked, and the answer scored. `predicted`: difficulty is predicted, and the teacher
     asked only if the sampler keeps the pair (`difficulty.mode: proxy`)."""
@@ -237,6 +239,7 @@ class Triplet(Record):
     The response belongs to it because a calibrated label depends on the other texts asked with the instruction."""
 
     PREFIX = "sample"
+    VERSION = 2
     IDENTITY = ("instruction_id", "text_id", "teacher_id", "decoding_id", "response")
 
     pair_id: str
@@ -253,6 +256,10 @@ class Triplet(Record):
     """The teacher's overall polarity of the text: negative, neutral or positive."""
     task_type: str
     task_name: str
+    labels: list[str] = field(default_factory=list)
+    """What could be answered, where the teacher weighed each whole label; empty where it wrote or only chose."""
+    probabilities: list[float] = field(default_factory=list)
+    """Of `labels`, calibrated as the response was, to PROBABILITY_DECIMALS."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.shards import RowScore
+from compeffdist.student.batching import TokenRow
 
 
 def oracle_token(logits: torch.Tensor, target: int, top_p: float) -> float:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.shards import RowScore
+from compeffdist.student.batching import TokenRow
 
 from .oracle import logits_alone, oracle_scores, oracle_token
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from compeffdist.difficulty.batching import TokenRow, plan_batches
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import validate_params
 from compeffdist.profiles import compose
+from compeffdist.student.batching import TokenRow, plan_batches
 from compeffdist.student.loading import load_student
 
 from .same_logits import assert_logits_are_those_of_rows_alone, assert_scores_are_the_oracles, scored_with_logits

@@ -25,11 +25,11 @@ from transformers import (
 )
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.batching import PASS_TOKENS, TokenRow, plan_batches, shared_prefixes
-from compeffdist.difficulty.head import SplitModel, split_model
 from compeffdist.difficulty.scorer import nucleus_sizes, score_rows, token_scores
 from compeffdist.difficulty.shards import RowScore
 from compeffdist.errors import UserError
+from compeffdist.student.batching import PASS_TOKENS, TokenRow, plan_batches, shared_prefixes
+from compeffdist.student.head import SplitModel, split_model
 
 from .oracle import oracle_row, oracle_token
 from .same_logits import assert_logits_are_those_of_rows_alone, assert_scores_are_the_oracles, scored_with_logits

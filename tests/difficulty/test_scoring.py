@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.scoring import score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import Triplet
+from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 from ..student.tiny import tiny_model_folder

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
 from compeffdist.errors import UserError
 from compeffdist.files import hash_text
+from compeffdist.student.batching import TokenRow
 
 from .test_scorer import CONFIGS, alike, make_model, make_rows, score
 

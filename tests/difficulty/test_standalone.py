@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.cli.main import main
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 from .oracle import oracle_row

@@ -1,6 +1,7 @@
 """Every pair is a triplet or a reject, and every answer one that its task allows."""
 
 from pathlib import Path
+from typing import Any
 
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Triplet
@@ -28,6 +29,30 @@ def test_an_answer_outside_its_label_set_is_named(check: Check) -> None:
     wrong = [row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.response == "lukewarm"]
     finding = stopped(done, "responses_outside_their_set")
     assert {row.id for row in wrong} & set(finding["offenders"])
+
+
+def test_label_probabilities_that_do_not_fit_the_response_are_named(check: Check) -> None:
+    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    weighed = [row.id for row in triplets if row.task_type == "closed_classification"][:4]
+    labels = {row.id: row.labels for row in read_records(Path("data/instructions.jsonl"), plant.Instruction)}
+
+    def weigh(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for row in rows:
+            if row["id"] in weighed:
+                own = labels[row["instruction_id"]]
+                rest = 0.1 / (len(own) - 1)
+                row |= {"labels": own, "probabilities": [0.9 if k == row["response"] else rest for k in own]}
+            if row["id"] == weighed[1]:
+                row["probabilities"] = row["probabilities"][::-1]
+            if row["id"] == weighed[2]:
+                row["probabilities"] = [0.1] * len(row["labels"])
+            if row["id"] == weighed[3]:
+                row["labels"] = row["labels"][::-1]
+        return rows
+
+    plant.edit("data/triplets.parquet", weigh)
+    finding = stopped(check("triplets"), "label_probabilities_off", "is 3, must be 0")
+    assert finding["offenders"] == weighed[1:]
 
 
 def test_triplets_of_a_text_that_is_gone_are_named(check: Check) -> None:

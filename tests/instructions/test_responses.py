@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.files import write_json
-from compeffdist.instructions.calibration import Priors, calibrate, decide_labels, read_priors
+from compeffdist.instructions.calibration import Priors, decide_labels, read_priors
 from compeffdist.instructions.responses import Collected, check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
@@ -136,21 +136,6 @@ def test_spans_are_sought_through_lists_and_objects() -> None:
     assert spans_missing({"a": ["great", "awful"], "b": True}, "The GREAT pizza") == ["awful"]
 
 
-rows = st.lists(st.tuples(*[st.floats(-8, 0)] * 3), min_size=1, max_size=12)
-
-
-@given(rows)
-def test_calibrated_probabilities_sum_to_one(values: list[tuple[float, ...]]) -> None:
-    for row in calibrate([dict(zip("abc", value, strict=True)) for value in values]):
-        assert math.isclose(sum(row.values()), 1.0, rel_tol=1e-9)
-
-
-def test_calibration_undoes_a_preference_that_all_texts_share() -> None:
-    biased = [{"good": math.log(p), "bad": math.log(1 - p)} for p in [0.95] * 20 + [0.7] * 20]
-    decided = [max(row, key=lambda label, r=row: r[label]) for row in calibrate(biased)]
-    assert decided == ["good"] * 20 + ["bad"] * 20
-
-
 def likelihoods(labels: tuple[str, ...], first: float) -> Answer:
     rest = (1 - first) / (len(labels) - 1)
     values = {label: math.log(first if place == 0 else rest) for place, label in enumerate(labels)}
@@ -261,6 +246,22 @@ def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so(
     assert (len(triplets), rejects) == (8, [])
     endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
     assert endings == ["batch", *["chosen"] * 7]
+
+
+def test_a_triplet_keeps_how_likely_the_teacher_found_each_label() -> None:
+    texts = [a_text(number) for number in range(12)]
+    for strength, name in ((1.0, "batch"), (0.5, "batch^0.5"), (0.0, "none")):
+        triplets, *_ = collect(leaning, [CLOSED, OPEN], texts, calibration_strength=strength)
+        closed = [row for row in triplets if row.task_type == "closed_classification"]
+        assert len(closed) == 12 and {row.decoding_id.rpartition("+")[2] for row in closed} == {name}
+        for row in closed:
+            assert row.labels == ["good", "bad"] and sum(row.probabilities) == pytest.approx(1.0, abs=2e-6)
+            assert row.response == row.labels[row.probabilities.index(max(row.probabilities))]
+            assert all(round(value, 6) == value for value in row.probabilities)
+        assert all(row.labels == row.probabilities == [] for row in triplets if row not in closed)
+    none, *_ = collect(leaning, [CLOSED], texts, calibration="none")
+    zero = [row for row in closed if row.task_type == "closed_classification"]
+    assert [row.probabilities for row in none] == [row.probabilities for row in zero]
 
 
 def leaning(request: Request) -> Any:

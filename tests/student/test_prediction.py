@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.student.batching import batches
 from compeffdist.student.loading import load_student
-from compeffdist.student.prediction import batches, generate, label_logprobs
+from compeffdist.student.prediction import generate, label_logprobs
 
 LABELS = ("positive", "neutral", "negative", "neg")
 PROMPTS = ["the film was great", "dreadful", "x" * 60, "the film"]

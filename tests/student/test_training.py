@@ -13,8 +13,8 @@ from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.student.curve import CurvePoint
 from compeffdist.student.loading import load_student
+from compeffdist.student.packing import IGNORED
 from compeffdist.student.training import (
-    IGNORED,
     TrainingResult,
     TrainingRow,
     draw_rows,
@@ -60,12 +60,12 @@ def weights(folder: Path) -> str:
 def test_labels_stand_on_the_response_and_its_end_only(tiny_folder: Path) -> None:
     tokenizer = load_tokenizer(tiny_folder)
     encoded, rejected = encode_rows(tokenizer, ROWS, 2048, "stage")
-    assert [row["id"] for row in encoded] == [row.id for row in ROWS] and not rejected
+    assert [row.id for row in encoded] == [row.id for row in ROWS] and not rejected
     for row, source in zip(encoded, ROWS, strict=True):
-        labelled = [label for label in row["labels"] if label != IGNORED]
+        labelled = [label for label in row.labels if label != IGNORED]
         assert tokenizer.decode(labelled) == source.response + "<|im_end|>"
-        assert row["input_ids"][-len(labelled) :] == labelled
-        assert row["length"] == len(row["input_ids"]) == len(row["labels"])
+        assert row.input_ids[-len(labelled) :] == labelled
+        assert row.length == len(row.input_ids) == len(row.labels)
 
 
 def test_rows_that_cannot_be_trained_on_are_rejected_with_a_reason_and_never_cut(tiny_folder: Path) -> None:
@@ -94,27 +94,62 @@ def test_the_loss_reported_is_the_mean_over_response_tokens(
     """An independent reckoning: one row at a time, all logits, the model before its first update."""
     monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: half_precision)
     settings = FAST.model_copy(update={"batch_size": len(ROWS), "epochs": 1.0})
+    within = 2e-2 if half_precision else 1e-4
     result = train(tiny_folder, tmp_path / "out", settings)
     model, tokenizer = load_student(tiny_folder, "cpu", "float32")
     total, count = 0.0, 0
     for row in encode_rows(tokenizer, ROWS, 2048, "stage")[0]:
         with torch.no_grad():
-            logits = model(torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
-        for position, label in enumerate(row["labels"]):
+            logits = model(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
+        for position, label in enumerate(row.labels):
             if label != IGNORED:
                 total, count = total - float(logits[position - 1, label]), count + 1
-    assert result.curve[0].loss == pytest.approx(total / count, rel=1e-4)
+    assert result.curve[0].loss == pytest.approx(total / count, rel=within)
     assert result.response_tokens == count
 
 
 def test_gradient_accumulation_gives_the_steps_of_one_large_batch(tiny_folder: Path, tmp_path: Path) -> None:
     rows = [replace(row, prompt="the same prompt", response="positive") for row in ROWS[:8]]
-    large = FAST.model_copy(update={"batch_size": 8, "learning_rate": 1e-3})
-    small = FAST.model_copy(update={"batch_size": 2, "gradient_accumulation": 4, "learning_rate": 1e-3})
+    exact = FAST.model_copy(update={"compute_dtype": "float32", "learning_rate": 1e-3})
+    large = exact.model_copy(update={"batch_size": 8})
+    small = exact.model_copy(update={"batch_size": 2, "gradient_accumulation": 4})
     one = train(tiny_folder, tmp_path / "large", large, rows)
     many = train(tiny_folder, tmp_path / "small", small, rows)
     assert [p.loss for p in many.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-4)
     assert [p.gradient_norm for p in many.curve] == pytest.approx([p.gradient_norm for p in one.curve], rel=1e-3)
+
+
+def test_shared_beginnings_change_no_step(tiny_folder: Path, tmp_path: Path) -> None:
+    """All rows in one step, so that the order of the rows is no matter."""
+    settings = FAST.model_copy(update={"batch_size": len(ROWS), "compute_dtype": "float32", "learning_rate": 1e-3})
+    shared = train(tiny_folder, tmp_path / "shared", settings)
+    for update in ({"group_rows": 1}, {"pass_tokens": 200}, {"gradient_checkpointing": True}):
+        other = train(tiny_folder, tmp_path / "other", settings.model_copy(update=update))
+        assert [p.loss for p in other.curve] == pytest.approx([p.loss for p in shared.curve], rel=1e-4)
+        norms = [p.gradient_norm for p in shared.curve]
+        assert [p.gradient_norm for p in other.curve] == pytest.approx(norms, rel=1e-3)
+
+
+def test_a_model_that_cannot_share_is_trained_on_whole_rows_and_says_so(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("compeffdist.student.branching.EXACT", -1.0)
+    train(tiny_folder, tmp_path / "out")
+    said = [line for line in capsys.readouterr().err.splitlines() if "whole" in line]
+    assert said == ["train_student: LlamaForCausalLM cannot read shared beginnings once; every row is read whole"]
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_products_are_rounded_only_where_the_machine_multiplies_16_bits_and_weights_never(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multiplies: bool
+) -> None:
+    monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype: multiplies)
+    exact = train(tiny_folder, tmp_path / "exact", FAST.model_copy(update={"compute_dtype": "float32"}))
+    given = train(tiny_folder, tmp_path / "given", FAST)
+    assert (weights(tmp_path / "exact") != weights(tmp_path / "given")) == multiplies
+    assert given.curve[0].loss == pytest.approx(exact.curve[0].loss, rel=2e-2)
+    model, _ = load_student(tmp_path / "given", "cpu")
+    assert any(bool((p != p.bfloat16().float()).any()) for p in model.parameters())
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -153,8 +188,7 @@ def test_a_trained_student_loads_and_differs_from_its_base(tiny_folder: Path, tm
     row = encode_rows(tokenizer, ROWS[:1], 2048, "stage")[0][0]
     with torch.no_grad():
         losses = [
-            float(m(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss)
-            for m in (base, student)
+            float(m(torch.tensor([row.input_ids]), labels=torch.tensor([row.labels])).loss) for m in (base, student)
         ]
     assert losses[1] < 0.8 * losses[0]
 

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from compeffdist import __version__
 from compeffdist.cli import (
+    answers,
     audit,
     cluster,
     evaluate,
@@ -30,6 +31,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     trace,
     audit,
     forget,
+    answers,
     promote,
     rollback,
     history,

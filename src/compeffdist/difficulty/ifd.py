@@ -10,8 +10,8 @@ opening is the same for every row and is read once; the second pass costs the re
 
 from collections.abc import Sequence
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.shards import RowScore
+from compeffdist.student.batching import TokenRow
 
 
 def without_prompts(rows: Sequence[TokenRow], bare_prompt: Sequence[int]) -> list[TokenRow]:

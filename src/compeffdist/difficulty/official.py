@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.scorer import score_rows
+from compeffdist.student.batching import TokenRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

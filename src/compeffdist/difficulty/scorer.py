@@ -14,7 +14,7 @@ rank_score_compute.py, whose threshold of 1e-6 is the same thing for any vocabul
 smallest s > 0 is 1/n).
 
 What is fast about it: rows of similar length share a batch under a token budget; the beginning an
-instruction's rows share is read once (`batching`); the head is applied at response positions only; a token
+instruction's rows share is read once (`student.batching`); the head is applied at response positions only; a token
 that is the model's first choice costs a comparison and a log-softmax; one whose betters hold the nucleus's mass
 already scores 1 and costs a sum more; only the others find n, by a top-k that grows only for rows whose nucleus
 is wider. Prefix sums are taken in fp64, so n does not depend on the order of summation. The oracle in
@@ -27,15 +27,15 @@ batch is kept whole in the `shards` or not at all, so a run that was resumed giv
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compeffdist.difficulty.batching import TokenRow, plan_batches
-from compeffdist.difficulty.head import SplitModel, split_model
 from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
 from compeffdist.errors import UserError
 from compeffdist.progress import Progress
+from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,24 +178,6 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
         k = min(k * TOP_K_GROWTH, vocabulary)
 
 
-class PrefixReader:
-    """The keys and values of the prefix read last: batches of one group follow each other."""
-
-    def __init__(self, parts: SplitModel) -> None:
-        self.parts = parts
-        self.ids: list[int] = []
-        self.cache: Any = None
-
-    def read(self, ids: list[int]) -> Any:
-        import torch
-
-        if ids != self.ids:
-            self.cache = None  # the former one's memory first
-            self.cache = self.parts.read_prefix(torch.tensor([ids], device=self.parts.weight.device))
-            self.ids = ids
-        return self.cache
-
-
 def _score_batch(
     parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int, top_p: float, workspace_bytes: int
 ) -> list[RowScore | None]:
@@ -216,28 +198,6 @@ def _score_batch(
     ends = np.cumsum([len(row.response_ids) for row in rows])[:-1]
     by_row = np.split(columns, ends, axis=1)
     return [_row_score(row.id, *row_columns) for row, row_columns in zip(rows, by_row, strict=True)]
-
-
-def collate(rows: Sequence[TokenRow], shared: int = 0) -> "tuple[Tensor, Tensor, Tensor]":
-    """Right-padded ids (rows, longest), places (2, positions) that predict response tokens, and the targets.
-
-    The first `shared` tokens are left out. With padding on the right, positions count on from the prefix in every
-    row, as in a row alone. The last response token is only predicted, never read.
-    """
-    import torch
-
-    longest = max(row.width for row in rows) - shared
-    ids = np.zeros((len(rows), longest), dtype=np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : row.width - shared] = [*row.prompt_ids[shared:], *row.response_ids[:-1]]
-    numbers = np.repeat(np.arange(len(rows)), [len(row.response_ids) for row in rows])
-    columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, row.width) - shared for row in rows])
-    targets = np.concatenate([np.asarray(row.response_ids, dtype=np.int64) for row in rows])
-    return (
-        torch.from_numpy(ids),
-        torch.from_numpy(np.stack([numbers, columns])),
-        torch.from_numpy(targets),
-    )
 
 
 def _row_score(row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.float64]") -> RowScore | None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.ifd import instruction_following_difficulty, without_prompts
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.difficulty.shards import RowScore, ScoreShards
@@ -14,6 +13,7 @@ from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.records import Reject, ScoredTriplet, Triplet, by_id, content_id
+from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 STAGE = "score_difficulty"

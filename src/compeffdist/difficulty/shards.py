@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl
 from compeffdist.records import content_id
+from compeffdist.student.batching import TokenRow
 
 WRITE_EVERY_SECONDS = 20.0
 """At most this much scoring is lost when a run is killed."""

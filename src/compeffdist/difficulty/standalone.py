@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.difficulty.batching import TokenRow
 from compeffdist.difficulty.scoring import score_both_ways
 from compeffdist.difficulty.shards import RowScore
 from compeffdist.errors import UserError, one_line
@@ -14,6 +13,7 @@ from compeffdist.files import atomic_file, hash_file, write_jsonl
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import content_id
+from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 if TYPE_CHECKING:

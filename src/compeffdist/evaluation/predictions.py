@@ -32,10 +32,12 @@ class Prediction(Record):
     system_id: str
     gold: str
     predicted: str
-    """The likeliest label; of a tie, the first in the task's declared order."""
+    """The likeliest label, after its prior was taken out (`evaluation.priors`); of a tie, the first in the task's
+    declared order."""
     probabilities: list[float]
-    """Of the task's labels, in declared order; they sum to 1. Exactly 1 and 0 where a teacher behind an API only chose
-    a label: no confidence, and none is read from it (metrics/evaluate_teacher.json counts such answers)."""
+    """Of the task's labels, in declared order, as the system gave them, no prior taken out; they sum to 1. Exactly 1
+    and 0 where a teacher behind an API only chose a label: no confidence, and none is read from it
+    (metrics/evaluate_teacher.json counts such answers)."""
 
 
 Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]

@@ -45,6 +45,17 @@ def difference_cell(interval: Mapping[str, float]) -> str:
     return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
 
 
+def priors_line(evaluation: Mapping[str, Any]) -> str:
+    """The means without label priors taken out, under a table of those with; empty where none are."""
+    strength = evaluation.get("label_prior_strength", 0.0)
+    if not strength:
+        return ""
+    mean = evaluation["without_priors"]["mean"]
+    scores = ", ".join(f"{system} {100 * mean['macro_f1'][system]['estimate']:.1f}" for system in SYSTEMS)
+    gain = difference_cell(mean["student_minus_base"])
+    return f"label priors taken out at strength {strength:g}; means without: {scores}, gain {gain}"
+
+
 def verdict_line(evaluation: Mapping[str, Any]) -> str:
     """What the mean's interval says of the student; empty where it is better than its base."""
     gain = evaluation["mean"]["student_minus_base"]
@@ -55,5 +66,10 @@ def verdict_line(evaluation: Mapping[str, Any]) -> str:
 
 
 def registration_line(registration: Mapping[str, Any]) -> str:
-    """One line naming the registered version."""
-    return f"registered: {registration['model_name']} version {registration['version']}, alias {registration['alias']}"
+    """One line naming the registered version, and what became of its alias."""
+    version = f"registered: {registration['model_name']} version {registration['version']}"
+    if registration["alias"]:
+        return f"{version}, alias {registration['alias']}"
+    return (
+        f"{version}, without alias candidate: it did not pass gate student (report/gates/student.html says what to try)"
+    )

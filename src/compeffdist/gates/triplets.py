@@ -14,7 +14,7 @@ from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.params import TripletsGateParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records
-from compeffdist.records import TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id
+from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id
 
 TRIPLETS = Path("data/triplets.parquet")
 REJECTS = Path("data/rejects/collect_responses.parquet")
@@ -86,6 +86,25 @@ def _parents(triplets: Sequence[Triplet], pairs: Sequence[Pair]) -> list[Figure]
     outside = [
         row.id for row in triplets if (possible := allowed.get(row.instruction_id)) and row.response not in possible
     ]
+    unlike = [row.id for row in triplets if row.labels and not _weighs(row, allowed.get(row.instruction_id))]
     changed = "texts, instructions or pairs have changed since: run dvc repro"
     odd = "an answer is none of its instruction's labels or scores: run dvc repro -f collect_responses"
-    return [none_of("triplets_without_parents", orphans, changed), none_of("responses_outside_their_set", outside, odd)]
+    weights = "labels and probabilities are not those the response was chosen by: run dvc repro -f collect_responses"
+    return [
+        none_of("triplets_without_parents", orphans, changed),
+        none_of("responses_outside_their_set", outside, odd),
+        none_of("label_probabilities_off", unlike, weights),
+    ]
+
+
+def _weighs(row: Triplet, possible: Sequence[str] | None) -> bool:
+    """Whether a triplet's probabilities are of its instruction's labels, sum to 1, and are largest for its response."""
+    if row.labels != list(possible or ()) or len(row.probabilities) != len(row.labels):
+        return False
+    rounding = len(row.labels) * 10.0**-PROBABILITY_DECIMALS
+    largest = max(row.probabilities)
+    return (
+        abs(sum(row.probabilities) - 1.0) <= rounding
+        and row.response in row.labels
+        and row.probabilities[row.labels.index(row.response)] >= largest - rounding
+    )

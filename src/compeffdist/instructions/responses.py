@@ -14,11 +14,18 @@ from typing import Any
 
 from compeffdist.errors import UserError
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import Priors, decide_labels, only_chosen, prior_of_answers
+from compeffdist.instructions.calibration import (
+    Priors,
+    decide_labels,
+    label_probabilities,
+    likeliest,
+    only_chosen,
+    prior_of_answers,
+)
 from compeffdist.instructions.rendering import with_text
 from compeffdist.params import ResponsesParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_prompt
-from compeffdist.records import Instruction, Pair, Reject, Text, Triplet
+from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.asking import Asked, Teacher
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import CHOSEN, Answer, Request
@@ -99,8 +106,9 @@ def collect_responses(
     asked = teacher.ask(polarity_requests(used, teacher_params) + questions, "responses")
     about_texts, answers = asked[: len(used)], asked[len(used) :]
     found = priors or _priors(pairs, about_texts, answers) if params.calibration == "batch" else Priors({}, {})
-    polarities = _polarities(used, about_texts, found)
-    labels = _labels_by_question(pairs, answers, found)
+    strength = params.calibration_strength
+    polarities = _polarities(used, about_texts, found, strength)
+    weighed = _weighed_by_question(pairs, answers, found, strength)
     triplets: list[Triplet] = []
     rejects: list[Reject] = []
     for place, (pair, request, answer) in enumerate(zip(pairs, questions, answers, strict=True)):
@@ -110,7 +118,8 @@ def collect_responses(
                 raise BadAnswer("no_answer", answer.reason)
             if text.id not in polarities:
                 raise BadAnswer("no_polarity", "the overall-polarity question of this text has no answer")
-            chosen = labels.get(place)
+            probabilities = weighed.get(place, {})
+            chosen = likeliest(probabilities) if probabilities else only_chosen(answer)
             response = chosen or check_response(instruction, text, answer.answer)
         except BadAnswer as bad:
             rejects.append(Reject(stage=stage, record_id=pair.id, reason=bad.reason, detail=bad.detail))
@@ -121,13 +130,15 @@ def collect_responses(
                 instruction_id=instruction.id,
                 text_id=text.id,
                 teacher_id=teacher.identity.id,
-                decoding_id=_decoding_id(request, answer, bool(found.instructions.get(instruction.id))),
+                decoding_id=_decoding_id(request, answer, strength if found.instructions.get(instruction.id) else 0.0),
                 answer_id=answer.answer_id,
                 prompt=request.prompt,
                 response=response,
                 polarity=polarities[text.id],
                 task_type=instruction.type,
                 task_name=instruction.task_name,
+                labels=list(probabilities),
+                probabilities=[round(value, PROBABILITY_DECIMALS) for value in probabilities.values()],
             )
         )
     generated = {pair.id: texts[pair.text_id].domain for pair, q in zip(pairs, questions, strict=True) if not q.labels}
@@ -135,10 +146,12 @@ def collect_responses(
     return Collected(triplets, rejects, polarities, found)
 
 
-def _decoding_id(request: Request, asked: Asked, calibrated: bool) -> str:
+def _decoding_id(request: Request, asked: Asked, strength: float) -> str:
+    """With how an answer about labels was calibrated: not, whole ("batch"), or in part ("batch^0.5")."""
     if not request.labels:
         return request.decoding_id
-    return f"{request.decoding_id}+{CHOSEN if only_chosen(asked) else 'batch' if calibrated else 'none'}"
+    calibrated = ("batch" if strength == 1.0 else f"batch^{strength:g}") if strength else "none"
+    return f"{request.decoding_id}+{CHOSEN if only_chosen(asked) else calibrated}"
 
 
 def _by_question(pairs: Sequence[Pair], asked: Sequence[Asked]) -> dict[str, list[int]]:
@@ -158,18 +171,20 @@ def _priors(pairs: Sequence[Pair], about_texts: Sequence[Asked], asked: Sequence
     return Priors(prior_of_answers(about_texts), {key: prior for key, prior in priors.items() if prior})
 
 
-def _polarities(texts: Sequence[Text], asked: Sequence[Asked], priors: Priors) -> dict[str, str]:
-    decided = decide_labels(asked, priors.polarity)
+def _polarities(texts: Sequence[Text], asked: Sequence[Asked], priors: Priors, strength: float) -> dict[str, str]:
+    decided = decide_labels(asked, priors.polarity, strength)
     return {text.id: label for text, label in zip(texts, decided, strict=True) if label is not None}
 
 
-def _labels_by_question(pairs: Sequence[Pair], asked: Sequence[Asked], priors: Priors) -> dict[int, str]:
-    """The chosen label by place in `pairs`."""
-    chosen: dict[int, str] = {}
+def _weighed_by_question(
+    pairs: Sequence[Pair], asked: Sequence[Asked], priors: Priors, strength: float
+) -> dict[int, dict[str, float]]:
+    """Label probabilities by place in `pairs`, where the teacher weighed labels."""
+    found: dict[int, dict[str, float]] = {}
     for key, places in _by_question(pairs, asked).items():
-        labels = decide_labels([asked[place] for place in places], priors.instructions.get(key))
-        chosen |= {place: label for place, label in zip(places, labels, strict=True) if label is not None}
-    return chosen
+        rows = label_probabilities([asked[place] for place in places], priors.instructions.get(key), strength)
+        found |= {place: row for place, row in zip(places, rows, strict=True) if row is not None}
+    return found
 
 
 def _refuse_rubbish(generated: Mapping[str, str], rejects: Sequence[Reject]) -> None:

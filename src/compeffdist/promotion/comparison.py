@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TEXTS = Path("data/evaluation.jsonl")
+BASE_STUDENT = "base student"
+"""What a first champion is held against."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Comparison:
     """Candidate minus reference in macro-F1, with paired intervals."""
 
     against: str
-    """`base student`, or `champion, version N`, with `(asked anew)` if it was."""
+    """BASE_STUDENT, or `champion, version N`, with `(asked anew)` if it was."""
     rows: int
     tasks: dict[str, Interval]
     mean: Interval

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compeffdist.difficulty.batching import TokenRow, plan_batches
-from compeffdist.difficulty.head import SplitModel, split_model
-from compeffdist.difficulty.scorer import BYTES_PER_LOGIT, WORKSPACE_BYTES, PrefixReader, collate, nucleus_sizes
+from compeffdist.difficulty.scorer import BYTES_PER_LOGIT, WORKSPACE_BYTES, nucleus_sizes
 from compeffdist.progress import Progress
+from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

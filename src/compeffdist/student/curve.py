@@ -13,7 +13,7 @@ class CurvePoint:
 
     step: int
     loss: float
-    """Mean negative log-likelihood of the response tokens of the step, in nats."""
+    """Mean negative log-likelihood of the response tokens of the step, in nats; with soft targets, cross-entropy."""
     learning_rate: float
     gradient_norm: float
     """Before clipping."""

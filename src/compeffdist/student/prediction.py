@@ -4,12 +4,13 @@ Rows are sorted by length and batched under a token budget, padding included, so
 comes in. They are padded on the left, so that the LM head is needed at the last position only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
+from compeffdist.student.batching import batches
 
 if TYPE_CHECKING:
     import torch
@@ -97,18 +98,6 @@ def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> L
         return build_trie(tokens, end_token_id(tokenizer))
     except ValueError as error:
         raise UserError(f"labels {list(labels)}: {error}") from None
-
-
-def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices of rows of like length, shortest first; longest x rows fits the budget, or a row is alone."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and lengths[index] * (len(batch) + 1) > token_budget:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _last_logits(

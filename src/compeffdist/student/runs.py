@@ -72,4 +72,6 @@ def write_result(stage: str, incoming: int, result: TrainingResult, curve: Path)
 
 
 def _row(triplet: Triplet) -> TrainingRow:
-    return TrainingRow(triplet.id, triplet.prompt, triplet.response)
+    return TrainingRow(
+        triplet.id, triplet.prompt, triplet.response, tuple(triplet.labels), tuple(triplet.probabilities)
+    )

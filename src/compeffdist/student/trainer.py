@@ -1,12 +1,13 @@
-"""trl's trainer with the LM head at response positions only, where trl's fused kernel does not do that
-itself.
+"""trl's trainer over the passes of a `layout`, with the LM head at response positions only.
 
-trl 1.16 scores only labelled positions on Triton devices and every position elsewhere. Here the model is
-asked for the logits of the positions whose next token carries loss in some row of the batch
-(`logits_to_keep`), which every causal model of transformers understands, soft-capped and scaled heads
-included.
+A batch of rows is one or more passes through the model; each is forward and backward by itself, so that memory holds
+one of them, and gradients add up to those of the batch. trl 1.16 scores only labelled positions on Triton devices and
+every position elsewhere. Here the model is asked for the logits of the positions whose next token carries loss
+(`logits_to_keep`), which every causal model of transformers understands, soft-capped and scaled heads included; trl's
+own way is left to rows that are read whole on a GPU.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,12 +15,44 @@ from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from compeffdist.student.curve import CurvePoint, Recorder
-
-IGNORED = -100
+from compeffdist.student.layout import Collator, EpochOrder, Layout
+from compeffdist.student.packing import IGNORED
 
 
 class ResponseTrainer(SFTTrainer):
-    """SFTTrainer whose loss costs the LM head at response positions, not at prompt and padding."""
+    """SFTTrainer whose loss is a sum over response tokens, whatever passes they are in.
+
+    Args:
+        layout: how rows go through the model.
+        order: in which they come.
+        **settings: as for SFTTrainer; the rows of `train_dataset` know their `place` in the layout.
+    """
+
+    def __init__(self, layout: Layout, order: EpochOrder, **settings: Any) -> None:
+        self.layout, self.row_order = layout, order
+        super().__init__(data_collator=Collator(layout), **settings)
+        # the labelled tokens of a step are counted for `compute_loss` below, whatever the model's own loss takes
+        self.model_accepts_loss_kwargs = True
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
+        return self.row_order
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Forward and backward of every pass of a batch; the sum of their losses."""
+        total = torch.zeros((), device=self.args.device)
+        passes = inputs["passes"]
+        # one autocast around all passes: each weight is rounded once a batch in place of once a pass
+        with self.accelerator.autocast():
+            for number, one in enumerate(passes, 1):
+                # processes exchange gradients once a batch, so that they need not have as many passes
+                with nullcontext() if number == len(passes) else self.accelerator.no_sync(model):
+                    total = total + super().training_step(model, one, num_items_in_batch)
+        return total
 
     def compute_loss(
         self,
@@ -28,28 +61,47 @@ class ResponseTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Mean negative log-likelihood of the response tokens, in nats.
+        """Negative log-likelihood of the response tokens of one pass, in nats, over `num_items_in_batch`.
 
-        `inputs` holds input_ids, attention_mask and labels, each [rows, length], padded on the right.
-        `num_items_in_batch` is the number of labelled tokens of the whole optimiser step.
+        `inputs` is a pass of the layout; `num_items_in_batch` is the number of labelled tokens of the whole optimiser
+        step.
         """
-        if return_outputs or inputs["input_ids"].device.type == "cuda":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"][:, 1:]  # [rows, length - 1]: position i predicts token i + 1
-        kept = (labels != IGNORED).any(dim=0).nonzero().flatten()  # [positions]
-        logits = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-            logits_to_keep=kept,
-        ).logits  # [rows, positions, vocabulary]
-        kept_labels = labels[:, kept]
-        scored = kept_labels != IGNORED
-        total = torch.nn.functional.cross_entropy(logits[scored].float(), kept_labels[scored], reduction="sum")
-        count = scored.sum() if num_items_in_batch is None else num_items_in_batch
+        plain = "sequences" not in inputs and not len(inputs["soft_weights"])
+        if return_outputs or (plain and inputs["input_ids"].device.type == "cuda"):
+            own = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
+            return super().compute_loss(model, own, return_outputs, num_items_in_batch)
+        total = response_loss(model, self.layout, inputs)
+        count = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         # Gradients are averaged over processes, while num_items_in_batch counts the tokens of all of them.
         scale = self.accelerator.num_processes if num_items_in_batch is not None else 1
         return total * scale / count
+
+
+def response_loss(model: torch.nn.Module, layout: Layout, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Negative log-likelihood of the response tokens of one pass of `layout`, in nats, summed; with soft targets, the
+    cross-entropy against them."""
+    targets = inputs["labels"][:, 1:]  # [rows, length - 1]: position i predicts token i + 1
+    kept = (targets != IGNORED).any(dim=0).nonzero().flatten()  # [positions]
+    given = layout.model_inputs(inputs, next(model.parameters()).dtype)
+    logits = model(**given, use_cache=False, logits_to_keep=kept).logits  # [rows, positions, vocabulary]
+    kept_targets = targets[:, kept]
+    scored = kept_targets != IGNORED
+    total = torch.nn.functional.cross_entropy(logits[scored].float(), kept_targets[scored], reduction="sum")
+    return total + _corrections(logits, kept, inputs) if len(inputs["soft_weights"]) else total
+
+
+def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What soft targets add to the loss (see `soft_labels`): weighted logits where response tokens are predicted.
+
+    Args:
+        logits: [rows, positions, vocabulary], at the positions `kept`.
+    """
+    length = inputs["labels"].shape[1]
+    column = torch.zeros(length, dtype=torch.long, device=logits.device)
+    column[kept] = torch.arange(len(kept), device=logits.device)
+    rows, tokens = inputs["soft_places"] // length, inputs["soft_places"] % length
+    chosen = logits[rows, column[tokens - 1], inputs["soft_tokens"]].float()
+    return (chosen * inputs["soft_weights"]).sum()
 
 
 def recorder_callback(recorder: Recorder) -> TrainerCallback:

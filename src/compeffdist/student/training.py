@@ -4,19 +4,17 @@ Rows reach the trainer as ids and labels made by `student.formatting`, with trl'
 off: what is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a
 reason, never cut.
 
-What is fast about it: rows of like length share a batch (little padding), and where trl's fused loss would
-put every position through the LM head (any device without Triton, so every CPU) the head sees response
-positions only. For a small student with a 49K vocabulary the head is a quarter of a step's arithmetic, and
-most positions are prompt.
+What is fast about it: what rows of an instruction share is read once (`packing`; three quarters of a row's tokens are
+chat frame and instruction), and where trl's fused loss would put every position through the LM head (any device without
+Triton, so every CPU) the head sees response positions only. For a small student with a 49K vocabulary the head is a
+quarter of a step's arithmetic, and most positions are prompt.
 
-Packing is not offered. Under sdpa, trl's packed rows are kept apart only through position ids, and only
-while the KV cache is off (measured: logits equal to 2e-6, else 5 apart), and trl cuts what overflows a
-pack; grouping by length already leaves a few per cent of padding.
+trl's own packing is not offered. Under sdpa, trl's packed rows are kept apart only through position ids, and only
+while the KV cache is off (measured: logits equal to 2e-6, else 5 apart), and trl cuts what overflows a pack.
 
-Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (16 bytes a parameter) and
-computes in bfloat16 on a GPU and in float32 on a CPU, because AdamW's updates are smaller than bfloat16 can add:
-weights that came in bfloat16 look to a bfloat16 product as if nothing had happened until the steps add up to half of
-their last bit. For the same reason the result is saved in float32 (`saved_dtype`): the laptop's warm-up of three steps
+Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (16 bytes a parameter), because AdamW's
+updates are smaller than bfloat16 can add. Products are computed in bfloat16 (autocast) where the hardware multiplies
+it (`training.compute_dtype`). The result is saved in float32 (`saved_dtype`): the laptop's warm-up of three steps
 lowers the loss on other rows from 2.30 to 1.64, and to 2.13 once rounded to bfloat16. LoRA keeps the base in
 `compute_dtype` and the adapter in float32.
 
@@ -25,6 +23,7 @@ Same seed, same machine, same number of threads: same bytes. Another machine giv
 
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -40,12 +39,13 @@ from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
 from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.loading import CARD, compute_dtype, stored_dtype
+from compeffdist.student.packing import Correction, EncodedRow
+from compeffdist.student.soft_labels import soft_corrections
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100
-"""Label of a position without loss (PyTorch's ignore_index)."""
+    from compeffdist.student.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class TrainingRow:
     id: str
     prompt: str
     response: str
+    labels: tuple[str, ...] = ()
+    """What could be answered, where the teacher weighed each label; else empty."""
+    probabilities: tuple[float, ...] = ()
+    """Of `labels`, by the teacher."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class TrainingResult:
     """Tokens trained over, all epochs, padding not counted."""
     response_tokens: int
     """Those of them that carry loss."""
+    soft_rows: int
+    """Rows whose target is soft (`training.soft_labels`)."""
     seconds: float
     card: dict[str, Any] = field(repr=False)
 
@@ -80,6 +86,7 @@ class TrainingResult:
             "last_tenth_loss": sum(point.loss for point in tail) / len(tail),
             "tokens": self.tokens,
             "response_tokens": self.response_tokens,
+            "soft_rows": self.soft_rows,
             "seconds": round(self.seconds, 1),
             "tokens_per_second": round(self.tokens / max(self.seconds, 1e-9), 1),
         }
@@ -117,7 +124,7 @@ def fine_tune(
     device = resolve_device(device)
     _check_processes(device)
     tokenizer = load_tokenizer(base)
-    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage)
+    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage, settings.soft_labels)
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
@@ -132,25 +139,27 @@ def fine_tune(
         rows=len(encoded),
         rejected=rejected,
         curve=recorder.points,
-        tokens=round(epochs * sum(len(row["input_ids"]) for row in encoded)),
-        response_tokens=round(epochs * sum(label != IGNORED for row in encoded for label in row["labels"])),
+        tokens=round(epochs * sum(row.length for row in encoded)),
+        response_tokens=round(epochs * sum(len(row.response_ids) for row in encoded)),
+        soft_rows=sum(bool(row.corrections) for row in encoded),
         seconds=time.monotonic() - started,
         card=card,
     )
 
 
 def encode_rows(
-    tokenizer: "PreTrainedTokenizerBase", rows: Sequence[TrainingRow], max_length: int, stage: str
-) -> tuple[list[dict[str, Any]], list[Reject]]:
-    """Rows as `id`, `input_ids`, `labels`, `length`, sorted by id; those that cannot be trained on as
-    rejects.
-
-    `labels` equals `input_ids` on the response and the token that ends it, and is IGNORED on the prompt.
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[TrainingRow],
+    max_length: int,
+    stage: str,
+    soft_labels: float = 0.0,
+) -> tuple[list[EncodedRow], list[Reject]]:
+    """Rows as token ids, sorted by id; those that cannot be trained on as rejects.
 
     Raises:
         UserError: if two rows share an id.
     """
-    encoded: list[dict[str, Any]] = []
+    encoded: list[EncodedRow] = []
     rejected: list[Reject] = []
     ordered = sorted(rows, key=lambda row: row.id)
     for row, following in zip(ordered, [*ordered[1:], None], strict=True):
@@ -160,15 +169,23 @@ def encode_rows(
             rejected.append(Reject(stage=stage, record_id=row.id, reason="empty_response"))
             continue
         prompt = encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt)
-        response = encode_response(tokenizer, row.response, end=True)
-        length = len(prompt) + len(response)
-        if length > max_length:
-            detail = f"{length} tokens, at most {max_length}"
+        corrections = _soft_target(tokenizer, row, soft_labels) if soft_labels else ()
+        made = EncodedRow(row.id, prompt, encode_response(tokenizer, row.response, end=True), corrections)
+        if made.length > max_length:
+            detail = f"{made.length} tokens, at most {max_length}"
             rejected.append(Reject(stage=stage, record_id=row.id, reason="too_long", detail=detail))
             continue
-        labels = [IGNORED] * len(prompt) + response
-        encoded.append({"id": row.id, "input_ids": prompt + response, "labels": labels, "length": length})
+        encoded.append(made)
     return encoded, rejected
+
+
+def _soft_target(tokenizer: "PreTrainedTokenizerBase", row: TrainingRow, soft_labels: float) -> tuple[Correction, ...]:
+    """The soft part of a row's target; nothing where the teacher did not weigh labels, or wrote another answer."""
+    if row.response not in row.labels:
+        return ()
+    tokens = {label: encode_response(tokenizer, label, end=False) for label in row.labels}
+    probabilities = dict(zip(row.labels, row.probabilities, strict=True))
+    return soft_corrections(row.response, tokens, probabilities, end_token_id(tokenizer), soft_labels)
 
 
 def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[TrainingRow]:
@@ -180,13 +197,17 @@ def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[Traini
 def _card(
     base_id: str,
     rows: Sequence[TrainingRow],
-    encoded: list[dict[str, Any]],
+    encoded: Sequence[EncodedRow],
     settings: FineTuningParams,
     seed: int,
 ) -> dict[str, Any]:
     """What the student was made from. Equal cards on one machine are equal students."""
-    trained = {row["id"] for row in encoded}
-    contents = [[row.id, row.prompt, row.response] for row in sorted(rows, key=lambda r: r.id) if row.id in trained]
+    trained = {row.id for row in encoded}
+    contents = [
+        [row.id, row.prompt, row.response, *([row.labels, row.probabilities] if settings.soft_labels else [])]
+        for row in sorted(rows, key=lambda r: r.id)
+        if row.id in trained
+    ]
     return {
         "base_id": base_id,
         "method": settings.method,
@@ -202,7 +223,7 @@ def _card(
 def _trainer(
     base: Path,
     tokenizer: "PreTrainedTokenizerBase",
-    encoded: list[dict[str, Any]],
+    encoded: Sequence[EncodedRow],
     settings: FineTuningParams,
     seed: int,
     device: str,
@@ -214,16 +235,20 @@ def _trainer(
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
 
+    from compeffdist.student.layout import EpochOrder
     from compeffdist.student.trainer import ResponseTrainer, recorder_callback
 
-    full, dtype = settings.method == "full", compute_dtype(device)
-    in_bf16 = dtype == torch.bfloat16 and not (full and device == "cpu")
-    recorder = Recorder(stage, round(sum(row["length"] for row in encoded) * settings.epochs), on_point)
+    full, dtype = settings.method == "full", compute_dtype(device, settings.compute_dtype)
+    recorder = Recorder(stage, round(sum(row.length for row in encoded) * settings.epochs), on_point)
+    model = _load_base(base, torch.float32 if full else dtype)
+    layout = _layout(model, encoded, settings, end_token_id(tokenizer), stage)
     trainer = ResponseTrainer(
-        model=_load_base(base, torch.float32 if full else dtype),
-        args=_config(settings, seed, device, in_bf16, scratch),
+        layout,
+        EpochOrder(len(encoded), layout.order, seed),
+        model=model,
+        args=_config(settings, seed, device, dtype == torch.bfloat16, scratch),
         train_dataset=Dataset.from_list(
-            [{key: row[key] for key in ("input_ids", "labels", "length")} for row in encoded]
+            [{"place": i, "input_ids": row.input_ids, "labels": row.labels} for i, row in enumerate(encoded)]
         ),
         processing_class=tokenizer,
         peft_config=None if full else _lora(settings),
@@ -231,6 +256,23 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, recorder
+
+
+def _layout(
+    model: "PreTrainedModel", encoded: Sequence[EncodedRow], settings: FineTuningParams, fill: int, stage: str
+) -> "Layout":
+    """Shared beginnings once where that is wanted and the model can; else every row whole."""
+    from compeffdist.student.branching import branch_attention
+    from compeffdist.student.layout import Packing, Padding
+
+    rows = settings.batch_size * settings.gradient_accumulation
+    attention = branch_attention(model) if settings.group_rows > 1 else None
+    if attention is not None:
+        return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
+    if settings.group_rows > 1:
+        name = type(model).__name__
+        print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
+    return Padding(encoded, fill, rows, settings.pass_tokens)
 
 
 def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
@@ -259,8 +301,8 @@ def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scra
         gradient_checkpointing=settings.gradient_checkpointing,
         bf16=bf16,
         use_cpu=device == "cpu",
-        train_sampling_strategy="group_by_length",
         dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,  # a row's place in the layout is no input of the model's
         max_length=None,  # checked by encode_rows, which rejects where trl would truncate
         packing=False,
         logging_steps=1,

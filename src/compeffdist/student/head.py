@@ -75,6 +75,24 @@ class SplitModel:
         return self.adjust(linear(hidden.to(self.weight.dtype), self.weight, self.bias))
 
 
+class PrefixReader:
+    """The keys and values of the prefix read last: batches of one group follow each other."""
+
+    def __init__(self, parts: SplitModel) -> None:
+        self.parts = parts
+        self.ids: list[int] = []
+        self.cache: Any = None
+
+    def read(self, ids: list[int]) -> Any:
+        import torch
+
+        if ids != self.ids:
+            self.cache = None  # the former one's memory first
+            self.cache = self.parts.read_prefix(torch.tensor([ids], device=self.parts.weight.device))
+            self.ids = ids
+        return self.cache
+
+
 def split_model(model: Any) -> SplitModel:
     """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts.
 

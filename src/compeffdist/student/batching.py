@@ -13,6 +13,12 @@ batch, and with it the last bits of its scores, is the same in a run that was re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PASS_TOKENS = 32
 """What a pass of its own for a prefix costs, in tokens: a prefix must save more than that to be shared."""
@@ -77,7 +83,7 @@ def shared_prefixes(rows: Sequence[TokenRow]) -> list[tuple[list[int], int]]:
     order = sorted(range(len(rows)), key=lambda index: (list(rows[index].prompt_ids), rows[index].id))
     if not order:
         return []
-    common = [_common(rows[a].prompt_ids, rows[b].prompt_ids) for a, b in pairwise(order)]
+    common = [common_beginning(rows[a].prompt_ids, rows[b].prompt_ids) for a, b in pairwise(order)]
     groups = []
     waiting = [_best_tree(common)]
     while waiting:
@@ -87,6 +93,28 @@ def shared_prefixes(rows: Sequence[TokenRow]) -> list[tuple[list[int], int]]:
         elif node.prefix:
             groups.append((order[node.start : node.stop], node.prefix))
     return groups
+
+
+def collate(rows: Sequence[TokenRow], shared: int = 0) -> "tuple[Tensor, Tensor, Tensor]":
+    """Right-padded ids (rows, longest), places (2, positions) that predict response tokens, and the targets.
+
+    The first `shared` tokens are left out. With padding on the right, positions count on from the prefix in every
+    row, as in a row alone. The last response token is only predicted, never read.
+    """
+    import torch
+
+    longest = max(row.width for row in rows) - shared
+    ids = np.zeros((len(rows), longest), dtype=np.int64)
+    for number, row in enumerate(rows):
+        ids[number, : row.width - shared] = [*row.prompt_ids[shared:], *row.response_ids[:-1]]
+    numbers = np.repeat(np.arange(len(rows)), [len(row.response_ids) for row in rows])
+    columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, row.width) - shared for row in rows])
+    targets = np.concatenate([np.asarray(row.response_ids, dtype=np.int64) for row in rows])
+    return (
+        torch.from_numpy(ids),
+        torch.from_numpy(np.stack([numbers, columns])),
+        torch.from_numpy(targets),
+    )
 
 
 def _best_tree(common: Sequence[int]) -> _Node:
@@ -110,7 +138,7 @@ def _joined(left: _Node, right: _Node, prefix: int) -> _Node:
     return _Node(left.start, right.stop, apart, (left, right), 0)
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
+def common_beginning(first: Sequence[int], second: Sequence[int]) -> int:
     """Tokens two prompts have in common at their beginning, the last token of either left out."""
     limit = min(len(first), len(second)) - 1
     return next((place for place in range(limit) if first[place] != second[place]), limit)
@@ -132,3 +160,15 @@ def _within_budget(rows: Sequence[TokenRow], members: Sequence[int], token_budge
         padding += added
     if batch:
         yield tuple(batch)
+
+
+def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Indices of rows of like length, shortest first; longest x rows fits the budget, or a row is alone."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and lengths[index] * (len(batch) + 1) > token_budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

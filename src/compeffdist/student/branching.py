@@ -1,0 +1,162 @@
+"""Attention over shared beginnings and branches: what a token of a packed pass may see, and how a model is told.
+
+A token sees itself and what stands to its left of its own sequence, as far as that is the shared beginning or its own
+branch; in layers with a sliding window, only as far back as the window reaches, by position.
+
+How a model takes such a mask differs by architecture and version: as one tensor, or as one for each kind of layer.
+Rather than trust a list of names, `branch_attention` tries on a few tokens whether branches come out as the rows alone
+do, with the window made small so that it counts. A model for which no way does (positions from a mask of its own, a
+state in place of keys and values, attention that takes no mask) gets None, and its rows are read whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.student.packing import EncodedRow, Group, Packed, pack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROBE_WINDOW = 3
+EXACT, ROUNDED = 1e-4, 0.03
+"""Largest accepted difference of the probe's logits, relative to the largest of them, in float32 and in 16 bits."""
+KINDS = ("full_attention", "sliding_attention")
+"""Kinds of layer that a mask can be made for, as transformers calls them."""
+
+
+@dataclass(frozen=True)
+class BranchAttention:
+    """How one model is told what a packed token sees."""
+
+    name: str
+    config: Any
+    additive: bool
+    """Whether masks are added to attention logits (eager), rather than true where a token may look (sdpa)."""
+
+    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: Any) -> dict[str, Any]:
+        """`input_ids`, `position_ids` and `attention_mask` for a pass.
+
+        Args:
+            inputs: tensors of a `Packed`, each [1, length].
+            dtype: of additive masks.
+        """
+        positions = inputs["position_ids"]
+        seen = visible(positions, inputs["sequences"], inputs["branches"])
+        window = getattr(self.config, "sliding_window", None)
+        near = seen if window is None else seen & (positions[:, :, None] - positions[:, None, :] < window)
+        full, sliding = (self._form(mask, dtype) for mask in (seen, near))
+        by_kind = dict(zip(KINDS, (full, sliding), strict=True))
+        mask = {"one": full, "windowed": sliding, "by kind": by_kind}[self.name]
+        return {"input_ids": inputs["input_ids"], "position_ids": positions, "attention_mask": mask}
+
+    def _form(self, seen: "Tensor", dtype: Any) -> "Tensor":
+        import torch
+
+        seen = seen[:, None]  # [1, heads, length, length]
+        if not self.additive:
+            return seen
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+
+
+def visible(positions: "Tensor", sequences: "Tensor", branches: "Tensor") -> "Tensor":
+    """[1, length, length]: whether the second token is seen by the first. Each argument is [1, length]."""
+    earlier = positions[:, None, :] <= positions[:, :, None]
+    same = sequences[:, None, :] == sequences[:, :, None]
+    shared = branches[:, None, :] == 0
+    own = branches[:, None, :] == branches[:, :, None]
+    return earlier & same & (shared | own)
+
+
+def tensors_of(packed: Packed, device: Any = "cpu") -> "dict[str, Tensor]":
+    """A pass as tensors: [1, length] each, `corrections` apart as places, tokens and weights, [corrections] each."""
+    import torch
+
+    names = ("input_ids", "position_ids", "labels", "sequences", "branches")
+    made = {name: torch.tensor([getattr(packed, name)], device=device) for name in names}
+    return made | correction_tensors(packed.corrections)
+
+
+def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> "dict[str, Tensor]":
+    """What soft targets add to the loss: places of response tokens, tokens, weights."""
+    import torch
+
+    columns = list(zip(*corrections, strict=True)) or [(), (), ()]
+    return {
+        "soft_places": torch.tensor(columns[0], dtype=torch.long),
+        "soft_tokens": torch.tensor(columns[1], dtype=torch.long),
+        "soft_weights": torch.tensor(columns[2], dtype=torch.float32),
+    }
+
+
+def branch_attention(model: Any) -> BranchAttention | None:
+    """The way in which the model reads branches as it reads the rows alone; None if there is none."""
+    import torch
+
+    config = model.config.get_text_config()
+    additive = config._attn_implementation == "eager"
+    kinds = set(getattr(config, "layer_types", None) or ())
+    names = ["by kind"] if kinds > {"full_attention"} else []
+    names += ["windowed"] if getattr(config, "sliding_window", None) else ["one"]
+    rows = _probe_rows(config.vocab_size)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), _small_window(config):
+            alone = [model(input_ids=_row(model, row), use_cache=False).logits[0].float() for row in rows]
+            ways = (BranchAttention(name, config, additive) for name in names)
+            return next((way for way in ways if _agrees(model, way, rows, alone)), None)
+    finally:
+        model.train(training)
+
+
+def _probe_rows(vocabulary: int) -> list[EncodedRow]:
+    """Two branches of a beginning, and a row of another sequence."""
+    tokens = [1 + 7919 * place % (vocabulary - 1) for place in range(24)]
+    beginning = tokens[:6]
+    return [
+        EncodedRow("a", [*beginning, *tokens[6:10]], tokens[10:12]),
+        EncodedRow("b", [*beginning, *tokens[12:14]], tokens[14:17]),
+        EncodedRow("c", tokens[17:21], tokens[21:24]),
+    ]
+
+
+def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone: Sequence["Tensor"]) -> bool:
+    import torch
+
+    packed = pack(rows, [Group((0, 1), 6, 0), Group((2,), 0, 0)])
+    inputs = tensors_of(packed, model.device)
+    try:
+        logits = model(**way.model_inputs(inputs, model.dtype), use_cache=False).logits[0].float()
+    except torch.OutOfMemoryError:  # no trait of the model
+        raise
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError, NotImplementedError, RuntimeError):
+        return False  # a model that takes no such mask
+    own = [logits[6:12], logits[12:17], logits[17:]]
+    starts = (6, 6, 0)
+    tolerance = EXACT if model.dtype in (torch.float32, torch.float64) else ROUNDED
+    return all(
+        bool((mine - theirs[start:]).abs().max() <= tolerance * theirs.abs().max())
+        for mine, theirs, start in zip(own, alone, starts, strict=True)
+    )
+
+
+def _row(model: Any, row: EncodedRow) -> "Tensor":
+    import torch
+
+    return torch.tensor([row.input_ids], device=model.device)
+
+
+@contextmanager
+def _small_window(config: Any) -> Iterator[None]:
+    """A sliding window, where there is one, that ends within the probe."""
+    window = getattr(config, "sliding_window", None)
+    if window is None:
+        yield
+        return
+    config.sliding_window = PROBE_WINDOW
+    try:
+        yield
+    finally:
+        config.sliding_window = window
