@@ -165,7 +165,7 @@ def train_with_trl(
             output_dir=scratch,
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
+            learning_rate=settings.step_size,
             lr_scheduler_type=settings.schedule,
             weight_decay=settings.weight_decay,
             max_length=None,

@@ -45,6 +45,24 @@ def test_label_logprobs_equal_a_row_by_row_reckoning_whatever_the_batch(tiny_fol
             assert sum(map(math.exp, row.values())) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("budget", [1, 300, 10_000])
+def test_what_prompts_share_is_read_once_and_changes_no_likelihood(
+    tiny_folder: Path, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = load_student(tiny_folder, "cpu", "float32")
+    prompts = [f"Say what the text feels, in one word, please.\n\nInput: film {n * 'x'}" for n in range(9)]
+    read: list[int] = []
+    forward = torch.nn.Embedding.forward
+    monkeypatch.setattr(torch.nn.Embedding, "forward", lambda self, ids: read.append(ids.numel()) or forward(self, ids))
+    apart = label_logprobs(model, tokenizer, prompts, LABELS, token_budget=budget, share=False)
+    alone = sum(read)
+    read.clear()
+    together = label_logprobs(model, tokenizer, prompts, LABELS, token_budget=budget)
+    assert sum(read) < alone / 2
+    for row, other in zip(together, apart, strict=True):
+        assert row == pytest.approx(other, abs=1e-5)
+
+
 def test_answers_are_greedy_and_in_order_whatever_the_batch(tiny_folder: Path) -> None:
     model, tokenizer = load_student(tiny_folder, "cpu", "float32")
     expected = []

@@ -1,7 +1,9 @@
 """Fine-tuning: loss on the response only, nothing cut, every row accounted for, the same bytes again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -232,6 +234,15 @@ def test_a_failed_training_leaves_no_folder(tiny_folder: Path, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("update", "rate"), [({}, 5e-5), ({"method": "lora"}, 5e-4), ({"learning_rate": 1e-3}, 1e-3)])
+def test_a_method_has_a_learning_rate_of_its_own_and_the_card_names_it(
+    tiny_folder: Path, tmp_path: Path, update: dict[str, Any], rate: float
+) -> None:
+    settings = FineTuningParams.model_validate({"epochs": 1.0, "batch_size": 10, "schedule": "constant"} | update)
+    result = train(tiny_folder, tmp_path / "out", settings)
+    assert result.curve[0].learning_rate == rate == result.card["settings"]["learning_rate"]
+
+
 def test_an_adapter_whose_base_is_not_given_is_one_clear_line(tiny_folder: Path, tmp_path: Path) -> None:
     train(tiny_folder, tmp_path / "out", FAST.model_copy(update={"method": "lora"}))
     with pytest.raises(UserError, match="adapter of model_base"):
@@ -260,3 +271,96 @@ def test_every_step_is_reported_as_it_happens(tiny_folder: Path, tmp_path: Path)
         on_point=seen.append,
     )
     assert seen == result.curve and [point.step for point in seen] == list(range(1, 7))
+
+
+class Killed(Exception):
+    """As if the machine had gone."""
+
+
+def interrupted(folder: Path, tmp_path: Path, settings: FineTuningParams, at: int, every: int) -> TrainingResult:
+    """A training that dies at step `at`, with a checkpoint `every` so many steps, and is run again."""
+
+    def run(on_point: Callable[[CurvePoint], None] | None) -> TrainingResult:
+        return fine_tune(
+            folder, ROWS, settings, base_id="model_base", seed=7, output=tmp_path / "resumed", stage="train_student",
+            device="cpu", on_point=on_point, checkpoints=tmp_path / "checkpoints", checkpoint_steps=every,
+        )  # fmt: skip
+
+    def die(point: CurvePoint) -> None:
+        if point.step == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(die)
+    seen: list[CurvePoint] = []
+    result = run(seen.append)
+    assert seen == result.curve
+    return result
+
+
+@pytest.mark.parametrize("at", [4, 6])
+@pytest.mark.parametrize(
+    "update",
+    [
+        {},
+        {"group_rows": 1},
+        {"method": "lora", "lora_dropout": 0.3, "gradient_accumulation": 2, "batch_size": 2},
+        {"average_last": 0.8},
+    ],
+    ids=["shared", "whole", "lora", "averaged"],
+)
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    tiny_folder: Path, tmp_path: Path, update: dict[str, Any], at: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three steps an epoch: a checkpoint within the first, and one at its end."""
+    settings = FAST.model_copy(update={"epochs": 3.0} | update)
+    whole = train(tiny_folder, tmp_path / "whole", settings)
+    capsys.readouterr()
+    result = interrupted(tiny_folder, tmp_path, settings, at, at - 2 if at == 4 else 3)
+    assert f"goes on from step {at - 2 if at == 4 else 3}" in capsys.readouterr().err
+    assert result.curve == whole.curve
+    assert weights(tmp_path / "resumed") == weights(tmp_path / "whole")
+    assert not (tmp_path / "checkpoints" / "train_student").exists()
+
+
+def test_other_settings_start_anew_and_a_broken_checkpoint_is_passed_over(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "checkpoints" / "train_student"
+    other = FAST.model_copy(update={"learning_rate": 1e-3})
+    settings = FAST.model_copy(update={"epochs": 3.0})
+    for folder in ("a", "b"):
+        with pytest.raises(Killed):
+            raise_at(tiny_folder, tmp_path / folder, settings if folder == "a" else other, kept.parent)
+    assert "goes on" not in capsys.readouterr().err and len(list(kept.iterdir())) == 2
+    for checkpoint in kept.glob("*/checkpoint-*"):
+        names = {path.name for path in checkpoint.iterdir()}
+        assert "training_args.bin" not in names and "tokenizer.json" not in names
+        (checkpoint / "optimizer.pt").write_bytes((checkpoint / "optimizer.pt").read_bytes()[:100])
+    with pytest.raises(Killed):
+        raise_at(tiny_folder, tmp_path / "a", settings, kept.parent)
+    assert "is no whole checkpoint and is passed over" in capsys.readouterr().err
+
+
+def raise_at(folder: Path, output: Path, settings: FineTuningParams, checkpoints: Path) -> None:
+    def die(point: CurvePoint) -> None:
+        if point.step == 4:
+            raise Killed
+
+    fine_tune(
+        folder, ROWS, settings, base_id="b", seed=7, output=output, stage="train_student", device="cpu",
+        on_point=die, checkpoints=checkpoints, checkpoint_steps=2,
+    )  # fmt: skip
+
+
+def test_the_weights_kept_are_the_mean_of_those_after_the_last_steps(tiny_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    settings = FAST.model_copy(update={"batch_size": len(ROWS), "schedule": "constant"})
+    ends = []
+    for steps in (2, 3, 4):
+        train(tiny_folder, tmp_path / str(steps), settings.model_copy(update={"epochs": float(steps)}))
+        ends.append(load_file(tmp_path / str(steps) / "model.safetensors"))
+    train(tiny_folder, tmp_path / "mean", settings.model_copy(update={"epochs": 4.0, "average_last": 0.75}))
+    for name, mean in load_file(tmp_path / "mean" / "model.safetensors").items():
+        assert torch.allclose(mean, sum(end[name] for end in ends) / 3, atol=1e-6)

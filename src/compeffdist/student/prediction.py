@@ -1,22 +1,28 @@
 """Asking the student: the likelihood of whole labels, and greedy answers.
 
-Rows are sorted by length and batched under a token budget, padding included, so memory is bounded whatever
-comes in. They are padded on the left, so that the LM head is needed at the last position only.
+Rows are batched under a token budget, padding included, so memory is bounded whatever comes in. For labels, what
+prompts have in common (chat frame, instruction, demonstrations) is read once and gone on from, as scoring does it
+(`batching`, `head`), and the LM head, in float32 at least, is needed at the last position only.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
-from compeffdist.student.batching import batches
+from compeffdist.student.batching import TokenRow, batches, collate, plan_batches
+from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compeffdist.progress import Progress
+
+_PARTS: "WeakKeyDictionary[PreTrainedModel, SplitModel]" = WeakKeyDictionary()
+"""Models taken apart before, for as long as they live: a server asks again and again."""
 
 
 def label_logprobs(
@@ -27,29 +33,41 @@ def label_logprobs(
     *,
     system: str = STUDENT_SYSTEM,
     token_budget: int = 4096,
+    share: bool = True,
     progress: "Progress | None" = None,
 ) -> list[dict[str, float]]:
     """Log-probability (nats) of each whole label under decoding constrained to the label set, for each
     prompt.
 
-    The probabilities of a prompt's labels sum to 1. One forward pass a prompt and branching point of the
-    labels' tokens: usually one in all (see `labels`).
+    The probabilities of a prompt's labels sum to 1. A prompt is one row for each branching point of the labels' tokens:
+    usually one in all (see `labels`).
+
+    Args:
+        share: read what prompts have in common once, where it pays and the model's cache allows it.
 
     Raises:
-        UserError: if a prompt is longer than the model's context, or two labels have the same tokens.
+        UserError: if a prompt is longer than the model's context, two labels have the same tokens, or the model cannot
+            be taken apart (see `head`).
     """
+    import torch
+
     trie = label_trie(tokenizer, labels)
     encoded = [encode_prompt(tokenizer, system, prompt) for prompt in prompts]
     rows = [[*ids, *branch.path] for ids in encoded for branch in trie.branches]
     _check_context(model, rows, 0)
     scores: list[list[float]] = [[] for _ in rows]
-    for batch in batches([len(row) for row in rows], token_budget):
-        last = _last_logits(model, tokenizer, [rows[index] for index in batch])  # [rows, vocabulary]
-        for position, index in enumerate(batch):
-            children = trie.branches[index % len(trie.branches)].children
-            scores[index] = last[position, list(children)].tolist()
-        if progress is not None:
-            progress.advance(len(batch), tokens=sum(len(rows[index]) for index in batch))
+    # with any one response token, the last position of a row is the one that is read
+    tokens = [TokenRow(f"{number:09d}", row, [0]) for number, row in enumerate(rows)]
+    parts = _parts(model)
+    prefix = PrefixReader(parts)
+    with torch.inference_mode():
+        for batch in plan_batches(tokens, token_budget, share=share and parts.reuses_prefixes):
+            last = _last_logits(parts, prefix, [tokens[index] for index in batch.rows], batch.prefix)
+            for position, index in enumerate(batch.rows):
+                children = trie.branches[index % len(trie.branches)].children
+                scores[index] = last[position, list(children)].tolist()
+            if progress is not None:
+                progress.advance(len(batch.rows), tokens=sum(len(rows[index]) for index in batch.rows))
     width = len(trie.branches)
     return [trie.log_probabilities(scores[i * width : (i + 1) * width]) for i in range(len(prompts))]
 
@@ -100,15 +118,18 @@ def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> L
         raise UserError(f"labels {list(labels)}: {error}") from None
 
 
-def _last_logits(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]
-) -> "torch.Tensor":
-    """Logits of the token after each row, [rows, vocabulary], float32 on the CPU."""
-    import torch
+def _parts(model: "PreTrainedModel") -> SplitModel:
+    """The model taken apart. Its weights must not change between one call and the next."""
+    if model not in _PARTS:
+        _PARTS[model] = split_model(model)
+    return _PARTS[model]
 
-    with torch.inference_mode():
-        logits = model(**_padded(model, tokenizer, rows), use_cache=False, logits_to_keep=1).logits
-    return logits[:, -1].float().cpu()
+
+def _last_logits(parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int) -> "torch.Tensor":
+    """Logits of the token after each row, [rows, vocabulary], float32 or wider, on the CPU."""
+    ids, places, _ = (tensor.to(parts.weight.device) for tensor in collate(rows, shared))
+    cache = prefix.read(list(rows[0].prompt_ids[:shared])) if shared else None
+    return parts.logits(parts.hidden(ids, cache)[places[0], places[1]]).cpu()
 
 
 def _padded(

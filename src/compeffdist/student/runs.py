@@ -33,6 +33,8 @@ def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Pa
         output=output,
         stage=WARM_UP,
         device=params.runtime.device,
+        checkpoints=Path(params.runtime.checkpoints),
+        checkpoint_steps=params.runtime.checkpoint_steps,
     )
     write_result(WARM_UP, len(rows), result, Path("metrics/warm_up_curve.csv"))
 
@@ -55,6 +57,8 @@ def train_student(
         output=output,
         stage=TRAIN,
         device=params.runtime.device,
+        checkpoints=Path(params.runtime.checkpoints),
+        checkpoint_steps=params.runtime.checkpoint_steps,
         on_point=on_point,
     )
     write_result(TRAIN, len(rows), result, Path("metrics/training_curve.csv"))

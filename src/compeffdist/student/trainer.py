@@ -14,6 +14,7 @@ import torch
 from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
+from compeffdist.student.checkpoints import WeightAverage
 from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.layout import Collator, EpochOrder, Layout
 from compeffdist.student.packing import IGNORED
@@ -25,14 +26,31 @@ class ResponseTrainer(SFTTrainer):
     Args:
         layout: how rows go through the model.
         order: in which they come.
+        average: what `finish` puts in the place of the last weights.
         **settings: as for SFTTrainer; the rows of `train_dataset` know their `place` in the layout.
     """
 
-    def __init__(self, layout: Layout, order: EpochOrder, **settings: Any) -> None:
-        self.layout, self.row_order = layout, order
+    def __init__(
+        self, layout: Layout, order: EpochOrder, average: WeightAverage | None = None, **settings: Any
+    ) -> None:
+        self.layout, self.row_order, self.average = layout, order, average
         super().__init__(data_collator=Collator(layout), **settings)
         # the labelled tokens of a step are counted for `compute_loss` below, whatever the model's own loss takes
         self.model_accepts_loss_kwargs = True
+        if average is not None:
+            self.add_callback(average)
+
+    def finish(self) -> None:
+        """After training: the weights are those to be kept."""
+        if self.average is not None:
+            self.average.apply(self.accelerator.unwrap_model(self.model))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Of a checkpoint, the weights alone: transformers would add tokenizer and a pickle of its settings, and peft
+        ask the hub for the base model's."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        adapter = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        model.save_pretrained(output_dir, state_dict=state_dict, **adapter)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self.row_order
@@ -104,6 +122,10 @@ def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, tor
     return (chosen * inputs["soft_weights"]).sum()
 
 
+def _point(step: int, logs: dict[str, float]) -> CurvePoint:
+    return CurvePoint(step, float(logs["loss"]), logs["learning_rate"], float(logs.get("grad_norm", 0.0)))
+
+
 def recorder_callback(recorder: Recorder) -> TrainerCallback:
     """Feed `recorder` from the trainer's log."""
 
@@ -111,11 +133,13 @@ def recorder_callback(recorder: Recorder) -> TrainerCallback:
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
                 recorder.begin(state.max_steps)
+                for logs in state.log_history:  # of a training that goes on from a checkpoint
+                    if "loss" in logs:
+                        recorder.record(_point(logs["step"], logs))
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if logs and "loss" in logs:
-                norm = float(logs.get("grad_norm", 0.0))
-                recorder.record(CurvePoint(state.global_step, float(logs["loss"]), logs["learning_rate"], norm))
+                recorder.record(_point(state.global_step, logs))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             recorder.end()

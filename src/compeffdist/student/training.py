@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,8 @@ def fine_tune(
     stage: str,
     device: str = "auto",
     on_point: Callable[[CurvePoint], None] | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_steps: int = 0,
 ) -> TrainingResult:
     """Train the model in `base` on `rows` and write a student folder, atomically.
 
@@ -115,12 +118,17 @@ def fine_tune(
         base_id: identity of the base model, for the card.
         stage: name of the stage, for rejects and the progress line.
         device: as in `runtime.device`.
-        on_point: called after each optimiser step.
+        on_point: called after each optimiser step; after a resume first for those that were done before.
+        checkpoints: folder in which checkpoints lie, by stage and training (see `checkpoints`); removed for this
+            stage when the student is written.
+        checkpoint_steps: optimiser steps from one to the next; 0 keeps none.
 
     Raises:
         UserError: if no row is left to train on, two rows share an id, or the loss stops being a number.
     """
     _quiet()
+    from compeffdist.student.checkpoints import remove_checkpoints
+
     device = resolve_device(device)
     _check_processes(device)
     tokenizer = load_tokenizer(base)
@@ -128,12 +136,23 @@ def fine_tune(
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer, recorder = _trainer(base, tokenizer, encoded, settings, seed, device, Path(scratch), stage, on_point)
-        trainer.train()
     card = _card(base_id, rows, encoded, settings, seed)
+    dtype = compute_dtype(device, settings.compute_dtype)
+    with ExitStack() as stack:
+        kept = checkpoint_steps and checkpoints
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if kept:
+            folder = kept / stage / hash_text(canonical_json([card, device, str(dtype)]))[:16]
+        recorder = Recorder(stage, round(sum(row.length for row in encoded) * settings.epochs), on_point)
+        trainer, resumed = _trainer(
+            base, tokenizer, encoded, settings, seed, device, dtype, recorder, folder, checkpoint_steps if kept else 0
+        )
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if trainer.is_world_process_zero():
+        trainer.finish()
         _save(trainer, tokenizer, base_id, _saved_dtype(base, settings), card, output)
+        if checkpoints:
+            remove_checkpoints(checkpoints / stage)
     epochs = settings.epochs
     return TrainingResult(
         rows=len(encoded),
@@ -211,7 +230,7 @@ def _card(
     return {
         "base_id": base_id,
         "method": settings.method,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump() | {"learning_rate": settings.step_size},
         "seed": seed,
         "system_prompt": STUDENT_SYSTEM,
         "rows": len(contents),
@@ -227,35 +246,39 @@ def _trainer(
     settings: FineTuningParams,
     seed: int,
     device: str,
-    scratch: Path,
-    stage: str,
-    on_point: Callable[[CurvePoint], None] | None,
-) -> tuple[Any, Recorder]:
+    dtype: Any,
+    recorder: Recorder,
+    folder: Path,
+    checkpoint_steps: int,
+) -> tuple[Any, Path | None]:
+    """The trainer, and the checkpoint it has to go on from, if there is one in `folder`."""
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
 
+    from compeffdist.student.checkpoints import CheckpointCallback, WeightAverage, latest_checkpoint
     from compeffdist.student.layout import EpochOrder
     from compeffdist.student.trainer import ResponseTrainer, recorder_callback
 
-    full, dtype = settings.method == "full", compute_dtype(device, settings.compute_dtype)
-    recorder = Recorder(stage, round(sum(row.length for row in encoded) * settings.epochs), on_point)
+    full, averaged = settings.method == "full", settings.average_last > 0.0
     model = _load_base(base, torch.float32 if full else dtype)
-    layout = _layout(model, encoded, settings, end_token_id(tokenizer), stage)
+    layout = _layout(model, encoded, settings, end_token_id(tokenizer), recorder.stage)
+    resumed = latest_checkpoint(folder, averaged=averaged, stage=recorder.stage) if checkpoint_steps else None
     trainer = ResponseTrainer(
         layout,
         EpochOrder(len(encoded), layout.order, seed),
+        WeightAverage(settings.average_last, resumed) if averaged else None,
         model=model,
-        args=_config(settings, seed, device, dtype == torch.bfloat16, scratch),
+        args=_config(settings, seed, device, dtype == torch.bfloat16, folder, checkpoint_steps),
         train_dataset=Dataset.from_list(
             [{"place": i, "input_ids": row.input_ids, "labels": row.labels} for i, row in enumerate(encoded)]
         ),
         processing_class=tokenizer,
         peft_config=None if full else _lora(settings),
-        callbacks=[recorder_callback(recorder)],
+        callbacks=[recorder_callback(recorder), CheckpointCallback()],
     )
     trainer.remove_callback(PrinterCallback)
-    return trainer, recorder
+    return trainer, resumed
 
 
 def _layout(
@@ -281,18 +304,18 @@ def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
     return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, use_safetensors=True)
 
 
-def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scratch: Path) -> Any:
+def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, folder: Path, checkpoint_steps: int) -> Any:
     """trl's settings; every default of trl that differs from the Trainer's is set here on purpose."""
     from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
-        output_dir=str(scratch),
+        output_dir=str(folder),
         seed=seed,
         data_seed=seed,
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.step_size,
         lr_scheduler_type=settings.schedule,
         warmup_steps=min(settings.warmup_ratio, 0.9999),  # below 1 it is a share of all steps
         weight_decay=settings.weight_decay,
@@ -307,7 +330,9 @@ def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, scra
         packing=False,
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not a number must be seen, and stops the run
-        save_strategy="no",
+        save_strategy="steps" if checkpoint_steps else "no",
+        save_steps=max(checkpoint_steps, 1),
+        save_total_limit=1,
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=device == "cuda",
