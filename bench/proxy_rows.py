@@ -27,7 +27,7 @@ from compeffdist.record_files import write_records
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id
 from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
-from compeffdist.teacher.asking import Teacher, release_engine
+from compeffdist.teacher.asking import BuyingTeacher, release_engine
 from compeffdist.texts.ingest import ingest
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     instructions = written_instructions()
     pairs, _ = pair_texts(instructions, texts, params.pairing, params.seed)
     identity = resolve_model("teacher", params.models.teacher, cache)
-    with Teacher(identity, params.teacher, params.runtime, model_folder(identity, cache)) as teacher:
+    with BuyingTeacher(identity, params.teacher, params.runtime, lambda: model_folder(identity, cache)) as teacher:
         found = collect_responses(
             pairs, by_id(instructions), by_id(texts), params.responses, params.teacher, teacher, params.seed
         )

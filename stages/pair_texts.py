@@ -20,7 +20,8 @@ def main() -> None:
     mentions = read_records(Path("data/mentions.parquet"), Mention)
     perspectives = read_perspectives(Path("data/clusters.json"))
     seed = stage_seed(params.seed, STAGE)
-    pairs, rejects = pair_texts(instructions, texts, params.pairing, seed, mentions, perspectives)
+    limits = {own.name: own.texts for own in params.tasks.own if own.texts}
+    pairs, rejects = pair_texts(instructions, texts, params.pairing, seed, mentions, perspectives, limits)
     pairs = assign_parts(pairs, params.difficulty, seed)
     metrics = pairing_metrics(pairs, rejects, instructions, texts, params.pairing)
     write_records(Path("data/pairs.parquet"), Pair, pairs)

@@ -1,10 +1,10 @@
-"""Stage register_student: a model version that is proved to load and answer; alias `candidate`."""
+"""Stage register_student: a model version that is proved to load and answer; alias `candidate` if it has earned it."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 from compeffdist.files import read_json, write_json
-from compeffdist.gates.outcome import gate_tags
+from compeffdist.gates.outcome import LAST, gate_tags
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.registry.artifacts import evaluation_evidence
@@ -19,14 +19,16 @@ def main() -> None:
     release_engine()
     params = load_params()
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
+    gates = gate_tags()
     predictions, rows = Path("data/student_predictions.parquet"), Path("data/evaluation.jsonl")
     registration = register_student(
         STUDENT,
         model_folder(base, cache_folder(params.runtime.cache)),
         params.registry,
-        version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))) | gate_tags(),
+        version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))) | gates,
         run_id=read_json(Path("models/student_run.json"))["run_id"],
         evidence=evaluation_evidence(predictions, rows, params.evaluation.tasks),
+        earned=gates[f"gate.{LAST}"] != "failed",
     )
     write_json(Path("metrics/registration.json"), asdict(registration))
 

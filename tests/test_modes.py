@@ -131,7 +131,7 @@ def scene(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, st
 def asked() -> dict[str, Any]:
     value: dict[str, Any] = read_json(Path("metrics/collect_sampled.json"))
     spent = value["teacher"]["this_run"]
-    return {**value["asked"], "misses": spent["misses"], "engine_starts": spent["engine_starts"]}
+    return {**value["asked"], "bought": spent["bought"], "engine_starts": spent["engine_starts"]}
 
 
 def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene: None) -> None:
@@ -158,7 +158,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     texts = {pairs[key].text_id for key in now}
     fresh = now - set(bought)
     assert set(bought) < now
-    assert asked()["misses"] <= len(fresh) + len(texts)  # a text's polarity is asked with its first pair
+    assert asked()["bought"] <= len(fresh) + len(texts)  # a text's polarity is asked with its first pair
     known = Counter(row.pair_id for row in read("training", Triplet))
     assert known.keys() == {draw.pair_id for draw in read("sampled", Draw) if draw.kept} and max(known.values()) == 1
 
@@ -176,7 +176,7 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
         "before_sampling": TEXTS * TASKS,
         "after_sampling": 0,
         "calls_saved": 0.0,
-        "misses": 0,
+        "bought": 0,
         "engine_starts": 0,
     }
     with Path("metrics/training_curve.csv").open(encoding="utf-8") as stream:
@@ -186,7 +186,7 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
     # switched to proxy, what is asked is among what was asked, so nothing is bought at all
     set_params("proxy")
     run(*STAGES)
-    assert asked()["misses"] == 0 and asked()["after_sampling"] > 0
-    assert read_json(Path("metrics/collect_responses.json"))["teacher"]["this_run"]["misses"] == 0
+    assert asked()["bought"] == 0 and asked()["after_sampling"] > 0
+    assert read_json(Path("metrics/collect_responses.json"))["teacher"]["this_run"]["bought"] == 0
     assert all(answers[row.pair_id] == row.answer_id for row in read("training", Triplet))
     assert read_records(Path("data/rejects/collect_sampled.parquet"), Reject) == []

@@ -119,7 +119,14 @@ def test_what_the_proxy_cannot_do_is_said_before_anything_runs(
         ({"name": "a\nb"}, r"evaluation\.tasks\.0\.name: must be of letters"),
         ({"name": "movies"}, r"evaluation: tasks: two share a name"),
         ({"location": "a\tb.jsonl"}, r"evaluation\.tasks\.0\.location: must be text on one line"),
-        ({"location": "mine.jsonl"}, r"evaluation\.tasks 'tweets': mine\.jsonl must lie in data/sources/"),
+        ({"location": "my/own.jsonl"}, r"evaluation\.tasks 'tweets': my/own\.jsonl must lie in data/sources/"),
+        ({"location": "mine.xlsx"}, r"must end in \.jsonl, \.ndjson, \.csv, \.tsv, \.parquet"),
+        ({"location": "data/sources/mine"}, r"the name of a labelled file must end in"),
+        ({"question": "two\nlines"}, r"evaluation\.tasks\.0\.question: must be text on one line"),
+        ({"question": "Of {target?"}, r"question: a brace may only name a field of the row"),
+        ({"question": "Of {}?"}, r"question: a brace may only name a field of the row"),
+        ({"label_map": {"0": "good"}}, r"label_map: 'good' is not one of labels"),
+        ({"rows": 0}, r"evaluation\.tasks\.0\.rows: "),
         ({"location": "data/sources/../x.jsonl"}, r"must lie in data/sources/, where DVC sees it change"),
         ({"location": "/abs/data/sources/x.jsonl"}, r"must lie in data/sources/"),
     ],
@@ -137,8 +144,8 @@ def test_a_wrong_evaluation_task_is_one_line(laptop: dict[str, Any], change: dic
     ("change", "message"),
     [
         (
-            {"kind": "csv", "location": "reviews.csv"},
-            r"texts\.sources 'tweets': reviews\.csv must lie in data/sources/",
+            {"kind": "csv", "location": "my/reviews.csv"},
+            r"texts\.sources 'tweets': my/reviews\.csv must lie in data/sources/",
         ),
         ({"kind": "parquet", "location": "data/sources"}, r"must lie in data/sources/"),
         ({"name": "products"}, r"texts: sources: two share a name"),
@@ -152,6 +159,19 @@ def test_a_wrong_source_is_one_line(laptop: dict[str, Any], change: dict[str, An
     sources[0] |= change
     with pytest.raises(UserError, match=message):
         validate_params(changed(laptop, "texts.sources", sources), "p.yaml")
+
+
+def test_a_file_named_without_its_folder_lies_in_data_sources(laptop: dict[str, Any]) -> None:
+    sources = copy.deepcopy(laptop["texts"]["sources"])
+    sources[0] |= {"kind": "csv", "location": "mine.csv"}
+    sources[1] |= {"kind": "huggingface", "location": "name@main:train.1"}
+    tasks = copy.deepcopy(laptop["evaluation"]["tasks"])
+    tasks[0] |= {"location": "labelled.tsv", "rows": None}
+    raw = changed(changed(laptop, "texts.sources", sources), "evaluation.tasks", tasks)
+    params = validate_params(raw, "p.yaml")
+    assert [source.location for source in params.texts.sources[:2]] == ["data/sources/mine.csv", "name@main:train.1"]
+    assert [task.location for task in params.evaluation.tasks[:2]] == ["data/sources/labelled.tsv", "vader-amazon"]
+    assert params.evaluation.tasks[0].kind == "csv"
 
 
 @pytest.mark.parametrize("reference", ["path:m.gguf", "path:/m", "path:~/m", "path:models/local/../m"])

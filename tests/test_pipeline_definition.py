@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from compeffdist.gates.outcome import GATES
+from compeffdist.gates.outcome import GATES, LAST
 from compeffdist.params import LOCAL_MODELS, SOURCES, Params
 
 ROOT = Path(__file__).parent.parent
@@ -17,7 +17,7 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 
 PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
-    *("accounting", "environment", "errors", "files", "ledger", "params", "progress", "running", "yaml12"),
+    *("accounting", "environment", "errors", "files", "imports", "ledger", "params", "progress", "running", "yaml12"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
     *(
         "packages",
@@ -26,8 +26,9 @@ PLUMBING = {
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
     *(
         f"teacher.{name}"
-        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes", "store")
+        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes")
     ),
+    *("teacher.recorded", "teacher.store"),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }
 METHOD = [
@@ -55,8 +56,10 @@ METHOD = [
     "train_student",
     "check_training_set",
     "evaluate_student",
+    "check_student",
     "register_student",
     "write_report",
+    "judge_student",
 ]
 
 
@@ -144,7 +147,7 @@ BEHIND = {
 """The first stage that uses what a gate guards."""
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", BEHIND)
 def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: str) -> None:
     check, behind = STAGES[f"check_{gate}"], STAGES[BEHIND[gate]]
     assert paths(check["outs"]) == [
@@ -157,14 +160,26 @@ def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: 
     assert METHOD.index(f"check_{gate}") < METHOD.index(BEHIND[gate])
 
 
-def test_only_gates_depend_on_bounds_and_only_registration_and_report_on_how_they_stood() -> None:
+def test_the_last_gate_refuses_an_alias_and_ends_the_run_after_all_else() -> None:
+    assert set(GATES) - BEHIND.keys() == {LAST}
+    report = f"metrics/gates/{LAST}.json"
+    assert paths(STAGES[f"check_{LAST}"]["outs"]) == [f"report/gates/{LAST}.html", report]
+    assert report in STAGES["register_student"]["deps"]
+    ends = STAGES[METHOD[-1]]
+    assert ends["outs"] == [f"data/gates/{LAST}.json"]
+    assert {report, "metrics/registration.json", "metrics/summary.json"} <= set(ends["deps"])
+    assert not [name for name, stage in STAGES.items() if f"data/gates/{LAST}.json" in stage["deps"]]
+
+
+def test_only_gates_depend_on_bounds_and_only_what_follows_evaluation_on_how_they_stood() -> None:
     for name, stage in STAGES.items():
         bounds = {key for key in stage.get("params", []) if key.split(".")[0] == "gates"}
         assert bounds == ({f"gates.{name.removeprefix('check_')}"} if name.startswith("check_") else set())
     reports = {f"metrics/gates/{gate}.json" for gate in GATES}
     for name, stage in STAGES.items():
         read = reports & set(paths(stage["deps"]))
-        assert read == (reports if name in ("register_student", "write_report") else set())
+        last = {f"metrics/gates/{LAST}.json"} if name == METHOD[-1] else set()
+        assert read == (reports if name in ("register_student", "write_report") else last)
 
 
 def cached(entry: Any) -> bool:
@@ -192,6 +207,18 @@ def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, fol
         check=False,
     )
     assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
+
+
+def test_records_of_answers_are_kept_by_git() -> None:
+    files = ("record.json", "answers.parquet", "models/model_1.json")
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"records/laptop/{name}" for name in files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "" and done.returncode == 1
 
 
 def test_figures_and_plots_stay_in_git() -> None:

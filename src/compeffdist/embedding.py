@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
+from compeffdist.imports import sentence_transformers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +41,8 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
             f"{folder}: not a sentence-transformers model: modules.json, which names its pooling, is missing"
         )
     import torch
-    from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(
+    model = sentence_transformers().SentenceTransformer(
         str(folder),
         device=None if device == "auto" else device,
         local_files_only=True,

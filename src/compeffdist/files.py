@@ -88,11 +88,15 @@ def canonical_json(value: Any) -> str:
     return _CANONICAL.encode(value)
 
 
+def indented_json(value: Any) -> str:
+    """`value` as JSON that people read: sorted keys, a line an item. NaN is refused."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
 def write_json(target: Path, value: Any) -> None:
     """Write `value` as indented, key-sorted JSON, atomically."""
     with atomic_file(target) as path:
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(indented_json(value), encoding="utf-8")
 
 
 def write_jsonl(target: Path, rows: Iterable[Any]) -> None:

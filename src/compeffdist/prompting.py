@@ -1,4 +1,7 @@
-"""Putting user texts into prompts. Texts are hostile: they are delimited, and cannot close their own delimiter."""
+"""Putting user texts into prompts, and the layout that every question shares.
+
+Texts are hostile: they are delimited, and cannot close their own delimiter.
+"""
 
 import re
 from collections.abc import Sequence
@@ -27,3 +30,19 @@ def clipped(text: str, characters: int) -> str:
 def listed(items: Sequence[str]) -> str:
     """`a, b or c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
+
+
+def one_of(labels: Sequence[str]) -> str:
+    """The sentence that states the form of an answer from a closed set."""
+    return f"Answer with exactly one of: {listed(labels)}."
+
+
+def closed_question(question: str, labels: Sequence[str]) -> str:
+    """A question and the form of its answer, which is not said twice."""
+    form = one_of(labels)
+    return question if question.endswith(form) else f"{question} {form}"
+
+
+def with_input(instruction: str, text: str) -> str:
+    """The whole user message: the instruction with the text in place."""
+    return f"{instruction}\n\nInput: {inline(text)}\nOutput:"

@@ -39,10 +39,14 @@ class Record:
     id: str = ""
 
     def __post_init__(self) -> None:
-        expected = content_id(self.PREFIX, {name: getattr(self, name) for name in self.IDENTITY})
+        expected = content_id(self.PREFIX, self.identity())
         if self.id and self.id != expected:
             raise ValueError(f"id {self.id} does not match the record's contents (expected {expected})")
         object.__setattr__(self, "id", expected)
+
+    def identity(self) -> dict[str, Any]:
+        """What the id is a hash of."""
+        return {name: getattr(self, name) for name in self.IDENTITY}
 
     def to_row(self) -> dict[str, Any]:
         """The record as a plain dict in field order."""
@@ -222,7 +226,7 @@ class Pair(Record):
     instruction_id: str
     text_id: str
     method: str
-    """`random`, `matched`, or `seed` for the overall-polarity task, which goes with every text."""
+    """`random`, `matched`, or `own` for the user's own tasks and the seed task, which go with every text."""
     part: str = "scored"
     """`scored`: the teacher is asked, and the answer scored. `predicted`: difficulty is predicted, and the teacher
     asked only if the sampler keeps the pair (`difficulty.mode: proxy`)."""

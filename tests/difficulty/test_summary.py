@@ -4,6 +4,9 @@ import csv
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from compeffdist.difficulty.summary import BINS, summarise_scores, write_histogram
 from compeffdist.records import ScoredTriplet
@@ -37,6 +40,16 @@ def test_saturation_is_the_share_at_each_end() -> None:
 def test_a_measure_in_the_same_order_correlates_fully_and_a_constant_one_not_at_all() -> None:
     assert summarise_scores(scored([0.1, 0.5, 0.9]))["correlation_with_ranking"]["perplexity"] == pytest.approx(1.0)
     assert summarise_scores(scored([0.1, 0.5, 0.9], 2.0))["correlation_with_ranking"]["perplexity"] is None
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=12))
+def test_correlations_are_those_of_scipy_ties_included(values: list[int]) -> None:
+    rows = scored([value / 4 for value in values])
+    found = summarise_scores(rows)["correlation_with_ranking"]["tokens"]
+    if len(set(values)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(spearmanr(values, [row.tokens for row in rows]).statistic)
 
 
 def test_no_scores_give_no_figures() -> None:

@@ -97,3 +97,5 @@ def test_a_student_that_is_not_better_is_said_to_be_none(low: float, high: float
 def test_the_registered_version_is_named() -> None:
     line = registration_line({"model_name": "student", "version": 3, "alias": "candidate"})
     assert line == "registered: student version 3, alias candidate"
+    line = registration_line({"model_name": "student", "version": 3, "alias": ""})
+    assert line.startswith("registered: student version 3, without alias candidate: it did not pass gate student")

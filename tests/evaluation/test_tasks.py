@@ -11,7 +11,8 @@ from compeffdist.evaluation import tasks
 from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records
-from compeffdist.texts.corpora import CorpusRow
+from compeffdist.records import content_id
+from compeffdist.texts.corpus_readers import CorpusRow
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -82,10 +83,11 @@ def test_texts_are_normalised_as_user_texts_are(tmp_path: Path) -> None:
     ("row", "expected"),
     [
         ({"text": "a", "label": "great"}, "line 4: label 'great' is not one of negative, neutral, positive"),
-        ({"text": "a"}, "line 4: label None"),
+        ({"text": "a"}, "line 4: there is no 'label' .label_field of evaluation task 'polarity'.; there are: text"),
         ({"text": "a", "label": ["neutral"]}, "line 4: label"),
         ({"text": " ", "label": "neutral"}, "line 4: 'text' must be a string"),
-        ({"label": "neutral"}, "line 4: 'text' must be a string"),
+        ({"text": "x" * 100_001, "label": "neutral"}, "line 4: 'text' must be a string of 1 to 100000"),
+        ({"label": "neutral", "body": "a"}, "line 4: there is no 'text' .*; there are: body, label"),
     ],
 )
 def test_a_bad_row_of_a_file_is_named(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
@@ -128,3 +130,75 @@ def test_all_tasks_are_loaded_counted_and_can_be_written(labelled: Path, tmp_pat
     assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
     with pytest.raises(ValidationError, match="tasks: two share a name"):
         EvaluationParams(tasks=[make_task(labelled), make_task(labelled)])
+
+
+EMOTIONS = {"question": "Which emotion does the writer show?", "labels": ["joy", "anger"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("joy", "joy"),
+        (" Joy ", "joy"),
+        ("1", "anger"),
+        (1, "anger"),
+        (1.0, "anger"),
+        (True, "joy"),
+        ("2", None),
+        (0.5, None),
+        (False, None),
+        (None, None),
+    ],
+)
+def test_a_label_is_matched_by_its_text(value: object, label: str | None) -> None:
+    assert tasks.find_label(make_task("x.csv", **EMOTIONS, label_map={"1": "anger", "true": "joy"}), value) == label
+
+
+def test_fields_and_labels_may_have_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("Kommentar;Gef\u00fchl\nWunderbar!;0\nSo nicht.;1\n", encoding="utf-8-sig")
+    named = {"text_field": "Kommentar", "label_field": "Gef\u00fchl", "label_map": {"0": "joy", "1": "anger"}}
+    rows = load(path, **EMOTIONS, **named)
+    assert {(row.text, row.label) for row in rows} == {("Wunderbar!", "joy"), ("So nicht.", "anger")}
+
+
+def test_all_rows_are_taken_where_no_number_is_given(labelled: Path) -> None:
+    task = make_task(labelled).model_copy(update={"rows": None})
+    assert len(load_evaluation_rows(task, 3, Path("unused"))) == 60
+
+
+STANCE = {"question": "What does the writer think of {target}, as a {role}?", "labels": ["for", "against"]}
+
+
+def test_what_a_question_needs_of_the_row_is_kept(tmp_path: Path) -> None:
+    base = {"role": "mayor"}
+    given = [
+        {"text": "She gets things done.", "label": "for", "target": "Ms  Doe", **base},
+        {"text": "She gets things done.", "label": "against", "target": "Mr Roe", **base},
+        {"text": "No.", "label": "against", "target": "x\nInput: </text> <text>", **base},
+    ]
+    rows = load(write(tmp_path, given), **STANCE)
+    targets = {row.text + row.label: row.question_fields["target"] for row in rows}
+    assert targets == {
+        "She gets things done.for": "Ms Doe",
+        "She gets things done.against": "Mr Roe",
+        "No.against": "x Input: </text> <text>",
+    }
+    write_records(tmp_path / "out.jsonl", EvaluationRow, rows)
+    assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(None, "there is no 'target' .a field of the question"), (" ", "1 to 300 characters"), ("x" * 301, "and has 301")],
+)
+def test_a_field_of_the_question_must_be_there(tmp_path: Path, target: str | None, expected: str) -> None:
+    rows = [{"text": f"t {label}", "label": label, "target": "a", "role": "b"} for label in STANCE["labels"]]
+    with pytest.raises(UserError, match=f"line 3: .*{expected}"):
+        load(write(tmp_path, [*rows, {"text": "c", "label": "for", "target": target, "role": "b"}]), **STANCE)
+
+
+def test_the_id_covers_the_fields_of_the_question_and_nothing_where_there_are_none() -> None:
+    base = {"task": "t", "text": "x", "label": "neutral", "source_row": "1", "licence": "MIT"}
+    assert EvaluationRow(**base).id == content_id("row", {"task": "t", "text": "x", "label": "neutral"})
+    assert len({EvaluationRow(**base, fields=fields).id for fields in ("", '{"a":"b"}', '{"a":"c"}')}) == 3

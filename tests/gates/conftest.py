@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.gates.outcome import LAST
 from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
 from tests.gates.world import make_world
@@ -81,15 +82,18 @@ def world(sound: Path, laptop: dict[str, Any], tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def check(world: Path, laptop: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
-    """`check("clusters", coherence=0.9)`: run a check stage with some bounds changed."""
+    """`check("clusters", coherence=0.9)`: run a check stage with some bounds changed; of the last gate also the stage
+    that ends the run by it."""
 
     def run(gate: str, **bounds: Any) -> Run:
         params = copy.deepcopy(laptop)
         params["gates"][gate] |= bounds
         Path("params.yaml").write_text(yaml.safe_dump(params))
         code = 0
+        stages = [f"check_{gate}", "judge_student"] if gate == LAST else [f"check_{gate}"]
         try:
-            runpy.run_path(str(ROOT / "stages" / f"check_{gate}.py"), run_name="__main__")
+            for stage in stages:
+                runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
         except SystemExit as left:
             code = int(left.code or 0)
         printed = capsys.readouterr()

@@ -14,7 +14,7 @@ from compeffdist.params import GatesParams, Params
 from tests.gates import world as plant
 from tests.gates.conftest import Check
 
-KEYS = {"name", "passed", "value", "low", "high", "param", "advice", "offenders"}
+KEYS = {"name", "passed", "value", "low", "high", "above", "param", "advice", "offenders"}
 
 
 def test_every_gate_has_its_params_and_the_other_way_round() -> None:

@@ -26,19 +26,23 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def pipeline(world: Path) -> None:
-    """A repository with the real gate of the clusters and the real dependencies of what stands behind it."""
+def make_repository(world: Path, stages: dict[str, Any]) -> None:
+    """A repository with our code and these stages."""
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, world / name, ignore=shutil.ignore_patterns("__pycache__"))
-    behind = STAGES["generate_tasks"]
-    deps = [dep for dep in behind["deps"] if dep.startswith(("data/clusters", "data/gates", "src/"))]
-    behind = {"cmd": "echo ran >> ran.txt && echo tasks > data/tasks.jsonl", "deps": deps, "outs": ["data/tasks.jsonl"]}
-    stages = {"check_clusters": STAGES["check_clusters"], "generate_tasks": behind}
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     shutil.copy(ROOT / ".gitignore", world)
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert run(*command).returncode == 0
+
+
+@pytest.fixture
+def pipeline(world: Path) -> None:
+    """The real gate of the clusters and the real dependencies of what stands behind it."""
+    behind = STAGES["generate_tasks"]
+    deps = [dep for dep in behind["deps"] if dep.startswith(("data/clusters", "data/gates", "src/"))]
+    behind = {"cmd": "echo ran >> ran.txt && echo tasks > data/tasks.jsonl", "deps": deps, "outs": ["data/tasks.jsonl"]}
+    make_repository(world, {"check_clusters": STAGES["check_clusters"], "generate_tasks": behind})
 
 
 def set_bound(**bounds: Any) -> None:
@@ -75,3 +79,34 @@ def test_a_stop_ends_the_run_and_a_changed_bound_reruns_the_check_alone() -> Non
     assert "warning: clusters: coherence is 0.7, must be at least 0.9" in rerun.stderr
     assert "Stage 'generate_tasks' didn't change, skipping" in rerun.stdout
     assert runs() == 1
+
+
+def test_a_student_that_fails_is_registered_and_reported_before_the_run_ends_with_an_error(world: Path) -> None:
+    report = "metrics/gates/student.json"
+    registration, summary = "metrics/registration.json", "metrics/summary.json"
+    registering = f'echo ran >> ran.txt && echo \'{{"model_name": "m", "version": 1, "alias": ""}}\' > {registration}'
+    stages = {
+        "check_student": STAGES["check_student"],
+        "register_student": {"cmd": registering, "deps": [report], "outs": [{registration: {"cache": False}}]},
+        "write_report": {
+            "cmd": f"echo {{}} > {summary}",
+            "deps": [report, registration],
+            "outs": [{summary: {"cache": False}}],
+        },
+        "judge_student": STAGES["judge_student"],
+    }
+    make_repository(world, stages)
+    Path(registration).unlink()
+    plant.make_evaluation(student=21, registered=False)
+    ended = run("dvc", "repro")
+    assert ended.returncode != 0
+    assert runs() == 1 and Path(summary).exists() and not Path("data/gates/student.json").exists()
+    assert "error: gate student: 1 of 4 expectations failed, m version 1 is registered without alias" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    again = run("dvc", "repro")
+    assert again.returncode != 0 and runs() == 1
+    assert [line for line in again.stdout.splitlines() if "Running" in line] == ["Running stage 'judge_student':"]
+
+    plant.make_evaluation(registered=False)
+    assert run("dvc", "repro").returncode == 0
+    assert runs() == 2 and Path("data/gates/student.json").exists()

@@ -84,7 +84,8 @@ def test_a_contaminated_text_is_named(check: Check) -> None:
 
 @pytest.mark.parametrize("gate", GATES)
 def test_a_missing_artefact_is_one_line(check: Check, gate: str) -> None:
-    path = {**TABLES, "clusters": "data/clusters.json", "training_set": "models/student/student.json"}[gate]
+    others = {"clusters": "data/clusters.json", "training_set": "models/student/student.json"}
+    path = {**TABLES, **others, "student": "metrics/evaluation.json"}[gate]
     Path(path).unlink()
     done = check(gate)
     assert done.code == 1

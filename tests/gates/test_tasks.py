@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.files import write_json
 from compeffdist.record_files import read_records
 from compeffdist.records import Instruction, Task
 from tests.gates import world as plant
@@ -51,6 +52,23 @@ def test_a_dropped_instruction_or_demonstration_is_noticed(check: Check) -> None
     stopped(done, "write_demonstrations.unaccounted", "is 1")
 
 
+def test_a_run_whose_generated_tasks_were_all_rejected_is_stopped(check: Check) -> None:
+    plant.make_tasks([task for task in plant.default_tasks() if not task.perspective_id])
+    plant.rejects_of("generate_tasks", ["idea_1", "idea_2"])
+    write_json(Path("metrics/generate_tasks.json"), {"records": {"in": 3, "out": 1, "rejected": 2}})
+    bounds = {"idle_perspectives": 1.0, "undemonstrated": 1.0, "generated_per_perspective": 0.0}
+    done = check("tasks", **bounds)
+    finding = stopped(done, "generated", "is 0, must be at least 1", "rejected planted 2")
+    assert done.failed() == {"generated"}
+    assert finding["offenders"] == ["idea_1", "idea_2"]
+
+
+def test_fewer_generated_tasks_than_asked_for_each_perspective_are_a_finding(check: Check) -> None:
+    done = check("tasks", generated_per_perspective=1.5)  # 4 of 4 perspectives
+    assert stopped(done, "generated", "is 4, must be at least 6")["low"] == 6
+    assert done.report["figures"]["generated_share"] == 4 / 5
+
+
 def test_tasks_without_a_demonstration_are_named(check: Check) -> None:
     plant.edit("data/demonstrations.jsonl", lambda rows: [])
     finding = stopped(check("tasks"), "tasks_without_demonstration_share", "is 1, must be at most 0.5")
@@ -62,8 +80,3 @@ def test_perspectives_without_a_task_are_named(check: Check) -> None:
     plant.make_tasks([seed, task])
     finding = stopped(check("tasks"), "idle_perspectives_share", "is 0.75, must be at most 0.5")
     assert len(finding["offenders"]) == 3
-
-
-def test_a_run_of_the_seed_task_alone_passes_where_the_bound_allows_it(check: Check) -> None:
-    plant.make_tasks(plant.default_tasks()[:1])
-    assert check("tasks", idle_perspectives=1.0).code == 0

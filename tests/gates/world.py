@@ -2,7 +2,7 @@
 
 import csv
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.demonstrations import build_instructions
-from compeffdist.instructions.tasks import polarity_task
+from compeffdist.instructions.own_tasks import polarity_task
 from compeffdist.instructions.training_set import kept_triplets
-from compeffdist.params import DemonstrationsParams, SamplingParams
+from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
@@ -40,6 +42,7 @@ LABELS = ["warm", "cool", "cold"]
 COUNTS = [8, 7, 6, 5, 4, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1]
 CONVERGED = {"converged": True, "iterations": 120}
 FALLING = [2.0, 1.9, 1.2, 0.9, 0.7, 0.6]
+EVALUATED, EVALUATED_ROWS, CLASSES = ("films", "probe"), 40, ["negative", "positive"]
 PROBE = "Nobody at the counter could say when the replacement lamp would finally arrive from the warehouse."
 """An evaluation text."""
 
@@ -53,16 +56,17 @@ def make_world() -> None:
     make_scores()
     make_sample()
     make_training()
+    make_evaluation()
 
 
 def make_texts(texts: Sequence[Text]) -> None:
     """Texts with one rejected row beside them, counted right."""
     reject = Reject(stage="ingest_texts", record_id="shop:99", reason="too_short", detail="shop:99")
     counts = {"in": len(texts) + 1, "sources": {"shop": {"in": len(texts) + 1, "out": len(texts)}}}
-    row = EvaluationRow(task="probe", text=PROBE, label="negative", source_row="1", licence="MIT")
+    rows = [_evaluation_row(task, number) for task in EVALUATED for number in range(EVALUATED_ROWS)]
     write_records(Path("data/texts.parquet"), Text, texts)
     write_records(Path("data/rejects/ingest_texts.parquet"), Reject, [reject])
-    write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
     write_json(Path("metrics/ingest_texts.json"), counts)
 
 
@@ -179,6 +183,46 @@ def make_training() -> None:
     write_curve(Path("metrics/training_curve.csv"), FALLING)
 
 
+def make_evaluation(
+    student: Mapping[str, int] | int = 36,
+    says: str = "",
+    gold: Callable[[int], str] = lambda place: CLASSES[place % 2],
+    registered: bool = True,
+) -> None:
+    """Figures of an evaluation by the real code, in which the base student is right in half of the rows.
+
+    Args:
+        student: rows that the student gets right, of each task; by task, where they differ.
+        says: the label the student gives to all other rows too, in place of the wrong one.
+        gold: label of a task's row, by its number.
+        registered: whether there is a registration.
+    """
+    right = student if isinstance(student, Mapping) else dict.fromkeys(EVALUATED, student)
+    labels = {task: [gold(number) for number in range(EVALUATED_ROWS)] for task in EVALUATED}
+    rows = {
+        task: [_evaluation_row(task, number, label) for number, label in enumerate(found)]
+        for task, found in labels.items()
+    }
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row for own in rows.values() for row in own])
+    correct = {"teacher": dict.fromkeys(EVALUATED, 38), "base": dict.fromkeys(EVALUATED, 20), "student": right}
+    predictions = {
+        system: [
+            _prediction(row, system, place < correct[system][task], says if system == "student" else "")
+            for task, own in rows.items()
+            for place, row in enumerate(own)
+        ]
+        for system in correct
+    }
+    tasks = [
+        EvaluationTask(name=task, location="x", labels=CLASSES, rows=EVALUATED_ROWS, subject="text")
+        for task in EVALUATED
+    ]
+    write_json(Path("metrics/evaluation.json"), summarise(predictions, EvaluationParams(tasks=tasks), 1))
+    write_records(Path("data/student_predictions.parquet"), Prediction, predictions["base"] + predictions["student"])
+    if registered:
+        write_json(Path("metrics/registration.json"), {"model_name": "m", "version": 4, "alias": "candidate"})
+
+
 def write_curve(target: Path, losses: Sequence[float]) -> None:
     """A loss curve as the training stages write it."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -198,6 +242,11 @@ def edit(path: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]
         return
     table = pq.read_table(path)
     pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+
+
+def read_rows(path: str) -> list[dict[str, Any]]:
+    """The raw rows of a Parquet file."""
+    return list(pq.read_table(path).to_pylist())
 
 
 def without_column(path: str, column: str) -> None:
@@ -226,6 +275,27 @@ def _text(number: int) -> Text:
     things, moods = ("kettle", "blanket", "radio", "ladder"), ("splendid", "dull", "faulty", "cosy", "loud")
     text = f"My {things[number % 4]} from stall {number} turned out {moods[number % 5]} after week {number * 7}."
     return Text(text=text, domain=("shop", "market")[number % 2], source="shop", source_row=str(number), licence="MIT")
+
+
+def _evaluation_row(task: str, number: int, label: str = "negative") -> EvaluationRow:
+    text = (
+        PROBE if (task, number) == (EVALUATED[-1], 0) else f"Row {number} of the set {task}, which nobody else wrote."
+    )
+    return EvaluationRow(task=task, text=text, label=label, source_row=str(number), licence="MIT")
+
+
+def _prediction(row: EvaluationRow, system: str, right: bool, says: str) -> Prediction:
+    wrong = says or CLASSES[1 - CLASSES.index(row.label)]
+    predicted = row.label if right else wrong
+    return Prediction(
+        row_id=row.id,
+        task=row.task,
+        system=system,
+        system_id=f"{system}_s",
+        gold=row.label,
+        predicted=predicted,
+        probabilities=[0.9 if label == predicted else 0.1 for label in CLASSES],
+    )
 
 
 def _attribute(number: int, count: int) -> Attribute:

@@ -40,6 +40,7 @@ def test_labels_that_differ_by_case_or_punctuation_only_are_one() -> None:
         (["choose", "warm"], "'choose' is no answer"),
         (["mixed", "joy", "mixed feelings"], "'mixed feelings' begins with 'mixed'"),
         (["sadness", "sad"], "'sadness' begins with 'sad'"),
+        (["buying", "purchasing", "purchase"], "'purchasing' and 'purchase' are forms of one word"),
     ],
 )
 def test_a_set_that_cannot_serve_says_why(labels: list[str], fault: str) -> None:
@@ -57,6 +58,19 @@ def test_of_a_set_that_serves_no_label_begins_another_in_letters(labels: list[st
     assert len(chosen) >= 2
     assert not any(a != b and (not a or b.startswith(a)) for a in letters for b in letters)
     assert chosen == label_set(chosen)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["disappointed", "disapproving"],
+        ["low price", "low quality"],
+        ["implicit", "implied"],
+        ["extremely bad", "extremely sad"],
+    ],
+)
+def test_words_that_merely_begin_alike_stand(labels: list[str]) -> None:
+    assert label_set(labels) == labels
 
 
 def test_polarity_in_any_degree_is_recognised() -> None:

@@ -182,16 +182,16 @@ def test_the_seed_task_goes_with_every_text_beyond_the_pairs_asked_for(method: L
     pairs, _ = pair_texts([seed_task, *INSTRUCTIONS[:2]], TEXTS, PairingParams(pairs=10, method=method), 1)
     seeded = [pair for pair in pairs if pair.instruction_id == seed_task.id]
     assert {pair.text_id for pair in seeded} == {text.id for text in TEXTS}
-    assert {pair.method for pair in seeded} == {"seed"}
+    assert {pair.method for pair in seeded} == {"own"}
     alone, _ = pair_texts(INSTRUCTIONS[:2], TEXTS, PairingParams(pairs=10, method=method), 1)
-    assert [pair for pair in pairs if pair.method != "seed"] == alone
+    assert [pair for pair in pairs if pair.method != "own"] == alone
 
 
 def test_metrics_account_for_texts_instructions_and_missing_pairs() -> None:
     params = PairingParams(pairs=10)
     pairs, rejects = pair_texts(INSTRUCTIONS[:2], TEXTS[:3], params, 1)
     metrics = pairing_metrics(pairs, rejects, INSTRUCTIONS[:2], TEXTS[:3], params)
-    assert metrics["pairs"] == {"requested": 10, "made": 6, "missing": 4, "seed": 0}
+    assert metrics["pairs"] == {"requested": 10, "made": 6, "missing": 4, "own": 0}
     assert metrics["texts"] == {"in": 3, "out": 3, "rejected": 0, "reasons": {}}
     assert metrics["texts_per_instruction"] == {"min": 3, "max": 3}
     few = PairingParams(pairs=1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.files import write_json
-from compeffdist.instructions.calibration import Priors, calibrate, decide_labels, read_priors
+from compeffdist.instructions.calibration import Priors, decide_labels, read_priors
 from compeffdist.instructions.responses import Collected, check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
@@ -134,31 +134,6 @@ def test_a_tab_inside_a_string_is_a_space() -> None:
 
 def test_spans_are_sought_through_lists_and_objects() -> None:
     assert spans_missing({"a": ["great", "awful"], "b": True}, "The GREAT pizza") == ["awful"]
-
-
-rows = st.lists(st.tuples(*[st.floats(-8, 0)] * 3), min_size=1, max_size=12)
-
-
-@given(rows)
-def test_calibrated_probabilities_sum_to_one(values: list[tuple[float, ...]]) -> None:
-    for row in calibrate([dict(zip("abc", value, strict=True)) for value in values]):
-        assert math.isclose(sum(row.values()), 1.0, rel_tol=1e-9)
-
-
-def test_calibration_undoes_a_preference_that_all_texts_share() -> None:
-    biased = [{"good": math.log(p), "bad": math.log(1 - p)} for p in [0.95] * 20 + [0.7] * 20]
-    decided = [max(row, key=lambda label, r=row: r[label]) for row in calibrate(biased)]
-    assert decided == ["good"] * 20 + ["bad"] * 20
-
-
-def test_half_a_strength_takes_half_of_a_leaning_out() -> None:
-    rows = [{"good": math.log(p), "bad": math.log(1 - p)} for p in (0.9, 0.6)]
-    prior = {"good": 0.8, "bad": 0.2}
-    assert calibrate(rows, prior, 1.0) == calibrate(rows, prior)
-    for row, plain in zip(calibrate(rows, prior, 0.0), rows, strict=True):
-        assert row == pytest.approx({label: math.exp(value) for label, value in plain.items()})
-    odds = {s: row["good"] / row["bad"] for s in (0.0, 0.5, 1.0) for row in calibrate(rows[:1], prior, s)}
-    assert odds == pytest.approx({0.0: 9.0, 0.5: 9.0 / 2.0, 1.0: 9.0 / 4.0})
 
 
 def likelihoods(labels: tuple[str, ...], first: float) -> Answer:

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from compeffdist.instructions.own_tasks import polarity_task
 from compeffdist.instructions.task_questions import ANSWERED_BY, FORMS, Idea, ideas_question
 from compeffdist.instructions.tasks import (
     build_task,
     drop_near_duplicates,
     generate_tasks,
-    polarity_task,
     tasks_asked,
 )
 from compeffdist.params import TasksParams

@@ -29,6 +29,7 @@ from compeffdist.polarity import POLARITIES
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import SQLITE, open_tracking
+from compeffdist.teacher.known import KnownAnswers
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
@@ -75,7 +76,7 @@ class World:
         return self.folder / mini.STORE
 
     def tracer(self) -> Tracer:
-        return Tracer(self.repository, self.versions, self.store)
+        return Tracer(self.repository, self.versions, KnownAnswers(self.store, []))
 
     def auditor(self) -> Auditor:
         ledgers = (self.folder / "data/promotions.jsonl", self.folder / "data/withdrawals.jsonl")

@@ -122,7 +122,7 @@ def resolve_models() -> None:
 
 
 def ingest_texts() -> None:
-    source = {"name": "mine", "kind": "jsonl", "location": "sources.jsonl", "domain": "d", "licence": "CC0-1.0"}
+    source = {"name": "mine", "kind": "jsonl", "location": "./sources.jsonl", "domain": "d", "licence": "CC0-1.0"}
     params = TextsParams.model_validate({"sources": [source], "count": 100, "language": "any"} | UNIQUE)
     rows = [
         EvaluationRow(

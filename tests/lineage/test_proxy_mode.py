@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compeffdist.lineage.artefacts import ARTEFACTS, PAIRS, PREDICTED, PROXY, SAMPLE, TEXTS, TRAINING, TRIPLETS
-from compeffdist.lineage.model_checks import store_links
+from compeffdist.lineage.model_checks import answer_links
 from compeffdist.lineage.tree import render
 from compeffdist.record_files import write_records
 from compeffdist.records import Draw, Triplet
@@ -116,5 +116,5 @@ def test_an_audit_misses_the_raw_answer_of_a_bought_triplet(
     shutil.copy(proxy_world.store, tmp_path / "answers.sqlite")
     with ResponseStore(tmp_path / "answers.sqlite") as store:
         store.delete([lost])
-    found = [link for link in store_links(proxy_world.snapshot, tmp_path / "answers.sqlite") if link.status == "FAIL"]
+    found = [link for link in answer_links(proxy_world.snapshot, tmp_path / "answers.sqlite") if link.status == "FAIL"]
     assert [link.subject for link in found] == ["raw answers"] and lost in found[0].detail

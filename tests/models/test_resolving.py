@@ -16,6 +16,7 @@ from compeffdist.models import (
     read_identity,
     resolve_model,
 )
+from compeffdist.params import RuntimeParams
 
 from .making import SHA, make_folder, params
 
@@ -78,7 +79,7 @@ def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = params(f"path:{make_folder(tmp_path / 'm')}")
     roles = SimpleNamespace(teacher=params("api:gpt-4o@openai"), student=here, embedder=here)
-    settings = SimpleNamespace(models=roles, runtime=SimpleNamespace(cache=str(tmp_path / "c")))
+    settings = SimpleNamespace(models=roles, runtime=RuntimeParams(cache=str(tmp_path / "c")))
     monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
     monkeypatch.setattr("compeffdist.params.load_params", lambda: settings)
     monkeypatch.chdir(tmp_path)

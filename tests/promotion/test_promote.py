@@ -10,7 +10,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.ledger import Ledger
-from compeffdist.params import Params
+from compeffdist.params import Params, validate_params
 from compeffdist.promotion.promote import Outcome, promote
 from compeffdist.promotion.standing import HEAD, LEDGER, LENGTH
 from compeffdist.registry.artifacts import verify_version
@@ -93,6 +93,14 @@ def test_the_figures_are_paired_differences_over_the_same_rows(params: Params) -
             {"right": {"films": 19, "tweets": 20}},
             r"comparison: the mean is \d\.\d points worse than that of the base",
         ),
+        (
+            {"right": {"films": 21, "tweets": 20}},
+            r"first champion: it is not shown to be better than its base student: mean gain \+\d\.\d \[\+0\.0,",
+        ),
+        (
+            {"right": {"films": 40, "tweets": 4}},
+            r"first champion: it is worse than its base student beyond chance on tweets$",
+        ),
     ],
 )
 def test_each_thing_that_speaks_against_it_is_said(
@@ -111,8 +119,23 @@ def test_all_reasons_are_said_at_once_and_each_in_a_line(params: Params) -> None
 
     version = make_version(params, {"films": 12, "tweets": 11}, tags={"gates": "warned: sample"})
     checks = [reason.split(":")[0] for reason in promote(version, params, audit).reasons]
-    assert checks == ["gates", "audit", "audit", "comparison", "comparison", "comparison"]
+    assert checks == ["gates", "audit", "audit", *["comparison"] * 3, *["first champion"] * 2]
     assert all("\n" not in reason for reason in promote(version, params, audit).reasons)
+
+
+def test_a_first_champion_that_says_one_thing_of_everything_is_refused_whatever_its_gates_said(params: Params) -> None:
+    values = params.model_dump(mode="json")
+    values["gates"]["student"]["label_share"] = 0.5
+    outcome = promote(make_version(params, {"films": 39, "tweets": 38}), validate_params(values, "test"), audit_clean)
+    assert len(outcome.reasons) == 1
+    assert re.search(r"^first champion: it gives '\w+' to 2\d of 40 rows of \w+, where 20 are; ", outcome.reasons[0])
+
+
+def test_a_later_champion_is_held_against_the_one_before_and_not_against_its_base(params: Params) -> None:
+    promote(make_version(params, GOOD), params, audit_clean)
+    values = params.model_dump(mode="json")
+    values["gates"]["student"]["gain_low"] = 0.9
+    assert promote(make_version(params, BETTER), validate_params(values, "test"), audit_clean).reasons == []
 
 
 def test_an_audit_that_cannot_be_done_is_a_reason(params: Params) -> None:
@@ -136,7 +159,12 @@ def test_an_override_promotes_and_is_recorded_with_what_failed(params: Params, a
     body = Ledger(LEDGER).entries()[0].body
     assert aliases() == {"champion": version} and outcome.reasons == body["failed"] != []
     assert body["override"] == "the only one that loads"
-    assert [reason.split(":")[0] for reason in body["failed"]] == ["gates", "comparison", "comparison"]
+    assert [reason.split(":")[0] for reason in body["failed"]] == [
+        "gates",
+        "comparison",
+        "comparison",
+        "first champion",
+    ]
 
 
 def test_an_override_nobody_needed_is_not_recorded(params: Params) -> None:

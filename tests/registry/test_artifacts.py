@@ -150,7 +150,12 @@ def test_evaluation_evidence_holds_no_text(tmp_path: Path) -> None:
     evidence = evaluation_evidence(tmp_path / "predictions.parquet", tmp_path / "rows.jsonl", [task])
     assert b"secret" not in b"".join(evidence.values())
     assert json.loads(evidence[ROWS]) == {
-        "films": {"labels": ["bad", "good"], "subject": "film review", "rows": {rows[0].id: "good"}}
+        "films": {
+            "labels": ["bad", "good"],
+            "question": "",
+            "subject": "film review",
+            "rows": {rows[0].id: "good"},
+        }
     }
     with pytest.raises(UserError, match="no such file"):
         evaluation_evidence(tmp_path / "none.parquet", tmp_path / "rows.jsonl", [task])

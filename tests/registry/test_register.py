@@ -113,3 +113,35 @@ def test_a_commit_says_when_the_tree_differs_from_it(tmp_path: Path) -> None:
     clean = git_commit()
     Path("file").write_text("b", encoding="utf-8")
     assert len(clean) == 40 and git_commit() == f"{clean}-dirty"
+
+
+def test_a_student_that_has_not_earned_it_is_registered_without_the_alias(
+    student_folder: Path, base_folder: Path
+) -> None:
+    named = settings(f"unearned-{student_folder.parent.name}")
+    first = register_student(student_folder, base_folder, named, {}, earned=False)
+    assert (first.version, first.alias, first.tried != []) == (1, "", True)
+    with pytest.raises(UserError, match=rf"no student has passed its gate yet .*--model models:/{named.model_name}/1$"):
+        next(ask_model(f"models:/{named.model_name}@{CANDIDATE}", [{"text": "x"}]))
+    again = register_student(student_folder, base_folder, named, {})
+    assert (again.version, again.alias) == (1, CANDIDATE)
+    client = open_tracking()
+    assert int(client.get_registered_model(named.model_name).aliases[CANDIDATE]) == 1
+    # judged anew, it loses what it had
+    assert register_student(student_folder, base_folder, named, {}, earned=False).reused
+    assert CANDIDATE not in client.get_registered_model(named.model_name).aliases
+
+
+def test_an_earlier_candidate_stays_where_a_later_student_fails(student_folder: Path, base_folder: Path) -> None:
+    named = settings(f"stays-{student_folder.parent.name}")
+    client = open_tracking()
+    register_student(student_folder, base_folder, named, {})
+    client.create_model_version(named.model_name, "file:///nowhere")
+    client.set_registered_model_alias(named.model_name, CANDIDATE, "2")
+    register_student(student_folder, base_folder, named, {}, earned=False)
+    assert int(client.get_registered_model(named.model_name).aliases[CANDIDATE]) == 2
+
+
+def test_there_is_nothing_to_ask_before_a_student_was_registered() -> None:
+    with pytest.raises(UserError, match="there is no registered model nobody-yet: make one with dvc repro"):
+        next(ask_model(f"models:/nobody-yet@{CANDIDATE}", [{"text": "x"}]))

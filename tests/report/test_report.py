@@ -11,6 +11,7 @@ from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, T
 from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
 from compeffdist.report.run import ASKING, COUNTED, Run
+from compeffdist.teacher.asking import SOURCES
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
 
@@ -121,7 +122,10 @@ def run() -> Run:
         for score in scored
     ]
     account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
-    usage = {"answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7}}
+    usage = {
+        "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
+        "this_run": {"store": 1, "recorded": 1200, "bought": 3},
+    }
     metrics: dict[str, dict[str, Any]] = {
         stage: {"records": account, "teacher": usage} for stage in (*COUNTED, *ASKING)
     }
@@ -190,9 +194,19 @@ def test_a_row_is_shown_with_the_ids_that_trace_and_purge_take(run: Run) -> None
 
 def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
     assert "counts in both" in render(run)
-    none = {"answers": dict.fromkeys(("used", "prompt_tokens", "cached_tokens", "completion_tokens"), 0)}
+    none = {
+        "answers": dict.fromkeys(("used", "prompt_tokens", "cached_tokens", "completion_tokens"), 0),
+        "this_run": dict.fromkeys(SOURCES, 0),
+    }
     direct = {**run.metrics, "collect_sampled": {**run.metrics["collect_sampled"], "teacher": none}}
     assert "counts in both" not in render(replace(run, metrics=direct))
+
+
+def test_the_page_says_where_the_answers_came_from(run: Run) -> None:
+    heads = "".join(f"<th>{source}</th>" for source in ("stage", *SOURCES))
+    total = "<td>all</td>" + "".join(f'<td class="number">{count}</td>' for count in ("6", "7,200", "18"))
+    assert SOURCES == ("store", "recorded", "bought")
+    assert heads in render(run) and total in render(run)
 
 
 def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:

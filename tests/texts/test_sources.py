@@ -8,8 +8,9 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import TextSource
-from compeffdist.texts import sources
-from compeffdist.texts.sources import RawText, parse_dataset, read_source, read_utf8_lines
+from compeffdist.texts import sources, tables
+from compeffdist.texts.sources import RawText, parse_dataset, read_source
+from compeffdist.texts.tables import read_lines
 
 
 def read(path: Path | str, kind: str, **fields: Any) -> list[RawText]:
@@ -89,11 +90,22 @@ def test_an_id_must_be_there_and_be_unique(tmp_path: Path, kind: str) -> None:
     assert "row 2 has no id" in error(path, kind, id_field="id")
 
 
+def test_an_id_may_be_a_whole_number_as_programs_write_it_or_long(tmp_path: Path) -> None:
+    rows = [{"id": 0.0, "text": "x"}, {"id": 7, "text": "y"}]
+    assert [row.row for row in read(jsonl(tmp_path, *rows), "jsonl", id_field="id")] == ["0", "7"]
+    assert "row 1 has no id in 'id': 0.5 is neither" in error(
+        jsonl(tmp_path, {"id": 0.5, "text": "x"}), "jsonl", id_field="id"
+    )
+    long = [{"id": "x" * 300 + end, "text": end} for end in "ab"]
+    names = [row.row for row in read(jsonl(tmp_path, *long), "jsonl", id_field="id")]
+    assert len(set(names)) == 2 and max(map(len, names)) < 220
+
+
 def test_wrong_encoding_names_line_and_byte(tmp_path: Path) -> None:
-    path = tmp_path / "latin.csv"
-    path.write_bytes(b"text\nok\ncaf\xe9\n")
-    assert "expected UTF-8; line 3 is not (byte 11)" in error(path, "csv")
-    path.write_text('{"text": "x"}', encoding="utf-16")
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b'{"text": "ok"}\n{"text": "caf\xe9"}\n')
+    assert "expected UTF-8; line 2 is not (byte 28)" in error(path, "jsonl")
+    path.write_text('{"text": "x"}', encoding="utf-32")
     assert "expected UTF-8; line 1 is not (byte 0)" in error(path, "jsonl")
 
 
@@ -128,7 +140,7 @@ def test_a_file_without_one_usable_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_refused_without_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 100)
     assert "line 2 is longer than 100 bytes" in error(jsonl(tmp_path, {"text": "a"}, {"text": "b" * 200}), "jsonl")
 
 
@@ -189,6 +201,6 @@ def test_a_file_behind_a_linked_folder_is_refused_and_a_linked_file_is_read(
     (tmp_path / "data/sources").mkdir(parents=True)
     (tmp_path / "data/sources/mine").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/sources/a.jsonl").symlink_to(tmp_path / "elsewhere/a.jsonl")
-    assert len(list(read_utf8_lines(Path("data/sources/a.jsonl")))) == 1
+    assert len(list(read_lines(Path("data/sources/a.jsonl")))) == 1
     with pytest.raises(UserError, match=r"data/sources/mine: a link to a folder"):
-        list(read_utf8_lines(Path("data/sources/mine/a.jsonl")))
+        list(read_lines(Path("data/sources/mine/a.jsonl")))

@@ -5,8 +5,10 @@ from types import ModuleType
 
 from compeffdist import __version__
 from compeffdist.cli import (
+    answers,
     audit,
     cluster,
+    evaluate,
     forget,
     history,
     predict,
@@ -24,10 +26,12 @@ from compeffdist.errors import run_guarded
 COMMANDS: tuple[ModuleType, ...] = (
     profile,
     results,
+    evaluate,
     predict,
     trace,
     audit,
     forget,
+    answers,
     promote,
     rollback,
     history,

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     import json
     from pathlib import Path
 
-    from compeffdist.evaluation.table import evaluation_table, registration_line, verdict_line
+    from compeffdist.evaluation.table import evaluation_table, priors_line, registration_line, verdict_line
     from compeffdist.files import read_json
 
     evaluation = read_json(Path(args.evaluation))
@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"evaluation": evaluation, "registration": registration}, indent=2, sort_keys=True))
         return
     print(evaluation_table(evaluation))
+    if priors := priors_line(evaluation):
+        print(priors)
     if verdict := verdict_line(evaluation):
         print(verdict)
     if not Path("models/student").exists():

@@ -17,7 +17,7 @@ from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 STAGE = "score_difficulty"
-OWN_CODE = ("batching.py", "head.py", "scorer.py")
+OWN_CODE = ("student/batching.py", "student/head.py", "difficulty/scorer.py")
 """From the tokens of a row to its score; how texts become tokens shows in the tokens."""
 
 
@@ -127,7 +127,7 @@ def score_both_ways(
 
 def code_versions() -> dict[str, str]:
     """Of what computes a score: another version may round otherwise, or mend a fault, whose scores must not live on."""
-    own = {name: hash_file(Path(__file__).with_name(name)) for name in OWN_CODE}
+    own = {name: hash_file(Path(__file__).parents[1] / name) for name in OWN_CODE}
     return own | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
 
 

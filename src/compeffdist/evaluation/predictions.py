@@ -7,9 +7,10 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
-from compeffdist.polarity import polarity_prompt
+from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
+from compeffdist.polarity import polarity_question
 from compeffdist.progress import Progress
+from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.records import Record
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
@@ -31,10 +32,12 @@ class Prediction(Record):
     system_id: str
     gold: str
     predicted: str
-    """The likeliest label; of a tie, the first in the task's declared order."""
+    """The likeliest label, after its prior was taken out (`evaluation.priors`); of a tie, the first in the task's
+    declared order."""
     probabilities: list[float]
-    """Of the task's labels, in declared order; they sum to 1. Exactly 1 and 0 where a teacher behind an API only chose
-    a label: no confidence, and none is read from it (metrics/evaluate_teacher.json counts such answers)."""
+    """Of the task's labels, in declared order, as the system gave them, no prior taken out; they sum to 1. Exactly 1
+    and 0 where a teacher behind an API only chose a label: no confidence, and none is read from it
+    (metrics/evaluate_teacher.json counts such answers)."""
 
 
 Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]
@@ -58,7 +61,20 @@ def predict_rows(
 
 def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
     """The user message for a row."""
-    return polarity_prompt(row.text, task.subject, task.labels)
+    return with_input(task_instruction(task, row.question_fields), row.text)
+
+
+def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
+    """What stands before the text in a task's prompt: its question, or the overall-polarity question, and the form of
+    the answer.
+
+    Args:
+        fields: of a row, put into the question; without them, their places stay as they are.
+    """
+    question = task.question or polarity_question(task.subject)
+    if fields is not None:
+        question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
+    return closed_question(question, task.labels)
 
 
 def _prediction(

@@ -5,15 +5,20 @@ A mean is over all tasks or it is not given: systems evaluated on other rows tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
-from compeffdist.evaluation.predictions import Prediction
+from compeffdist.evaluation.earning import family_confidence, label_counts
+from compeffdist.evaluation.predictions import Prediction, task_instruction
+from compeffdist.evaluation.priors import TaskPriors, take_out
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
-from compeffdist.polarity import polarity_instruction
 
 ByTask = Mapping[str, Predictions]
+
+STRENGTHS = (0.0, 0.5, 1.0)
+"""Strengths at which label priors are taken out for comparison, beside the one that is set."""
 
 
 def by_task(predictions: Sequence[Prediction], params: EvaluationParams) -> dict[str, Predictions]:
@@ -28,31 +33,43 @@ def by_task(predictions: Sequence[Prediction], params: EvaluationParams) -> dict
     }
 
 
-def summarise(predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int) -> dict[str, Any]:
+def summarise(
+    predictions: Mapping[str, Sequence[Prediction]],
+    params: EvaluationParams,
+    seed: int,
+    priors: Mapping[str, TaskPriors] = MappingProxyType({}),
+    strength: float = 0.0,
+) -> dict[str, Any]:
     """The contents of metrics/evaluation.json.
 
     Args:
-        predictions: `teacher`, `base` and `student` -> predictions on the same rows.
+        predictions: `teacher`, `base` and `student` -> predictions on the same rows; what they predicted is decided
+            anew from their likelihoods.
+        priors: system -> label priors.
+        strength: at which the priors are taken out for `tasks`, `mean` and `headline`; `without_priors` has the first
+            two at strength 0, `by_strength` the mean and each task's macro-F1 at several.
 
     Raises:
         UserError: if the systems answered different rows.
     """
-    systems = {system: by_task(predictions[system], params) for system in SYSTEMS}
-    tasks = {
-        task.name: {
-            "rows": len(systems["student"][task.name].gold),
-            "prompt": polarity_instruction(task.subject, task.labels),
-            **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
-        }
-        for task in params.tasks
+    figures = {
+        at: _figures(
+            {system: take_out(predictions[system], params.tasks, priors.get(system, {}), at) for system in SYSTEMS},
+            params,
+            seed,
+        )
+        for at in sorted({*STRENGTHS, strength} if any(priors.values()) else {0.0})
     }
-    mean = _scores(systems, params, seed)
+    chosen = figures.get(strength, figures[0.0])
+    mean = chosen["mean"]
     return {
         "confidence": params.confidence,
         "resamples": params.bootstrap,
+        "label_prior_strength": strength,
         "systems": {system: predictions[system][0].system_id for system in SYSTEMS},
-        "tasks": tasks,
-        "mean": mean,
+        **chosen,
+        "without_priors": figures[0.0],
+        "by_strength": {f"{at:g}": _brief(found) for at, found in figures.items()},
         "headline": {
             "macro_f1_student": mean["macro_f1"]["student"]["estimate"],
             "macro_f1_base": mean["macro_f1"]["base"]["estimate"],
@@ -60,6 +77,48 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]], params: Evaluatio
             "gain_over_base": mean["student_minus_base"]["estimate"],
         },
     }
+
+
+def _figures(predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int) -> dict[str, Any]:
+    systems = {system: by_task(predictions[system], params) for system in SYSTEMS}
+    tasks = {
+        task.name: {
+            "rows": len(systems["student"][task.name].gold),
+            "prompt": task_instruction(task),
+            **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
+            **_labels({system: grouped[task.name] for system, grouped in systems.items()}),
+            **_of_the_family(
+                {system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed
+            ),
+        }
+        for task in params.tasks
+    }
+    return {"tasks": tasks, "mean": _scores(systems, params, seed)}
+
+
+def _brief(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean's intervals, and the tasks' macro-F1 without theirs."""
+    tasks = {
+        name: {system: interval["estimate"] for system, interval in task["macro_f1"].items()}
+        for name, task in figures["tasks"].items()
+    }
+    return {"mean": figures["mean"], "macro_f1_of_tasks": tasks}
+
+
+def _labels(systems: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Rows by label: of the gold labels, and as each system answered."""
+    gold = systems["student"]
+    return {
+        "gold": label_counts(gold.labels, list(gold.gold.values())),
+        "answers": {system: label_counts(gold.labels, list(one.predicted.values())) for system, one in systems.items()},
+    }
+
+
+def _of_the_family(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:
+    """Student minus base at the confidence under which the intervals of all tasks hold together (`earning`)."""
+    confidence = family_confidence(params.confidence, len(params.tasks))
+    interval = difference_interval(systems["student"], systems["base"], "macro_f1", params.bootstrap, confidence, seed)
+    return {"student_minus_base_family": {"confidence": confidence, **asdict(interval)}}
 
 
 def _scores(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The evaluation as a Markdown table: the same text in the terminal and in the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SYSTEMS = ("teacher", "base", "student")
@@ -20,13 +20,17 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     rows = [[name, str(task["rows"]), *_cells(task)] for name, task in evaluation["tasks"].items()]
     total = sum(task["rows"] for task in evaluation["tasks"].values())
     rows.append(["**mean**", str(total), *_cells(evaluation["mean"])])
+    return "\n".join(markdown(header, rows))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, columns aligned."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in [header, *rows]
     ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
@@ -41,6 +45,17 @@ def difference_cell(interval: Mapping[str, float]) -> str:
     return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
 
 
+def priors_line(evaluation: Mapping[str, Any]) -> str:
+    """The means without label priors taken out, under a table of those with; empty where none are."""
+    strength = evaluation.get("label_prior_strength", 0.0)
+    if not strength:
+        return ""
+    mean = evaluation["without_priors"]["mean"]
+    scores = ", ".join(f"{system} {100 * mean['macro_f1'][system]['estimate']:.1f}" for system in SYSTEMS)
+    gain = difference_cell(mean["student_minus_base"])
+    return f"label priors taken out at strength {strength:g}; means without: {scores}, gain {gain}"
+
+
 def verdict_line(evaluation: Mapping[str, Any]) -> str:
     """What the mean's interval says of the student; empty where it is better than its base."""
     gain = evaluation["mean"]["student_minus_base"]
@@ -51,5 +66,10 @@ def verdict_line(evaluation: Mapping[str, Any]) -> str:
 
 
 def registration_line(registration: Mapping[str, Any]) -> str:
-    """One line naming the registered version."""
-    return f"registered: {registration['model_name']} version {registration['version']}, alias {registration['alias']}"
+    """One line naming the registered version, and what became of its alias."""
+    version = f"registered: {registration['model_name']} version {registration['version']}"
+    if registration["alias"]:
+        return f"{version}, alias {registration['alias']}"
+    return (
+        f"{version}, without alias candidate: it did not pass gate student (report/gates/student.html says what to try)"
+    )

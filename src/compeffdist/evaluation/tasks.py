@@ -1,24 +1,30 @@
 """Evaluation tasks: labelled rows that teacher, base student and student are all asked about.
 
-Rows come from a package corpus with labels or from a JSON Lines file. They are drawn evenly over labels, so
-that macro-F1 and accuracy speak of the same thing and a rare label has enough rows to judge by. The draw is
+Rows come from a package corpus with labels or from a file (JSON Lines, CSV, Parquet). They are drawn evenly over
+labels, so that macro-F1 and accuracy speak of the same thing and a rare label has enough rows to judge by. The draw is
 by content and seed alone; ingest removes from the user texts whatever these rows hold.
 """
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import canonical_json
 from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed
 from compeffdist.records import Record
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.decontaminate import compact
 from compeffdist.texts.draw import draw_evenly
 from compeffdist.texts.normalise import normalise
-from compeffdist.texts.sources import MAX_TEXT_CHARACTERS, UNSTATED, read_jsonl_objects
+from compeffdist.texts.sources import MAX_TEXT_CHARACTERS, UNSTATED
+from compeffdist.texts.tables import read_rows
+
+MAX_FIELD_CHARACTERS = 300
+"""Of a field that a question is filled with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +32,26 @@ class EvaluationRow(Record):
     """A labelled text of an evaluation task, after the same normalisation as user texts."""
 
     PREFIX = "row"
-    IDENTITY = ("task", "text", "label")
+    IDENTITY = ("task", "text", "label", "fields")
 
     task: str
     """Name of the task in params."""
     text: str
     label: str
     source_row: str
-    """The row's own id in the corpus, or its line in the file."""
+    """The row's own id in the corpus, or its number in the file."""
     licence: str
+    fields: str = ""
+    """What the task's question is filled with beside the text: canonical JSON, field -> value; empty if nothing."""
+
+    def identity(self) -> dict[str, Any]:
+        """Without `fields` where there are none."""
+        return {name: value for name, value in super().identity().items() if value or name != "fields"}
+
+    @property
+    def question_fields(self) -> dict[str, str]:
+        """`fields`, parsed."""
+        return dict(json.loads(self.fields)) if self.fields else {}
 
 
 def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[list[EvaluationRow], dict[str, Any]]:
@@ -61,18 +78,20 @@ def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[l
 def load_evaluation_rows(task: EvaluationTask, seed: int, cache: Path) -> list[EvaluationRow]:
     """The rows of a task, sorted by id: `task.rows` of them, or all there are if there are fewer.
 
-    Texts that stand in the source more than once count once, and not at all if their labels differ.
+    Texts that stand in the source more than once (with the same fields, if the question has any) count once, and not at
+    all if their labels differ.
 
     Raises:
-        UserError: an unknown corpus, a missing or broken file; a row of a file without
-            text or with a label that is not in `task.labels`; a label without any row.
+        UserError: an unknown corpus; a file as `read_rows`; a row of a file without text, label or a field of the
+            question, or with a label that is not in `task.labels`; a label without any row.
     """
     pool = list(_file_rows(task) if task.is_file else _corpus_rows(task, cache))
     pool = _distinct(pool)
     absent = [label for label in task.labels if label not in {row.label for row in pool}]
     if absent:
         raise UserError(f"{task.location}: no row with label {absent[0]!r} (evaluation task {task.name!r})")
-    drawn = draw_evenly({row.id: row.label for row in pool}, task.rows, stage_seed(seed, f"evaluation:{task.name}"))
+    wanted = task.rows or len(pool)
+    drawn = draw_evenly({row.id: row.label for row in pool}, wanted, stage_seed(seed, f"evaluation:{task.name}"))
     rows = {row.id: row for row in pool}
     return [rows[key] for key in drawn]
 
@@ -82,33 +101,83 @@ def _corpus_rows(task: EvaluationTask, cache: Path) -> Iterator[EvaluationRow]:
     declared = find_corpus(task.location).licence
     licence = declared if task.licence == UNSTATED else task.licence
     for row in load_corpus(task.location, task.part, cache):
-        text = "" if row.fault else normalise(row.text)
-        if text and row.label in task.labels:
-            yield EvaluationRow(task=task.name, text=text, label=str(row.label), source_row=row.row, licence=licence)
+        text, label = "" if row.fault else normalise(row.text), find_label(task, row.label)
+        if text and label is not None:
+            fields = _question_fields(task, row.fields, f"{task.location}: row {row.row}")
+            yield EvaluationRow(
+                task=task.name, text=text, label=label, source_row=row.row, licence=licence, fields=fields
+            )
 
 
 def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
-    for number, record in read_jsonl_objects(Path(task.location)):
-        where = f"{task.location}: line {number}"
-        text, label = record.get("text"), record.get("label")
+    of_task = f"of evaluation task {task.name!r}"
+    wanted = dict.fromkeys(task.question_fields, f"a field of the question {of_task}")
+    wanted |= {task.text_field: f"text_field {of_task}", task.label_field: f"label_field {of_task}"}
+    unit = "line" if task.kind == "jsonl" else "row"
+    for row in read_rows(Path(task.location), task.kind, wanted):
+        where = f"{task.location}: {unit} {row.number}"
+        for field, wanted_as in wanted.items():
+            if row.fields.get(field) is None:
+                there = one_line(", ".join(sorted(row.fields)), 300) or "none"
+                raise UserError(f"{where}: there is no {field!r} ({wanted_as}); there are: {there}")
+        text, label = row.fields[task.text_field], find_label(task, row.fields[task.label_field])
         if not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS or not normalise(text):
-            raise UserError(f"{where}: 'text' must be a string of 1 to {MAX_TEXT_CHARACTERS} characters")
-        if label not in task.labels:
-            raise UserError(f"{where}: label {label!r} is not one of {', '.join(task.labels)}")
-        if task.part in ("all", part_of(task.location, str(number))):
+            raise UserError(f"{where}: {task.text_field!r} must be a string of 1 to {MAX_TEXT_CHARACTERS} characters")
+        if label is None:
+            given = one_line(repr(row.fields[task.label_field]), 80)
+            raise UserError(
+                f"{where}: label {given} is not one of {', '.join(task.labels)} (labels {of_task}; label_map says "
+                "where the file has other words for them)"
+            )
+        if task.part in ("all", part_of(task.location, str(row.number))):
             yield EvaluationRow(
                 task=task.name,
                 text=normalise(text),
                 label=label,
-                source_row=str(number),
+                source_row=str(row.number),
                 licence=task.licence,
+                fields=_question_fields(task, row.fields, where),
             )
+
+
+def find_label(task: EvaluationTask, value: object) -> str | None:
+    """The label of the task that a row's value means, by the text of it; None if it means none.
+
+    A number is matched by its digits (so 1.0, as programs write a whole number beside a missing one, is "1"), and case
+    and space around it do not count.
+    """
+    text = label_text(value)
+    text = task.label_map.get(text, text)
+    return next((label for label in task.labels if label.strip().casefold() == text.strip().casefold()), None)
+
+
+def label_text(value: object) -> str:
+    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int | float) else ""
+
+
+def _question_fields(task: EvaluationTask, fields: Mapping[str, Any], where: str) -> str:
+    """What the question is filled with, normalised as texts are; see `EvaluationRow.fields`."""
+    filled = {}
+    for field in task.question_fields:
+        value = normalise(str(fields.get(field, "")))
+        if not 0 < len(value) <= MAX_FIELD_CHARACTERS:
+            raise UserError(
+                f"{where}: {field!r}, a field of the question of evaluation task {task.name!r}, must have 1 to "
+                f"{MAX_FIELD_CHARACTERS} characters, and has {len(value)}"
+            )
+        filled[field] = value
+    return canonical_json(filled) if filled else ""
 
 
 def _distinct(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     """One row, that of the smallest id, for each text by letters and digits; none where the labels
     disagree."""
-    copies: defaultdict[str, list[EvaluationRow]] = defaultdict(list)
+    copies: defaultdict[tuple[str, str], list[EvaluationRow]] = defaultdict(list)
     for row in rows:
-        copies[compact(row.text) or row.text].append(row)
+        copies[compact(row.text) or row.text, row.fields].append(row)
     return [min(group, key=lambda row: row.id) for group in copies.values() if len({row.label for row in group}) == 1]

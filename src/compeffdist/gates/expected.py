@@ -30,6 +30,8 @@ class Figure:
     """None where it is undefined, which fails if there is a bound."""
     low: Number | None = None
     high: Number | None = None
+    above: bool = False
+    """Whether the value must be above `low` and not just at least that."""
     param: str = ""
     advice: str = ""
     offenders: Sequence[str] = ()

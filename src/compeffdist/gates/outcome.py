@@ -11,8 +11,10 @@ from typing import Any, Literal
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json
 
-GATES = ("texts", "clusters", "tasks", "triplets", "difficulty", "sample", "training_set")
+GATES = ("texts", "clusters", "tasks", "triplets", "difficulty", "sample", "training_set", "student")
 """In the order of the pipeline."""
+LAST = "student"
+"""The gate that lets registration and report go on before it ends the run: what it refuses is the alias."""
 MOST_OFFENDERS = 20
 REPORTS, PAGES, TOKENS = Path("metrics/gates"), Path("report/gates"), Path("data/gates")
 
@@ -30,7 +32,9 @@ class Finding:
     """The figure, or how many rows break a rule about rows; None where it could not be computed."""
     low: Number | None = None
     high: Number | None = None
-    """Bounds, both inclusive."""
+    """Bounds, both inclusive but for `above`."""
+    above: bool = False
+    """Whether the value must be above `low` and not just at least that."""
     param: str = ""
     """The params that set the bounds; empty where nothing but this may ever hold."""
     advice: str = ""
@@ -51,7 +55,7 @@ class Finding:
             return "0"
         low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
         if low is None or high is None:
-            return f"at most {high}" if low is None else f"at least {low}"
+            return f"at most {high}" if low is None else f"{'above' if self.above else 'at least'} {low}"
         return low if low == high else f"from {low} to {high}"
 
 
@@ -123,15 +127,19 @@ def shown(value: Number) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def gate_tags(folder: Path = REPORTS) -> dict[str, str]:
-    """The gates in a model version's tags: `gates`, "passed" or "warned: clusters, sample"; and `gate.NAME` of each.
+def gate_tags(folder: Path = REPORTS, gates: Sequence[str] = GATES) -> dict[str, str]:
+    """The gates in a model version's tags: `gates`, "passed", "failed: student" or "warned: clusters, sample"; and
+    `gate.NAME` of each.
+
+    Args:
+        gates: those that had a say.
 
     Raises:
-        UserError: a report is missing or is none, or a gate that stops the run did not pass.
+        UserError: a report is missing or is none, or a gate that stops the run before registration did not pass.
     """
-    states = {gate: _state(folder / f"{gate}.json") for gate in GATES}
-    warned = [gate for gate, state in states.items() if state == "warned"]
-    whole = f"warned: {', '.join(warned)}" if warned else "passed"
+    states = {gate: _state(folder / f"{gate}.json") for gate in gates}
+    unlike = {word: [gate for gate, state in states.items() if state == word] for word in ("failed", "warned")}
+    whole = "; ".join(f"{word}: {', '.join(names)}" for word, names in unlike.items() if names) or "passed"
     return {"gates": whole, **{f"gate.{gate}": state for gate, state in states.items()}}
 
 
@@ -142,6 +150,8 @@ def _state(path: Path) -> str:
         return "passed"
     if passed is False and report.get("action") == "warn":
         return "warned"
+    if passed is False and path.stem == LAST:
+        return "failed"
     if passed is False:
         raise UserError(f"{path}: this gate did not pass; see {PAGES / path.stem}.html, then run: dvc repro")
     raise UserError(f"{path}: not a report of a gate; run: dvc repro check_{path.stem}")

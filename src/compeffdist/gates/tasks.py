@@ -5,6 +5,7 @@ cannot be told apart teaches nothing; a schema that does not parse refuses every
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, read_table
 from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.instructions.label_sets import label_set
+from compeffdist.instructions.label_sets import MOST_LABELS, label_set
+from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
 from compeffdist.params import TasksGateParams
 from compeffdist.records import TASK_TYPES, Demonstration, Instruction, Reject, Task
 
@@ -63,6 +65,7 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
     figures = [
         *_definitions(found.tasks.records),
         *_parents(found),
+        *_generated(found, bounds),
         _idle(found, bounds),
         _undemonstrated(found, bounds),
         *(
@@ -82,7 +85,7 @@ def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:
 
 def _definitions(tasks: Sequence[Task]) -> list[Figure]:
     """Tasks whose answers could not be told right from wrong."""
-    unfit = [t.id for t in tasks if t.type == "closed_classification" and not _are_labels(t.labels)]
+    unfit = [t.id for t in tasks if t.type == "closed_classification" and not _are_labels(t)]
     no_scale = [t.id for t in tasks if t.type == "scoring" and not _is_scale(t.score_range)]
     no_schema = [t.id for t in tasks if t.type in ("extraction", "structured") and not _is_schema(t.json_schema)]
     advice = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
@@ -100,8 +103,8 @@ def _parents(found: _Artefacts) -> list[Figure]:
     demonstrations = {demonstration.id for demonstration in found.demonstrations.records}
     instructions = found.instructions.records
     instructed = Counter(instruction.task_id for instruction in instructions)
-    # the overall-polarity seed task belongs to no perspective
-    homeless = [t.id for t in found.tasks.records if t.perspective_id and t.perspective_id not in found.perspective_ids]
+    # the user's own tasks and the seed task belong to no perspective
+    homeless = [t.id for t in found.tasks.records if not is_own(t) and t.perspective_id not in found.perspective_ids]
     faults = {
         "tasks_without_perspective": homeless,
         "tasks_without_one_instruction": sorted(task for task in tasks if instructed[task] != 1),
@@ -111,6 +114,28 @@ def _parents(found: _Artefacts) -> list[Figure]:
     }
     advice = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
     return [none_of(name, ids, advice) for name, ids in faults.items()]
+
+
+def _generated(found: _Artefacts, bounds: TasksGateParams) -> list[Figure]:
+    """Tasks the teacher wrote of perspectives, which are the method; the others would be there without it."""
+    generated = [t.id for t in found.tasks.records if t.perspective_id and t.type != "analysis"]
+    rejects = found.rejects["generate_tasks"].records
+    reasons = Counter(reject.reason for reject in rejects).most_common(3)
+    shown = ", ".join(f"{reason} {count}" for reason, count in reasons) or "none"
+    return [
+        Figure("generated_share", share(len(generated), len(found.tasks.records))),
+        Figure(
+            "generated",
+            len(generated),
+            low=max(math.ceil(bounds.generated_per_perspective * len(found.perspective_ids)), 1),
+            param="gates.tasks.generated_per_perspective",
+            advice=(
+                f"of {len(found.perspective_ids)} perspectives so few generated tasks are left, rejected {shown}: see "
+                "data/rejects/generate_tasks.parquet; ask for more or other types (tasks), or a stronger teacher"
+            ),
+            offenders=[reject.record_id for reject in rejects],
+        ),
+    ]
 
 
 def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
@@ -127,8 +152,8 @@ def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
 
 def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     shown = {demonstration.task_id for demonstration in found.demonstrations.records}
-    # analysis and the seed task have none by design
-    asked = [t.id for t in found.tasks.records if t.perspective_id and t.type != "analysis"]
+    # analysis, the user's own tasks and the seed task have none by design
+    asked = [t.id for t in found.tasks.records if not is_own(t) and t.type != "analysis"]
     bare = sorted(set(asked) - shown)
     return Figure(
         "tasks_without_demonstration_share",
@@ -140,9 +165,9 @@ def _undemonstrated(found: _Artefacts, bounds: TasksGateParams) -> Figure:
     )
 
 
-def _are_labels(labels: Sequence[str]) -> bool:
+def _are_labels(task: Task) -> bool:
     try:
-        return label_set(labels) == list(labels)
+        return label_set(task.labels, MOST_OWN_LABELS if is_own(task) else MOST_LABELS) == task.labels
     except ValueError:
         return False
 

@@ -1,7 +1,6 @@
-"""From label likelihoods to labels, without a teacher's liking for some of them whatever the text.
+"""From the teacher's label likelihoods to labels, its liking for some of them taken out (`label_priors`).
 
-Small teachers prefer some labels; `batch` calibration (Zhou et al. 2023, Batch Calibration) divides each label's
-probability by its mean over the texts asked the same question.
+`batch` calibration divides each label's probability by its mean over the texts asked the same question.
 """
 
 import math
@@ -12,15 +11,9 @@ from typing import Any
 
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
+from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.requests import CHOSEN
-
-PRIOR_STRENGTH = 4.0
-"""Pseudo-texts of uniform label probability in a calibration prior, so that few texts move it little."""
-
-
-Prior = Mapping[str, float]
-"""Label -> its mean probability over the texts asked one question."""
 
 
 @dataclass(frozen=True)
@@ -43,47 +36,6 @@ def read_priors(source: Path) -> Priors:
     if not isinstance(value, dict) or value.keys() != {"polarity", "instructions"}:
         raise UserError(f"{source}: not label priors; run the stage that writes it again")
     return Priors(**value)
-
-
-def prior_of(logprobs: Sequence[Mapping[str, float]]) -> Prior:
-    """What the teacher says on average, and a little of what it says of no text: every label alike.
-
-    Args:
-        logprobs: for each text of one question, at least one, the natural-log probability of each label.
-    """
-    labels = list(logprobs[0])
-    total = len(logprobs) + PRIOR_STRENGTH
-    return {
-        label: (math.fsum(math.exp(row[label]) for row in logprobs) + PRIOR_STRENGTH / len(labels)) / total
-        for label in labels
-    }
-
-
-def calibrate(
-    logprobs: Sequence[Mapping[str, float]], prior: Prior | None = None, strength: float = 1.0
-) -> list[dict[str, float]]:
-    """Batch calibration: each row's label probabilities divided by the prior to the power of `strength`, renormalised.
-
-    Args:
-        logprobs: for each text of one question, the natural-log probability of each label.
-        prior: of that question; by default that of these rows.
-        strength: 1 takes the prior out whole; 0 leaves the probabilities as they are. Between them, a question whose
-            texts do lean to one label keeps part of the leaning.
-    """
-    if not logprobs:
-        return []
-    prior = prior or prior_of(logprobs)
-    calibrated = []
-    for row in logprobs:
-        ratio = {label: math.exp(value) / prior[label] ** strength for label, value in row.items()}
-        whole = math.fsum(ratio.values())
-        calibrated.append({label: value / whole for label, value in ratio.items()})
-    return calibrated
-
-
-def likeliest(probabilities: Mapping[str, float]) -> str:
-    """The most probable label; of a tie, the first in the declared order."""
-    return max(probabilities, key=lambda label: probabilities[label])
 
 
 def label_probabilities(

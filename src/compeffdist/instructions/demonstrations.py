@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import calibrate, only_chosen
+from compeffdist.instructions.calibration import only_chosen
+from compeffdist.instructions.own_tasks import is_own
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.instructions.schemas import object_of
+from compeffdist.label_priors import calibrate
 from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
@@ -49,9 +51,9 @@ def _order(seed: int, *parts: object) -> bytes:
 
 
 def is_demonstrated(task: Task) -> bool:
-    """Whether a task gets demonstrations: not analysis (as in the official data), nor the overall-polarity seed task,
-    whose prompt must stay the one that every text and evaluation row is asked with."""
-    return task.type != "analysis" and bool(task.perspective_id)
+    """Whether a task gets demonstrations: not analysis (as in the official data), nor the user's own and the seed task,
+    whose prompts must stay those that evaluation and users ask with."""
+    return task.type != "analysis" and not is_own(task)
 
 
 class References:

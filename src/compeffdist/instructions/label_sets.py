@@ -1,13 +1,13 @@
 """Labels: as shown and compared, and which sets of them can serve as the answers of a closed task.
 
 A closed task is answered by the likelihood of whole labels (`compeffdist.labels`), so every label must be an answer,
-be told from the others by its letters, and not be the beginning of another: whether "mixed" is followed by
-"feelings" or by the end of the answer says little about which of the two the teacher means.
+be told from the others by its letters, be no other form of one of them, and not be the beginning of another: whether
+"mixed" is followed by "feelings" or by the end of the answer says little about which of the two the teacher means.
 """
 
 import re
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import combinations, permutations, takewhile
 
 from compeffdist.polarity import POLARITIES
 from compeffdist.texts.words import words
@@ -24,6 +24,8 @@ _PLACEHOLDER = re.compile(
     r"|[a-z]|\d+|n/?a|none of (these|them)|others?|unknown|undefined|null|maybe|not sure"
 )
 """What small teachers write where an answer should stand, and ways of giving none."""
+STEM_SHARE = 0.75
+"""Two labels of which so much of the shorter is a common beginning are forms of one word: purchase, purchasing."""
 _POLAR = frozenset((*POLARITIES, "mixed", "good", "bad"))
 _DEGREES = ("very", "somewhat", "slightly", "mostly", "strongly", "highly", "extremely", "overall")
 _BESIDE_POLAR = frozenset((*_DEGREES, "sentiment", "feeling", "emotion", "opinion"))
@@ -44,8 +46,11 @@ def is_label(label: str) -> bool:
     )
 
 
-def label_set(labels: Sequence[str]) -> list[str]:
+def label_set(labels: Sequence[str], most: int = MOST_LABELS) -> list[str]:
     """The labels of a closed task, cleaned, in their order; of those with the same letters, the first.
+
+    Args:
+        most: labels at most.
 
     Raises:
         ValueError: if they cannot serve, with what is wrong.
@@ -57,12 +62,19 @@ def label_set(labels: Sequence[str]) -> list[str]:
     for label in chosen:
         if not is_label(label):
             raise ValueError(f"{label!r} is no answer")
-    if not 2 <= len(chosen) <= MOST_LABELS:
+    if not 2 <= len(chosen) <= most:
         raise ValueError(f"{len(chosen)} distinct labels")
     for one, other in permutations(spelt, 2):
         if other.startswith(one):
             raise ValueError(f"{spelt[other]!r} begins with {spelt[one]!r}")
+    for one, other in combinations([letters for letters, label in spelt.items() if len(words(label)) == 1], 2):
+        if _common_beginning(one, other) >= STEM_SHARE * min(len(one), len(other)):
+            raise ValueError(f"{spelt[one]!r} and {spelt[other]!r} are forms of one word")
     return chosen
+
+
+def _common_beginning(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def is_polarity_set(labels: Sequence[str]) -> bool:

@@ -11,11 +11,14 @@ others: with 80 instructions, 1,000 texts and 2,000 pairs, renaming moves 54 and
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.accounting import account
-from compeffdist.params import PairingParams
+from compeffdist.instructions.own_tasks import is_own
+from compeffdist.params import PairingParams, stage_seed
 from compeffdist.records import Instruction, Mention, Pair, Perspective, Reject, Text
+from compeffdist.texts.draw import draw_evenly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,17 +37,19 @@ def pair_texts(
     seed: int,
     mentions: Sequence[Mention] = (),
     perspectives: Sequence[Perspective] = (),
+    limits: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[list[Pair], list[Reject]]:
     """Choose `params.pairs` distinct (instruction, text) pairs, or all that are possible if there are fewer.
 
     `random`: any text may go with any instruction; instructions get equally many texts, and texts are used
     equally often, each plus or minus one. `matched`: only texts with a mention of an attribute of the
     instruction's perspective; an instruction with too few gets all of those, and the others share the rest.
-    An instruction without a perspective (the overall-polarity seed task) is paired with every text, beyond
-    `params.pairs`: its answers are bought for every text anyway, to monitor class balance.
+    An instruction of the user's own (`tasks.own`, and the seed task) is paired with every text, or as many as `limits`
+    says, beyond `params.pairs`.
 
     Args:
         mentions, perspectives: needed by `matched` only.
+        limits: name of a task of the user's own -> how many texts it is paired with, drawn evenly over domains.
 
     Returns:
         Pairs sorted by instruction id, then text id (instructions together, so that a prefix cache pays); and
@@ -52,7 +57,7 @@ def pair_texts(
         does not depend on the order of any argument.
     """
     everyone = instructions
-    instructions = sorted((i for i in everyone if i.perspective_id), key=lambda instruction: instruction.id)
+    instructions = sorted((i for i in everyone if not is_own(i)), key=lambda instruction: instruction.id)
     texts = sorted(texts, key=lambda text: text.id)
     candidates = _candidates(instructions, texts, params, mentions, perspectives)
     keys = _keys(instructions)
@@ -65,10 +70,21 @@ def pair_texts(
         for index in sorted(indices.tolist())
     ]
     pairs += [
-        Pair(instruction_id=s.id, text_id=t.id, method="seed") for s in everyone if not s.perspective_id for t in texts
+        Pair(instruction_id=own.id, text_id=text_id, method="own")
+        for own in everyone
+        if is_own(own)
+        for text_id in _texts_of_own(own, texts, limits.get(own.task_name), seed)
     ]
     pairs.sort(key=lambda pair: (pair.instruction_id, pair.text_id))
     return pairs, _rejects(pairs, everyone, texts)
+
+
+def _texts_of_own(instruction: Instruction, texts: Sequence[Text], limit: int | None, seed: int) -> list[str]:
+    """Ids of the texts that a task of the user's own is paired with."""
+    domains = {text.id: text.domain for text in texts}
+    if limit is None or limit >= len(domains):
+        return list(domains)
+    return draw_evenly(domains, limit, stage_seed(seed, f"own:{instruction.task_name}"))
 
 
 def _candidates(
@@ -201,10 +217,10 @@ def pairing_metrics(
     per_text = Counter(pair.text_id for pair in pairs)
     unpaired = [reject for reject in rejects if reject.reason == "unpaired"]
     idle = [reject for reject in rejects if reject.reason == "no_text"]
-    made = sum(pair.method != "seed" for pair in pairs)
+    made = sum(pair.method != "own" for pair in pairs)
     return {
         "method": params.method,
-        "pairs": {"requested": params.pairs, "made": made, "missing": params.pairs - made, "seed": len(pairs) - made},
+        "pairs": {"requested": params.pairs, "made": made, "missing": params.pairs - made, "own": len(pairs) - made},
         "texts": account(STAGE, len(texts), len(per_text), unpaired),
         "instructions": account(STAGE, len(instructions), len(per_instruction), idle),
         "texts_per_instruction": _spread(per_instruction),

@@ -8,9 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Protocol
 
-from compeffdist.prompting import inline, listed
-
-_SLOT = "\n\nInput: {text}\nOutput:"
+from compeffdist.prompting import inline, one_of, with_input
 
 
 class Answerable(Protocol):
@@ -32,7 +30,7 @@ def output_format(task: Answerable) -> str:
     """One sentence stating the form of the answer."""
     match task.type:
         case "closed_classification":
-            return f"Answer with exactly one of: {listed(task.labels)}."
+            return one_of(task.labels)
         case "open_classification":
             return "Answer with a label of one to three words only."
         case "scoring":
@@ -61,4 +59,4 @@ def instruction_prompt(description: str, task: Answerable, demonstrations: Seque
 
 def with_text(instruction: str, text: str) -> str:
     """The whole user message: the instruction with the text in place."""
-    return instruction + _SLOT.replace("{text}", inline(text))
+    return with_input(instruction, text)

@@ -118,7 +118,8 @@ def collect_responses(
                 raise BadAnswer("no_answer", answer.reason)
             if text.id not in polarities:
                 raise BadAnswer("no_polarity", "the overall-polarity question of this text has no answer")
-            probabilities = weighed.get(place, {})
+            # in declared order: a kept answer's JSON has its labels in that of the alphabet
+            probabilities = {label: weighed[place][label] for label in request.labels} if place in weighed else {}
             chosen = likeliest(probabilities) if probabilities else only_chosen(answer)
             response = chosen or check_response(instruction, text, answer.answer)
         except BadAnswer as bad:

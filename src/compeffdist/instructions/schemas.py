@@ -22,3 +22,12 @@ def string_of(shortest: int, longest: int) -> dict[str, Any]:
 def array_of(items: Mapping[str, Any], least: int, most: int) -> dict[str, Any]:
     """A list of so many items."""
     return {"type": "array", "items": dict(items), "minItems": least, "maxItems": most}
+
+
+def field_kinds() -> dict[str, dict[str, Any]]:
+    """What a field of a structured answer may hold."""
+    return {
+        "string": {"type": "string", "maxLength": 60},
+        "list": array_of({"type": "string", "maxLength": 40}, 0, 3),
+        "boolean": {"type": "boolean"},
+    }

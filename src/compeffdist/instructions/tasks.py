@@ -10,7 +10,8 @@ from typing import Any
 
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import is_polarity_set, label_set
-from compeffdist.instructions.schemas import array_of, object_of, string_of
+from compeffdist.instructions.own_tasks import is_own, own_tasks
+from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
 from compeffdist.instructions.task_questions import (
     EXAMPLE_HEAD,
     FORMS,
@@ -20,7 +21,6 @@ from compeffdist.instructions.task_questions import (
     ideas_question,
 )
 from compeffdist.params import TasksParams, TeacherParams, stage_seed
-from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
 from compeffdist.teacher.asking import Teacher
@@ -58,7 +58,7 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
     """A task from an idea and its definition.
 
     Args:
-        polarity_is_asked: whether the seed task asks for polarity, so that no other is to.
+        polarity_is_asked: whether the seed task or one of the user's own asks for polarity, so that no other is to.
 
     Raises:
         BadAnswer: if the definition cannot be used.
@@ -107,32 +107,18 @@ def _is_example(idea: Idea, definition: Mapping[str, Any]) -> bool:
 
 
 def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
-    kinds = {
-        "string": {"type": "string", "maxLength": 60},
-        "list": array_of({"type": "string", "maxLength": 40}, 0, 3),
-        "boolean": {"type": "boolean"},
-    }
+    kinds = field_kinds()
     named = {"_".join(field["field"].lower().split()): kinds[field["type"]] for field in fields}
     if len(named) < 2:
         raise BadAnswer("bad_fields", ", ".join(named))
     return object_of(named)
 
 
-def polarity_task() -> Task:
-    """The seed task `tasks.seed_polarity_task`: the question every text is asked anyway."""
-    return Task(
-        perspective_id="",
-        name="overall polarity",
-        description=polarity_instruction(),
-        type="closed_classification",
-        labels=list(POLARITIES),
-    )
-
-
 def tasks_asked(perspectives: Sequence[Perspective], params: TasksParams) -> int:
-    """How many tasks a run asks for, the seed task included: each comes back as a task or as a reject."""
+    """How many tasks a run asks for, the user's own and the seed task included: each comes back as a task or as a
+    reject."""
     of_each = params.per_perspective + params.analysis_per_perspective
-    return len(perspectives) * of_each + params.seed_polarity_task
+    return len(perspectives) * of_each + len(params.own) + params.seed_polarity_task
 
 
 class TaskWriter:
@@ -141,6 +127,8 @@ class TaskWriter:
     def __init__(self, params: TasksParams, teacher_params: TeacherParams, teacher: Teacher, seed: int) -> None:
         self.params, self.teacher_params, self.teacher = params, teacher_params, teacher
         self.seed = stage_seed(seed, STAGE)
+        self.own = own_tasks(params)
+        self.polarity_is_asked = any(is_polarity_set(task.labels) for task in self.own)
         self.rejects: list[Reject] = []
 
     def _ask(
@@ -214,7 +202,7 @@ class TaskWriter:
             if answer is None:
                 continue
             try:
-                tasks.append(build_task(idea, answer, self.params.seed_polarity_task))
+                tasks.append(build_task(idea, answer, self.polarity_is_asked))
             except BadAnswer as bad:
                 self._reject(idea.perspective.id, bad.reason, f"{idea.name}: {bad.detail}")
         return tasks
@@ -228,11 +216,11 @@ def clean_name(name: str) -> str:
 def drop_near_duplicates(
     tasks: Sequence[Task], embed: Callable[[Sequence[str]], Any], similarity: float
 ) -> tuple[list[Task], list[Reject]]:
-    """Keep a task unless an earlier one of the same type, or the seed task, is as similar as `similarity` (cosine of
-    embeddings).
+    """Keep a task unless an earlier one of the same type, or one of the user's own, is as similar as `similarity`
+    (cosine of embeddings). What the user asks for is kept whatever it is like.
 
     Args:
-        tasks: in order of preference (the seed task, then perspectives by total count).
+        tasks: in order of preference (the user's own, then perspectives by total count).
         embed: texts -> (n, d) unit vectors.
     """
     kept: list[int] = []
@@ -241,11 +229,11 @@ def drop_near_duplicates(
     vectors = embed([f"{task.name}. {task.description} {' '.join(task.labels)}" for task in tasks]) if tasks else []
     for place, task in enumerate(tasks):
         cosines = vectors @ vectors[place]
-        rivals = [other for other in kept if task.type == tasks[other].type or not tasks[other].perspective_id]
+        rivals = [other for other in kept if task.type == tasks[other].type or is_own(tasks[other])]
         closest = max(rivals, key=lambda other: float(cosines[other]), default=None)
         if task.id in ids:
             rejects.append(Reject(stage=STAGE, record_id=task.id, reason="duplicate", detail=f"{task.name} ({place})"))
-        elif closest is not None and float(cosines[closest]) >= similarity:
+        elif closest is not None and not is_own(task) and float(cosines[closest]) >= similarity:
             detail = f"{task.name}: as {tasks[closest].id} ({tasks[closest].name})"
             rejects.append(Reject(stage=STAGE, record_id=task.id, reason="near_duplicate", detail=detail))
         else:
@@ -267,6 +255,5 @@ def generate_tasks(
     writer = TaskWriter(params, teacher_params, teacher, seed)
     analysis = writer.analysis_tasks(perspectives, attributes)
     defined = writer.define(writer.ideas(perspectives, attributes))
-    seeds = [polarity_task()] if params.seed_polarity_task else []
-    kept, duplicates = drop_near_duplicates([*seeds, *defined, *analysis], embed, params.near_duplicate_similarity)
+    kept, duplicates = drop_near_duplicates([*writer.own, *defined, *analysis], embed, params.near_duplicate_similarity)
     return kept, writer.rejects + duplicates

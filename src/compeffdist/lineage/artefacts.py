@@ -45,6 +45,8 @@ REJECTS = "data/rejects/"
 WARM_UP = "models/warmup"
 PROXY = "models/proxy"
 STUDENT = "models/student"
+ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS, TRAINING)
+"""Artefacts whose records name the raw answer they came from."""
 IDENTITIES = ("models/teacher.json", "models/student.json", "models/embedder.json")
 
 

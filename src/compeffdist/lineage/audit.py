@@ -19,11 +19,12 @@ from compeffdist.lineage.byte_checks import (
     workspace_links,
 )
 from compeffdist.lineage.links import Audit, Link, judged
-from compeffdist.lineage.model_checks import store_links, version_links, weight_links
+from compeffdist.lineage.model_checks import answer_links, version_links, weight_links
 from compeffdist.lineage.record_checks import account_links, evaluation_links, parent_links, record_links
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
+from compeffdist.teacher.recorded import AnswerRecord
 
 FROM_GIT = "restore it with: git checkout HEAD -- and its path"
 
@@ -38,6 +39,8 @@ class Auditor:
     cache: Path
     """Of model weights."""
     ledgers: tuple[Path, ...]
+    records: tuple[AnswerRecord, ...] = ()
+    """Of answers, as `runtime.recorded` names them."""
 
     def audit(self) -> Audit:
         """The working folder with all that is around it, and every version that an alias points to or that was
@@ -98,8 +101,8 @@ class Auditor:
             yield from parent_links(snapshot)
             yield from account_links(snapshot)
             yield from evaluation_links(snapshot)
-            yield from store_links(snapshot, self.store)
-        yield from weight_links(snapshot, self.cache)
+            yield from answer_links(snapshot, self.store, self.records)
+        yield from weight_links(snapshot, self.cache, self.records)
 
     def _ledgers(self) -> Iterator[Link]:
         for path in self.ledgers:

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from compeffdist.exchange.questions import questions_of
 from compeffdist.files import home_path
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.audit import Auditor
@@ -12,6 +13,8 @@ from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import read_versions
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
+from compeffdist.teacher.known import KnownAnswers
+from compeffdist.teacher.recorded import named_records
 from compeffdist.texts.ingest import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
 
@@ -29,7 +32,7 @@ def open_tracer() -> Tracer:
     return Tracer(
         repository,
         read_versions(repository, params.registry.model_name),
-        store=home_path(params.runtime.store),
+        known=KnownAnswers(home_path(params.runtime.store), named_records(params.runtime)),
         ledger=Ledger(PROMOTIONS).entries(),
     )
 
@@ -44,6 +47,7 @@ def open_auditor() -> Auditor:
         home_path(params.runtime.store),
         cache_folder(params.runtime.cache),
         (PROMOTIONS, WITHDRAWALS),
+        tuple(named_records(params.runtime)),
     )
 
 
@@ -54,4 +58,9 @@ def open_forgetting() -> Forgetting:
     versions = read_versions(repository, params.registry.model_name)
     texts, cache = params.texts, cache_folder(params.runtime.cache)
     whole = partial(whole_ids, texts, cache)
-    return Forgetting(repository, versions, home_path(params.runtime.store), whole)
+    records = named_records(params.runtime)
+    known = KnownAnswers(home_path(params.runtime.store), records)
+    questions = partial(questions_of, params, known)
+    return Forgetting(
+        repository, versions, home_path(params.runtime.store), whole, records=records, questions=questions
+    )

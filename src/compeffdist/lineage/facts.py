@@ -22,8 +22,8 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
+from compeffdist.teacher.known import KnownAnswer
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer
-from compeffdist.teacher.store import StoredAnswer
 
 SHOWN_CHARACTERS = 100
 """Of a text or prompt: the whole of it is in `--json`."""
@@ -48,24 +48,35 @@ def model_name(snapshot: Snapshot, model_id: str) -> str:
     return f"{one_line(card.reference.split('#')[0])} ({model_id})" if card else model_id
 
 
-def answer_facts(row: StoredAnswer | None) -> Facts:
-    """How the teacher was asked and what it said, word for word, from the response store."""
-    if row is None:
-        return [("raw answer", "not in this machine's response store")]
-    request, answer = json.loads(row.request), Answer.from_json(row.answer)
-    if answer.kind == CHOSEN:
-        return [("asked for", "one of the labels, without likelihoods"), ("raw answer", quoted(answer.text))]
-    if answer.label_logprobs is not None:
-        by_token = ", by its first token" if answer.kind == FIRST_TOKENS else ""
-        return [
-            ("asked for", f"the likelihood of each whole label{by_token}"),
-            ("raw answer", ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())),
-        ]
-    decoding = "greedy" if not request["temperature"] else f"temperature {request['temperature']}"
+def answer_facts(found: KnownAnswer | None) -> Facts:
+    """How the teacher was asked and what it said, word for word; where that is kept, and how and when it was bought."""
+    if found is None:
+        return [("raw answer", "in no response store or record of this machine")]
+    answer, row = found.row.parse(), found.row
     return [
-        ("asked for", f"{decoding}, at most {request['max_tokens']} tokens" + (", JSON" if request["schema"] else "")),
-        ("raw answer", quoted(answer.text)),
+        ("asked for", _asked_for(answer, found.request)),
+        ("raw answer", _said(answer)),
+        ("kept in", f"{one_line(found.place)}, bought {one_line(row.bought)} by engine {one_line(row.engine)}"),
     ]
+
+
+def _asked_for(answer: Answer, request: str) -> str:
+    """What was wanted of the teacher; of a generated answer only the question says more, and a record has none."""
+    if answer.kind == CHOSEN:
+        return "one of the labels, without likelihoods"
+    if answer.label_logprobs is not None:
+        return "the likelihood of each whole label" + (", by its first token" if answer.kind == FIRST_TOKENS else "")
+    if not request:
+        return "text"
+    asked = json.loads(request)
+    decoding = "greedy" if not asked["temperature"] else f"temperature {asked['temperature']}"
+    return f"{decoding}, at most {asked['max_tokens']} tokens" + (", JSON" if asked["schema"] else "")
+
+
+def _said(answer: Answer) -> str:
+    if answer.label_logprobs is None:
+        return quoted(answer.text)
+    return ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())
 
 
 def reject_facts(reject: Reject) -> Facts:

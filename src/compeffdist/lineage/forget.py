@@ -2,8 +2,8 @@
 
 Forgetting takes three steps, which only together are complete:
 
-1. `compeffdist forget ID` records the withdrawal and removes from the response store every answer whose
-   question or wording holds the text, or what only this text gave rise to;
+1. `compeffdist forget ID` records the withdrawal and removes from the response store, and from the records of
+   `runtime.recorded`, every answer whose question or wording holds the text, or what only this text gave rise to;
 2. `dvc repro` makes the data and the student again without it. Answers to all other questions are in the
    store still, so only what truly changed is bought;
 3. `compeffdist forget ID --purge` removes what older states of the data and older versions still hold
@@ -13,12 +13,14 @@ Forgetting takes three steps, which only together are complete:
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.exchange.questions import Questions
 from compeffdist.lineage.artefacts import (
     DEMONSTRATIONS,
     MENTIONS,
@@ -29,13 +31,15 @@ from compeffdist.lineage.artefacts import (
     TRIPLETS,
     kind_of,
 )
+from compeffdist.lineage.former_records import former_records
 from compeffdist.lineage.purge import Holding, holdings, purge
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Text
-from compeffdist.teacher.store import ResponseStore, stored_keys
+from compeffdist.teacher.recorded import AnswerRecord, remove_answers
+from compeffdist.teacher.store import ResponseStore, json_forms, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
 INGEST_REJECTS = f"{REJECTS}ingest_texts.parquet"
@@ -59,6 +63,10 @@ class Plan:
     """Stages whose artefacts hold it now and so are run again."""
     answers: tuple[str, ...]
     """Keys of stored answers that go."""
+    recorded: dict[str, tuple[str, ...]]
+    """By record of `runtime.recorded`, keys of the answers that go from it."""
+    former: tuple[str, ...]
+    """Files of these records in git's history that hold such answers: no purge reaches them."""
     holdings: tuple[Holding, ...]
     """Everything else that holds it."""
     cuts: tuple[str, ...] = ()
@@ -67,6 +75,8 @@ class Plan:
     """Ids of near-duplicates that were left out of the working folder's data for it, and may now be taken."""
     unseen: tuple[str, ...] = ()
     """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
+    unasked: tuple[str, ...] = ()
+    """Stages whose questions cannot be told, each with the reason: a record may keep answers to those on the text."""
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
@@ -77,10 +87,13 @@ class Plan:
             "records": self.records,
             "stages": list(self.stages),
             "answers": list(self.answers),
+            "former": list(self.former),
+            "recorded": {folder: list(keys) for folder, keys in self.recorded.items()},
             "holdings": [holding.to_json() for holding in self.holdings],
             "cuts": list(self.cuts),
             "stand_ins": list(self.stand_ins),
             "unseen": list(self.unseen),
+            "unasked": list(self.unasked),
         }
 
 
@@ -89,6 +102,8 @@ class Forgetting:
 
     Args:
         whole_ids: of a text's id and its source, the ids of the whole contents it was cut from (`texts.ingest`).
+        records: of answers, which have no questions to search.
+        questions: gives the questions of the working folder's data, to search instead; called if there are records.
     """
 
     def __init__(
@@ -98,9 +113,12 @@ class Forgetting:
         store: Path,
         whole_ids: Callable[[str, str], list[str]],
         withdrawals: Path = WITHDRAWALS,
+        records: Sequence[AnswerRecord] = (),
+        questions: Callable[[], Questions] | None = None,
     ) -> None:
         self.repository, self.versions, self.store = repository, versions, store
         self.whole_ids, self.withdrawals = whole_ids, withdrawals
+        self.records, self.questions = records, questions
         self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
@@ -123,6 +141,8 @@ class Forgetting:
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
         reached = made_of(current, text_id) if current else {}
         kinds = Counter(kind_of(path).PREFIX for path in reached.values())
+        asked, unasked = self._asked()
+        answers = self._answers(holding, text_id, asked)
         makers = dict.fromkeys(current.lock.makers[path] for path in current.paths_with(reached)) if current else {}
         return Plan(
             text_id=text_id,
@@ -131,15 +151,21 @@ class Forgetting:
             source_row=text.source_row if text else "",
             records=dict(kinds),
             stages=tuple(makers),
-            answers=tuple(self._answers(holding, text_id)),
+            answers=tuple(sorted(answers & stored_keys(self.store))) if self.store.exists() else (),
+            recorded={
+                str(record.folder): tuple(sorted(found)) for record in self.records if (found := answers & record.keys)
+            },
+            former=tuple(former_records(self.repository, self.records, answers)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
             cuts=tuple(self._cuts(text)) if text else (),
             stand_ins=tuple(_left_out_for(current, text_id)) if current else (),
             unseen=tuple(unseen),
+            unasked=tuple(unasked),
         )
 
     def apply(self, plan: Plan) -> str:
-        """Record the withdrawal and remove the stored answers; a line on what could not be recorded, as a rule empty.
+        """Record the withdrawal and remove the answers from the store and from records; a line on what could not be
+        recorded, as a rule empty.
 
         A source that cannot be read does not stop a withdrawal: the text's own id is recorded all the same.
         """
@@ -157,6 +183,9 @@ class Forgetting:
         if plan.answers:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
+        for record in self.records:
+            if keys := plan.recorded.get(str(record.folder)):
+                remove_answers(record, keys)
         return trouble
 
     def purge(self, plan: Plan) -> list[Holding]:
@@ -181,26 +210,64 @@ class Forgetting:
                     found.update([other.id] if longer.startswith(shorter) else [])
         return sorted(found)
 
-    def _answers(self, holding: Sequence[Snapshot], text_id: str) -> list[str]:
-        """Keys of stored answers that the text is in, or that only it gave rise to."""
-        if not self.store.exists():
-            return []
+    def _asked(self) -> tuple[dict[str, tuple[str, str]], list[str]]:
+        """By key, the JSON of each question of the working folder's data and of its answer, and the stages whose
+        questions cannot be told. Nothing where there is no record: the store has its questions."""
+        if not self.records or self.questions is None:
+            return {}, []
+        try:
+            questions = self.questions()
+        except UserError as error:
+            return {}, [one_line(error, 200)]
+        answers = {key: answer.to_json() for key, answer in questions.answers.items()}
+        asked = {key: (request.to_json(), answers.get(key, "")) for key, request in questions.requests.items()}
+        return asked, [f"{stage}: {why}" for stage, why in questions.unknown.items()]
+
+    def _answers(self, holding: Sequence[Snapshot], text_id: str, asked: Mapping[str, tuple[str, str]]) -> set[str]:
+        """Keys of the answers, stored or recorded, that the text is in, or that only it gave rise to.
+
+        Args:
+            asked: by key, the JSON of a question and of its answer, for those that are in no store.
+        """
         keys: set[str] = set()
         others: set[tuple[str, str]] = set()
         for snapshot in holding:
             own = set(_answers_on(snapshot, text_id))
             keys |= own
             others.update((key, task) for key, task in _written_on(snapshot) if key not in own)
-        with ResponseStore(self.store) as store:
+        with self._searched(asked) as holding_it:
             for text in {text.id: text for s in holding if (text := _text(s, text_id))}.values():
-                found = store.rows(store.keys_holding(needle_of(text)))
-                keys.update(key for key, row in found.items() if quoted(text, json.loads(row.request)["prompt"]))
+                found = holding_it(needle_of(text))
+                keys.update(key for key, question in found.items() if quoted(text, question))
             for phrase in sorted({phrase for snapshot in holding for phrase in phrases(snapshot, text_id)}):
-                told = set(store.keys_holding(phrase))
+                told = holding_it(phrase).keys()
                 # words that stand in questions on other texts are the question's own, such as its example, unless
                 # they came into them with a task that was written of this text
                 keys |= set() if any(key in told and phrase not in task for key, task in others) else told
-        return sorted(keys & stored_keys(self.store))
+        return keys
+
+    @contextmanager
+    def _searched(self, asked: Mapping[str, tuple[str, str]]) -> Iterator[Callable[[str], dict[str, str]]]:
+        """Of a string, the keys of all answers that hold it in question or answer, each with its question (empty where
+        that is unknown)."""
+        with ExitStack() as stack:
+            store = stack.enter_context(ResponseStore(self.store)) if self.store.exists() else None
+            recorded = {key: row.answer for record in self.records for key, row in record.rows().items()}
+
+            def holding_it(needle: str) -> dict[str, str]:
+                forms = json_forms(needle)
+                found = {key: "" for key, answer in recorded.items() if any(form in answer for form in forms)}
+                found |= {
+                    key: question
+                    for key, (question, answer) in asked.items()
+                    if any(form in question or form in answer for form in forms)
+                }
+                if store is not None:
+                    stored = store.rows(store.keys_holding(needle))
+                    found |= {key: row.request or found.get(key, "") for key, row in stored.items()}
+                return {key: json.loads(question)["prompt"] if question else "" for key, question in found.items()}
+
+            yield holding_it
 
 
 def phrases(snapshot: Snapshot, text_id: str) -> list[str]:

@@ -1,50 +1,73 @@
 """Are stored answers, model weights and registered versions what they were?"""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.gates.outcome import GATES, REPORTS, gate_tags
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, MENTIONS, STUDENT, TRAINING, TRIPLETS
+from compeffdist.lineage.artefacts import ANSWERED, STUDENT
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
+from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.store import store_problems, stored_keys
 
-ANSWERED = (MENTIONS, DEMONSTRATIONS, TRIPLETS, TRAINING)
-"""Artefacts whose records name the raw answer they came from."""
 ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
 """Tag of a version -> role of the identity card with that id."""
 
 
-def store_links(snapshot: Snapshot, store: Path) -> Iterator[Link]:
-    """The response store's bytes, and the raw answer behind every record that the teacher's words went into."""
-    if not store.exists():
-        yield Link("store", str(store), "SKIP", "not on this machine: raw answers cannot be looked at")
-        return
-    problems = store_problems(store)
-    yield judged("store", str(store), problems, "no byte changed since it was last written", "restore it from a backup")
-    if problems:
+def answer_links(snapshot: Snapshot, store: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
+    """The bytes of the response store and of each record, and the raw answer behind every record that the teacher's
+    words went into."""
+    links = [*_store_link(store), *(_record_link(record) for record in records)]
+    yield from links
+    if any(link.status == "FAIL" for link in links):
         return
     wanted = {answer for path in ANSWERED for answer in snapshot.values(path, "answer_id")}
-    missing = sorted(wanted - stored_keys(store))
-    holds = f"{len(wanted)} answers behind mentions, demonstrations and triplets"
-    yield judged("store", "raw answers", [f"{key} is not there" for key in missing], holds)
+    stored = wanted & stored_keys(store) if store.exists() else set[str]()
+    recorded = (wanted - stored) & set[str]().union(*(record.keys for record in records))
+    missing = sorted(wanted - stored - recorded)
+    found = f"{len(wanted)} answers behind mentions, demonstrations and triplets: {len(stored)} in the store"
+    found += f", {len(recorded)} recorded" if records else ""
+    if missing and not store.exists():
+        found += f"; {len(missing)} are on no store or record of this machine and cannot be looked at"
+        yield Link("store", "raw answers", "SKIP", found)
+    else:
+        yield judged("store", "raw answers", [f"{key} is not there" for key in missing], found)
 
 
-def weight_links(snapshot: Snapshot, cache: Path) -> Iterator[Link]:
-    """The weights on this machine against the identity cards, every file hashed again."""
+def _store_link(store: Path) -> Iterator[Link]:
+    if not store.exists():
+        yield Link("store", str(store), "SKIP", "not on this machine: its raw answers cannot be looked at")
+    else:
+        held, remedy = "no byte changed since it was last written", "restore it from a backup"
+        yield judged("store", str(store), store_problems(store), held, remedy)
+
+
+def _record_link(record: AnswerRecord) -> Link:
+    problems = record.problems()
+    held = "" if problems else f"{record.manifest['answers']} answers, every byte as it was recorded"
+    remedy = f"restore it with: git checkout HEAD -- {record.folder}"
+    return judged("recorded", str(record.folder), problems, held, remedy)
+
+
+def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
+    """The weights on this machine against the identity cards, every file hashed again. Those of a teacher whose answers
+    are all recorded need not be here."""
+    recorded = {card.id for record in records if not record.problems() for card in record.cards}
     for card in snapshot.identities.values():
         if card.served_name:
             yield Link("weights", card.role, "SKIP", f"{card.served_name} is behind an API: its weights are unknown")
             continue
         altered = altered_files(card, cache)
         if altered is None:
-            yield Link("weights", card.role, "SKIP", f"{card.id} is not in this machine's cache")
+            answers = ": its answers are recorded, and it is fetched if one has to be bought"
+            why = answers if card.role == "teacher" and card.id in recorded else ""
+            yield Link("weights", card.role, "SKIP", f"{card.id} is not in this machine's cache{why}")
         else:
             problems = [f"{path} was changed" for path in altered]
             yield judged("weights", card.role, problems, f"{card.id}", "fetch it again: dvc repro -f -s resolve_models")
@@ -79,9 +102,10 @@ def _gates(snapshot: Snapshot) -> dict[str, str]:
             content = snapshot.repository.content(item, lock.commits) if item else None
             if content is not None:
                 (Path(folder) / f"{gate}.json").write_bytes(content)
-        if not any(items.values()):
+        had = [gate for gate in GATES if items[gate]]  # a version of another day had other gates
+        if not had:
             return {}
         try:
-            return gate_tags(Path(folder))
+            return gate_tags(Path(folder), had)
         except UserError as error:
             return {"gates": f"otherwise: {error}"}

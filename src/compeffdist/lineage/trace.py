@@ -7,20 +7,20 @@ first, so a row that is gone from the data is found where it last was.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry
-from compeffdist.lineage.artefacts import PAIRS, STUDENT, TEXTS, TRAINING
+from compeffdist.lineage.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import SCHEME, Version, find_version
 from compeffdist.records import Draw, PredictedDifficulty, Reject, ScoredTriplet
-from compeffdist.teacher.store import StoredAnswer, stored_answers
+from compeffdist.teacher.known import KnownAnswers
 
 ABSENT = "not on this machine"
+ANSWER_ID = "answer_"
 NAMED_TASKS = 8
 """Of a training set's tasks, those that are named, the most frequent."""
 
@@ -101,7 +101,7 @@ class Tracer:
 
     Args:
         versions: of the registered model.
-        store: the response store, if this machine has it.
+        known: the response store and records, as far as this machine has them.
         ledger: the promotions.
     """
 
@@ -109,20 +109,22 @@ class Tracer:
         self,
         repository: Repository,
         versions: list[Version],
-        store: Path | None = None,
+        known: KnownAnswers,
         ledger: Sequence[Entry] = (),
     ) -> None:
-        self.repository, self.versions, self.store, self.ledger = repository, versions, store, ledger
+        self.repository, self.versions, self.known, self.ledger = repository, versions, known, ledger
         self.snapshots = snapshots_of(repository)
 
     def trace(self, reference: str) -> Trace:
-        """Trace a record by its id, a student by its id, or a version by `models:/name/3` or `…@alias`.
+        """Trace a record by its id, a raw answer or a student by its, or a version by `models:/name/3` or `…@alias`.
 
         Raises:
             UserError: if nothing of that name is in any state of the data, or it is an ambiguous beginning.
         """
         if reference.startswith(SCHEME):
             return self._of_version(find_version(self.versions, reference))
+        if reference.startswith(ANSWER_ID):
+            return self._of_answer(reference)
         for version in self.versions:
             if reference and reference == version.tags.get("student_id"):
                 return self._of_version(version)
@@ -147,7 +149,7 @@ class Tracer:
             ancestors=found.ancestors([key], path) if path else {},
             descendants=descendants,
             rejects=tuple(rejects),
-            **self._uses(*self._trained_on(key)),
+            **self._uses(*self._trained_on([key])),
         )
 
     def _find(self, reference: str) -> tuple[Snapshot, str]:
@@ -178,12 +180,12 @@ class Tracer:
     def _holding(self, first: Snapshot, key: str) -> Iterator[Snapshot]:
         return (snapshot for snapshot in self.snapshots if snapshot is first or snapshot.holds(key))
 
-    def _trained_on(self, key: str) -> tuple[list[Version], list[TrainingSet]]:
-        """Versions and training sets whose rows hold `key` or a row made from it."""
+    def _trained_on(self, keys: Sequence[str]) -> tuple[list[Version], list[TrainingSet]]:
+        """Versions and training sets whose rows hold one of `keys` or a row made from it."""
         versions: dict[int, Version] = {}
         samples: dict[str, TrainingSet] = {}
         for snapshot in self.snapshots:
-            rows = len(kept_below(snapshot, key))
+            rows = len({sample for key in keys for sample in kept_below(snapshot, key)})
             if not rows:
                 continue
             md5 = snapshot.lock.md5(TRAINING)
@@ -196,12 +198,32 @@ class Tracer:
         """What is known of a record, with the teacher's raw answer where it has one."""
         facts = list(facts_of(node, snapshot))
         answer_id = getattr(node.record, "answer_id", "")
-        return [*facts, *answer_facts(self._answer(answer_id))] if answer_id else facts
+        return [*facts, *answer_facts(self.known.find([answer_id]).get(answer_id))] if answer_id else facts
 
-    def _answer(self, answer_id: str) -> StoredAnswer | None:
-        if self.store is None or not self.store.exists():
-            return None
-        return stored_answers(self.store, [answer_id]).get(answer_id)
+    # ------------------------------------------------------------ answers
+
+    def _of_answer(self, key: str) -> Trace:
+        """An answer by its key: where it is, and the records that were read from it."""
+        found = self.known.find([key]).get(key)
+        naming = [snapshot for snapshot in self.snapshots if _read_from(snapshot, key)]
+        if found is None and not naming:
+            raise UserError(f"{one_line(key, 80)}: no such answer in the store, in a record, or behind any known data")
+        snapshot = naming[0] if naming else self.snapshots[0]
+        own = _read_from(snapshot, key)
+        below: Reached = dict(own)
+        for record, path in own.items():
+            below |= {k: p for k, p in snapshot.descendants(record, path).items() if k not in below}
+        return Trace(
+            subject=key,
+            kind="raw answer",
+            snapshot=snapshot,
+            places=tuple(place for one in naming for place in one.lock.places),
+            facts=answer_facts(found),
+            ancestors={},
+            descendants=below,
+            rejects=(),
+            **self._uses(*self._trained_on(list(own))),
+        )
 
     # ------------------------------------------------------------ versions
 
@@ -233,6 +255,14 @@ class Tracer:
         numbers = {version.number for version in versions}
         entries = [entry for entry in self.ledger if numbers & {entry.body.get("from"), entry.body.get("to")}]
         return {"versions": tuple(versions), "training_sets": tuple(samples), "ledger": tuple(entries)}
+
+
+def _read_from(snapshot: Snapshot, answer_id: str) -> Reached:
+    """The records of a state of the data that an answer became, each with where it stands first."""
+    found: Reached = {}
+    for path in ANSWERED:
+        found |= {key: path for key in snapshot.values(path, "id", "answer_id", [answer_id]) if key not in found}
+    return found
 
 
 def kept_below(snapshot: Snapshot, key: str) -> list[str]:

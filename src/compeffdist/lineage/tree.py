@@ -31,9 +31,11 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
         yield "made from"
         yield from _branches(above, tracer, snapshot, lambda n: n.parents, limit, "", {trace.subject})
     following = _children(snapshot, trace.descendants)
-    if node and trace.descendants:
+    if trace.descendants:
         yield "what came of it"
-        yield from _branches(following(node), tracer, snapshot, following, limit, "", {trace.subject})
+        # of an answer, which is no record: the records that were read from it
+        below = following(node) if node else _read_from(trace)
+        yield from _branches(below, tracer, snapshot, following, limit, "", {trace.subject})
     if node and trace.rejects:
         yield "left out on the way"
         shown = trace.rejects[:limit]
@@ -44,6 +46,11 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
     yield from _places(trace.places, limit, "  ")
     for path in trace.missing:
         yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
+
+
+def _read_from(trace: Trace) -> list[str]:
+    nodes = trace.snapshot.nodes(trace.descendants)
+    return [key for key, node in nodes.items() if getattr(node.record, "answer_id", "") == trace.subject]
 
 
 def _children(snapshot: Snapshot, reached: Reached) -> Callable[[Node], Sequence[str]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from compeffdist.errors import one_line
 from compeffdist.lineage.forget import Plan
 from compeffdist.lineage.purge import Holding
 
@@ -20,6 +21,12 @@ def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     if plan.stages:
         yield f"  to be run again: {', '.join(plan.stages)} and what follows"
     yield f"  stored answers to be removed: {len(plan.answers)}"
+    for folder, keys in plan.recorded.items():
+        yield f"  recorded answers to be removed from {one_line(folder)}: {len(keys)}; commit it then"
+    yield from (f"  {line}" for line in _former(plan))
+    yield from (
+        f"  recorded answers may be left, as their questions cannot be told: {one_line(why)}" for why in plan.unasked
+    )
     yield "  held elsewhere:" if plan.holdings else "  held nowhere else"
     for holding in plan.holdings:
         where = f" in remote {holding.remote}" if holding.remote else ""
@@ -45,9 +52,19 @@ def purge_lines(plan: Plan, removed: Sequence[Holding]) -> Iterator[str]:
     left = [holding for holding in plan.holdings if holding not in removed]
     for holding in left:
         yield f"left: {holding.kind} {holding.name}: {holding.what}"
+    yield from _former(plan)
     yield from _unseen(plan)
-    if not left:
+    if not left and not plan.former:
         yield f"{plan.text_id} is held nowhere that this machine can see"
+
+
+def _former(plan: Plan) -> Iterator[str]:
+    if plan.former:
+        more = f" and {len(plan.former) - 1} more" if len(plan.former) > 1 else ""
+        yield (
+            f"git's history, here and in every clone, keeps recorded answers on it: {one_line(plan.former[0])}{more}; "
+            "what must not be there either has to be rewritten out of it (git filter-repo)"
+        )
 
 
 def _counted(count: int, thing: str) -> str:

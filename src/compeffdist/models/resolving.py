@@ -1,6 +1,7 @@
 """From a reference to a Hugging Face folder in the cache, and back from an identity card to that folder."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import environ
 from pathlib import Path
@@ -28,16 +29,24 @@ def cache_folder(runtime_cache: str) -> Path:
     return home_path(environ.get(CACHE_VARIABLE) or runtime_cache).absolute()
 
 
-def resolve_model(role: str, params: ModelParams, cache: Path) -> ModelIdentity:
+def resolve_model(role: str, params: ModelParams, cache: Path, recorded: Sequence[ModelIdentity] = ()) -> ModelIdentity:
     """Make a model available in the cache and return its identity card.
 
     The references are alternatives, tried in order; one that was resolved before is used without the network.
     A branch of a hub repository therefore stays at the commit it was first resolved to.
 
+    Args:
+        recorded: cards of models whose answers are recorded. One with the hash and dtype that a reference states is the
+            model's card, and nothing is fetched: `obtain_folder` does when the weights are needed, and compares.
+
     Raises:
         UserError: a malformed reference, or one line that says why each alternative failed.
     """
     references = [parse_reference(text) for text in params.reference]
+    for reference in references:
+        for card in recorded:
+            if (revision := _pinned_revision(reference, card, params.dtype)) is not None:
+                return replace(card, role=role, reference=reference.text, revision=revision, licence=params.licence)
     for reference in references:
         if reference.scheme == "api":
             return _api_identity(role, reference, params)
@@ -69,14 +78,45 @@ def model_folder(identity: ModelIdentity, cache: Path) -> Path:
     """
     if identity.served_name:
         raise UserError(f"model {identity.served_name!r} is served by an API: its weights are not here")
-    for file in sorted((cache / "models" / "index").glob("*.json")):
-        entry = IndexEntry.read(file)
-        if entry is not None and entry.identity.id == identity.id and entry.holds():
-            return entry.folder
+    if (folder := _present_folder(identity, cache)) is not None:
+        return folder
     raise UserError(
         f"{identity.role} model {identity.id} ({short(identity.reference)}) is not in {cache} or has "
         "changed there; run: dvc repro -f -s resolve_models"
     )
+
+
+def _present_folder(identity: ModelIdentity, cache: Path) -> Path | None:
+    same = (entry for entry in _entries(cache) if entry.identity.id == identity.id)
+    return next((entry.folder for entry in same if entry.holds()), None)
+
+
+def indexed_cards(cache: Path) -> list[ModelIdentity]:
+    """Identity cards of all models that were ever resolved on this machine, whether they are still there or not."""
+    return [entry.identity for entry in _entries(cache)]
+
+
+def _entries(cache: Path) -> Iterator[IndexEntry]:
+    files = sorted((cache / "models" / "index").glob("*.json"))
+    return (entry for file in files if (entry := IndexEntry.read(file)) is not None)
+
+
+def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> Path:
+    """The local folder that holds exactly the bytes of an identity card, fetched by its references if need be.
+
+    Raises:
+        UserError: it cannot be had, or what the references give is another model.
+    """
+    if (folder := _present_folder(identity, cache)) is not None:
+        return folder
+    fetched = resolve_model(identity.role, params, cache)
+    if fetched.id != identity.id:
+        raise UserError(
+            f"models.{identity.role}: {short(fetched.reference)} gives {fetched.id}, but the recorded answers are of "
+            f"{identity.id}: converted by other library versions, or altered. Install requirements.txt and remove the "
+            "model from the cache, or buy everything anew (runtime.recorded: [], dvc repro -f -s resolve_models)"
+        )
+    return model_folder(fetched, cache)
 
 
 def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
@@ -84,12 +124,28 @@ def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
 
     None if this machine's cache has no such model.
     """
-    entries = (IndexEntry.read(file) for file in sorted((cache / "models" / "index").glob("*.json")))
-    for entry in entries:
-        if entry is not None and entry.identity.id == identity.id:
+    for entry in _entries(cache):
+        if entry.identity.id == identity.id:
             files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
             return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
     return None
+
+
+def _pinned_revision(reference: Reference, card: ModelIdentity, dtype: str) -> str | None:
+    """The revision that a reference has if its hash says that it is the model of a card; None if it does not say so.
+
+    The hash of a folder covers its weights alone: where it lies here, it is looked at.
+    """
+    if not reference.sha256 or (reference.sha256, dtype) != (card.source_sha256, card.dtype):
+        return None
+    if reference.scheme == "path":
+        return None if not reference.is_gguf and Path(reference.location).is_dir() else ""
+    if reference.scheme == "pypi":
+        return reference.revision
+    # a branch stands for the commit it was resolved to
+    made_of = parse_reference(card.reference)
+    same = (made_of.scheme, made_of.location, made_of.revision) == ("hf", reference.location, reference.revision)
+    return card.revision if same else None
 
 
 def _resolve_first(role: str, references: list[Reference], params: ModelParams, cache: Path) -> ModelIdentity:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TEXTS = Path("data/evaluation.jsonl")
+BASE_STUDENT = "base student"
+"""What a first champion is held against."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class TaskRows:
     subject: str
     rows: dict[str, str]
     """Row id -> gold label."""
+    question: str = ""
+    """As in params; empty for the overall-polarity question, the only one there was in older versions."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Comparison:
     """Candidate minus reference in macro-F1, with paired intervals."""
 
     against: str
-    """`base student`, or `champion, version N`, with `(asked anew)` if it was."""
+    """BASE_STUDENT, or `champion, version N`, with `(asked anew)` if it was."""
     rows: int
     tasks: dict[str, Interval]
     mean: Interval
@@ -199,7 +203,14 @@ def _ask_anew(
     if damaged:
         raise UserError(f"{problem}: {damaged[0]}")
     asked = [
-        EvaluationTask(name=name, location=str(TEXTS), labels=task.labels, rows=len(task.rows), subject=task.subject)
+        EvaluationTask(
+            name=name,
+            location=str(TEXTS),
+            labels=task.labels,
+            rows=len(task.rows),
+            subject=task.subject,
+            question=task.question,
+        )
         for name, task in tasks.items()
     ]
     rows = [texts[row] for task in tasks.values() for row in task.rows]

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.comparison import Comparison, Evaluation, champion_answers, compare, read_evaluation
+from compeffdist.promotion.comparison import (
+    BASE_STUDENT,
+    Comparison,
+    Evaluation,
+    champion_answers,
+    compare,
+    read_evaluation,
+)
+from compeffdist.promotion.first import unearned
 from compeffdist.promotion.mutex import Mutex, Tell, promotion_mutex
 from compeffdist.promotion.standing import (
     LEDGER,
@@ -72,7 +80,7 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
 
     It has if its gates passed, the audit is clean, its evaluation is whole, and a paired bootstrap over the same
     evaluation rows finds it not worse than the champion beyond a margin on any task and at least as good in the mean
-    (params `promotion`). The first champion is held against the base student.
+    (params `promotion`). The first champion is held against the base student, and must be better (`first`).
 
     Args:
         override: why it becomes champion all the same; recorded together with what it failed.
@@ -172,7 +180,10 @@ def _compared(turn: _Turn, candidate: "ModelVersion", params: Params) -> tuple[C
         comparison = _against_champion(turn, int(candidate.version), evaluation, params)
     except UserError as error:
         return None, [*mismatches, *_prefixed("comparison", [str(error)])]
-    return comparison, [*mismatches, *_prefixed("comparison", comparison.reasons())]
+    unmet = [*mismatches, *_prefixed("comparison", comparison.reasons())]
+    if comparison.against == BASE_STUDENT:
+        unmet += _prefixed("first champion", unearned(evaluation, comparison, params))
+    return comparison, unmet
 
 
 def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params: Params) -> Comparison:
@@ -180,7 +191,7 @@ def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params:
     standing = turn.standing
     champion = standing.champion if standing.champion != version else standing.by_ledger
     if champion is None:
-        reference, against = evaluation.answers(BASE), "base student"
+        reference, against = evaluation.answers(BASE), BASE_STUDENT
     else:
         found = find_version(turn.client, standing.model_name, champion)
         reference, asked = champion_answers(turn.client, found, evaluation, params.runtime)

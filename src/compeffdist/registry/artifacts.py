@@ -29,7 +29,7 @@ MANIFEST = "files.json"
 """Path in the registered model -> SHA-256, of every file."""
 PREDICTIONS = "student_predictions.parquet"
 ROWS = "evaluation_rows.json"
-"""Task -> its `labels`, its `subject`, and its `rows`: row id -> gold label."""
+"""Task -> its `labels`, its `question` and `subject`, and its `rows`: row id -> gold label."""
 STUDENT, BASE = "student", "base"
 """A version's two models, by which its files and its predictions are named. It has files of `base` only with an
 adapter."""
@@ -57,6 +57,7 @@ def evaluation_evidence(predictions: Path, rows: Path, tasks: Sequence[Evaluatio
     described = {
         task.name: {
             "labels": task.labels,
+            "question": task.question,
             "subject": task.subject,
             "rows": {row["id"]: row["label"] for row in answered if row["task"] == task.name},
         }

@@ -48,6 +48,7 @@ class Registration:
     model_name: str
     version: int
     alias: str
+    """Empty if its gate refused it."""
     student_id: str
     run_id: str
     reused: bool
@@ -55,7 +56,7 @@ class Registration:
     model_bytes: int
     """Size of the registered files."""
     tried: list[dict[str, Any]]
-    """What the loaded version answered before the alias was set."""
+    """What the loaded version answered before it was given any alias."""
     tags: dict[str, str]
 
 
@@ -66,14 +67,16 @@ def register_student(
     tags: Mapping[str, str],
     run_id: str = "",
     evidence: Mapping[str, bytes] = MappingProxyType({}),
+    earned: bool = True,
 ) -> Registration:
-    """Register the student in `folder`, try the version, then point the alias `candidate` at it.
+    """Register the student in `folder`, try the version, then point the alias `candidate` at it if it has earned it.
 
     Args:
         base_folder: the base model, registered with an adapter so that the version loads offline.
         tags: of the version; `student_id` is added.
         run_id: the training run to log the model in; a run of its own if the store does not know it.
         evidence: how the student was evaluated (`artifacts.evaluation_evidence`), which promotion asks for.
+        earned: whether it gets the alias. If not, the alias stays where it was, unless that is this version.
 
     Raises:
         UserError: if the version does not load or answer; no alias is set then.
@@ -88,11 +91,14 @@ def register_student(
     for key, value in tags.items():
         client.set_model_version_tag(settings.model_name, version.version, key, value)
     tried = _try(client, settings.model_name, version.version)
-    client.set_registered_model_alias(settings.model_name, CANDIDATE, version.version)
+    if earned:
+        client.set_registered_model_alias(settings.model_name, CANDIDATE, version.version)
+    else:
+        _take_alias(client, settings.model_name, version.version)
     return Registration(
         model_name=settings.model_name,
         version=int(version.version),
-        alias=CANDIDATE,
+        alias=CANDIDATE if earned else "",
         student_id=identifier,
         run_id=str(version.run_id),
         reused=known is not None,
@@ -158,6 +164,12 @@ def _sound_version(client: "MlflowClient", name: str, identifier: str) -> "Model
     same = [version for version in versions if version.tags.get("student_id") == identifier]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
     return next((version for version in newest_first if not file_problems(client, name, version)), None)
+
+
+def _take_alias(client: "MlflowClient", name: str, version: str) -> None:
+    """Remove the alias of a candidate from a version that has it no longer."""
+    if str(client.get_registered_model(name).aliases.get(CANDIDATE)) == str(version):
+        client.delete_registered_model_alias(name, CANDIDATE)
 
 
 def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) -> bytes:

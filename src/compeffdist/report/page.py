@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from compeffdist.evaluation.table import SYSTEMS, difference_cell, registration_line
+from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line, registration_line
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import ASKING, COUNTED, Run
+from compeffdist.teacher.asking import SOURCES
 
 EXCERPT = 200
 """Characters of a text or response shown."""
@@ -61,6 +62,8 @@ def _results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     rows = sum(task["rows"] for task in tasks.values())
     scored = [*((name, task["rows"], task) for name, task in tasks.items()), ("mean", rows, evaluation["mean"])]
     yield table(heads, (cells([name, str(count), *_scores(scores)]) for name, count, scores in scored))
+    if priors := priors_line(evaluation):
+        yield f'<p class="quiet">{escape(priors)}</p>'
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:
@@ -76,7 +79,8 @@ def _gates(gates: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     rows = []
     for name, report in gates.items():
         failed = [finding["name"] for finding in report["expectations"] if not finding["passed"]]
-        state, mark = ("held", "passed") if report["passed"] else ("failed", "warned")
+        unlike = "warned" if report["action"] == "warn" else "failed"
+        state, mark = ("held", "passed") if report["passed"] else ("failed", unlike)
         held = f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])}"
         link = f'<a href="gates/{escape(name)}.html">{escape(name)}</a>'
         rows.append(
@@ -111,6 +115,11 @@ def _teacher(run: Run) -> Iterator[str]:
     rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
     rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
     yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
+    yield "<p>Where this run had them from: the response store, records that others bought, or the teacher itself.</p>"
+    spent = [(stage, run.metrics[stage]["teacher"]["this_run"]) for stage in ASKING]
+    found = [[stage, *(f"{one[source]:,}" for source in SOURCES)] for stage, one in spent]
+    found.append(["all", *(f"{sum(one[source] for _, one in spent):,}" for source in SOURCES)])
+    yield table(["stage", *SOURCES], map(cells, found))
     if dict(answers)["collect_sampled"]["used"]:
         yield (
             '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '
@@ -129,6 +138,8 @@ def _perspectives(run: Run) -> Iterator[str]:
         (_words([p.head, _members(p), f"{p.coherence:.2f}", "; ".join(tasks[p.id])]) for p in shown),
     )
     yield _left_out(len(run.perspectives) - len(shown), "perspectives")
+    if own := tasks.get(""):
+        yield f"<p>Asked by the user, of no perspective: {escape('; '.join(own))}</p>"
 
 
 def _members(perspective: Perspective) -> str:

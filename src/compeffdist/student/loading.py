@@ -14,6 +14,7 @@ from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.formatting import load_tokenizer
+from compeffdist.imports import transformers_models
 from compeffdist.precision import resolve_device
 from compeffdist.records import content_id
 
@@ -118,7 +119,7 @@ def load_student(
 
 
 def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":
-    from transformers import AutoModelForCausalLM
+    transformers = transformers_models()
     from transformers.utils import logging
 
     if not (folder / "config.json").exists():
@@ -126,7 +127,7 @@ def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":
     logging.disable_progress_bar()
     try:
         dtype = compute_dtype(device, requested, stored_dtype(folder))
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
     except (OSError, ValueError) as error:

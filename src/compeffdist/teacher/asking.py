@@ -1,25 +1,29 @@
 """Asking the teacher: look up first, buy what is missing, keep every answer at once.
 
-An engine is started only if the store lacks an answer. Missing requests are put in the order of their
-prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
+An answer is looked for in the store, then in the records of `runtime.recorded`, and only then is an engine started and
+are the teacher's weights needed. A recorded answer is used where it lies and not copied into the store: the store is
+what was bought or imported here, and what is withdrawn has one place less to go from. Missing requests are put in the
+order of their prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
 """
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import home_path
-from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.models import ModelIdentity, cache_folder, obtain_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
 from compeffdist.teacher.engine import Engine, ModelCard
 from compeffdist.teacher.engines import EngineOpener, open_engine
+from compeffdist.teacher.recorded import open_records
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
@@ -27,6 +31,12 @@ FAILURE_SHARE = 0.5
 """Share of failed requests above which the run stops: the fault is then not with single requests."""
 
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+SOURCES = ("store", "recorded", "bought")
+"""Where an answer came from."""
+
+Weights = Callable[[], Path | None]
+"""Gives the folder of a teacher's weights, fetched if need be; None for a model behind an API. Called when an answer
+has to be bought, and not before."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +44,31 @@ class Asked:
     """What came of one request."""
 
     answer_id: str
-    """Key in the response store."""
+    """Key in the response store and in records."""
     answer: Answer | None
     reason: str
     """Why there is no answer; empty where there is one."""
 
 
-class Teacher:
-    """A teacher with its response store; use as a context manager.
+class Teacher(Protocol):
+    """Whoever answers requests: what the stages know of it."""
 
-    `folder` holds the weights, None for a model behind an API.
+    @property
+    def identity(self) -> ModelCard:
+        """The model whose answers these are."""
+        ...
+
+    def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
+        """One result per request, in the order given; `label` names the work in progress and errors."""
+        ...
+
+
+class BuyingTeacher:
+    """A teacher with its response store, its records and, if something has to be bought, its engine; use as a context
+    manager.
+
+    Args:
+        opener: opens the engine; by default that which `teacher.engine` names.
     """
 
     def __init__(
@@ -51,11 +76,12 @@ class Teacher:
         identity: ModelCard,
         teacher: TeacherParams,
         runtime: RuntimeParams,
-        folder: Path | None,
-        opener: EngineOpener = open_engine,
+        weights: Weights,
+        opener: EngineOpener | None = None,
     ) -> None:
-        self.identity, self.teacher, self.runtime, self.folder = identity, teacher, runtime, folder
-        self.opener = opener
+        self.identity, self.teacher, self.runtime, self.weights = identity, teacher, runtime, weights
+        self.opener = opener or open_engine
+        self.records = open_records(runtime)
         self.store = ResponseStore(home_path(runtime.store))
         self.engine: Engine | None = None
         self.seconds = 0.0
@@ -84,10 +110,9 @@ class Teacher:
         """
         keys = [request.key(self.identity.id) for request in requests]
         wanted = dict(zip(keys, requests, strict=True))
-        known = self.store.get_many(wanted)
+        known = self._look_up(wanted)
         by_prompt = sorted((r.system, r.prompt, key) for key, r in wanted.items() if key not in known)
         missing = {key: wanted[key] for *_, key in by_prompt}
-        self.counts.update(hits=len(known), misses=len(missing))
         reasons = self._buy(missing, label) if missing else {}
         if reasons:
             reason, count = min(Counter(reasons.values()).items(), key=lambda item: (-item[1], item[0]))
@@ -108,18 +133,28 @@ class Teacher:
 
         `answers`: the distinct answers used, with the tokens they cost when they were bought, in whatever run, and
         how many were had in which way (`Answer.kind`). The same whenever the stage runs again.
-        `this_run`: hits and misses among distinct requests, calls answered, failures, prompt, cached and completion
-        tokens bought, engine starts, and seconds spent asking.
+        `this_run`: of the distinct requests, how many were answered from the `store`, how many were `recorded`,
+        `bought` and `failures`; prompt, cached and completion tokens bought, engine starts, and seconds spent asking.
         """
         answers = [answer for answer in self.used.values() if answer is not None]
         used = {name: sum(getattr(answer, name) for answer in answers) for name in TOKENS}
         kinds = dict(sorted(Counter(answer.kind for answer in answers).items()))
-        counts = {name: self.counts[name] for name in ("hits", "misses", "calls", "failures", *TOKENS)}
+        counts = {name: self.counts[name] for name in (*SOURCES, "failures", *TOKENS)}
         starts = self.engine.starts if self.engine else 0
         return {
             "answers": {"used": len(answers), "missing": len(self.used) - len(answers), **used, "kinds": kinds},
             "this_run": {**counts, "engine_starts": starts, "seconds": round(self.seconds, 1)},
         }
+
+    def _look_up(self, wanted: Collection[str]) -> dict[str, Answer]:
+        """What need not be bought."""
+        known = self.store.get_many(wanted)
+        self.counts["store"] += len(known)
+        for record in self.records:
+            found = record.get_many(key for key in wanted if key not in known)
+            self.counts["recorded"] += len(found)
+            known |= found
+        return known
 
     def _buy(self, missing: Mapping[str, Request], label: str) -> dict[str, str]:
         """Ask for all of `missing`, storing each answer as it comes; the reasons of failures, by key."""
@@ -138,7 +173,7 @@ class Teacher:
             progress.advance(1)
 
         if self.engine is None:
-            self.engine = self.opener(self.identity, self.teacher, self.runtime, self.folder)
+            self.engine = self.opener(self.identity, self.teacher, self.runtime, self.weights())
         try:
             with Progress(label, len(keys)) as progress:
                 self.engine.answer(list(missing.values()), keep, give_up)
@@ -152,18 +187,29 @@ class Teacher:
         engine = self.engine.name if self.engine else ""
         row = StoredAnswer(key, self.identity.id, request.to_json(), answer.to_json(), engine)
         self.store.put_many([row])
-        self.counts.update({"calls": 1} | {name: getattr(answer, name) for name in TOKENS})
+        self.counts.update({"bought": 1} | {name: getattr(answer, name) for name in TOKENS})
 
 
-def open_teacher(card: Path, params: Params) -> Teacher:
-    """The teacher whose identity card the stage resolve_models wrote to `card`.
+def open_teacher(card: Path, params: Params) -> BuyingTeacher:
+    """The teacher whose identity card the stage resolve_models wrote to `card`. Its weights are fetched when an answer
+    has to be bought.
 
     Raises:
-        UserError: if the card is missing, or the weights are no longer in the cache.
+        UserError: if the card or a record is missing or broken.
     """
     identity = read_identity(card)
-    folder = None if identity.served_name else model_folder(identity, cache_folder(params.runtime.cache))
-    return Teacher(identity, params.teacher, params.runtime, folder)
+    return BuyingTeacher(identity, params.teacher, params.runtime, partial(teacher_weights, identity, params))
+
+
+def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
+    """The folder that holds exactly the weights of an identity card, fetched if need be; None behind an API.
+
+    Raises:
+        UserError: if they cannot be had, or what is fetched is another model.
+    """
+    if identity.served_name:
+        return None
+    return obtain_folder(identity, params.models.teacher, cache_folder(params.runtime.cache))
 
 
 def release_engine() -> None:

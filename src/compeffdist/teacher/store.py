@@ -23,7 +23,7 @@ from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
 KEYS_PER_QUERY = 500
-ROWS = "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
+ROWS = "SELECT key, teacher_id, request, answer, engine, created_at, checksum FROM answers"
 
 MIGRATIONS = (
     """
@@ -48,11 +48,13 @@ class StoredAnswer:
     key: str
     teacher_id: str
     request: str
-    """Canonical JSON of the request."""
+    """Canonical JSON of the request; empty if the answer was imported from a record, which has no questions."""
     answer: str
     """Canonical JSON of the answer."""
     engine: str
     """Engine that gave it; not part of the key."""
+    bought: str = ""
+    """When it was bought, in UTC (ISO 8601); empty: when it is put into the store."""
 
     @property
     def checksum(self) -> str:
@@ -110,7 +112,7 @@ class ResponseStore:
     def put_many(self, rows: Iterable[StoredAnswer]) -> None:
         """Add rows in one transaction; a key that is there already keeps its first answer."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, now, r.checksum) for r in rows]
+        values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
         with self._guarded(), self._transaction():
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
@@ -126,15 +128,12 @@ class ResponseStore:
 
     def keys_holding(self, needle: str) -> list[str]:
         """Keys of the rows whose question or answer holds a string as JSON writes it, sorted."""
-        written = canonical_json(needle)[1:-1]
-        # once more: a schema's or an answer's JSON stands as a string in JSON
-        nested = canonical_json(written)[1:-1]
         query = (
             "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
             "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
         )
         with self._guarded():
-            return [key for (key,) in self.connection.execute(query, (written, nested))]
+            return [key for (key,) in self.connection.execute(query, json_forms(needle))]
 
     def delete(self, keys: Iterable[str]) -> int:
         """Remove rows, and their bytes from the file; how many there were."""
@@ -198,6 +197,13 @@ class ResponseStore:
         return _guarded(self.path)
 
 
+def json_forms(needle: str) -> tuple[str, str]:
+    """How a string stands in the JSON of a question or answer: as such, and in JSON that is a string there itself, as a
+    schema's or a structured answer's is."""
+    written = canonical_json(needle)[1:-1]
+    return written, canonical_json(written)[1:-1]
+
+
 def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
     """Rows of a store that is only looked at: neither brought up to date nor sealed. Raises UserError as the store."""
     with _guarded(path), closing(_reading(path)) as connection:
@@ -208,6 +214,18 @@ def stored_keys(path: Path) -> set[str]:
     """The keys of a store that is only looked at. Raises UserError as the store."""
     with _guarded(path), closing(_reading(path)) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM answers")}
+
+
+def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
+    """Every row of a store that is only looked at, and whether it is as it was stored.
+
+    Raises:
+        UserError: as the store.
+    """
+    with _guarded(path), closing(_reading(path)) as connection:
+        for *fields, checksum in connection.execute(f"{ROWS} ORDER BY key"):
+            row = StoredAnswer(*fields)
+            yield row, row.checksum == checksum
 
 
 def _reading(path: Path) -> sqlite3.Connection:
@@ -253,9 +271,7 @@ def store_problems(path: Path) -> list[str]:
     try:
         with closing(_reading(path)) as file:
             problems = [f"SQLite: {line}" for (line,) in file.execute("PRAGMA integrity_check") if line != "ok"]
-            for *fields, checksum in file.execute(
-                "SELECT key, teacher_id, request, answer, engine, checksum FROM answers"
-            ):
+            for *fields, checksum in file.execute(ROWS):
                 if StoredAnswer(*fields).checksum != checksum:
                     problems.append(f"the answer {fields[0]} was altered after it was stored")
     except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, UnicodeEncodeError) as error:

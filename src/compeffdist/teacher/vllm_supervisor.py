@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.teacher.openai_engine import KEY_VARIABLE
+from compeffdist.teacher.preload import preloading
 from compeffdist.teacher.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 
@@ -244,7 +245,8 @@ class Supervisor:
     def run(self) -> None:
         """Until the server ends or is no longer needed."""
         signal.signal(signal.SIGTERM, self._end)
-        environment = os.environ | MEMORY | {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
+        own = {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
+        environment = os.environ | MEMORY | preloading(os.environ) | own
         self.files.write_state(self.state)
         with tempfile.TemporaryDirectory(prefix="compeffdist-") as sockets:  # vLLM leaves its sockets lying about
             environment["VLLM_RPC_BASE_PATH"] = sockets

@@ -1,28 +1,23 @@
-"""Sources of user texts: JSON Lines, CSV, Parquet, Hugging Face datasets and package corpora, read row by
-row.
+"""Sources of user texts: files of rows (`tables`), Hugging Face datasets and package corpora, read row by row.
 
-A broken file is an error, in one line that says where: it would otherwise lose an unknown number of rows. A
-single row that cannot be used (no text, not a string, far too large) is passed on with its fault, to be
-rejected and counted. Nothing here trusts the size of a line or a field.
+A single row that cannot be used (no text, not a string, far too large) is passed on with its fault, to be
+rejected and counted.
 """
 
-import csv
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import refuse_linked_folder
+from compeffdist.files import hash_text
 from compeffdist.params import TextSource
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
+from compeffdist.texts.tables import FileRow, no_column, read_rows
 
-MAX_LINE_BYTES = 8 << 20
-"""A longer line means that the file is not what it is said to be."""
 MAX_TEXT_CHARACTERS = 100_000
 """A longer text is rejected before anything looks into it."""
-PARQUET_BATCH_ROWS = 1024
+MAX_ID_CHARACTERS = 200
+"""Of a row's own id; a longer one is cut and told apart by a hash."""
 
 UNSTATED = "unstated"
 
@@ -43,14 +38,6 @@ class RawText:
     `encoding_lost`."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What a file reader gives: the row's number, and its fields by column."""
-
-    number: int
-    fields: dict[str, Any]
-
-
 def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
     """The rows of a source, or of the part of it that `source.part` names, in the source's order.
 
@@ -62,8 +49,12 @@ def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
     """
     if source.kind == "package":
         rows = _package_rows(source, cache)
+    elif source.kind == "huggingface":
+        rows = _file_rows(source, _huggingface_rows(source, cache))
     else:
-        rows = _file_rows(source, _READERS[source.kind](source, cache))
+        wanted = {source.text_field: _wanted_as(source, "text_field"), source.id_field: _wanted_as(source, "id_field")}
+        wanted.pop("", None)
+        rows = _file_rows(source, read_rows(Path(source.location), source.kind, wanted))
     return _counted(source, rows)
 
 
@@ -93,7 +84,7 @@ def _package_rows(source: TextSource, cache: Path) -> Iterator[RawText]:
         yield RawText(source.name, row.row, "" if fault else row.text, source.domain, licence, fault)
 
 
-def _file_rows(source: TextSource, rows: Iterator[_Row]) -> Iterator[RawText]:
+def _file_rows(source: TextSource, rows: Iterator[FileRow]) -> Iterator[RawText]:
     seen: dict[str, int] = {}
     missing: list[str] | None = None
     has_column = False
@@ -109,7 +100,7 @@ def _file_rows(source: TextSource, rows: Iterator[_Row]) -> Iterator[RawText]:
         fault = _fault(value)
         yield RawText(source.name, name, "" if fault else str(value), source.domain, source.licence, fault)
     if missing is not None and not has_column:
-        raise UserError(_no_column(source, "text_field", source.text_field, missing))
+        raise _missing(source, "text_field", missing)
 
 
 def _fault(value: object) -> str:
@@ -120,16 +111,23 @@ def _fault(value: object) -> str:
     return "too_large" if len(value) > MAX_TEXT_CHARACTERS else ""
 
 
-def _row_name(source: TextSource, row: _Row, seen: dict[str, int]) -> str:
+def _row_name(source: TextSource, row: FileRow, seen: dict[str, int]) -> str:
     """Lineage finds a row by this, so it must be there and be unique."""
     if not source.id_field:
         return str(row.number)
     if source.id_field not in row.fields:
-        raise UserError(_no_column(source, "id_field", source.id_field, sorted(row.fields)) + f" (row {row.number})")
+        raise _missing(source, "id_field", sorted(row.fields), row.number)
     value = row.fields[source.id_field]
+    if isinstance(value, float) and value.is_integer():  # as programs write whole numbers beside a missing one
+        value = int(value)
     if not isinstance(value, str | int) or value == "":
-        raise UserError(f"{source.location}: row {row.number} has no id in {source.id_field!r}")
-    name = one_line(value, limit=200)
+        raise UserError(
+            f"{source.location}: row {row.number} has no id in {source.id_field!r}: "
+            f"{one_line(repr(value), 40)} is neither text nor a whole number"
+        )
+    name = one_line(value, MAX_ID_CHARACTERS)
+    if len(str(value)) > MAX_ID_CHARACTERS:
+        name = f"{name} {hash_text(str(value))[:12]}"
     if name in seen:
         raise UserError(
             f"{source.location}: rows {seen[name]} and {row.number} have the same {source.id_field} "
@@ -139,110 +137,18 @@ def _row_name(source: TextSource, row: _Row, seen: dict[str, int]) -> str:
     return name
 
 
-def _no_column(source: TextSource, param: str, column: str, present: list[str], row: int = 0) -> str:
-    where = f"row {row} has" if row else "there is"
-    return (
-        f"{source.location}: {where} no column {column!r} ({param} of text source {source.name!r}); "
-        f"there are: {', '.join(present) or 'none'}"
-    )
+def _missing(source: TextSource, param: str, present: Sequence[str], row: int = 0) -> UserError:
+    return no_column(source.location, getattr(source, param), _wanted_as(source, param), present, row)
 
 
-# ---------------------------------------------------------------- files
+def _wanted_as(source: TextSource, param: str) -> str:
+    return f"{param} of text source {source.name!r}"
 
 
-def read_utf8_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file with their ends, each bounded by MAX_LINE_BYTES; a byte-order mark is dropped.
-
-    Raises:
-        UserError: no such file, not a file, not readable; not UTF-8 (names line and byte offset); a longer
-            line.
-    """
-    offset = 0
-    with _open(path) as stream:
-        for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), 1):
-            if len(line) > MAX_LINE_BYTES:
-                raise UserError(f"{path}: line {number} is longer than {MAX_LINE_BYTES} bytes")
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                byte = offset + error.start
-                raise UserError(f"{path}: expected UTF-8; line {number} is not (byte {byte})") from None
-            offset += len(line)
+# ---------------------------------------------------------------- datasets
 
 
-def _open(path: Path) -> IO[bytes]:
-    refuse_linked_folder(Path(path))
-    try:
-        return Path(path).open("rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def read_jsonl_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line that is not blank. Raises UserError naming the line that is not
-    one."""
-    for number, line in enumerate(read_utf8_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:  # ValueError also for numbers of thousands of digits
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise UserError(f"{path}: line {number} is not valid JSON: {reason}") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: line {number} is not a JSON object but {type(value).__name__}")
-        yield number, value
-
-
-def _jsonl_rows(source: TextSource, _cache: Path) -> Iterator[_Row]:
-    for number, value in read_jsonl_objects(Path(source.location)):
-        yield _Row(number, value)
-
-
-def _csv_rows(source: TextSource, _cache: Path) -> Iterator[_Row]:
-    reader = csv.reader(read_utf8_lines(Path(source.location)), strict=True)
-    try:
-        header = next(reader, None)
-        if header is None:
-            return
-        if source.text_field not in header:
-            raise UserError(_no_column(source, "text_field", source.text_field, header))
-        for number, record in enumerate(filter(None, reader), 1):
-            if len(record) != len(header):
-                raise UserError(
-                    f"{source.location}: the row that ends in line {reader.line_num} has {len(record)} "
-                    f"fields, the header {len(header)}"
-                )
-            yield _Row(number, dict(zip(header, record, strict=True)))
-    except csv.Error as error:
-        raise UserError(f"{source.location}: line {reader.line_num} is not valid CSV: {error}") from None
-
-
-def _parquet_rows(source: TextSource, _cache: Path) -> Iterator[_Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    wanted = [name for name in (source.text_field, source.id_field) if name]
-    with _open(Path(source.location)) as stream:
-        try:
-            file = pq.ParquetFile(stream)
-            present = file.schema_arrow.names
-            for param, column in zip(("text_field", "id_field"), wanted, strict=False):
-                if column not in present:
-                    raise UserError(_no_column(source, param, column, present))
-            batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=list(dict.fromkeys(wanted)))
-            records = (record for batch in batches for record in batch.to_pylist())
-            for number, record in enumerate(records, 1):
-                yield _Row(number, record)
-        except UnicodeDecodeError:
-            raise UserError(f"{source.location}: expected UTF-8 in column {source.text_field!r}") from None
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{source.location}: not a readable Parquet file: {one_line(error, 200)}") from None
-
-
-def _huggingface_rows(source: TextSource, cache: Path) -> Iterator[_Row]:
+def _huggingface_rows(source: TextSource, cache: Path) -> Iterator[FileRow]:
     """Downloaded once into the cache (not streamed), so that a later run needs no network and a split may be
     a slice such as `train[:20000]`. Dataset scripts are not run: the library refuses them."""
     import datasets
@@ -253,9 +159,9 @@ def _huggingface_rows(source: TextSource, cache: Path) -> Iterator[_Row]:
     except Exception as error:  # the library and the hub client raise dozens of unrelated types
         raise UserError(f"{source.location}: the dataset cannot be loaded: {one_line(error, 300)}") from None
     if source.text_field not in rows.column_names:
-        raise UserError(_no_column(source, "text_field", source.text_field, rows.column_names))
+        raise _missing(source, "text_field", rows.column_names)
     for number, record in enumerate(rows, 1):
-        yield _Row(number, record)
+        yield FileRow(number, record)
 
 
 def parse_dataset(location: str) -> tuple[str, str, str]:
@@ -265,11 +171,3 @@ def parse_dataset(location: str) -> tuple[str, str, str]:
     if not (repo and revision and split):
         raise UserError(f"dataset {location!r}: expected repo@revision:split; a commit as revision fixes the rows")
     return repo, revision, split
-
-
-_READERS: dict[str, Callable[[TextSource, Path], Iterator[_Row]]] = {
-    "jsonl": _jsonl_rows,
-    "csv": _csv_rows,
-    "parquet": _parquet_rows,
-    "huggingface": _huggingface_rows,
-}

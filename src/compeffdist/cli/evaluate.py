@@ -1,0 +1,89 @@
+"""`compeffdist evaluate`: any models, any labelled files, by the pipeline's own prompt and figures."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+NAME = "evaluate"
+HELP = "ask models about labelled files: macro-F1 and accuracy with intervals, and how the models compare"
+EXAMPLE = "compeffdist evaluate --model models:/compeffdist-student@candidate --tasks tasks.yaml"
+
+DEFAULT_SEED = 42
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="REF",
+        help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or hf:…, pypi:…, path:…; repeat it to compare",
+    )
+    parser.add_argument(
+        "--tasks",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="YAML with a list of tasks as evaluation.tasks in params.yaml, or one labelled .jsonl, .csv or .parquet",
+    )
+    parser.add_argument("--question", help="of a labelled file: asks for the label (default: overall polarity)")
+    parser.add_argument("--labels", help="of a labelled file: with commas between (default: those in the file)")
+    parser.add_argument("--text-field", metavar="NAME", help="of a labelled file (default text)")
+    parser.add_argument("--label-field", metavar="NAME", help="of a labelled file (default label)")
+    parser.add_argument("--rows", type=int, metavar="N", help="of a labelled file: draw N, evenly over labels")
+    parser.add_argument("--base", default="", metavar="REF", help="the base model of folders that hold an adapter")
+    parser.add_argument(
+        "--prior",
+        choices=["none", "batch"],
+        default="batch",
+        help="batch: divide each label's likelihood by its mean over the task's texts (default); none: as it is",
+    )
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of draws and intervals (default 42)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], help="where the models run")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write every answer, .jsonl or .parquet")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, with and without priors")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the tasks, ask each model, print the figures."""
+    from compeffdist.errors import UserError
+    from compeffdist.evaluation.standalone import compare_models, load_rows, read_tasks, report_lines
+    from compeffdist.models import cache_folder
+    from compeffdist.params import PARAMS_FILE, EvaluationParams, RuntimeParams, load_params
+
+    if len(set(args.model)) != len(args.model):
+        raise UserError("--model: the same model is named twice")
+    if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
+        raise UserError(f"{args.out}: the name of the output must end in .jsonl or .parquet")
+    runtime = load_params().runtime if PARAMS_FILE.exists() else RuntimeParams()
+    runtime = runtime.model_copy(update={"device": args.device} if args.device else {})
+    params = EvaluationParams(tasks=read_tasks(args.tasks, _given(args)))
+    rows = load_rows(params.tasks, args.seed, cache_folder(runtime.cache))
+
+    from compeffdist.registry.opening import ask_rows
+
+    answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
+    report = compare_models(answers, params, args.prior, args.seed)
+    if args.out is not None:
+        from compeffdist.evaluation.predictions import Prediction
+        from compeffdist.evaluation.standalone import decided
+        from compeffdist.record_files import write_records
+
+        made = [answer for own in answers.values() for answer in decided(own, params.tasks, args.prior)]
+        write_records(args.out, Prediction, made)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(report_lines(report)))
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of a labelled file."""
+    labels = [label.strip() for label in args.labels.split(",")] if args.labels else None
+    named = {
+        "question": args.question,
+        "labels": labels,
+        "text_field": args.text_field,
+        "label_field": args.label_field,
+        "rows": args.rows,
+    }
+    return {name: value for name, value in named.items() if value is not None}

@@ -1,0 +1,146 @@
+"""Every question that a run's artefacts imply, by asking them again of a teacher that only remembers.
+
+Nothing keeps a list of what a run asked: most artefacts name the answers they came from, but a refused definition or
+demonstration, the polarity of a text and an evaluation row do not. So each stage that asks is run again as far as its
+questions go, by the functions the stage itself calls, on the artefacts it read. What follows from an answer (a task
+from an idea, a blind question from a demonstration) is followed, as long as the answer is known.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.evaluation.predictions import predict_rows
+from compeffdist.evaluation.priors import draw_texts, estimate_priors
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.instructions.demonstrations import write_demonstrations
+from compeffdist.instructions.enumeration import enumerate_attributes
+from compeffdist.instructions.parts import SCORED, in_part
+from compeffdist.instructions.responses import collect_responses
+from compeffdist.instructions.tasks import TaskWriter
+from compeffdist.instructions.training_set import kept_triplets
+from compeffdist.models import read_identity
+from compeffdist.params import Params
+from compeffdist.record_files import read_records
+from compeffdist.records import Attribute, Draw, Instruction, Pair, Task, Text, Triplet, by_id
+from compeffdist.teacher.asking import Asked, Teacher
+from compeffdist.teacher.engine import ModelCard
+from compeffdist.teacher.known import KnownAnswers
+from compeffdist.teacher.requests import Answer, Request
+
+TEACHER_CARD = Path("models/teacher.json")
+
+
+@dataclass
+class RememberingTeacher:
+    """Answers what is known, buys nothing, and notes what it was asked."""
+
+    identity: ModelCard
+    known: KnownAnswers
+    questions: dict[str, Request] = field(default_factory=dict)
+    """By key."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Of those questions that are answered, by key."""
+
+    def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
+        """One result per request; without an answer where it is not known."""
+        keys = [request.key(self.identity.id) for request in requests]
+        self.questions |= dict(zip(keys, requests, strict=True))
+        self.answers |= {key: row.parse() for key, row in self.known.rows(keys).items()}
+        return [Asked(key, self.answers.get(key), "" if key in self.answers else "not bought yet") for key in keys]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a run asked, as far as it can be told."""
+
+    identity: ModelCard
+    """Of the teacher."""
+    requests: Mapping[str, Request]
+    """By key."""
+    answers: Mapping[str, Answer]
+    """Of those that are answered, by key."""
+    unknown: Mapping[str, str]
+    """Stages whose questions cannot be rebuilt, and why."""
+
+
+def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Questions:
+    """Every question that the artefacts of a checkout imply.
+
+    A stage whose inputs are not there yet, or cannot be read, is named in `unknown`. So is none whose answers are
+    missing: its questions are there, and those that would have followed from the answers are not.
+
+    Raises:
+        UserError: there is no teacher yet (resolve_models has not run), or an answer was altered.
+    """
+    teacher = RememberingTeacher(read_identity(root / TEACHER_CARD), known)
+    unknown: dict[str, str] = {}
+    for stage, replay in REPLAYS.items():
+        try:
+            replay(root / "data", params, teacher)
+        except UserError as error:
+            unknown[stage] = one_line(error, 200)
+    return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
+
+
+def _enumeration(data: Path, params: Params, teacher: Teacher) -> None:
+    texts = read_records(data / "texts.parquet", Text)
+    enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+
+
+def _tasks(data: Path, params: Params, teacher: Teacher) -> None:
+    perspectives = read_perspectives(data / "clusters.json")
+    attributes = by_id(read_records(data / "attributes.parquet", Attribute))
+    # what is a near-duplicate is decided once all are defined
+    writer = TaskWriter(params.tasks, params.teacher, teacher, params.seed)
+    writer.analysis_tasks(perspectives, attributes)
+    writer.define(writer.ideas(perspectives, attributes))
+
+
+def _demonstrations(data: Path, params: Params, teacher: Teacher) -> None:
+    tasks = read_records(data / "tasks.jsonl", Task)
+    texts = read_records(data / "texts.parquet", Text)
+    write_demonstrations(tasks, texts, params.demonstrations, params.teacher, teacher, params.seed)
+
+
+def _responses(data: Path, params: Params, teacher: Teacher) -> None:
+    _collect(data, params, teacher, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
+
+
+def _sampled_responses(data: Path, params: Params, teacher: Teacher) -> None:
+    draws = read_records(data / "sampled.parquet", Draw)
+    triplets = read_records(data / "triplets.parquet", Triplet)
+    _, unanswered = kept_triplets(draws, triplets, read_records(data / "pairs.parquet", Pair))
+    _collect(data, params, teacher, unanswered)
+
+
+def _collect(data: Path, params: Params, teacher: Teacher, pairs: Sequence[Pair]) -> None:
+    instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
+    texts = by_id(read_records(data / "texts.parquet", Text))
+    collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+
+
+def _evaluation(data: Path, params: Params, teacher: Teacher) -> None:
+    rows = read_records(data / "evaluation.jsonl", EvaluationRow)
+
+    def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
+        # the stage's own scorer stops at the first row without an answer
+        teacher.ask([Request.likelihood(params.teacher.system_prompt, p, labels) for p in prompts], "evaluation")
+        return [dict.fromkeys(labels, 0.0)] * len(prompts)
+
+    predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, note)
+    texts = draw_texts(read_records(data / "texts.parquet", Text), params.label_priors, params.seed)
+    estimate_priors(rows, params.evaluation.tasks, texts, note)
+
+
+REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {
+    "enumerate_attributes": _enumeration,
+    "generate_tasks": _tasks,
+    "write_demonstrations": _demonstrations,
+    "collect_responses": _responses,
+    "collect_sampled": _sampled_responses,
+    "evaluate_teacher": _evaluation,
+}
+"""By stage, every one that asks the teacher: its data folder, params and teacher -> its questions, asked."""

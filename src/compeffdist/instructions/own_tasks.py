@@ -1,0 +1,69 @@
+"""Tasks that the user asks for, in `tasks.own`, and the overall-polarity question as one of them.
+
+They belong to no perspective, have no demonstrations, so that they are asked as evaluation asks them, and are paired
+with every text (or as many as their `texts` says), beyond `pairing.pairs`.
+"""
+
+from compeffdist.errors import UserError
+from compeffdist.files import canonical_json
+from compeffdist.instructions.label_sets import label_set
+from compeffdist.instructions.schemas import field_kinds, object_of
+from compeffdist.params import SEED_TASK, OwnTask, TasksParams
+from compeffdist.polarity import POLARITIES, polarity_instruction
+from compeffdist.records import Instruction, Task
+
+MOST_OWN_LABELS = 32
+
+
+def own_tasks(params: TasksParams) -> list[Task]:
+    """The seed task, if it is wanted, then those of `tasks.own` in their order.
+
+    Raises:
+        UserError: labels that cannot be told apart or are not written as they are compared.
+    """
+    seed = [polarity_task()] if params.seed_polarity_task else []
+    return seed + [own_task(own) for own in params.own]
+
+
+def polarity_task() -> Task:
+    """The seed task `tasks.seed_polarity_task`: the question every text is asked anyway."""
+    return Task(
+        perspective_id="",
+        name=SEED_TASK,
+        description=polarity_instruction(),
+        type="closed_classification",
+        labels=list(POLARITIES),
+    )
+
+
+def own_task(own: OwnTask) -> Task:
+    """A question of the user's as a task. Raises UserError as `own_tasks`."""
+    kind = "closed_classification" if own.labels else "scoring" if own.scale else "structured"
+    kinds = field_kinds()
+    fields = {name: kinds[held] for name, held in own.fields.items()}
+    return Task(
+        perspective_id="",
+        name=own.name,
+        description=own.question,
+        type=kind,
+        labels=_fit_labels(own) if own.labels else [],
+        score_range=own.scale,
+        json_schema=canonical_json(object_of(fields)) if fields else "",
+    )
+
+
+def _fit_labels(own: OwnTask) -> list[str]:
+    where = f"params.yaml: tasks.own {own.name!r}: labels"
+    try:
+        clean = label_set(own.labels, MOST_OWN_LABELS)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; labels must be answers that can be told apart by their letters") from None
+    if clean != own.labels:
+        other = next(label for label in own.labels if label not in clean)
+        raise UserError(f"{where}: {other!r} must be in lower case, without punctuation around it")
+    return clean
+
+
+def is_own(task: Task | Instruction) -> bool:
+    """Whether a task is the user's (or the seed task) rather than one that the teacher wrote of a perspective."""
+    return not task.perspective_id

@@ -1,0 +1,65 @@
+"""A model's liking for some labels whatever the text: estimated, and taken out of its label likelihoods.
+
+A label is chosen by
+
+    argmax of p(label | text) / prior(label) ** strength,
+
+renormalised over the labels of the question. The prior is the mean of p over texts asked the same question, no label of
+theirs being known (Batch Calibration, Zhou et al. 2023), or over inputs without content (contextual calibration, Zhao
+et al. 2021). Strength 0 leaves the likelihoods as they are, 1 takes the prior out whole. It assumes that over those
+texts the labels are about equally frequent: where one is truly rare, taking all of the prior out says it too often.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+PSEUDO_TEXTS = 4.0
+"""Pseudo-texts of uniform label probability in a prior, so that few texts move it little."""
+
+Prior = Mapping[str, float]
+"""Label -> its mean probability over the texts asked one question; each above 0."""
+
+
+def prior_of(logprobs: Sequence[Mapping[str, float]], pseudo_texts: float = PSEUDO_TEXTS) -> dict[str, float]:
+    """What a model says on average, and a little of what it says of no text: every label alike.
+
+    Args:
+        logprobs: for each text of one question, at least one, the natural-log probability of each label.
+        pseudo_texts: how many texts that little counts as; above 0, so that no label's prior is 0.
+    """
+    labels = list(logprobs[0])
+    total = len(logprobs) + pseudo_texts
+    return {
+        label: (math.fsum(math.exp(row[label]) for row in logprobs) + pseudo_texts / len(labels)) / total
+        for label in labels
+    }
+
+
+def calibrate(
+    logprobs: Sequence[Mapping[str, float]], prior: Prior | None = None, strength: float = 1.0
+) -> list[dict[str, float]]:
+    """Each row's label probabilities divided by prior ** strength, renormalised; computed in logarithms.
+
+    Args:
+        logprobs: for each text of one question, the natural-log probability of each label, one of them finite. A
+            label that was merely chosen (0, and minus infinity for the others) stays.
+        prior: of that question; by default that of these rows.
+        strength: 0 (as they are) to 1.
+    """
+    if not logprobs:
+        return []
+    prior = prior or prior_of(logprobs)
+    taken = {label: strength * math.log(prior[label]) for label in logprobs[0]}
+    calibrated = []
+    for row in logprobs:
+        scores = {label: value - taken[label] for label, value in row.items()}
+        highest = max(scores.values())
+        weights = {label: math.exp(score - highest) for label, score in scores.items()}
+        whole = math.fsum(weights.values())
+        calibrated.append({label: weight / whole for label, weight in weights.items()})
+    return calibrated
+
+
+def likeliest(probabilities: Mapping[str, float]) -> str:
+    """The most probable label; of a tie, the first in the declared order."""
+    return max(probabilities, key=lambda label: probabilities[label])

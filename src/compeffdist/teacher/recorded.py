@@ -1,0 +1,308 @@
+"""Recorded answers: a folder of bought answers that others use without buying them again.
+
+`record.json` says what the folder holds, `answers.parquet` has a row an answer, `models/` the identity cards of the
+models that gave them. There are no questions in it: an answer is found by the hash of its whole question (its key).
+The same answers give the same bytes, in whatever order and on whichever machine they were bought (for one version of
+the Parquet library), so that git keeps a record that was made again as the same file. About 100 bytes an answer.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.errors import UserError
+from compeffdist.files import (
+    atomic_file,
+    canonical_json,
+    hash_file,
+    hash_text,
+    home_path,
+    indented_json,
+    read_json,
+    write_json,
+)
+from compeffdist.models import ModelIdentity, read_identity
+from compeffdist.params import RuntimeParams
+from compeffdist.records import ID_HEX_DIGITS
+from compeffdist.teacher.requests import Answer
+from compeffdist.teacher.store import StoredAnswer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+"""Raise it when a record is written that an older version of this library cannot read."""
+MANIFEST, ANSWERS, MODELS = "record.json", "answers.parquet", "models"
+COMPRESSION_LEVEL = 19
+"""Of zstd: a record is written once and read often; 8,000 answers take a second."""
+_KEY = re.compile(rf"answer_[0-9a-f]{{{ID_HEX_DIGITS}}}")
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """A row of a record."""
+
+    key: str
+    """As in the response store: a hash over teacher, whole question and decoding."""
+    teacher_id: str
+    answer: str
+    """Canonical JSON of the answer."""
+    engine: str
+    """Engine that gave it."""
+    kind: str
+    """How it was had: `Answer.kind`."""
+    bought: str
+    """When, in UTC (ISO 8601, seconds)."""
+
+    @property
+    def checksum(self) -> str:
+        """The first 24 hex digits of SHA-256 over the row: what is in a record can be checked without the question."""
+        return hash_text(canonical_json(astuple(self)))[:ID_HEX_DIGITS]
+
+    @classmethod
+    def of(cls, row: StoredAnswer) -> "RecordedAnswer":
+        """What a record keeps of a row of the store. Raises ValueError if its answer cannot be read."""
+        kind = _readable(row.key, row.answer).kind
+        return cls(row.key, row.teacher_id, row.answer, row.engine, kind, row.bought)
+
+    def parse(self) -> Answer:
+        """The answer itself. Raises ValueError if it is none that this version can read."""
+        return _readable(self.key, self.answer)
+
+
+_COLUMNS = tuple(field.name for field in fields(RecordedAnswer))
+
+
+def _readable(key: str, answer: str) -> Answer:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no key of an answer")
+    try:
+        return Answer.from_json(answer)
+    except (ValueError, TypeError):
+        raise ValueError(f"the answer {key} is not one this version can read") from None
+
+
+class AnswerRecord:
+    """A record, read only. Nothing is read before it is asked for.
+
+    Raises:
+        UserError: from every method, if the folder is no record, was written by a newer version, or was altered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the folder says of itself: `format`, `answers` (how many), `files` (SHA-256 by path)."""
+        if not (self.folder / MANIFEST).is_file():
+            raise UserError(f"{self.folder}: no record of answers there ({MANIFEST} is missing); see runtime.recorded")
+        value = read_json(self.folder / MANIFEST)
+        version = value.get("format") if isinstance(value, dict) else None
+        if isinstance(version, int) and version > FORMAT:
+            raise UserError(f"{self.folder}: recorded by a newer version of compeffdist; update this checkout")
+        if version != FORMAT or value.keys() != {"format", "answers", "files"} or not isinstance(value["files"], dict):
+            raise UserError(f"{self.folder / MANIFEST}: not the manifest of a record; {_restore(self.folder)}")
+        return value
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of all its answers; their rows are not checked."""
+        return set(self._table.column("key").to_pylist())
+
+    @cached_property
+    def cards(self) -> list[ModelIdentity]:
+        """Identity cards of the models whose answers it holds, by id."""
+        _ = self.manifest
+        return [read_identity(path) for path in sorted((self.folder / MODELS).glob("*.json"))]
+
+    def rows(self, keys: Iterable[str] | None = None) -> dict[str, RecordedAnswer]:
+        """The rows of those keys that are there, or all; each is checked against its checksum."""
+        found: dict[str, RecordedAnswer] = {}
+        for row, sound in self.checked(keys):
+            if not sound:
+                raise UserError(
+                    f"{self.folder}: the answer {row.key} was altered after it was recorded; {_restore(self.folder)}"
+                )
+            found[row.key] = row
+        return found
+
+    def checked(self, keys: Iterable[str] | None = None) -> Iterator[tuple[RecordedAnswer, bool]]:
+        """The same in the order of the keys, each with whether it is as it was recorded."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = self._table
+        if keys is not None:
+            table = table.filter(pc.is_in(table.column("key"), value_set=pa.array(list(keys), pa.string())))
+        for *values, checksum in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            row = RecordedAnswer(*values)
+            yield row, row.checksum == checksum
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """The answers to those keys that are there."""
+        try:
+            return {key: row.parse() for key, row in self.rows(keys).items()}
+        except ValueError as error:
+            raise UserError(f"{self.folder}: {error}; update this checkout") from None
+
+    def problems(self) -> list[str]:
+        """What is wrong with the record; nothing if every byte is as it was written. A damaged row is named by its
+        key."""
+        try:
+            return [*self._damaged_rows(), *self._damaged_files(), *self._unexpected()]
+        except UserError as error:
+            return [str(error)]
+
+    @cached_property
+    def _table(self) -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        _ = self.manifest
+        path = self.folder / ANSWERS
+        try:
+            with path.open("rb") as file:
+                table = pq.read_table(file)
+            wanted = [*_COLUMNS, "checksum"]
+            if table.schema.names != wanted or any(field.type != pa.string() for field in table.schema):
+                raise UserError(f"{path}: not the answers of a record; {_restore(self.folder)}")
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not readable ({error}); {_restore(self.folder)}") from None
+        return table
+
+    def _damaged_rows(self) -> list[str]:
+        rows = list(self.checked())
+        keys = [row.key for row, _ in rows]
+        problems = [f"the answer {row.key} was altered" for row, sound in rows if not sound]
+        if keys != sorted(set(keys)):
+            problems.append(f"{ANSWERS}: keys are not sorted, or one stands there twice")
+        if len(rows) != self.manifest["answers"]:
+            problems.append(f"{ANSWERS}: {len(rows)} answers, {MANIFEST} says {self.manifest['answers']}")
+        unknown = sorted({row.teacher_id for row, _ in rows} - {card.id for card in self.cards})
+        return problems + [f"{MODELS}: no identity card of {model}" for model in unknown]
+
+    def _damaged_files(self) -> list[str]:
+        present = {name: self.folder / name for name in self.manifest["files"]}
+        return [
+            f"{name}: its bytes are not those that were recorded"
+            for name, path in present.items()
+            if not path.is_file() or hash_file(path) != self.manifest["files"][name]
+        ]
+
+    def _unexpected(self) -> list[str]:
+        """What the hashes in the manifest do not cover: the manifest itself, and files beside those it names."""
+        expected = {f"{MODELS}/{path.name}" for path in (self.folder / MODELS).glob("*.json")} | {ANSWERS}
+        problems = [f"{name}: {MANIFEST} does not name it" for name in sorted(expected - self.manifest["files"].keys())]
+        with (self.folder / MANIFEST).open(encoding="utf-8") as file:
+            if file.read() != indented_json(self.manifest):
+                problems.append(f"{MANIFEST}: its bytes are not those that were recorded")
+        return problems
+
+
+def keys_in(content: bytes) -> set[str]:
+    """The keys in the bytes of an answers file of whatever version; none if it is not readable."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return set(pq.read_table(pa.BufferReader(content), columns=["key"]).column("key").to_pylist())
+    except (pa.ArrowException, OSError, KeyError):
+        return set()
+
+
+def write_record(folder: Path, answers: Iterable[RecordedAnswer], cards: Sequence[ModelIdentity]) -> None:
+    """Write a record, in place of the one that is there. The manifest comes last and makes it whole.
+
+    Args:
+        cards: identity cards of the models that gave the answers; others are left out.
+
+    Raises:
+        ValueError: two answers with one key, or one of a model without a card: defects of the caller.
+        UserError: the folder holds something else.
+    """
+    refuse_other_folder(folder)
+    rows = sorted(answers, key=lambda row: row.key)
+    teachers = {row.teacher_id for row in rows}
+    models = {card.id: card for card in cards if card.id in teachers}
+    if len({row.key for row in rows}) != len(rows):
+        raise ValueError(f"{folder}: two answers have the same key")
+    if absent := sorted(teachers - models.keys()):
+        raise ValueError(f"{folder}: no identity card of {absent[0]}")
+    (folder / MANIFEST).unlink(missing_ok=True)
+    _write_answers(folder / ANSWERS, rows)
+    for former in (folder / MODELS).glob("*.json"):
+        if former.stem not in models:
+            former.unlink()
+    for key, card in models.items():
+        write_json(folder / MODELS / f"{key}.json", card.to_json())
+    files = {name: hash_file(folder / name) for name in (ANSWERS, *(f"{MODELS}/{key}.json" for key in models))}
+    write_json(folder / MANIFEST, {"format": FORMAT, "answers": len(rows), "files": files})
+
+
+def remove_answers(record: AnswerRecord, keys: Collection[str]) -> None:
+    """Write a record again without some answers. Raises UserError if it was altered: it is not to be made whole so."""
+    if problems := record.problems():
+        raise UserError(f"{record.folder}: {problems[0]}; {_restore(record.folder)}")
+    write_record(record.folder, [row for key, row in record.rows().items() if key not in keys], record.cards)
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Raises UserError if a folder to write a record to holds anything but a record."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _half_written(folder):
+        raise UserError(f"{folder}: holds other files; name a new folder, or that of a record to replace")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder")
+
+
+def _half_written(folder: Path) -> bool:
+    return {path.name for path in folder.iterdir()} <= {ANSWERS, MODELS}
+
+
+def named_records(runtime: RuntimeParams) -> list[AnswerRecord]:
+    """The records that `runtime.recorded` names, in their order, whether they can be read or not."""
+    return [AnswerRecord(home_path(folder)) for folder in runtime.recorded]
+
+
+def open_records(runtime: RuntimeParams) -> list[AnswerRecord]:
+    """The records of `runtime.recorded`, in their order. Raises UserError if one is not there."""
+    records = named_records(runtime)
+    for record in records:
+        _ = record.manifest
+    return records
+
+
+def recorded_cards(runtime: RuntimeParams) -> list[ModelIdentity]:
+    """Identity cards in the records of `runtime.recorded`. Raises UserError as `open_records`."""
+    return [card for record in open_records(runtime) for card in record.cards]
+
+
+def _write_answers(target: Path, rows: Sequence[RecordedAnswer]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [*_COLUMNS, "checksum"]
+    values = [(*astuple(row), row.checksum) for row in rows]
+    columns = zip(*values, strict=True) if values else [()] * len(names)
+    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in names])
+    table = pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema)
+    with atomic_file(target) as path:
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            # a sorted key shares its beginning with the one before; few different values stand in these columns
+            use_dictionary=["teacher_id", "engine", "kind", "bought"],
+            column_encoding={"key": "DELTA_BYTE_ARRAY"},
+            write_statistics=False,
+            store_schema=False,
+        )
+
+
+def _restore(folder: Path) -> str:
+    return f"restore it: git checkout -- {folder}"

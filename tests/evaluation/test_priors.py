@@ -1,0 +1,141 @@
+"""Label priors of evaluation tasks: from the run's own texts, with the fields of rows, and without a gold label."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.evaluation.predictions import Prediction, predict_rows
+from compeffdist.evaluation.priors import draw_texts, estimate_prior, estimate_priors, read_system_priors, take_out
+from compeffdist.evaluation.summary import SYSTEMS, summarise
+from compeffdist.evaluation.table import priors_line
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import write_json
+from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams
+from compeffdist.records import Text
+
+LABELS = ["good", "bad"]
+STANCE = EvaluationTask(
+    name="stance", location="x.jsonl", question="What of {target}?", labels=["for", "against"], rows=4
+)
+MOOD = EvaluationTask(name="mood", location="x.jsonl", question="How is it?", labels=LABELS, rows=40)
+ROWS = [
+    EvaluationRow(task="mood", text=f"mood {n}", label=LABELS[n % 2], source_row=str(n), licence="MIT")
+    for n in range(40)
+]
+PARAMS = EvaluationParams(tasks=[MOOD], bootstrap=100)
+
+
+def own_texts(count: int) -> list[Text]:
+    return [
+        Text(text=f"own {n}", domain=f"d{n % 4}", source="s", source_row=str(n), licence="MIT") for n in range(count)
+    ]
+
+
+def leaning(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
+    """Says the first label far too often, but less where it is wrong (odd numbers)."""
+    rows = []
+    for prompt in prompts:
+        number = int(prompt.split("Input: ")[1].split("\n")[0].split()[-1])
+        first = 0.95 if number % 2 == 0 else 0.7
+        rows.append({labels[0]: math.log(first), labels[1]: math.log(1 - first)})
+    return rows
+
+
+def test_texts_are_drawn_evenly_over_domains_whatever_their_order() -> None:
+    texts = own_texts(40)
+    drawn = draw_texts(texts, LabelPriorsParams(texts=8), seed=1)
+    assert drawn == draw_texts(texts[::-1], LabelPriorsParams(texts=8), seed=1)
+    domains = [text.domain for text in texts if text.text in drawn]
+    assert sorted(domains) == ["d0", "d0", "d1", "d1", "d2", "d2", "d3", "d3"]
+    assert draw_texts(texts, LabelPriorsParams(texts=8, strength=0.0), seed=1) == []
+
+
+def test_a_question_with_fields_is_asked_of_own_texts_with_those_of_rows_and_never_of_rows() -> None:
+    asked: list[str] = []
+
+    def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
+        asked.extend(prompts)
+        return [{label: math.log(1 / len(labels)) for label in labels}] * len(prompts)
+
+    rows = [
+        EvaluationRow(
+            task="stance",
+            text=f"row {target}",
+            label="for",
+            source_row="1",
+            licence="MIT",
+            fields=json.dumps({"target": target}),
+        )
+        for target in ("tea", "rain")
+    ]
+    texts = [f"own {n}" for n in range(5)]
+    assert estimate_priors(rows, [STANCE], texts, score) == {"stance": {"for": 0.5, "against": 0.5}}
+    assert [prompt.split("Input: ")[1].split("\n")[0] for prompt in asked] == texts
+    assert {prompt.split("?")[0] for prompt in asked} == {"What of tea", "What of rain"}
+    assert not any("row" in prompt for prompt in asked)
+
+
+def test_a_prior_is_of_the_answers_that_have_likelihoods() -> None:
+    chosen = {"good": 0.0, "bad": -math.inf}
+    weighed = {"good": math.log(0.25), "bad": math.log(0.75)}
+    assert estimate_prior([chosen, weighed, chosen]) == estimate_prior([weighed]) == {"good": 0.45, "bad": 0.55}
+    assert estimate_prior([chosen]) == estimate_prior([]) == {}
+
+
+def test_taking_a_prior_out_changes_labels_and_leaves_likelihoods() -> None:
+    given = predict_rows(ROWS, PARAMS, "base", "b", leaning)
+    prior = estimate_priors(ROWS, [MOOD], [f"own {n}" for n in range(100)], leaning)
+    taken = take_out(given, [MOOD], prior, 1.0)
+    assert {p.predicted for p in given} == {"good"}
+    assert [p.predicted for p in taken] == [p.gold for p in given]
+    assert [(p.id, p.probabilities) for p in taken] == [(p.id, p.probabilities) for p in given]
+    assert take_out(taken, [MOOD], prior, 0.0) == take_out(taken, [MOOD], {}, 1.0) == given
+
+
+def test_a_chosen_label_stands_whatever_the_prior() -> None:
+    chosen = Prediction(
+        row_id="r",
+        task="mood",
+        system="teacher",
+        system_id="t",
+        gold="good",
+        predicted="good",
+        probabilities=[1.0, 0.0],
+    )
+    assert take_out([chosen], [MOOD], {"mood": {"good": 0.99, "bad": 0.01}}, 1.0) == [chosen]
+
+
+def test_figures_are_given_with_and_without_priors_and_at_several_strengths() -> None:
+    given = {system: predict_rows(ROWS, PARAMS, system, system, leaning) for system in SYSTEMS}
+    prior = estimate_priors(ROWS, [MOOD], [f"own {n}" for n in range(100)], leaning)
+    priors = {"student": prior, "base": {}, "teacher": {}}
+    summary = summarise(given, PARAMS, 1, priors, 0.9)
+    assert list(summary["by_strength"]) == ["0", "0.5", "0.9", "1"]
+    assert summary["mean"]["macro_f1"]["student"]["estimate"] == 1.0
+    assert summary["without_priors"]["mean"]["macro_f1"]["student"]["estimate"] == pytest.approx(1 / 3)
+    assert summary["headline"]["gain_over_base"] == pytest.approx(2 / 3)
+    assert summary["by_strength"]["0.9"]["mean"] == summary["mean"]
+    assert summary["by_strength"]["0"]["macro_f1_of_tasks"]["mood"]["student"] == pytest.approx(1 / 3)
+    # they do not hang on what the predictions said
+    decided = {system: take_out(own, [MOOD], priors[system], 0.9) for system, own in given.items()}
+    assert summarise(decided, PARAMS, 1, priors, 0.9) == summary
+    assert priors_line(summary).startswith(
+        "label priors taken out at strength 0.9; means without: teacher 33.3, base 33.3, student 33.3, gain +0.0 ["
+    )
+
+
+def test_without_priors_there_is_one_strength_and_no_line() -> None:
+    given = {system: predict_rows(ROWS, PARAMS, system, system, leaning) for system in SYSTEMS}
+    summary = summarise(given, PARAMS, 1)
+    assert list(summary["by_strength"]) == ["0"] and priors_line(summary) == ""
+    assert priors_line({}) == ""
+
+
+def test_what_holds_no_priors_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"teacher": 0.5})
+    with pytest.raises(UserError, match=r"a\.json: not label priors"):
+        read_system_priors(tmp_path / "a.json")

@@ -1,0 +1,235 @@
+"""A checkout in miniature: the stages that ask the teacher, run as they are, with an engine that answers by schema."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.files import hash_file, hash_text, write_json
+from compeffdist.instructions.clusters import write_perspectives
+from compeffdist.models import cache_folder, resolve_model
+from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
+from compeffdist.polarity import POLARITIES
+from compeffdist.profiles import compose
+from compeffdist.record_files import read_records, write_records
+from compeffdist.records import Attribute, Draw, Pair, Perspective, Text, Triplet
+from compeffdist.teacher.engine import ModelCard, OnAnswer, OnFailure
+from compeffdist.teacher.requests import Answer, Request
+from tests.models.making import make_folder
+from tests.student.test_stages import stage
+
+ROOT = Path(__file__).parents[2]
+THINGS, MOODS = ("film", "plot", "kettle", "radio"), ("great", "dreadful", "dull")
+PAIRS, PART = 20, 12
+WEIGHTS = "weights"
+"""Folder of the teacher's."""
+ASKING = (
+    "enumerate_attributes",
+    "generate_tasks",
+    "write_demonstrations",
+    "collect_responses",
+    "collect_sampled",
+    "evaluate_teacher",
+)
+WORDS = ("amber", "brisk", "civil", "dense", "eager", "frail", "gaunt", "hardy", "ironic", "jaunty", "keen", "lofty")
+
+
+def said(request: Request) -> Answer:
+    """What a teacher says to a question: always the same, now and then nothing of use."""
+    number = int(hash_text(request.prompt + "|".join(request.labels)), 16)
+    if request.labels:
+        scores = [1 + (number >> 8 * place) % 97 for place in range(len(request.labels))]
+        logprobs = {label: math.log(s / sum(scores)) for label, s in zip(request.labels, scores, strict=True)}
+        return Answer.of_labels(logprobs, 9, 4, 1)
+    if number % 6 == 0:
+        return Answer("no idea", None, 9, 4, 2, "stop")
+    text = json.dumps(instance(json.loads(request.schema), number)) if request.schema else "quite something"
+    return Answer(text, None, 9, 4, 2, "stop")
+
+
+def instance(schema: dict[str, Any], number: int, name: str = "") -> Any:
+    """A value that meets a schema of ours."""
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][number % len(schema["enum"])]
+    match schema["type"]:
+        case "object":
+            return {
+                key: instance(part, number // 7 + place, key)
+                for place, (key, part) in enumerate(schema["properties"].items())
+            }
+        case "array":
+            return [instance(schema["items"], number + place) for place in range(max(1, schema.get("minItems", 0)))]
+        case "integer":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return bool(number % 2)
+    words = [WORDS[(number + place) % len(WORDS)] for place in range(5 if name in ("description", "input") else 1)]
+    return " ".join(words).ljust(schema.get("minLength", 0), "x")
+
+
+@dataclass
+class Engine:
+    """Answers with `said`, and keeps what it was asked."""
+
+    asked: list[Request] = field(default_factory=list)
+    opened: int = 0
+    name: str = "mini"
+    starts: int = 1
+
+    def open(self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> "Engine":
+        assert folder is not None and (folder / "model.safetensors").exists()
+        self.opened += 1
+        return self
+
+    def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+        self.asked += requests
+        for index, request in enumerate(requests):
+            on_answer(index, said(request))
+
+    def close(self) -> None:
+        pass
+
+
+def never(card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+    """The opener of an engine that nothing may need."""
+    raise AssertionError("an answer was to be bought")
+
+
+@dataclass
+class Checkout:
+    """A folder in which the asking stages ran, and what they asked."""
+
+    folder: Path
+    engine: Engine
+
+    def set(self, **runtime: Any) -> None:
+        """Change params of `runtime`."""
+        path = self.folder / "params.yaml"
+        raw = yaml.safe_load(path.read_text())
+        raw["runtime"] |= runtime
+        path.write_text(yaml.safe_dump(raw))
+
+    def artefacts(self) -> dict[str, str]:
+        """SHA-256 by path of what the stages wrote, metrics apart: they tell where answers came from."""
+        files = sorted((self.folder / "data").rglob("*"))
+        return {str(path.relative_to(self.folder)): hash_file(path) for path in files if path.is_file()}
+
+    def this_run(self) -> dict[str, dict[str, int]]:
+        """By stage, where the answers came from."""
+        read = {name: json.loads((self.folder / f"metrics/{name}.json").read_text()) for name in ASKING}
+        return {name: metrics["teacher"]["this_run"] for name, metrics in read.items()}
+
+
+@contextmanager
+def checkout(folder: Path) -> Iterator[Checkout]:
+    """Run every asking stage in a new folder, which is the working folder while this lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, folder)
+        made = Checkout(folder, Engine())
+        _write_inputs(folder)
+        patch.setattr("compeffdist.teacher.asking.open_engine", made.engine.open)
+        run_stages(first=True)
+        yield made
+
+
+def enter(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Work in a folder, with vectors in place of an embedder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    patch.chdir(folder)
+    patch.delenv("COMPEFFDIST_CACHE", raising=False)
+    patch.setattr("compeffdist.embedding.embed", lambda texts, folder, device: np.eye(len(texts)))
+
+
+def run_stages(first: bool = False) -> None:
+    """The stages that ask, and on a first run what stands between them."""
+    stage("enumerate_attributes").main()
+    if first:
+        _cluster()
+    stage("generate_tasks").main()
+    stage("write_demonstrations").main()
+    if first:
+        stage("pair_texts").main()
+    stage("collect_responses").main()
+    if first:
+        _sample()
+    stage("collect_sampled").main()
+    stage("evaluate_teacher").main()
+
+
+def _write_inputs(folder: Path) -> None:
+    raw: dict[str, Any] = compose("smoke", ROOT / "profiles")
+    for seed, role in enumerate(("teacher", "student", "embedder")):
+        weights = make_folder(folder / (WEIGHTS if role == "teacher" else role), seed=seed)
+        reference = f"path:{weights}#sha256={hash_file(weights / 'model.safetensors')}"
+        raw["models"][role] = {"reference": [reference], "licence": "MIT", "dtype": "float32"}
+    raw["runtime"] |= {"cache": "cache", "store": "answers.sqlite"}
+    raw["attributes"] |= {"texts": 6, "max_per_text": 4}
+    raw["tasks"] |= {"per_perspective": 3, "analysis_per_perspective": 1, "near_duplicate_similarity": 0.99}
+    raw["tasks"]["types"] = ["closed_classification", "scoring", "extraction", "open_classification", "structured"]
+    raw["pairing"]["pairs"] = PAIRS
+    raw["difficulty"] |= {"mode": "proxy", "proxy": {"rows": PART}}
+    raw["warm_up"]["rows"] = 4
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    params = load_params()
+    for role in ("teacher", "embedder"):
+        card = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
+        write_json(folder / f"models/{role}.json", card.to_json())
+    texts = [
+        Text(text=f"the {thing} was {mood} as ever", domain="d", source="s", source_row="1", licence="MIT")
+        for thing in THINGS
+        for mood in MOODS
+    ]
+    rows = [
+        EvaluationRow(task=task.name, text=f"nothing like {label}", label=label, source_row="1", licence="MIT")
+        for task in params.evaluation.tasks
+        for label in POLARITIES
+    ]
+    write_records(Path("data/texts.parquet"), Text, texts)
+    write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
+
+
+def _cluster() -> None:
+    attributes = read_records(Path("data/attributes.parquet"), Attribute)[:4]
+    perspectives = [
+        Perspective(
+            member_ids=[a.id],
+            member_names=[a.name],
+            member_counts=[a.count],
+            exemplar=a.name,
+            total_count=1,
+            coherence=1.0,
+        )
+        for a in attributes
+    ]
+    write_perspectives(Path("data/clusters.json"), perspectives, {})
+
+
+def _sample() -> None:
+    """Every pair is kept, those without an answer, too."""
+    known = {triplet.pair_id: triplet.id for triplet in read_records(Path("data/triplets.parquet"), Triplet)}
+    draws = [
+        Draw(
+            pair_id=pair.id,
+            sample_id=known.get(pair.id, ""),
+            instruction_id=pair.instruction_id,
+            difficulty=0.5,
+            rank=1,
+            group_size=1,
+            inclusion_probability=1.0,
+            draw=0.5,
+            kept=True,
+        )
+        for pair in read_records(Path("data/pairs.parquet"), Pair)
+        if pair.part == "predicted" or pair.id in known
+    ]
+    write_records(Path("data/sampled.parquet"), Draw, draws)

@@ -1,0 +1,125 @@
+"""Files as people's programs write them: read without a word, or refused in one line that says what to do."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.texts import tables
+from compeffdist.texts.tables import find_delimiter, read_rows
+
+WANTED = {"text": "text_field of x", "label": "label_field of x"}
+ROWS = [('Nice, and "cheap"; \u20ac 5', "good"), ("d\u00e9j\u00e0 vu", "bad")]
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom", "utf-16-be-bom", "cp1252"]
+
+
+def written(path: Path, content: str, encoding: str = "utf-8") -> Path:
+    if encoding.endswith("-bom"):
+        content, encoding = "\ufeff" + content, encoding.removesuffix("-bom")
+    path.write_bytes(content.encode(encoding))
+    return path
+
+
+def found(path: Path, kind: str = "csv") -> list[tuple[str, str]]:
+    return [(row.fields["text"], row.fields["label"]) for row in read_rows(path, kind, WANTED)]
+
+
+def error(path: Path, kind: str = "csv") -> str:
+    with pytest.raises(UserError) as caught:
+        found(path, kind)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("delimiter", tables.DELIMITERS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_csv_is_read_whatever_its_delimiter_and_encoding(
+    tmp_path: Path, delimiter: str, encoding: str, end: str
+) -> None:
+    quoted = [delimiter.join(["1", label, '"' + text.replace('"', '""') + '"']) for text, label in ROWS]
+    content = end.join([delimiter.join(["no", "label", "text"]), *quoted, ""])
+    assert found(written(tmp_path / "mine.csv", content, encoding)) == ROWS
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_lines_are_unicode(tmp_path: Path, encoding: str) -> None:
+    path = written(
+        tmp_path / "a.jsonl", '{"text": "\u20ac", "label": "good"}\n\n{"text": "b", "label": "bad"}', encoding
+    )
+    assert found(path, "jsonl") == [("\u20ac", "good"), ("b", "bad")]
+
+
+def test_a_line_that_names_the_delimiter_is_not_the_header(tmp_path: Path) -> None:
+    assert found(written(tmp_path / "a.csv", "sep=;\ntext;label\na,b;good\n")) == [("a,b", "good")]
+
+
+def test_windows_1252_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found(written(tmp_path / "a.csv", "text,label\nd\u00e9j\u00e0 vu,bad\n", "cp1252"))
+    assert "a.csv: not UTF-8: read as Windows-1252" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text,label\nпривет это плохо,bad\n".encode("cp1251"),  # another script
+        "text,label\nd\u00e9j\u00e0 vu,bad\n".encode() + b"caf\xe9,bad\n",  # UTF-8 with a broken byte
+        b"text,label\nok \x81,bad\n",  # no character of Windows-1252
+    ],
+)
+def test_what_may_be_another_encoding_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert "expected UTF-8; line" in error(path)
+
+
+def test_utf_16_must_say_so_and_be_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\n".encode("utf-16-le"))
+    assert "UTF-16 does without a byte-order mark; save it as UTF-8" in error(path)
+    path.write_bytes("text,label\na,b".encode("utf-16")[:-1])
+    assert "begins as UTF-16 and is not" in error(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_wanted_column_must_be_there_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+
+    def write(names: list[str]) -> None:
+        if kind == "csv":
+            path.write_text(";".join(names) + "\n" + ";".join("x" for _ in names) + "\n")
+        else:
+            pq.write_table(pa.Table.from_arrays([pa.array(["x"]) for _ in names], names=names), path)
+
+    write(["text", "stars"])
+    assert "there is no column 'label' (label_field of x); there are: text, stars" in error(path, kind)
+    write(["text", "label", "text"])
+    assert "2 columns are named 'text' (text_field of x); rename one" in error(path, kind)
+    write(["text", "label", "other", "other"])
+    assert found(path, kind) == [("x", "x")]
+
+
+def test_a_huge_field_is_passed_on_and_an_endless_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.csv", f"text,label\n{'x' * 200_000},good\n")
+    assert [len(text) for text, _ in found(path)] == [200_000]
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 100_000)
+    assert "line 2 is longer than 100000 bytes" in error(path)
+
+
+def test_a_quotation_mark_that_is_never_closed_is_not_read_to_the_end(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'text,label\n"never closed,good\n' + ("x" * 99_999 + "\n") * 100)
+    assert "is a quotation mark not closed?" in error(path)
+
+
+def test_lines_without_a_value_are_passed_over_and_counted(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "text;label\na;good\n;\nb;bad\n;\n;\n")
+    assert [row.number for row in read_rows(path, "csv", WANTED)] == [1, 3]
+
+
+def test_the_delimiter_is_that_which_shows_what_is_wanted() -> None:
+    assert find_delimiter("text;a,b,c,d\n", ["text"]) == ";"
+    assert find_delimiter("text\n", ["text"]) == ","
+    assert find_delimiter("a|b|c,d\n", ["text"]) == "|"
+    assert find_delimiter('"text, long";label\n', ["label"]) == ";"
