@@ -7,10 +7,11 @@ from compeffdist.difficulty.scoring import STAGE, score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
+from compeffdist.instructions.answers import choices
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import ScoredTriplet, Triplet
+from compeffdist.records import Instruction, ScoredTriplet, Triplet
 from compeffdist.running import run_stage
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
@@ -22,6 +23,7 @@ def main() -> None:
     release_engine()
     params = load_params()
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    instructions = read_records(Path("data/instructions.jsonl"), Instruction)
     scored, rejects = score_triplets(
         triplets,
         WARM_UP,
@@ -30,6 +32,7 @@ def main() -> None:
         weights=student_id(WARM_UP),
         system=STUDENT_SYSTEM,
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
+        choices={instruction.id: labels for instruction in instructions if (labels := choices(instruction))},
     )
     write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)

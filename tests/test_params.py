@@ -201,6 +201,13 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: str, message: str) -
         load_params(tmp_path / "params.yaml")
 
 
+def test_label_ranks_do_not_compare_between_instructions(laptop: dict[str, Any]) -> None:
+    by_rank = changed(laptop, "sampling.metric", "label_rank")
+    assert validate_params(by_rank, "p.yaml").sampling.metric == "label_rank"
+    with pytest.raises(UserError, match=r"'label_rank' does not compare between instructions: set sampling\.scope"):
+        validate_params(changed(by_rank, "sampling.scope", "global"), "p.yaml")
+
+
 def test_ranking_by_what_is_not_computed_stops_before_anything_is_bought(laptop: dict[str, Any]) -> None:
     by_ifd = changed(laptop, "sampling.metric", "ifd")
     assert validate_params(by_ifd, "p.yaml").difficulty.ifd

@@ -392,6 +392,9 @@ class DifficultyParams(Section):
     ifd: bool = False
     """Also compute instruction-following difficulty, perplexity of the response given the prompt over that without
     it: a second pass over the responses. Needed for `sampling.metric: ifd`."""
+    label_ranks: bool = False
+    """Also rank labels whose first tokens do not tell them apart among those of their instruction (a scale to 10,
+    labels that begin alike): a pass for each further branching. Where first tokens do, `label_rank` costs nothing."""
 
 
 class SamplingParams(Section):
@@ -403,11 +406,21 @@ class SamplingParams(Section):
     of (rho - 0.5)/n, which is `soft` at rate 0.5."""
     scope: Literal["instruction", "global"] = "instruction"
     """What rows are ranked among: those of the same instruction, or all."""
-    metric: Literal["ranking", "ranking_excluding_zero", "ranking_all", "perplexity", "ifd", "tokens", "random"] = (
-        "ranking"
-    )
+    metric: Literal[
+        "ranking",
+        "ranking_excluding_zero",
+        "ranking_all",
+        "perplexity",
+        "ifd",
+        "tokens",
+        "random",
+        "label_rank",
+        "label_surprise",
+    ] = "ranking"
     """What rows are ranked by, larger is harder. `ranking` is the variant that difficulty.exclude_zero chose; `tokens`
-    the length of the response; `random` a control: any order at all."""
+    the length of the response; `random` a control: any order at all. `label_rank` and `label_surprise` are the place of
+    a label among those of its instruction, and 1 less its probability among them; rows that have none, such as
+    generated answers, keep `ranking`, so that these need scope `instruction`."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -782,6 +795,11 @@ class Params(Section):
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
         if self.sampling.metric == "ifd" and not self.difficulty.ifd:
             raise ValueError("sampling.metric 'ifd' needs difficulty.ifd: true")
+        if self.sampling.metric.startswith("label_") and self.sampling.scope != "instruction":
+            raise ValueError(
+                f"sampling.metric {self.sampling.metric!r} does not compare between instructions: set sampling.scope: "
+                "instruction"
+            )
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):
             raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")

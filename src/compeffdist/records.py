@@ -271,7 +271,7 @@ class ScoredTriplet(Record):
     """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
 
     PREFIX = "score"
-    VERSION = 3
+    VERSION = 4
     IDENTITY = ("sample_id", "scorer_id")
 
     sample_id: str
@@ -292,6 +292,11 @@ class ScoredTriplet(Record):
     """Share of response tokens outside the top-p nucleus."""
     ifd: float | None = None
     """Perplexity of the response given the prompt over that without it; None unless `difficulty.ifd`."""
+    label_rank: float | None = None
+    """Place of the response among the instruction's own labels, in [0, 1) (`difficulty.label_ranks`); None for other
+    answers, and where more than the labels' first token decides unless `difficulty.label_ranks`."""
+    label_surprise: float | None = None
+    """1 less the probability of the response among them; None where `label_rank` is."""
 
 
 @dataclass(frozen=True, kw_only=True)

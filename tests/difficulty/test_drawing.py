@@ -1,6 +1,7 @@
 """Scores as a file become draws as a file, one for one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,19 @@ def test_a_pair_is_drawn_alike_before_it_is_answered_and_after(tmp_path: Path) -
 def test_a_pair_both_scored_and_predicted_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="predict only what is not scored"):
         draw(tmp_path, make_scored(3, pair_id="pair_9000")[:1], make_predicted(3))
+
+
+def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_others(tmp_path: Path) -> None:
+    closed = make_scored(8, 1, ranking=0.0, label_rank=0.0)
+    closed = [replace(row, id="", label_rank=(8 - place) / 10, label_surprise=0.1) for place, row in enumerate(closed)]
+    free = [
+        replace(row, id="", sample_id=f"{row.sample_id}f", pair_id=f"{row.pair_id}f", instruction_id="free")
+        for row in make_scored(6, 1)
+    ]
+    draws = {one.pair_id: one for one in draw(tmp_path, [*closed, *free], metric="label_rank")}
+    assert [draws[row.pair_id].rank for row in closed] == list(range(8, 0, -1))
+    assert [draws[row.pair_id].difficulty for row in closed] == [row.label_rank for row in closed]
+    published = {one.pair_id: one for one in draw(tmp_path, free, metric="ranking")}
+    assert [(draws[row.pair_id].rank, draws[row.pair_id].kept) for row in free] == [
+        (published[row.pair_id].rank, published[row.pair_id].kept) for row in free
+    ]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
+FALL_BACK = {"label_rank": ["ranking"], "label_surprise": ["ranking"]}
+"""Metric -> what a row without it is ranked by. All rows of an instruction have it or none has, and ranks are within an
+instruction."""
 IDS = ["pair_id", "sample_id", "instruction_id"]
 
 
@@ -50,7 +53,7 @@ def sample_triplets(scored: Path, predicted: Path, sampled: Path, params: Sampli
 
 def _read_scored(scored: Path, metric: str, seed: int) -> "tuple[pa.Table, Floats]":
     """Ids, and the difficulty that `metric` names."""
-    wanted = [] if metric == "random" else [metric]
+    wanted = [] if metric == "random" else [metric, *FALL_BACK.get(metric, [])]
     if not set(wanted) <= set(arrow_schema(ScoredTriplet).names):
         raise UserError(f"{scored}: scores have no {metric}; choose another sampling.metric")
     table = read_columns(scored, ScoredTriplet, [*IDS, *wanted], ["instruction_id"])
@@ -87,6 +90,8 @@ def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Flo
     if metric == "random":
         return random_difficulty(table["pair_id"], seed)
     values: Floats = table[metric].to_numpy().astype(np.float64)  # a missing value is NaN
+    for other in FALL_BACK.get(metric, []):
+        values = np.where(np.isnan(values), table[other].to_numpy().astype(np.float64), values)
     holes = np.flatnonzero(~np.isfinite(values))
     if len(holes):
         raise UserError(

@@ -190,17 +190,28 @@ def _score_batch(
     hidden = parts.hidden(ids, cache)[places[0], places[1]]  # (positions, hidden)
     bytes_per_logit = BYTES_PER_LOGIT * parts.weight.element_size() // 4
     chunk = max(1, workspace_bytes // (bytes_per_logit * parts.vocabulary))
+    starts = np.cumsum([0, *(len(row.response_ids) for row in rows)])
+    wanted = {int(start): row.choices for start, row in zip(starts, rows, strict=False) if row.choices}
     pieces = []  # (2, chunk) each
-    for states, expected in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-        scores, losses = token_scores(parts.logits(states), expected, top_p)
+    chosen: dict[int, list[float]] = {}
+    for number, (states, expected) in enumerate(zip(hidden.split(chunk), targets.split(chunk), strict=True)):
+        logits = parts.logits(states)
+        scores, losses = token_scores(logits, expected, top_p)
         pieces.append(torch.stack([scores, losses.to(scores.dtype)]))
-    columns = torch.cat(pieces, dim=1).cpu().numpy()  # the one copy to the host
-    ends = np.cumsum([len(row.response_ids) for row in rows])[:-1]
-    by_row = np.split(columns, ends, axis=1)
-    return [_row_score(row.id, *row_columns) for row, row_columns in zip(rows, by_row, strict=True)]
+        for place in range(number * chunk, number * chunk + len(logits)):
+            if place in wanted:
+                chosen[place] = logits[place - number * chunk, list(wanted[place])].tolist()
+    columns = torch.cat(pieces, dim=1).cpu().numpy()  # but for choices, the one copy to the host
+    by_row = np.split(columns, starts[1:-1], axis=1)
+    return [
+        _row_score(row.id, *row_columns, chosen.get(int(start), []))
+        for row, start, row_columns in zip(rows, starts, by_row, strict=False)
+    ]
 
 
-def _row_score(row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.float64]") -> RowScore | None:
+def _row_score(
+    row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.float64]", choice_logits: list[float]
+) -> RowScore | None:
     """Means over the tokens of one row; None if any loss, or the perplexity itself, is not finite."""
     with np.errstate(over="ignore"):
         perplexity = float(np.exp(losses.mean(dtype=np.float64)))
@@ -215,6 +226,7 @@ def _row_score(row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.f
         tokens=len(scores),
         miss_rate=len(missed) / len(scores),
         nucleus_miss_rate=float((scores == 1.0).mean()),
+        choice_logits=choice_logits,
     )
 
 

@@ -11,7 +11,7 @@ differently are computed again.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,8 @@ class RowScore:
     """Share of response tokens that are not the model's first choice."""
     nucleus_miss_rate: float
     """Share of response tokens outside the top-p nucleus."""
+    choice_logits: list[float] = field(default_factory=list)
+    """Of the row's `choices`, at its first response position."""
 
 
 class ScoreShards:
@@ -87,7 +89,7 @@ class ScoreShards:
 
 def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
     """Content id of a batch: its rows in order, and how many tokens they shared."""
-    tokens = [[row.id, list(row.prompt_ids), list(row.response_ids)] for row in rows]
+    tokens = [[row.id, list(row.prompt_ids), list(row.response_ids), list(row.choices)] for row in rows]
     return content_id("batch", {"rows": tokens, "prefix": prefix})
 
 

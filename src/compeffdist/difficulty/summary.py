@@ -1,6 +1,7 @@
 """What a person looks at after scoring: distribution of the score, and its agreement with simpler measures."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
         "tokens": [row.tokens for row in scored],
         "miss_rate": [row.miss_rate for row in scored],
     }
+    with_rank = [row for row in scored if row.label_rank is not None]
     with_ifd = [row.ifd for row in scored if row.ifd is not None]
     if len(with_ifd) == len(scored):
         others["ifd"] = with_ifd
@@ -41,8 +43,32 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
             "share_near_zero": float((ranking < NEAR).mean()),
             "share_near_one": float((ranking > 1 - NEAR).mean()),
         },
+        "label_rank": _label_ranks(with_rank),
         "correlation_with_ranking": {name: _spearman(ranking, values) for name, values in others.items()},
     }
+
+
+def _label_ranks(rows: Sequence[ScoredTriplet]) -> dict[str, Any]:
+    """How many rows have a rank among labels, its distribution, and how often rows tie by it and by the ranking score
+    within an instruction."""
+    if not rows:
+        return {"rows": 0}
+    import numpy as np
+
+    ranks = [row.label_rank for row in rows]
+    return {
+        "rows": len(rows),
+        "mean": float(np.mean([rank for rank in ranks if rank is not None])),
+        "tied_share": _tied([(row.instruction_id, row.label_rank) for row in rows]),
+        "ranking_tied_share": _tied([(row.instruction_id, row.ranking) for row in rows]),
+        "correlation_with_ranking": _spearman([row.ranking for row in rows], [rank or 0.0 for rank in ranks]),
+    }
+
+
+def _tied(keys: Sequence[tuple[str, float | None]]) -> float:
+    """Share of rows that share their instruction and value with another."""
+    times = Counter(keys)
+    return sum(count for count in times.values() if count > 1) / len(keys)
 
 
 def _spearman(ranking: Any, values: Sequence[float]) -> float | None:

@@ -35,6 +35,8 @@ class TokenRow:
     id: str
     prompt_ids: Sequence[int]
     response_ids: Sequence[int]
+    choices: Sequence[int] = ()
+    """Tokens whose logits at the first response position are wanted beside the score."""
 
     @property
     def width(self) -> int:

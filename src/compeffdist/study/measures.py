@@ -26,6 +26,8 @@ MEASURES: Mapping[str, str] = {
     "ranking_all": "ranking score, all tokens",
     "perplexity": "perplexity",
     "ifd": "instruction-following difficulty",
+    "label_rank": "rank among the instruction's labels",
+    "label_surprise": "improbability among the instruction's labels",
     "tokens": "response length in tokens",
     "miss_rate": "share of tokens not the first choice",
     "nucleus_miss_rate": "share of tokens outside the nucleus",
