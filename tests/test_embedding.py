@@ -38,10 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_are_of_unit_length_and_in_the_order_of_the_texts(folder: Path) -> None:
     texts = ["tone of language", "mood", "sense of humor", "urgency", "mood"]
     vectors = embed(texts, folder, "cpu", batch_size=2)
-    assert vectors.dtype == np.float32 and vectors.shape == (5, 16)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert vectors.dtype == np.float64 and vectors.shape == (5, 16)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-12)
     for text, vector in zip(texts, vectors, strict=True):
-        np.testing.assert_allclose(embed([text], folder, "cpu")[0], vector, atol=1e-5)
+        np.testing.assert_allclose(embed([text], folder, "cpu")[0], vector, atol=1e-12)
     assert abs(vectors[0] - vectors[1]).max() > 0.01
 
 

@@ -130,7 +130,11 @@ class Perspective(Record):
     """Name of the exemplar chosen by affinity propagation."""
     total_count: int
     coherence: float
-    """Mean cosine similarity of the members to the exemplar, weighted by count; 1.0 for a singleton."""
+    """Mean cosine similarity of the members to the exemplar, itself included, weighted by count: over mentions, so that
+    a frequent exemplar speaks for all. 1.0 for a singleton."""
+    member_coherence: float | None = None
+    """Mean cosine similarity of the other members to the exemplar, each counting once; 1.0 for a singleton, and null in
+    files of an earlier day."""
 
     @property
     def head(self) -> str:

@@ -19,6 +19,8 @@ from tests.gates.conftest import Check, stopped
         ({"sizes": [1, 1, 1, 13]}, "singleton_share", ["is 0.75, must be at most 0.5"]),
         ({"converged": False}, "converged", ["is 0, must be 1", "clusters.damping or clusters.max_iterations"]),
         ({"coherence": 0.2}, "coherence", ["is 0.2, must be at least 0.4"]),
+        ({"member_coherence": [0.3, 0.4]}, "member_coherence", ["is 0.35, must be at least 0.4", "counting once"]),
+        ({"member_coherence": [0.8, 0.3]}, "heaps_share", ["is 0.5, must be at most 0.1", "2 perspectives are heaps"]),
         ({"counts": [90] + [2] * 15}, "top_attribute_share", ["is 0.75, must be at most 0.5"]),
         ({"counts": [2] + [1] * 15}, "counted_once_share", ["must be at most 0.9", "attributes.more_than"]),
     ],
@@ -51,3 +53,22 @@ def test_an_attribute_in_no_perspective_or_in_two_is_named(check: Check) -> None
     done = check("clusters")
     assert stopped(done, "attributes_dropped")["offenders"] == [lost]
     assert stopped(done, "attributes_more_than_once")["offenders"] == [twice]
+
+
+def test_a_heap_of_rare_names_is_found_although_its_frequent_head_hides_it_over_mentions(check: Check) -> None:
+    plant.make_clusters(coherence=0.85, member_coherence=[0.7, 0.7, 0.25, 0.7])
+    done = check("clusters")
+    heap = read_json(Path("data/clusters.json"))["perspectives"][2]
+    assert done.failed() == {"heaps_share"}
+    assert done.finding("heaps_share")["offenders"] == [heap["id"]]
+    assert done.report["figures"]["lowest_member_coherence"] == 0.25
+    assert "attribute 8, attribute 9" in done.page
+    assert done.report["distributions"][-1]["rows"][0] == [
+        "attribute 8, attribute 9, attribute 10, attribute 11",
+        [0.25, 0.85],
+    ]
+
+
+def test_attributes_that_are_all_alone_are_no_heaps(check: Check) -> None:
+    plant.make_clusters(sizes=[1] * 16, member_coherence=[1.0])
+    assert not {"member_coherence", "heaps_share"} & check("clusters").failed()

@@ -71,14 +71,19 @@ def make_texts(texts: Sequence[Text]) -> None:
 
 
 def make_clusters(
-    sizes: Sequence[int] = (4, 4, 4, 4), counts: Sequence[int] = COUNTS, coherence: float = 0.7, **diagnostics: Any
+    sizes: Sequence[int] = (4, 4, 4, 4),
+    counts: Sequence[int] = COUNTS,
+    coherence: float = 0.7,
+    member_coherence: Sequence[float] = (0.7,),
+    **diagnostics: Any,
 ) -> None:
     """Attributes in perspectives of these sizes."""
     attributes = [_attribute(number, count) for number, count in enumerate(counts)]
     waiting, perspectives = list(attributes), []
     for size in sizes:
         members, waiting = waiting[:size], waiting[size:]
-        perspectives.append(_perspective(members, coherence))
+        alike = member_coherence[len(perspectives) % len(member_coherence)]
+        perspectives.append(_perspective(members, coherence, alike))
     write_records(Path("data/attributes.parquet"), Attribute, attributes)
     write_perspectives(Path("data/clusters.json"), perspectives, CONVERGED | diagnostics)
 
@@ -303,7 +308,7 @@ def _attribute(number: int, count: int) -> Attribute:
     return Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=["What it is."])
 
 
-def _perspective(members: Sequence[Attribute], coherence: float) -> Perspective:
+def _perspective(members: Sequence[Attribute], coherence: float, member_coherence: float) -> Perspective:
     return Perspective(
         member_ids=[member.id for member in members],
         member_names=[member.name for member in members],
@@ -311,6 +316,7 @@ def _perspective(members: Sequence[Attribute], coherence: float) -> Perspective:
         exemplar=members[0].name,
         total_count=sum(member.count for member in members),
         coherence=coherence,
+        member_coherence=member_coherence,
     )
 
 

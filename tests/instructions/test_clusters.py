@@ -238,3 +238,40 @@ def test_a_broken_clusters_file_is_named(tmp_path: Path, content: str, message: 
     source.write_text(content)
     with pytest.raises(UserError, match=f"clusters.json: {message}"):
         read_perspectives(source)
+
+
+def test_coherence_counts_mentions_and_member_coherence_the_others_each_once() -> None:
+    names = {"head": 1.0, "near": 0.9, "far": 0.5}
+    counts = {"head": 1000, "near": 2, "far": 1}
+    rows = unit([[1.0, 0.0], *([cos, np.sqrt(1 - cos**2)] for cos in (0.9, 0.5))])
+    attributes = [attribute(name, counts[name]) for name in names]
+    (found,), diagnostics = cluster_attributes(attributes, rows, settings(weighting="none"), seed=1)
+    of = {name: float(rows[place] @ rows[list(names).index(found.exemplar)]) for place, name in enumerate(names)}
+    others = [cosine for name, cosine in of.items() if name != found.exemplar]
+    assert found.member_coherence == pytest.approx(np.mean(others), abs=1e-4)
+    assert found.coherence == pytest.approx(sum(of[n] * counts[n] for n in of) / sum(counts.values()), abs=1e-4)
+    assert diagnostics["member_coherence"] == diagnostics["lowest_member_coherence"] == found.member_coherence
+    assert diagnostics["coherence"] == found.coherence
+
+
+def test_an_attribute_alone_is_coherent_and_counts_for_no_mean() -> None:
+    (alone,), diagnostics = cluster_attributes([attribute("tone")], np.array([[1.0, 0.0]]), settings(), seed=1)
+    assert (alone.coherence, alone.member_coherence) == (1.0, 1.0)
+    assert (diagnostics["member_coherence"], diagnostics["lowest_member_coherence"]) == (None, None)
+
+
+def written(vectors: np.ndarray, target: Path) -> bytes:
+    attributes, _ = blobs(6, 12, spread=0.2)
+    write_perspectives(target, *cluster_attributes(attributes, vectors, settings(), seed=1))
+    return target.read_bytes()
+
+
+def test_the_last_bits_of_an_embedding_leave_the_artefact_as_it_is(tmp_path: Path) -> None:
+    _, vectors = blobs(6, 12, spread=0.2)
+    exact = vectors.astype(np.float64)
+    as_it_is = written(exact, tmp_path / "a.json")
+    for seed in range(5):
+        noise = np.random.default_rng(seed).normal(scale=1e-9, size=exact.shape)
+        assert written(exact + noise, tmp_path / "b.json") == as_it_is
+    rough = np.random.default_rng(9).normal(scale=1e-6, size=exact.shape)
+    assert written(exact + rough, tmp_path / "b.json") == as_it_is

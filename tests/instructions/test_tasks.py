@@ -242,3 +242,18 @@ def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
     tasks, _ = generate_tasks([perspective()], {}, seeded, TEACHER, FakeTeacher(answer), distinct, 1)
     assert tasks[0] == polarity_task()
     assert tasks[0].labels == ["negative", "neutral", "positive"]
+
+
+def test_a_difference_of_the_last_bits_decides_no_near_duplicate() -> None:
+    """Two tasks exactly at the bound, and two as near to a third, under embeddings that differ by 1e-6."""
+    names = ("first", "second", "third", "between")
+    tasks = [Task(perspective_id="p", name=name, description=name, type="scoring") for name in names]
+    angles = np.array([0.0, np.arccos(0.92), 2.0, 1.0 + np.arccos(0.92) / 2])
+    outcomes = set()
+    for seed in range(10):
+        turned = angles + np.random.default_rng(seed).normal(scale=1e-6, size=4)
+        vectors = np.stack([np.cos(turned), np.sin(turned)], axis=1)
+        kept, rejects = drop_near_duplicates(tasks, lambda texts, vectors=vectors: vectors, 0.92)
+        outcomes.add((tuple(task.name for task in kept), tuple(reject.detail for reject in rejects)))
+    assert len(outcomes) == 1
+    assert next(iter(outcomes))[0] == ("first", "third", "between")

@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from compeffdist.errors import UserError
@@ -17,6 +16,7 @@ from compeffdist.gates.expected import Figure, accounted, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, json_table, read_table
+from compeffdist.instructions.clusters import coherence_of, loosest, member_coherence_of
 from compeffdist.params import ClustersGateParams
 from compeffdist.records import Attribute, Perspective
 
@@ -31,6 +31,8 @@ EXPLOSION = (
     "most attributes were left alone: lower clusters.preference_percentile, look at clusters.weighting, or raise "
     "attributes.more_than"
 )
+LOOSE = "raise clusters.preference_percentile or attributes.more_than, or look at the embedder"
+SHOWN, SHOWN_MEMBERS = 10, 8
 FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
 
 
@@ -69,6 +71,19 @@ def _measure(
         [
             Distribution.of_counts("Attributes by perspective, named by its most frequent", sizes),
             Distribution.of_counts("Counts by attribute", counts),
+            _lowest(perspectives.records),
+        ],
+    )
+
+
+def _lowest(perspectives: Sequence[Perspective]) -> Distribution:
+    """The perspectives to look at first."""
+    return Distribution(
+        "Perspectives whose members are least like their exemplar: similarity over members, and over mentions",
+        ["members", "mentions"],
+        [
+            (", ".join(p.member_names[:SHOWN_MEMBERS]), [max(p.member_coherence or 0.0, 0.0), max(p.coherence, 0.0)])
+            for p in loosest(perspectives)[:SHOWN]
         ],
     )
 
@@ -105,9 +120,6 @@ def _shape(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> l
     sizes = [len(perspective.member_ids) for perspective in perspectives]
     alone = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == 1]
     largest = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
-    weights = [perspective.total_count for perspective in perspectives]
-    coherence = fmean([p.coherence for p in perspectives], weights=weights) if sum(weights) else None
-    loose = [perspective.id for perspective in perspectives if perspective.coherence < bounds.coherence]
     return [
         Figure(
             "largest_perspective_share",
@@ -127,11 +139,44 @@ def _shape(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> l
         ),
         Figure(
             "coherence",
-            coherence,
+            coherence_of(perspectives),
             low=bounds.coherence,
             param="gates.clusters.coherence",
-            advice="members lie far from their exemplar: raise clusters.preference_percentile, or look at the embedder",
-            offenders=loose,
+            advice=f"members lie far from their exemplar, over mentions: {LOOSE}",
+            offenders=[p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < bounds.coherence],
+        ),
+        *_members(perspectives, bounds),
+    ]
+
+
+def _members(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> list[Figure]:
+    """Coherence with each attribute counting once: over mentions, a frequent name hides a heap of rare ones."""
+    several = loosest(perspectives)
+    heaps = [p for p in several if (p.member_coherence or 0.0) < bounds.member_coherence]
+    lowest = several[0] if several else None
+    shown = f"of {lowest.head!r}, {lowest.member_coherence}" if lowest else "of none"
+    # of attributes that are all alone, none is far from its exemplar
+    none_follows = not several
+    return [
+        Figure(
+            "member_coherence",
+            1.0 if none_follows else member_coherence_of(perspectives),
+            low=bounds.member_coherence,
+            param="gates.clusters.member_coherence",
+            advice=f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}",
+            offenders=[p.id for p in heaps],
+        ),
+        Figure("lowest_member_coherence", lowest.member_coherence if lowest else None),
+        Figure(
+            "heaps_share",
+            len(heaps) / max(len(perspectives), 1),
+            high=bounds.heaps_share,
+            param="gates.clusters.heaps_share",
+            advice=(
+                f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; "
+                f"loosest are the members {shown}: {LOOSE}"
+            ),
+            offenders=[p.id for p in heaps],
         ),
     ]
 

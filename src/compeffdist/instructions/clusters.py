@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 SIMILARITY_DECIMALS = 6
-"""Embeddings are float32 and depend on their batch in the last bits; nothing finer may decide a cluster."""
+"""Embeddings differ in their last bits between batches and machines (`embedding`): nothing finer decides a cluster."""
+FIGURE_DECIMALS = 4
+"""Of what is derived from similarities and written, so that the same clusters are the same bytes."""
 TIE_BREAK = 1e-3
 """How far, at most, a rarer attribute's preference lies below the most frequent one's, relative to the preference.
 Message passing cannot settle exact ties, such as two names with the same embedding."""
@@ -70,13 +72,13 @@ class Exemplars:
 
 
 def cluster_attributes(
-    attributes: Sequence[Attribute], vectors: "NDArray[np.float32]", params: ClustersParams, seed: int
+    attributes: Sequence[Attribute], vectors: "NDArray[np.floating[Any]]", params: ClustersParams, seed: int
 ) -> tuple[list[Perspective], dict[str, Any]]:
     """Group attributes into perspectives.
 
     Args:
         attributes: n attributes; their order does not matter.
-        vectors: (n, d), row i of unit length for attribute i.
+        vectors: (n, d), floats, row i of unit length for attribute i.
         seed: breaks exact ties of message passing.
 
     Returns:
@@ -99,7 +101,7 @@ def cluster_attributes(
     return perspectives, _diagnostics(perspectives, found, preference, params)
 
 
-def pairwise_similarity(vectors: "NDArray[np.float32]") -> "Floats":
+def pairwise_similarity(vectors: "NDArray[np.floating[Any]]") -> "Floats":
     """(n, n) minus squared Euclidean distances of unit rows, 2 cos - 2, rounded; the diagonal is exactly 0.
 
     Raises:
@@ -264,13 +266,15 @@ def _perspective(
     counts = [attributes[index].count for index in members]
     # s = 2 cos - 2 on unit vectors
     cosines = [1.0 + float(similarity[index, exemplar]) / 2.0 for index in members]
+    others = [cosine for index, cosine in zip(members, cosines, strict=True) if index != exemplar]
     return Perspective(
         member_ids=[attributes[index].id for index in members],
         member_names=[attributes[index].name for index in members],
         member_counts=counts,
         exemplar=attributes[exemplar].name,
         total_count=sum(counts),
-        coherence=round(statistics.fmean(cosines, weights=counts), SIMILARITY_DECIMALS),
+        coherence=round(statistics.fmean(cosines, weights=counts), FIGURE_DECIMALS),
+        member_coherence=round(statistics.fmean(others or [1.0]), FIGURE_DECIMALS),
     )
 
 
@@ -284,14 +288,42 @@ def _diagnostics(
         "converged": True,  # anything else was raised
         "iterations": found.iterations,
         "convergence_iterations": found.convergence_iterations,
-        "net_similarity": round(found.net_similarity, SIMILARITY_DECIMALS),
-        "preference": round(preference, SIMILARITY_DECIMALS),
+        "net_similarity": round(found.net_similarity, FIGURE_DECIMALS),
+        "preference": round(preference, FIGURE_DECIMALS),
         "preference_percentile": params.preference_percentile,
         "damping": params.damping,
         "weighting": params.weighting,
         "sizes": {"min": min(sizes), "median": statistics.median(sizes), "max": max(sizes)},
-        "singletons_share": round(sizes.count(1) / len(sizes), SIMILARITY_DECIMALS),
+        "singletons_share": round(sizes.count(1) / len(sizes), FIGURE_DECIMALS),
+        "coherence": coherence_of(perspectives),
+        "member_coherence": member_coherence_of(perspectives),
+        "lowest_member_coherence": _loosest(perspectives),
     }
+
+
+def coherence_of(perspectives: Sequence[Perspective]) -> float | None:
+    """Cosine similarity of attributes to their exemplar, mean over mentions; None without any."""
+    counts = [perspective.total_count for perspective in perspectives]
+    if not sum(counts):
+        return None
+    return round(statistics.fmean([p.coherence for p in perspectives], weights=counts), FIGURE_DECIMALS)
+
+
+def member_coherence_of(perspectives: Sequence[Perspective]) -> float | None:
+    """Cosine similarity of attributes to the exemplar they follow, mean over them; None if none follows another."""
+    loose = [(p.member_coherence, len(p.member_ids) - 1) for p in perspectives if p.member_coherence is not None]
+    values, followers = [value for value, _ in loose], [number for _, number in loose]
+    return round(statistics.fmean(values, weights=followers), FIGURE_DECIMALS) if sum(followers) else None
+
+
+def loosest(perspectives: Sequence[Perspective]) -> list[Perspective]:
+    """Perspectives of several attributes, those whose members are least like their exemplar first."""
+    several = [p for p in perspectives if len(p.member_ids) > 1 and p.member_coherence is not None]
+    return sorted(several, key=lambda p: (p.member_coherence, p.id))
+
+
+def _loosest(perspectives: Sequence[Perspective]) -> float | None:
+    return next((p.member_coherence for p in loosest(perspectives)), None)
 
 
 def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagnostics: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ from compeffdist.teacher.requests import Request
 from compeffdist.texts.words import words
 
 STAGE = "generate_tasks"
+COSINE_DECIMALS = 4
+"""Of what decides whether a task is a near-duplicate."""
 FEWEST_WORDS = 4
 """Words of a description at least: less tells nobody what to do."""
 
@@ -228,7 +230,8 @@ def drop_near_duplicates(
     rejects: list[Reject] = []
     vectors = embed([f"{task.name}. {task.description} {' '.join(task.labels)}" for task in tasks]) if tasks else []
     for place, task in enumerate(tasks):
-        cosines = vectors @ vectors[place]
+        # rounded: what differs in the last bits on another machine decides nothing
+        cosines = (vectors @ vectors[place]).round(COSINE_DECIMALS)
         rivals = [other for other in kept if task.type == tasks[other].type or is_own(tasks[other])]
         closest = max(rivals, key=lambda other: float(cosines[other]), default=None)
         if task.id in ids:

@@ -123,7 +123,7 @@ _DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {
     Attribute: lambda r, _: [("attribute", one_line(r.name, 60)), ("count", str(r.count))],
     Perspective: lambda r, _: [
         ("perspective", one_line(r.head, 60)),
-        ("members", f"{len(r.member_ids)}, coherence {r.coherence:.2f}"),
+        ("members", f"{len(r.member_ids)}, coherence {r.coherence:.2f} over mentions"),
     ],
     Task: _task,
     Demonstration: lambda r, _: [("input", quoted(r.input)), ("output", quoted(r.output))],

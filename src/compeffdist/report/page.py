@@ -134,12 +134,16 @@ def _perspectives(run: Run) -> Iterator[str]:
         tasks[instruction.perspective_id].append(instruction.task_name)
     shown = sorted(run.perspectives, key=lambda p: (-p.total_count, p.id))[:MOST_PERSPECTIVES]
     yield table(
-        ["perspective", "attributes (counts)", "coherence", "tasks"],
-        (_words([p.head, _members(p), f"{p.coherence:.2f}", "; ".join(tasks[p.id])]) for p in shown),
+        ["perspective", "attributes (counts)", "coherence over mentions", "over members", "tasks"],
+        (_words([p.head, _members(p), *_coherences(p), "; ".join(tasks[p.id])]) for p in shown),
     )
     yield _left_out(len(run.perspectives) - len(shown), "perspectives")
     if own := tasks.get(""):
         yield f"<p>Asked by the user, of no perspective: {escape('; '.join(own))}</p>"
+
+
+def _coherences(perspective: Perspective) -> list[str]:
+    return [f"{perspective.coherence:.2f}", f"{perspective.member_coherence or 0.0:.2f}"]
 
 
 def _members(perspective: Perspective) -> str:
