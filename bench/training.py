@@ -155,7 +155,8 @@ def train_with_trl(
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     class Steps(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
@@ -204,7 +205,7 @@ def counted_tokens() -> Callable[[], int]:
             count += ids.numel()
         return original(self, ids)
 
-    torch.nn.Embedding.forward = counting  # type: ignore[method-assign]
+    torch.nn.Embedding.forward = counting  # type: ignore[method-assign, assignment]
     return lambda: count
 
 
