@@ -17,6 +17,15 @@ def test_sampling_is_measured_in_every_way() -> None:
     assert "kept 0.5" in done.stdout
 
 
+def test_training_is_measured_in_every_way() -> None:
+    command = [sys.executable, BENCH / "training.py", "--small", "--count", "8", "--batch-size", "4", "--threads", "1"]
+    done = subprocess.run([*command, "--ways", "trl", "shared"], capture_output=True, text=True, check=True)
+    heading, *lines = [line for line in done.stdout.splitlines() if line]
+    assert heading.startswith("8 rows, ") and [line.split()[0] for line in lines] == ["trl", "shared"]
+    read = [int(line.split("read")[1].split("%")[0]) for line in lines]
+    assert read[0] >= 100 > 2 * read[1]
+
+
 @pytest.mark.pipeline
 def test_lineage_is_measured_on_a_run_of_its_own() -> None:
     command = [sys.executable, "-m", "bench.lineage", "--triplets", "300"]

@@ -150,6 +150,9 @@ def test_products_are_rounded_only_where_the_machine_multiplies_16_bits_and_weig
     given = train(tiny_folder, tmp_path / "given", FAST)
     assert (weights(tmp_path / "exact") != weights(tmp_path / "given")) == multiplies
     assert given.curve[0].loss == pytest.approx(exact.curve[0].loss, rel=2e-2)
+    many = train(tiny_folder, tmp_path / "many", FAST.model_copy(update={"pass_tokens": 1}))
+    assert [p.loss for p in many.curve] == pytest.approx([p.loss for p in given.curve], rel=2e-2)
+    assert [p.gradient_norm for p in many.curve] == pytest.approx([p.gradient_norm for p in given.curve], rel=5e-2)
     model, _ = load_student(tmp_path / "given", "cpu")
     assert any(bool((p != p.bfloat16().float()).any()) for p in model.parameters())
 

@@ -5,10 +5,9 @@ task themselves (their likelihoods; no gold label), for each model by itself: wi
 divided by its mean over those texts. Figures with and without are always both in the report.
 """
 
-import dataclasses
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,10 +18,11 @@ from pydantic import ValidationError
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.predictions import Prediction, task_instruction
+from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import by_task
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.evaluation.tasks import EvaluationRow, label_text, load_evaluation_rows
-from compeffdist.instructions.calibration import calibrate, likeliest, prior_of
+from compeffdist.label_priors import prior_of
 from compeffdist.models.references import short
 from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources
 from compeffdist.texts.tables import no_column, read_rows
@@ -128,20 +128,14 @@ def decided(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask], 
     """The predictions with the label that a prior leaves likeliest; their likelihoods stay as they are."""
     if prior == "none":
         return list(predictions)
-    labels = {task.name: task.labels for task in tasks}
-    groups: defaultdict[str, list[Prediction]] = defaultdict(list)
-    for prediction in predictions:
-        groups[prediction.task].append(prediction)
-    made = []
-    for task, own in groups.items():
-        logprobs = [dict(zip(labels[task], map(_log, answer.probabilities), strict=True)) for answer in own]
-        calibrated = calibrate(logprobs, prior_of(logprobs))
-        made += [dataclasses.replace(a, predicted=likeliest(row)) for a, row in zip(own, calibrated, strict=True)]
-    return made
-
-
-def _log(probability: float) -> float:
-    return math.log(probability) if probability > 0 else -math.inf
+    priors = {}
+    for task in tasks:
+        own = [answer.probabilities for answer in predictions if answer.task == task.name]
+        # of a label that was merely chosen there is no likelihood to take a mean of
+        logprobs = [dict(zip(task.labels, map(math.log, row), strict=True)) for row in own if all(row)]
+        if logprobs:
+            priors[task.name] = prior_of(logprobs)
+    return take_out(predictions, tasks, priors, strength=1.0)
 
 
 def compare_models(

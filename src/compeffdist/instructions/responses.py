@@ -18,11 +18,11 @@ from compeffdist.instructions.calibration import (
     Priors,
     decide_labels,
     label_probabilities,
-    likeliest,
     only_chosen,
     prior_of_answers,
 )
 from compeffdist.instructions.rendering import with_text
+from compeffdist.label_priors import likeliest
 from compeffdist.params import ResponsesParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet

@@ -89,11 +89,11 @@ class WeightAverage(TrainerCallback):
             self.means = load_file(self.checkpoint / AVERAGE)
             self.steps = max(0, state.global_step - self._before(state.max_steps))
 
-    def on_step_end(self, args: Any, state: Any, control: Any, *, model: torch.nn.Module, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if state.global_step <= self._before(state.max_steps):
             return
         self.steps += 1
-        for name, weight in _trained(model):
+        for name, weight in _trained(given["model"]):
             now = weight.detach().to("cpu", torch.float32, copy=True)
             if self.steps == 1:
                 self.means[name] = now
