@@ -33,7 +33,7 @@ def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def test_all_profiles_validate() -> None:
     names = profile_names(ROOT / PROFILES)
-    assert names == ["laptop", "paper", "smoke", "workstation"]
+    assert names == ["laptop", "own", "paper", "smoke", "workstation"]
     for name in names:
         assert validate_params(compose(name, ROOT / PROFILES), name).profile == name
 
@@ -249,7 +249,7 @@ def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are laptop, paper, smoke, workstation"):
+    with pytest.raises(UserError, match="there are laptop, own, paper, smoke, workstation"):
         write_profile("huge", tmp_path / "params.yaml", ROOT / PROFILES)
     assert list(tmp_path.iterdir()) == []
 
