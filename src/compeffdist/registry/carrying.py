@@ -70,7 +70,7 @@ def _priors(
     folder: Path, base: Path, questions: dict[str, Question], texts: Sequence[str], runtime: RuntimeParams
 ) -> dict[str, Prior]:
     model, tokenizer = load_student(folder, runtime.device, base=base)
-    priors = {}
+    priors: dict[str, Prior] = {}
     passes = sum(len(label_trie(tokenizer, question.labels).branches) for question in questions.values())
     with Progress("label priors", total=passes * len(texts)) as progress:
         for name, question in questions.items():

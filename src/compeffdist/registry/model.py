@@ -130,7 +130,7 @@ def signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    columns = [ColSpec(DataType.string, name, required=False) for name in COLUMNS]
+    columns: list[Any] = [ColSpec(DataType.string, name, required=False) for name in COLUMNS]
     return ModelSignature(
         inputs=Schema(columns), params=ParamSchema([ParamSpec(STRENGTH, DataType.double, default=None)])
     )
