@@ -9,15 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from compeffdist.label_priors import Prior
 from compeffdist.params import SEED_TASK
 from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.registry.artifacts import PRIORS, TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_ROWS = 1024
 """Rows of one call."""
@@ -76,7 +77,7 @@ class Carried:
         }
 
 
-def read_carried(files: Mapping[str, str]) -> Carried:
+def read_carried(files: Mapping[str, str | Path]) -> Carried:
     """What `Carried.to_files` gave, from the artifacts of a version (name -> path). A version without them is asked as
     it was before there were any."""
     if TASKS not in files or PRIORS not in files:
@@ -101,7 +102,7 @@ class Asked:
     """Whether nothing but a text was given, so that its polarity is asked."""
 
 
-def read_request(model_input: pd.DataFrame, tasks: Mapping[str, Question]) -> list[Asked]:
+def read_request(model_input: "pd.DataFrame", tasks: Mapping[str, Question]) -> list[Asked]:
     """What each row asks: `text` alone its overall polarity, with `task` that task, with `question` and `labels` that
     question; `prompt` alone a free answer.
 
