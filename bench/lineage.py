@@ -114,7 +114,7 @@ def make(folder: Path, triplets: int) -> None:
     shutil.rmtree(folder.parent / f"{folder.name}-base")
     os.chdir(folder)
     values: dict[str, Any] = compose("laptop", ROOT / PROFILES)
-    values["runtime"] |= {"store": "answers.sqlite", "cache": "cache"}
+    values["runtime"] |= {"store": "answers.sqlite", "cache": "cache", "recorded": []}
     Path("params.yaml").write_text(yaml.safe_dump(values))
     Path("dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
     Path("mini.py").write_text("")

@@ -81,7 +81,7 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
             "tokens": pa.array(generator.integers(1, 100, count)),
             "miss_rate": zeros,
             "nucleus_miss_rate": zeros,
-            "ifd": pa.nulls(count, pa.float64()),
+            **{name: pa.nulls(count, pa.float64()) for name in ("ifd", "label_rank", "label_surprise")},
         }
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.priors import draw_texts, estimate_priors, read_system_priors, take_out
+from compeffdist.evaluation.priors import estimate_priors, read_system_priors, take_out
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
@@ -14,6 +14,7 @@ from compeffdist.records import Text
 from compeffdist.running import run_stage
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
+from compeffdist.texts.draw import draw_texts
 
 STUDENT = Path("models/student")
 

@@ -7,7 +7,7 @@ The last stage of a run that needs the teacher, so it lets the engine go: traini
 from pathlib import Path
 
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
-from compeffdist.evaluation.priors import draw_texts, estimate_priors, take_out
+from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import load_params
@@ -15,6 +15,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Text
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher, release_engine
+from compeffdist.texts.draw import draw_texts
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def test_all_profiles_validate() -> None:
     names = profile_names(ROOT / PROFILES)
-    assert names == ["laptop", "paper", "smoke", "workstation"]
+    assert names == ["laptop", "own", "paper", "smoke", "workstation"]
     for name in names:
         assert validate_params(compose(name, ROOT / PROFILES), name).profile == name
 
@@ -99,8 +99,8 @@ def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: s
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"difficulty.proxy.rows": 120}, r"difficulty\.proxy\.rows \(120\) leaves none of pairing\.pairs \(120\)"),
-        ({"warm_up.rows": 61}, r"warm_up\.rows \(61\) exceeds difficulty\.proxy\.rows \(60\)"),
+        ({"difficulty.proxy.rows": 1200}, r"difficulty\.proxy\.rows \(1200\) leaves none of pairing\.pairs \(1200\)"),
+        ({"warm_up.rows": 601}, r"warm_up\.rows \(601\) exceeds difficulty\.proxy\.rows \(600\)"),
         ({"sampling.metric": "perplexity"}, r"sampling\.metric 'perplexity' cannot be predicted"),
     ],
     ids=str,
@@ -108,8 +108,8 @@ def test_a_wrong_param_is_one_line_naming_the_key(laptop: dict[str, Any], key: s
 def test_what_the_proxy_cannot_do_is_said_before_anything_runs(
     laptop: dict[str, Any], changes: dict[str, Any], message: str
 ) -> None:
-    direct = changed(laptop, "pairing.pairs", 120)
-    for key, value in ({"difficulty.proxy.rows": 60} | changes).items():
+    direct = changed(laptop, "pairing.pairs", 1200)
+    for key, value in ({"difficulty.proxy.rows": 600} | changes).items():
         direct = changed(direct, key, value)
     validate_params(direct, "p.yaml")  # of no account while the mode is direct
     with pytest.raises(UserError, match=message) as error:
@@ -249,7 +249,7 @@ def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are laptop, paper, smoke, workstation"):
+    with pytest.raises(UserError, match="there are laptop, own, paper, smoke, workstation"):
         write_profile("huge", tmp_path / "params.yaml", ROOT / PROFILES)
     assert list(tmp_path.iterdir()) == []
 
@@ -263,7 +263,7 @@ def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -
     target = tmp_path / "params.yaml"
     write_profile("smoke", target, ROOT / PROFILES)
     write_profile("laptop", target, ROOT / PROFILES)
-    edited = target.read_text().replace("rate: 0.75", "rate: 0.6").replace("seed: ", "seed: 1")
+    edited = target.read_text().replace("  rate: 0.5\n", "  rate: 0.6\n").replace("seed: ", "seed: 1")
     target.write_text(edited)
     with pytest.raises(UserError, match=r"edits that would be lost \(sampling\.rate, seed\); .* --force"):
         write_profile("smoke", target, ROOT / PROFILES)

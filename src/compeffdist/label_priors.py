@@ -16,6 +16,9 @@ from collections.abc import Mapping, Sequence
 PSEUDO_TEXTS = 4.0
 """Pseudo-texts of uniform label probability in a prior, so that few texts move it little."""
 
+DIGITS = 6
+"""Decimals of an estimate: what two machines give differs in later ones."""
+
 Prior = Mapping[str, float]
 """Label -> its mean probability over the texts asked one question; each above 0."""
 
@@ -33,6 +36,13 @@ def prior_of(logprobs: Sequence[Mapping[str, float]], pseudo_texts: float = PSEU
         label: (math.fsum(math.exp(row[label]) for row in logprobs) + pseudo_texts / len(labels)) / total
         for label in labels
     }
+
+
+def estimate_prior(logprobs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The prior of a question's answers (natural-log probability of each label), rounded to be written down. Answers
+    that hold a chosen label alone do not count; empty if there are no others."""
+    weighed = [row for row in logprobs if all(map(math.isfinite, row.values()))]
+    return {label: round(value, DIGITS) for label, value in prior_of(weighed).items()} if weighed else {}
 
 
 def calibrate(

@@ -9,13 +9,15 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import Prediction, predict_rows
-from compeffdist.evaluation.priors import draw_texts, estimate_prior, estimate_priors, read_system_priors, take_out
+from compeffdist.evaluation.priors import estimate_priors, read_system_priors, take_out
 from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import priors_line
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
+from compeffdist.label_priors import estimate_prior
 from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams
 from compeffdist.records import Text
+from compeffdist.texts.draw import draw_texts
 
 LABELS = ["good", "bad"]
 STANCE = EvaluationTask(

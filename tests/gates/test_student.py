@@ -29,7 +29,7 @@ def test_the_advice_names_rows_trained_on_the_label_and_the_knobs(check: Check) 
     line = check("student").err.splitlines()[-1]
     for words in (
         f"more rows and instructions than the {rows} of",
-        "pairing.pairs 180",
+        "pairing.pairs 3300",
         "sampling.rate 0.5",
         "'negative'",
     ):

@@ -127,7 +127,9 @@ def build(folder: Path, uri: str, base: Path, proxy: bool = False) -> World:
         (folder / mini.PROXY).touch()
     shutil.copytree(base, folder / "base")
     shutil.copy(Path(mini.__file__), folder / "mini.py")
-    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["runtime"]["recorded"] = []
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
     (folder / "sources.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES))
     (folder / "data").mkdir()

@@ -15,8 +15,9 @@ __all__ = ["tracking"]
 
 @pytest.fixture
 def params(request: pytest.FixtureRequest) -> Params:
-    """The laptop's, with a registered model of the test's own."""
+    """The laptop's, with a registered model of the test's own and no recorded answers."""
     values = compose("laptop", ROOT / PROFILES)
+    values["runtime"]["recorded"] = []
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     values["registry"] = {"model_name": name, "experiment": "tests"}
     return validate_params(values, "test")

@@ -17,7 +17,7 @@ from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Reject, Triplet
+from compeffdist.records import Instruction, Reject, Text, Triplet
 from compeffdist.registry.tracking import open_tracking
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,10 @@ def write_inputs(tiny_folder: Path) -> None:
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
+    words = ("fine", "dull", "loud", "cosy")
+    texts = [Text(text=f"it was {w}", domain="d", source="s", source_row=w, licence="MIT") for w in words]
+    write_records(Path("data/texts.parquet"), Text, texts)
+    write_records(Path("data/instructions.jsonl"), Instruction, [])
     row = EvaluationRow(task="tweets", text="fine", label="positive", source_row="1", licence="MIT")
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
     write_records(Path("data/student_predictions.parquet"), Prediction, [])

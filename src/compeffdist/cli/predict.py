@@ -1,43 +1,92 @@
 """`compeffdist predict`: ask a registered student."""
 
 import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 NAME = "predict"
-HELP = "ask a registered student for the polarity of texts, or for answers to prompts"
-EXAMPLE = 'compeffdist predict --text "The battery lasts two days."'
+HELP = "ask a registered student for the polarity of texts, for its tasks or any closed question, or for free answers"
+EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
 DEFAULT_MODEL = "models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
-    asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--text", action="append", help="a text whose polarity is asked; may be repeated")
-    asked.add_argument("--prompt", action="append", help="a prompt to be answered; may be repeated")
-    asked.add_argument("--file", type=Path, help="JSON Lines with `text` or `prompt` in each line")
+    rows = parser.add_mutually_exclusive_group(required=True)
+    rows.add_argument("--text", action="append", help="a text whose polarity (or what else) is asked; may be repeated")
+    rows.add_argument("--prompt", action="append", help="a prompt to be answered; may be repeated")
+    rows.add_argument(
+        "--file",
+        type=Path,
+        help="JSON Lines with `text` or `prompt` in each line; with a text, `task`, or `question` "
+        "and `labels`, say what is asked of it",
+    )
+    rows.add_argument("--list-tasks", action="store_true", help="print the tasks that --task may name")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--task", help="a task the student was taught, asked of every text that names none")
+    asked.add_argument("--question", help="a question asked of every text that names none; needs --labels")
+    parser.add_argument("--labels", help="the answers to --question, separated by commas")
+    strength = parser.add_mutually_exclusive_group()
+    strength.add_argument(
+        "--prior-strength",
+        type=float,
+        help="how much of the student's liking for some labels is taken out, 0 to 1 (default: as it was registered)",
+    )
+    strength.add_argument("--no-priors", action="store_const", const=0.0, dest="prior_strength", help="take none out")
     parser.add_argument("--json", action="store_true", help="print one JSON object a row")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the version, ask it in batches, print one line a row."""
+    """Load the version, ask it in batches, print one line a row; and to standard error whence the priors were."""
     from compeffdist.files import canonical_json
-    from compeffdist.registry.asking import ask_model, read_rows
+    from compeffdist.registry.asking import ask_model, read_rows, tasks_of
 
+    if args.list_tasks:
+        for task in tasks_of(args.model):
+            print(canonical_json(task) if args.json else f"{task['name']}: {_answers(task)}")
+        return
+    asked = _asked(args)
     if args.file is not None:
-        rows = read_rows(args.file)
+        rows = read_rows(args.file, asked)
+    elif args.text is not None:
+        rows = [{"text": text, **asked} for text in args.text]
     else:
-        kind = "text" if args.text is not None else "prompt"
-        rows = [{kind: value} for value in args.text or args.prompt]
-    for row, result in zip(rows, ask_model(args.model, rows), strict=True):
+        rows = [{"prompt": prompt} for prompt in args.prompt]
+    sources: Counter[str] = Counter()
+    for row, result in zip(rows, ask_model(args.model, rows, args.prior_strength), strict=True):
         print(canonical_json({**row, **result}) if args.json else _line(row, result))
+        sources.update([result["prior"]] if "prior" in result else [])
+    if sources.keys() - {"version", "none"}:
+        counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
+        print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
 
 
-def _line(row: dict[str, str], result: dict[str, Any]) -> str:
+def _asked(args: argparse.Namespace) -> dict[str, str]:
+    """What is asked of texts by arguments. Raises UserError if they do not go together."""
+    from compeffdist.errors import UserError
+
+    given = {key: getattr(args, key) for key in ("task", "question", "labels") if getattr(args, key) is not None}
+    if ("question" in given) != ("labels" in given):
+        raise UserError("--question and --labels go together; for a free answer use --prompt")
+    if given and args.prompt is not None:
+        raise UserError(f"--{next(iter(given))} is asked of texts; a prompt is asked as it is")
+    return given
+
+
+def _answers(task: Mapping[str, Any]) -> str:
+    from compeffdist.prompting import listed
+
+    return listed(task["labels"]) if task["labels"] else "a free answer"
+
+
+def _line(row: Mapping[str, str], result: Mapping[str, Any]) -> str:
     from compeffdist.errors import one_line
 
     if "answer" in result:
         return one_line(result["answer"])
-    likelihood = result["probabilities"][result["polarity"]]
-    return f"{result['polarity']:<8} {likelihood:.2f}  {one_line(row['text'], 90)}"
+    label = result["label"] if "label" in result else result["polarity"]  # a version from before there were others
+    return f"{label:<8} {result['probabilities'][label]:.2f}  {one_line(row['text'], 90)}"

@@ -9,7 +9,7 @@ EXAMPLE = "compeffdist profile laptop"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("name", help="profile, a file of profiles/: smoke, laptop, workstation, paper")
+    parser.add_argument("name", help="profile, a file of profiles/: laptop, own, smoke, workstation, paper")
     parser.add_argument("--check", action="store_true", help="validate only; write nothing")
     parser.add_argument("--force", action="store_true", help="replace params.yaml though it was edited by hand")
 

@@ -204,8 +204,8 @@ def _score_batch(
     columns = torch.cat(pieces, dim=1).cpu().numpy()  # but for choices, the one copy to the host
     by_row = np.split(columns, starts[1:-1], axis=1)
     return [
-        _row_score(row.id, scores, losses, chosen.get(int(start), []))
-        for row, start, (scores, losses) in zip(rows, starts, by_row, strict=False)
+        _row_score(row.id, row_columns[0], row_columns[1], chosen.get(int(start), []))
+        for row, start, row_columns in zip(rows, starts, by_row, strict=False)
     ]
 
 

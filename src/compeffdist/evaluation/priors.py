@@ -15,32 +15,11 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import Prediction, Scorer, evaluation_prompt
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import read_json
-from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of
-from compeffdist.params import EvaluationTask, LabelPriorsParams, stage_seed
-from compeffdist.records import Text
-from compeffdist.texts.draw import draw_evenly
-
-DIGITS = 6
-"""Decimals of a prior: what two machines give differs in later ones."""
+from compeffdist.label_priors import Prior, calibrate, estimate_prior, likeliest
+from compeffdist.params import EvaluationTask
 
 TaskPriors = Mapping[str, Prior]
 """Task -> prior; a task without an answer that has likelihoods is missing."""
-
-
-def draw_texts(texts: Sequence[Text], params: LabelPriorsParams, seed: int) -> list[str]:
-    """The texts that priors are estimated from, evenly over domains, in the order of their ids; none at strength 0."""
-    if not params.strength:
-        return []
-    by_id = {text.id: text for text in texts}
-    drawn = draw_evenly({key: text.domain for key, text in by_id.items()}, params.texts, stage_seed(seed, "priors"))
-    return [by_id[key].text for key in drawn]
-
-
-def estimate_prior(logprobs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The prior of a question's answers (natural-log probability of each label), rounded; empty if none has more than
-    a chosen label."""
-    weighed = [row for row in logprobs if all(map(math.isfinite, row.values()))]
-    return {label: round(value, DIGITS) for label, value in prior_of(weighed).items()} if weighed else {}
 
 
 def estimate_priors(

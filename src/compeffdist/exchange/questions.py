@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
-from compeffdist.evaluation.priors import draw_texts, estimate_priors
+from compeffdist.evaluation.priors import estimate_priors
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.demonstrations import write_demonstrations
@@ -29,6 +29,7 @@ from compeffdist.teacher.asking import Asked, Teacher
 from compeffdist.teacher.engine import ModelCard
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.texts.draw import draw_texts
 
 TEACHER_CARD = Path("models/teacher.json")
 

@@ -1,7 +1,8 @@
 """A candidate held against the champion, or the base student: paired differences over the same evaluation rows.
 
 What it takes is kept with the versions. Only a champion that was evaluated on other rows is asked again, about the
-candidate's, which takes their texts: data/evaluation.jsonl.
+candidate's, which takes their texts: data/evaluation.jsonl. It is asked as it is served: with as much of its label
+priors taken out as it was registered with, estimated from the run's own texts, data/texts.parquet.
 """
 
 import json
@@ -15,26 +16,32 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import EvaluationParams, EvaluationTask, PromotionParams, RuntimeParams
+from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams, Params, PromotionParams
 from compeffdist.record_files import read_records
-from compeffdist.records import by_id
+from compeffdist.records import Text, by_id
 from compeffdist.registry.artifacts import (
     BASE,
     PREDICTIONS,
+    PRIORS,
     ROWS,
     STUDENT,
+    TASKS,
     artifact_folder,
     file_problems,
     model_files,
     read_evidence,
 )
+from compeffdist.registry.questions import read_carried
+from compeffdist.texts.draw import draw_texts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 TEXTS = Path("data/evaluation.jsonl")
+OWN_TEXTS = Path("data/texts.parquet")
 BASE_STUDENT = "base student"
 """What a first champion is held against."""
 
@@ -168,7 +175,7 @@ def compare(
 
 
 def champion_answers(
-    client: "MlflowClient", champion: "ModelVersion", candidate: Evaluation, runtime: RuntimeParams
+    client: "MlflowClient", champion: "ModelVersion", candidate: Evaluation, params: Params
 ) -> tuple[dict[str, Predictions], bool]:
     """What the champion answers on the candidate's rows, and whether it was asked now, not having been evaluated on
     them.
@@ -182,11 +189,11 @@ def champion_answers(
         kept = Evaluation({}, [])
     if kept.tasks == candidate.tasks and not kept.gaps():
         return kept.answers(STUDENT), False
-    return _by_task(candidate.tasks, _ask_anew(client, champion, candidate.tasks, runtime)), True
+    return _by_task(candidate.tasks, _ask_anew(client, champion, candidate.tasks, params)), True
 
 
 def _ask_anew(
-    client: "MlflowClient", champion: "ModelVersion", tasks: Mapping[str, TaskRows], runtime: RuntimeParams
+    client: "MlflowClient", champion: "ModelVersion", tasks: Mapping[str, TaskRows], params: Params
 ) -> list[Prediction]:
     problem = f"champion, version {champion.version}, was not evaluated on the candidate's rows and cannot be now"
     try:
@@ -219,8 +226,21 @@ def _ask_anew(
         student = artifact_folder(folder, STUDENT)
         if student is None:
             raise UserError(f"{problem}: it holds no student")
-        score = student_scorer(student, artifact_folder(folder, BASE), runtime, label)
-        return predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, f"{champion.name}/{champion.version}", score)
+        carried = read_carried({name: path for name in (TASKS, PRIORS) if (path := artifact_folder(folder, name))})
+        try:
+            texts = _own_texts(carried.strength, params)
+        except UserError as error:
+            raise UserError(f"{problem}: {error}") from None
+        score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label)
+        named = f"{champion.name}/{champion.version}"
+        given = predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, named, score)
+        return take_out(given, asked, estimate_priors(rows, asked, texts, score), carried.strength)
+
+
+def _own_texts(strength: float, params: Params) -> list[str]:
+    """The texts that priors are estimated from, if any is taken out."""
+    settings = LabelPriorsParams(strength=strength, texts=params.label_priors.texts)
+    return draw_texts(read_records(OWN_TEXTS, Text), settings, params.seed) if strength else []
 
 
 def _by_task(tasks: Mapping[str, TaskRows], predictions: Sequence[Prediction]) -> dict[str, Predictions]:

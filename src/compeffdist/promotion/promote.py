@@ -194,7 +194,7 @@ def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params:
         reference, against = evaluation.answers(BASE), BASE_STUDENT
     else:
         found = find_version(turn.client, standing.model_name, champion)
-        reference, asked = champion_answers(turn.client, found, evaluation, params.runtime)
+        reference, asked = champion_answers(turn.client, found, evaluation, params)
         against = f"champion, version {champion}" + (" (asked anew)" if asked else "")
     return compare(evaluation, reference, against, params.promotion, params.seed)
 

@@ -7,6 +7,7 @@ that no crash leaves a version with half of each.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ ROWS = "evaluation_rows.json"
 STUDENT, BASE = "student", "base"
 """A version's two models, by which its files and its predictions are named. It has files of `base` only with an
 adapter."""
+TASKS, PRIORS = "tasks", "label_priors"
+"""Of what a version carries beside its weights (`questions`), the files less their ending `.json`."""
+STRENGTH = "prior_strength"
+"""Param of a request to a version: how much of a label prior is taken out, 0 to 1, in place of what it says itself."""
 EVIDENCE = (MANIFEST, PREDICTIONS, ROWS)
 
 
@@ -145,6 +150,13 @@ def manifest(model: Path) -> dict[str, str]:
         for path in sorted(model.rglob("*"))
         if path.is_file() and path != model / "registered_model_meta" and path.parent.name != "__pycache__"
     }
+
+
+def carries(version: "ModelVersion", files: Mapping[str, bytes]) -> bool:
+    """Whether a version's artifacts beside its weights are these, name (less `.json`) -> contents, by its manifest."""
+    kept: dict[str, str] = json.loads(read_evidence(version, MANIFEST))
+    beside = {path: digest for path, digest in kept.items() if re.fullmatch(r"artifacts/[^/]+\.json", path)}
+    return beside == {f"artifacts/{name}.json": hash_bytes(contents) for name, contents in files.items()}
 
 
 def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", student_md5: str = "") -> list[str]:

@@ -1,11 +1,15 @@
 """Asking a registered version in this process."""
 
-from collections.abc import Iterator, Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_jsonl
+from compeffdist.registry.artifacts import STRENGTH, TASKS
 from compeffdist.registry.register import CANDIDATE
 from compeffdist.registry.tracking import open_tracking
 
@@ -15,25 +19,50 @@ if TYPE_CHECKING:
 BATCH_ROWS = 256
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a JSON Lines file, each with a `text` or a `prompt`; other fields are left out.
+def read_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, str]]:
+    """Rows of a JSON Lines file, each with a `text` or a `prompt`; with a text, `task`, or `question` and `labels` (a
+    list, or separated by commas), may say what is asked of it. Other fields are left out.
+
+    Args:
+        asked: what is asked of the texts whose rows do not say it.
 
     Raises:
-        UserError: naming the row that has neither, or both.
+        UserError: naming the row that has neither text nor prompt, or both, or a field of another type.
     """
     rows: list[dict[str, str]] = []
     for number, value in enumerate(read_jsonl(path), 1):
         keys = [key for key in ("text", "prompt") if isinstance(value, dict) and isinstance(value.get(key), str)]
         if len(keys) != 1:
             raise UserError(f"{path}: row {number}: expected a string `text` or a string `prompt`, and not both")
-        rows.append({keys[0]: value[keys[0]]})
+        row = {keys[0]: value[keys[0]]}
+        if keys == ["text"]:
+            row |= _question(value, f"{path}: row {number}") or asked
+        rows.append(row)
     if not rows:
         raise UserError(f"{path}: no rows")
     return rows
 
 
-def ask_model(uri: str, rows: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
+def _question(value: Mapping[str, Any], where: str) -> dict[str, str]:
+    """What a row says is asked of its text."""
+    said = {key: value[key] for key in ("task", "question", "labels") if value.get(key) is not None}
+    labels = said.get("labels")
+    if isinstance(labels, list) and all(isinstance(label, str) and "," not in label for label in labels):
+        said["labels"] = ",".join(labels)
+    for key, held in said.items():
+        if not isinstance(held, str):
+            more = ", or a list of strings without commas" if key == "labels" else ""
+            raise UserError(f"{where}: `{key}` must be a string{more}")
+    return said
+
+
+def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None) -> Iterator[dict[str, Any]]:
     """Results of a registered version, in the order of `rows` (see `registry.model`).
+
+    Rows are sent in requests of about the same size: a prior is estimated from the texts of a request.
+
+    Args:
+        strength: how much of a label prior is taken out; None: as the version says.
 
     Raises:
         UserError: if there is no such version, or it refuses a row.
@@ -44,10 +73,42 @@ def ask_model(uri: str, rows: Sequence[dict[str, str]]) -> Iterator[dict[str, An
     client = open_tracking()
     try:
         model = mlflow.pyfunc.load_model(uri)
-        for start in range(0, len(rows), BATCH_ROWS):
-            yield from model.predict(pd.DataFrame(rows[start : start + BATCH_ROWS]))
+        if strength is not None and not (model.metadata.signature and model.metadata.signature.params):
+            raise UserError(f"{uri}: an older version, which takes no label prior out; register the student anew")
+        params = None if strength is None else {STRENGTH: strength}
+        for part in even_parts(len(rows), BATCH_ROWS):
+            yield from model.predict(pd.DataFrame(rows[part.start : part.stop]), params=params)
     except mlflow.MlflowException as error:
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
+
+
+def even_parts(count: int, most: int) -> list[range]:
+    """The fewest ranges of at most `most` that cover `count`, their sizes equal plus or minus one."""
+    parts = -(-count // most)
+    return [range(count * place // parts, count * (place + 1) // parts) for place in range(parts)]
+
+
+def tasks_of(uri: str) -> list[dict[str, Any]]:
+    """The tasks a registered version is asked by name, each with `name`, `prompt` and `labels` (none: a free answer).
+
+    Raises:
+        UserError: if there is no such version, or it carries no tasks.
+    """
+    import mlflow
+    from mlflow.artifacts import download_artifacts
+
+    client = open_tracking()
+    try:
+        mlflow.models.get_model_info(uri)
+    except mlflow.MlflowException as error:
+        raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = download_artifacts(artifact_uri=f"{uri}/artifacts/{TASKS}.json", dst_path=folder)
+            tasks: list[dict[str, Any]] = json.loads(Path(found).read_text(encoding="utf-8"))
+        except (mlflow.MlflowException, OSError):
+            raise UserError(f"{uri}: an older version, which names no tasks; register the student anew") from None
+    return tasks
 
 
 def _no_candidate(client: "MlflowClient", uri: str) -> str:

@@ -1,13 +1,15 @@
-"""The registered student as an MLflow pyfunc model: texts in, polarity out; prompts in, answers out.
+"""The registered student as an MLflow pyfunc model: texts with a question in, labels out; prompts in, answers out.
 
 Logged as code (`served.py`) and files, without a pickle. The version holds everything it needs to load
 offline: the full weights (270 MB for a 135M student in bfloat16), or for an adapter (some MB) its base
 weights as well, because a version that cannot be loaded without a download is not a version.
 
-Inputs are bounded: this answers on a network port.
+Labels are chosen by likelihood with the student's prior taken out (`label_priors`): the one the version carries of the
+question; else one from the texts of the request, if there are enough; else one from inputs without content. With the
+first and the last, what a row is answered does not depend on the other rows. Inputs are bounded (`questions`): this
+answers on a network port.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,28 +17,35 @@ from typing import Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from compeffdist.polarity import POLARITIES, polarity_prompt
-from compeffdist.registry.artifacts import BASE, STUDENT
+from compeffdist.errors import UserError
+from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of
+from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
+from compeffdist.registry.questions import COLUMNS, Question, by_question, read_carried, read_request
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import generate, label_logprobs
 
-MAX_ROWS = 1024
-"""Rows of one call."""
-MAX_CHARACTERS = 8000
-"""Of one text or prompt."""
 MAX_NEW_TOKENS = 256
 """Of one generated answer."""
 TOKEN_BUDGET = 4096
 """Tokens of one batch, padding included."""
+NEUTRAL = ("N/A", "[MASK]", "")
+"""Inputs without content (Zhao et al. 2021, section 5)."""
+NEUTRAL_PSEUDO_TEXTS = 1.0
+"""… and so much of an even prior beside them, so that no label's prior is 0."""
+REMEMBERED = 256
+"""Questions whose prior from neutral inputs is kept; three forward passes each."""
 
 
 class StudentModel(PythonModel):
-    """A row with `text` gives `polarity` and `probabilities`; a row with `prompt` gives `answer`."""
+    """A row with `text` gives `label`, `probabilities` and `prior` (whence it was: `version`, `request`, `neutral`,
+    `none`), and `polarity` if nothing else is asked; a row with `prompt`, or a task without labels, gives `answer`."""
 
     def load_context(self, context: Any) -> None:
-        """Load weights and tokenizer from the version's own files."""
+        """Load weights, tokenizer and what is known of questions from the version's own files."""
         base = context.artifacts.get(BASE)
         self.model, self.tokenizer = load_student(Path(context.artifacts[STUDENT]), base=Path(base) if base else None)
+        self.carried = read_carried(context.artifacts)
+        self.neutral: dict[Question, Prior] = {}
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -44,55 +53,69 @@ class StudentModel(PythonModel):
         """One result a row, in order.
 
         Args:
-            model_input: DataFrame with columns `text` and/or `prompt`; each row has exactly one of them.
+            model_input: DataFrame with columns of `questions.COLUMNS`; what a row may hold, see `read_request`.
+            params: `prior_strength`.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE (HTTP 400) on rows out of bounds.
+            MlflowException: INVALID_PARAMETER_VALUE (HTTP 400) on rows out of bounds, labels that cannot be told apart,
+                prompts longer than the student's context.
         """
-        asked = _checked(model_input)
-        texts = [index for index, (kind, _) in enumerate(asked) if kind == "text"]
-        prompts = [index for index, (kind, _) in enumerate(asked) if kind == "prompt"]
-        results: list[dict[str, Any]] = [{} for _ in asked]
-        for index, result in zip(texts, self._polarities([asked[i][1] for i in texts]), strict=True):
-            results[index] = result
-        for index, result in zip(prompts, self._answers([asked[i][1] for i in prompts]), strict=True):
-            results[index] = result
+        try:
+            strength = self._strength(params or {})
+            asked = read_request(model_input, self.carried.tasks)
+            results: list[dict[str, Any]] = [{} for _ in asked]
+            for question, places in by_question(asked).items():
+                if question.labels:
+                    decided = self._labels(question, [asked[place].text for place in places], strength)
+                    for place, result in zip(places, decided, strict=True):
+                        results[place] = result | ({"polarity": result["label"]} if asked[place].plain else {})
+            free = [place for place, row in enumerate(asked) if not row.question.labels]
+            answers = self._answers([asked[place].question.message(asked[place].text) for place in free])
+            for place, answer in zip(free, answers, strict=True):
+                results[place] = {"answer": answer}
+        except (ValueError, UserError) as error:
+            raise _invalid(str(error)) from None
         return results
 
-    def _polarities(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        prompts = [polarity_prompt(text) for text in texts]
-        rows = label_logprobs(self.model, self.tokenizer, prompts, POLARITIES, token_budget=TOKEN_BUDGET)
-        return [
-            {
-                "polarity": max(POLARITIES, key=lambda label: row[label]),
-                "probabilities": {label: math.exp(row[label]) for label in POLARITIES},
-            }
-            for row in rows
-        ]
+    def _strength(self, params: dict[str, Any]) -> float:
+        strength = params.get(STRENGTH)
+        if strength is None:
+            return self.carried.strength
+        if not 0.0 <= strength <= 1.0:
+            raise ValueError(f"{STRENGTH} must be from 0 to 1, got {strength}")
+        return float(strength)
 
-    def _answers(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
-        answers = generate(self.model, self.tokenizer, prompts, MAX_NEW_TOKENS, token_budget=TOKEN_BUDGET)
-        return [{"answer": answer} for answer in answers]
+    def _labels(self, question: Question, texts: Sequence[str], strength: float) -> list[dict[str, Any]]:
+        logprobs = self._logprobs(question, texts)
+        prior, source = self._prior(question, texts, logprobs) if strength else (None, "none")
+        decided = calibrate(logprobs, prior, strength)
+        return [{"label": likeliest(row), "probabilities": row, "prior": source} for row in decided]
 
+    def _prior(
+        self, question: Question, texts: Sequence[str], logprobs: Sequence[dict[str, float]]
+    ) -> tuple[Prior, str]:
+        """The prior of a question, and where it is from."""
+        if carried := self.carried.prior_of(question):
+            return carried, "version"
+        distinct = dict(zip(texts, logprobs, strict=True))
+        if len(distinct) >= self.carried.least:
+            return prior_of(list(distinct.values())), "request"
+        known = self.neutral.get(question)
+        if known is None:
+            known = prior_of(self._logprobs(question, NEUTRAL), NEUTRAL_PSEUDO_TEXTS)
+            if len(self.neutral) >= REMEMBERED:
+                self.neutral.clear()
+            self.neutral[question] = known
+        return known, "neutral"
 
-def _checked(model_input: pd.DataFrame) -> list[tuple[str, str]]:
-    """(`text` or `prompt`, its value) of each row. Raises MlflowException naming the first out of bounds."""
-    unknown = sorted(set(map(str, model_input.columns)) - {"text", "prompt"})
-    if unknown:
-        raise _invalid(f"unknown column {unknown[0]!r}; expected text or prompt")
-    if model_input.columns.empty:  # a server drops columns that the signature does not name
-        raise _invalid("no column is named text or prompt")
-    if not 0 < len(model_input) <= MAX_ROWS:
-        raise _invalid(f"expected 1 to {MAX_ROWS} rows, got {len(model_input)}")
-    asked: list[tuple[str, str]] = []
-    for number, row in enumerate(model_input.to_dict("records"), 1):
-        given = [(kind, value) for kind, value in row.items() if isinstance(value, str) and value.strip()]
-        if len(given) != 1:
-            raise _invalid(f"row {number}: expected a non-empty text or a non-empty prompt, and not both")
-        if len(given[0][1]) > MAX_CHARACTERS:
-            raise _invalid(f"row {number}: {len(given[0][1])} characters, at most {MAX_CHARACTERS}")
-        asked.append((str(given[0][0]), given[0][1]))
-    return asked
+    def _logprobs(self, question: Question, texts: Sequence[str]) -> list[dict[str, float]]:
+        prompts = [question.message(text) for text in texts]
+        return label_logprobs(self.model, self.tokenizer, prompts, question.labels, token_budget=TOKEN_BUDGET)
+
+    def _answers(self, prompts: Sequence[str]) -> list[str]:
+        if not prompts:
+            return []
+        return generate(self.model, self.tokenizer, prompts, MAX_NEW_TOKENS, token_budget=TOKEN_BUDGET)
 
 
 def _invalid(message: str) -> Exception:
@@ -103,12 +126,14 @@ def _invalid(message: str) -> Exception:
 
 
 def signature() -> Any:
-    """Columns `text` and `prompt`, both optional strings. Results differ by column, so none is declared."""
+    """The columns, all optional strings, and the param. Results differ by column, so none is declared."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    text, prompt = (ColSpec(DataType.string, name, required=False) for name in ("text", "prompt"))
-    return ModelSignature(inputs=Schema([text, prompt]))
+    columns: list[Any] = [ColSpec(DataType.string, name, required=False) for name in COLUMNS]
+    return ModelSignature(
+        inputs=Schema(columns), params=ParamSchema([ParamSpec(STRENGTH, DataType.double, default=None)])
+    )
 
 
 def input_example() -> pd.DataFrame:

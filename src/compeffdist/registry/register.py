@@ -8,6 +8,7 @@ a new evaluation takes the place of the former one.
 import importlib.metadata
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from compeffdist.registry.artifacts import (
     MANIFEST,
     STUDENT,
     artifact_folder,
+    carries,
     file_problems,
     log_evidence,
     manifest,
@@ -68,6 +70,7 @@ def register_student(
     run_id: str = "",
     evidence: Mapping[str, bytes] = MappingProxyType({}),
     earned: bool = True,
+    carried: Mapping[str, Any] = MappingProxyType({}),
 ) -> Registration:
     """Register the student in `folder`, try the version, then point the alias `candidate` at it if it has earned it.
 
@@ -76,6 +79,7 @@ def register_student(
         tags: of the version; `student_id` is added.
         run_id: the training run to log the model in; a run of its own if the store does not know it.
         evidence: how the student was evaluated (`artifacts.evaluation_evidence`), which promotion asks for.
+        carried: what it knows of questions (`Carried.to_files`). A version that carries something else is another.
         earned: whether it gets the alias. If not, the alias stays where it was, unless that is this version.
 
     Raises:
@@ -83,9 +87,10 @@ def register_student(
     """
     client = open_tracking()
     identifier = student_id(folder)
-    known = _sound_version(client, settings.model_name, identifier)
+    files = {name: canonical_json(contents).encode() for name, contents in carried.items()}
+    known = _sound_version(client, settings.model_name, identifier, files)
     tags = {**tags, "student_id": identifier}
-    version = known or _new_version(client, folder, base_folder, settings, run_id, tags)
+    version = known or _new_version(client, folder, base_folder, settings, run_id, tags, files)
     evidence = {**evidence, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
     tags |= log_evidence(client, str(version.run_id), evidence)
     for key, value in tags.items():
@@ -130,6 +135,7 @@ def version_tags(
         "base_reference": base.reference,
         "licence": base.licence,
         "method": card["method"],
+        "label_priors.strength": f"{params.label_priors.strength:g}",
     }
     if Path("dvc.lock").exists():  # absent when the stage is run by hand, outside a pipeline
         tags["dvc_lock_sha256"] = hash_file(Path("dvc.lock"))
@@ -158,12 +164,18 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _sound_version(client: "MlflowClient", name: str, identifier: str) -> "ModelVersion | None":
-    """The latest version whose student has this id and whose files are what was registered."""
+def _sound_version(
+    client: "MlflowClient", name: str, identifier: str, carried: Mapping[str, bytes]
+) -> "ModelVersion | None":
+    """The latest version whose student has this id, that carries these files, and whose files are what was
+    registered."""
     versions = client.search_model_versions(f"name = '{name}'")
     same = [version for version in versions if version.tags.get("student_id") == identifier]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
-    return next((version for version in newest_first if not file_problems(client, name, version)), None)
+    return next(
+        (v for v in newest_first if not file_problems(client, name, v) and carries(v, carried)),
+        None,
+    )
 
 
 def _take_alias(client: "MlflowClient", name: str, version: str) -> None:
@@ -188,6 +200,7 @@ def _new_version(
     settings: RegistryParams,
     run_id: str,
     tags: Mapping[str, str],
+    carried: Mapping[str, bytes],
 ) -> "ModelVersion":
     """Log and register. The tags come with the version, so that one left by a crash still says what it learnt from."""
     import mlflow
@@ -198,7 +211,10 @@ def _new_version(
     artifacts = {STUDENT: str(folder)} | ({BASE: str(base_folder)} if _is_adapter(folder) else {})
     experiment = experiment_id(client, settings.experiment)
     run = client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
-    with mlflow.start_run(run_id=run.info.run_id):
+    with tempfile.TemporaryDirectory() as extra, mlflow.start_run(run_id=run.info.run_id):
+        for name, contents in carried.items():
+            artifacts[name] = str(Path(extra) / f"{name}.json")
+            Path(artifacts[name]).write_bytes(contents)
         info = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(package / "registry" / "served.py"),

@@ -189,7 +189,8 @@ def encode_rows(
             continue
         prompt = encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt)
         corrections = _soft_target(tokenizer, row, soft_labels) if soft_labels else ()
-        made = EncodedRow(row.id, prompt, encode_response(tokenizer, row.response, end=True), corrections)
+        response = encode_response(tokenizer, row.response, end=True)
+        made = EncodedRow(row.id, prompt, response, corrections=corrections)
         if made.length > max_length:
             detail = f"{made.length} tokens, at most {max_length}"
             rejected.append(Reject(stage=stage, record_id=row.id, reason="too_long", detail=detail))

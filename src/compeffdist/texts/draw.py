@@ -6,9 +6,11 @@ text (and buy every teacher answer again).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from compeffdist.files import hash_text
+from compeffdist.params import LabelPriorsParams, stage_seed
+from compeffdist.records import Text
 
 
 def even_shares(available: Mapping[str, int], total: int) -> dict[str, int]:
@@ -38,3 +40,13 @@ def draw_evenly(groups: Mapping[str, str], total: int, seed: int) -> list[str]:
     for group, keys in members.items():
         drawn += sorted(keys, key=lambda key: (hash_text(f"{seed}:{key}"), key))[: shares[group]]
     return sorted(drawn)
+
+
+def draw_texts(texts: Sequence[Text], params: LabelPriorsParams, seed: int) -> list[str]:
+    """The run's texts that label priors are estimated from, evenly over domains, in the order of their ids; none at
+    strength 0."""
+    if not params.strength:
+        return []
+    by_id = {text.id: text for text in texts}
+    drawn = draw_evenly({key: text.domain for key, text in by_id.items()}, params.texts, stage_seed(seed, "priors"))
+    return [by_id[key].text for key in drawn]
