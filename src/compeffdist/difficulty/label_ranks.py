@@ -36,7 +36,9 @@ def with_choices(row: TokenRow, trie: LabelTrie) -> TokenRow:
 def further_rows(row: TokenRow, trie: LabelTrie) -> list[TokenRow]:
     """A row for each branching that the row itself does not pass at its first token."""
     return [
-        TokenRow(f"{row.id}{MARK}{number}", [*row.prompt_ids, *branch.path], branch.children[:1], branch.children)
+        TokenRow(
+            f"{row.id}{MARK}{number}", [*row.prompt_ids, *branch.path], branch.children[:1], choices=branch.children
+        )
         for number, branch in enumerate(trie.branches)
         if branch.path
     ]

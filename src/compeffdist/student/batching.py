@@ -11,7 +11,7 @@ batch, and with it the last bits of its scores, is the same in a run that was re
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class TokenRow:
     id: str
     prompt_ids: Sequence[int]
     response_ids: Sequence[int]
-    choices: Sequence[int] = ()
+    choices: Sequence[int] = field(default=(), kw_only=True)
     """Tokens whose logits at the first response position are wanted beside the score."""
 
     @property
