@@ -67,7 +67,7 @@ def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_fold
         wait_until_up(process, port)
         status, answer = post(port, [{"text": "the film was great"}, {"text": "dreadful"}])
         assert status == 200
-        assert [set(row) for row in answer["predictions"]] == [{"polarity", "probabilities"}] * 2
+        assert [set(row) for row in answer["predictions"]] == [{"polarity", "label", "prior", "probabilities"}] * 2
         assert post(port, [{"text": "x" * 9000}])[0] == 400
         assert post(port, [{"text": "a", "prompt": "b"}])[0] == 400
         status, answer = post(port, [{"review": "the film was great"}])
