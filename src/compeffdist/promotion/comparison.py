@@ -228,13 +228,13 @@ def _ask_anew(
             raise UserError(f"{problem}: it holds no student")
         carried = read_carried({name: path for name in (TASKS, PRIORS) if (path := artifact_folder(folder, name))})
         try:
-            texts = _own_texts(carried.strength, params)
+            unlabelled = _own_texts(carried.strength, params)
         except UserError as error:
             raise UserError(f"{problem}: {error}") from None
         score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label)
         named = f"{champion.name}/{champion.version}"
         given = predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, named, score)
-        return take_out(given, asked, estimate_priors(rows, asked, texts, score), carried.strength)
+        return take_out(given, asked, estimate_priors(rows, asked, unlabelled, score), carried.strength)
 
 
 def _own_texts(strength: float, params: Params) -> list[str]:
