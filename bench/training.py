@@ -73,7 +73,7 @@ def run_apart(way: str, model: Path) -> dict[str, float]:
     command = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--model", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{way}: {done.stderr.strip()}")
+        sys.exit(f"{way}: exit status {done.returncode}: {done.stderr.strip()}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
