@@ -589,9 +589,9 @@ class LabelPriorsParams(Section):
     """Unlabelled texts of the run, drawn evenly over domains, that are asked to estimate a question's prior: so many
     likelihoods for each evaluation task and system, and for each question that the registered version carries a prior
     of."""
-    least: PositiveInt = 20
+    least: PositiveInt = 8
     """Distinct texts of one request that are enough to estimate a prior of a question the version carries none of; with
-    fewer, it is asked about inputs without content."""
+    fewer, it is asked about inputs without content, and half as much is taken out."""
 
 
 # ---------------------------------------------------------------- gates

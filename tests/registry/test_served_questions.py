@@ -13,7 +13,7 @@ from compeffdist.label_priors import calibrate, prior_of
 from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
 from compeffdist.registry.asking import ask_model, even_parts, read_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
-from compeffdist.registry.model import NEUTRAL, NEUTRAL_PSEUDO_TEXTS
+from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
 from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student
@@ -79,8 +79,8 @@ def test_answers_are_likelihoods_with_the_right_prior_taken_out(uri: str, likeli
     assert close(results[0], calibrate(plain, carried.priors["overall polarity"])[0])
     assert close(results[1], calibrate(likelihoods(MOOD, ["dreadful"]), carried.priors["mood"])[0])
     assert results[2] == results[1]
-    neutral = prior_of(likelihoods(never, list(NEUTRAL)), NEUTRAL_PSEUDO_TEXTS)
-    assert close(results[3], calibrate(likelihoods(never, ["dreadful"]), neutral)[0])
+    neutral = prior_of(likelihoods(never, list(NEUTRAL)))
+    assert close(results[3], calibrate(likelihoods(never, ["dreadful"]), neutral, NEUTRAL_SHARE)[0])
     scene = likelihoods(Question("Which scene?", ("good", "bad")), seen)
     for found, expected in zip(results[4:9], calibrate(scene), strict=True):
         assert close(found, expected)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from compeffdist.params import RegistryParams
+from compeffdist.registry.questions import POLARITY, Carried, ask_closed
 from compeffdist.registry.register import CANDIDATE, register_student
 
 START_SECONDS = 180
@@ -27,10 +28,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def post(port: int, rows: list[dict[str, Any]]) -> tuple[int, Any]:
+def post(port: int, rows: list[dict[str, Any]], params: dict[str, Any] | None = None) -> tuple[int, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
-        data=json.dumps({"dataframe_records": rows}).encode(),
+        data=json.dumps({"dataframe_records": rows} | ({"params": params} if params else {})).encode(),
         headers={"Content-Type": "application/json"},
     )
     try:
@@ -55,7 +56,10 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int, path: str = "pi
 @pytest.mark.pipeline
 def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_folder: Path, base_folder: Path) -> None:
     name = f"served-{student_folder.parent.name}"
-    register_student(student_folder, base_folder, RegistryParams(model_name=name, experiment="tests"), {})
+    tasks = {"overall polarity": POLARITY, "mood": ask_closed("How is it?", "good,bad")}
+    files = Carried(tasks=tasks, priors={"mood": {"good": 0.9, "bad": 0.1}}, strength=1.0).to_files(1)
+    settings = RegistryParams(model_name=name, experiment="tests")
+    register_student(student_folder, base_folder, settings, {}, carried=files)
     port = free_port()
     command = ["serve", "-m", f"models:/{name}@{CANDIDATE}", "--env-manager", "local", "--port", str(port)]
     scripts = Path(sys.executable).parent  # MLflow starts uvicorn by name
@@ -67,7 +71,22 @@ def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_fold
         wait_until_up(process, port)
         status, answer = post(port, [{"text": "the film was great"}, {"text": "dreadful"}])
         assert status == 200
-        assert [set(row) for row in answer["predictions"]] == [{"polarity", "label", "prior", "probabilities"}] * 2
+        assert [set(row) for row in answer["predictions"]] == [{"label", "polarity", "probabilities", "prior"}] * 2
+        rows = [
+            {"text": "great", "task": "mood"},
+            {"text": "great", "question": "Day?", "labels": "day, night"},
+            {"prompt": "say something"},
+        ]
+        status, answer = post(port, rows)
+        assert status == 200
+        mood, day, said = answer["predictions"]
+        assert (mood["prior"], day["prior"], set(said)) == ("version", "neutral", {"answer"})
+        assert set(day["probabilities"]) == {"day", "night"}
+        status, answer = post(port, rows[:1], {"prior_strength": 0})
+        assert status == 200 and answer["predictions"][0]["prior"] == "none"
+        assert answer["predictions"][0]["probabilities"]["good"] > mood["probabilities"]["good"]
+        assert post(port, rows[:1], {"prior_strength": 7})[0] == 400
+        assert post(port, [{"text": "a", "task": "nope"}])[0] == 400
         assert post(port, [{"text": "x" * 9000}])[0] == 400
         assert post(port, [{"text": "a", "prompt": "b"}])[0] == 400
         status, answer = post(port, [{"review": "the film was great"}])

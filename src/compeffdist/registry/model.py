@@ -30,8 +30,9 @@ TOKEN_BUDGET = 4096
 """Tokens of one batch, padding included."""
 NEUTRAL = ("N/A", "[MASK]", "")
 """Inputs without content (Zhao et al. 2021, section 5)."""
-NEUTRAL_PSEUDO_TEXTS = 1.0
-"""… and so much of an even prior beside them, so that no label's prior is 0."""
+NEUTRAL_SHARE = 0.5
+"""… and how much of the strength their prior is taken out at: what a model says of them is a poor guide to what it says
+of texts (docs/method.md has the measurement)."""
 REMEMBERED = 256
 """Questions whose prior from neutral inputs is kept; three forward passes each."""
 
@@ -88,7 +89,7 @@ class StudentModel(PythonModel):
     def _labels(self, question: Question, texts: Sequence[str], strength: float) -> list[dict[str, Any]]:
         logprobs = self._logprobs(question, texts)
         prior, source = self._prior(question, texts, logprobs) if strength else (None, "none")
-        decided = calibrate(logprobs, prior, strength)
+        decided = calibrate(logprobs, prior, strength * NEUTRAL_SHARE if source == "neutral" else strength)
         return [{"label": likeliest(row), "probabilities": row, "prior": source} for row in decided]
 
     def _prior(
@@ -102,7 +103,7 @@ class StudentModel(PythonModel):
             return prior_of(list(distinct.values())), "request"
         known = self.neutral.get(question)
         if known is None:
-            known = prior_of(self._logprobs(question, NEUTRAL), NEUTRAL_PSEUDO_TEXTS)
+            known = prior_of(self._logprobs(question, NEUTRAL))
             if len(self.neutral) >= REMEMBERED:
                 self.neutral.clear()
             self.neutral[question] = known

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.label_priors import Prior
-from compeffdist.params import SEED_TASK
+from compeffdist.params import SEED_TASK, LabelPriorsParams
 from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.registry.artifacts import PRIORS, TASKS
@@ -58,7 +58,7 @@ class Carried:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     """By task."""
     strength: float = 0.0
-    least: int = 20
+    least: int = LabelPriorsParams().least
 
     def prior_of(self, question: Question) -> Prior | None:
         """The prior that the version carries of a question, by whatever name it is asked."""
