@@ -643,10 +643,9 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
-    generated_per_perspective: Annotated[float, Field(ge=0.0)] | None = 0.5
+    generated_per_perspective: Annotated[float, Field(ge=0.0)] = 0.5
     """Generated tasks that are left, for each perspective, at least; the seed task, questions of your own and analysis
-    prompts do not count. Whatever number this is, there must be one task; null reports them only. Fewer: what the
-    student learns is not the method's."""
+    prompts do not count. Whatever this is, there must be one. Fewer: what the student learns is not the method's."""
     undemonstrated: Probability = 0.5
     """Share of the tasks that should have demonstrations and have none, at most. More: the teacher could not write
     them, or copied."""

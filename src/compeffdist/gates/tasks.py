@@ -127,7 +127,7 @@ def _generated(found: _Artefacts, bounds: TasksGateParams) -> list[Figure]:
         Figure(
             "generated",
             len(generated),
-            low=_fewest_generated(bounds.generated_per_perspective, len(found.perspective_ids)),
+            low=max(math.ceil(bounds.generated_per_perspective * len(found.perspective_ids)), 1),
             param="gates.tasks.generated_per_perspective",
             advice=(
                 f"of {len(found.perspective_ids)} perspectives so few generated tasks are left, rejected {shown}: see "
@@ -136,11 +136,6 @@ def _generated(found: _Artefacts, bounds: TasksGateParams) -> list[Figure]:
             offenders=[reject.record_id for reject in rejects],
         ),
     ]
-
-
-def _fewest_generated(per_perspective: float | None, perspectives: int) -> int | None:
-    """Generated tasks at least, never none; None where they are only reported."""
-    return None if per_perspective is None else max(math.ceil(per_perspective * perspectives), 1)
 
 
 def _idle(found: _Artefacts, bounds: TasksGateParams) -> Figure:
