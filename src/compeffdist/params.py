@@ -451,7 +451,7 @@ class FineTuningParams(Section):
     """Rows of one instruction that go into a step together, where they read what they share once. Fewer of them are
     more instructions a step and less noise in its gradient; 1 reads every row whole. A row's weight does not depend on
     it."""
-    pass_tokens: PositiveInt = 1024
+    pass_tokens: PositiveInt = 2048
     """Tokens that go through the model at once, at most, but for a longer row: memory hangs on it. A GPU wants more."""
     soft_labels: Probability = 0.0
     """How much of the target of an answer that is a label is the teacher's calibrated probability of every label, in

@@ -16,7 +16,7 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, stream: TextIO | None = None) -> None:
-        self.label, self.total, self.done, self.tokens = label, total, 0, 0
+        self.label, self.total, self.done, self.tokens, self.before = label, total, 0, 0, 0
         self.stream = stream if stream is not None else sys.stderr
         self.live = self.stream.isatty()
         self.started = self.printed = time.monotonic()
@@ -26,6 +26,11 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._print(final=True)
+
+    def skip(self, units: int = 1) -> None:
+        """Add units that were finished by an earlier run: they count as done, not as fast."""
+        self.done += units
+        self.before += units
 
     def advance(self, units: int = 1, tokens: int = 0) -> None:
         """Add finished units (and tokens, shown as a rate where there are any)."""
@@ -43,8 +48,8 @@ class Progress:
             parts.append(f"{self.tokens / elapsed:.0f} tokens/s")
         if final:
             parts.append(f"took {clock(elapsed)}")
-        elif self.done:
-            parts.append(f"about {clock(elapsed / self.done * (self.total - self.done))} left")
+        elif made := self.done - self.before:
+            parts.append(f"about {clock(elapsed / made * (self.total - self.done))} left")
         line = " · ".join(parts)
         self.stream.write(f"\r\x1b[2K{line}" + ("\n" if final else "") if self.live else line + "\n")
         self.stream.flush()

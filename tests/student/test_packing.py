@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -129,6 +130,31 @@ def test_loss_and_gradients_are_those_of_rows_alone(name: str, attention: str) -
     assert_equal(together(model, Padding(rows, 0, 8, 200), len(rows)), expected)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_on_a_cpu_attention_is_computed_by_blocks(name: str) -> None:
+    model, rows = make_model(CONFIGS[name]), make_rows()
+    way = branch_attention(model)
+    assert way is not None and way.blocks
+    [one] = Packing(rows, way, 8, 10_000).passes(range(len(rows)))
+    with AttentionCalls() as calls:
+        response_loss(model, Packing(rows, way, 8, 10_000), one)
+    assert len(calls.areas) == SIZES["num_hidden_layers"]
+    assert max(calls.areas) < 0.7 * one["input_ids"].shape[1] ** 2
+
+
+class AttentionCalls(TorchFunctionMode):
+    """Of each call of sdpa, how many pairs of tokens it is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.areas: list[int] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            self.areas.append(len(args[0]) * args[0].shape[2] * args[1].shape[2])
+        return func(*args, **(kwargs or {}))
+
+
 def test_so_are_they_with_an_adapter_and_gradient_checkpointing() -> None:
     from peft import LoraConfig, get_peft_model
 
@@ -168,7 +194,8 @@ def test_a_token_sees_the_beginning_and_its_own_branch_up_to_itself() -> None:
     assert packed.position_ids == [0, 1, 2, 3, 2, 3, 4]
     assert packed.labels == [IGNORED, IGNORED, IGNORED, 8, IGNORED, 10, 11]
     tensors = tensors_of(packed)
-    seen = visible(tensors["position_ids"], tensors["sequences"], tensors["branches"])[0].int().tolist()
+    marks = (tensors["position_ids"], tensors["sequences"], tensors["branches"])
+    seen = visible(marks, marks)[0].int().tolist()
     assert seen == [
         [1, 0, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0, 0],

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.student.blockwise import ARGUMENT, blocks_of, use_blocks
 from compeffdist.student.packing import EncodedRow, Group, Packed, pack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Marks = tuple["Tensor", ...]
 PROBE_WINDOW = 3
 EXACT, ROUNDED = 1e-4, 0.03
 """Largest accepted difference of the probe's logits, relative to the largest of them, in float32 and in 16 bits."""
@@ -34,39 +36,53 @@ class BranchAttention:
     config: Any
     additive: bool
     """Whether masks are added to attention logits (eager), rather than true where a token may look (sdpa)."""
+    blocks: bool = False
+    """Whether attention is computed block by block (see `blockwise`)."""
 
     def model_inputs(self, inputs: "dict[str, Tensor]", dtype: Any) -> dict[str, Any]:
-        """`input_ids`, `position_ids` and `attention_mask` for a pass.
+        """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass.
 
         Args:
             inputs: tensors of a `Packed`, each [1, length].
             dtype: of additive masks.
         """
         positions = inputs["position_ids"]
-        seen = visible(positions, inputs["sequences"], inputs["branches"])
+        marks = (positions, inputs["sequences"], inputs["branches"])
+        blocks = blocks_of(*marks[1:]) if self.blocks else None
+        asking = marks if blocks is None else tuple(mark[0][blocks.queries] for mark in marks)
+        asked = marks if blocks is None else tuple(mark[0][blocks.keys] for mark in marks)
+        seen = visible(asking, asked)
+        if blocks is not None:
+            seen = seen & blocks.filled[:, None, :]
         window = getattr(self.config, "sliding_window", None)
-        near = seen if window is None else seen & (positions[:, :, None] - positions[:, None, :] < window)
+        near = seen if window is None else seen & (asking[0][:, :, None] - asked[0][:, None, :] < window)
         full, sliding = (self._form(mask, dtype) for mask in (seen, near))
         by_kind = dict(zip(KINDS, (full, sliding), strict=True))
         mask = {"one": full, "windowed": sliding, "by kind": by_kind}[self.name]
-        return {"input_ids": inputs["input_ids"], "position_ids": positions, "attention_mask": mask}
+        given = {"input_ids": inputs["input_ids"], "position_ids": positions, "attention_mask": mask}
+        return given if blocks is None else given | {ARGUMENT: blocks}
 
     def _form(self, seen: "Tensor", dtype: Any) -> "Tensor":
         import torch
 
-        seen = seen[:, None]  # [1, heads, length, length]
+        seen = seen[:, None]  # [rows, heads, asking, asked]
         if not self.additive:
             return seen
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def visible(positions: "Tensor", sequences: "Tensor", branches: "Tensor") -> "Tensor":
-    """[1, length, length]: whether the second token is seen by the first. Each argument is [1, length]."""
-    earlier = positions[:, None, :] <= positions[:, :, None]
-    same = sequences[:, None, :] == sequences[:, :, None]
-    shared = branches[:, None, :] == 0
-    own = branches[:, None, :] == branches[:, :, None]
-    return earlier & same & (shared | own)
+def visible(asking: "Marks", asked: "Marks") -> "Tensor":
+    """[rows, asking, asked]: whether a token that asks sees the one that is asked.
+
+    Args:
+        asking: positions, sequences and branches, [rows, asking] each; `asked` likewise.
+    """
+    positions, sequences, branches = (
+        (mine[:, :, None], theirs[:, None, :]) for mine, theirs in zip(asking, asked, strict=True)
+    )
+    earlier = positions[1] <= positions[0]
+    same = sequences[0] == sequences[1]
+    return earlier & same & ((branches[1] == 0) | (branches[0] == branches[1]))
 
 
 def tensors_of(packed: Packed, device: Any = "cpu") -> "dict[str, Tensor]":
@@ -91,7 +107,10 @@ def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> "dict[s
 
 
 def branch_attention(model: Any) -> BranchAttention | None:
-    """The way in which the model reads branches as it reads the rows alone; None if there is none."""
+    """The way in which the model reads branches as it reads the rows alone; None if there is none.
+
+    On a CPU the model is told to compute attention block by block where it can; rows alone come out of it as before.
+    """
     import torch
 
     config = model.config.get_text_config()
@@ -105,7 +124,9 @@ def branch_attention(model: Any) -> BranchAttention | None:
     try:
         with torch.no_grad(), _small_window(config):
             alone = [model(input_ids=_row(model, row), use_cache=False).logits[0].float() for row in rows]
-            ways = (BranchAttention(name, config, additive) for name in names)
+            blocks = use_blocks(model)
+            ways = [BranchAttention(name, config, additive, True) for name in names if blocks]
+            ways += [BranchAttention(name, config, additive) for name in names]
             return next((way for way in ways if _agrees(model, way, rows, alone)), None)
     finally:
         model.train(training)

@@ -25,11 +25,22 @@ class Recorder:
     def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
         self.stage, self.tokens, self.on_point = stage, tokens, on_point
         self.points: list[CurvePoint] = []
+        self.replayed = 0
+        """Points of an earlier run that this one goes on from."""
         self.progress: Progress | None = None
 
     def begin(self, steps: int) -> None:
         """Training starts; `steps` optimiser steps are ahead."""
         self.progress = Progress(f"{self.stage}: steps", steps)
+
+    def replay(self, point: CurvePoint) -> None:
+        """An optimiser step that was done before this run."""
+        self.replayed += 1
+        self.points.append(point)
+        if self.progress is not None:
+            self.progress.skip(1)
+        if self.on_point is not None:
+            self.on_point(point)
 
     def record(self, point: CurvePoint) -> None:
         """One optimiser step is done. Raises UserError if its loss is not a number."""

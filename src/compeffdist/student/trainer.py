@@ -135,7 +135,7 @@ def recorder_callback(recorder: Recorder) -> TrainerCallback:
                 recorder.begin(state.max_steps)
                 for logs in state.log_history:  # of a training that goes on from a checkpoint
                     if "loss" in logs:
-                        recorder.record(_point(logs["step"], logs))
+                        recorder.replay(_point(logs["step"], logs))
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             if logs and "loss" in logs:

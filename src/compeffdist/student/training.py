@@ -76,11 +76,14 @@ class TrainingResult:
     soft_rows: int
     """Rows whose target is soft (`training.soft_labels`)."""
     seconds: float
+    steps_before: int
+    """Steps of an earlier run that this one went on from; `seconds` are without them."""
     card: dict[str, Any] = field(repr=False)
 
     def metrics(self) -> dict[str, Any]:
         """The run in plain numbers, for the stage's metrics file."""
         tail = self.curve[-max(len(self.curve) // 10, 1) :]
+        timed = self.tokens * (1 - self.steps_before / len(self.curve))
         return {
             "steps": len(self.curve),
             "first_loss": self.curve[0].loss,
@@ -89,7 +92,7 @@ class TrainingResult:
             "response_tokens": self.response_tokens,
             "soft_rows": self.soft_rows,
             "seconds": round(self.seconds, 1),
-            "tokens_per_second": round(self.tokens / max(self.seconds, 1e-9), 1),
+            "tokens_per_second": round(timed / max(self.seconds, 1e-9), 1),
         }
 
 
@@ -162,6 +165,7 @@ def fine_tune(
         response_tokens=round(epochs * sum(len(row.response_ids) for row in encoded)),
         soft_rows=sum(bool(row.corrections) for row in encoded),
         seconds=time.monotonic() - started,
+        steps_before=recorder.replayed,
         card=card,
     )
 
