@@ -1,6 +1,7 @@
 """Asking the student: whole-label likelihoods against a row-by-row reckoning, and greedy answers."""
 
 import math
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.progress import Progress
 from compeffdist.student.batching import batches
 from compeffdist.student.loading import load_student
-from compeffdist.student.prediction import generate, label_logprobs
+from compeffdist.student.prediction import generate, label_logprobs, label_trie
 
 LABELS = ("positive", "neutral", "negative", "neg")
 PROMPTS = ["the film was great", "dreadful", "x" * 60, "the film"]
@@ -105,3 +107,11 @@ def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budge
     assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
     for batch in made:
         assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= budget
+
+
+def test_progress_counts_prompts_not_the_branches_of_their_labels(tiny_folder: Path) -> None:
+    model, tokenizer = load_student(tiny_folder, "cpu", "float32")
+    assert len(label_trie(tokenizer, LABELS).branches) > 1
+    progress = Progress("asked", len(PROMPTS), StringIO())
+    label_logprobs(model, tokenizer, PROMPTS, LABELS, token_budget=16, progress=progress)
+    assert progress.done == len(PROMPTS)

@@ -56,6 +56,8 @@ def label_logprobs(
     rows = [[*ids, *branch.path] for ids in encoded for branch in trie.branches]
     _check_context(model, rows, 0)
     scores: list[list[float]] = [[] for _ in rows]
+    width = len(trie.branches)
+    left = [width] * len(prompts)  # rows of each prompt that are still to be read
     # with any one response token, the last position of a row is the one that is read
     tokens = [TokenRow(f"{number:09d}", row, [0]) for number, row in enumerate(rows)]
     parts = _parts(model)
@@ -64,11 +66,12 @@ def label_logprobs(
         for batch in plan_batches(tokens, token_budget, share=share and parts.reuses_prefixes):
             last = _last_logits(parts, prefix, [tokens[index] for index in batch.rows], batch.prefix)
             for position, index in enumerate(batch.rows):
-                children = trie.branches[index % len(trie.branches)].children
+                children = trie.branches[index % width].children
                 scores[index] = last[position, list(children)].tolist()
+                left[index // width] -= 1
             if progress is not None:
-                progress.advance(len(batch.rows), tokens=sum(len(rows[index]) for index in batch.rows))
-    width = len(trie.branches)
+                finished = sum(not left[prompt] for prompt in {index // width for index in batch.rows})
+                progress.advance(finished, tokens=sum(len(rows[index]) for index in batch.rows))
     return [trie.log_probabilities(scores[i * width : (i + 1) * width]) for i in range(len(prompts))]
 
 
