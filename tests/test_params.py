@@ -217,7 +217,7 @@ def test_label_ranks_do_not_compare_between_instructions(laptop: dict[str, Any])
 
 
 def test_ranking_by_what_is_not_computed_stops_before_anything_is_bought(laptop: dict[str, Any]) -> None:
-    by_ifd = changed(laptop, "sampling.metric", "ifd")
+    by_ifd = changed(changed(laptop, "difficulty.ifd", True), "sampling.metric", "ifd")
     assert validate_params(by_ifd, "p.yaml").difficulty.ifd
     with pytest.raises(UserError, match=r"sampling\.metric 'ifd' needs difficulty\.ifd: true"):
         validate_params(changed(by_ifd, "difficulty.ifd", False), "p.yaml")
@@ -225,7 +225,7 @@ def test_ranking_by_what_is_not_computed_stops_before_anything_is_bought(laptop:
 
 @pytest.mark.parametrize("written", ["2e-5", "2e-05", "2.0e-5", "0.00002"])  # the second as `dvc exp run -S` writes it
 def test_a_number_is_one_however_it_is_written(tmp_path: Path, written: str) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 5.0e-05", f"learning_rate: {written}")
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.0001", f"learning_rate: {written}")
     (tmp_path / "params.yaml").write_text(text)
     assert load_params(tmp_path / "params.yaml").training.learning_rate == 2e-5
 
