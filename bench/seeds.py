@@ -1,0 +1,152 @@
+"""What the student of the run in this folder is worth at other seeds, and at other settings of sampling and training.
+
+    python bench/seeds.py --seeds 1 2 3 4 [--set training.soft_labels=0.5] [--out seeds.jsonl]
+
+For each seed the sample is drawn anew from the scored triplets, a student is trained on it from the base, and the
+evaluation's tasks are asked with label priors, as the pipeline does it; the teacher's answers, the scores and the base
+student's answers are those of the run. `--set` changes a param under `sampling` or `training`. A line of JSON a seed is
+appended to --out, and a run that was stopped goes on behind the seeds that are there. At the end: mean and standard
+deviation over the seeds of the file, and the lowest end of the gain's interval.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.priors import estimate_priors, read_system_priors
+from compeffdist.evaluation.summary import summarise
+from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.instructions.training_set import kept_triplets
+from compeffdist.models import cache_folder, model_folder, read_identity
+from compeffdist.params import Params, load_params, stage_seed, validate_params
+from compeffdist.record_files import read_records
+from compeffdist.records import Draw, Pair, Text, Triplet
+from compeffdist.student.runs import TRAIN
+from compeffdist.student.training import TrainingRow, fine_tune
+from compeffdist.texts.draw import draw_texts
+from compeffdist.yaml12 import read_yaml
+
+SECTIONS = ("sampling", "training")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, default=Path("seeds.jsonl"))
+    arguments = parser.parse_args()
+    params = changed(load_params(), arguments.set)
+    done = read_lines(arguments.out)
+    for seed in arguments.seeds:
+        if any(line["seed"] == seed and line["set"] == arguments.set for line in done):
+            continue
+        line = {"seed": seed, "set": arguments.set, **one_seed(params, seed)}
+        done.append(line)
+        with arguments.out.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        print(describe([line]), flush=True)
+    print(describe([line for line in done if line["set"] == arguments.set]))
+
+
+def changed(params: Params, settings: list[str]) -> Params:
+    """`params` with some of `sampling` and `training` set anew, checked as a params.yaml is."""
+    value = params.model_dump()
+    for setting in settings:
+        key, _, written = setting.partition("=")
+        section, _, name = key.partition(".")
+        if section not in SECTIONS or name not in value[section]:
+            raise SystemExit(f"--set {setting}: not a key of {' or '.join(SECTIONS)}")
+        value[section][name] = read_yaml(written, setting)
+    return validate_params(value, "--set")
+
+
+def one_seed(params: Params, seed: int) -> dict[str, Any]:
+    """Train and evaluate; figures of the mean and of each task."""
+    base = read_identity(Path("models/student.json"))
+    base_folder = model_folder(base, cache_folder(params.runtime.cache))
+    rows = [
+        TrainingRow(one.id, one.prompt, one.response, tuple(one.labels), tuple(one.probabilities))
+        for one in sampled(params, seed)
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "student"
+        trained = fine_tune(
+            base_folder,
+            rows,
+            params.training,
+            base_id=base.id,
+            seed=stage_seed(seed, TRAIN),
+            output=folder,
+            stage=f"seed {seed}",
+            device=params.runtime.device,
+        )
+        figures = evaluated(params, folder, base_folder)
+    return {"rows": trained.rows, "seconds": round(trained.seconds), **figures}
+
+
+def sampled(params: Params, seed: int) -> list[Triplet]:
+    """The triplets that a draw at `seed` keeps."""
+    with tempfile.TemporaryDirectory() as scratch:
+        draws = Path(scratch) / "sampled.parquet"
+        settings, stage = params.sampling, stage_seed(seed, "sample_triplets")
+        sample_triplets(Path("data/scored.parquet"), Path("data/predicted.parquet"), draws, settings, stage)
+        drawn = read_records(draws, Draw)
+    pairs = read_records(Path("data/pairs.parquet"), Pair)
+    kept, unanswered = kept_triplets(drawn, read_records(Path("data/triplets.parquet"), Triplet), pairs)
+    if unanswered:
+        raise SystemExit(f"{len(unanswered)} kept pairs have no answer: a run in mode proxy cannot be drawn anew here")
+    return kept
+
+
+def evaluated(params: Params, folder: Path, base_folder: Path) -> dict[str, Any]:
+    """As stage evaluate_student, the run's own teacher and base beside it."""
+    rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
+    texts = draw_texts(read_records(Path("data/texts.parquet"), Text), params.label_priors, params.seed)
+    teacher, others = Path("data/teacher_predictions.parquet"), Path("data/student_predictions.parquet")
+    priors = read_system_priors(Path("data/teacher_priors.json")) | read_system_priors(Path("data/student_priors.json"))
+    score = student_scorer(folder, base_folder, params.runtime, "evaluation")
+    priors["student"] = estimate_priors(rows, params.evaluation.tasks, texts, score)
+    predictions = {
+        "teacher": read_records(teacher, Prediction),
+        "base": [one for one in read_records(others, Prediction) if one.system == "base"],
+        "student": predict_rows(rows, params.evaluation, "student", folder.name, score),
+    }
+    figures = summarise(predictions, params.evaluation, params.seed, priors, params.label_priors.strength)
+    return {
+        "mean": {name: figures["mean"]["macro_f1"][name]["estimate"] for name in ("teacher", "base", "student")},
+        "gain": figures["mean"]["student_minus_base"],
+        "tasks": {name: task["macro_f1"]["student"]["estimate"] for name, task in figures["tasks"].items()},
+        "as_it_is": figures["without_priors"]["mean"]["macro_f1"]["student"]["estimate"],
+    }
+
+
+def describe(lines: list[dict[str, Any]]) -> str:
+    """One line of figures, macro-F1 x 100: mean ± standard deviation over the seeds."""
+    seeds = " ".join(str(line["seed"]) for line in lines)
+    tasks = " ".join(f"{name} {spread([line['tasks'][name] for line in lines])}" for name in lines[0]["tasks"])
+    return (
+        f"seeds {seeds} {' '.join(lines[0]['set'])}: student {spread([line['mean']['student'] for line in lines])}, "
+        f"gain {spread([line['gain']['estimate'] for line in lines])}, "
+        f"lowest end of its interval {100 * min(line['gain']['low'] for line in lines):.1f}; "
+        f"as it is {spread([line['as_it_is'] for line in lines])}; {tasks}"
+    )
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and sample standard deviation of more than one."""
+    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{deviation}"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What was measured before."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()
