@@ -18,17 +18,15 @@ from typing import Any
 
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.priors import estimate_priors, read_system_priors
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
-from compeffdist.records import Draw, Pair, Text, Triplet
+from compeffdist.records import Draw, Pair, Triplet
 from compeffdist.student.runs import TRAIN
 from compeffdist.student.training import TrainingRow, fine_tune
-from compeffdist.texts.draw import draw_texts
 from compeffdist.yaml12 import read_yaml
 
 SECTIONS = ("sampling", "training")
@@ -106,17 +104,14 @@ def sampled(params: Params, seed: int) -> list[Triplet]:
 def evaluated(params: Params, folder: Path, base_folder: Path) -> dict[str, Any]:
     """As stage evaluate_student, the run's own teacher and base beside it."""
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
-    texts = draw_texts(read_records(Path("data/texts.parquet"), Text), params.label_priors, params.seed)
     teacher, others = Path("data/teacher_predictions.parquet"), Path("data/student_predictions.parquet")
-    priors = read_system_priors(Path("data/teacher_priors.json")) | read_system_priors(Path("data/student_priors.json"))
     score = student_scorer(folder, base_folder, params.runtime, "evaluation")
-    priors["student"] = estimate_priors(rows, params.evaluation.tasks, texts, score)
     predictions = {
         "teacher": read_records(teacher, Prediction),
         "base": [one for one in read_records(others, Prediction) if one.system == "base"],
         "student": predict_rows(rows, params.evaluation, "student", folder.name, score),
     }
-    figures = summarise(predictions, params.evaluation, params.seed, priors, params.label_priors.strength)
+    figures = summarise(predictions, params.evaluation, params.seed, params.label_priors.strength)
     return {
         "mean": {name: figures["mean"]["macro_f1"][name]["estimate"] for name in ("teacher", "base", "student")},
         "gain": figures["mean"]["student_minus_base"],

@@ -3,18 +3,16 @@
 from pathlib import Path
 
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.priors import estimate_priors, read_system_priors, take_out
+from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Text
 from compeffdist.running import run_stage
 from compeffdist.student.loading import student_id
 from compeffdist.teacher.asking import release_engine
-from compeffdist.texts.draw import draw_texts
 
 STUDENT = Path("models/student")
 
@@ -26,20 +24,16 @@ def main() -> None:
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
     tasks, strength = params.evaluation.tasks, params.label_priors.strength
-    texts = draw_texts(read_records(Path("data/texts.parquet"), Text), params.label_priors, params.seed)
-    priors = read_system_priors(Path("data/teacher_priors.json"))
     predictions = {"teacher": read_records(Path("data/teacher_predictions.parquet"), Prediction)}
     for system, system_id, folder in (
         ("base", base.id, base_folder),
         ("student", student_id(STUDENT), STUDENT),
     ):
         score = student_scorer(folder, base_folder, params.runtime, f"evaluation of the {system}")
-        priors[system] = estimate_priors(rows, tasks, texts, score)
         given = predict_rows(rows, params.evaluation, system, system_id, score)
-        predictions[system] = take_out(given, tasks, priors[system], strength)
-    summary = summarise(predictions, params.evaluation, params.seed, priors, strength)
+        predictions[system] = take_out(given, tasks, strength)
+    summary = summarise(predictions, params.evaluation, params.seed, strength)
     write_records(Path("data/student_predictions.parquet"), Prediction, predictions["base"] + predictions["student"])
-    write_json(Path("data/student_priors.json"), {system: priors[system] for system in ("base", "student")})
     write_json(Path("metrics/evaluation.json"), summary)
 
 

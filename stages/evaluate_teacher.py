@@ -1,5 +1,4 @@
-"""Stage evaluate_teacher: the teacher's answers on the evaluation rows, and its label priors; asked once,
-whatever the student does.
+"""Stage evaluate_teacher: the teacher's answers on the evaluation rows; asked once, whatever the student does.
 
 The last stage of a run that needs the teacher, so it lets the engine go: training needs the memory.
 """
@@ -7,28 +6,23 @@ The last stage of a run that needs the teacher, so it lets the engine go: traini
 from pathlib import Path
 
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
-from compeffdist.evaluation.priors import estimate_priors, take_out
+from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Text
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher, release_engine
-from compeffdist.texts.draw import draw_texts
 
 
 def main() -> None:
     params = load_params()
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
-    texts = draw_texts(read_records(Path("data/texts.parquet"), Text), params.label_priors, params.seed)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
         score = teacher_scorer(teacher, params.teacher)
         given = predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, score)
-        priors = estimate_priors(rows, params.evaluation.tasks, texts, score)
     release_engine()
-    predictions = take_out(given, params.evaluation.tasks, priors, params.label_priors.strength)
-    write_json(Path("data/teacher_priors.json"), {"teacher": priors})
+    predictions = take_out(given, params.evaluation.tasks, params.label_priors.strength)
     write_records(Path("data/teacher_predictions.parquet"), Prediction, predictions)
     write_json(Path("metrics/evaluate_teacher.json"), {"rows": len(predictions), "teacher": teacher.usage()})
 

@@ -587,8 +587,8 @@ class LabelPriorsParams(Section):
     is estimated. Where true labels are known to be very uneven, less than 1 is better."""
     texts: PositiveInt = 100
     """Unlabelled texts of the run, drawn evenly over domains, that are asked to estimate a question's prior: so many
-    likelihoods for each evaluation task and system, and for each question that the registered version carries a prior
-    of."""
+    likelihoods for each question that the registered version carries a prior of. An evaluation task's prior is that of
+    its own texts."""
     least: PositiveInt = 8
     """Distinct texts of one request that are enough to estimate a prior of a question the version carries none of; with
     fewer, it is asked about inputs without content, and half as much is taken out."""

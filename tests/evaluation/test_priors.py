@@ -1,28 +1,22 @@
-"""Label priors of evaluation tasks: from the run's own texts, with the fields of rows, and without a gold label."""
+"""Label priors of evaluation tasks: from the answers to a task's own texts, without a gold label."""
 
-import json
+import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import Prediction, predict_rows
-from compeffdist.evaluation.priors import estimate_priors, read_system_priors, take_out
+from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import priors_line
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.files import write_json
 from compeffdist.label_priors import estimate_prior
 from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams
 from compeffdist.records import Text
 from compeffdist.texts.draw import draw_texts
 
 LABELS = ["good", "bad"]
-STANCE = EvaluationTask(
-    name="stance", location="x.jsonl", question="What of {target}?", labels=["for", "against"], rows=4
-)
 MOOD = EvaluationTask(name="mood", location="x.jsonl", question="How is it?", labels=LABELS, rows=40)
 ROWS = [
     EvaluationRow(task="mood", text=f"mood {n}", label=LABELS[n % 2], source_row=str(n), licence="MIT")
@@ -47,6 +41,11 @@ def leaning(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, f
     return rows
 
 
+def always(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
+    """Says the first label to everything, as likely each time: nothing is left once that is taken out."""
+    return [{labels[0]: math.log(0.9), labels[1]: math.log(0.1)}] * len(prompts)
+
+
 def test_texts_are_drawn_evenly_over_domains_whatever_their_order() -> None:
     texts = own_texts(40)
     drawn = draw_texts(texts, LabelPriorsParams(texts=8), seed=1)
@@ -56,29 +55,15 @@ def test_texts_are_drawn_evenly_over_domains_whatever_their_order() -> None:
     assert draw_texts(texts, LabelPriorsParams(texts=8, strength=0.0), seed=1) == []
 
 
-def test_a_question_with_fields_is_asked_of_own_texts_with_those_of_rows_and_never_of_rows() -> None:
-    asked: list[str] = []
-
-    def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
-        asked.extend(prompts)
-        return [{label: math.log(1 / len(labels)) for label in labels}] * len(prompts)
-
-    rows = [
-        EvaluationRow(
-            task="stance",
-            text=f"row {target}",
-            label="for",
-            source_row="1",
-            licence="MIT",
-            fields=json.dumps({"target": target}),
-        )
-        for target in ("tea", "rain")
-    ]
-    texts = [f"own {n}" for n in range(5)]
-    assert estimate_priors(rows, [STANCE], texts, score) == {"stance": {"for": 0.5, "against": 0.5}}
-    assert [prompt.split("Input: ")[1].split("\n")[0] for prompt in asked] == texts
-    assert {prompt.split("?")[0] for prompt in asked} == {"What of tea", "What of rain"}
-    assert not any("row" in prompt for prompt in asked)
+def test_a_tasks_prior_is_the_mean_over_its_own_rows_of_one_system() -> None:
+    other = EvaluationTask(name="other", location="x.jsonl", question="Well?", labels=LABELS, rows=40)
+    given = predict_rows(ROWS, PARAMS, "base", "b", leaning)
+    elsewhere = [dataclasses.replace(answer, id="", task="other", probabilities=[0.5, 0.5]) for answer in given]
+    priors = estimate_priors([*given, *elsewhere], [MOOD, other])
+    # 20 rows of 0.95, 20 of 0.7 and four pseudo-texts of 0.5
+    first = (20 * 0.95 + 20 * 0.7 + 4 * 0.5) / 44
+    assert priors["mood"] == pytest.approx({"good": first, "bad": 1 - first}, abs=1e-6)
+    assert priors["other"] == {"good": 0.5, "bad": 0.5}
 
 
 def test_a_prior_is_of_the_answers_that_have_likelihoods() -> None:
@@ -90,12 +75,11 @@ def test_a_prior_is_of_the_answers_that_have_likelihoods() -> None:
 
 def test_taking_a_prior_out_changes_labels_and_leaves_likelihoods() -> None:
     given = predict_rows(ROWS, PARAMS, "base", "b", leaning)
-    prior = estimate_priors(ROWS, [MOOD], [f"own {n}" for n in range(100)], leaning)
-    taken = take_out(given, [MOOD], prior, 1.0)
+    taken = take_out(given, [MOOD], 1.0)
     assert {p.predicted for p in given} == {"good"}
     assert [p.predicted for p in taken] == [p.gold for p in given]
     assert [(p.id, p.probabilities) for p in taken] == [(p.id, p.probabilities) for p in given]
-    assert take_out(taken, [MOOD], prior, 0.0) == take_out(taken, [MOOD], {}, 1.0) == given
+    assert take_out(taken, [MOOD], 0.0) == given
 
 
 def test_a_chosen_label_stands_whatever_the_prior() -> None:
@@ -108,14 +92,17 @@ def test_a_chosen_label_stands_whatever_the_prior() -> None:
         predicted="good",
         probabilities=[1.0, 0.0],
     )
-    assert take_out([chosen], [MOOD], {"mood": {"good": 0.99, "bad": 0.01}}, 1.0) == [chosen]
+    weighed = [dataclasses.replace(chosen, id="", row_id=f"r{n}", probabilities=[0.9, 0.1]) for n in range(20)]
+    assert estimate_priors([chosen], [MOOD]) == {}
+    assert take_out([chosen, *weighed], [MOOD], 1.0)[0] == chosen
 
 
 def test_figures_are_given_with_and_without_priors_and_at_several_strengths() -> None:
     given = {system: predict_rows(ROWS, PARAMS, system, system, leaning) for system in SYSTEMS}
-    prior = estimate_priors(ROWS, [MOOD], [f"own {n}" for n in range(100)], leaning)
-    priors = {"student": prior, "base": {}, "teacher": {}}
-    summary = summarise(given, PARAMS, 1, priors, 0.9)
+    given["base"] = predict_rows(ROWS, PARAMS, "base", "base", always)
+    given["teacher"] = predict_rows(ROWS, PARAMS, "teacher", "teacher", always)
+    summary = summarise(given, PARAMS, 1, 0.9)
+    assert summary["label_priors"]["student"] == estimate_priors(given["student"], [MOOD])
     assert list(summary["by_strength"]) == ["0", "0.5", "0.9", "1"]
     assert summary["mean"]["macro_f1"]["student"]["estimate"] == 1.0
     assert summary["without_priors"]["mean"]["macro_f1"]["student"]["estimate"] == pytest.approx(1 / 3)
@@ -123,8 +110,8 @@ def test_figures_are_given_with_and_without_priors_and_at_several_strengths() ->
     assert summary["by_strength"]["0.9"]["mean"] == summary["mean"]
     assert summary["by_strength"]["0"]["macro_f1_of_tasks"]["mood"]["student"] == pytest.approx(1 / 3)
     # they do not hang on what the predictions said
-    decided = {system: take_out(own, [MOOD], priors[system], 0.9) for system, own in given.items()}
-    assert summarise(decided, PARAMS, 1, priors, 0.9) == summary
+    decided = {system: take_out(own, [MOOD], 0.9) for system, own in given.items()}
+    assert summarise(decided, PARAMS, 1, 0.9) == summary
     assert priors_line(summary).startswith(
         "label priors taken out at strength 0.9; means without: teacher 33.3, base 33.3, student 33.3, gain +0.0 ["
     )
@@ -134,10 +121,5 @@ def test_without_priors_there_is_one_strength_and_no_line() -> None:
     given = {system: predict_rows(ROWS, PARAMS, system, system, leaning) for system in SYSTEMS}
     summary = summarise(given, PARAMS, 1)
     assert list(summary["by_strength"]) == ["0"] and priors_line(summary) == ""
+    assert summary["label_priors"] == {system: {} for system in SYSTEMS}
     assert priors_line({}) == ""
-
-
-def test_what_holds_no_priors_is_refused_in_one_line(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"teacher": 0.5})
-    with pytest.raises(UserError, match=r"a\.json: not label priors"):
-        read_system_priors(tmp_path / "a.json")

@@ -1,20 +1,15 @@
-"""Label priors of evaluation tasks: what a system says on average of the run's own texts, asked a task's question.
+"""Label priors of evaluation tasks: what a system says on average of a task's own texts, and its answers without it.
 
-No gold label and no text of an evaluation row is used. A task whose question has further fields (the target of a
-stance, say) is asked with those of its rows in turn. Predictions keep the likelihoods as they were given, so that
-figures at any strength can be had of the same answers.
+The rows of a task are one request, as a user would make it of a question that a version carries no prior of: the prior
+is the mean of the likelihoods of its answers (Batch Calibration, Zhou et al. 2023). No gold label is used. Predictions
+keep the likelihoods as they were given, so that figures at any strength can be had of the same answers.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from compeffdist.errors import UserError
-from compeffdist.evaluation.predictions import Prediction, Scorer, evaluation_prompt
-from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.files import read_json
+from compeffdist.evaluation.predictions import Prediction
 from compeffdist.label_priors import Prior, calibrate, estimate_prior, likeliest
 from compeffdist.params import EvaluationTask
 
@@ -22,46 +17,31 @@ TaskPriors = Mapping[str, Prior]
 """Task -> prior; a task without an answer that has likelihoods is missing."""
 
 
-def estimate_priors(
-    rows: Sequence[EvaluationRow], tasks: Sequence[EvaluationTask], texts: Sequence[str], score: Scorer
-) -> dict[str, Prior]:
-    """The prior of each task, from `texts` asked its question.
-
-    Args:
-        rows: of all tasks; of these only what a question needs beside the text.
-        score: the system.
-    """
+def estimate_priors(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask]) -> dict[str, Prior]:
+    """The prior of each task, from one system's answers to its rows."""
     priors: dict[str, Prior] = {}
-    for task in tasks if texts else ():
-        own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
-        # a row's id covers its text, so it is made anew
-        asked = [
-            dataclasses.replace(own[place % len(own)], id="", text=text) for place, text in enumerate(texts) if own
-        ]
-        if prior := estimate_prior(score([evaluation_prompt(row, task) for row in asked], tuple(task.labels))):
+    for task in tasks:
+        given = [_logprobs(prediction, task) for prediction in predictions if prediction.task == task.name]
+        if prior := estimate_prior(given):
             priors[task.name] = prior
     return priors
 
 
-def take_out(
-    predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask], priors: TaskPriors, strength: float
-) -> list[Prediction]:
-    """The predictions with the label that is likeliest once the prior of its task is taken out at `strength`;
+def take_out(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask], strength: float) -> list[Prediction]:
+    """One system's predictions with the label that is likeliest once the prior of its task is taken out at `strength`;
     likelihoods stay as they are. A task without a prior is answered by the likelihoods alone."""
-    labels = {task.name: task.labels for task in tasks}
+    priors = estimate_priors(predictions, tasks) if strength else {}
+    by_name = {task.name: task for task in tasks}
     decided = []
     for prediction in predictions:
-        given = dict(zip(labels[prediction.task], prediction.probabilities, strict=True))
-        logprobs = {label: math.log(value) if value else -math.inf for label, value in given.items()}
-        prior = priors.get(prediction.task)
-        probabilities = calibrate([logprobs], prior, strength)[0] if prior else given
-        decided.append(dataclasses.replace(prediction, predicted=likeliest(probabilities)))
+        task = by_name[prediction.task]
+        prior = priors.get(task.name)
+        given = dict(zip(task.labels, prediction.probabilities, strict=True))
+        left = calibrate([_logprobs(prediction, task)], prior, strength)[0] if prior else given
+        decided.append(dataclasses.replace(prediction, predicted=likeliest(left)))
     return decided
 
 
-def read_system_priors(source: Path) -> dict[str, TaskPriors]:
-    """System -> task -> prior, as the evaluation stages wrote them. Raises UserError if the file is not that."""
-    value: Any = read_json(source)
-    if not isinstance(value, dict) or not all(isinstance(tasks, dict) for tasks in value.values()):
-        raise UserError(f"{source}: not label priors by system and task; run the stage that writes it again")
-    return value
+def _logprobs(prediction: Prediction, task: EvaluationTask) -> dict[str, float]:
+    given = zip(task.labels, prediction.probabilities, strict=True)
+    return {label: math.log(value) if value else -math.inf for label, value in given}

@@ -5,7 +5,6 @@ task themselves (their likelihoods; no gold label), for each model by itself: wi
 divided by its mean over those texts. Figures with and without are always both in the report.
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import by_task
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.evaluation.tasks import EvaluationRow, label_text, load_evaluation_rows
-from compeffdist.label_priors import prior_of
 from compeffdist.models.references import short
 from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources
 from compeffdist.texts.tables import no_column, read_rows
@@ -128,14 +126,7 @@ def decided(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask], 
     """The predictions with the label that a prior leaves likeliest; their likelihoods stay as they are."""
     if prior == "none":
         return list(predictions)
-    priors = {}
-    for task in tasks:
-        own = [answer.probabilities for answer in predictions if answer.task == task.name]
-        # of a label that was merely chosen there is no likelihood to take a mean of
-        logprobs = [dict(zip(task.labels, map(math.log, row), strict=True)) for row in own if all(row)]
-        if logprobs:
-            priors[task.name] = prior_of(logprobs)
-    return take_out(predictions, tasks, priors, strength=1.0)
+    return take_out(predictions, tasks, strength=1.0)
 
 
 def compare_models(

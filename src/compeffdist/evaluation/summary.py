@@ -5,13 +5,12 @@ A mean is over all tasks or it is not given: systems evaluated on other rows tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.earning import family_confidence, label_counts
 from compeffdist.evaluation.predictions import Prediction, task_instruction
-from compeffdist.evaluation.priors import TaskPriors, take_out
+from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
 
@@ -37,7 +36,6 @@ def summarise(
     predictions: Mapping[str, Sequence[Prediction]],
     params: EvaluationParams,
     seed: int,
-    priors: Mapping[str, TaskPriors] = MappingProxyType({}),
     strength: float = 0.0,
 ) -> dict[str, Any]:
     """The contents of metrics/evaluation.json.
@@ -45,22 +43,21 @@ def summarise(
     Args:
         predictions: `teacher`, `base` and `student` -> predictions on the same rows; what they predicted is decided
             anew from their likelihoods.
-        priors: system -> label priors.
-        strength: at which the priors are taken out for `tasks`, `mean` and `headline`; `without_priors` has the first
-            two at strength 0, `by_strength` the mean and each task's macro-F1 at several.
+        strength: at which label priors are taken out for `tasks`, `mean` and `headline`; `without_priors` has the first
+            two at strength 0, `by_strength` the mean and each task's macro-F1 at several, `label_priors` the priors.
 
     Raises:
         UserError: if the systems answered different rows.
     """
     figures = {
         at: _figures(
-            {system: take_out(predictions[system], params.tasks, priors.get(system, {}), at) for system in SYSTEMS},
+            {system: take_out(predictions[system], params.tasks, at) for system in SYSTEMS},
             params,
             seed,
         )
-        for at in sorted({*STRENGTHS, strength} if any(priors.values()) else {0.0})
+        for at in sorted({*STRENGTHS, strength} if strength else {0.0})
     }
-    chosen = figures.get(strength, figures[0.0])
+    chosen = figures[strength]
     mean = chosen["mean"]
     return {
         "confidence": params.confidence,
@@ -69,6 +66,9 @@ def summarise(
         "systems": {system: predictions[system][0].system_id for system in SYSTEMS},
         **chosen,
         "without_priors": figures[0.0],
+        "label_priors": {
+            system: estimate_priors(predictions[system], params.tasks) if strength else {} for system in SYSTEMS
+        },
         "by_strength": {f"{at:g}": _brief(found) for at, found in figures.items()},
         "headline": {
             "macro_f1_student": mean["macro_f1"]["student"]["estimate"],

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
-from compeffdist.evaluation.priors import estimate_priors
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.demonstrations import write_demonstrations
@@ -29,7 +28,6 @@ from compeffdist.teacher.asking import Asked, Teacher
 from compeffdist.teacher.engine import ModelCard
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.texts.draw import draw_texts
 
 TEACHER_CARD = Path("models/teacher.json")
 
@@ -132,8 +130,6 @@ def _evaluation(data: Path, params: Params, teacher: Teacher) -> None:
         return [dict.fromkeys(labels, 0.0)] * len(prompts)
 
     predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, note)
-    texts = draw_texts(read_records(data / "texts.parquet", Text), params.label_priors, params.seed)
-    estimate_priors(rows, params.evaluation.tasks, texts, note)
 
 
 REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {

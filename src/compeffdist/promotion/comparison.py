@@ -2,7 +2,7 @@
 
 What it takes is kept with the versions. Only a champion that was evaluated on other rows is asked again, about the
 candidate's, which takes their texts: data/evaluation.jsonl. It is asked as it is served: with as much of its label
-priors taken out as it was registered with, estimated from the run's own texts, data/texts.parquet.
+priors taken out as it was registered with.
 """
 
 import json
@@ -16,11 +16,11 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.priors import estimate_priors, take_out
+from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams, Params, PromotionParams
+from compeffdist.params import EvaluationParams, EvaluationTask, Params, PromotionParams
 from compeffdist.record_files import read_records
-from compeffdist.records import Text, by_id
+from compeffdist.records import by_id
 from compeffdist.registry.artifacts import (
     BASE,
     PREDICTIONS,
@@ -34,14 +34,12 @@ from compeffdist.registry.artifacts import (
     read_evidence,
 )
 from compeffdist.registry.questions import read_carried
-from compeffdist.texts.draw import draw_texts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 TEXTS = Path("data/evaluation.jsonl")
-OWN_TEXTS = Path("data/texts.parquet")
 BASE_STUDENT = "base student"
 """What a first champion is held against."""
 
@@ -227,20 +225,10 @@ def _ask_anew(
         if student is None:
             raise UserError(f"{problem}: it holds no student")
         carried = read_carried({name: path for name in (TASKS, PRIORS) if (path := artifact_folder(folder, name))})
-        try:
-            unlabelled = _own_texts(carried.strength, params)
-        except UserError as error:
-            raise UserError(f"{problem}: {error}") from None
         score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label)
         named = f"{champion.name}/{champion.version}"
         given = predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, named, score)
-        return take_out(given, asked, estimate_priors(rows, asked, unlabelled, score), carried.strength)
-
-
-def _own_texts(strength: float, params: Params) -> list[str]:
-    """The texts that priors are estimated from, if any is taken out."""
-    settings = LabelPriorsParams(strength=strength, texts=params.label_priors.texts)
-    return draw_texts(read_records(OWN_TEXTS, Text), settings, params.seed) if strength else []
+        return take_out(given, asked, carried.strength)
 
 
 def _by_task(tasks: Mapping[str, TaskRows], predictions: Sequence[Prediction]) -> dict[str, Predictions]:
