@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.label_priors import PSEUDO_TEXTS, calibrate, likeliest, prior_of
+from compeffdist.label_priors import PSEUDO_TEXTS, calibrate, estimate_prior, likeliest, prior_of, shrunk_prior
 
 LABELS = "abc"
 
@@ -83,3 +83,24 @@ def test_of_a_tie_the_first_declared_label_is_said() -> None:
 
 def test_no_rows_need_no_prior() -> None:
     assert calibrate([]) == []
+
+
+@given(rows)
+def test_a_shrunk_prior_is_a_power_of_the_mean(logprobs: list[dict[str, float]]) -> None:
+    count = len(logprobs)
+    means = [sum(math.exp(row[label]) for row in logprobs) / count for label in LABELS]
+    powers = [mean ** (count / (count + 1)) for mean in means]
+    expected = {label: power / sum(powers) for label, power in zip(LABELS, powers, strict=True)}
+    assert shrunk_prior(logprobs) == pytest.approx(expected, rel=1e-9)
+    assert estimate_prior(logprobs) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_label_that_is_hardly_ever_likely_is_told_apart_by_how_likely_it_is() -> None:
+    rare = [{"good": math.log(p), "bad": math.log(1 - p)} for p in [0.012] * 50 + [0.004] * 50]
+    said = [likeliest(row) for row in calibrate(rare, estimate_prior(rare))]
+    assert said == ["good"] * 50 + ["bad"] * 50
+
+
+def test_a_prior_is_above_0_however_unlikely_a_label_is() -> None:
+    prior = estimate_prior([{"a": -900.0, "b": math.log(1.0), "c": -50.0}] * 10)
+    assert all(value > 0 for value in prior.values())

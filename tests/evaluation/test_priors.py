@@ -60,16 +60,21 @@ def test_a_tasks_prior_is_the_mean_over_its_own_rows_of_one_system() -> None:
     given = predict_rows(ROWS, PARAMS, "base", "b", leaning)
     elsewhere = [dataclasses.replace(answer, id="", task="other", probabilities=[0.5, 0.5]) for answer in given]
     priors = estimate_priors([*given, *elsewhere], [MOOD, other])
-    # 20 rows of 0.95, 20 of 0.7 and four pseudo-texts of 0.5
-    first = (20 * 0.95 + 20 * 0.7 + 4 * 0.5) / 44
-    assert priors["mood"] == pytest.approx({"good": first, "bad": 1 - first}, abs=1e-6)
+    # 20 rows of 0.95 and 20 of 0.7
+    good, bad = (mean ** (40 / 41) for mean in (0.825, 0.175))
+    assert priors["mood"] == pytest.approx({"good": good / (good + bad), "bad": bad / (good + bad)}, abs=1e-6)
     assert priors["other"] == {"good": 0.5, "bad": 0.5}
 
 
 def test_a_prior_is_of_the_answers_that_have_likelihoods() -> None:
     chosen = {"good": 0.0, "bad": -math.inf}
     weighed = {"good": math.log(0.25), "bad": math.log(0.75)}
-    assert estimate_prior([chosen, weighed, chosen]) == estimate_prior([weighed]) == {"good": 0.45, "bad": 0.55}
+    assert estimate_prior([chosen, weighed, chosen]) == estimate_prior([weighed])
+    # of one text, the square root
+    good, bad = math.sqrt(0.25), math.sqrt(0.75)
+    assert estimate_prior([weighed]) == pytest.approx(
+        {"good": good / (good + bad), "bad": bad / (good + bad)}, abs=1e-6
+    )
     assert estimate_prior([chosen]) == estimate_prior([]) == {}
 
 

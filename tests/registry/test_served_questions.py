@@ -9,7 +9,7 @@ import pytest
 
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
-from compeffdist.label_priors import calibrate, prior_of
+from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
 from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
 from compeffdist.registry.asking import ask_model, even_parts, read_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
@@ -84,7 +84,7 @@ def test_answers_are_likelihoods_with_the_right_prior_taken_out(uri: str, likeli
     neutral = prior_of(likelihoods(never, list(NEUTRAL)))
     assert close(results[3], calibrate(likelihoods(never, ["dreadful"]), neutral, NEUTRAL_SHARE)[0])
     scene = likelihoods(Question("Which scene?", ("good", "bad")), seen)
-    for found, expected in zip(results[4:9], calibrate(scene), strict=True):
+    for found, expected in zip(results[4:9], calibrate(scene, shrunk_prior(scene)), strict=True):
         assert close(found, expected)
     assert all(
         result["label"] == max(result["probabilities"], key=result["probabilities"].get) for result in results[:9]
@@ -94,7 +94,7 @@ def test_answers_are_likelihoods_with_the_right_prior_taken_out(uri: str, likeli
 
 def test_priors_carried_are_means_over_own_texts(likelihoods: Any, carried: Carried) -> None:
     for name, question in (("overall polarity", POLARITY), ("mood", MOOD)):
-        assert carried.priors[name] == pytest.approx(prior_of(likelihoods(question, OWN_TEXTS)), rel=0.05)
+        assert carried.priors[name] == pytest.approx(shrunk_prior(likelihoods(question, OWN_TEXTS)), rel=0.05)
 
 
 def test_one_text_over_and_over_is_no_estimate(uri: str) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from compeffdist.errors import UserError
-from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of
+from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of, shrunk_prior
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
 from compeffdist.registry.questions import COLUMNS, Question, by_question, read_carried, read_request
 from compeffdist.student.loading import load_student
@@ -100,7 +100,7 @@ class StudentModel(PythonModel):
             return carried, "version"
         distinct = dict(zip(texts, logprobs, strict=True))
         if len(distinct) >= self.carried.least:
-            return prior_of(list(distinct.values())), "request"
+            return shrunk_prior(list(distinct.values())), "request"
         known = self.neutral.get(question)
         if known is None:
             known = prior_of(self._logprobs(question, NEUTRAL))
