@@ -322,6 +322,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     result = interrupted(tiny_folder, tmp_path, settings, at, at - 2 if at == 4 else 3)
     assert f"goes on from step {at - 2 if at == 4 else 3}" in capsys.readouterr().err
     assert result.curve == whole.curve
+    assert (whole.steps_before, result.steps_before) == (0, at - 2 if at == 4 else 3)
+    own = result.tokens * (1 - result.steps_before / len(result.curve))
+    assert result.metrics()["tokens_per_second"] == pytest.approx(own / result.seconds, rel=0.01)
     assert weights(tmp_path / "resumed") == weights(tmp_path / "whole")
     assert not (tmp_path / "checkpoints" / "train_student").exists()
 

@@ -110,8 +110,12 @@ class StudentModel(PythonModel):
         return known, "neutral"
 
     def _logprobs(self, question: Question, texts: Sequence[str]) -> list[dict[str, float]]:
-        prompts = [question.message(text) for text in texts]
-        return label_logprobs(self.model, self.tokenizer, prompts, question.labels, token_budget=TOKEN_BUDGET)
+        """One of each text. Copies are asked once: it is cheaper, and rows of a batch differ in their last bits."""
+        distinct = list(dict.fromkeys(texts))
+        prompts = [question.message(text) for text in distinct]
+        found = label_logprobs(self.model, self.tokenizer, prompts, question.labels, token_budget=TOKEN_BUDGET)
+        by_text = dict(zip(distinct, found, strict=True))
+        return [by_text[text] for text in texts]
 
     def _answers(self, prompts: Sequence[str]) -> list[str]:
         if not prompts:
