@@ -1,12 +1,14 @@
 """What the student of the run in this folder is worth at other seeds, and at other settings of sampling and training.
 
-    python bench/seeds.py --seeds 1 2 3 4 [--set training.soft_labels=0.5] [--out seeds.jsonl]
+    python bench/seeds.py --seeds 1 2 3 4 [--set training.soft_labels=0.5] [--part 0.35] [--out seeds.jsonl]
 
 For each seed the sample is drawn anew from the scored triplets, a student is trained on it from the base, and the
 evaluation's tasks are asked with label priors, as the pipeline does it; the teacher's answers, the scores and the base
-student's answers are those of the run. `--set` changes a param under `sampling` or `training`. A line of JSON a seed is
-appended to --out, and a run that was stopped goes on behind the seeds that are there. At the end: mean and standard
-deviation over the seeds of the file, and the lowest end of the gain's interval.
+student's answers are those of the run. `--set` changes a param under `sampling`, `training` or `responses`; under the
+last, the kept rows stay and are answered by the same answers of the teacher read otherwise (from the run's store and
+records). `--part` trains on that share of the kept rows. A line of JSON a seed is appended to --out, and a run that was
+stopped goes on behind the seeds that are there. At the end: mean and standard deviation over the seeds of the file, and
+the lowest end of the gain's interval.
 """
 
 import argparse
@@ -20,35 +22,45 @@ from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
 from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.instructions.parts import SCORED, in_part
+from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
-from compeffdist.records import Draw, Pair, Triplet
+from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN
 from compeffdist.student.training import TrainingRow, fine_tune
+from compeffdist.teacher.asking import open_teacher
 from compeffdist.yaml12 import read_yaml
 
-SECTIONS = ("sampling", "training")
+SECTIONS = ("responses", "sampling", "training")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--part", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default=Path("seeds.jsonl"))
     arguments = parser.parse_args()
-    params = changed(load_params(), arguments.set)
+    own = load_params()
+    params = changed(own, arguments.set)
+    answers = None if params.responses == own.responses else answered(params)
     done = read_lines(arguments.out)
+    what = {"set": arguments.set, "part": arguments.part}
     for seed in arguments.seeds:
-        if any(line["seed"] == seed and line["set"] == arguments.set for line in done):
+        if any(line["seed"] == seed and what.items() <= line.items() for line in done):
             continue
-        line = {"seed": seed, "set": arguments.set, **one_seed(params, seed)}
+        kept = part(sampled(params, seed), arguments.part)
+        if answers is not None:
+            kept = [answers[triplet.pair_id] for triplet in kept if triplet.pair_id in answers]
+        line = {"seed": seed, **what, **one_seed(params, seed, kept)}
         done.append(line)
         with arguments.out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         print(describe([line]), flush=True)
-    print(describe([line for line in done if line["set"] == arguments.set]))
+    print(describe([line for line in done if what.items() <= line.items()]))
 
 
 def changed(params: Params, settings: list[str]) -> Params:
@@ -63,14 +75,26 @@ def changed(params: Params, settings: list[str]) -> Params:
     return validate_params(value, "--set")
 
 
-def one_seed(params: Params, seed: int) -> dict[str, Any]:
+def answered(params: Params) -> dict[str, Triplet]:
+    """The triplets of all scored pairs under `params.responses`, by pair."""
+    pairs = in_part(read_records(Path("data/pairs.parquet"), Pair), SCORED)
+    instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
+    texts = by_id(read_records(Path("data/texts.parquet"), Text))
+    with open_teacher(Path("models/teacher.json"), params) as teacher:
+        found = collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+    return {triplet.pair_id: triplet for triplet in found.triplets}
+
+
+def part(kept: list[Triplet], share: float) -> list[Triplet]:
+    """The first of `kept` in the order of their pairs' ids, which are hashes: the same rows whatever their answers."""
+    return sorted(kept, key=lambda triplet: triplet.pair_id)[: round(share * len(kept))] if share < 1.0 else kept
+
+
+def one_seed(params: Params, seed: int, kept: list[Triplet]) -> dict[str, Any]:
     """Train and evaluate; figures of the mean and of each task."""
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
-    rows = [
-        TrainingRow(one.id, one.prompt, one.response, tuple(one.labels), tuple(one.probabilities))
-        for one in sampled(params, seed)
-    ]
+    rows = [TrainingRow(one.id, one.prompt, one.response, tuple(one.labels), tuple(one.probabilities)) for one in kept]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "student"
         trained = fine_tune(
