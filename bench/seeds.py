@@ -29,8 +29,8 @@ from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
-from compeffdist.student.runs import TRAIN
-from compeffdist.student.training import TrainingRow, fine_tune
+from compeffdist.student.runs import TRAIN, training_row
+from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.yaml12 import read_yaml
 
@@ -94,7 +94,7 @@ def one_seed(params: Params, seed: int, kept: list[Triplet]) -> dict[str, Any]:
     """Train and evaluate; figures of the mean and of each task."""
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
-    rows = [TrainingRow(one.id, one.prompt, one.response, tuple(one.labels), tuple(one.probabilities)) for one in kept]
+    rows = [training_row(triplet) for triplet in kept]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "student"
         trained = fine_tune(

@@ -1,7 +1,7 @@
 """Attention of a packed pass computed block by block, so that a CPU does not work on what no token may see.
 
 Under one mask over a whole pass, attention costs the square of the pass, though a token sees only the beginning and its
-own branch: of a pass of 1,000 tokens with rows of 90, a tenth of all pairs. Here each shared beginning and each branch
+own branch, a small share of all pairs where a pass holds many rows. Here each shared beginning and each branch
 is a block, with the keys and values of its beginning before its own, and the blocks of a pass are computed as one
 batch, padded to the longest. A mask still decides within a block, sliding windows included, so that the result is that
 of the whole mask.
@@ -128,7 +128,7 @@ def _blockwise(
             (value, attention_blocks.keys),
         )
     )
-    # for blocks as small as these, plain products are twice as fast as the fused kernel for CPUs
+    # for blocks as small as these, plain products are faster than the fused kernel for CPUs
     with sdpa_kernel(SDPBackend.MATH):
         output = sdpa_attention_forward(module, queries, keys, values, attention_mask, **settings)[0]
     return output.flatten(0, 1).index_select(0, attention_blocks.back)[None], None

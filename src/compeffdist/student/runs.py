@@ -18,7 +18,9 @@ WARM_UP, TRAIN = "warm_up_student", "train_student"
 
 def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRow]:
     """`warm_up.rows` triplets drawn uniformly; all if there are fewer."""
-    return draw_rows([_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP))
+    return draw_rows(
+        [training_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP)
+    )
 
 
 def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Params, output: Path) -> None:
@@ -47,7 +49,7 @@ def train_student(
     on_point: Callable[[CurvePoint], None],
 ) -> None:
     """Train the student on all of `triplets` into `output`; write rejects, metrics and curve."""
-    rows = [_row(triplet) for triplet in triplets]
+    rows = [training_row(triplet) for triplet in triplets]
     result = fine_tune(
         model_folder(base, cache_folder(params.runtime.cache)),
         rows,
@@ -75,7 +77,8 @@ def write_result(stage: str, incoming: int, result: TrainingResult, curve: Path)
         writer.writerows(astuple(point) for point in result.curve)
 
 
-def _row(triplet: Triplet) -> TrainingRow:
+def training_row(triplet: Triplet) -> TrainingRow:
+    """What a student is trained on of a triplet."""
     return TrainingRow(
         triplet.id, triplet.prompt, triplet.response, tuple(triplet.labels), tuple(triplet.probabilities)
     )
