@@ -1,14 +1,19 @@
 """What the student of the run in this folder is worth at other seeds, and at other settings of sampling and training.
 
-    python bench/seeds.py --seeds 1 2 3 4 [--set training.soft_labels=0.5] [--part 0.35] [--out seeds.jsonl]
+    python bench/seeds.py --seeds 1 2 3 4 [--set training.soft_labels=0.5] [--part 0.35] [--plain] [--keep FOLDER]
 
 For each seed the sample is drawn anew from the scored triplets, a student is trained on it from the base, and the
 evaluation's tasks are asked with label priors, as the pipeline does it; the teacher's answers, the scores and the base
-student's answers are those of the run. `--set` changes a param under `sampling`, `training` or `responses`; under the
-last, the kept rows stay and are answered by the same answers of the teacher read otherwise (from the run's store and
-records). `--part` trains on that share of the kept rows. A line of JSON a seed is appended to --out, and a run that was
-stopped goes on behind the seeds that are there. At the end: mean and standard deviation over the seeds of the file, and
-the lowest end of the gain's interval.
+student's answers are those of the run. A line of JSON a seed is appended to --out (seeds.jsonl), and a run that was
+stopped goes on behind the seeds that are there. At the end: mean and standard deviation over the seeds, and the lowest
+end of the gain's interval.
+
+--set    a param under `sampling`, `training` or `responses`; under the last, the kept rows stay and are answered by the
+         same answers of the teacher read otherwise (from the run's store and records)
+--part   train on that share of the kept rows
+--plain  the plain baseline: all scored texts with the overall polarity question alone, again and again until as many
+         rows are seen
+--keep   leave the students in FOLDER/SEED
 """
 
 import argparse
@@ -26,7 +31,7 @@ from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
-from compeffdist.params import Params, load_params, stage_seed, validate_params
+from compeffdist.params import SEED_TASK, Params, TrainingParams, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN, training_row
@@ -42,20 +47,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--part", type=float, default=1.0)
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--out", type=Path, default=Path("seeds.jsonl"))
     arguments = parser.parse_args()
     own = load_params()
     params = changed(own, arguments.set)
     answers = None if params.responses == own.responses else answered(params)
     done = read_lines(arguments.out)
-    what = {"set": arguments.set, "part": arguments.part}
+    what = {"set": arguments.set, "part": arguments.part, "plain": arguments.plain}
     for seed in arguments.seeds:
         if any(line["seed"] == seed and what.items() <= line.items() for line in done):
             continue
         kept = part(sampled(params, seed), arguments.part)
         if answers is not None:
             kept = [answers[triplet.pair_id] for triplet in kept if triplet.pair_id in answers]
-        line = {"seed": seed, **what, **one_seed(params, seed, kept)}
+        settings = params.training
+        if arguments.plain:
+            asked, kept = len(kept), plain_triplets()
+            settings = settings.model_copy(update={"epochs": settings.epochs * asked / len(kept)})
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (arguments.keep or Path(scratch)) / str(seed)
+            line = {"seed": seed, **what, **one_seed(params, settings, seed, kept, folder)}
         done.append(line)
         with arguments.out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -90,25 +103,27 @@ def part(kept: list[Triplet], share: float) -> list[Triplet]:
     return sorted(kept, key=lambda triplet: triplet.pair_id)[: round(share * len(kept))] if share < 1.0 else kept
 
 
-def one_seed(params: Params, seed: int, kept: list[Triplet]) -> dict[str, Any]:
-    """Train and evaluate; figures of the mean and of each task."""
+def plain_triplets() -> list[Triplet]:
+    """Of all scored texts, the one question that asks for their overall polarity."""
+    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    return [triplet for triplet in triplets if triplet.task_name == SEED_TASK]
+
+
+def one_seed(params: Params, settings: TrainingParams, seed: int, kept: list[Triplet], folder: Path) -> dict[str, Any]:
+    """Train into `folder` and evaluate; figures of the mean and of each task."""
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
-    rows = [training_row(triplet) for triplet in kept]
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "student"
-        trained = fine_tune(
-            base_folder,
-            rows,
-            params.training,
-            base_id=base.id,
-            seed=stage_seed(seed, TRAIN),
-            output=folder,
-            stage=f"seed {seed}",
-            device=params.runtime.device,
-        )
-        figures = evaluated(params, folder, base_folder)
-    return {"rows": trained.rows, "seconds": round(trained.seconds), **figures}
+    trained = fine_tune(
+        base_folder,
+        [training_row(triplet) for triplet in kept],
+        settings,
+        base_id=base.id,
+        seed=stage_seed(seed, TRAIN),
+        output=folder,
+        stage=f"seed {seed}",
+        device=params.runtime.device,
+    )
+    return {"rows": trained.rows, "seconds": round(trained.seconds), **evaluated(params, folder, base_folder)}
 
 
 def sampled(params: Params, seed: int) -> list[Triplet]:
