@@ -26,7 +26,7 @@ from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import BadAnswer, parse_json, whole_text
+from compeffdist.teacher.parsing import BadAnswer, parse_json
 from compeffdist.teacher.requests import Request
 from compeffdist.texts.words import word_grams, words
 
@@ -141,7 +141,7 @@ def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list
     if asked.answer is None:
         return [], [reject(number, "no_answer", asked.reason) for number in range(1, INSTANCES + 1)]
     try:
-        instances = parse_json(whole_text(asked.answer), call.schema)
+        instances = parse_json(asked.answer.whole_text(), call.schema)
     except ValueError as error:
         return [], [reject(number, "unparsable", str(error)) for number in range(1, INSTANCES + 1)]
     kept, rejects = [], []

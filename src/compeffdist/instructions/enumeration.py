@@ -17,7 +17,7 @@ from compeffdist.params import AttributesParams, TeacherParams, stage_seed
 from compeffdist.prompting import delimited, inline
 from compeffdist.records import Mention, Reject, Text, by_id
 from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import parse_json, whole_text
+from compeffdist.teacher.parsing import parse_json
 from compeffdist.teacher.requests import Request
 from compeffdist.texts.draw import draw_evenly
 
@@ -111,7 +111,7 @@ def enumerate_attributes(
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.reason))
             continue
         try:
-            items = parse_json(whole_text(asked.answer), _schema(params.max_per_text))["attributes"]
+            items = parse_json(asked.answer.whole_text(), _schema(params.max_per_text))["attributes"]
         except ValueError as error:
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="unparsable", detail=str(error)))
             continue

@@ -27,7 +27,7 @@ from compeffdist.params import ResponsesParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import BadAnswer, whole_text, without_thoughts
+from compeffdist.teacher.parsing import BadAnswer, without_thoughts
 from compeffdist.teacher.requests import CHOSEN, LENGTH, Answer, Request, how_text_ended
 
 STAGE = "collect_responses"
@@ -55,7 +55,10 @@ def response_request(
 def check_response(instruction: Instruction, text: Text, answer: Answer) -> str:
     """The response in canonical form. Raises BadAnswer: truncated, ended early, thoughts only, or what `check_answer`
     raises."""
-    said = whole_text(answer)
+    try:
+        said = answer.whole_text()
+    except ValueError as early:
+        raise BadAnswer("ended_early", str(early)) from None
     if how_text_ended(answer.finish_reason) == LENGTH:
         raise BadAnswer("truncated", said[-80:])
     spoken = without_thoughts(said)

@@ -24,7 +24,7 @@ from compeffdist.params import TasksParams, TeacherParams, stage_seed
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
 from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import BadAnswer, parse_json, whole_text
+from compeffdist.teacher.parsing import BadAnswer, parse_json
 from compeffdist.teacher.requests import Request
 from compeffdist.texts.words import words
 
@@ -147,7 +147,7 @@ class TaskWriter:
             value, reason, why = None, "no_answer", asked.reason
             if asked.answer is not None:
                 try:
-                    value = parse_json(whole_text(asked.answer), schema)
+                    value = parse_json(asked.answer.whole_text(), schema)
                 except ValueError as error:
                     reason, why = "unparsable", str(error)
             if value is None:

@@ -3,12 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compeffdist.errors import one_line
-
-if TYPE_CHECKING:
-    from compeffdist.teacher.requests import Answer
 
 
 class BadAnswer(ValueError):
@@ -22,6 +19,7 @@ class BadAnswer(ValueError):
 WRAPPER = "answer"
 """The property that holds an answer which is no object: servers take an object at the root only."""
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_CLOSERS = {"{": "}", "[": "]"}
 _OPENER = re.compile(r"[{\[]")
 _FENCED = re.compile(r"`{3,}[^\n`{\[]*(.*?)`{3,}", re.DOTALL)
 _THOUGHTS = re.compile(
@@ -36,13 +34,6 @@ _OPENS_THOUGHTS = re.compile(
     r"<(think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|channel\|>analysis", re.IGNORECASE
 )
 _CLOSES_THOUGHTS = re.compile(r"</(think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-
-
-def whole_text(answer: "Answer") -> str:
-    """The text of a generated answer, whole or cut at max_tokens. Raises BadAnswer if it ended otherwise."""
-    if not answer.ended:
-        raise BadAnswer("ended_early", f"by {one_line(answer.finish_reason, 40)!r}")
-    return answer.text
 
 
 def opens_with_thoughts(text: str) -> bool:
@@ -181,8 +172,10 @@ def _no_value(answer: str) -> str:
     opener = _OPENER.search(spoken)
     if opener is None:
         return "no JSON in the answer"
+    # told of the outermost brackets, whatever is between
+    end = spoken.rfind(_CLOSERS[opener[0]])
     try:
-        json.JSONDecoder().raw_decode(spoken, opener.start())
+        json.loads(spoken[opener.start() : end + 1])
     except (json.JSONDecodeError, RecursionError) as error:
         return one_line(f"invalid JSON: {error}", 200)
     return "no JSON in the answer"

@@ -155,6 +155,12 @@ class Answer:
         """Whether it ended in a known way, cut at max_tokens included: else it is asked for again."""
         return self.kind != "generated" or how_text_ended(self.finish_reason) is not None
 
+    def whole_text(self) -> str:
+        """The text, whole or cut at max_tokens. Raises ValueError if it ended otherwise."""
+        if not self.ended:
+            raise ValueError(f"the answer ended early, by {self.finish_reason[:40]!r}")
+        return self.text
+
     def to_json(self) -> str:
         """Canonical JSON of every field."""
         return canonical_json(dataclasses.asdict(self))
