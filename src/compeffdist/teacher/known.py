@@ -39,29 +39,19 @@ class KnownAnswers:
         return {key: found.row for key, found in self.find(keys).items()}
 
     def find(self, keys: Iterable[str]) -> dict[str, KnownAnswer]:
-        """The same, each with where it is: the first place that has it whole (`Answer.ended`)."""
+        """The same, each with where it is: the first place that has it."""
         wanted = set(keys)
         rows: dict[str, KnownAnswer] = {}
         if self.store and self.store.exists():
             for key, stored in stored_answers(self.store, wanted).items():
                 try:
-                    row = RecordedAnswer.of(stored)
+                    rows[key] = KnownAnswer(RecordedAnswer.of(stored), self.store, stored.request)
                 except ValueError as error:
                     raise UserError(f"{self.store}: {error}") from None
-                if _is_whole(row, self.store):
-                    rows[key] = KnownAnswer(row, self.store, stored.request)
         for record in self.records:
             for key, row in record.rows(wanted - rows.keys()).items():
-                if _is_whole(row, record.folder):
-                    rows[key] = KnownAnswer(row, record.folder, "")
+                rows[key] = KnownAnswer(row, record.folder, "")
         return rows
-
-
-def _is_whole(row: RecordedAnswer, place: Path) -> bool:
-    try:
-        return row.parse().ended
-    except ValueError as error:
-        raise UserError(f"{place}: {error}; update this checkout") from None
 
 
 def known_answers(runtime: RuntimeParams) -> KnownAnswers:
