@@ -28,6 +28,8 @@ PLUMBING = {
         f"teacher.{name}"
         for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes")
     ),
+    # read a server's reply: what is kept under the question is what was read
+    *("teacher.label_reading", "teacher.replies"),
     *("teacher.recorded", "teacher.store"),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }
