@@ -11,7 +11,7 @@ from compeffdist.cli.main import main
 from compeffdist.errors import UserError
 from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
 from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
-from compeffdist.registry.asking import ask_model, even_parts, read_rows, tasks_of
+from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
 from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed
@@ -217,4 +217,4 @@ def test_a_file_row_of_another_type_is_named(tmp_path: Path, row: dict[str, Any]
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=reason):
-        read_rows(path)
+        read_prompted_rows(path)

@@ -1,5 +1,6 @@
 """Files as people's programs write them: read without a word, or refused in one line that says what to do."""
 
+import csv
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.texts import tables
+from compeffdist.texts import lines, tables
 from compeffdist.texts.tables import find_delimiter, read_rows
 
 WANTED = {"text": "text_field of x", "label": "label_field of x"}
@@ -104,13 +105,18 @@ def test_a_wanted_column_must_be_there_once(tmp_path: Path, kind: str) -> None:
 def test_a_huge_field_is_passed_on_and_an_endless_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.csv", f"text,label\n{'x' * 200_000},good\n")
     assert [len(text) for text, _ in found(path)] == [200_000]
-    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 100_000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100_000)
     assert "line 2 is longer than 100000 bytes" in error(path)
 
 
 def test_a_quotation_mark_that_is_never_closed_is_not_read_to_the_end(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", 'text,label\n"never closed,good\n' + ("x" * 99_999 + "\n") * 100)
-    assert "is a quotation mark not closed?" in error(path)
+    path = written(tmp_path / "a.csv", 'text,label\na,good\n"never closed,good\n' + ("x" * 99_999 + "\n") * 10)
+    assert "is a quotation mark not closed in the row that begins after line 2?" in error(path)
+    former = csv.field_size_limit(100_000)
+    try:
+        assert "line 4 is not valid CSV: a field of more than" in error(path)
+    finally:
+        csv.field_size_limit(former)
 
 
 def test_lines_without_a_value_are_passed_over_and_counted(tmp_path: Path) -> None:
