@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from compeffdist.cli.main import main
@@ -14,7 +15,7 @@ from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
 from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
-from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed
+from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed, read_request
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
@@ -204,6 +205,17 @@ def test_rows_are_sent_in_even_requests() -> None:
         parts = even_parts(count, 256)
         assert [place for part in parts for place in part] == list(range(count))
         assert len(parts) == math.ceil(count / 256) and max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_half_a_character_in_a_request_is_left_out(uri: str) -> None:
+    halves = [{"text": "the film was gr\ud83deat", "question": "Wh\ude00ich?", "labels": "good\ud83d,bad"}]
+    whole = [{"text": "the film was great", "question": "Which?", "labels": "good,bad"}]
+    assert list(ask_model(uri, halves)) == list(ask_model(uri, whole))
+    with pytest.raises(UserError, match="row 1: expected a non-empty text"):
+        list(ask_model(uri, [{"text": "\ud83d"}]))
+    frames = [pd.DataFrame(rows, dtype=object) for rows in (halves, whole)]
+    asked = [read_request(frame, {}) for frame in frames]
+    assert asked[0] == asked[1]
 
 
 @pytest.mark.parametrize(

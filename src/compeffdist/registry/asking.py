@@ -107,7 +107,9 @@ def ask_model(
             raise UserError(f"{uri}: an older version, which takes no label prior out; register the student anew")
         params = None if strength is None else {STRENGTH: strength}
         for part in even_parts(len(rows), BATCH_ROWS):
-            yield from model.predict(pd.DataFrame(rows[part.start : part.stop]), params=params)
+            # a frame cannot hold halves of characters
+            whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
+            yield from model.predict(pd.DataFrame(whole), params=params)
     except mlflow.MlflowException as error:
         said = _renumbered(str(error), numbers[part.start : part.stop])
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(said, 300)}") from None
