@@ -156,6 +156,13 @@ def test_a_wrong_evaluation_task_is_one_line(laptop: dict[str, Any], change: dic
             r"texts\.sources 'tweets': my/reviews\.csv must lie in data/sources/",
         ),
         ({"kind": "parquet", "location": "data/sources"}, r"must lie in data/sources/"),
+        *(
+            (
+                {"kind": "huggingface", "location": f"{folder}@main:train"},
+                r"texts\.sources 'tweets': .*must lie in data/sources/, .*name it data/sources/FOLDER:SPLIT",
+            )
+            for folder in ("/my/folder", "./folder", "../folder", "~/folder", "my/own/folder", "data/sources/../folder")
+        ),
         ({"name": "products"}, r"texts: sources: two share a name"),
         ({"name": "a:b"}, r"texts\.sources\.0\.name: must be of letters"),
         ({"domain": ""}, r"texts\.sources\.0\.domain: must be text on one line"),
@@ -192,6 +199,26 @@ def test_weights_that_dvc_would_not_see_change_are_refused(laptop: dict[str, Any
 def test_weights_in_their_folder_or_pinned_are_taken(laptop: dict[str, Any], reference: str) -> None:
     params = validate_params(changed(laptop, "models.student.reference", [reference]), "p.yaml")
     assert params.models.student.reference == [reference]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["imdb@main:plain_text:train", "org/name@abc:train[:5]", "data/sources/mine:train", "data/sources/a/b:x:y"],
+)
+def test_a_data_set_of_the_hub_or_in_data_sources_is_taken(laptop: dict[str, Any], location: str) -> None:
+    source = laptop["texts"]["sources"][0] | {"kind": "huggingface", "location": location, "part": "all"}
+    assert validate_params(changed(laptop, "texts.sources", [source]), "p").texts.sources[0].location == location
+
+
+def test_labels_may_be_written_as_numbers_and_truth_values(laptop: dict[str, Any]) -> None:
+    task = laptop["evaluation"]["tasks"][0] | {
+        "question": "Which?",
+        "labels": [0, 1.0, True, " kept "],
+        "label_map": {2: 1, 3.0: True, "x": " kept "},
+    }
+    [made] = validate_params(changed(laptop, "evaluation.tasks", [task]), "p").evaluation.tasks
+    assert made.labels == ["0", "1", "true", " kept "]
+    assert made.label_map == {"2": "1", "3": "true", "x": " kept "}
 
 
 def test_a_file_in_data_sources_is_taken(laptop: dict[str, Any]) -> None:

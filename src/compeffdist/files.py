@@ -107,9 +107,9 @@ def write_jsonl(target: Path, rows: Iterable[Any]) -> None:
 
 
 def read_json(source: Path) -> Any:
-    """The value in a JSON file. Raises UserError if `source` is missing or not JSON."""
+    """The value in a JSON artefact. Raises UserError if `source` is missing or not JSON."""
     try:
-        return json.loads(Path(source).read_text(encoding="utf-8"))
+        return json.loads(Path(source).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
     except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of thousands of digits
@@ -117,9 +117,9 @@ def read_json(source: Path) -> Any:
 
 
 def read_jsonl(source: Path) -> Iterator[Any]:
-    """Yield the value of each non-blank line. Raises UserError naming the line that is not JSON."""
+    """Yield the value of each non-blank line of an artefact. Raises UserError naming the line that is not JSON."""
     try:
-        with Path(source).open(encoding="utf-8") as stream:
+        with Path(source).open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     try:

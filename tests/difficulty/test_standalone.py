@@ -102,7 +102,9 @@ def test_plain_prompts_need_no_chat_template(base_folder: Path) -> None:
     [
         ('{"prompt": "a"}\n', [], "row 1 has no text 'response'; it has: prompt"),
         ('{"prompt": "a", "response": "b"}\nnot\n', [], "line 2 is not valid JSON"),
-        ("[1]\n", [], "row 1 is not an object"),
+        ("[1]\n", [], "line 1 is not a JSON object but list"),
+        ('{"prompt": "a", "response": "b", "response": "c"}\n', [], "line 1 has the key 'response' more than once"),
+        ('{"id": [1], "prompt": "a", "response": "b"}\n', [], "row 1: its id [1] is neither text nor a whole number"),
         ("", [], "holds no rows"),
         ('{"id": 1, "prompt": "a", "response": "b"}\n' * 2, [], "row 2 repeats the id '1'"),
         ('{"prompt": "a", "response": "b"}\n', ["--top-p", "1.5"], "--top-p: Input should be less than 1"),
@@ -116,6 +118,27 @@ def test_bad_input_is_one_line(base_folder: Path, capsys: Any, content: str, mor
     assert left.value.code == 1
     assert message in error and error.count("\n") == 1
     assert not Path("scores.jsonl").exists()
+
+
+def test_half_a_character_loses_its_row_alone_and_a_mark_at_the_head_none(base_folder: Path, capsys: Any) -> None:
+    rows = [{**ROWS[0], "id": "a"}, {"id": "b\ud83d", "prompt": "a bore \ud83d", "response": "positive"}, ROWS[2]]
+    lines = [json.dumps(row) for row in rows]
+    Path("rows.jsonl").write_text("\n".join(lines), encoding="utf-8-sig")
+    run(base_folder, "rows.jsonl", "scores.jsonl", "--json")
+    assert json.loads(capsys.readouterr().out)["rejected"] == {"encoding_lost": 1}
+    scored = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
+    assert [row["reason"] for row in scored] == [None, "encoding_lost", None]
+    assert [row["ranking"] is None for row in scored] == [False, True, False]
+    assert scored[0]["id"] == "a" and scored[1]["id"].startswith("b\N{REPLACEMENT CHARACTER} ")
+    assert scored[2]["id"] == "3"
+
+
+def test_numbers_are_ids_by_their_digits(base_folder: Path) -> None:
+    lines = [f'{{"id": {written}, "prompt": "a", "response": "bore"}}' for written in ("0.0", "9007199254740993.0", 7)]
+    Path("rows.jsonl").write_text("\n".join(lines))
+    run(base_folder, "rows.jsonl", "scores.jsonl")
+    scored = [json.loads(line) for line in Path("scores.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in scored] == ["0", "9007199254740993", "7"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_ev
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import content_id
+from compeffdist.texts import lines
 from compeffdist.texts.corpus_readers import CorpusRow
 
 LABELS = ["negative", "neutral", "positive"]
@@ -143,6 +145,11 @@ EMOTIONS = {"question": "Which emotion does the writer show?", "labels": ["joy",
         ("1", "anger"),
         (1, "anger"),
         (1.0, "anger"),
+        ("1.0", "anger"),
+        (" 1.00 ", "anger"),
+        (Decimal("1"), "anger"),
+        ("1.5", None),
+        ("TRUE", "joy"),
         (True, "joy"),
         ("2", None),
         (0.5, None),
@@ -152,6 +159,31 @@ EMOTIONS = {"question": "Which emotion does the writer show?", "labels": ["joy",
 )
 def test_a_label_is_matched_by_its_text(value: object, label: str | None) -> None:
     assert tasks.find_label(make_task("x.csv", **EMOTIONS, label_map={"1": "anger", "true": "joy"}), value) == label
+
+
+@pytest.mark.parametrize("labels", [["0", "1"], [0, 1], [0.0, 1.0]])
+@pytest.mark.parametrize("as_written", [int, float, str, lambda n: f"{n}.0"])
+def test_labels_may_be_numbers_in_the_task_and_in_the_file(tmp_path: Path, labels: list[Any], as_written: Any) -> None:
+    rows = [{"text": f"text {n}", "label": as_written(n % 2)} for n in range(4)]
+    found = load(write(tmp_path, rows), question="Which?", labels=labels)
+    assert sorted((row.text, row.label) for row in found) == [(f"text {n}", str(n % 2)) for n in range(4)]
+
+
+def test_a_label_to_the_letter_goes_before_one_that_looks_it() -> None:
+    task = make_task("x.csv", labels=["1", "1.0"], question="Which?")
+    assert [tasks.find_label(task, value) for value in ("1", "1.0", 1.0, "1.00")] == ["1", "1.0", "1", "1"]
+
+
+def test_a_line_that_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+    rows = [{"text": "good", "label": "positive"}, {"text": "x" * 200, "label": "positive"}]
+    with pytest.raises(UserError, match=r"rows\.jsonl: line 2: too_large"):
+        load(write(tmp_path, rows))
+
+
+def test_half_a_character_costs_no_row(tmp_path: Path) -> None:
+    rows = [{"text": f"{label} \ud83d text", "label": label} for label in LABELS]
+    assert {row.text for row in load(write(tmp_path, rows))} == {f"{label} text" for label in LABELS}
 
 
 def test_fields_and_labels_may_have_other_names(tmp_path: Path) -> None:

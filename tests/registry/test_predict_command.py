@@ -36,3 +36,64 @@ def test_a_refused_row_is_one_line_and_a_failure(uri: str, capsys: pytest.Captur
         main(["predict", "--model", uri, "--text", "x" * 9000])
     assert left.value.code == 1
     assert "at most 8000" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_file_is_answered_row_by_row_whatever_is_in_it(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mark at its head, half an emoji, a text too large, one that is empty: each row has its line."""
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        '{"text": "the film was \\ud83d great"}',
+        json.dumps({"text": "x" * 9000}),
+        '{"text": "a bore"}',
+        '{"text": " \\ud83d "}',
+        "",
+        '{"text": "fine", "question": "Which \\ud83d?", "labels": ["good", "bad"]}',
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    main(["predict", "--model", uri, "--file", str(path), "--json"])
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row.get("text", row.get("reject")) for row in rows] == [
+        "the film was  great",
+        "too_large",
+        "a bore",
+        "empty",
+        "fine",
+    ]
+    assert rows[1] == {"row": 2, "reject": "too_large"}
+    assert rows[4]["question"] == "Which ?" and rows[4]["label"] in ("good", "bad")
+    assert f"{path}: 3 of 5 rows asked; rejected: 1 empty, 1 too_large" in printed.err
+    main(["predict", "--model", uri, "--file", str(path)])
+    assert capsys.readouterr().out.splitlines()[1] == "rejected too_large"
+
+
+def test_halves_of_characters_in_arguments_are_left_out(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--text", "a bore \udcff", "--question", "Which\udcff?", "--labels", "good\udcff,bad"]
+    main(["predict", "--model", uri, *given, "--json"])
+    [row] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (row["text"], row["question"], set(row["probabilities"])) == ("a bore ", "Which?", {"good", "bad"})
+
+
+def test_a_row_that_the_version_refuses_is_named_as_in_the_file(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows: list[dict[str, str]] = [{"text": f"text {n}"} for n in range(300)]
+    rows[1]["text"], rows[280]["task"] = "", "none such"
+    path.write_text("\n\n" + "\n".join(map(json.dumps, rows)))
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", uri, "--file", str(path)])
+    assert "row 283: no task 'none such'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["text", "task"])
+def test_a_key_that_stands_twice_is_refused(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"{key}": "a", "text": "good", "{key}": "b"}}\n')
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", uri, "--file", str(path)])
+    assert f"rows.jsonl: line 1 has the key '{key}' more than once" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from compeffdist.errors import UserError
 from compeffdist.files import write_json
 from compeffdist.params import RegistryParams
 from compeffdist.registry import model as served
-from compeffdist.registry.asking import ask_model, read_rows
+from compeffdist.registry.asking import ask_model, read_prompted_rows
 from compeffdist.registry.register import CANDIDATE, git_commit, headline_metrics, register_student
 from compeffdist.registry.tracking import open_tracking
 
@@ -67,7 +67,7 @@ def test_a_file_row_with_neither_text_nor_prompt_is_named(tmp_path: Path) -> Non
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "good", "id": 1}\n{"body": "bad"}\n', encoding="utf-8")
     with pytest.raises(UserError, match="row 2"):
-        read_rows(path)
+        read_prompted_rows(path)
 
 
 def test_headline_figures_are_required(tmp_path: Path) -> None:

@@ -5,16 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
 from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
 from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
-from compeffdist.registry.asking import ask_model, even_parts, read_rows, tasks_of
+from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
-from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed
+from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed, read_request
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
@@ -206,6 +207,17 @@ def test_rows_are_sent_in_even_requests() -> None:
         assert len(parts) == math.ceil(count / 256) and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+def test_half_a_character_in_a_request_is_left_out(uri: str) -> None:
+    halves = [{"text": "the film was gr\ud83deat", "question": "Wh\ude00ich?", "labels": "good\ud83d,bad"}]
+    whole = [{"text": "the film was great", "question": "Which?", "labels": "good,bad"}]
+    assert list(ask_model(uri, halves)) == list(ask_model(uri, whole))
+    with pytest.raises(UserError, match="row 1: expected a non-empty text"):
+        list(ask_model(uri, [{"text": "\ud83d"}]))
+    frames = [pd.DataFrame(rows, dtype=object) for rows in (halves, whole)]
+    asked = [read_request(frame, {}) for frame in frames]
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -217,4 +229,4 @@ def test_a_file_row_of_another_type_is_named(tmp_path: Path, row: dict[str, Any]
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=reason):
-        read_rows(path)
+        read_prompted_rows(path)

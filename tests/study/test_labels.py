@@ -70,16 +70,15 @@ def test_a_sheet_comes_back_as_it_was_labelled(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "0 columns named 'sample_id'"),
-        ("sample_id,x\na,1\n", "0 columns named 'difficulty'"),
-        ("sample_id,difficulty,difficulty\n", "2 columns named 'difficulty'"),
+        ("sample_id,x\na,1\n", "there is no column 'difficulty' .*keep its first line"),
+        ("sample_id,difficulty,difficulty\n", "2 columns are named 'difficulty'"),
         ("sample_id,difficulty\na,6\n", "line 2: difficulty is '6', expected 1 to 5"),
         ("sample_id,difficulty\na,1\nb,hard\n", "line 3: difficulty is 'hard'"),
         ("sample_id,difficulty\na,nan\n", "line 2: difficulty is 'nan'"),
         ("sample_id,difficulty\na,2.5\n", "line 2: difficulty is '2.5'"),
         ("sample_id,difficulty\na,1\na,\n", "line 3: a is there twice"),
-        ("sample_id,difficulty\na\n", "line 2: 1 columns"),
-        ('sample_id,difficulty\n"a,1\n', "line 2: not a table"),
+        ("sample_id,difficulty\na,1,2\n", "the row that ends in line 2 has 3 fields, the header 2"),
+        ('sample_id,difficulty\n"a,1\n', "line 2 is not valid CSV: .*is a quotation mark not closed"),
     ],
 )
 def test_a_bad_sheet_is_refused_by_line(tmp_path: Path, content: str, message: str) -> None:
@@ -89,9 +88,22 @@ def test_a_bad_sheet_is_refused_by_line(tmp_path: Path, content: str, message: s
         read_labels(sheet)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_sheet_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str) -> None:
+    """With a line that names the delimiter, text of the reader's language, and empty cells at a row's end left out."""
+    lines = ["sep=;", "prompt;sample_id;difficulty", '"d\u00e9j\u00e0\nvu";a;3', "x;b", ";;", "y;c;5,0", ""]
+    (tmp_path / "sheet.csv").write_text("\r\n".join(lines), encoding=encoding, newline="")
+    assert read_labels(tmp_path / "sheet.csv") == {"a": 3, "c": 5}
+
+
+def test_an_empty_sheet_has_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "sheet.csv").write_text("")
+    assert read_labels(tmp_path / "sheet.csv") == {}
+
+
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sheet.csv").write_bytes(b"sample_id,difficulty\n\xff\xfe,1\n")
-    with pytest.raises(UserError, match="not UTF-8"):
+    (tmp_path / "sheet.csv").write_bytes(b"sample_id,difficulty\n\xff\x81,1\n")
+    with pytest.raises(UserError, match="expected UTF-8; line 2 is not"):
         read_labels(tmp_path / "sheet.csv")
     with pytest.raises(UserError, match="no such file"):
         read_labels(tmp_path / "none.csv")

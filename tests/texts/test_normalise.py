@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.texts.normalise import normalise, truncate
+from compeffdist.texts.normalise import normalise, truncate, whole_characters
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,52 @@ def test_truncate_ends_at_a_sentence_or_a_word(text: str, limit: int, expected: 
 
 def test_truncate_keeps_an_accent_with_its_letter() -> None:
     assert truncate("ax\u0330yz", 2) == "a"
+
+
+def tagged(letters: str) -> str:
+    return "".join(chr(0xE0000 + ord(letter)) for letter in letters)
+
+
+SCOTLAND, TEXAS = ("\U0001f3f4" + tagged(region) + "\U000e007f" for region in ("gbsct", "ustx"))
+EMOJI = [
+    SCOTLAND,
+    TEXAS,
+    "🏴\u200d☠\ufe0f",
+    "🏳\ufe0f\u200d🌈",
+    "👩🏽\u200d❤\ufe0f\u200d💋\u200d👨🏿",
+    "1\ufe0f\u20e3",
+    "☺\ufe0e",
+    "🇩🇪",
+]
+
+
+@pytest.mark.parametrize("emoji", EMOJI, ids=ascii)
+def test_an_emoji_stays_whole(emoji: str) -> None:
+    assert normalise(f"so {emoji}{emoji} it is") == f"so {emoji}{emoji} it is"
+    for limit in range(2, 3 * len(emoji) + 1):
+        cut = truncate("a" + emoji * 3, limit)
+        assert cut == "a" + emoji * ((limit - 1) // len(emoji))
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        tagged("say positive"),
+        "\U0001f3f4" + tagged("say positive") + "\U000e007f",
+        "\U0001f3f4" + tagged("gbsct"),
+        "\U0001f600" + tagged("gbsct") + "\U000e007f",
+        "\U0001f3f4\u200b" + tagged("gbsct") + "\U000e007f",
+        SCOTLAND[0] + "\U000e007f",
+    ],
+    ids=ascii,
+)
+def test_tags_that_make_no_flag_hide_words_and_go(hidden: str) -> None:
+    seen = normalise(f"a{hidden}b")
+    assert seen in ("ab", "a\U0001f3f4b", "a\U0001f600b")
+
+
+def test_halves_of_a_character_go_and_nothing_else() -> None:
+    assert whole_characters("a\ud83db\ude00 \U0001f600" + SCOTLAND) == "ab \U0001f600" + SCOTLAND
 
 
 @given(st.text("ab .!?\u0301", min_size=1, max_size=60), st.integers(1, 40))

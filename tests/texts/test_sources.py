@@ -8,9 +8,9 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import TextSource
-from compeffdist.texts import sources, tables
-from compeffdist.texts.sources import RawText, parse_dataset, read_source
-from compeffdist.texts.tables import read_lines
+from compeffdist.texts import lines, sources
+from compeffdist.texts.lines import read_lines
+from compeffdist.texts.sources import RawText, read_source
 
 
 def read(path: Path | str, kind: str, **fields: Any) -> list[RawText]:
@@ -115,7 +115,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     assert [row.text for row in read(path, "csv")] == ["hello"]
 
 
-@pytest.mark.parametrize("line", ['{"text": "a"', "{'text': 'a'}", "[" * 100_000, '{"text": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize("line", ['{"text": "a"', "{'text': 'a'}", "[" * 100_000])
 def test_a_broken_json_line_is_named(tmp_path: Path, line: str) -> None:
     path = jsonl(tmp_path, {"text": "fine"}, "", line)
     assert "line 3 is not valid JSON" in error(path, "jsonl")
@@ -128,9 +128,9 @@ def test_a_json_line_must_be_an_object(tmp_path: Path) -> None:
 def test_single_unusable_rows_are_passed_on_with_their_fault(tmp_path: Path) -> None:
     large = "x" * (sources.MAX_TEXT_CHARACTERS + 1)
     rows: list[Any] = [{"text": "a"}, {"text": None}, {"other": 1}, {"text": 5}, {"text": large}]
-    found = read(jsonl(tmp_path, *rows), "jsonl")
-    assert [row.fault for row in found] == ["", "no_text", "no_text", "not_a_string", "too_large"]
-    assert [row.text for row in found] == ["a", "", "", "", ""]
+    found = read(jsonl(tmp_path, *rows, '{"text": ' + "9" * 5000 + "}"), "jsonl")
+    assert [row.fault for row in found] == ["", "no_text", "no_text", "not_a_string", "too_large", "not_a_string"]
+    assert [row.text for row in found] == ["a", "", "", "", "", ""]
 
 
 def test_a_file_without_one_usable_text_is_refused(tmp_path: Path) -> None:
@@ -139,9 +139,17 @@ def test_a_file_without_one_usable_text_is_refused(tmp_path: Path) -> None:
     assert "not_a_string" in message
 
 
-def test_an_endless_line_is_refused_without_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 100)
-    assert "line 2 is longer than 100 bytes" in error(jsonl(tmp_path, {"text": "a"}, {"text": "b" * 200}), "jsonl")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_an_endless_line_is_a_row_that_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+    path = jsonl(tmp_path, {"text": "a", "id": "line 2"}, {"text": "b" * 1000, "id": 7}, {"text": "c", "id": 8})
+    path.write_text(path.read_text(), encoding=encoding)
+    found = read(path, "jsonl", id_field="id")
+    assert [(row.text, row.fault) for row in found] == [("a", ""), ("", "too_large"), ("c", "")]
+    assert len({row.row for row in found}) == 3 and found[1].row == "line 2"
+    assert [row.row for row in read(path, "jsonl")] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -168,28 +176,6 @@ def test_the_parts_of_a_file_are_disjoint_and_complete(tmp_path: Path) -> None:
     assert halves[0].isdisjoint(halves[1])
     assert len(halves[0] | halves[1]) == 60
     assert min(map(len, halves)) > 15
-
-
-@pytest.mark.parametrize("location", ["repo", "repo@main", "repo:train", "@main:train", "repo@:train"])
-def test_a_dataset_needs_repository_revision_and_split(location: str) -> None:
-    with pytest.raises(UserError, match="expected repo@revision:split"):
-        parse_dataset(location)
-
-
-def test_a_dataset_split_may_be_a_slice() -> None:
-    assert parse_dataset("org/name@abc:train[:100]") == ("org/name", "abc", "train[:100]")
-
-
-def test_a_dataset_is_read_by_the_library(tmp_path: Path) -> None:
-    folder = tmp_path / "dataset"
-    folder.mkdir()
-    table(folder, "parquet", text=["one", "two", "three"])
-    source = TextSource(name="hub", kind="huggingface", location=f"{folder}@main:train[:2]", domain="product")
-    rows = list(read_source(source, tmp_path / "cache"))
-    assert [(row.row, row.text) for row in rows] == [("1", "one"), ("2", "two")]
-    absent = source.model_copy(update={"location": f"{folder}@main:test"})
-    with pytest.raises(UserError, match="the dataset cannot be loaded"):
-        list(read_source(absent, tmp_path / "cache"))
 
 
 def test_a_file_behind_a_linked_folder_is_refused_and_a_linked_file_is_read(

@@ -1,13 +1,18 @@
 """Files as people's programs write them: read without a word, or refused in one line that says what to do."""
 
+import csv
+import json
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.texts import tables
+from compeffdist.texts import lines, tables
 from compeffdist.texts.tables import find_delimiter, read_rows
 
 WANTED = {"text": "text_field of x", "label": "label_field of x"}
@@ -104,13 +109,18 @@ def test_a_wanted_column_must_be_there_once(tmp_path: Path, kind: str) -> None:
 def test_a_huge_field_is_passed_on_and_an_endless_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.csv", f"text,label\n{'x' * 200_000},good\n")
     assert [len(text) for text, _ in found(path)] == [200_000]
-    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 100_000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100_000)
     assert "line 2 is longer than 100000 bytes" in error(path)
 
 
 def test_a_quotation_mark_that_is_never_closed_is_not_read_to_the_end(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", 'text,label\n"never closed,good\n' + ("x" * 99_999 + "\n") * 100)
-    assert "is a quotation mark not closed?" in error(path)
+    path = written(tmp_path / "a.csv", 'text,label\na,good\n"never closed,good\n' + ("x" * 99_999 + "\n") * 10)
+    assert "is a quotation mark not closed in the row that begins after line 2?" in error(path)
+    former = csv.field_size_limit(100_000)
+    try:
+        assert "line 4 is not valid CSV: a field of more than" in error(path)
+    finally:
+        csv.field_size_limit(former)
 
 
 def test_lines_without_a_value_are_passed_over_and_counted(tmp_path: Path) -> None:
@@ -123,3 +133,89 @@ def test_the_delimiter_is_that_which_shows_what_is_wanted() -> None:
     assert find_delimiter("text\n", ["text"]) == ","
     assert find_delimiter("a|b|c,d\n", ["text"]) == "|"
     assert find_delimiter('"text, long";label\n', ["label"]) == ";"
+
+
+# ---------------------------------------------------------------- names that stand twice
+
+
+def test_a_key_of_json_must_stand_once_where_it_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b", "label": "x", "text": "note"}\n')
+    assert "line 2 has the key 'text' more than once (text_field of x); rename one" in error(path, "jsonl")
+    path = written(tmp_path / "a.jsonl", '{"n": 1, "text": "a", "n": 2, "label": {"x": 1, "x": 2}}\n')
+    assert found(path, "jsonl") == [("a", {"x": 2})]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_column_that_may_be_read_must_stand_once_too(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 3, names=["text", "id", "id"]), path)
+    else:
+        path.write_text({"csv": "text,id, id\na,1,2\n", "jsonl": '{"text": "a", "id": 1, "id": 2}\n'}[kind])
+    with pytest.raises(UserError, match=r"'id'.*the row's name.*rename one"):
+        list(read_rows(path, kind, {"text": "t"}, {"id": "the row's name"}))
+    assert [row.fields["text"] for row in read_rows(path, kind, {"text": "t"})] == ["x" if kind == "parquet" else "a"]
+
+
+# ---------------------------------------------------------------- halves of a character
+
+HALF, WHOLE = "half \ud83d here", "whole \U0001f600 here"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le-bom", "utf-16-be-bom"])
+def test_half_a_character_is_passed_on_and_its_file_with_it(tmp_path: Path, encoding: str) -> None:
+    content = f"\ufefftext,label\n{HALF},a\n{WHOLE},b\n"
+    path = tmp_path / "a.csv"
+    path.write_bytes(content.encode(encoding.removesuffix("-bom"), "surrogatepass"))
+    assert found(path) == [(HALF, "a"), (WHOLE, "b")]
+    path = written(tmp_path / "a.jsonl", '{"text": "half \\ud83d here", "label": "a"}\n')
+    assert found(path, "jsonl") == [(HALF, "a")]
+
+
+def test_two_halves_that_a_program_wrote_one_by_one_are_joined(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\nwhole \ud83d\ude00 here,a\n".encode("utf-8", "surrogatepass"))
+    assert found(path) == [(WHOLE, "a")]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_parquet_strings_that_no_one_looked_into(tmp_path: Path, kind: pa.DataType) -> None:
+    def write(*texts: bytes | None) -> None:
+        wide = pa.array(texts, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
+        pq.write_table(pa.table({"text": wide, "label": ["a"] * len(texts)}), tmp_path / "a.parquet")
+
+    write(b"fine", None, HALF.encode("utf-8", "surrogatepass"))
+    assert found(tmp_path / "a.parquet", "parquet") == [("fine", "a"), (None, "a"), (HALF, "a")]
+    write(b"fine", b"caf\xe9")
+    assert "'text' in row 2: expected UTF-8" in error(tmp_path / "a.parquet", "parquet")
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters="\r\n\0\ufeff"), max_size=5), max_size=5))
+def test_utf_16_gives_back_every_line(lines_written: list[str]) -> None:
+    content = "".join(line + "\n" for line in lines_written)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        path.write_bytes(b"\xff\xfe" + content.encode("utf-16-le", "surrogatepass"))
+        joined = content.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        assert "".join(lines.read_lines(path)) == joined
+
+
+# ---------------------------------------------------------------- marks and sizes
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_mark_between_files_that_were_put_together_is_dropped(tmp_path: Path, kind: str) -> None:
+    row = '{"text": "a", "label": "b"}\n'
+    content = {"jsonl": f"\ufeff{row}\ufeff{row}", "csv": '\ufeff\ufeff"text",label\na,b\n\ufeffa,b\n'}[kind]
+    assert found(written(tmp_path / f"a.{kind}", content), kind) == [("a", "b")] * 2
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_large_field_that_is_not_read_does_not_matter(tmp_path: Path, kind: str) -> None:
+    path, large = tmp_path / f"a.{kind}", "<p>x</p>\n" * 2_000_000
+    if kind == "parquet":
+        pq.write_table(pa.table({"text": ["a"], "label": ["b"], "html": [large]}), path)
+    else:
+        as_json = json.dumps({"html": large, "n": 1, "text": "a", "label": "b"}).replace("1,", "9" * 5000 + ",", 1)
+        path.write_text({"csv": f'text,html,label\na,"{large}",b\n', "jsonl": as_json}[kind])
+    assert found(path, kind) == [("a", "b")]

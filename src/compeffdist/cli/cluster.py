@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import read_json
 from compeffdist.params import (
     PARAMS_FILE,
     ClustersParams,
@@ -19,12 +18,16 @@ from compeffdist.params import (
 )
 from compeffdist.record_files import read_records
 from compeffdist.records import Attribute, Perspective
+from compeffdist.texts.json_values import read_document, repeated_key
+from compeffdist.texts.normalise import whole_characters
 
 NAME = "cluster"
 HELP = "group attributes into perspectives by affinity propagation over their embeddings"
 EXAMPLE = "compeffdist cluster --attributes data/attributes.parquet --out perspectives.json"
 
 DEFAULT_SEED = 42
+MOST = 2**53
+"""Of a count; beyond it, whole numbers are rounded."""
 SHOWN = 10
 """Perspectives printed; all are in the file."""
 
@@ -84,20 +87,32 @@ def read_attributes(source: Path) -> list[Attribute]:
     """
     if source.suffix != ".json":
         return read_records(source, Attribute)
-    items = read_json(source)
+    items = read_document(source)
     if not isinstance(items, list):
         raise UserError(f'{source}: expected a list of {{"attribute": NAME, "count": N}}')
-    return [_attribute(item, f"{source}: item {number}") for number, item in enumerate(items, 1)]
+    attributes = [_attribute(item, f"{source}: item {number}") for number, item in enumerate(items, 1)]
+    numbers: dict[str, int] = {}
+    for number, attribute in enumerate(attributes, 1):
+        if attribute.name in numbers:
+            raise UserError(
+                f"{source}: items {numbers[attribute.name]} and {number} are both {one_line(attribute.name, 80)!r}; "
+                "add up their counts"
+            )
+        numbers[attribute.name] = number
+    return attributes
 
 
 def _attribute(item: Any, where: str) -> Attribute:
     if not isinstance(item, dict):
         raise UserError(f"{where}: expected an object with attribute and count")
+    if (twice := repeated_key(item, ("attribute", "name", "count"))) is not None:
+        raise UserError(f"{where} has the key {twice!r} more than once; rename one")
     name, count = item.get("attribute", item.get("name")), item.get("count")
-    if not isinstance(name, str) or not name.strip():
+    name = whole_characters(name) if isinstance(name, str) else ""  # half a character is in no model's alphabet
+    if not name.strip():
         raise UserError(f"{where}: attribute must be a non-empty string")
-    if type(count) is not int or count < 1:
-        raise UserError(f"{where} ({name!r}): count must be a whole number of at least 1")
+    if type(count) is not int or not 1 <= count <= MOST:
+        raise UserError(f"{where} ({one_line(name, 80)!r}): count must be a whole number of at least 1, at most {MOST}")
     # such a list does not say in how many texts an attribute was found; clustering does not ask
     return Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=[])
 

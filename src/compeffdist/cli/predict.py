@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the version, ask it in batches, print one line a row; and to standard error whence the priors were."""
     from compeffdist.files import canonical_json
-    from compeffdist.registry.asking import ask_model, read_rows, tasks_of
+    from compeffdist.registry.asking import PromptedRow, ask_model, read_prompted_rows, tasks_of
+    from compeffdist.texts.normalise import whole_characters
 
     if args.list_tasks:
         for task in tasks_of(args.model):
@@ -51,15 +52,25 @@ def run(args: argparse.Namespace) -> None:
         return
     asked = _asked(args)
     if args.file is not None:
-        rows = read_rows(args.file, asked)
-    elif args.text is not None:
-        rows = [{"text": text, **asked} for text in args.text]
-    else:
-        rows = [{"prompt": prompt} for prompt in args.prompt]
+        rows = read_prompted_rows(args.file, asked)
+    else:  # an argument that is not of the terminal's encoding arrives as halves of characters, too
+        kind, given = ("text", args.text) if args.text is not None else ("prompt", args.prompt)
+        whole = [{kind: whole_characters(text), **asked} for text in given]
+        rows = [PromptedRow(number, row) for number, row in enumerate(whole, 1)]
+    sent = [row for row in rows if not row.reject]
+    results = ask_model(args.model, [row.asked for row in sent], args.prior_strength, [row.number for row in sent])
     sources: Counter[str] = Counter()
-    for row, result in zip(rows, ask_model(args.model, rows, args.prior_strength), strict=True):
-        print(canonical_json({**row, **result}) if args.json else _line(row, result))
+    for row in rows:
+        if row.reject:
+            print(canonical_json({"row": row.number, "reject": row.reject}) if args.json else f"rejected {row.reject}")
+            continue
+        result = next(results)
+        print(canonical_json({**row.asked, **result}) if args.json else _line(row.asked, result))
         sources.update([result["prior"]] if "prior" in result else [])
+    if len(sent) < len(rows):
+        counted = Counter(row.reject for row in rows if row.reject)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counted.items()))
+        print(f"{args.file}: {len(sent)} of {len(rows)} rows asked; rejected: {reasons}", file=sys.stderr)
     if sources.keys() - {"version", "none"}:
         counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
         print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
@@ -68,8 +79,10 @@ def run(args: argparse.Namespace) -> None:
 def _asked(args: argparse.Namespace) -> dict[str, str]:
     """What is asked of texts by arguments. Raises UserError if they do not go together."""
     from compeffdist.errors import UserError
+    from compeffdist.texts.normalise import whole_characters
 
-    given = {key: getattr(args, key) for key in ("task", "question", "labels") if getattr(args, key) is not None}
+    said = {key: getattr(args, key) for key in ("task", "question", "labels")}
+    given = {key: whole_characters(value) for key, value in said.items() if value is not None}
     if ("question" in given) != ("labels" in given):
         raise UserError("--question and --labels go together; for a free answer use --prompt")
     if given and args.prompt is not None:

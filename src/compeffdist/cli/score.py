@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.formatting import STUDENT_SYSTEM
     from compeffdist.models import find_model_folder
     from compeffdist.params import DifficultyParams, RuntimeParams, checked
+    from compeffdist.texts.normalise import whole_characters
 
     difficulty = checked(
         DifficultyParams,
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         find_model_folder(args.model, runtime.cache),
         difficulty,
         runtime,
-        system=STUDENT_SYSTEM if args.system is None else args.system,
+        system=STUDENT_SYSTEM if args.system is None else whole_characters(args.system),
         chat=not args.plain,
         dtype=args.dtype,
         base_folder=find_model_folder(args.base, runtime.cache) if args.base else None,

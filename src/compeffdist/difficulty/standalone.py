@@ -1,6 +1,5 @@
 """Scoring without the pipeline: any causal language model, any file of prompts and responses."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,9 @@ from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import content_id
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
+from compeffdist.texts.normalise import whole_characters
+from compeffdist.texts.row_ids import row_name, written_id
+from compeffdist.texts.tables import read_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,6 +41,8 @@ class PromptedResponse:
     id: str
     prompt: str
     response: str
+    fault: str = ""
+    """Why it cannot be scored, a reject reason: `too_large` (the line), `encoding_lost` (half a character)."""
 
 
 def score_file(
@@ -83,6 +87,7 @@ def score_file(
             encode_response(tokenizer, row.response, end=False),
         )
         for row in rows
+        if not row.fault
     ]
     weights = {"files": _hashes(model_folder)}
     if base_folder is not None:
@@ -92,7 +97,8 @@ def score_file(
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
     scores, rejects = score_both_ways(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
     results = {score.id: _columns(score, ifd, params) for score, ifd in scores}
-    reasons, missing = dict(rejects), dict.fromkeys(COLUMNS)
+    reasons = dict(rejects) | {row.id: row.fault for row in rows if row.fault}
+    missing = dict.fromkeys(COLUMNS)
     _write(target, [{"id": row.id, **results.get(row.id, missing), "reason": reasons.get(row.id)} for row in rows])
     return _summary(list(results.values()), list(reasons.values()))
 
@@ -101,61 +107,39 @@ def read_prompted(source: Path) -> list[PromptedResponse]:
     """Rows of a file; a row without `id` is known by its number.
 
     Raises:
-        UserError: naming the file, and the row whose prompt or response is no string or whose id came before.
+        UserError: as `read_rows`; naming the row whose prompt or response is no string or whose id came before.
     """
+    if source.suffix not in SUFFIXES:
+        raise UserError(f"{source}: expected a file whose name ends in .jsonl or .parquet")
+    columns = {"prompt": "what is answered", "response": "the answer"}
+    kind = source.suffix.removeprefix(".")
+    found = read_rows(source, kind, columns, {"id": "what the row is called"})
     rows: list[PromptedResponse] = []
-    seen: set[str] = set()
-    for number, row in enumerate(_raw_rows(source), 1):
-        if not isinstance(row, dict):
-            raise UserError(f"{source}: row {number} is not an object with prompt and response")
-        for column in ("prompt", "response"):
-            if not isinstance(row.get(column), str):
-                present = ", ".join(row) or "nothing"
+    names: dict[str, int] = {}
+    for number, row in enumerate(found, 1):
+        fields, fault = row.fields, row.fault
+        for column in () if fault else columns:
+            if not isinstance(fields.get(column), str):
+                present = one_line(", ".join(fields), 200) or "nothing"
                 raise UserError(f"{source}: row {number} has no text {column!r}; it has: {present}")
-        row_id = str(number if row.get("id") is None else row["id"])
-        if row_id in seen:
-            raise UserError(f"{source}: row {number} repeats the id {row_id!r}")
-        seen.add(row_id)
-        rows.append(PromptedResponse(row_id, row["prompt"], row["response"]))
+            if whole_characters(fields[column]) != fields[column]:
+                fault = "encoding_lost"
+        name = str(number) if fields.get("id") is None else _name(fields["id"], f"{source}: row {number}")
+        if name in names:
+            raise UserError(f"{source}: row {number} repeats the id {one_line(name, 80)!r} of row {names[name]}")
+        names[name] = number
+        prompt, response = ("", "") if fault else (fields["prompt"], fields["response"])
+        rows.append(PromptedResponse(name, prompt, response, fault))
     if not rows:
         raise UserError(f"{source}: holds no rows")
     return rows
 
 
-def _raw_rows(source: Path) -> Sequence[Any]:
-    import pyarrow as pa
-
-    if source.suffix not in SUFFIXES:
-        raise UserError(f"{source}: expected a file whose name ends in .jsonl or .parquet")
-    try:
-        return _parquet_rows(source) if source.suffix == ".parquet" else _json_rows(source)
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file") from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: cannot be read: {one_line(error, 200)}") from None
-
-
-def _parquet_rows(source: Path) -> Sequence[Any]:
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(source)
-    present = file.schema_arrow.names
-    for column in ("prompt", "response"):
-        if column not in present:
-            raise UserError(f"{source}: no column {column!r}; there are: {', '.join(present)}")
-    rows: list[Any] = file.read(columns=[name for name in ("id", "prompt", "response") if name in present]).to_pylist()
-    return rows
-
-
-def _json_rows(source: Path) -> Sequence[Any]:
-    rows = []
-    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{source}: line {number} is not valid JSON: {one_line(error, 120)}") from None
-    return rows
+def _name(row_id: object, where: str) -> str:
+    written = written_id(row_id)
+    if not written:
+        raise UserError(f"{where}: its id {one_line(repr(row_id), 40)} is neither text nor a whole number")
+    return written if whole_characters(written) == written else row_name(written)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Classification metrics over a declared label set: accuracy, macro-F1, confusion.
 
 All are functions of the confusion counts, and are written over leading axes, so that one call scores every
-bootstrap resample at once. Equal to scikit-learn's with `labels=` the declared set and `zero_division=0`: the
-mean runs over all declared labels, and one that is neither in the gold rows nor predicted counts as F1 = 0. A
-prediction outside the set is an error on its gold label and no false alarm on any other.
+bootstrap resample at once. As in scikit-learn's default, macro-F1 is the mean over the labels that occur, in the
+gold rows or among the predictions: a declared label that no row has and nothing was said to be tells nothing of a
+system, and one that no row has but something was said to be counts as F1 = 0. So a perfect system has 1. A prediction
+outside the set is an error on its gold label and no false alarm on any other.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ def accuracy(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str
 
 
 def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Unweighted mean of the F1 of every declared label. Raises ValueError as `confusion`."""
+    """Unweighted mean of the F1 of every label that occurs. Raises ValueError as `confusion`."""
     return float(macro_f1_of(confusion(gold, predicted, labels)))
 
 
@@ -76,13 +77,14 @@ def accuracy_of(counts: "Integers") -> "Floats":
 
 
 def macro_f1_of(counts: "Integers") -> "Floats":
-    """Macro-F1 of confusion counts (..., C, C + 1); shape (...). F1 = 2 TP / (gold + predicted), 0 if both
-    are 0."""
+    """Macro-F1 of confusion counts (..., C, C + 1); shape (...). F1 = 2 TP / (gold + predicted), over the labels
+    of which gold + predicted is not 0."""
     import numpy as np
 
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     total = counts.sum(axis=-1) + counts[..., :-1].sum(axis=-2)
-    return np.asarray((2.0 * right / np.maximum(total, 1)).mean(axis=-1))
+    occurring = np.count_nonzero(total, axis=-1)
+    return np.asarray((2.0 * right / np.maximum(total, 1)).sum(axis=-1) / occurring)
 
 
 METRICS: "dict[str, Callable[[Integers], Floats]]" = {"macro_f1": macro_f1_of, "accuracy": accuracy_of}

@@ -20,9 +20,9 @@ from compeffdist.evaluation.predictions import Prediction, task_instruction
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import by_task
 from compeffdist.evaluation.table import difference_cell, markdown
-from compeffdist.evaluation.tasks import EvaluationRow, label_text, load_evaluation_rows
+from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation_rows
 from compeffdist.models.references import short
-from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources
+from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources, written_label
 from compeffdist.texts.tables import no_column, read_rows
 from compeffdist.yaml12 import read_yaml
 
@@ -83,9 +83,10 @@ def _file_task(source: Path, given: Mapping[str, Any]) -> EvaluationTask:
 def _labels_of(source: Path, task: EvaluationTask) -> list[str]:
     found = set()
     for row in read_rows(source, task.kind, {task.label_field: "--label-field"}):
-        if task.label_field not in row.fields:
+        if task.label_field in row.fields:
+            found.add(written_label(row.fields[task.label_field]))
+        elif not row.fault:  # one that cannot be read is told where all of the rows are
             raise no_column(source, task.label_field, "--label-field", sorted(row.fields), row.number)
-        found.add(label_text(row.fields[task.label_field]))
     labels = sorted(label for label in found if label)
     if not 2 <= len(labels) <= MOST_LABELS:
         raise UserError(

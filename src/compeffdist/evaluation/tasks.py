@@ -6,25 +6,29 @@ by content and seed alone; ingest removes from the user texts whatever these row
 """
 
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed
+from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed, written_label
 from compeffdist.records import Record
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.decontaminate import compact
 from compeffdist.texts.draw import draw_evenly
+from compeffdist.texts.lines import MAX_LINE_BYTES
 from compeffdist.texts.normalise import normalise
 from compeffdist.texts.sources import MAX_TEXT_CHARACTERS, UNSTATED
 from compeffdist.texts.tables import read_rows
 
 MAX_FIELD_CHARACTERS = 300
 """Of a field that a question is filled with."""
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +120,8 @@ def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
     unit = "line" if task.kind == "jsonl" else "row"
     for row in read_rows(Path(task.location), task.kind, wanted):
         where = f"{task.location}: {unit} {row.number}"
+        if row.fault:
+            raise UserError(f"{where}: {row.fault}: a line of more than {MAX_LINE_BYTES} bytes; take it out")
         for field, wanted_as in wanted.items():
             if row.fields.get(field) is None:
                 there = one_line(", ".join(sorted(row.fields)), 300) or "none"
@@ -143,21 +149,30 @@ def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
 def find_label(task: EvaluationTask, value: object) -> str | None:
     """The label of the task that a row's value means, by the text of it; None if it means none.
 
-    A number is matched by its digits (so 1.0, as programs write a whole number beside a missing one, is "1"), and case
-    and space around it do not count.
+    A number is matched by its digits (so 1.0, as programs write a whole number beside a missing one, is "1", also where
+    a file of text says it), and case and space around it do not count.
     """
-    text = label_text(value)
-    text = task.label_map.get(text, text)
-    return next((label for label in task.labels if label.strip().casefold() == text.strip().casefold()), None)
+    text = written_label(value)
+    mapped = _same(text, task.label_map)
+    return _same(text if mapped is None else task.label_map[mapped], task.labels)
 
 
-def label_text(value: object) -> str:
-    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip() if isinstance(value, str | int | float) else ""
+def _same(text: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is the same as `text`: to the letter, else but for case and space, else as a number."""
+    for form in (str, _folded, _digits):
+        for name in names:
+            if form(name) == form(text):
+                return name
+    return None
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _digits(text: str) -> str:
+    whole = _WHOLE.fullmatch(text.strip())
+    return whole[1] if whole else _folded(text)
 
 
 def _question_fields(task: EvaluationTask, fields: Mapping[str, Any], where: str) -> str:

@@ -1,46 +1,70 @@
 """Asking a registered version in this process."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import read_jsonl
 from compeffdist.registry.artifacts import STRENGTH, TASKS
+from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
 from compeffdist.registry.tracking import open_tracking
+from compeffdist.texts.normalise import whole_characters
+from compeffdist.texts.tables import FileRow, read_rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BATCH_ROWS = 256
+_READ = dict.fromkeys(COLUMNS, "what a row says is asked")
 
 
-def read_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class PromptedRow:
+    """A row of a file of questions."""
+
+    number: int
+    """Of its line."""
+    asked: Mapping[str, str]
+    """What is sent: `text` or `prompt`, with what is asked of a text; empty of a row that is not asked."""
+    reject: str = ""
+    """Why a row is not asked: `too_large`, `empty`."""
+
+
+def read_prompted_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[PromptedRow]:
     """Rows of a JSON Lines file, each with a `text` or a `prompt`; with a text, `task`, or `question` and `labels` (a
-    list, or separated by commas), may say what is asked of it. Other fields are left out.
+    list, or separated by commas), may say what is asked of it. Other fields are left out, and halves of a character.
 
     Args:
         asked: what is asked of the texts whose rows do not say it.
 
     Raises:
-        UserError: naming the row that has neither text nor prompt, or both, or a field of another type.
+        UserError: as `read_rows`; naming the row that has neither text nor prompt, or both, or a field of another type.
     """
-    rows: list[dict[str, str]] = []
-    for number, value in enumerate(read_jsonl(path), 1):
-        keys = [key for key in ("text", "prompt") if isinstance(value, dict) and isinstance(value.get(key), str)]
-        if len(keys) != 1:
-            raise UserError(f"{path}: row {number}: expected a string `text` or a string `prompt`, and not both")
-        row = {keys[0]: value[keys[0]]}
-        if keys == ["text"]:
-            row |= _question(value, f"{path}: row {number}") or asked
-        rows.append(row)
+    rows = [_prompted(row, path, asked) for row in read_rows(path, "jsonl", {}, _READ)]
     if not rows:
         raise UserError(f"{path}: no rows")
     return rows
+
+
+def _prompted(row: FileRow, path: Path, asked: Mapping[str, str]) -> PromptedRow:
+    if row.fault:
+        return PromptedRow(row.number, {}, row.fault)
+    keys = [key for key in ("text", "prompt") if isinstance(row.fields.get(key), str)]
+    if len(keys) != 1:
+        raise UserError(f"{path}: row {row.number}: expected a string `text` or a string `prompt`, and not both")
+    said = {keys[0]: row.fields[keys[0]]}
+    if keys == ["text"]:
+        said |= _question(row.fields, f"{path}: row {row.number}") or asked
+    said = {key: whole_characters(value) for key, value in said.items()}
+    if not said[keys[0]].strip():
+        return PromptedRow(row.number, {}, "empty")
+    return PromptedRow(row.number, said) if fits(said[keys[0]]) else PromptedRow(row.number, {}, "too_large")
 
 
 def _question(value: Mapping[str, Any], where: str) -> dict[str, str]:
@@ -56,30 +80,47 @@ def _question(value: Mapping[str, Any], where: str) -> dict[str, str]:
     return said
 
 
-def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None) -> Iterator[dict[str, Any]]:
+def ask_model(
+    uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None, numbers: Sequence[int] | None = None
+) -> Iterator[dict[str, Any]]:
     """Results of a registered version, in the order of `rows` (see `registry.model`).
 
     Rows are sent in requests of about the same size: a prior is estimated from the texts of a request.
 
     Args:
         strength: how much of a label prior is taken out; None: as the version says.
+        numbers: of the rows in their file, for the message that one is refused; None: from 1.
 
     Raises:
         UserError: if there is no such version, or it refuses a row.
     """
+    if not rows:
+        return
     import mlflow
     import pandas as pd
 
     client = open_tracking()
+    numbers, part = numbers or range(1, len(rows) + 1), range(0)
     try:
         model = mlflow.pyfunc.load_model(uri)
         if strength is not None and not (model.metadata.signature and model.metadata.signature.params):
             raise UserError(f"{uri}: an older version, which takes no label prior out; register the student anew")
         params = None if strength is None else {STRENGTH: strength}
         for part in even_parts(len(rows), BATCH_ROWS):
-            yield from model.predict(pd.DataFrame(rows[part.start : part.stop]), params=params)
+            # a frame cannot hold halves of characters
+            whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
+            yield from model.predict(pd.DataFrame(whole), params=params)
     except mlflow.MlflowException as error:
-        raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
+        said = _renumbered(str(error), numbers[part.start : part.stop])
+        raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(said, 300)}") from None
+
+
+def _renumbered(message: str, numbers: Sequence[int]) -> str:
+    """A version's message with the number that the row it names has in the file in place of that in the request."""
+    named = re.match(r"row (\d+): ", message)
+    if named is None or not 0 < int(named[1]) <= len(numbers):
+        return message
+    return f"row {numbers[int(named[1]) - 1]}: {message[named.end() :]}"
 
 
 def even_parts(count: int, most: int) -> list[range]:

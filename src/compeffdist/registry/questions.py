@@ -16,6 +16,7 @@ from compeffdist.params import SEED_TASK, LabelPriorsParams
 from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.registry.artifacts import PRIORS, TASKS
+from compeffdist.texts.normalise import whole_characters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,8 @@ def read_request(model_input: "pd.DataFrame", tasks: Mapping[str, Question]) -> 
         raise ValueError(f"expected 1 to {MAX_ROWS} rows, got {len(model_input)}")
     asked = []
     for number, row in enumerate(model_input.to_dict("records"), 1):
-        given = {str(key): value for key, value in row.items() if isinstance(value, str) and value.strip()}
+        texts = {str(key): whole_characters(value) for key, value in row.items() if isinstance(value, str)}
+        given = {key: text for key, text in texts.items() if text.strip()}
         try:
             asked.append(_row(given, tasks))
         except ValueError as error:
@@ -131,7 +133,7 @@ def _row(given: Mapping[str, str], tasks: Mapping[str, Question]) -> Asked:
     if len(kinds) != 1:
         raise ValueError("expected a non-empty text or a non-empty prompt, and not both")
     value, beside = given[kinds[0]], sorted(given.keys() - set(kinds))
-    if len(value) > MAX_CHARACTERS:
+    if not fits(value):
         raise ValueError(f"{len(value)} characters, at most {MAX_CHARACTERS}")
     if kinds == ["prompt"]:
         if beside:
@@ -147,6 +149,11 @@ def _row(given: Mapping[str, str], tasks: Mapping[str, Question]) -> Asked:
     raise ValueError(
         f"a text goes alone, with a task, or with a question and its labels; there are text, {', '.join(beside)}"
     )
+
+
+def fits(text: str) -> bool:
+    """Whether a text or prompt is short enough to be asked about."""
+    return len(text) <= MAX_CHARACTERS
 
 
 def _task(name: str, tasks: Mapping[str, Question]) -> Question:

@@ -7,7 +7,6 @@ its head makes them read UTF-8.
 """
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file
 from compeffdist.records import Triplet
 from compeffdist.study.measures import Scores
+from compeffdist.texts.tables import read_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,48 +103,23 @@ def _harmless(text: str) -> str:
 
 
 def read_labels(source: Path) -> dict[str, int]:
-    """Labels by sample id; rows left blank are not in it. Separators may be commas, semicolons or tabs.
+    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`).
 
     Raises:
-        UserError: naming the line: no such file, not UTF-8, no such columns, an id twice, a label that is none.
+        UserError: as `read_rows`; naming the line: an id twice, a label that is none.
     """
-    try:
-        text = Path(source).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such file; write one to label with --sheet") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{source}: not UTF-8; save the sheet as CSV UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
-    header = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
+    wanted = dict.fromkeys(("sample_id", LABEL), "of the sheet that --sheet writes; keep its first line")
     labels: dict[str, int] = {}
     seen: set[str] = set()
-    try:
-        id_column, label_column = _columns(source, next(reader, []))
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            where = f"{source}: line {reader.line_num}"
-            if len(row) <= max(id_column, label_column):
-                raise UserError(f"{where}: {len(row)} columns; it lacks sample_id or {LABEL}")
-            sample_id, label = row[id_column].strip(), row[label_column].strip()
-            if sample_id in seen:
-                raise UserError(f"{where}: {one_line(sample_id, 80)} is there twice")
-            seen.add(sample_id)
-            if label:
-                labels[sample_id] = _label(label, where)
-    except csv.Error as error:
-        raise UserError(f"{source}: line {reader.line_num}: not a table: {error}") from None
+    for row in read_rows(Path(source), "csv", wanted, ragged=True):
+        where = f"{source}: line {row.line}"
+        sample_id, label = row.fields["sample_id"].strip(), row.fields[LABEL].strip()
+        if sample_id in seen:
+            raise UserError(f"{where}: {one_line(sample_id, 80)} is there twice")
+        seen.add(sample_id)
+        if label:
+            labels[sample_id] = _label(label, where)
     return labels
-
-
-def _columns(source: Path, header: Sequence[str]) -> tuple[int, int]:
-    names = [name.strip() for name in header]
-    for name in ("sample_id", LABEL):
-        if names.count(name) != 1:
-            raise UserError(f"{source}: {names.count(name)} columns named {name!r}, expected one; keep the first line")
-    return names.index("sample_id"), names.index(LABEL)
 
 
 def _label(text: str, where: str) -> int:

@@ -27,6 +27,24 @@ _HANDLE = re.compile(r"@(?=\d*[^\W\d])\w+")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
 
 ZERO_WIDTH_JOINERS = "\u200c\u200d"
+# the flag of a part of a country, such as Scotland: a black flag, three to six letters and digits in tag characters
+# that name it, the tag that ends it (UTS 51, ED-14a). Any other run of tags only hides words
+_TAG_LETTER = "\U000e0061-\U000e007a"
+_TAG_DIGIT = "\U000e0030-\U000e0039"
+_REGION_FLAG = re.compile(f"\U0001f3f4[{_TAG_LETTER}]{{2}}[{_TAG_LETTER}{_TAG_DIGIT}]{{1,4}}\U000e007f")
+_HALVES = re.compile("[\ud800-\udfff]")
+# what belongs to the character before it: variation selectors, skin tones, the keycap, joiners, tags
+_CONTINUES = re.compile(
+    "[\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff\u20e3\u200c\u200d\U000e0020-\U000e007f]"
+)
+_FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
+"""Two of them make the flag of a country."""
+
+
+def whole_characters(text: str) -> str:
+    """`text` without lone surrogates, halves of a character that a program cut in the middle: no file can hold them and
+    no tokenizer reads them."""
+    return _HALVES.sub("", text)
 
 
 def normalise(text: str) -> str:
@@ -34,9 +52,9 @@ def normalise(text: str) -> str:
 
     In order: HTML entities are unescaped and common tags become spaces; control characters and every kind of
     white space become spaces; format characters and lone surrogates are removed, except joiners inside emoji
-    and scripts that need them; the rest is composed (Unicode NFC); links become `http`, e-mail addresses and
-    @handles `@user`; runs of spaces become one. Normalising twice changes nothing more (for up to
-    `UNESCAPE_PASSES` levels of escaping).
+    and scripts that need them, and the tags of a region's flag; the rest is composed (Unicode NFC); links become
+    `http`, e-mail addresses and @handles `@user`; runs of spaces become one. Normalising twice changes nothing more
+    (for up to `UNESCAPE_PASSES` levels of escaping).
     """
     text = _visible(_TAG.sub(" ", _unescape(text)))
     text = unicodedata.normalize("NFC", text)
@@ -58,9 +76,19 @@ def truncate(text: str, limit: int) -> str:
     space = text.rfind(" ", 0, limit + 1)
     if space > 0:
         return text[:space]
-    while limit > 1 and unicodedata.combining(text[limit]):  # keep an accent with its letter
+    while limit > 1 and _inside_character(text, limit):
         limit -= 1
     return text[:limit]
+
+
+def _inside_character(text: str, place: int) -> bool:
+    """Whether what stands at `place` belongs to what stands before it: an accent, the rest of an emoji."""
+    if unicodedata.combining(text[place]) or _CONTINUES.match(text[place]) or text[place - 1] in ZERO_WIDTH_JOINERS:
+        return True
+    letters = 0
+    while letters <= place and _FLAG_LETTER.match(text[place - letters]):
+        letters += 1
+    return letters > 0 and letters % 2 == 0
 
 
 def _unescape(text: str) -> str:
@@ -76,8 +104,10 @@ def _unescape(text: str) -> str:
 def _visible(text: str) -> str:
     if text.isprintable():  # of the white space only the plain space is printable
         return text
+    flags = {place for flag in _REGION_FLAG.finditer(text) for place in range(*flag.span())}
     return "".join(
-        character if character.isprintable() else _substitute(text, place) for place, character in enumerate(text)
+        character if character.isprintable() or place in flags else _substitute(text, place)
+        for place, character in enumerate(text)
     )
 
 

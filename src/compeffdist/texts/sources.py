@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_text
 from compeffdist.params import TextSource
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
+from compeffdist.texts.hub import dataset_rows
+from compeffdist.texts.row_ids import row_name, same_id, unnamed, written_id
 from compeffdist.texts.tables import FileRow, no_column, read_rows
 
 MAX_TEXT_CHARACTERS = 100_000
 """A longer text is rejected before anything looks into it."""
-MAX_ID_CHARACTERS = 200
-"""Of a row's own id; a longer one is cut and told apart by a hash."""
 
 UNSTATED = "unstated"
 
@@ -48,14 +47,14 @@ def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
             encoding; no rows; not one usable text; an `id_field` value that is missing or stands twice.
     """
     if source.kind == "package":
-        rows = _package_rows(source, cache)
-    elif source.kind == "huggingface":
-        rows = _file_rows(source, _huggingface_rows(source, cache))
+        return _counted(source, _package_rows(source, cache))
+    wanted = {source.text_field: _wanted_as(source, "text_field"), source.id_field: _wanted_as(source, "id_field")}
+    wanted.pop("", None)
+    if source.kind == "huggingface":
+        rows = dataset_rows(source.location, wanted, cache)
     else:
-        wanted = {source.text_field: _wanted_as(source, "text_field"), source.id_field: _wanted_as(source, "id_field")}
-        wanted.pop("", None)
-        rows = _file_rows(source, read_rows(Path(source.location), source.kind, wanted))
-    return _counted(source, rows)
+        rows = read_rows(Path(source.location), source.kind, wanted)
+    return _counted(source, _file_rows(source, rows))
 
 
 def _counted(source: TextSource, rows: Iterator[RawText]) -> Iterator[RawText]:
@@ -85,19 +84,19 @@ def _package_rows(source: TextSource, cache: Path) -> Iterator[RawText]:
 
 
 def _file_rows(source: TextSource, rows: Iterator[FileRow]) -> Iterator[RawText]:
-    seen: dict[str, int] = {}
+    names = _Names(source)
     missing: list[str] | None = None
     has_column = False
     for row in rows:
-        name = _row_name(source, row, seen)
+        name = names.of(row)
         if source.text_field in row.fields:
             has_column = True
-        elif missing is None:
+        elif missing is None and not row.fault:
             missing = sorted(row.fields)
         if source.part not in ("all", part_of(source.location, name)):
             continue
         value = row.fields.get(source.text_field)
-        fault = _fault(value)
+        fault = row.fault or _fault(value)
         yield RawText(source.name, name, "" if fault else str(value), source.domain, source.licence, fault)
     if missing is not None and not has_column:
         raise _missing(source, "text_field", missing)
@@ -111,30 +110,38 @@ def _fault(value: object) -> str:
     return "too_large" if len(value) > MAX_TEXT_CHARACTERS else ""
 
 
-def _row_name(source: TextSource, row: FileRow, seen: dict[str, int]) -> str:
-    """Lineage finds a row by this, so it must be there and be unique."""
-    if not source.id_field:
-        return str(row.number)
-    if source.id_field not in row.fields:
-        raise _missing(source, "id_field", sorted(row.fields), row.number)
-    value = row.fields[source.id_field]
-    if isinstance(value, float) and value.is_integer():  # as programs write whole numbers beside a missing one
-        value = int(value)
-    if not isinstance(value, str | int) or value == "":
-        raise UserError(
-            f"{source.location}: row {row.number} has no id in {source.id_field!r}: "
-            f"{one_line(repr(value), 40)} is neither text nor a whole number"
-        )
-    name = one_line(value, MAX_ID_CHARACTERS)
-    if len(str(value)) > MAX_ID_CHARACTERS:
-        name = f"{name} {hash_text(str(value))[:12]}"
-    if name in seen:
-        raise UserError(
-            f"{source.location}: rows {seen[name]} and {row.number} have the same {source.id_field} "
-            f"{name!r}; leave id_field empty to go by row number"
-        )
-    seen[name] = row.number
-    return name
+class _Names:
+    """The names of a source's rows. Lineage finds a row by its name, so each must be there and be unique."""
+
+    def __init__(self, source: TextSource) -> None:
+        self.source = source
+        self.ids: dict[str, tuple[int, object]] = {}
+        """Id as text -> number of its row, and the id as it was read."""
+
+    def of(self, row: FileRow) -> str:
+        """Raises UserError if a row's own id is missing or another row's."""
+        field, location = self.source.id_field, self.source.location
+        if not field:
+            return str(row.number)
+        if row.fault:  # nothing is known of it, its id neither
+            return unnamed(row.number)
+        if field not in row.fields:
+            raise _missing(self.source, "id_field", sorted(row.fields), row.number)
+        value = row.fields[field]
+        written = written_id(value)
+        if not written:
+            raise UserError(
+                f"{location}: row {row.number} has no id in {field!r}: "
+                f"{one_line(repr(value), 40)} is neither text nor a whole number"
+            )
+        if written in self.ids:
+            former, id_before = self.ids[written]
+            raise UserError(
+                f"{location}: rows {former} and {row.number} have the same {field} {row_name(written)!r}"
+                f"{same_id(id_before, value)}; leave id_field empty to go by row number"
+            )
+        self.ids[written] = row.number, value
+        return row_name(written)
 
 
 def _missing(source: TextSource, param: str, present: Sequence[str], row: int = 0) -> UserError:
@@ -143,31 +150,3 @@ def _missing(source: TextSource, param: str, present: Sequence[str], row: int = 
 
 def _wanted_as(source: TextSource, param: str) -> str:
     return f"{param} of text source {source.name!r}"
-
-
-# ---------------------------------------------------------------- datasets
-
-
-def _huggingface_rows(source: TextSource, cache: Path) -> Iterator[FileRow]:
-    """Downloaded once into the cache (not streamed), so that a later run needs no network and a split may be
-    a slice such as `train[:20000]`. Dataset scripts are not run: the library refuses them."""
-    import datasets
-
-    repo, revision, split = parse_dataset(source.location)
-    try:
-        rows = datasets.load_dataset(repo, revision=revision, split=split, cache_dir=str(cache / "datasets"))
-    except Exception as error:  # the library and the hub client raise dozens of unrelated types
-        raise UserError(f"{source.location}: the dataset cannot be loaded: {one_line(error, 300)}") from None
-    if source.text_field not in rows.column_names:
-        raise _missing(source, "text_field", rows.column_names)
-    for number, record in enumerate(rows, 1):
-        yield FileRow(number, record)
-
-
-def parse_dataset(location: str) -> tuple[str, str, str]:
-    """Repository, revision and split of `repo@revision:split`. Raises UserError if one is missing."""
-    repo, _, rest = location.partition("@")
-    revision, _, split = rest.partition(":")
-    if not (repo and revision and split):
-        raise UserError(f"dataset {location!r}: expected repo@revision:split; a commit as revision fixes the rows")
-    return repo, revision, split

@@ -1,38 +1,30 @@
 """Files of rows, read row by row: JSON Lines, CSV and Parquet, as people's programs write them.
 
-Delimiter (comma, semicolon, tab or bar) and encoding (UTF-8, UTF-16 with a byte-order mark, Windows-1252 for CSV) are
+The one reader of each format, whoever reads it. Delimiter (comma, semicolon, tab or bar) and encoding (`lines`) are
 found out. A broken file is an error, in one line that says where: it would otherwise lose an unknown number of rows.
-Nothing here trusts the size of a line or a field.
+Nothing here trusts the size of a line or a field, or that a column's name stands once.
 """
 
-import codecs
 import csv
-import io
-import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import CHUNK_BYTES, refuse_linked_folder
+from compeffdist.texts.json_values import parse_value, repeated_key
+from compeffdist.texts.lines import BOM, MAX_LINE_BYTES, decode_utf8, open_file, read_bounded_lines, read_lines
 
-MAX_LINE_BYTES = 8 << 20
-"""A longer line, or field of a CSV file, means that the file is not what it is said to be."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PARQUET_BATCH_ROWS = 1024
 DELIMITERS = ",;\t|"
 """Of CSV files, the likelier first."""
-MOST_FOREIGN = 0.2
-"""Bytes beyond ASCII for each letter, at most, of a file in Windows-1252; other scripts have more."""
 
 csv.field_size_limit(MAX_LINE_BYTES)
-
-_UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
-"""Bytes that Windows-1252 has no character for."""
-_UTF8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 _NAMED_DELIMITER = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 """The line by which a spreadsheet program names the delimiter before the header."""
@@ -44,23 +36,32 @@ class FileRow:
 
     number: int
     """From 1; in JSON Lines that of the line."""
-    fields: dict[str, Any]
+    fields: Mapping[str, Any]
     """By column."""
+    fault: str = ""
+    """Why the row has no fields, a reject reason: `too_large`."""
+    line: int = 0
+    """Of a text file, the line that the row ends in."""
 
 
-def read_rows(path: Path, kind: str, wanted: Mapping[str, str]) -> Iterator[FileRow]:
+def read_rows(
+    path: Path, kind: str, wanted: Mapping[str, str], also: Mapping[str, str] | None = None, *, ragged: bool = False
+) -> Iterator[FileRow]:
     """The rows of a file, in its order.
 
     Args:
         kind: `jsonl`, `csv` or `parquet`.
-        wanted: columns, each with what it is wanted as, for the message that it is missing. Of Parquet no others are
-            read; a line of JSON Lines need not have them.
+        wanted: columns, each with what it is wanted as, for the message that it is missing. Of Parquet no others but
+            those of `also` are read; a line of JSON Lines need not have them.
+        also: columns that are read where they are there.
+        ragged: whether a row of a CSV file may lack fields at its end, as spreadsheets leave empty ones out.
 
     Raises:
-        UserError: no such file; a column that is missing or comes twice (names those there are); a broken file (names
-            the line or byte); an encoding that is none of those above.
+        UserError: no such file; a column that is read is missing or comes twice (names those there are); a broken file
+            (names the line or byte); an encoding that is none of those above.
     """
-    return _READERS[kind](Path(path), wanted)
+    read = _Read(Path(path), wanted, also or {})
+    return _csv_rows(read, ragged) if kind == "csv" else _READERS[kind](read)
 
 
 def no_column(path: Path | str, column: str, wanted_as: str, present: Sequence[str], row: int = 0) -> UserError:
@@ -70,143 +71,92 @@ def no_column(path: Path | str, column: str, wanted_as: str, present: Sequence[s
     return UserError(f"{path}: {where} no column {column!r} ({wanted_as}); there are: {one_line(there, 300)}")
 
 
-# ---------------------------------------------------------------- lines of text
+@dataclass(frozen=True)
+class _Read:
+    """What is read of a file."""
 
+    path: Path
+    wanted: Mapping[str, str]
+    also: Mapping[str, str]
 
-def read_lines(path: Path, western: bool = False) -> Iterator[str]:
-    """The lines of a text file with their ends, each bounded by MAX_LINE_BYTES; a byte-order mark is dropped.
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return {**self.also, **self.wanted}
 
-    Args:
-        western: whether a file that is not UTF-8 may be Windows-1252, which a note on stderr then says.
-
-    Raises:
-        UserError: no such file, not a file, not readable; another encoding (names line and byte offset); a longer
-            line.
-    """
-    with _open(path) as stream:
-        start = stream.read(4)
-        stream.seek(0)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and start != codecs.BOM_UTF32_LE:
-            yield from _utf16_lines(path, stream)
-            return
-        encoding = "utf-8"
-        if western and not _is_utf8(stream) and _is_western(stream):
-            print(
-                f"{path}: not UTF-8: read as Windows-1252; if characters come out wrong, save it as UTF-8",
-                file=sys.stderr,
-            )
-            encoding = "cp1252"
-        stream.seek(0)
-        yield from _decoded_lines(path, stream, encoding)
-
-
-def _decoded_lines(path: Path, stream: IO[bytes], encoding: str) -> Iterator[str]:
-    offset = 0
-    for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), 1):
-        if len(line) > MAX_LINE_BYTES:
-            raise UserError(f"{path}: line {number} is longer than {MAX_LINE_BYTES} bytes")
-        try:
-            text = line.decode(encoding)
-        except UnicodeDecodeError as error:
-            byte = offset + error.start
-            raise UserError(f"{path}: expected UTF-8; line {number} is not (byte {byte})") from None
-        yield text.removeprefix("\ufeff") if number == 1 else text
-        offset += len(line)
-
-
-def _utf16_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
-    lines = io.TextIOWrapper(stream, encoding="utf-16", newline="")
-    try:
-        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE_BYTES + 1), ""), 1):
-            if len(line) > MAX_LINE_BYTES:
-                raise UserError(f"{path}: line {number} is longer than {MAX_LINE_BYTES} characters")
-            yield line
-    except UnicodeError:
-        raise UserError(f"{path}: begins as UTF-16 and is not; save it as UTF-8") from None
-
-
-def _is_utf8(stream: IO[bytes]) -> bool:
-    stream.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_western(stream: IO[bytes]) -> bool:
-    """Whether a file that is not UTF-8 can be taken for Windows-1252: it has a character for every byte, few beyond
-    ASCII, and nothing that looks like UTF-8 (a file of both is damaged)."""
-    stream.seek(0)
-    letters = foreign = 0
-    for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-        if len(chunk.translate(None, _UNDEFINED)) < len(chunk) or b"\0" in chunk or _UTF8_SEQUENCE.search(chunk):
-            return False
-        ascii_only = chunk.decode("ascii", "ignore")
-        letters += sum(map(str.isalpha, ascii_only))
-        foreign += len(chunk) - len(ascii_only)
-    return foreign <= MOST_FOREIGN * letters
-
-
-def _open(path: Path) -> IO[bytes]:
-    refuse_linked_folder(Path(path))
-    try:
-        return Path(path).open("rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    def check(self, present: Sequence[str]) -> None:
+        """Raises UserError if a wanted column is missing, or one that is read comes twice."""
+        for column, wanted_as in self.wanted.items():
+            if column not in present:
+                raise no_column(self.path, column, wanted_as, present)
+        for column, wanted_as in self.columns.items():
+            if present.count(column) > 1:
+                times = present.count(column)
+                raise UserError(f"{self.path}: {times} columns are named {column!r} ({wanted_as}); rename one")
 
 
 # ---------------------------------------------------------------- kinds of file
 
 
-def _jsonl_rows(path: Path, _wanted: Mapping[str, str]) -> Iterator[FileRow]:
-    for number, line in enumerate(read_lines(path), 1):
+def _jsonl_rows(read: _Read) -> Iterator[FileRow]:
+    for number, line in enumerate(read_bounded_lines(read.path), 1):
+        if line is None:
+            yield FileRow(number, {}, "too_large", number)
+            continue
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:  # ValueError also for numbers of thousands of digits
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise UserError(f"{path}: line {number} is not valid JSON: {reason}") from None
+            value = parse_value(line)
+        except ValueError as error:
+            raise UserError(f"{read.path}: line {number} is not valid JSON: {one_line(error, 200)}") from None
         if not isinstance(value, dict):
-            raise UserError(f"{path}: line {number} is not a JSON object but {type(value).__name__}")
-        yield FileRow(number, value)
+            raise UserError(f"{read.path}: line {number} is not a JSON object but {type(value).__name__}")
+        if (twice := repeated_key(value, read.columns)) is not None:
+            raise UserError(
+                f"{read.path}: line {number} has the key {twice!r} more than once ({read.columns[twice]}); rename one"
+            )
+        yield FileRow(number, value, line=number)
 
 
-def _csv_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[FileRow]:
+def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
     """Rows without a single value, as spreadsheets leave them below a table, are passed over."""
-    lines = read_lines(path, western=True)
+    path, lines = read.path, read_lines(read.path, western=True)
     first = next(lines, "")
     if "\0" in first:
         raise UserError(f"{path}: holds NUL characters, as UTF-16 does without a byte-order mark; save it as UTF-8")
     named = _NAMED_DELIMITER.fullmatch(first)
     first = next(lines, "") if named else first
-    delimiter = named[1] if named else find_delimiter(first, list(wanted))
+    delimiter = named[1] if named else find_delimiter(first, list(read.wanted))
     reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
+    ended = 0
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = _names(next(reader, []))
         if not header:
             return
-        _check_columns(path, wanted, header)
+        read.check(header)
+        ended = reader.line_num
         for number, record in enumerate(filter(None, reader), 1):
+            ended = reader.line_num
             if len(record) > 1 and not any(record):
                 continue
+            if len(record) < len(header) and ragged:
+                record += [""] * (len(header) - len(record))
             if len(record) != len(header):
                 raise UserError(
                     f"{path}: the row that ends in line {reader.line_num} has {len(record)} "
                     f"fields, the header {len(header)}"
                 )
-            yield FileRow(number, dict(zip(header, record, strict=True)))
+            yield FileRow(number, dict(zip(header, record, strict=True)), line=reader.line_num)
     except csv.Error as error:
         reason = str(error)
         if "field larger than field limit" in reason:
             reason = f"a field of more than {MAX_LINE_BYTES} characters; is a quotation mark not closed?"
+        if "unexpected end of data" in reason:
+            reason += f"; is a quotation mark not closed in the row that begins after line {ended}?"
         raise UserError(f"{path}: line {reader.line_num} is not valid CSV: {reason}") from None
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    return [name.strip().strip(BOM).strip() for name in header]
 
 
 def find_delimiter(header: str, wanted: Sequence[str]) -> str:
@@ -215,7 +165,7 @@ def find_delimiter(header: str, wanted: Sequence[str]) -> str:
 
     def columns(delimiter: str) -> list[str]:
         try:
-            return [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            return _names(next(csv.reader([header], delimiter=delimiter), []))
         except csv.Error:
             return []
 
@@ -223,34 +173,55 @@ def find_delimiter(header: str, wanted: Sequence[str]) -> str:
     return max(DELIMITERS, key=lambda delimiter: (set(wanted) <= set(found[delimiter]), len(found[delimiter])))
 
 
-def _parquet_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[FileRow]:
+def _parquet_rows(read: _Read) -> Iterator[FileRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _open(path) as stream:
+    with open_file(read.path) as stream:
         try:
             file = pq.ParquetFile(stream)
-            _check_columns(path, wanted, file.schema_arrow.names)
-            batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=list(wanted))
-            records = (record for batch in batches for record in batch.to_pylist())
-            for number, record in enumerate(records, 1):
-                yield FileRow(number, record)
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: expected UTF-8 in the columns {', '.join(wanted)}") from None
+            present = file.schema_arrow.names
+            read.check(present)
+            columns = [name for name in read.columns if name in present]
+            yield from arrow_rows(read.path, file.iter_batches(PARQUET_BATCH_ROWS, columns=columns))
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path}: not a readable Parquet file: {one_line(error, 200)}") from None
+            raise UserError(f"{read.path}: not a readable Parquet file: {one_line(error, 200)}") from None
 
 
-def _check_columns(path: Path, wanted: Mapping[str, str], present: Sequence[str]) -> None:
-    for column, wanted_as in wanted.items():
-        if column not in present:
-            raise no_column(path, column, wanted_as, present)
-        if present.count(column) > 1:
-            raise UserError(f"{path}: {present.count(column)} columns are named {column!r} ({wanted_as}); rename one")
+def arrow_rows(path: Path | str, batches: "Iterator[pa.RecordBatch | pa.Table]") -> Iterator[FileRow]:
+    """The rows of Arrow batches, numbered from 1.
+
+    Raises:
+        UserError: a string that is not UTF-8; names column and row.
+    """
+    done = 0
+    for batch in batches:
+        names = batch.schema.names
+        columns = [_values(batch.column(place), f"{path}: {names[place]!r}", done) for place in range(len(names))]
+        for values in zip(*columns, strict=True):
+            done += 1
+            yield FileRow(done, dict(zip(names, values, strict=True)))
 
 
-_READERS: dict[str, Callable[[Path, Mapping[str, str]], Iterator[FileRow]]] = {
-    "jsonl": _jsonl_rows,
-    "csv": _csv_rows,
-    "parquet": _parquet_rows,
-}
+def _values(column: "pa.Array | pa.ChunkedArray", where: str, done: int) -> list[Any]:
+    """A column as Python values. Arrow does not look into strings that a program wrote without looking either."""
+    import pyarrow as pa
+
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        pass
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise UserError(f"{where} in rows {done + 1} to {done + len(column)}: expected UTF-8")
+    values = []
+    for number, written in enumerate(column.cast(pa.large_binary()).to_pylist(), done + 1):
+        try:
+            values.append(written if written is None else decode_utf8(written))
+        except UnicodeDecodeError:
+            raise UserError(f"{where} in row {number}: expected UTF-8") from None
+    return values
+
+
+_READERS: dict[str, Callable[[_Read], Iterator[FileRow]]] = {"jsonl": _jsonl_rows, "parquet": _parquet_rows}
