@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "compeffdist"
 LAYERS = [
     {"__init__", "environment"},
     {"errors"},
-    {"files", "imports", "progress", "running", "yaml12"},
+    {"files", "imports", "network", "progress", "running", "yaml12"},
     {"label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},
