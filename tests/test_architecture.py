@@ -15,7 +15,7 @@ LAYERS = [
     {"__init__", "environment"},
     {"errors"},
     {"files", "imports", "network", "progress", "running", "yaml12"},
-    {"label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
+    {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},
     {"models"},

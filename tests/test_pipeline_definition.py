@@ -29,6 +29,8 @@ PLUMBING = {
         f"teacher.{name}"
         for name in ("asking", "chat", "dialect", "engine", "engines", "json_grammar", "openai_engine", "processes")
     ),
+    # read a server's reply: what is kept under the question is what was read
+    *("teacher.label_reading", "teacher.replies"),
     *("teacher.recorded", "teacher.server_client", "teacher.server_errors", "teacher.store"),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }

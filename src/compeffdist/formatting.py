@@ -6,31 +6,21 @@ merge reaches across it; the price is that a response's first token may differ f
 would give, in every use alike. The system turn is always ours: templates otherwise insert their own, which
 costs tokens and differs from model to model.
 
-Some templates (Llama 3's) write today's date into the system turn. They are told a fixed one: a prompt is the same
-whatever the day, or neither answers nor scores could be had again.
-
 Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so
 that no text can end its own turn.
 """
 
-import re
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compeffdist.errors import UserError
+from compeffdist.chat_template import chat_frame
+from compeffdist.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 STUDENT_SYSTEM = "You analyse sentiment."
 """The student's system prompt. Short on purpose: every token of it is paid for in every row."""
-
-TEMPLATE_DATE = date(2024, 7, 26)
-"""What a chat template is told today is: the day Llama 3's own names where it is told none."""
-
-# Stand-ins for message contents: no text of a template's own looks like them.
-_SYSTEM_SLOT, _USER_SLOT, _ASSISTANT_SLOT = "⟦system⟧", "⟦user⟧", "⟦assistant⟧"
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -39,28 +29,23 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no tokenizer could be loaded: {error}") from None
+    except Exception as error:  # broken files fail anywhere in transformers and tokenizers, as any type
+        raise UserError(f"{folder}: no tokenizer could be loaded: {one_line(error, 300)}") from None
 
 
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> list[int]:
     """Token ids of the system and user turns and the opening of the assistant's.
 
     Raises:
-        UserError: if the tokenizer has no chat template, or its template refuses a system turn, or it rewrites what it
-            is told where that spells out a special token.
+        UserError: if the tokenizer's chat template cannot be used (`chat_frame`).
     """
+    frame = chat_frame(tokenizer)
     if not _holds_special_token(tokenizer, system + prompt):
-        return _encode(tokenizer, _render(tokenizer, system, prompt))
+        return _encode(tokenizer, f"{frame.before}{system}{frame.between}{prompt}{frame.after}")
     # Template and contents apart: only the template's own special tokens may count as such.
-    contents = {_SYSTEM_SLOT: system, _USER_SLOT: prompt}
-    pieces = re.split(f"({'|'.join(contents)})", _render(tokenizer, *contents))
-    if _USER_SLOT not in pieces or any(_SYSTEM_SLOT[0] in piece for piece in pieces if piece not in contents):
-        raise UserError(
-            f"{tokenizer.name_or_path}: the chat template rewrites what it is told, so that special tokens spelled out "
-            "in a text cannot be told from its own; use another model"
-        )
-    return [token for piece in pieces for token in _encode(tokenizer, contents.get(piece, piece), piece in contents)]
+    own = [_encode(tokenizer, piece) for piece in (frame.before, frame.between, frame.after)]
+    told = [_encode(tokenizer, piece, plain=True) for piece in (system, prompt)]
+    return [*own[0], *told[0], *own[1], *told[1], *own[2]]
 
 
 def encode_response(tokenizer: "PreTrainedTokenizerBase", response: str, *, end: bool) -> list[int]:
@@ -74,43 +59,14 @@ def end_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
     none.
 
     Raises:
-        UserError: if there is neither.
+        UserError: if there is neither, or the chat template cannot be used (`chat_frame`).
     """
-    turns = [
-        {"role": "system", "content": _SYSTEM_SLOT},
-        {"role": "user", "content": _USER_SLOT},
-        {"role": "assistant", "content": _ASSISTANT_SLOT},
-    ]
-    following = _encode(tokenizer, _apply_template(tokenizer, turns).partition(_ASSISTANT_SLOT)[2])
+    following = _encode(tokenizer, chat_frame(tokenizer).closing)
     if following and following[0] in _special_ids(tokenizer):
         return following[0]
     if tokenizer.eos_token_id is None:
         raise UserError(f"{tokenizer.name_or_path}: neither the chat template nor the tokenizer ends a turn")
     return int(tokenizer.eos_token_id)
-
-
-def _render(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> str:
-    turns = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
-    return _apply_template(tokenizer, turns, add_generation_prompt=True)
-
-
-def _apply_template(
-    tokenizer: "PreTrainedTokenizerBase", turns: list[dict[str, str]], add_generation_prompt: bool = False
-) -> str:
-    from jinja2.exceptions import TemplateError
-
-    if not tokenizer.chat_template:
-        raise UserError(f"{tokenizer.name_or_path}: no chat template; use an instruction-tuned model")
-    try:
-        text = tokenizer.apply_chat_template(
-            turns,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            strftime_now=TEMPLATE_DATE.strftime,  # the function by which templates ask for the date
-        )
-    except TemplateError as error:
-        raise UserError(f"{tokenizer.name_or_path}: the chat template refuses a system turn: {error}") from None
-    return str(text)
 
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", text: str, plain: bool = False) -> list[int]:

@@ -83,6 +83,16 @@ def test_every_instance_asked_for_is_a_demonstration_or_a_reject() -> None:
     assert all(len(d.reference_text_ids) == 2 for d in kept)
 
 
+def test_an_answer_that_a_filter_ended_gives_no_demonstration() -> None:
+    def filtered(request: Request) -> Any:
+        given = answer(request)
+        return given if request.labels else Answer(given, None, 1, 0, 1, "content_filter")
+
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(), TEACHER, FakeTeacher(filtered), 1)
+    assert kept == []
+    assert {reject.reason for reject in rejects} == {"unparsable"}
+
+
 def test_no_more_than_per_task_are_kept() -> None:
     kept, rejects = write_demonstrations([CLOSED], TEXTS, params(per_task=4), TEACHER, FakeTeacher(answer), 1)
     assert len(kept) == 4

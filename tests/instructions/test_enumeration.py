@@ -11,7 +11,7 @@ from compeffdist.accounting import account
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
 from compeffdist.params import AttributesParams
 from compeffdist.records import Text
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 TEXTS = [Text(text=f"text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(4)]
@@ -64,5 +64,19 @@ def test_half_a_character_is_a_reject() -> None:
     found = enumerate_attributes(TEXTS, params, TEACHER, FakeTeacher(lambda _: next(replies)), 1)
     assert [(reject.reason, reject.detail) for reject in found.rejects] == [
         ("unparsable", r"half a character: '\ud83d'")
+    ]
+    assert len(found.mentions) == 2
+
+
+def test_an_answer_that_a_filter_ended_is_a_reject_however_whole_it_looks() -> None:
+    ends = iter(["content_filter", "stop"])
+
+    def reply(_: Request) -> Answer:
+        return Answer(said(["tone", "mood"]) or "", None, 1, 0, 1, next(ends))
+
+    params = AttributesParams(texts=2, max_per_text=3)
+    found = enumerate_attributes(TEXTS, params, TEACHER, FakeTeacher(reply), 1)
+    assert [(reject.reason, reject.detail) for reject in found.rejects] == [
+        ("unparsable", "the answer ended early, by 'content_filter'")
     ]
     assert len(found.mentions) == 2

@@ -20,7 +20,7 @@ from compeffdist.instructions.tasks import (
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import TEACHER, FakeTeacher
 
 
@@ -182,6 +182,16 @@ def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["no_answer"] * 3
     assert len({reject.id for reject in rejects}) == 3
+
+
+def test_an_answer_that_a_filter_ended_rejects_them_too() -> None:
+    def filtered(request: Request) -> Answer:
+        return Answer(answer(request), None, 1, 0, 1, "content_filter")
+
+    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(filtered), distinct, 1)
+    assert tasks == []
+    assert [reject.reason for reject in rejects] == ["unparsable"] * 3
+    assert all("ended early, by 'content_filter'" in reject.detail for reject in rejects)
 
 
 def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:

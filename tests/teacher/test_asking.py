@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
+from compeffdist.exchange.questions import RememberingTeacher
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure
 from compeffdist.teacher.engines import open_engine
+from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.store import ResponseStore
+from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from tests.teacher.server import Body, Reply, chat_reply, serving
 
 
@@ -248,3 +250,62 @@ def test_a_killed_run_loses_only_what_was_in_flight(tmp_path: Path) -> None:
     assert 20 <= asked_again <= 24
     with ResponseStore(store) as kept:
         assert len(kept) == 40
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "abort", "error", "unknown"])
+def test_an_answer_that_an_older_version_kept_though_it_ended_early_is_bought_again(
+    tmp_path: Path, finish: str
+) -> None:
+    spoilt, sound = question("a"), question("b")
+    with ResponseStore(tmp_path / "store.sqlite") as store:
+        store.put_many(
+            StoredAnswer(
+                request.key("model_1"),
+                "model_1",
+                request.to_json(),
+                Answer("old", None, 1, 0, 1, end).to_json(),
+                "fake",
+            )
+            for request, end in ((spoilt, finish), (sound, "eos_token"))
+        )
+    engine = FakeEngine()
+    with teacher(tmp_path, engine) as asking:
+        got = asking.ask([spoilt, sound], "test")
+    assert [asked.answer.text for asked in got if asked.answer] == ["A", "old"]
+    assert engine.asked == ["a"]
+    with teacher(tmp_path, FakeEngine()) as asking:  # and is in its place
+        assert asking.ask([spoilt, sound], "test") == got
+
+
+def test_an_answer_that_ended_early_is_no_answer_to_those_who_only_look_but_is_found(tmp_path: Path) -> None:
+    path, request = tmp_path / "store.sqlite", question("bad")
+    row = StoredAnswer(
+        request.key("model_1"), "model_1", request.to_json(), Answer("x", None, 1, 0, 1, "abort").to_json(), "fake"
+    )
+    with ResponseStore(path) as store:
+        store.put_many([row])
+    known = KnownAnswers(path, [])
+    assert RememberingTeacher(Card(), known).ask([request], "test")[0].answer is None
+    assert known.find([row.key]).keys() == {row.key}  # whoever traces or withdraws a text has to see it
+    with teacher(tmp_path, FakeEngine()) as asking:
+        failed, _ = asking.ask([request, question("a")], "test")
+    assert (failed.answer, failed.reason) == (None, "cannot say")
+
+
+def test_a_server_that_filters_is_asked_again_and_its_answer_kept_once_it_is_whole(tmp_path: Path) -> None:
+    ends = iter(["content_filter", "stop"])
+    whole = [question(str(n)) for n in range(3)]
+
+    def respond(body: Body, n: int) -> Reply:
+        filtered = body["messages"][-1]["content"] == "x"
+        return Reply(chat_reply("said", finish_reason=next(ends) if filtered else "stop"))
+
+    with serving(respond) as server:
+        runtime = RuntimeParams(store=str(tmp_path / "store.sqlite"), openai_base_url=server.url)
+        got = []
+        for _ in range(3):
+            with BuyingTeacher(Card(), TeacherParams(engine="openai"), runtime, lambda: None) as asking:
+                got.append(asking.ask([question("x"), *whole], "test")[0])
+    assert "content_filter" in got[0].reason
+    assert [asked.answer is None for asked in got] == [True, False, False]
+    assert len(server.bodies) == len(whole) + 2

@@ -1,5 +1,6 @@
 """The engine for OpenAI-compatible servers, against a real HTTP server that can misbehave."""
 
+import json
 import math
 import socket
 from collections.abc import Callable, Sequence
@@ -379,3 +380,232 @@ def test_half_a_character_is_no_crash(content: str, kept: str | None) -> None:
         assert failures == {0: "server's answer holds half a character"}
     else:
         assert answers[0].text == kept  # as the server wrote it: whoever parses it refuses it
+
+
+# ---------------------------------------------------------------- how an answer ended
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        *((good, "stop") for good in ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE")),
+        *((cut, "length") for cut in ("length", "max_tokens", "MAX_TOKENS", "model_length")),
+    ],
+)
+def test_an_answer_that_ended_in_order_is_kept_whatever_the_server_calls_it(said: str, kept: str) -> None:
+    with serving(lambda body, n: Reply(chat_reply("fine", finish_reason=said))) as server:
+        answers, failures = ask(server.url, [question("x")])
+    assert failures == {}
+    assert (answers[0].text, answers[0].finish_reason) == ("fine", kept)
+
+
+BAD_ENDS = ["content_filter", "abort", "error", "tool_calls", "function_call", "insufficient_system_resource", "xyz"]
+
+
+@pytest.mark.parametrize("finish", BAD_ENDS)
+def test_an_answer_that_ended_otherwise_has_its_end_as_the_reason(finish: str) -> None:
+    with serving(lambda body, n: Reply(chat_reply('{"answer": "neutral"}', finish_reason=finish))) as server:
+        answers, failures = ask(server.url, [question("x"), question("y", schema='{"type":"object"}'), LABELS])
+    assert answers == {}
+    assert set(failures.values()) == {f"server's answer is not whole: it ended by {finish!r}"}
+
+
+@pytest.mark.parametrize("finish", [None, ""])
+def test_an_answer_that_does_not_say_how_it_ended_is_not_taken_for_whole(finish: str | None) -> None:
+    with serving(lambda body, n: Reply(chat_reply("fine", finish_reason=finish))) as server:
+        answers, failures = ask(server.url, [question("x")])
+    assert answers == {}
+    assert "does not say how it ended" in failures[0]
+
+
+def test_log_probabilities_of_a_filtered_answer_weigh_nothing() -> None:
+    def respond(body: Body, n: int) -> Reply:
+        reply = top_tokens({"negative": 0.5, "neutral": 0.1, "positive": 0.4})
+        reply.value["choices"][0]["finish_reason"] = "content_filter"
+        return reply
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [LABELS])
+    assert answers == {}
+    assert "content_filter" in failures[0]
+
+
+def test_what_the_server_says_of_a_fault_is_told() -> None:
+    fault = {"finish_reason": "error", "error": {"code": 502, "message": "provider\nis down"}}
+    refusal = chat_reply(None) | {"choices": [{"message": {"content": None, "refusal": "I cannot."}}]}
+
+    def respond(body: Body, n: int) -> Reply:
+        return Reply(refusal if body["messages"][-1]["content"] == "x" else chat_reply("half an ans", **fault))
+
+    with serving(respond) as server:
+        _, failures = ask(server.url, [question("x"), question("y")])
+    assert failures[0] == "the teacher refuses to answer: I cannot."
+    assert failures[1] == "server's answer is not whole: it ended by 'error': provider is down"
+
+
+# ---------------------------------------------------------------- labels of users' own, and what decides
+
+
+def test_a_label_is_not_decided_by_what_the_likeliest_answer_leaves_over() -> None:
+    tokens = {"Positive": 0.98, "negative": 0.0009, "positive": 0.0001, "neutral": 0.00005}
+    with serving(chooser("Positive", tokens)) as server:
+        answers, failures = ask(server.url, [LABELS])
+    assert failures == {}
+    assert (answers[0].text, answers[0].kind, answers[0].label_logprobs) == ("positive", "chosen", None)
+
+
+def test_where_nothing_fitting_is_said_the_request_fails_with_a_reason() -> None:
+    tokens = {"I": 0.98, "negative": 0.0009, "positive": 0.0001, "neutral": 0.00005}
+    with serving(chooser("I cannot tell", tokens)) as server:
+        answers, failures = ask(server.url, [LABELS])
+    assert answers == {}
+    assert "none of the labels" in failures[0]
+
+
+@pytest.mark.parametrize("label", ["5*", "n.a.", 'it is "meh"'])
+@pytest.mark.parametrize("held", [True, False])
+def test_labels_with_punctuation_of_their_own_can_be_chosen(label: str, held: bool) -> None:
+    def respond(body: Body, n: int) -> Reply:
+        if "response_format" in body and not held:
+            return Reply({"error": {"message": "response_format"}}, status=400)
+        return Reply(chat_reply(json.dumps({"answer": label}) if held else f"{label}."))
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [Request.likelihood("s", "which?", ("5*", "n.a.", 'it is "meh"'))])
+    assert failures == {}
+    assert answers[0].text == label
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '```json\n{"answer": ["a"]}\n```',
+        'Here [it] is: {"answer": ["a"]}',
+        '```\n["a"]\n```',
+        '<think>["b"]?</think>{"answer": ["a"]}',
+    ],
+)
+def test_json_is_kept_without_what_stands_around_it(content: str) -> None:
+    with serving(lambda body, n: Reply(chat_reply(content))) as server:
+        answers, _ = ask(server.url, [question("x", schema='{"items":{"type":"string"},"type":"array"}')])
+    assert answers[0].text == '["a"]'
+
+
+# ---------------------------------------------------------------- teachers that think first
+
+
+def thinker(form: str, thinking_tokens: int) -> Callable[[Body, int], Reply]:
+    """A server whose model thinks for so many tokens before it answers, and how it writes that."""
+
+    def respond(body: Body, n: int) -> Reply:
+        wanted = '{"answer": "positive"}' if "enum" in json.dumps(body) else "fine"
+        whole = body["max_tokens"] > thinking_tokens
+        thoughts, said = "Is it [negative]? No.", wanted if whole else None
+        message: dict[str, Any] = {"content": said}
+        if form in ("reasoning_content", "reasoning"):
+            message[form] = thoughts
+        elif form == "parts":
+            parts = [{"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]}]
+            message["content"] = [*parts, *([{"type": "text", "text": said}] if said else [])]
+        elif form == "hidden":
+            message["content"] = said or ""
+        else:
+            message["content"] = f"<think>{thoughts}" + (f"</think>\n\n{said}" if said else "")
+        first = [{"token": "Is", "logprob": -0.1}, {"token": "negative", "logprob": -3.0}]
+        weighed = {"logprobs": {"content": [{"token": "Is", "top_logprobs": first}]}} if "logprobs" in body else {}
+        reply = chat_reply(None, finish_reason="stop" if whole else "length", **weighed)
+        reply["choices"][0]["message"] = message
+        return Reply(reply)
+
+    return respond
+
+
+FORMS = ["reasoning_content", "reasoning", "parts", "block", "hidden"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_teacher_that_thinks_first_is_given_room_and_its_answer_is_read(form: str) -> None:
+    with serving(thinker(form, 500)) as server:
+        answers, failures = ask(server.url, [question("x"), LABELS, question("y")], concurrency=1)
+    assert failures == {}
+    assert [(answers[n].text, answers[n].finish_reason) for n in range(3)] == [
+        ("fine", "stop"),
+        ("positive", "chosen"),
+        ("fine", "stop"),
+    ]
+    # whatever was asked is paid for, and counted
+    assert sum(answer.completion_tokens for answer in answers.values()) == 3 * len(server.bodies)
+    # room is found once
+    assert sum(body["max_tokens"] == 9 for body in server.bodies) == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_thoughts_without_end_are_no_answer(form: str) -> None:
+    with serving(thinker(form, 10**6)) as server:
+        answers, failures = ask(server.url, [question("x"), LABELS], concurrency=1)
+    assert answers == {}
+    assert set(failures.values()) == {"server's answer was cut before it began: max_tokens went into thoughts"}
+
+
+def test_thoughts_are_not_weighed_and_a_label_among_them_decides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def respond(body: Body, n: int) -> Reply:
+        if "logprobs" not in body:
+            return Reply(chat_reply("<think>negative?</think>positive"))
+        reply = top_tokens({"negative": 0.6, "neutral": 0.2, "positive": 0.1})
+        reply.value["choices"][0]["message"] = {"content": None, "reasoning_content": "negative"}
+        return reply
+
+    with serving(respond) as server:
+        answers, _ = ask(server.url, [LABELS, Request.likelihood("s", "and?", LABELS.labels)], concurrency=1)
+    assert [(answers[n].text, answers[n].kind) for n in range(2)] == [("positive", "chosen")] * 2
+    assert sum("logprobs" in body for body in server.bodies) == 1
+    assert "labels are chosen, not weighed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"content": None, "reasoning_content": "So it is positive."}, "thoughts only"),
+        ({"content": "", "reasoning": "positive"}, "thoughts only"),
+        ({"content": "<think>positive</think>"}, "thoughts only"),
+        ({"content": [{"type": "thinking", "thinking": "positive"}]}, "thoughts only"),
+        ({"content": None}, "holds no text"),
+        ({"content": {"text": "positive"}}, "holds no text"),
+        ({"content": [{"type": "image_url", "image_url": {}}]}, "none of the labels"),
+    ],
+    ids=str,
+)
+def test_thoughts_are_never_taken_for_the_answer(message: dict[str, Any], reason: str) -> None:
+    def respond(body: Body, n: int) -> Reply:
+        return Reply(chat_reply(None) | {"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [LABELS])
+    assert answers == {}
+    assert reason in failures[0]
+
+
+def test_json_that_a_server_put_where_thoughts_go_is_the_answer_it_was_held_to() -> None:
+    def respond(body: Body, n: int) -> Reply:
+        message = {"content": None, "reasoning_content": '{"answer": "positive"}'}
+        return Reply(chat_reply(None) | {"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [LABELS, question("free text")])
+    assert answers[0].text == "positive"
+    assert "thoughts only" in failures[1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["fi", "ne"],
+        [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}],
+        [{"type": "output_text", "text": "fine"}, {"type": "image"}],
+        [{"type": "reasoning", "text": "hm"}, {"text": "fine"}],
+    ],
+)
+def test_a_list_of_content_parts_is_their_text(content: list[Any]) -> None:
+    with serving(lambda body, n: Reply(chat_reply(content))) as server:  # type: ignore[arg-type]
+        answers, _ = ask(server.url, [question("x")])
+    assert answers[0].text == "fine"

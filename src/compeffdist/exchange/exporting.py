@@ -49,11 +49,13 @@ def export_answers(
     wanted = set(questions.requests) if questions else known.keys()
     rows = known.rows(wanted)
     carded = {card.id for card in cards}
-    written = [row for row in rows.values() if row.teacher_id in carded]
+    ended = [row for row in rows.values() if row.parse().ended]
+    written = [row for row in ended if row.teacher_id in carded]
     if not written:
         raise UserError(f"none of {len(wanted)} answers of known models is in the store or a record; run: dvc repro")
     write_record(folder, written, cards)
-    rejected = {"not_bought": len(wanted) - len(rows), "no_identity_card": len(rows) - len(written)}
+    rejected = {"not_bought": len(wanted) - len(rows), "ended_early": len(rows) - len(ended)}
+    rejected |= {"no_identity_card": len(ended) - len(written)}
     return Exported(
         folder=folder,
         wanted=len(wanted),

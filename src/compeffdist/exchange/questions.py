@@ -47,7 +47,8 @@ class RememberingTeacher:
         """One result per request; without an answer where it is not known."""
         keys = [request.key(self.identity.id) for request in requests]
         self.questions |= dict(zip(keys, requests, strict=True))
-        self.answers |= {key: row.parse() for key, row in self.known.rows(keys).items()}
+        found = {key: row.parse() for key, row in self.known.rows(keys).items()}
+        self.answers |= {key: answer for key, answer in found.items() if answer.ended}  # others are bought again
         return [Asked(key, self.answers.get(key), "" if key in self.answers else "not bought yet") for key in keys]
 
 

@@ -36,7 +36,7 @@ def check_answer(task: Answerable, name: str, asked: str, text: str, answer: str
     """
     possible = choices(task)
     if possible:
-        given = clean_label(answer)
+        given = answer.strip() if answer.strip() in possible else clean_label(answer)
         # punctuation around a label says nothing, a minus before a number does
         if given not in possible or (task.type == "scoring" and "-" in answer):
             raise BadAnswer("label_not_in_set", given[:_SEEN])

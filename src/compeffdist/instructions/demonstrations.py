@@ -141,7 +141,7 @@ def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list
     if asked.answer is None:
         return [], [reject(number, "no_answer", asked.reason) for number in range(1, INSTANCES + 1)]
     try:
-        instances = parse_json(asked.answer.text, call.schema)
+        instances = parse_json(asked.answer.whole_text(), call.schema)
     except ValueError as error:
         return [], [reject(number, "unparsable", str(error)) for number in range(1, INSTANCES + 1)]
     kept, rejects = [], []

@@ -111,7 +111,7 @@ def enumerate_attributes(
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.reason))
             continue
         try:
-            items = parse_json(asked.answer.text, _schema(params.max_per_text))["attributes"]
+            items = parse_json(asked.answer.whole_text(), _schema(params.max_per_text))["attributes"]
         except ValueError as error:
             rejects.append(Reject(stage=STAGE, record_id=text.id, reason="unparsable", detail=str(error)))
             continue

@@ -27,8 +27,8 @@ from compeffdist.params import ResponsesParams, TeacherParams, stage_seed
 from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import BadAnswer
-from compeffdist.teacher.requests import CHOSEN, Answer, Request
+from compeffdist.teacher.parsing import BadAnswer, without_thoughts
+from compeffdist.teacher.requests import CHOSEN, LENGTH, Answer, Request, how_text_ended
 
 STAGE = "collect_responses"
 RUBBISH_SHARE = 0.9
@@ -53,11 +53,19 @@ def response_request(
 
 
 def check_response(instruction: Instruction, text: Text, answer: Answer) -> str:
-    """The response in canonical form. Raises BadAnswer: truncated, or what `check_answer` raises."""
-    if answer.finish_reason == "length":
-        raise BadAnswer("truncated", answer.text[-80:])
+    """The response in canonical form. Raises BadAnswer: truncated, ended early, thoughts only, or what `check_answer`
+    raises."""
+    try:
+        said = answer.whole_text()
+    except ValueError as early:
+        raise BadAnswer("ended_early", str(early)) from None
+    if how_text_ended(answer.finish_reason) == LENGTH:
+        raise BadAnswer("truncated", said[-80:])
+    spoken = without_thoughts(said)
+    if said and not spoken:
+        raise BadAnswer("thoughts_only", said[-80:])
     asked = instruction.prompt.split("\n\nInput: ")[0]  # demonstrations hold right answers
-    return check_answer(instruction, instruction.task_name, asked, text.text, answer.text)
+    return check_answer(instruction, instruction.task_name, asked, text.text, spoken)
 
 
 def polarity_requests(texts: Sequence[Text], teacher: TeacherParams) -> list[Request]:

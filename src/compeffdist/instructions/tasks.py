@@ -147,7 +147,7 @@ class TaskWriter:
             value, reason, why = None, "no_answer", asked.reason
             if asked.answer is not None:
                 try:
-                    value = parse_json(asked.answer.text, schema)
+                    value = parse_json(asked.answer.whole_text(), schema)
                 except ValueError as error:
                     reason, why = "unparsable", str(error)
             if value is None:

@@ -88,6 +88,8 @@ class BuyingTeacher:
         self.counts: Counter[str] = Counter()
         self.used: dict[str, Answer | None] = {}
         """Every distinct answer asked for, by key."""
+        self.spoilt: set[str] = set()
+        """Keys of answers in the store that are not whole."""
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +126,7 @@ class BuyingTeacher:
                 raise UserError(told)
             print(f"{told}; dvc repro -f of this stage asks for them again", file=sys.stderr)
         # read back, not remembered: of two processes that bought the same answer, both use the one kept
-        answers = known | self.store.get_many(missing)
+        answers = known | self._kept(missing)
         self.used |= {key: answers.get(key) for key in wanted}
         return [Asked(key, answers.get(key), reasons.get(key, "")) for key in keys]
 
@@ -148,13 +150,20 @@ class BuyingTeacher:
 
     def _look_up(self, wanted: Collection[str]) -> dict[str, Answer]:
         """What need not be bought."""
-        known = self.store.get_many(wanted)
+        known = self._kept(wanted)
         self.counts["store"] += len(known)
         for record in self.records:
-            found = record.get_many(key for key in wanted if key not in known)
+            found = _ended(record.get_many(key for key in wanted if key not in known))
             self.counts["recorded"] += len(found)
             known |= found
         return known
+
+    def _kept(self, keys: Collection[str]) -> dict[str, Answer]:
+        """What the store has of whole answers. Others, which older versions kept, are bought again in their place."""
+        found = self.store.get_many(keys)
+        whole = _ended(found)
+        self.spoilt |= found.keys() - whole.keys()
+        return whole
 
     def _buy(self, missing: Mapping[str, Request], label: str) -> dict[str, str]:
         """Ask for all of `missing`, storing each answer as it comes; the reasons of failures, by key."""
@@ -186,8 +195,13 @@ class BuyingTeacher:
     def _store(self, key: str, request: Request, answer: Answer) -> None:
         engine = self.engine.name if self.engine else ""
         row = StoredAnswer(key, self.identity.id, request.to_json(), answer.to_json(), engine)
-        self.store.put_many([row])
+        self.store.put_many([row], instead_of=self.spoilt & {key})
+        self.spoilt.discard(key)
         self.counts.update({"bought": 1} | {name: getattr(answer, name) for name in TOKENS})
+
+
+def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    return {key: answer for key, answer in answers.items() if answer.ended}
 
 
 def open_teacher(card: Path, params: Params) -> BuyingTeacher:

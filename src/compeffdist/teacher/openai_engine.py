@@ -3,35 +3,39 @@
 How requests are sent, retried and given up is in `server_client`, which the engine for a local vLLM server shares; what
 a server refuses of them (`seed`, `max_tokens`, temperature 0) in `dialect`.
 
-Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives: exact up to AMBIGUOUS_SHARE
-where each label is told apart by its first token (`first_tokens`). Where it is not ("1" and "10"), where a label is not
-among the 20, or where the server gives no log-probabilities, the server is asked to choose: one greedy answer, held to
-the labels by a JSON schema if it takes one (`chosen`). Such an answer has no likelihoods, and says so.
+Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these tell the labels
+apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of `positive`), where
+a label is not among the 20, or where the server gives no log-probabilities of an answer, because it has none or because
+the model thinks first, the server is asked to choose: one greedy answer, held to the labels by a JSON schema if it
+takes one (`chosen`). Such an answer has no likelihoods, and says so. How replies are read is in `replies`.
 """
 
 import asyncio
 import json
-import math
-import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from compeffdist.errors import one_line
 from compeffdist.files import canonical_json
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed, public_url
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Dialect
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
+from compeffdist.teacher.parsing import WRAPPER, parse_json
+from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 from compeffdist.teacher.server_client import Refused, ServerClient
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
-AMBIGUOUS_SHARE = 0.001
-"""Mass, relative to the labels', of first tokens common to several labels, above which a request fails."""
 WRAPPING_TOKENS = 32
 """Room for the JSON object around an answer."""
+THINKING_TOKENS = 4096
+"""Room for the thoughts of a teacher that was seen to think before it answers."""
+
+Spent = tuple[int, int, int]
+"""Prompt, cached and completion tokens."""
 
 
 async def answer_concurrently(
@@ -72,6 +76,8 @@ class OpenAIEngine:
         self.dialect, self.warned = Dialect(), False
         self.weighs = True
         self.refused_schemas: set[str] = set()
+        self.room = 0
+        """Tokens beside those of an answer."""
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
@@ -108,12 +114,9 @@ class OpenAIEngine:
         schema = json.loads(request.schema) if request.schema else {}
         wrapped = bool(schema) and schema.get("type") != "object"
         body["max_tokens"] += WRAPPING_TOKENS * wrapped
-        if schema:
-            reply = await self._chat_held(client, body, _wrap(schema) if wrapped else schema)
-        else:
-            reply = await client.chat(body)
-        text, finish = reply_text(reply)
-        return Answer(_unwrap(text) if wrapped else text, None, *token_counts(reply), finish)
+        held = _wrap(schema) if wrapped else schema
+        text, finish, spent = await self._said(client, body, held, (0, 0, 0))
+        return Answer(_unwrap(text, schema) if wrapped else text, None, *spent, finish)
 
     async def _labels(self, client: ServerClient, request: Request) -> Answer:
         """Weigh the labels if the server can, else have it choose one; what both cost is counted."""
@@ -131,21 +134,39 @@ class OpenAIEngine:
                 return Answer.of_labels(logprobs, spent[0], spent[1], 1, FIRST_TOKENS)
         return await self._choose(client, request, spent)
 
-    async def _first_tokens(
-        self, client: ServerClient, request: Request
-    ) -> tuple[dict[str, float], tuple[int, int, int]]:
+    async def _first_tokens(self, client: ServerClient, request: Request) -> tuple[dict[str, float], Spent]:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
         reply = await client.chat(self._body(request) | asked)
-        return _first_token_candidates(only_choice(reply)), token_counts(reply)
+        choice = only_choice(reply)
+        finish_of(choice)
+        if thinks(choice):
+            self.room = THINKING_TOKENS
+        return first_token_candidates(choice), token_counts(reply)
 
-    async def _choose(self, client: ServerClient, request: Request, spent: tuple[int, int, int]) -> Answer:
+    async def _choose(self, client: ServerClient, request: Request, spent: Spent) -> Answer:
         # no token is shorter than a byte
         longest = max(len(label.encode()) for label in request.labels)
         body = self._body(request) | {"max_tokens": longest + WRAPPING_TOKENS, "temperature": 0.0}
-        reply = await self._chat_held(client, body, _wrap({"type": "string", "enum": list(request.labels)}))
-        label = chosen_label(reply_text(reply)[0], request.labels)
-        prompt, cached, completion = (now + before for now, before in zip(token_counts(reply), spent, strict=True))
-        return Answer(label, None, prompt, cached, completion, CHOSEN)
+        held = _wrap({"type": "string", "enum": list(request.labels)})
+        text, _, spent = await self._said(client, body, held, spent)
+        return Answer(chosen_label(text, request.labels), None, *spent, CHOSEN)
+
+    async def _said(
+        self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any], spent: Spent
+    ) -> tuple[str, str, Spent]:
+        """Text, finish reason, and what it cost beside `spent`; a teacher that thinks first is given room for it."""
+        while True:
+            room = self.room
+            asked = body | {"max_tokens": body["max_tokens"] + room}
+            reply = await (self._chat_held(client, asked, schema) if schema else client.chat(asked))
+            prompt, cached, completion = (new + old for new, old in zip(token_counts(reply), spent, strict=True))
+            spent = prompt, cached, completion
+            try:
+                return *reply_text(reply, held=bool(schema)), spent
+            except CutInThoughts:
+                if room:
+                    raise
+                self.room = THINKING_TOKENS
 
     async def _chat_held(self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         """Ask under a schema; plainly if the server refuses that schema, as each answer is checked in any case."""
@@ -164,7 +185,9 @@ class OpenAIEngine:
 
     def _cannot_weigh(self, client: ServerClient) -> None:
         if self.weighs:
-            print(f"{client.place} gives no log-probabilities: labels are chosen, not weighed", file=sys.stderr)
+            print(
+                f"{client.place} gives no log-probabilities of answers: labels are chosen, not weighed", file=sys.stderr
+            )
         self.weighs = False
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -176,97 +199,15 @@ def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
     """Servers take an object at the root only."""
     return {
         "type": "object",
-        "properties": {"answer": schema},
-        "required": ["answer"],
+        "properties": {WRAPPER: schema},
+        "required": [WRAPPER],
         "additionalProperties": False,
     }
 
 
-def _unwrap(text: str) -> str:
-    """The JSON inside; the text as it is where the server did not keep to the schema, or wrote half a character."""
+def _unwrap(text: str, schema: dict[str, Any]) -> str:
+    """The JSON meant, as a record keeps it; the text as it is where it does not meet the schema."""
     try:
-        inside = json.dumps(json.loads(text)["answer"], ensure_ascii=False)
-        inside.encode()
-        return inside
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return json.dumps(parse_json(text, schema), ensure_ascii=False)
+    except ValueError:
         return text
-
-
-def chosen_label(text: str, labels: Sequence[str]) -> str:
-    """The label an answer states: in a JSON object, or bare but for quotes, a full stop and case.
-
-    Raises:
-        RequestFailed: if it states none, or two that differ in case only.
-    """
-    # weak models write white space without end before the closing brace, and are cut; the label is whole by then
-    cut = re.match(r'\s*\{\s*"answer"\s*:\s*("(?:[^"\\]|\\.)*")\s*$', text)
-    said = (cut[1] if cut else _unwrap(text)).strip().strip("\"'`*. ")
-    fitting = [label for label in labels if label == said] or [
-        label for label in labels if label.casefold() == said.casefold()
-    ]
-    if len(fitting) != 1:
-        raise RequestFailed(f"server's answer is none of the labels: {one_line(text, 60)!r}")
-    return fitting[0]
-
-
-def reply_text(reply: Mapping[str, Any]) -> tuple[str, str]:
-    """Text and finish reason of a chat reply. Raises RequestFailed if it has no text that can be kept."""
-    choice = only_choice(reply)
-    text = dig(choice, "message", "content")
-    if not isinstance(text, str):
-        raise RequestFailed("server's answer holds no text")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise RequestFailed("server's answer holds half a character")
-    return text, str(choice.get("finish_reason") or "unknown")
-
-
-def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float] | None:
-    """Log-probability of each label from the likeliest first tokens (text -> log-probability).
-
-    A label's mass is that of all tokens it begins with and no other label does, renormalised over the labels. None if
-    a label has no such token, or if tokens that several labels begin with weigh too much.
-    """
-    mass = dict.fromkeys(labels, 0.0)
-    ambiguous = 0.0
-    for token, logprob in top.items():
-        fitting = [label for label in labels if token and label.startswith(token)]
-        if len(fitting) == 1:
-            mass[fitting[0]] += math.exp(logprob)
-        elif fitting:
-            ambiguous += math.exp(logprob)
-    total = math.fsum(mass.values())
-    if not all(mass.values()) or ambiguous > AMBIGUOUS_SHARE * total:
-        return None
-    return {label: math.log(value / total) for label, value in mass.items()}
-
-
-def _first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
-    candidates = dig(choice, "logprobs", "content", 0, "top_logprobs") or []
-    found = ((dig(entry, "token"), dig(entry, "logprob")) for entry in candidates)
-    return {str(t): float(p) for t, p in found if isinstance(p, int | float) and math.isfinite(p)}
-
-
-def dig(value: Any, *path: str | int) -> Any:
-    """The value under a path of keys and positions in somebody else's JSON; None if the path breaks off."""
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
-
-
-def only_choice(reply: Mapping[str, Any]) -> dict[str, Any]:
-    """The first choice of a reply. Raises RequestFailed if it has none."""
-    choice = dig(reply, "choices", 0)
-    if not isinstance(choice, dict):
-        raise RequestFailed("server's answer holds no choices")
-    return choice
-
-
-def token_counts(reply: Mapping[str, Any]) -> tuple[int, int, int]:
-    """(prompt, cached, completion) tokens of a reply; 0 where the server does not say."""
-    paths = (("prompt_tokens",), ("prompt_tokens_details", "cached_tokens"), ("completion_tokens",))
-    counts = (dig(reply, "usage", *path) for path in paths)
-    prompt, cached, completion = (count if isinstance(count, int) else 0 for count in counts)
-    return prompt, cached, completion

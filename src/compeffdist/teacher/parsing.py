@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compeffdist.errors import one_line
@@ -15,48 +16,169 @@ class BadAnswer(ValueError):
         self.reason, self.detail = reason, detail
 
 
-_CLOSERS = {"{": "}", "[": "]"}
+WRAPPER = "answer"
+"""The property that holds an answer which is no object: servers take an object at the root only."""
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_CLOSERS = {"{": "}", "[": "]"}
+_OPENER = re.compile(r"[{\[]")
+_FENCED = re.compile(r"`{3,}[^\n`{\[]*(.*?)`{3,}", re.DOTALL)
+_THOUGHTS = re.compile(
+    r"<(?P<tag>think|thinking|thought|reasoning|seed:think)>.*?</(?P=tag)>"
+    r"|\[THINK\].*?\[/THINK\]"
+    r"|◁think▷.*?◁/think▷"
+    r"|<\|channel\|>analysis<\|message\|>.*?<\|channel\|>final<\|message\|>",
+    re.DOTALL | re.IGNORECASE,
+)
+"""How models that reason mark it, where their server leaves it in the answer."""
+_OPENS_THOUGHTS = re.compile(
+    r"<(think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|channel\|>analysis", re.IGNORECASE
+)
+_CLOSES_THOUGHTS = re.compile(r"</(think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+
+
+def opens_with_thoughts(text: str) -> bool:
+    """Whether a text begins as a reasoning model's does that thinks in its answer."""
+    return _OPENS_THOUGHTS.match(text.lstrip()) is not None
+
+
+def without_thoughts(text: str) -> str:
+    """An answer without the think blocks before it; empty if they are all there is of it, or are cut.
+
+    Where a model's chat template has opened the block already, only its end is seen; but in what is JSON as a whole,
+    such a mark is part of a string.
+    """
+    rest = text.lstrip()
+    if not opens_with_thoughts(rest):
+        end = _CLOSES_THOUGHTS.search(rest)
+        if end is None or is_json(rest):
+            return text
+        rest = rest[end.end() :].lstrip()
+    while opens_with_thoughts(rest):
+        block = _THOUGHTS.match(rest)
+        if block is None:
+            return ""
+        rest = rest[block.end() :].lstrip()
+    return rest
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is one JSON value as a whole."""
+    try:
+        json.loads(_CONTROL.sub(" ", text))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def parse_json(answer: str, schema: dict[str, Any]) -> Any:
-    """The JSON value in `answer`, checked against `schema`.
+    """The JSON value in `answer`, checked against `schema`: the one reader of what teachers write as JSON.
 
-    A code fence or prose around the value is tolerated, and a tab or the like inside a string, which the grammar of a
-    bounded string lets through, is read as a space. A truncated or invalid value is not, nor half a character: an
-    escape such as \\ud83d without its other half, which no file can hold.
+    Tolerated are a code fence, think blocks and prose around the value, brackets in the prose included, and a value of
+    another kind than an object inside an object's only property `answer`, as servers are asked to write it. A tab or
+    the like inside a string, which the grammar of a bounded string lets through, is read as a space. A truncated or
+    invalid value is not tolerated, nor several that fit and differ, nor half a character: an escape such as \\ud83d
+    without its other half, which no file can hold.
 
     Raises:
         ValueError: one line saying what is wrong.
     """
+    fault = ""
+    for values in _readings(answer):
+        fitting: dict[str, Any] = {}
+        for value in values:
+            for said in _unwrapped(value, schema):
+                wrong = _violation(said, schema)
+                fault = fault or wrong
+                if not wrong:
+                    fitting.setdefault(json.dumps(said, sort_keys=True), said)
+                    break
+        if len(fitting) > 1:
+            raise ValueError(f"{len(fitting)} different JSON values in the answer fit: which is meant cannot be told")
+        if fitting:
+            (value,) = fitting.values()
+            _refuse_half_characters(value)
+            return value
+    raise ValueError(fault or _no_value(answer))
+
+
+def _readings(answer: str) -> Iterator[list[Any]]:
+    """The JSON values in an answer, by ever more tolerant readings; one alone where the answer is JSON as a whole."""
+    spoken = without_thoughts(answer)
+    for text in dict.fromkeys((answer, spoken)):
+        if values := _values(text):
+            yield values
+            return
+    yield [value for block in _FENCED.findall(spoken) for value in _values(block)]
+    yield _embedded(_CONTROL.sub(" ", spoken))
+
+
+def _values(text: str) -> list[Any]:
+    """`text` as a JSON value: as one, or none."""
+    try:
+        return [json.loads(_CONTROL.sub(" ", text).strip())]
+    except (json.JSONDecodeError, RecursionError):
+        return []
+
+
+def _embedded(text: str) -> list[Any]:
+    """Every JSON object and list that stands in a text, outermost ones only.
+
+    What begins as one and breaks off is passed over with what it holds: parts of a broken value are no answer.
+    """
+    found: list[Any] = []
+    decoder, place = json.JSONDecoder(), 0
+    while opener := _OPENER.search(text, place):
+        try:
+            value, place = decoder.raw_decode(text, opener.start())
+            found.append(value)
+        except json.JSONDecodeError as error:
+            if error.msg.startswith("Unterminated string"):  # the rest of the text is in that string
+                break
+            place = max(error.pos, opener.end())
+        except RecursionError:
+            break
+    return found
+
+
+def _unwrapped(value: Any, schema: Mapping[str, Any]) -> list[Any]:
+    """What a value may stand for, the likelier first."""
+    inside = isinstance(value, dict) and value.keys() == {WRAPPER} and schema.get("type") != "object"
+    return [value[WRAPPER], value] if inside else [value]
+
+
+def _violation(value: Any, schema: dict[str, Any]) -> str:
+    """What is wrong with a value, in one line; empty if it meets the schema."""
     import jsonschema
 
-    value = _first_value(answer)
     error = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(value)), None)
-    if error is not None:
-        where = "/".join(str(part) for part in error.absolute_path) or "the answer"
-        raise ValueError(one_line(f"{where}: {error.message}", 200))
+    if error is None:
+        return ""
+    where = "/".join(str(part) for part in error.absolute_path) or "the answer"
+    return one_line(f"{where}: {error.message}", 200)
+
+
+def _refuse_half_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as half:
         raise ValueError(f"half a character: {half.object[half.start]!r}") from None
-    return value
 
 
-def _first_value(answer: str) -> Any:
-    stripped = _CONTROL.sub(" ", answer).strip()
+def _no_value(answer: str) -> str:
+    """Why there is no JSON value in an answer."""
+    spoken = _CONTROL.sub(" ", without_thoughts(answer)).strip()
+    if not spoken and answer.strip():
+        return "the answer holds thoughts only"
+    opener = _OPENER.search(spoken)
+    if opener is None:
+        return "no JSON in the answer"
+    # told of the outermost brackets, whatever is between
+    end = spoken.rfind(_CLOSERS[opener[0]])
     try:
-        return json.loads(stripped)
-    except (json.JSONDecodeError, RecursionError):
-        pass
-    start = next((i for i, c in enumerate(stripped) if c in _CLOSERS), None)
-    if start is None:
-        raise ValueError("no JSON in the answer")
-    end = stripped.rfind(_CLOSERS[stripped[start]])
-    try:
-        return json.loads(stripped[start : end + 1])
+        json.loads(spoken[opener.start() : end + 1])
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(one_line(f"invalid JSON: {error}", 200)) from None
+        return one_line(f"invalid JSON: {error}", 200)
+    return "no JSON in the answer"
 
 
 def is_worded(span: Any) -> bool:

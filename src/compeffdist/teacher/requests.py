@@ -98,6 +98,24 @@ class Request:
 
 
 WEIGHED, FIRST_TOKENS, CHOSEN = "labels", "first_tokens", "chosen"
+STOP, LENGTH = "stop", "length"
+_STOPS = frozenset(
+    {
+        *(STOP, "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "end_of_text", "endoftext"),
+        *("complete", "completed", "finish", "finished", "finish_reason_stop"),
+    }
+)
+"""How servers call it when a model ended its answer: OpenAI, vLLM, llama.cpp, Ollama; Text Generation Inference,
+Together; Anthropic; AI21; Cohere; Bedrock; Vertex. In lower case."""
+_CUTS = frozenset((LENGTH, "max_tokens", "max_length", "max_new_tokens", "max_output_tokens", "model_length"))
+"""And when it was cut at the tokens it was allowed (Mistral: or at the model's context)."""
+
+
+def how_text_ended(finish: str) -> str | None:
+    """A server's finish reason as one of two: `stop`, or `length` where the answer was cut at max_tokens. None for
+    every other (a filter, an abort, a fault, a call of a tool): whether such an answer is whole nobody knows."""
+    said = finish.strip().casefold()
+    return STOP if said in _STOPS else LENGTH if said in _CUTS else None
 
 
 @dataclass(frozen=True)
@@ -114,7 +132,8 @@ class Answer:
     """Prompt tokens the server had in its prefix cache."""
     completion_tokens: int
     finish_reason: str
-    """For text: `stop`, `length` (cut at max_tokens), or what else the server says. For a label, how it was decided:
+    """For text: `stop` or `length` (cut at max_tokens); what else a server says is no answer, but stands in stores of
+    older versions. For a label, how it was decided:
     `labels` (likelihood of each whole label), `first_tokens` (of each label's first token) or `chosen` (one greedy
     answer, held to the labels where the server can)."""
 
@@ -130,6 +149,17 @@ class Answer:
     def kind(self) -> str:
         """How a label was decided, `generated` for text."""
         return self.finish_reason if self.finish_reason in (WEIGHED, FIRST_TOKENS, CHOSEN) else "generated"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended in a known way, cut at max_tokens included: else it is asked for again."""
+        return self.kind != "generated" or how_text_ended(self.finish_reason) is not None
+
+    def whole_text(self) -> str:
+        """The text, whole or cut at max_tokens. Raises ValueError if it ended otherwise."""
+        if not self.ended:
+            raise ValueError(f"the answer ended early, by {self.finish_reason[:40]!r}")
+        return self.text
 
     def to_json(self) -> str:
         """Canonical JSON of every field."""

@@ -29,7 +29,7 @@ from compeffdist.network import (
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Dialect, changes_for, names_a_field, retold
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.server_errors import hidden_status, passing, read_body, reason, status_of
+from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
 
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
@@ -153,6 +153,8 @@ class ServerClient:
                 raise self._fatal(error) from None
             raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
         except e.APIStatusError as error:
+            if error.response.extensions.get(_HIDDEN) == _BROKEN_OFF:
+                return self._broken_off(error)
             raise self._sorted(error, body) from None
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
@@ -164,6 +166,14 @@ class ServerClient:
         if not isinstance(value, dict):
             raise RequestFailed("server's answer is not a JSON object")
         return value
+
+    def _broken_off(self, error: Any) -> dict[str, Any]:
+        """The answer that broke off in every attempt: whoever reads it says why."""
+        failure = self._exhausted(f"server answered {self._describe(error)}")
+        if isinstance(failure, UserError):
+            raise failure from None
+        answered: dict[str, Any] = read_body(error.response.text)
+        return answered
 
     def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:
         """What a status means: the end of the run, of this request, or of this form of it."""
@@ -202,7 +212,9 @@ class ServerClient:
     def _describe(self, error: Any) -> str:
         """Status and reason of an error, as the server put them."""
         response = error.response
-        told = self._masked(reason(read_body(response.text)) or response.reason_phrase or "and gave no reason")
+        told = self._masked(
+            reason(error_in(read_body(response.text))) or response.reason_phrase or "and gave no reason"
+        )
         hidden = response.extensions.get(_HIDDEN)
         return f"{HTTPStatus.OK} with an error in it: {told}" if hidden else f"{error.status_code} {told}"
 
@@ -215,7 +227,8 @@ class ServerClient:
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {"ReadTimeout", "WriteTimeout", "PoolTimeout", "ReadError", "WriteError", "RemoteProtocolError"}
-_HIDDEN = "compeffdist.hidden"
+_HIDDEN, _WHOLE, _BROKEN_OFF = "compeffdist.hidden", "error", "broken off"
+"""Mark of a response whose status was 200: an error and nothing else, or an answer that broke off."""
 _OF_THE_RUN = {
     *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -232,7 +245,7 @@ async def _unhide_error(response: Any) -> None:
         return
     if status := hidden_status(body):
         response.status_code = int(status)
-        response.extensions[_HIDDEN] = True
+        response.extensions[_HIDDEN] = _WHOLE if error_in(body) is body else _BROKEN_OFF
 
 
 def _text(raw: Any) -> str:

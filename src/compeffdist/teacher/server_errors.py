@@ -99,19 +99,19 @@ def hidden_status(body: Any) -> int:
 
     An error counts by the code it states; else by what it says. What may pass is 503.
     """
-    if not isinstance(body, Mapping):
+    error = error_in(body)
+    if not isinstance(error, Mapping) or not (said := reason(error)):
         return 0
-    choices = body.get("choices")
-    if isinstance(choices, list) and choices:
-        # of a generation that broke off: beside what was generated
-        inner = choices[0].get("error") if isinstance(choices[0], Mapping) else None
-        body = inner if isinstance(inner, Mapping) else {"error": inner}
-        if not inner:
-            return 0
-    if not (said := reason(body)):
-        return 0
-    codes = " ".join(str(code) for code in _codes(body, _DEPTH))
-    return _stated_status(body) or _status_by_words(f"{codes} {said}")
+    codes = " ".join(str(code) for code in _codes(error, _DEPTH))
+    return _stated_status(error) or _status_by_words(f"{codes} {said}")
+
+
+def error_in(body: Any) -> Any:
+    """The part of a body that tells an error: all of it or, beside an answer that broke off, what is said of that."""
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    if not isinstance(choices, list) or not choices:
+        return body
+    return {"error": choices[0].get("error") if isinstance(choices[0], Mapping) else None}
 
 
 def status_of(status: int, body: Any) -> int:

@@ -109,11 +109,13 @@ class ResponseStore:
             rows = self.connection.execute(query).fetchall()
         return {"rows": len(rows), "rows_sha256": hash_text(canonical_json(rows))}
 
-    def put_many(self, rows: Iterable[StoredAnswer]) -> None:
-        """Add rows in one transaction; a key that is there already keeps its first answer."""
+    def put_many(self, rows: Iterable[StoredAnswer], instead_of: Iterable[str] = ()) -> None:
+        """Add rows in one transaction; a key that is there already keeps its first answer, but for those named in
+        `instead_of`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
         with self._guarded(), self._transaction():
+            self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in instead_of])
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:

@@ -15,9 +15,10 @@ from compeffdist.labels import LabelTrie
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import OnAnswer, OnFailure
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.json_grammar import json_grammar
-from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.replies import kept_text
+from compeffdist.teacher.requests import LENGTH, STOP, Answer, Request
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,7 @@ class TransformersEngine:
         numbered.sort(key=lambda row: (bool(row[1].labels), row[1].max_tokens, len(row[2]), row[0]))
         with torch.inference_mode():
             for batch in self._batches([row for row in numbered if not row[1].labels]):
-                self._generate(batch, on_answer)
+                self._generate(batch, on_answer, on_failure)
             for batch in self._batches([row for row in numbered if row[1].labels]):
                 self._likelihoods(batch, on_answer, on_failure)
 
@@ -88,7 +89,7 @@ class TransformersEngine:
         if batch:
             yield batch
 
-    def _generate(self, batch: Sequence[Numbered], on_answer: OnAnswer) -> None:
+    def _generate(self, batch: Sequence[Numbered], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         from transformers import GenerationConfig
 
         requests = [request for _, request, _ in batch]
@@ -103,13 +104,19 @@ class TransformersEngine:
         processors = [RowDecoding(requests, [self._matcher(r) for r in requests], ids.shape[1])]
         output = self.model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=processors)
         for (index, request, prompt), row in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
-            on_answer(index, self._read(row, request, len(prompt)))
+            try:
+                answer = self._read(row, request, len(prompt))
+            except RequestFailed as failure:
+                on_failure(index, str(failure))
+            else:
+                on_answer(index, answer)
 
     def _read(self, row: list[int], request: Request, prompt_tokens: int) -> Answer:
         ended = self.chat.end in row[: request.max_tokens]
         tokens = row[: row.index(self.chat.end)] if ended else row[: request.max_tokens]
-        finish = "stop" if ended else "length"
-        return Answer(self.chat.decode(tokens), None, prompt_tokens, 0, len(tokens) + ended, finish)
+        finish = STOP if ended else LENGTH
+        text = kept_text(self.chat.decode(tokens), finish)
+        return Answer(text, None, prompt_tokens, 0, len(tokens) + ended, finish)
 
     def _likelihoods(self, batch: Sequence[Numbered], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """One forward pass over the branches of all requests in the batch."""

@@ -18,7 +18,8 @@ from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.json_grammar import json_grammar
-from compeffdist.teacher.openai_engine import answer_concurrently, dig, only_choice, token_counts
+from compeffdist.teacher.openai_engine import answer_concurrently
+from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.server_client import ServerClient
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, attach
@@ -85,10 +86,8 @@ class VllmEngine:
             extra["structured_outputs"] = {"grammar": json_grammar(request.schema)}
         reply = await client.complete(body, extra)
         choice = only_choice(reply)
-        text, finish = choice.get("text"), str(choice.get("finish_reason") or "unknown")
-        if not isinstance(text, str):
-            raise RequestFailed("server's answer holds no text")
-        return Answer(text, None, *token_counts(reply), finish)
+        finish = finish_of(choice)
+        return Answer(kept_text(choice.get("text"), finish), None, *token_counts(reply), finish)
 
     async def _labels(self, client: ServerClient, request: Request) -> Answer:
         counts: list[tuple[int, int, int]] = [(0, 0, 0)]
@@ -110,7 +109,9 @@ class VllmEngine:
             children = branch.children[start : start + MAX_LOGPROB_TOKEN_IDS]
             extra = {"logprob_token_ids": list(children), "return_tokens_as_token_ids": True}
             reply = await client.complete(body, extra)
-            logprobs += _read_logprobs(only_choice(reply), children)
+            choice = only_choice(reply)
+            finish_of(choice)
+            logprobs += _read_logprobs(choice, children)
             counts.append(token_counts(reply))
         return logprobs
 

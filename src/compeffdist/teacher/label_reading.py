@@ -1,0 +1,147 @@
+"""Which label a chat server means: by the likeliest first tokens, or by what it says.
+
+Labels are users' own: with case, punctuation, quotes and stars of theirs ("5*", "n.a."). What is done to an answer
+before it is compared is done to the labels too, and never before they were compared as they are.
+"""
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from compeffdist.errors import one_line
+from compeffdist.teacher.engine import RequestFailed
+from compeffdist.teacher.parsing import WRAPPER, parse_json, without_thoughts
+from compeffdist.teacher.replies import dig, thinks
+
+AMBIGUOUS_SHARE = 0.001
+"""Mass, relative to the labels', of first tokens common to several labels, above which they tell nothing apart."""
+LEAST_MASS = 0.1
+"""Mass of the labels' own first tokens below which their likelihoods rest on too little: the server would say something
+else, and how the rest is shared out is chance as much as judgement. A small model spends a sixth on a fitting label."""
+_ROUNDING = 0.01
+"""By how much a log-probability may be above 0, or their probabilities above 1."""
+_QUOTES = {'"': '"', "'": "'", "`": "`", "*": "*", "_": "_", "“": "”", "‘": "’", "„": "“", "«": "»", "(": ")", "[": "]"}
+_AROUND = " .。!,:;" + "".join({*_QUOTES, *_QUOTES.values()})
+_SPACE_MARKS = "\u2581\u0120\u010a"
+"""How vocabularies write a space or a line end, where a server hands their entries out as they are."""
+_SPOKEN = {"type": ["string", "integer", "boolean"]}
+_CUT = re.compile(rf'\s*(?:```\w*\s*)?\{{\s*"{WRAPPER}"\s*:\s*("(?:[^"\\]|\\.)*")\s*$')
+
+
+def chosen_label(text: str, labels: Sequence[str]) -> str:
+    """The label an answer states: in a JSON object, or bare but for thoughts before it, quotes, punctuation and case.
+
+    Raises:
+        RequestFailed: if it states none, or one that several labels may be meant by.
+    """
+    said = _stated(without_thoughts(text))
+    for form in (_as_it_is, _folded, _bare):
+        for reading in _peeled(said):
+            fitting = [label for label in labels if form(label) == form(reading) and form(label)]
+            if len(fitting) == 1:
+                return fitting[0]
+            if fitting:
+                break
+    raise RequestFailed(f"server's answer is none of the labels: {one_line(text, 60)!r}")
+
+
+def _stated(text: str) -> str:
+    # weak models write white space without end before the closing brace, and are cut; the label is whole by then
+    cut = _CUT.match(text)
+    try:
+        return str(json.loads(cut[1], strict=False) if cut else parse_json(text, _SPOKEN))
+    except ValueError:
+        return text
+
+
+def _peeled(said: str) -> Iterator[str]:
+    """What an answer says, with ever less around it: quotes and markup in pairs, a full stop."""
+    said = said.strip()
+    yield said
+    while True:
+        if len(said) > 1 and _QUOTES.get(said[0]) == said[-1]:
+            said = said[1:-1].strip()
+        elif said.endswith((".", "。", "!")):
+            said = said[:-1].rstrip()
+        else:
+            return
+        yield said
+
+
+def _as_it_is(text: str) -> str:
+    return text.strip()
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _bare(text: str) -> str:
+    return _folded(text).strip(_AROUND)
+
+
+def first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
+    """The likeliest first tokens of an answer (text -> natural-log probability); tokens of one text are added up.
+
+    Empty if the server gives none, if what it calls log-probabilities cannot be any, or if they are those of thoughts.
+    """
+    candidates = dig(choice, "logprobs", "content", 0, "top_logprobs")
+    if not isinstance(candidates, list) or thinks(choice):
+        return {}
+    pairs = [(dig(entry, "token"), dig(entry, "logprob")) for entry in candidates]
+    # several tokens may read alike; the same one twice is a repetition
+    found = {(token, float(p)) for token, p in pairs if isinstance(token, str) and _is_logprob(p)}
+    top: dict[str, float] = {}
+    for token, logprob in sorted(found):
+        top[token] = top.get(token, 0.0) + math.exp(min(logprob, 0.0))
+    impossible = any(isinstance(p, int | float) and p > _ROUNDING for _, p in pairs)
+    if impossible or math.fsum(top.values()) > 1 + _ROUNDING:
+        return {}
+    return {token: math.log(mass) for token, mass in top.items() if mass}
+
+
+def _is_logprob(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float] | None:
+    """Log-probability of each label from the likeliest first tokens (text -> log-probability).
+
+    A label's mass is that of all tokens it begins with and no other label does, renormalised over the labels. None if
+    they do not tell which label is meant: a label has no such token, tokens that several labels begin with weigh too
+    much, the labels' tokens together weigh less than LEAST_MASS, or another label is the likeliest once tokens count
+    that are a label's but for case, spaces and quotes ("Positive" of `positive`).
+    """
+    mass, ambiguous = _mass(labels, top.items())
+    total = math.fsum(mass.values())
+    if not all(mass.values()) or ambiguous > AMBIGUOUS_SHARE * total or total < LEAST_MASS:
+        return None
+    others = [(token, p) for token, p in top.items() if not any(token and label.startswith(token) for label in labels)]
+    spelt = {_opening(label): label for label in labels}
+    forms = [(_opening(token), p) for token, p in others]
+    near, _ = _mass(list(spelt), [(form, p) for form, p in forms if len(form) > 1 or form in spelt])
+    meant = {label: value + near[_opening(label)] for label, value in mass.items()}
+    if max(meant, key=lambda label: meant[label]) != max(mass, key=lambda label: mass[label]):
+        return None
+    return {label: math.log(value / total) for label, value in mass.items()}
+
+
+def _mass(labels: Sequence[str], tokens: Iterable[tuple[str, float]]) -> tuple[dict[str, float], float]:
+    """Each label's mass by the tokens that only it begins with, and the mass of those that several do."""
+    mass = dict.fromkeys(labels, 0.0)
+    ambiguous = 0.0
+    for token, logprob in tokens:
+        fitting = [label for label in labels if token and label.startswith(token)]
+        if len(fitting) == 1:
+            mass[fitting[0]] += math.exp(logprob)
+        elif fitting:
+            ambiguous += math.exp(logprob)
+    return mass, ambiguous
+
+
+def _opening(text: str) -> str:
+    """How a token or label begins, case, spaces and quotes apart."""
+    return text.translate(dict.fromkeys(map(ord, _SPACE_MARKS), " ")).casefold().strip(_AROUND)
