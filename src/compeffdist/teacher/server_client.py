@@ -89,6 +89,7 @@ class ServerClient:
                     max_retries=runtime.retries,
                     http_client=transport,
                 )
+                self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
         except Exception as error:  # of many types; what is known to be wrong was said before
             raise UserError(f"{self.place}: cannot be asked: {self._masked(str(error))}; {hint}") from None
 
@@ -103,9 +104,8 @@ class ServerClient:
     async def check(self) -> None:
         """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
         e = self.openai
-        once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
         try:
-            await once.models.with_raw_response.list()
+            await self.once.models.with_raw_response.list()
         except e.APIConnectionError as error:
             if not _lost_in_answering(error):
                 raise self._fatal(error) from None
@@ -181,7 +181,8 @@ class ServerClient:
         status = status_of(error.status_code, answered)
         said = reason(answered)
         for message in body.get("messages", ()):
-            said = said.replace(one_line(message["content"], 4000), "")
+            if len(message["content"]) >= _ECHO_LENGTH:
+                said = said.replace(one_line(message["content"], 4000), "")
         # a field may be refused with any status but 401: 403 for log-probabilities, 500 by servers that know no better
         forms = status == HTTPStatus.FORBIDDEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         if forms and self.dialect and names_a_field(body, said):
@@ -227,6 +228,8 @@ class ServerClient:
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {"ReadTimeout", "WriteTimeout", "PoolTimeout", "ReadError", "WriteError", "RemoteProtocolError"}
+_ECHO_LENGTH = 20
+"""Characters of a question from which on its repetition in an error is told from chance."""
 _HIDDEN, _WHOLE, _BROKEN_OFF = "compeffdist.hidden", "error", "broken off"
 """Mark of a response whose status was 200: an error and nothing else, or an answer that broke off."""
 _OF_THE_RUN = {
