@@ -12,7 +12,7 @@ from tests.test_pipeline_definition import ROOT, imported
 PACKAGE = ROOT / "src" / "compeffdist"
 
 LAYERS = [
-    {"__init__", "environment"},
+    {"__init__", "connections", "environment"},
     {"errors"},
     {"files", "imports", "network", "progress", "running", "yaml12"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compeffdist.connections import connection_reason
 from compeffdist.environment import THIS_MACHINE, bypass_proxies
 from compeffdist.errors import UserError
 from compeffdist.network import (
@@ -17,7 +18,6 @@ from compeffdist.network import (
     REQUESTS,
     check_environment,
     check_key,
-    connection_reason,
     environment_faults,
     is_loopback,
     malformed,

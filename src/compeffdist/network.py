@@ -214,29 +214,5 @@ def certificate_fault(variable: str, value: str) -> str:
     return ""
 
 
-# ---------------------------------------------------------------- what went wrong
-
-
-def connection_reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words, from an error and what caused it."""
-    said = ""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, ConnectionRefusedError):
-            return "connection refused"
-        if isinstance(found, socket.gaierror):
-            return "unknown host name"
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {one_line(found.verify_message or found, 100)}"
-        if isinstance(found, ssl.SSLError):
-            return f"no encrypted connection: {one_line(found.reason or found, 100)}"
-        if "Timeout" in type(found).__name__ or isinstance(found, TimeoutError):
-            said = "no answer in time"
-        elif str(found) and not said:
-            said = one_line(found, 200)
-        found = found.__cause__ or found.__context__
-    return said or type(error).__name__
-
-
 def _os_reason(error: OSError | ValueError) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a path"

@@ -11,7 +11,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_jsonl
 from compeffdist.registry.artifacts import STRENGTH, TASKS
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.tracking import open_tracking, raise_if_lost
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,6 +79,7 @@ def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | Non
         for part in even_parts(len(rows), BATCH_ROWS):
             yield from model.predict(pd.DataFrame(rows[part.start : part.stop]), params=params)
     except mlflow.MlflowException as error:
+        raise_if_lost(error)
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
 
 
@@ -101,12 +102,14 @@ def tasks_of(uri: str) -> list[dict[str, Any]]:
     try:
         mlflow.models.get_model_info(uri)
     except mlflow.MlflowException as error:
+        raise_if_lost(error)
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = download_artifacts(artifact_uri=f"{uri}/artifacts/{TASKS}.json", dst_path=folder)
             tasks: list[dict[str, Any]] = json.loads(Path(found).read_text(encoding="utf-8"))
-        except (mlflow.MlflowException, OSError):
+        except (mlflow.MlflowException, OSError) as error:
+            raise_if_lost(error)
             raise UserError(f"{uri}: an older version, which names no tasks; register the student anew") from None
     return tasks
 
@@ -120,7 +123,8 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
         return ""
     try:
         aliases = client.get_registered_model(name).aliases
-    except MlflowException:
+    except MlflowException as error:
+        raise_if_lost(error)
         return f"there is no registered model {name}: make one with dvc repro, or name another with --model"
     if CANDIDATE in aliases:
         return ""

@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from compeffdist.connections import connection_reason
 from compeffdist.errors import UserError, one_line
 from compeffdist.network import (
     HTTPX,
     check_environment,
-    connection_reason,
     host_of,
     is_loopback,
     proxy_variable,
