@@ -112,9 +112,15 @@ def malformed(library: HttpLibrary) -> list[str]:
     return [fault for fault in (*proxies, *_certificate_faults(library.certificates)) if fault]
 
 
-def environment_hint(url: str, library: HttpLibrary) -> str:
-    """The end of a message about a request to `url` that failed: "; VARIABLE: what is wrong", or nothing."""
-    return "".join(f"; {fault}" for fault in environment_faults(url, library)[:1])
+def environment_hint(url: str, library: HttpLibrary, keys: Sequence[str] = ()) -> str:
+    """The end of a message about a request to `url` that failed: "; VARIABLE: what is wrong", or nothing.
+
+    Args:
+        keys: variables that hold secrets which were sent.
+    """
+    held = {name: header_fault(os.environ.get(name, "").strip()) for name in keys}
+    faults = [*environment_faults(url, library), *(f"{name}: {fault}" for name, fault in held.items() if fault)]
+    return "".join(f"; {fault}" for fault in faults[:1])
 
 
 def proxy_variable(url: str) -> str:
