@@ -27,7 +27,7 @@ from compeffdist.network import (
     public_url,
 )
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.dialect import Dialect, changes_for, names_a_field, retold
+from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field, retold
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
 
@@ -118,7 +118,7 @@ class ServerClient:
         """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
         create = self.client.chat.completions.with_raw_response.create
         dialect = self.dialect or Dialect()
-        tried = []
+        tried: list[Change] = []
         for _ in range(CHANGES):
             asked = retold(dialect.spoken(body), tried)
             try:
