@@ -12,9 +12,9 @@ from tests.test_pipeline_definition import ROOT, imported
 PACKAGE = ROOT / "src" / "compeffdist"
 
 LAYERS = [
-    {"__init__", "environment"},
+    {"__init__", "connections", "environment"},
     {"errors"},
-    {"files", "imports", "progress", "running", "yaml12"},
+    {"files", "imports", "network", "progress", "running", "yaml12"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},

@@ -159,6 +159,14 @@ def test_an_unknown_package_is_one_clear_line(index: Path, tmp_path: Path) -> No
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and not p.name.endswith(".lock")]
 
 
+def test_a_broken_environment_is_named_where_pip_fails(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with pytest.raises(UserError, match=r"; REQUESTS_CA_BUNDLE: no such file: '/nowhere/ca.pem'$"):
+        fetch_members("nowhere==1.0", "*", tmp_path)
+
+
 def test_no_network_is_named_as_such_and_addresses_are_left_out() -> None:
     unreachable = "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching distribution found"
     assert "cannot be reached" in packages._pip_reason(unreachable)

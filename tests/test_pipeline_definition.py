@@ -17,7 +17,8 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 
 PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
-    *("accounting", "environment", "errors", "files", "imports", "ledger", "params", "progress", "running", "yaml12"),
+    *("accounting", "connections", "environment", "errors", "files", "imports", "ledger", "network", "params"),
+    *("progress", "registry.server", "running", "yaml12"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
     *(
         "packages",
@@ -26,11 +27,11 @@ PLUMBING = {
     # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
     *(
         f"teacher.{name}"
-        for name in ("asking", "chat", "engine", "engines", "json_grammar", "openai_engine", "processes")
+        for name in ("asking", "chat", "dialect", "engine", "engines", "json_grammar", "openai_engine", "processes")
     ),
     # read a server's reply: what is kept under the question is what was read
     *("teacher.label_reading", "teacher.replies"),
-    *("teacher.recorded", "teacher.store"),
+    *("teacher.recorded", "teacher.server_client", "teacher.server_errors", "teacher.store"),
     *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
 }
 METHOD = [

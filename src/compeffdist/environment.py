@@ -20,6 +20,10 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # else a line for each table of a new store
 }
+THIS_MACHINE = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "0.0.0.0")
+"""Addresses that never go through a proxy; 127.0.0.1 also by itself, as not all clients read networks."""
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+"""Variables that name a proxy, in lower or upper case."""
 
 
 def quiet() -> None:
@@ -29,3 +33,18 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    bypass_proxies(*THIS_MACHINE)
+
+
+def bypass_proxies(*hosts: str) -> None:
+    """Have requests to these hosts go there directly, in this process and those it starts, where a proxy is set.
+
+    A proxy for the outside must not see what is said to servers on this machine, and could not reach them.
+    """
+    if not any(value for name, value in os.environ.items() if name.lower() in PROXIES):
+        return  # to set NO_PROXY alone would hide the proxies of a system's own settings
+    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    known = [host.strip() for host in said.split(",") if host.strip()]
+    if "*" not in known:
+        # clients differ in which of the two they read
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*known, *hosts]))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from compeffdist.connections import connection_reason, lost_connection, lost_server
 from compeffdist.environment import quiet
 
 CREDENTIALS = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=password=)[^&\s]+")
@@ -76,4 +77,7 @@ def _told_by_the_machine(error: BaseException) -> str:
         if number in NOT_OURS_TO_MEND:
             return f"{getattr(found, 'filename', None) or 'a file'}: {os.strerror(number or 0)}"
         found = found.__cause__ or found.__context__
+    if lost_connection(error):
+        why = connection_reason(error)
+        return f"{lost_server(error)}: cannot be reached any more ({why}); see that it runs, and run again"
     return "out of memory: free some, or lower runtime.token_budget" if isinstance(error, MemoryError) else ""

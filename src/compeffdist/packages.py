@@ -32,10 +32,13 @@ from filelock import FileLock, Timeout
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, hash_text, read_json, write_json
+from compeffdist.network import REQUESTS, environment_hint
 
 MAX_MEMBER_BYTES = 8 << 30
 MAX_TOTAL_BYTES = 16 << 30
 MAX_MEMBERS = 100_000
+PACKAGE_INDEX = "https://pypi.org"
+"""Where pip downloads from, unless its own settings say otherwise."""
 PIP_RETRIES = 2
 """pip's default of 5 makes a machine without a network wait for nothing."""
 
@@ -217,7 +220,8 @@ def _run_pip(name: str, version: str, work: Path, source_distribution: bool) -> 
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     if done.returncode:
-        raise UserError(f"package {name}=={version}: pip download failed: {_pip_reason(done.stderr)}")
+        hint = environment_hint(os.environ.get("PIP_INDEX_URL") or PACKAGE_INDEX, REQUESTS)
+        raise UserError(f"package {name}=={version}: pip download failed: {_pip_reason(done.stderr)}{hint}")
 
 
 def _pip_reason(stderr: str) -> str:

@@ -95,3 +95,20 @@ def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeyp
     metrics = json.loads((tmp_path / "metrics" / "resolve_models.json").read_text())
     assert sorted(metrics) == ["embedder", "student"]
     assert metrics["student"] == {"parameters": 10, "weight_bytes": student.weight_bytes}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("HTTPS_PROXY", "foo://proxy:1", "a proxy of kind 'foo'"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "no such file"),
+    ],
+)
+def test_a_broken_environment_is_named_where_the_hub_is_not_reached(
+    name: str, value: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=rf"; {name}: {fault}"):
+        resolve_model("x", params("hf:org/no-such-model@main"), tmp_path)

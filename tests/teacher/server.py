@@ -31,6 +31,8 @@ class FakeServer:
     url: str = ""
     bodies: list[Body] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    headers: set[str] = field(default_factory=set)
+    """Names of headers that were sent."""
     peak: int = 0
     """Most requests ever in flight at once."""
     models_status: int = 200
@@ -67,6 +69,7 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
                 earlier = fake.bodies.count(body)
                 fake.bodies.append(body)
                 fake.keys.add(self.headers["Authorization"])
+                fake.headers |= set(self.headers.keys())
                 flying[0] += 1
                 fake.peak = max(fake.peak, flying[0])
             reply = fake.respond(body, earlier)

@@ -13,6 +13,7 @@ from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.index import IndexEntry
 from compeffdist.models.inspection import Found, identify
 from compeffdist.models.references import Reference, expect_hash, parse_reference, short
+from compeffdist.network import HTTPX, environment_hint
 from compeffdist.packages import fetch_members
 from compeffdist.params import ModelParams
 
@@ -240,9 +241,15 @@ def _hub_snapshot(reference: Reference, patterns: list[str]) -> Path:
             etag_timeout=HUB_TIMEOUT_SECONDS,
         )
     except LocalEntryNotFoundError:
-        raise UserError("not in the Hugging Face cache, and the hub cannot be reached") from None
+        raise UserError(f"not in the Hugging Face cache, and the hub cannot be reached{_hub_fault()}") from None
     except Exception as error:
         raise_disk_full(error)
         # refusals, timeouts and broken connections come as many types, some of the HTTP library underneath
-        raise UserError(f"download failed: {type(error).__name__}: {one_line(error, limit=120)}") from None
+        said = f"{type(error).__name__}: {one_line(error, limit=120)}"
+        raise UserError(f"download failed: {said}{_hub_fault()}") from None
     return Path(folder)
+
+
+def _hub_fault() -> str:
+    """What is wrong with the environment, if that may be why the hub was not reached; only then is it looked at."""
+    return environment_hint(environ.get("HF_ENDPOINT") or "https://huggingface.co", HTTPX, keys=("HF_TOKEN",))

@@ -13,7 +13,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.registry.artifacts import STRENGTH, TASKS
 from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.tracking import open_tracking, raise_if_lost
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
 
@@ -111,6 +111,7 @@ def ask_model(
             whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
             yield from model.predict(pd.DataFrame(whole), params=params)
     except mlflow.MlflowException as error:
+        raise_if_lost(error)
         said = _renumbered(str(error), numbers[part.start : part.stop])
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(said, 300)}") from None
 
@@ -142,12 +143,14 @@ def tasks_of(uri: str) -> list[dict[str, Any]]:
     try:
         mlflow.models.get_model_info(uri)
     except mlflow.MlflowException as error:
+        raise_if_lost(error)
         raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = download_artifacts(artifact_uri=f"{uri}/artifacts/{TASKS}.json", dst_path=folder)
             tasks: list[dict[str, Any]] = json.loads(Path(found).read_text(encoding="utf-8"))
-        except (mlflow.MlflowException, OSError):
+        except (mlflow.MlflowException, OSError) as error:
+            raise_if_lost(error)
             raise UserError(f"{uri}: an older version, which names no tasks; register the student anew") from None
     return tasks
 
@@ -161,7 +164,8 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
         return ""
     try:
         aliases = client.get_registered_model(name).aliases
-    except MlflowException:
+    except MlflowException as error:
+        raise_if_lost(error)
         return f"there is no registered model {name}: make one with dvc repro, or name another with --model"
     if CANDIDATE in aliases:
         return ""

@@ -13,7 +13,7 @@ from compeffdist.models import find_model_folder
 from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
-from compeffdist.registry.tracking import is_missing, open_tracking
+from compeffdist.registry.tracking import is_missing, open_tracking, raise_if_lost
 from compeffdist.student.loading import CARD, student_id
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
+        raise_if_lost(error)
         # a store says in one code that there is no such model and in another that there is no such alias
         known = [] if is_missing(error) else sorted(client.get_registered_model(name).aliases)
         raise UserError(f"{reference}: there is no such version (aliases: {', '.join(known) or 'none'})") from None

@@ -30,7 +30,7 @@ from compeffdist.registry.artifacts import (
     manifest,
     model_files,
 )
-from compeffdist.registry.tracking import experiment_id, open_tracking
+from compeffdist.registry.tracking import experiment_id, open_tracking, store_errors
 from compeffdist.student.loading import read_card, student_id
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Registration:
     tags: dict[str, str]
 
 
+@store_errors()
 def register_student(
     folder: Path,
     base_folder: Path,

@@ -13,9 +13,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.connections import connection_reason, lost_connection
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file
+from compeffdist.network import public_url
 from compeffdist.params import Params
+from compeffdist.registry.server import expect_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
@@ -37,7 +40,7 @@ def open_tracking() -> "MlflowClient":
     """Point MLflow at the store, creating it if need be. Telemetry is off before MLflow is imported.
 
     Raises:
-        UserError: if the store cannot be opened; names its URI.
+        UserError: if the store cannot be opened; names its URI. Soon, if its server is not there.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -47,6 +50,7 @@ def open_tracking() -> "MlflowClient":
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri()
+    expect_server(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
@@ -65,6 +69,14 @@ def is_missing(error: "MlflowException") -> bool:
     return str(error.error_code) == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
+def raise_if_lost(error: BaseException) -> None:
+    """Tell a store that could not be asked from one that has not what was asked for. Raises UserError if it is that."""
+    if lost_connection(error):
+        place = public_url(tracking_uri())
+        why = connection_reason(error)
+        raise UserError(f"MLflow store {place}: cannot be reached any more ({why}); see MLFLOW_TRACKING_URI") from None
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what the store refuses or cannot do into one line that names it. Raises UserError."""
@@ -73,6 +85,7 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except mlflow.MlflowException as error:
+        raise_if_lost(error)
         raise UserError(f"MLflow store {tracking_uri()}: {one_line(error, 300)}") from None
 
 
@@ -101,7 +114,7 @@ def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> It
     client = open_tracking()
     tags = {"profile": params.profile, "teacher_id": teacher_id, "base_id": base_id}
     experiment = experiment_id(client, params.registry.experiment)
-    with mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags) as run:
+    with store_errors(), mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags) as run:
         for section in ("training", "sampling", "models"):
             values = getattr(params, section).model_dump()
             mlflow.log_params({f"{section}.{key}": value for key, value in values.items()})

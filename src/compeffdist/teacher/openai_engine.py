@@ -1,9 +1,7 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
-Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend
-(refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered
-is reported and the rest go on, unless the server answers nothing at all. The engine for a local vLLM server
-shares `ServerClient`.
+How requests are sent, retried and given up is in `server_client`, which the engine for a local vLLM server shares; what
+a server refuses of them (`seed`, `max_tokens`, temperature 0) in `dialect`.
 
 Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these tell the labels
 apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of `positive`), where
@@ -14,22 +12,20 @@ takes one (`chosen`). Such an answer has no likelihoods, and says so. How replie
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
+from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed, public_url
 from compeffdist.params import RuntimeParams
+from compeffdist.teacher.dialect import Dialect
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
+from compeffdist.teacher.server_client import Refused, ServerClient
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
@@ -37,16 +33,9 @@ WRAPPING_TOKENS = 32
 """Room for the JSON object around an answer."""
 THINKING_TOKENS = 4096
 """Room for the thoughts of a teacher that was seen to think before it answers."""
-TROUBLE_LIMIT = 16
-"""Requests in a row that fail after all their retries before the server is given up."""
-
 
 Spent = tuple[int, int, int]
 """Prompt, cached and completion tokens."""
-
-
-class Refused(RequestFailed):
-    """The server does not take a request of this form."""
 
 
 async def answer_concurrently(
@@ -77,106 +66,6 @@ async def answer_concurrently(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-class ServerClient:
-    """JSON over HTTP to one server, its errors sorted into those of a request and those of the run.
-
-    `hint` ends the message when the server as a whole is at fault. Use as an async context manager.
-    """
-
-    def __init__(self, base_url: str, key: str, runtime: RuntimeParams, hint: str, direct: bool = False) -> None:
-        import openai
-
-        self.openai, self.key, self.hint = openai, key, hint
-        self.place = public_url(base_url)
-        self.timeout = runtime.request_timeout_seconds
-        self.trouble = 0
-        # a proxy set for the outside must not see requests to our own server
-        transport = openai.DefaultAsyncHttpxClient(trust_env=False) if direct else None
-        self.client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=key or "none",
-            timeout=runtime.request_timeout_seconds,
-            max_retries=runtime.retries,
-            http_client=transport,
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.client.close()
-
-    async def check(self) -> None:
-        """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
-        try:
-            await self.client.with_options(max_retries=0).models.with_raw_response.list()
-        except (
-            self.openai.APIConnectionError,
-            self.openai.AuthenticationError,
-            self.openai.PermissionDeniedError,
-        ) as e:
-            raise self._fatal(e) from None
-        except self.openai.APIError:
-            pass  # a server need not list its models; whether it answers is seen at the first request
-
-    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST /chat/completions. Raises RequestFailed or UserError."""
-        create = self.client.chat.completions.with_raw_response.create
-        return await self._json(lambda: create(**body))
-
-    async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-        """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
-        create = self.client.completions.with_raw_response.create
-        return await self._json(lambda: create(**body, extra_body=dict(extra)))
-
-    async def _json(self, call: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
-        e = self.openai
-        try:
-            raw = await call()
-            value = json.loads(raw.content)
-        except e.APITimeoutError:
-            raise self._exhausted(f"no answer within {self.timeout:g} s") from None
-        except (
-            e.APIConnectionError,
-            e.AuthenticationError,
-            e.PermissionDeniedError,
-            e.NotFoundError,
-        ) as error:
-            raise self._fatal(error) from None
-        except (e.RateLimitError, e.InternalServerError) as error:
-            raise self._exhausted(f"server answered {self._describe(error)}") from None
-        except e.APIStatusError as error:
-            if error.status_code == HTTPStatus.PAYMENT_REQUIRED:  # so will be all that follow
-                raise self._fatal(error) from None
-            raise Refused(f"server refused the request: {self._describe(error)}") from None
-        except (e.APIError, ValueError) as error:
-            raise self._exhausted(f"server's answer is not JSON: {self._describe(error)}") from None
-        self.trouble = 0
-        if not isinstance(value, dict):
-            raise RequestFailed("server's answer is not a JSON object")
-        return value
-
-    def _exhausted(self, reason: str) -> Exception:
-        self.trouble += 1
-        if self.trouble >= TROUBLE_LIMIT:
-            return UserError(
-                f"{self.place}: {self.trouble} requests in a row failed, the last with: {reason}; {self.hint}"
-            )
-        return RequestFailed(reason)
-
-    def _fatal(self, error: Exception) -> UserError:
-        if isinstance(error, self.openai.APIConnectionError):
-            return UserError(f"{self.place}: cannot reach the teacher's server; {self.hint}")
-        return UserError(f"{self.place}: the teacher's server answered {self._describe(error)}; {self.hint}")
-
-    def _describe(self, error: Exception) -> str:
-        status = getattr(error, "status_code", "")
-        message = str(error).replace(self.key, "***") if self.key else str(error)
-        return one_line(f"{status} {message}".strip(), 200)
-
-
 class OpenAIEngine:
     """Chat completions on `runtime.openai_base_url`; its key is COMPEFFDIST_API_KEY, never stored."""
 
@@ -184,6 +73,7 @@ class OpenAIEngine:
 
     def __init__(self, model: str, runtime: RuntimeParams) -> None:
         self.model, self.runtime, self.starts = model, runtime, 0
+        self.dialect, self.warned = Dialect(), False
         self.weighs = True
         self.refused_schemas: set[str] = set()
         self.room = 0
@@ -198,14 +88,21 @@ class OpenAIEngine:
 
     async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
-        key = os.environ.get(KEY_VARIABLE, "")
-        async with ServerClient(self.runtime.openai_base_url, key, self.runtime, hint) as client:
+        url, key = self.runtime.openai_base_url, check_key(KEY_VARIABLE)
+        self._warn_of_environment(url)
+        async with ServerClient(url, key, self.runtime, hint, self.dialect) as client:
             await client.check()
 
             async def answer_one(request: Request) -> Answer:
                 return await (self._labels if request.labels else self._generate)(client, request)
 
             await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
+
+    def _warn_of_environment(self, url: str) -> None:
+        """Say once what is broken of the environment, though a server on this machine is reached without it."""
+        if is_loopback(host_of(url)) and not self.warned and (faults := malformed(HTTPX)):
+            print(f"warning: {faults[0]} (not needed to reach {public_url(url)})", file=sys.stderr)
+        self.warned = True
 
     async def _generate(self, client: ServerClient, request: Request) -> Answer:
         body = self._body(request) | {
@@ -314,10 +211,3 @@ def _unwrap(text: str, schema: dict[str, Any]) -> str:
         return json.dumps(parse_json(text, schema), ensure_ascii=False)
     except ValueError:
         return text
-
-
-def public_url(url: str) -> str:
-    """`url` without user name, password and query, fit for messages."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"

@@ -18,9 +18,10 @@ from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.json_grammar import json_grammar
-from compeffdist.teacher.openai_engine import ServerClient, answer_concurrently
+from compeffdist.teacher.openai_engine import answer_concurrently
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.server_client import ServerClient
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, attach
 
 ENGINES_FOLDER = Path(".compeffdist/engines")
@@ -59,7 +60,7 @@ class VllmEngine:
         hint = f"see {self.files.log}"
         in_use = asyncio.create_task(self._keep_touching(server))
         try:
-            async with ServerClient(server.base_url, server.api_key, self.runtime, hint, direct=True) as client:
+            async with ServerClient(server.base_url, server.api_key, self.runtime, hint) as client:
 
                 async def answer_one(request: Request) -> Answer:
                     return await (self._labels if request.labels else self._generate)(client, request)

@@ -1,0 +1,123 @@
+"""What one chat server takes of a request, found out from what it refuses.
+
+Servers differ: reasoning models of OpenAI take `max_completion_tokens` only and no temperature but 1, others refuse
+`seed` or allow five `top_logprobs`. A refusal names the field; the request is asked again without it, and once the
+server takes that, so are all that follow in this run. An answer's key is of the question as it was meant, so it stays
+the same whatever a server makes of it: what it leaves out is said once.
+
+A message that names a field may mean its value ("max_tokens is too large"): where that value is the user's, or the
+request would grow beyond bounds without it, the refusal stands.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compeffdist.teacher.server_errors import fields_named
+
+LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
+SAMPLING = ("temperature", "top_p")
+TOP = "top_logprobs"
+_CAN_CHANGE = (LIMIT, NEW_LIMIT, "seed", *SAMPLING, TOP)
+_NAMES = {
+    "logprobs": re.compile(r"log.?prob", re.IGNORECASE),
+    "response_format": re.compile(r"json.?schema|response.?format|structured.?output", re.IGNORECASE),
+}
+"""Of fields whose refusal the engine answers by asking another question."""
+_OUT_OF_RANGE = re.compile(
+    r"too (large|long|big|high|many|small)|exceed|at (most|least)|(less|greater|more|larger|smaller) than"
+    r"|maximum|minimum|context (length|window)|\brange\b|between|[<>≤≥]|must be|\bpositive",
+    re.IGNORECASE,
+)
+_REPLACED = re.compile(r"instead|not support|unsupported|deprecated|favou?r|\buse\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field that a server does not take as it is."""
+
+    field: str
+    value: Any
+    """Only of requests that have this value; None: of all."""
+    instead: str | int | None
+    """A name that it goes by, a number to send, or None: the field is left out."""
+
+    def fits(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request has what is to be changed."""
+        return self.field in body and self.value in (None, body[self.field])
+
+    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as the server takes it."""
+        if not self.fits(body):
+            return dict(body)
+        rest = {name: value for name, value in body.items() if name != self.field}
+        if isinstance(self.instead, str):
+            return rest | {self.instead: body[self.field]}
+        return rest if self.instead is None else rest | {self.field: self.instead}
+
+    def __str__(self) -> str:
+        if isinstance(self.instead, str):
+            return f"wants {self.instead} in place of {self.field}"
+        if self.instead is not None:
+            return f"allows {self.field} up to {self.instead}"
+        if self.field in SAMPLING:
+            return f"refuses {self.field} {self.value:g}: asked without it, so it decodes by its own default"
+        return f"refuses {self.field}: asked without it"
+
+
+class Dialect:
+    """The changes that a server is known to need; kept by an engine for its run."""
+
+    def __init__(self) -> None:
+        self.known: list[Change] = []
+
+    def spoken(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A request as this server takes it, as far as is known."""
+        return _applied(body, self.known)
+
+    def learn(self, changes: Sequence[Change]) -> list[Change]:
+        """Remember changes that the server has taken; returns those that are new."""
+        new = [change for change in changes if change not in self.known]
+        self.known += new
+        return new
+
+
+def changes_for(body: Mapping[str, Any], said: str) -> list[Change]:
+    """How to ask again after a refusal of `body` that says `said`; nothing where asking again would not help."""
+    named = fields_named(said, [field for field in _CAN_CHANGE if field in body])
+    return [change for field in named if (change := _change(field, body[field], said))]
+
+
+def retold(body: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
+    """`body` with changes applied in turn."""
+    return _applied(body, changes)
+
+
+def names_a_field(body: Mapping[str, Any], said: str) -> bool:
+    """Whether a message is about a field of `body` that a request can do without."""
+    named = fields_named(said, [field for field in _CAN_CHANGE if field in body])
+    return bool(named) or any(field in body and pattern.search(said) for field, pattern in _NAMES.items())
+
+
+def _applied(body: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
+    changed = dict(body)
+    for change in changes:
+        changed = change.applied(changed)
+    return changed
+
+
+def _change(field: str, value: Any, said: str) -> Change | None:
+    is_range = bool(_OUT_OF_RANGE.search(said))
+    if field == LIMIT:
+        replaced = bool(fields_named(said, [NEW_LIMIT]) and _REPLACED.search(said))
+        return Change(field, None, NEW_LIMIT) if replaced or not is_range else None
+    if field == NEW_LIMIT:
+        return None if is_range else Change(field, None, None)
+    if field == TOP:
+        allowed = [int(number) for number in re.findall(r"\b\d{1,2}\b", said) if 0 < int(number) < value]
+        return Change(field, None, max(allowed)) if allowed else None
+    if field in SAMPLING:
+        neutral = value in ((0,) if field == "temperature" else (1,))
+        return Change(field, value, None) if neutral or not is_range else None
+    return Change(field, None, None)

@@ -1,0 +1,293 @@
+"""JSON over HTTP to a chat server: requests sent, errors understood, what may pass tried again.
+
+Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend (refused
+connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered is
+reported and the rest go on, unless the server answers nothing at all. An error that comes with status 200 is taken for
+the error it is.
+"""
+
+import os
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from compeffdist.connections import connection_reason
+from compeffdist.errors import UserError, one_line
+from compeffdist.network import (
+    HTTPX,
+    check_environment,
+    host_of,
+    is_loopback,
+    proxy_variable,
+    public_url,
+)
+from compeffdist.params import RuntimeParams
+from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field, retold
+from compeffdist.teacher.engine import RequestFailed
+from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
+
+TROUBLE_LIMIT = 16
+"""Requests in a row that fail after all their retries before the server is given up."""
+CONNECT_SECONDS = 15.0
+"""A server that is there takes a connection sooner, however long it thinks."""
+CHECK_SECONDS = 30.0
+CHANGES = 8
+"""Refusals of one request that are answered by asking in another form."""
+
+
+class Refused(RequestFailed):
+    """The server does not take a request of this form."""
+
+    def __init__(self, told: str, said: str = "") -> None:
+        super().__init__(told)
+        self.said = said
+        """What the server said, without what it repeats of the question."""
+
+
+class ServerClient:
+    """JSON over HTTP to one server, its errors sorted into those of a request and those of the run.
+
+    Use as an async context manager.
+
+    Args:
+        hint: ends the message when the server as a whole is at fault.
+        dialect: what is known of the server; None: it takes every request as it is.
+
+    Raises:
+        UserError: the environment's proxies or certificates, or the address, cannot be used.
+    """
+
+    def __init__(
+        self, base_url: str, key: str, runtime: RuntimeParams, hint: str, dialect: Dialect | None = None
+    ) -> None:
+        import openai
+
+        self.openai, self.hint, self.dialect = openai, hint, dialect
+        self.place, self.url = public_url(base_url), base_url
+        self.secrets = _secrets(base_url, key)
+        self.timeout = runtime.request_timeout_seconds
+        self.trouble = 0
+        check_environment(base_url, HTTPX)
+        direct = is_loopback(host_of(base_url))
+        try:
+            # a proxy set for the outside must not see requests to this machine
+            transport = openai.DefaultAsyncHttpxClient(
+                trust_env=not direct,
+                verify=_trusted(base_url) if direct else True,
+                event_hooks={"response": [_unhide_error]},
+            )
+            with _without_variables("OPENAI_"):
+                self.client = openai.AsyncOpenAI(
+                    base_url=base_url,
+                    api_key=key or "none",
+                    timeout=self._patience(self.timeout),
+                    max_retries=runtime.retries,
+                    http_client=transport,
+                )
+                self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
+        except Exception as error:  # of many types; what is known to be wrong was said before
+            raise UserError(f"{self.place}: cannot be asked: {self._masked(str(error))}; {hint}") from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+
+    async def check(self) -> None:
+        """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
+        e = self.openai
+        try:
+            await self.once.models.with_raw_response.list()
+        except e.APIConnectionError as error:
+            if not _lost_in_answering(error):
+                raise self._fatal(error) from None
+        except (e.AuthenticationError, e.PermissionDeniedError) as error:
+            raise self._fatal(error) from None
+        except e.APIError:
+            pass  # a server need not list its models; whether it answers is seen at the first request
+
+    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
+        create = self.client.chat.completions.with_raw_response.create
+        dialect = self.dialect or Dialect()
+        tried: list[Change] = []
+        for _ in range(CHANGES):
+            asked = retold(dialect.spoken(body), tried)
+            try:
+                reply = await self._json(lambda asked=asked: create(**asked), asked)  # type: ignore[misc]
+            except Refused as refusal:
+                # what another request found out meanwhile may be all that is needed
+                changes = changes_for(asked, refusal.said) if self.dialect else []
+                if not changes:
+                    raise
+                tried += changes
+                continue
+            for change in dialect.learn(tried):
+                print(f"{self.place} {change}", file=sys.stderr)
+            return reply
+        raise RequestFailed("server refuses the request in every form")
+
+    async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
+        create = self.client.completions.with_raw_response.create
+        return await self._json(lambda: create(**body, extra_body=dict(extra)), body)
+
+    async def _json(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
+        e = self.openai
+        try:
+            raw = await call()
+        except e.APITimeoutError as error:
+            if not _lost_in_answering(error):
+                raise self._fatal(error) from None
+            raise self._exhausted(f"no answer within {self.timeout:g} s") from None
+        except e.APIConnectionError as error:
+            if not _lost_in_answering(error):
+                raise self._fatal(error) from None
+            raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
+        except e.APIStatusError as error:
+            if error.response.extensions.get(_HIDDEN) == _BROKEN_OFF:
+                return self._broken_off(error)
+            raise self._sorted(error, body) from None
+        except e.APIError as error:
+            raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
+        value = read_body(_text(raw))
+        if isinstance(value, str):
+            said = self._masked(reason(value)) or "it is empty"
+            raise self._exhausted(f"server's answer is not JSON: {said}")
+        self.trouble = 0
+        if not isinstance(value, dict):
+            raise RequestFailed("server's answer is not a JSON object")
+        return value
+
+    def _broken_off(self, error: Any) -> dict[str, Any]:
+        """The answer that broke off in every attempt: whoever reads it says why."""
+        failure = self._exhausted(f"server answered {self._describe(error)}")
+        if isinstance(failure, UserError):
+            raise failure from None
+        answered: dict[str, Any] = read_body(error.response.text)
+        return answered
+
+    def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:
+        """What a status means: the end of the run, of this request, or of this form of it."""
+        answered = read_body(error.response.text)
+        status = status_of(error.status_code, answered)
+        said = reason(answered)
+        for message in body.get("messages", ()):
+            if len(message["content"]) >= _ECHO_LENGTH:
+                said = said.replace(one_line(message["content"], 4000), "")
+        # a field may be refused with any status but 401: 403 for log-probabilities, 500 by servers that know no better
+        forms = status == HTTPStatus.FORBIDDEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if forms and self.dialect and names_a_field(body, said):
+            return Refused(f"server refused the request: {self._describe(error)}", said)
+        if passing(status):
+            return self._exhausted(f"server answered {self._describe(error)}")
+        if status in _OF_THE_RUN:
+            return self._fatal(error)
+        return Refused(f"server refused the request: {self._describe(error)}", said)
+
+    def _patience(self, seconds: float) -> Any:
+        return self.openai.Timeout(min(self.timeout, seconds), connect=min(self.timeout, CONNECT_SECONDS))
+
+    def _exhausted(self, told: str) -> Exception:
+        self.trouble += 1
+        if self.trouble >= TROUBLE_LIMIT:
+            failed = f"{self.trouble} requests in a row failed, the last with: {told}"
+            return UserError(f"{self.place}: {failed}; {self.hint}")
+        return RequestFailed(told)
+
+    def _fatal(self, error: Exception) -> UserError:
+        if isinstance(error, self.openai.APIConnectionError):
+            through = f" through the proxy that {name} names" if (name := proxy_variable(self.url)) else ""
+            why = self._masked(connection_reason(error.__cause__ or error))
+            return UserError(f"{self.place}: cannot reach the teacher's server; {self.hint} ({why}{through})")
+        return UserError(f"{self.place}: the teacher's server answered {self._describe(error)}; {self.hint}")
+
+    def _describe(self, error: Any) -> str:
+        """Status and reason of an error, as the server put them."""
+        response = error.response
+        told = self._masked(
+            reason(error_in(read_body(response.text))) or response.reason_phrase or "and gave no reason"
+        )
+        hidden = response.extensions.get(_HIDDEN)
+        return f"{HTTPStatus.OK} with an error in it: {told}" if hidden else f"{error.status_code} {told}"
+
+    def _masked(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return one_line(text, 300)
+
+
+_SECRET_LENGTH = 8
+"""Of a value in an address; what is shorter is a version or a switch."""
+_LATER = {"ReadTimeout", "WriteTimeout", "PoolTimeout", "ReadError", "WriteError", "RemoteProtocolError"}
+_ECHO_LENGTH = 20
+"""Characters of a question from which on its repetition in an error is told from chance."""
+_HIDDEN, _WHOLE, _BROKEN_OFF = "compeffdist.hidden", "error", "broken off"
+"""Mark of a response whose status was 200: an error and nothing else, or an answer that broke off."""
+_OF_THE_RUN = {
+    *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+    HTTPStatus.METHOD_NOT_ALLOWED,
+}
+"""What all that follow would be answered, too."""
+
+
+async def _unhide_error(response: Any) -> None:
+    """Give an error that came with status 200 the status it should have had, so that it is retried like any other."""
+    if response.status_code != HTTPStatus.OK:
+        return
+    body = read_body((await response.aread()).decode("utf-8", errors="replace"))
+    if response.request.method != "POST" and not (isinstance(body, dict) and body.get("error")):
+        return
+    if status := hidden_status(body):
+        response.status_code = int(status)
+        response.extensions[_HIDDEN] = _WHOLE if error_in(body) is body else _BROKEN_OFF
+
+
+def _text(raw: Any) -> str:
+    content = raw.content
+    return content.decode("utf-8", errors="replace") if isinstance(content, bytes) else str(content)
+
+
+def _lost_in_answering(error: Exception) -> bool:
+    """Whether a connection was there and failed later, which may be the matter of one request."""
+    names = set()
+    found: BaseException | None = error.__cause__
+    while found is not None:
+        names.add(type(found).__name__)
+        found = found.__cause__ or found.__context__
+    return bool(names & _LATER)
+
+
+def _trusted(url: str) -> Any:
+    """The certificates that a server on this machine is held to, as the environment says."""
+    if urlsplit(url).scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not needed, and so not read
+    file, folder = (os.environ.get(name) for name in HTTPX.certificates)
+    return ssl.create_default_context(cafile=file) if file else ssl.create_default_context(capath=folder or None)
+
+
+def _secrets(url: str, key: str) -> list[str]:
+    """What must not be repeated of what a server or library says: the key, and what an address holds. Longest first."""
+    authority = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    password = authority.partition(":")[2]
+    query = [value for _, value in parse_qsl(urlsplit(url).query) if len(value) >= _SECRET_LENGTH]
+    held = {key, authority, password, unquote(password), *query}
+    return sorted(filter(None, held), key=len, reverse=True)
+
+
+@contextmanager
+def _without_variables(prefix: str) -> Iterator[None]:
+    """The openai client sends what such variables say (organisation, headers) to whatever server it is given."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
