@@ -31,7 +31,7 @@ from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
-from compeffdist.params import SEED_TASK, Params, TrainingParams, load_params, stage_seed, validate_params
+from compeffdist.params import SEED_TASK, FineTuningParams, Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN, training_row
@@ -109,7 +109,9 @@ def plain_triplets() -> list[Triplet]:
     return [triplet for triplet in triplets if triplet.task_name == SEED_TASK]
 
 
-def one_seed(params: Params, settings: TrainingParams, seed: int, kept: list[Triplet], folder: Path) -> dict[str, Any]:
+def one_seed(
+    params: Params, settings: FineTuningParams, seed: int, kept: list[Triplet], folder: Path
+) -> dict[str, Any]:
     """Train into `folder` and evaluate; figures of the mean and of each task."""
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
