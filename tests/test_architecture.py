@@ -14,6 +14,7 @@ PACKAGE = ROOT / "src" / "compeffdist"
 LAYERS = [
     {"__init__", "environment"},
     {"errors"},
+    {"git", "tracking_uri"},
     {"files", "imports", "progress", "running", "yaml12"},
     {"label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},

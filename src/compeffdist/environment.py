@@ -1,5 +1,6 @@
 """The process environment every stage and command runs in: no telemetry, no chatter, nothing fetched unasked."""
 
+import getpass
 import os
 import warnings
 
@@ -22,8 +23,18 @@ QUIET = {
 }
 
 
+def name_user() -> None:
+    """Give a process that runs under a number without a name (no entry in /etc/passwd) one: libraries ask for it in
+    passing, and end where there is none."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+
+
 def quiet() -> None:
     """Set what is not set already; telemetry is switched off whatever was set."""
+    name_user()
     os.environ.update(PRIVATE)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

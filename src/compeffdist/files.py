@@ -137,7 +137,7 @@ def home_path(written: str | Path) -> Path:
     try:
         return Path(written).expanduser()
     except RuntimeError:
-        raise UserError(f"{written}: there is no home folder of that name") from None
+        raise UserError(f"{written}: there is no home folder of that name: set HOME, or write the whole path") from None
 
 
 def refuse_linked_folder(path: Path) -> None:
