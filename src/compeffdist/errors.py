@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 from compeffdist.environment import quiet
 
-ADDRESS = re.compile(r"(?<=://)\S*(?=@)")
+ADDRESS = re.compile(r"(?<=://)(?:[^\s/?#]*:\S*|[^\s/?#]*)@")
 """User and password in an address, as in MLFLOW_TRACKING_URI: libraries put whole addresses into their messages. A
-password may hold any character, so all up to the last @ goes; no address loses more by it than a part of its path."""
-QUERY = re.compile(r"(?<=://)[^\s?]*\?[^\s'\"<>)\]]*")
-"""An address with a query: whatever its fields are called, one may be a token."""
+password may hold any character, so all up to the last @ goes: an address may lose part of its path by it."""
+QUERY = re.compile(r"(?<=://)([^\s?]*\?)([^\s'\"<>)\]]+)")
+LONG = re.compile(r"(?<==)[^&;#=]{16,}|^[^=]{8,}$")
+"""What in the query of an address may be a token, whatever its field is called."""
 FIELD = re.compile(
     r"(?i)(\b[\w.-]*(?:token|secret|passw(?:or)?d|passwd|pwd|api_?key|signature|credential)s?=)[^&\s'\"]+"
     r"|([?&;#](?:key|sig|auth|code|sas)=)[^&\s'\"]+|((?-i:\bBearer )(?=\S*\d))[\w.~+/=-]{12,}"
@@ -50,10 +51,10 @@ def without_credentials(text: str) -> str:
     """`text` with user names, passwords and tokens of addresses masked, and the secrets of this environment."""
     for secret in _own_secrets():
         text = text.replace(secret, "***")
+    text = FIELD.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
     if "://" in text:
-        text = ADDRESS.sub("***", text)
-        text = QUERY.sub(lambda found: re.sub(r"=[^&;#]*", "=***", _bare_fields(found[0])), text)
-    return FIELD.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
+        text = QUERY.sub(lambda found: found[1] + LONG.sub("***", found[2]), ADDRESS.sub("***@", text))
+    return text
 
 
 def public_address(address: str) -> str:
@@ -61,12 +62,6 @@ def public_address(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     masked = f"{scheme}{mark}***@{rest.rpartition('@')[2]}" if mark and "@" in rest else address
     return without_credentials(masked)
-
-
-def _bare_fields(address: str) -> str:
-    """An address whose query is a token rather than fields, without it."""
-    place, _, query = address.partition("?")
-    return address if "=" in query or not query else f"{place}?***"
 
 
 def _own_secrets() -> list[str]:
