@@ -247,6 +247,7 @@ def read_only(lone: World) -> Iterator[World]:
     params["registry"]["model_name"] = MODEL
     params["runtime"] |= {"store": str(lone.store), "device": "cpu"}
     (lone.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    shutil.rmtree(lone.folder / ".dvc/tmp")  # as in a clone that nobody has run anything in
     paths = [lone.folder, *lone.folder.rglob("*")]
     modes = {path: path.lstat().st_mode for path in paths if not path.is_symlink()}
     for path, mode in modes.items():

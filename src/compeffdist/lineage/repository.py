@@ -20,6 +20,8 @@ from compeffdist.yaml12 import read_yaml
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
+OBJECTS = ("files", "md5")
+"""Where in its cache DVC keeps objects."""
 FOLDER_SUFFIX = ".dir"
 """DVC's mark of a folder's hash."""
 
@@ -160,8 +162,19 @@ class Repository:
         Raises:
             UserError: if DVC cannot open this folder.
         """
-        with self._dvc() as repo:
-            return Path(repo.cache.local.path)
+        try:
+            with self._dvc() as repo:
+                return Path(repo.cache.local.path)
+        except PermissionError:  # opening a repository makes folders in it, which whoever only reads may not
+            return self._cache_as_configured()
+
+    def _cache_as_configured(self) -> Path:
+        from dvc.config import Config
+        from dvc.repo import Repo
+
+        folder = Path(Repo.find_dvc_dir(str(self.root)))
+        configured = Config(str(folder))["cache"].get("dir")
+        return folder.joinpath(configured or "cache", *OBJECTS)
 
     def remotes(self) -> Iterator[tuple[str, Any]]:
         """(name, object database) of each remote that DVC is configured with.
