@@ -3,6 +3,10 @@
 import getpass
 import os
 import warnings
+from pathlib import Path
+
+NO_HOME = "/nonexistent"
+"""Debian's home of those who have none."""
 
 PRIVATE = {
     "DO_NOT_TRACK": "true",
@@ -24,12 +28,16 @@ QUIET = {
 
 
 def name_user() -> None:
-    """Give a process that runs under a number without a name (no entry in /etc/passwd) one: libraries ask for it in
-    passing, and end where there is none."""
+    """Give a process that runs under a number without a name (no entry in /etc/passwd) one, and NO_HOME if it has no
+    home: libraries ask for both in passing, and end where there is neither."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
 
 
 def quiet() -> None:

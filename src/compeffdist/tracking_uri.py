@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -64,8 +65,9 @@ def missing_driver(uri: str) -> str:
 
 
 def _check_authority(uri: str) -> None:
-    authority, _, rest = uri.partition("://")[2].partition("/")
-    if "@" in rest or authority.count("@") > 1:
+    authority = re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0]
+    user = uri.partition("://")[2].rpartition("@")[0]
+    if user and (not authority.startswith(f"{user}@") or "@" in user):
         raise UserError(
             f"{VARIABLE} {shown_uri()}: user name or password has a character that ends one in an address ('/', '@', "
             "'?', '#', ':'): write it as %2F, %40, %3F, %23, %3A, or set MLFLOW_TRACKING_USERNAME and _PASSWORD"
