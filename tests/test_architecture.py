@@ -14,7 +14,8 @@ PACKAGE = ROOT / "src" / "compeffdist"
 LAYERS = [
     {"__init__", "connections", "environment"},
     {"errors"},
-    {"files", "imports", "network", "progress", "running", "yaml12"},
+    {"git", "network", "tracking_uri"},
+    {"files", "imports", "progress", "running", "yaml12"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},

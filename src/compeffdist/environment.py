@@ -1,7 +1,12 @@
 """The process environment every stage and command runs in: no telemetry, no chatter, nothing fetched unasked."""
 
+import getpass
 import os
 import warnings
+from pathlib import Path
+
+NO_HOME = "/nonexistent"
+"""Debian's home of those who have none."""
 
 PRIVATE = {
     "DO_NOT_TRACK": "true",
@@ -26,8 +31,22 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 """Variables that name a proxy, in lower or upper case."""
 
 
+def name_user() -> None:
+    """Give a process that runs under a number without a name (no entry in /etc/passwd) one, and NO_HOME if it has no
+    home: libraries ask for both in passing, and end where there is neither."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
+
+
 def quiet() -> None:
     """Set what is not set already; telemetry is switched off whatever was set."""
+    name_user()
     os.environ.update(PRIVATE)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from compeffdist.environment import NO_HOME
 from compeffdist.errors import UserError
 
 CHUNK_BYTES = 1 << 20
@@ -135,9 +136,12 @@ def read_jsonl(source: Path) -> Iterator[Any]:
 def home_path(written: str | Path) -> Path:
     """A path as people write it, with ~ for a home folder. Raises UserError if there is no such home."""
     try:
-        return Path(written).expanduser()
+        path = Path(written).expanduser()
     except RuntimeError:
-        raise UserError(f"{written}: there is no home folder of that name") from None
+        path = None
+    if path is None or path.is_relative_to(NO_HOME):
+        raise UserError(f"{written}: there is no home folder of that name: set HOME, or write the whole path")
+    return path
 
 
 def refuse_linked_folder(path: Path) -> None:

@@ -10,7 +10,6 @@ milliseconds, and a killed writer leaves the former file, never half a line to m
 import dataclasses
 import getpass
 import json
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, canonical_json, flush_folder, hash_text
+from compeffdist.git import git_setting
 
 LOCK_SECONDS = 60
 """How long an append waits for another one to finish."""
@@ -114,22 +114,18 @@ def utc_now() -> str:
 
 
 def who() -> str:
-    """The git user as `Name <email>`, else the user of the operating system."""
-    name, email = _git_setting("user.name"), _git_setting("user.email")
+    """The git user as `Name <email>`, else the user of the operating system.
+
+    Raises:
+        UserError: git's configuration cannot be read.
+    """
+    name, email = (git_setting(Path(), key) for key in ("user.name", "user.email"))
     if name or email:
         return one_line(f"{name} <{email}>" if name and email else name or email)
     try:
         return one_line(getpass.getuser())
     except (KeyError, OSError):  # a container may run under a number that has no name
         return "unknown"
-
-
-def _git_setting(name: str) -> str:
-    try:
-        done = subprocess.run(["git", "config", "--get", name], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip()
 
 
 def _hash(entry: Entry) -> str:

@@ -7,18 +7,27 @@ same artefact. So a stage holds a lock while it runs, which the kernel frees how
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from compeffdist.errors import UserError, run_guarded
+from compeffdist.git import Git, NoRepository
+from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """`run_guarded` for a stage, named by its script, of which only one process may run in a checkout."""
+    """`run_guarded` for a stage, named by its script, of which only one process may run in a checkout.
+
+    What would stop a run where it registers its student stops it before its first stage: a store that cannot be used, a
+    repository that git will not read.
+    """
 
     def alone() -> None:
+        check_tracking_uri()
+        with suppress(NoRepository):
+            Git(Path()).head()
         with _only_process_of(Path(sys.argv[0]).stem):
             main()
 

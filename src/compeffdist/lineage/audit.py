@@ -72,6 +72,7 @@ class Auditor:
         lock = version.lock(self.repository.locks())
         if lock is None:
             why = "no commit, experiment or working folder has the data it was trained on"
+            why += self.repository.shallow_hint
             return Audit((Link("registry", version.reference, "FAIL", why),))
         snapshot = Snapshot(self.repository, lock)
         here = WORKSPACE in lock.places

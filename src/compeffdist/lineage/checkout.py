@@ -10,7 +10,7 @@ from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.trace import Tracer
-from compeffdist.lineage.versions import read_versions
+from compeffdist.lineage.versions import absent_store, read_versions
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
 from compeffdist.teacher.known import KnownAnswers
@@ -19,6 +19,7 @@ from compeffdist.texts.ingest import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
 
 PROMOTIONS = Path("data/promotions.jsonl")
+REGISTRATION = Path("metrics/registration.json")
 
 
 def open_tracer() -> Tracer:
@@ -34,6 +35,7 @@ def open_tracer() -> Tracer:
         read_versions(repository, params.registry.model_name),
         known=KnownAnswers(home_path(params.runtime.store), named_records(params.runtime)),
         ledger=Ledger(PROMOTIONS).entries(),
+        unlooked=absent_registry(repository),
     )
 
 
@@ -61,6 +63,14 @@ def open_forgetting() -> Forgetting:
     records = named_records(params.runtime)
     known = KnownAnswers(home_path(params.runtime.store), records)
     questions = partial(questions_of, params, known)
-    return Forgetting(
-        repository, versions, home_path(params.runtime.store), whole, records=records, questions=questions
-    )
+    store, absent = home_path(params.runtime.store), absent_registry(repository)
+    unlooked = [absent] if absent else []
+    return Forgetting(repository, versions, store, whole, records=records, questions=questions, unlooked=unlooked)
+
+
+def absent_registry(repository: Repository) -> str:
+    """A line on the registry if a version was registered, but not in a store that is here; else empty."""
+    absent = absent_store(repository)
+    if not absent or not (repository.root / REGISTRATION).exists():
+        return ""
+    return f"the registry of the version in {REGISTRATION}: there is no {absent} here (MLFLOW_TRACKING_URI)"

@@ -32,7 +32,7 @@ from compeffdist.lineage.artefacts import (
     kind_of,
 )
 from compeffdist.lineage.former_records import former_records
-from compeffdist.lineage.purge import Holding, holdings, purge
+from compeffdist.lineage.purge import Holding, holdings, purge, unlooked
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
@@ -75,6 +75,8 @@ class Plan:
     """Ids of near-duplicates that were left out of the working folder's data for it, and may now be taken."""
     unseen: tuple[str, ...] = ()
     """States of the data whose texts are not on this machine: whether they hold it cannot be told."""
+    unlooked: tuple[str, ...] = ()
+    """What could not be looked into, one line each: nobody can say that the text is held nowhere."""
     unasked: tuple[str, ...] = ()
     """Stages whose questions cannot be told, each with the reason: a record may keep answers to those on the text."""
 
@@ -93,6 +95,7 @@ class Plan:
             "cuts": list(self.cuts),
             "stand_ins": list(self.stand_ins),
             "unseen": list(self.unseen),
+            "unlooked": list(self.unlooked),
             "unasked": list(self.unasked),
         }
 
@@ -104,6 +107,7 @@ class Forgetting:
         whole_ids: of a text's id and its source, the ids of the whole contents it was cut from (`texts.ingest`).
         records: of answers, which have no questions to search.
         questions: gives the questions of the working folder's data, to search instead; called if there are records.
+        unlooked: what could not be looked into, one line each, besides what is found so here.
     """
 
     def __init__(
@@ -115,10 +119,11 @@ class Forgetting:
         withdrawals: Path = WITHDRAWALS,
         records: Sequence[AnswerRecord] = (),
         questions: Callable[[], Questions] | None = None,
+        unlooked: Sequence[str] = (),
     ) -> None:
         self.repository, self.versions, self.store = repository, versions, store
         self.whole_ids, self.withdrawals = whole_ids, withdrawals
-        self.records, self.questions = records, questions
+        self.records, self.questions, self.unlooked = records, questions, unlooked
         self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
@@ -155,11 +160,12 @@ class Forgetting:
             recorded={
                 str(record.folder): tuple(sorted(found)) for record in self.records if (found := answers & record.keys)
             },
-            former=tuple(former_records(self.repository, self.records, answers)),
+            former=tuple(former_records(self.records, answers)),
             holdings=tuple(holdings(self.repository, self.snapshots, self.versions, text_id, text)),
             cuts=tuple(self._cuts(text)) if text else (),
             stand_ins=tuple(_left_out_for(current, text_id)) if current else (),
             unseen=tuple(unseen),
+            unlooked=(*self.unlooked, *unlooked(self.repository, self.snapshots, self.versions)),
             unasked=tuple(unasked),
         )
 

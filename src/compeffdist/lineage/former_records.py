@@ -3,22 +3,24 @@
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
-from compeffdist.lineage.repository import Repository
+from compeffdist.git import Git, NoRepository
 from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, keys_in
 
 
-def former_records(repository: Repository, records: Sequence[AnswerRecord], keys: Set[str]) -> Iterator[str]:
-    """`FILE of commit HASH` for each committed file of a record that holds one of these answers, the newest first."""
-    if not keys:
-        return
-    root = repository.root.absolute()
-    for record in records:
-        file = (Path.cwd() / record.folder / ANSWERS).absolute()
-        if not file.is_relative_to(root):
+def former_records(records: Sequence[AnswerRecord], keys: Set[str]) -> Iterator[str]:
+    """`FILE of commit HASH` for each committed file of a record that holds one of these answers, the newest first. A
+    record may lie beside the project, or in a repository of its own.
+
+    Raises:
+        UserError: as `git.run_git`, but for a record that lies in no repository.
+    """
+    for record in records if keys else ():
+        folder = Path(record.folder).absolute()
+        history = Git(folder)
+        try:
+            commits = [commit for commit, _ in history.commits_of(ANSWERS)] if folder.is_dir() else []
+        except NoRepository:
             continue
-        place = file.relative_to(root).as_posix()
-        commits = repository.git("log", "--all", "--format=%H", "--", place).split()
-        contents = repository.files_at((commit, place) for commit in commits)
-        for (commit, _), content in contents.items():
+        for (commit, _), content in history.files_at((commit, ANSWERS) for commit in commits).items():
             if content is not None and keys_in(content) & keys:
-                yield f"{place} of commit {commit[:10]}"
+                yield f"{record.folder / ANSWERS} of commit {commit[:10]}"

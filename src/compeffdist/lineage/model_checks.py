@@ -12,7 +12,7 @@ from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
 from compeffdist.registry.artifacts import verify_version
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.tracking import open_registry
 from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.store import store_problems, stored_keys
 
@@ -76,7 +76,7 @@ def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord
 def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
     """A registered version's files, and its tags against the state of the data it was trained on."""
     lock = snapshot.lock
-    problems = verify_version(open_tracking(), version.name, version.number, lock.md5(STUDENT))
+    problems = verify_version(open_registry(), version.name, version.number, lock.md5(STUDENT))
     yield judged("registry", version.reference, problems, "every registered file as it was logged, its student ours")
     wrong = [
         f"{tag} is {version.tags[tag]}, {path} of the lock has {lock.md5(path)}"

@@ -41,6 +41,8 @@ class Holding:
     """What it is, and where it belongs."""
     remote: str = ""
     """Name of the DVC remote, for an object there."""
+    elsewhere: str = ""
+    """Of a version in a copied registry: where its files lie, which are the original's and stay."""
     needed: bool = False
     """Whether the working folder's data, or the champion, still rests on it: it is not removed."""
 
@@ -80,6 +82,22 @@ def holdings(
         *_experiments(repository, affected),
         *_versions(affected, versions, text_id),
     ]
+
+
+def unlooked(repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version]) -> Iterator[str]:
+    """What may hold a text and cannot be looked into, one line each."""
+    if repository.shallow:
+        yield "git's history before this shallow clone begins (git fetch --unshallow)"
+    locks = [snapshot.lock for snapshot in snapshots]
+    unknown = [version.reference for version in versions if version.lock(locks) is None]
+    if unknown:
+        yield (
+            f"{len(unknown)} model versions, such as {unknown[0]}: no commit, experiment or working folder has the "
+            "data they were trained on (git fetch), so what they learnt cannot be told"
+        )
+    for name, remote in repository.remotes():
+        if remote.fs.protocol == "local" and not Path(remote.path).exists():
+            yield f"DVC remote {name}: there is no {remote.path}: nothing was pushed to it yet, or it is not mounted"
 
 
 def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
@@ -170,6 +188,8 @@ def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]
 def _in_remotes(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
     for name, remote in repository.remotes():
         with _reaching(name):
+            if remote.fs.protocol in ("http", "https"):  # which takes a server that is not there for one without files
+                remote.fs.fs.exists(remote.path, strict=True)
             there = list(remote.list_oids_exists(list(objects)))
         for md5 in there:
             yield Holding("remote object", md5, objects[md5], remote=name, needed=md5 in current)
@@ -197,7 +217,8 @@ def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id
             if version.is_of(snapshot.lock) and kept_below(snapshot, text_id):
                 aliases = f", {', '.join(version.aliases)}" if version.aliases else ""
                 needed = CHAMPION in version.aliases or WORKSPACE in snapshot.lock.places
-                yield Holding("model version", version.reference, f"trained on it{aliases}", needed=needed)
+                what = f"trained on it{aliases}"
+                yield Holding("model version", version.reference, what, needed=needed, elsewhere=version.elsewhere)
                 break
 
 
@@ -226,10 +247,11 @@ def _remove_experiments(repository: Repository, chosen: Sequence[Holding]) -> No
 
 
 def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
-    """Delete versions and the files logged with them; their runs keep figures only."""
+    """Delete versions and the files logged with them, but for another checkout's; their runs keep figures only."""
     from mlflow import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+    from compeffdist.registry.local_store import belongs_elsewhere
     from compeffdist.registry.tracking import open_tracking
 
     client = open_tracking()
@@ -237,9 +259,10 @@ def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
         name, number = holding.name.removeprefix("models:/").rsplit("/", 1)
         try:
             location = client.get_model_version_download_uri(name, number)
-            get_artifact_repository(location).delete_artifacts()
+            if not belongs_elsewhere(location):
+                get_artifact_repository(location).delete_artifacts()
             client.delete_model_version(name, number)
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{holding.name}: could not be removed: {one_line(error, 200)}") from None
 
 

@@ -6,23 +6,22 @@ The bytes themselves are in the working folder, in DVC's cache, or, for small me
 """
 
 import json
-import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_bytes, hash_file
+from compeffdist.git import Git
 from compeffdist.yaml12 import read_yaml
 
 LOCK = "dvc.lock"
 WORKSPACE = "working folder"
-COMMIT = re.compile("HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
+OBJECTS = ("files", "md5")
+"""Where in its cache DVC keeps objects."""
 FOLDER_SUFFIX = ".dir"
 """DVC's mark of a folder's hash."""
 
@@ -110,6 +109,7 @@ class Repository:
 
     def __init__(self, root: Path = Path()) -> None:
         self.root = Path(root)
+        self.history = Git(self.root)
         self._hashes: dict[tuple[str, int, int], str] = {}
 
     # ------------------------------------------------------------ locks
@@ -126,13 +126,17 @@ class Repository:
         return Lock(path.read_text(encoding="utf-8"), (WORKSPACE,))
 
     def locks(self) -> list[Lock]:
-        """Every distinct lock: that of the working folder first, then those of git, the newest first."""
+        """Every distinct lock: that of the working folder first, then those of git, the newest first.
+
+        Raises:
+            UserError: git's history cannot be read.
+        """
         places: dict[str, list[str]] = {}
         commits: dict[str, list[str]] = {}
         if (self.root / LOCK).exists():
             places[(self.root / LOCK).read_text(encoding="utf-8")] = [WORKSPACE]
         experiments = {commit: ref.rsplit("/", 1)[1] for ref, commit in self.experiment_refs()}
-        dates = dict(self._commits_of(LOCK))
+        dates = dict(self.history.commits_of(LOCK))
         texts = self.files_at((commit, LOCK) for commit in dates)
         for commit, date in dates.items():
             text = texts[commit, LOCK]
@@ -145,18 +149,9 @@ class Repository:
                 commits.setdefault(content, []).append(commit)
         return [Lock(text, tuple(found), tuple(commits.get(text, ()))) for text, found in places.items()]
 
-    def _commits_of(self, path: str) -> Iterator[tuple[str, str]]:
-        """(commit, date) of every commit of any ref in which `path` changed, the newest first."""
-        listing = self.git("log", "--exclude=refs/stash", "--all", "--full-history", "--format=%H %cs", "--", path)
-        for line in listing.splitlines():
-            commit, date = line.split()
-            yield commit, date
-
     def experiment_refs(self) -> Iterator[tuple[str, str]]:
-        """(ref, commit) of each DVC experiment."""
-        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
-            commit, ref = line.split(" ", 1)
-            yield ref, commit
+        """(ref, commit) of each DVC experiment. Raises UserError as `git.run_git`."""
+        return self.history.refs("refs/exps")
 
     # ------------------------------------------------------------ bytes
 
@@ -167,8 +162,19 @@ class Repository:
         Raises:
             UserError: if DVC cannot open this folder.
         """
-        with self._dvc() as repo:
-            return Path(repo.cache.local.path)
+        try:
+            with self._dvc() as repo:
+                return Path(repo.cache.local.path)
+        except PermissionError:  # opening a repository makes folders in it, which whoever only reads may not
+            return self._cache_as_configured()
+
+    def _cache_as_configured(self) -> Path:
+        from dvc.config import Config
+        from dvc.repo import Repo
+
+        folder = Path(Repo.find_dvc_dir(str(self.root)))
+        configured = Config(str(folder))["cache"].get("dir")
+        return folder.joinpath(configured or "cache", *OBJECTS)
 
     def remotes(self) -> Iterator[tuple[str, Any]]:
         """(name, object database) of each remote that DVC is configured with.
@@ -243,35 +249,26 @@ class Repository:
     # ------------------------------------------------------------ git
 
     def git(self, *arguments: str) -> str:
-        """Output of a git command. Raises UserError if this is no git checkout or the command fails."""
-        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise UserError(f"git {arguments[0]} failed: {one_line(done.stderr, 200)}")
-        return done.stdout
+        """Output of a git command. Raises UserError as `git.run_git`."""
+        return self.history.text(*arguments)
+
+    @property
+    def shallow(self) -> bool:
+        """Whether git's history was cut when it was cloned. Raises UserError as `git.run_git`."""
+        return self.history.shallow
+
+    @property
+    def shallow_hint(self) -> str:
+        """How to see the history that a shallow clone lacks, as the end of a message; empty in a whole clone."""
+        return "; this clone is shallow: git fetch --unshallow" if self.shallow else ""
 
     def file_at(self, commit: str, path: str) -> bytes | None:
-        """A file as a commit holds it, None if it holds none."""
+        """A file as a commit holds it, None if it holds none. Raises UserError as `Git.files_at`."""
         return self.files_at([(commit, path)])[commit, path]
 
     def files_at(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes | None]:
-        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all.
-
-        A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
-        one, or the index.
-        """
-        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(wanted)
-        places = [place for place in found if COMMIT.fullmatch(place[0]) and not {"\n", "\0"} & {*place[1]}]
-        names = "".join(f"{commit}:{path}\n" for commit, path in places)
-        command = ["git", "cat-file", "--batch"]
-        done = subprocess.run(command, cwd=self.root, input=names.encode(), capture_output=True, check=False)
-        answers = BytesIO(done.stdout)
-        for place in places:
-            header = answers.readline().split()
-            if len(header) == 3 and header[2].isdigit():  # else it says `NAME missing`
-                content = answers.read(int(header[2]))
-                answers.read(1)
-                found[place] = content if header[1] == b"blob" else None
-        return found
+        """Files as commits hold them, by (commit, path). Raises UserError as `Git.files_at`."""
+        return self.history.files_at(wanted)
 
 
 def lock_id(lock: Lock) -> str:

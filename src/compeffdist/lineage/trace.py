@@ -103,6 +103,7 @@ class Tracer:
         versions: of the registered model.
         known: the response store and records, as far as this machine has them.
         ledger: the promotions.
+        unlooked: a registry that cannot be looked into, as a rule empty.
     """
 
     def __init__(
@@ -111,8 +112,10 @@ class Tracer:
         versions: list[Version],
         known: KnownAnswers,
         ledger: Sequence[Entry] = (),
+        unlooked: str = "",
     ) -> None:
         self.repository, self.versions, self.known, self.ledger = repository, versions, known, ledger
+        self.unlooked = unlooked
         self.snapshots = snapshots_of(repository)
 
     def trace(self, reference: str) -> Trace:
@@ -174,7 +177,7 @@ class Tracer:
         hint = f"{lack} (dvc fetch --all-commits)" if absent else ""
         raise UserError(
             f"{one_line(reference, 80)}: in no data of the working folder or of {len(self.snapshots)} states "
-            f"known to git{hint}"
+            f"known to git{hint}{self.repository.shallow_hint}"
         )
 
     def _holding(self, first: Snapshot, key: str) -> Iterator[Snapshot]:
@@ -233,6 +236,7 @@ class Tracer:
             raise UserError(
                 f"{version.reference}: no commit, experiment or working folder has the data it was trained on "
                 f"({TRAINING} with MD5 {version.tags.get('dataset_md5', 'unknown')}); git fetch may bring it"
+                f"{self.repository.shallow_hint}"
             )
         snapshot = next(s for s in self.snapshots if s.lock is lock)
         snapshot.look_at_all()

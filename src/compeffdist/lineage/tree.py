@@ -41,7 +41,7 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
         shown = trace.rejects[:limit]
         yield from (f"  {one_line(r.record_id)}  by {r.stage}: {one_line(r.reason)}" for r in shown)
         yield from _more(len(trace.rejects) - len(shown), "  ")
-    yield from _students(trace, limit)
+    yield from _students(trace, limit, tracer.unlooked)
     yield "held by"
     yield from _places(trace.places, limit, "  ")
     for path in trace.missing:
@@ -98,14 +98,15 @@ def _places(places: Sequence[str], limit: int, indent: str) -> Iterator[str]:
     yield from _more(len(places) - limit, indent)
 
 
-def _students(trace: Trace, limit: int) -> Iterator[str]:
+def _students(trace: Trace, limit: int, unlooked: str) -> Iterator[str]:
     if trace.training_sets:
         yield "training sets that hold it" if trace.kind != "model version" else "its training set"
         for held in trace.training_sets[:limit]:
             yield f"  {TRAINING} {held.md5}, {held.rows} rows: {', '.join(map(one_line, held.places[:FEW]))}"
         yield from _more(len(trace.training_sets) - limit, "  ")
     if trace.kind != "model version":
-        yield "students that learnt from it" if trace.versions else "no registered student learnt from it"
+        none = f"not looked into: {one_line(unlooked)}" if unlooked else "no registered student learnt from it"
+        yield "students that learnt from it" if trace.versions else none
         for version in trace.versions:
             aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
             yield f"  {version.reference}{aliases}, registered {version.registered_at}"

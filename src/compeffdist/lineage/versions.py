@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from compeffdist.errors import UserError
 from compeffdist.lineage.artefacts import STUDENT, TRAINING, TRIPLETS
 from compeffdist.lineage.repository import Lock, Repository
-from compeffdist.registry.tracking import DEFAULT_URI, SQLITE, open_tracking, tracking_uri
+from compeffdist.registry.local_store import belongs_elsewhere
+from compeffdist.registry.tracking import is_missing, open_registry, store_errors
+from compeffdist.tracking_uri import database, shown_uri
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 SCHEME = "models:/"
@@ -29,6 +32,8 @@ class Version:
     tags: Mapping[str, str]
     registered_at: str
     run_id: str
+    elsewhere: str = ""
+    """Where its files lie, if they are another checkout's, of which this registry is a copy."""
 
     @property
     def reference(self) -> str:
@@ -51,14 +56,21 @@ def read_versions(repository: Repository, name: str) -> list[Version]:
     Raises:
         UserError: if the registry cannot be read.
     """
-    if _absent(repository):
+    if absent_store(repository):
         return []
-    found = open_tracking().search_model_versions(f"name = '{name}'")
+    client = open_registry()
+    with store_errors():
+        found = client.search_model_versions(f"name = '{name}'")
+        pointing = _aliases(client, name)
+        places = [client.get_model_version_download_uri(version.name, version.version) for version in found]
     # a search leaves aliases out
     aliases: dict[int, list[str]] = {}
-    for alias, number in _aliases(name).items():
+    for alias, number in pointing.items():
         aliases.setdefault(int(number), []).append(alias)
-    versions = [_version(version, tuple(sorted(aliases.get(int(version.version), ())))) for version in found]
+    versions = [
+        _version(version, tuple(sorted(aliases.get(int(version.version), ()))), belongs_elsewhere(place))
+        for version, place in zip(found, places, strict=True)
+    ]
     return sorted(versions, key=lambda version: -version.number)
 
 
@@ -78,22 +90,26 @@ def find_version(versions: list[Version], reference: str) -> Version:
     raise UserError(f"{reference}: no such model version (known: {known})")
 
 
-def _absent(repository: Repository) -> bool:
-    """Whether the default store is to be used and nothing was ever written to it: looking must not make one."""
-    uri = tracking_uri()
-    return uri == DEFAULT_URI and not (repository.root / Path(uri.removeprefix(SQLITE))).exists()
+def absent_store(repository: Repository) -> str:
+    """The store's address if it is a file that is not there: nothing was ever registered in it, though elsewhere
+    something may have been. Looking must not make one."""
+    path = database()
+    return shown_uri() if path is not None and not (repository.root / path).exists() else ""
 
 
-def _aliases(name: str) -> dict[str, str]:
+def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+    """Raises MlflowException if the store cannot be asked."""
     from mlflow import MlflowException
 
     try:
-        return dict(open_tracking().get_registered_model(name).aliases)
-    except MlflowException:  # no such model: no version was ever registered
-        return {}
+        return dict(client.get_registered_model(name).aliases)
+    except MlflowException as error:
+        if is_missing(error):  # no such model: no version was ever registered
+            return {}
+        raise
 
 
-def _version(version: "ModelVersion", aliases: tuple[str, ...]) -> Version:
+def _version(version: "ModelVersion", aliases: tuple[str, ...], elsewhere: Path | None) -> Version:
     at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     tags = {key: value for key, value in version.tags.items() if not key.startswith("mlflow.")}
-    return Version(version.name, int(version.version), aliases, tags, at, str(version.run_id))
+    return Version(version.name, int(version.version), aliases, tags, at, str(version.run_id), str(elsewhere or ""))

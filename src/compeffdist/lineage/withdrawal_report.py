@@ -27,7 +27,8 @@ def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     yield from (
         f"  recorded answers may be left, as their questions cannot be told: {one_line(why)}" for why in plan.unasked
     )
-    yield "  held elsewhere:" if plan.holdings else "  held nowhere else"
+    nowhere = "  held nowhere else" + (" that was looked into" if plan.unlooked else "")
+    yield "  held elsewhere:" if plan.holdings else nowhere
     for holding in plan.holdings:
         where = f" in remote {holding.remote}" if holding.remote else ""
         still = "  (needed until a student without the text takes its place)" if holding.needed else ""
@@ -52,9 +53,13 @@ def purge_lines(plan: Plan, removed: Sequence[Holding]) -> Iterator[str]:
     left = [holding for holding in plan.holdings if holding not in removed]
     for holding in left:
         yield f"left: {holding.kind} {holding.name}: {holding.what}"
+    copied = [holding for holding in removed if holding.elsewhere]
+    for holding in copied:
+        where = one_line(holding.elsewhere)
+        yield f"left: the files of {holding.name}, which are another checkout's ({where}): purge the text there, too"
     yield from _former(plan)
     yield from _unseen(plan)
-    if not left and not plan.former:
+    if not left and not copied and not plan.former and not plan.unlooked:
         yield f"{plan.text_id} is held nowhere that this machine can see"
 
 
@@ -72,6 +77,7 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _unseen(plan: Plan) -> Iterator[str]:
+    yield from (f"not looked into: {one_line(line)}" for line in plan.unlooked)
     if plan.unseen:
         yield (
             f"not looked into: {len(plan.unseen)} older states whose texts are not on this machine, such as "

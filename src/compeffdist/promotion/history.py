@@ -1,7 +1,6 @@
 """What happened to the champion: the ledger, verified, and whether the registry agrees."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line
@@ -11,7 +10,7 @@ from compeffdist.params import Params
 from compeffdist.promotion.mutex import Holder, Tell, current_holder, promotion_mutex
 from compeffdist.promotion.promote import Outcome, mend
 from compeffdist.promotion.standing import CHAMPION, LEDGER, Standing, read_standing
-from compeffdist.registry.tracking import SQLITE, open_tracking, store_errors, tracking_uri
+from compeffdist.registry.tracking import open_registry, store_errors
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,19 @@ def read_history(params: Params, tell: Tell = print) -> History:
 
 
 def _standing(ledger: Ledger, model_name: str, tell: Tell) -> tuple[Standing, Holder | None]:
-    uri = tracking_uri()
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
-        raise UserError(f"there is no {uri}")  # reading a history is no reason to make a store
-    client = open_tracking()
+    client = open_registry()  # reading a history is no reason to make a store
     with store_errors():
         standing = read_standing(client, ledger, model_name)
         holder = current_holder(client, model_name)
         # what a promotion under way has written it will carry out itself
         if standing.unfinished() is None or (holder and not holder.here):
             return standing, holder
-        with promotion_mutex(client, model_name, tell):
+    try:
+        with store_errors(), promotion_mutex(client, model_name, tell):
             return mend(client, ledger, model_name, tell), None
+    except UserError as error:  # a registry that may only be read
+        tell(f"what entry {ledger.entries()[-1].number} says is not carried out to the end: {error}")
+        return standing, holder
 
 
 def history_lines(history: History) -> list[str]:

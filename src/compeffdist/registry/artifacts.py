@@ -8,18 +8,19 @@ that no crash leaves a version with half of each.
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import yaml
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, folder_md5, hash_bytes, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
+from compeffdist.registry.local_store import located
 from compeffdist.registry.tracking import is_missing
 
 if TYPE_CHECKING:
@@ -74,12 +75,17 @@ def evaluation_evidence(predictions: Path, rows: Path, tasks: Sequence[Evaluatio
 def log_evidence(client: "MlflowClient", run_id: str, evidence: Mapping[str, bytes]) -> dict[str, str]:
     """Store evidence in a run; returns the tags the version is to have, once all of it is there."""
     tags = {}
+    here = located(client.get_run(run_id).info.artifact_uri)
     for name, contents in evidence.items():
         digest = hash_bytes(contents)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_bytes(contents)
-            client.log_artifact(run_id, str(path), f"evidence/{digest}")
+            if here is not None:  # MLflow remembers where a run's files lay when this process first asked
+                (here / "evidence" / digest).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, here / "evidence" / digest / name)
+            else:
+                client.log_artifact(run_id, str(path), f"evidence/{digest}")
         tags[tag_of(name)] = digest
     return tags
 
@@ -90,7 +96,7 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
     Raises:
         UserError: the version has none, it cannot be fetched, or it is not what was stored.
     """
-    from mlflow import MlflowException
+    from mlflow import MlflowClient, MlflowException
     from mlflow.artifacts import download_artifacts
 
     digest = version.tags.get(tag_of(name))
@@ -102,9 +108,12 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         try:
             artifact = f"evidence/{digest}/{name}"
-            fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
+            here = located(MlflowClient().get_run(str(version.run_id)).info.artifact_uri)
+            fetched = here / artifact if here is not None else None
+            if fetched is None:
+                fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
             contents = Path(fetched).read_bytes()
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{name} cannot be fetched from run {version.run_id}: {one_line(error, 200)}") from None
     if hash_bytes(contents) != digest:
         raise UserError(f"{name} in run {version.run_id} is not what was stored: its SHA-256 is not tag {tag_of(name)}")
@@ -126,9 +135,12 @@ def model_files(client: "MlflowClient", name: str, version: str) -> Iterator[Pat
         try:
             # not by models:/NAME/VERSION, which writes a file into the model on every download
             uri = client.get_model_version_download_uri(name, version)
-            local = urlsplit(uri).scheme in ("", "file")
-            fetched = Path(download_artifacts(artifact_uri=uri, dst_path=None if local else folder))
-        except (MlflowException, OSError) as error:
+            fetched = located(uri)
+            if fetched is None:
+                fetched = Path(download_artifacts(artifact_uri=uri, dst_path=folder))
+            if not (fetched / "MLmodel").is_file():
+                raise FileNotFoundError(f"there is no model in {fetched}")
+        except (MlflowException, OSError, ImportError) as error:
             raise UserError(
                 f"the files of {name} version {version} cannot be fetched: {one_line(error, 200)}"
             ) from None

@@ -1,8 +1,7 @@
 """Asking a registered version in this process."""
 
-import json
 import re
-import tempfile
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,20 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.registry.artifacts import STRENGTH, TASKS
+from compeffdist.files import read_json
+from compeffdist.registry.artifacts import STRENGTH, TASKS, artifact_folder, model_files
+from compeffdist.registry.local_store import located
+from compeffdist.registry.opening import named_version
 from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import open_tracking, raise_if_lost
+from compeffdist.registry.tracking import is_missing, open_registry, raise_if_lost
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.pyfunc import PyFuncModel
 
 BATCH_ROWS = 256
 _READ = dict.fromkeys(COLUMNS, "what a row says is asked")
@@ -99,10 +103,10 @@ def ask_model(
     import mlflow
     import pandas as pd
 
-    client = open_tracking()
+    client = open_registry()
     numbers, part = numbers or range(1, len(rows) + 1), range(0)
     try:
-        model = mlflow.pyfunc.load_model(uri)
+        model = _loaded(client, uri)
         if strength is not None and not (model.metadata.signature and model.metadata.signature.params):
             raise UserError(f"{uri}: an older version, which takes no label prior out; register the student anew")
         params = None if strength is None else {STRENGTH: strength}
@@ -110,10 +114,10 @@ def ask_model(
             # a frame cannot hold halves of characters
             whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
             yield from model.predict(pd.DataFrame(whole), params=params)
-    except mlflow.MlflowException as error:
+    except (mlflow.MlflowException, ImportError) as error:
         raise_if_lost(error)
         said = _renumbered(str(error), numbers[part.start : part.stop])
-        raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(said, 300)}") from None
+        raise UserError(f"{uri}: {one_line(said, 300)}") from None
 
 
 def _renumbered(message: str, numbers: Sequence[int]) -> str:
@@ -122,6 +126,31 @@ def _renumbered(message: str, numbers: Sequence[int]) -> str:
     if named is None or not 0 < int(named[1]) <= len(numbers):
         return message
     return f"row {numbers[int(named[1]) - 1]}: {message[named.end() :]}"
+
+
+def _loaded(client: "MlflowClient", uri: str) -> "PyFuncModel":
+    """A version as MLflow loads it, where it lies: nothing is written beside it, not even compiled code."""
+    import mlflow
+
+    version = _named(client, uri)
+    place = located(client.get_model_version_download_uri(version.name, version.version)) if version else None
+
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        return mlflow.pyfunc.load_model(uri if place is None else str(place))
+    finally:
+        sys.dont_write_bytecode = written
+
+
+def _named(client: "MlflowClient", uri: str) -> "ModelVersion | None":
+    """The registered version that is meant, none if it is something else MLflow can load. Raises UserError if there is
+    no such version."""
+    if not re.fullmatch(r"models:/[^/@]+(/[0-9]+|@[^/]+)", uri):
+        return None
+    try:
+        return named_version(client, uri)
+    except UserError as error:
+        raise UserError(_no_candidate(client, uri) or str(error)) from None
 
 
 def even_parts(count: int, most: int) -> list[range]:
@@ -136,22 +165,15 @@ def tasks_of(uri: str) -> list[dict[str, Any]]:
     Raises:
         UserError: if there is no such version, or it carries no tasks.
     """
-    import mlflow
-    from mlflow.artifacts import download_artifacts
-
-    client = open_tracking()
-    try:
-        mlflow.models.get_model_info(uri)
-    except mlflow.MlflowException as error:
-        raise_if_lost(error)
-        raise UserError(_no_candidate(client, uri) or f"{uri}: {one_line(error, 300)}") from None
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = download_artifacts(artifact_uri=f"{uri}/artifacts/{TASKS}.json", dst_path=folder)
-            tasks: list[dict[str, Any]] = json.loads(Path(found).read_text(encoding="utf-8"))
-        except (mlflow.MlflowException, OSError) as error:
-            raise_if_lost(error)
-            raise UserError(f"{uri}: an older version, which names no tasks; register the student anew") from None
+    client = open_registry()
+    version = _named(client, uri)
+    if version is None:
+        raise UserError(f"{uri}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
+    with model_files(client, version.name, version.version) as folder:
+        found = artifact_folder(folder, TASKS)
+        if found is None:
+            raise UserError(f"{uri}: an older version, which names no tasks; register the student anew")
+        tasks: list[dict[str, Any]] = read_json(found)
     return tasks
 
 
@@ -166,12 +188,16 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
         aliases = client.get_registered_model(name).aliases
     except MlflowException as error:
         raise_if_lost(error)
+        if not is_missing(error):
+            return ""
         return f"there is no registered model {name}: make one with dvc repro, or name another with --model"
     if CANDIDATE in aliases:
         return ""
-    newest = max(int(version.version) for version in client.search_model_versions(f"name = '{name}'"))
+    numbers = [int(version.version) for version in client.search_model_versions(f"name = '{name}'")]
+    if not numbers:
+        return f"{name} has no versions: make one with dvc repro, or name another model with --model"
     others = [f"models:/{name}@{other}" for other in sorted(aliases)]
     return (
         f"no version of {name} is {CANDIDATE}: no student has passed its gate yet (compeffdist results says why); to "
-        f"ask one all the same, name it: --model {' or '.join([*others, f'models:/{name}/{newest}'])}"
+        f"ask one all the same, name it: --model {' or '.join([*others, f'models:/{name}/{max(numbers)}'])}"
     )

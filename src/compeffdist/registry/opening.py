@@ -13,7 +13,7 @@ from compeffdist.models import find_model_folder
 from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
-from compeffdist.registry.tracking import is_missing, open_tracking, raise_if_lost
+from compeffdist.registry.tracking import is_missing, open_registry, store_errors
 from compeffdist.student.loading import CARD, student_id
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterat
         UserError: there is no such model, or an adapter's base is not named.
     """
     if reference.startswith(SCHEME):
-        client = open_tracking()
+        client = open_registry()
         version = named_version(client, reference)
         with model_files(client, version.name, version.version) as files:
             student = artifact_folder(files, STUDENT)
@@ -74,13 +74,17 @@ def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
         if not name:
             raise UserError(f"{reference}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
         return find_version(client, name, number)
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        raise_if_lost(error)
-        # a store says in one code that there is no such model and in another that there is no such alias
-        known = [] if is_missing(error) else sorted(client.get_registered_model(name).aliases)
-        raise UserError(f"{reference}: there is no such version (aliases: {', '.join(known) or 'none'})") from None
+    # stores differ in how they say that there is no such alias, hence the model, which either is there or not
+    with store_errors():
+        try:
+            aliases = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            aliases = {}
+        if alias in aliases:
+            return client.get_model_version_by_alias(name, alias)
+    raise UserError(f"{reference}: there is no such version (aliases: {', '.join(sorted(aliases)) or 'none'})")
 
 
 def ask_rows(

@@ -7,7 +7,6 @@ a new evaluation takes the place of the former one.
 
 import importlib.metadata
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, folder_md5, hash_file, read_json
+from compeffdist.git import Git, NoRepository
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams
 from compeffdist.registry.artifacts import (
@@ -30,7 +30,8 @@ from compeffdist.registry.artifacts import (
     manifest,
     model_files,
 )
-from compeffdist.registry.tracking import experiment_id, open_tracking, store_errors
+from compeffdist.registry.local_store import belongs_elsewhere
+from compeffdist.registry.tracking import experiment_id, is_missing, open_tracking, store_errors
 from compeffdist.student.loading import read_card, student_id
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 STAGE = "register_student"
 CANDIDATE = "candidate"
+NO_COMMIT = "unknown"
 REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "pandas", "pydantic", "pyyaml", "jinja2")
 """What a version needs to load; pinned to what is installed."""
 
@@ -152,17 +154,18 @@ def headline_metrics(evaluation: Path) -> dict[str, float]:
 
 
 def git_commit() -> str:
-    """The commit checked out, with "-dirty" if tracked files differ from it; "unknown" outside git."""
+    """The commit checked out, with "-dirty" if tracked files of this folder differ from it; "unknown" outside git, or
+    before the first commit.
+
+    Raises:
+        UserError: there is a repository, but git cannot or will not read it.
+    """
+    here = Git(Path())
     try:
-        commit = _git("rev-parse", "HEAD")
-        return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+        commit = here.head()
+    except NoRepository:
+        return NO_COMMIT
+    return commit + ("-dirty" if here.changed() else "") if commit else NO_COMMIT
 
 
 def _sound_version(
@@ -174,9 +177,18 @@ def _sound_version(
     same = [version for version in versions if version.tags.get("student_id") == identifier]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
     return next(
-        (v for v in newest_first if not file_problems(client, name, v) and carries(v, carried)),
+        (v for v in newest_first if _is_ours(client, v) and not file_problems(client, name, v) and carries(v, carried)),
         None,
     )
+
+
+def _is_ours(client: "MlflowClient", version: "ModelVersion") -> bool:
+    """Whether a version's files may be added to: in a copy of a checkout it may name those of the original."""
+    places = (
+        client.get_model_version_download_uri(version.name, version.version),
+        client.get_run(str(version.run_id)).info.artifact_uri,
+    )
+    return not any(belongs_elsewhere(place) for place in places)
 
 
 def _take_alias(client: "MlflowClient", name: str, version: str) -> None:
@@ -229,13 +241,20 @@ def _new_version(
 
 
 def _has_run(client: "MlflowClient", run_id: str) -> bool:
-    """Whether this store knows the run: models/ may come from a DVC remote, the store does not."""
+    """Whether this store knows the run, and may add to it: models/ may come from a DVC remote, the store does not.
+
+    Raises:
+        MlflowException: the store cannot be asked.
+    """
     from mlflow import MlflowException
 
     try:
-        return bool(run_id) and client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
+        info = client.get_run(run_id).info if run_id else None
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
         return False
+    return info is not None and info.lifecycle_stage == "active" and not belongs_elsewhere(info.artifact_uri)
 
 
 def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:

@@ -9,56 +9,72 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.connections import connection_reason, lost_connection
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file
-from compeffdist.network import public_url
 from compeffdist.params import Params
+from compeffdist.registry.local_store import claim, home_uri, settle_in
 from compeffdist.registry.server import expect_server
+from compeffdist.tracking_uri import SQLITE as SQLITE
+from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
     from compeffdist.student.curve import CurvePoint
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-SQLITE = "sqlite:///"
 DATASETS = (Path("data/training.parquet"),)
 """What a student is trained on, relative to the working folder."""
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI or the default store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
 def open_tracking() -> "MlflowClient":
-    """Point MLflow at the store, creating it if need be. Telemetry is off before MLflow is imported.
+    """Point MLflow at the store, creating it if need be, to write in it: see `local_store` for one that was copied.
 
     Raises:
-        UserError: if the store cannot be opened; names its URI. Soon, if its server is not there.
+        UserError: if the store cannot be opened; names its address. Soon, if its server is not there.
     """
+    path = database()
+    client = _connected(_first_use_lock(path))
+    if path is not None:
+        settle_in(path)
+    return client
+
+
+def open_registry() -> "MlflowClient":
+    """Point MLflow at the store, only to ask it: nothing is created or written.
+
+    Raises:
+        UserError: there is none, or it cannot be opened; names its address.
+    """
+    path = database()
+    if path is not None and not path.exists():
+        raise UserError(f"there is no MLflow store {shown_uri()}: dvc repro makes one; or see {VARIABLE}")
+    return _connected(_lock_if_writable(path))
+
+
+def _connected(lock: AbstractContextManager[Any]) -> "MlflowClient":
+    """Telemetry is off before MLflow is imported."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold credentials
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    check_tracking_uri()
     import mlflow
-    from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri()
     expect_server(uri)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     try:
-        with _first_use_lock(uri):
+        with store_errors(f"; see {VARIABLE}"), lock:
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(f"MLflow store {uri}: {one_line(error, 300)}; see MLFLOW_TRACKING_URI") from None
+    except OSError as error:
+        raise UserError(f"MLflow store {shown_uri()}: {one_line(error, 300)}; see {VARIABLE}") from None
     return client
 
 
@@ -72,36 +88,39 @@ def is_missing(error: "MlflowException") -> bool:
 def raise_if_lost(error: BaseException) -> None:
     """Tell a store that could not be asked from one that has not what was asked for. Raises UserError if it is that."""
     if lost_connection(error):
-        place = public_url(tracking_uri())
         why = connection_reason(error)
-        raise UserError(f"MLflow store {place}: cannot be reached any more ({why}); see MLFLOW_TRACKING_URI") from None
+        raise UserError(f"MLflow store {shown_uri()}: cannot be reached any more ({why}); see {VARIABLE}") from None
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what the store refuses or cannot do into one line that names it. Raises UserError."""
+def store_errors(advice: str = "") -> Iterator[None]:
+    """Turn what the store refuses or cannot do into one line that names it and ends in `advice`. Raises UserError."""
     import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except mlflow.MlflowException as error:
+    except ImportError as error:
+        missing = f"the Python package {error.name}, which is not installed" if error.name else one_line(error, 200)
+        raise UserError(f"MLflow store {shown_uri()}: needs {missing}{advice}") from None
+    except (mlflow.MlflowException, SQLAlchemyError) as error:
         raise_if_lost(error)
-        raise UserError(f"MLflow store {tracking_uri()}: {one_line(error, 300)}") from None
+        raise UserError(f"MLflow store {shown_uri()}: {one_line(error, 300)}{advice}") from None
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
     """The id of an experiment, created on first use; a local store keeps artifacts beside its database."""
     import mlflow
 
-    uri = tracking_uri()
-    location = None
-    if uri.startswith(SQLITE):
-        location = (Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns").as_uri()
-    with _first_use_lock(uri):
+    path = database()
+    location = home_uri(path) if path is not None else None
+    with _first_use_lock(path):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
-            raise UserError(f"registry.experiment: {name!r} was deleted in {uri}; restore it or choose another")
+            raise UserError(f"registry.experiment: {name!r} was deleted in {shown_uri()}; restore it or choose another")
         created = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
+        if path is not None:
+            claim(path, created, client.get_experiment(created).artifact_location)
     mlflow.set_experiment(experiment_id=created)
     return str(created)
 
@@ -144,15 +163,24 @@ def log_dataset(path: Path, context: str) -> str:
     return digest
 
 
-def _first_use_lock(uri: str) -> Any:
+def _first_use_lock(path: Path | None) -> AbstractContextManager[Any]:
     """A lock beside a SQLite store; other stores look after themselves."""
-    if not uri.startswith(SQLITE):
+    if path is None:
         return nullcontext()
     from filelock import FileLock
 
-    database = Path(uri.removeprefix(SQLITE))
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{database}.lock", timeout=300)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{path}.lock", timeout=300)
+
+
+@contextmanager
+def _lock_if_writable(path: Path | None) -> Iterator[None]:
+    """The same for who only asks: whoever may not write a lock there could not find others making tables, either."""
+    lock = nullcontext() if path is None else _first_use_lock(path)
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(lock)
+        yield
 
 
 def log_curve_point(point: "CurvePoint") -> None:

@@ -7,6 +7,7 @@ was in flight; a power cut may lose the last seconds, never the file. WAL needs 
 store on a network file system.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -231,7 +232,10 @@ def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    # with a write-ahead log SQLite writes beside the file even to read it, unless it is told that nobody else writes
+    alone = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
 
 
 def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> Iterator[StoredAnswer]:

@@ -1,0 +1,247 @@
+"""The one place that runs git: always under the same settings, and a look-up that failed is told from one that found
+nothing.
+
+What a user configures (signatures shown with a log, colours, a pager, a monitor of files, other date formats) and what
+a hook sets in the environment changes none of what is read here: the commands are git's plumbing, settings that reach
+even that are overridden, and variables that name another repository are left out. Settings that say whose files git may
+read (`safe.directory`) are kept.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from compeffdist.errors import UserError, one_line
+
+COMMIT = re.compile("HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
+SETTINGS = {
+    "color.ui": "false",
+    "core.fsmonitor": "false",
+    "core.quotePath": "false",
+    "log.showSignature": "false",
+    "i18n.logOutputEncoding": "UTF-8",
+}
+FOREIGN = {
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR", "GIT_GRAFT_FILE"),
+    *("GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE"),
+    *("GIT_WORK_TREE", "GIT_EXTERNAL_DIFF", "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_NOGLOB_PATHSPECS"),
+}
+"""Variables that a hook, or whoever calls, sets for another repository or another reading of paths."""
+FIXED = {
+    "LC_ALL": "C",  # refusals are told apart by their words
+    "LANGUAGE": "C",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",  # looking writes nothing
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+BROKEN = "ignoring broken ref"
+"""Git goes on past a branch that it cannot read, and warns."""
+
+
+class NoRepository(UserError):
+    """The folder lies in no git repository: there is nothing to look up in, and nothing failed."""
+
+
+def run_git(
+    folder: Path, *arguments: str, given: bytes = b"", answers: Collection[int] = (0,)
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a git command in a folder.
+
+    Args:
+        given: its standard input.
+        answers: exit statuses that are an answer; any other is a failure.
+
+    Raises:
+        NoRepository: the folder is in no git repository.
+        UserError: git is not installed, refuses to read the repository, or failed; one line with what to do.
+    """
+    command = ["git", "--no-pager"]
+    for name, value in SETTINGS.items():
+        command += ["-c", f"{name}={value}"]
+    kept = {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith("GIT_TRACE")}
+    try:
+        done = subprocess.run(
+            [*command, *arguments], cwd=folder, env=kept | FIXED, input=given, capture_output=True, check=False
+        )
+    except FileNotFoundError as error:
+        if error.filename != "git":
+            raise
+        raise _without_git(folder) from None
+    said = done.stderr.decode("utf-8", "replace")
+    if done.returncode not in answers:
+        raise _failure(folder, arguments[0], said or f"exit status {done.returncode}")
+    if BROKEN in said:
+        raise UserError(f"git {arguments[0]} in {_shown(folder)}: {one_line(said, 200)}; see: git fsck")
+    return done
+
+
+def git_setting(folder: Path, key: str) -> str:
+    """What the user configured, empty if nothing or if there is no git.
+
+    Raises:
+        UserError: the configuration cannot be read.
+    """
+    if shutil.which("git") is None:
+        return ""
+    return run_git(folder, "config", "--get", key, answers=(0, 1)).stdout.decode("utf-8", "replace").strip()
+
+
+def _without_git(folder: Path) -> UserError:
+    place = _repository_above(folder)
+    if place is None:
+        return NoRepository(f"{_shown(folder)}: in no git repository")
+    return UserError(f"git is not installed, but {place} is a git repository, whose history is needed: install git")
+
+
+def _failure(folder: Path, command: str, said: str) -> UserError:
+    if "dubious ownership" in said:
+        named = re.search(r"repository at '(.*)'", said)
+        place = shlex.quote(named[1] if named else str(_shown(folder)))
+        return UserError(
+            f"git refuses to read {place}, which belongs to another user (dubious ownership); if you trust it, run: "
+            f"git config --global --add safe.directory {place}"
+        )
+    if "not a git repository (or any" in said:
+        place = _repository_above(folder)
+        if place is None:
+            return NoRepository(f"{_shown(folder)}: in no git repository")
+        said += f" although {place} is there"
+    return UserError(f"git {command} failed in {_shown(folder)}: {one_line(said, 300)}")
+
+
+def _repository_above(folder: Path) -> Path | None:
+    """What looks like a repository around a folder, whether git can read it or not."""
+    here = _shown(folder)
+    found = (place / ".git" for place in (here, *here.parents))
+    return next((place for place in found if os.path.lexists(place)), None)
+
+
+def _shown(folder: Path) -> Path:
+    return Path(folder).absolute()
+
+
+class Git:
+    """The history of the repository that `folder` lies in, which may be far above; paths are relative to `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def text(self, *arguments: str, answers: Collection[int] = (0,)) -> str:
+        """Output of a command. Raises UserError as `run_git`."""
+        return run_git(self.folder, *arguments, answers=answers).stdout.decode("utf-8", "surrogateescape")
+
+    @cached_property
+    def prefix(self) -> str:
+        """Path of the folder within the repository, with its slash; empty at the top. Raises UserError as `run_git`."""
+        return self.text("rev-parse", "--show-prefix").removesuffix("\n")
+
+    @property
+    def shallow(self) -> bool:
+        """Whether the history was cut when it was cloned. Raises UserError as `run_git`."""
+        return self.text("rev-parse", "--is-shallow-repository").strip() == "true"
+
+    def head(self) -> str:
+        """The commit checked out, empty if there is none yet.
+
+        Raises:
+            UserError: as `run_git`; HEAD cannot be read.
+        """
+        found = self.text("rev-parse", "--quiet", "--verify", "HEAD", answers=(0, 1)).strip()
+        if found:
+            return found
+        branch = self.text("symbolic-ref", "--quiet", "HEAD", answers=(0, 1)).strip()
+        place = self.text("rev-parse", "--git-path", branch or "HEAD").removesuffix("\n")
+        if not branch or (self.folder / place).is_file():
+            raise UserError(f"git: HEAD of {_shown(self.folder)} cannot be read; see: git fsck")
+        return ""
+
+    def changed(self) -> bool:
+        """Whether tracked files of the folder differ from the commit checked out. Raises UserError as `run_git`."""
+        flags = ("--untracked-files=no", "--ignore-submodules=untracked")
+        return bool(self.text("status", "--porcelain", "-z", *flags, "--", "."))
+
+    def commits_of(self, path: str) -> Iterator[tuple[str, str]]:
+        """(commit, date) of every commit of any ref in which `path` changed, the newest first.
+
+        Raises:
+            UserError: as `run_git`.
+        """
+        wanted = ("--exclude=refs/stash", "--all", "--full-history", "--format=%cs", "--", path)
+        lines = self.text("rev-list", *wanted).splitlines()
+        for header, date in zip(lines[::2], lines[1::2], strict=True):
+            yield header.removeprefix("commit "), date
+
+    def refs(self, beginning: str) -> Iterator[tuple[str, str]]:
+        """(ref, object) of each ref below `beginning`. Raises UserError as `run_git`."""
+        for line in self.text("for-each-ref", "--format=%(objectname) %(refname)", beginning).splitlines():
+            name, ref = line.split(" ", 1)
+            yield ref, name
+
+    def files_at(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes | None]:
+        """Files as commits hold them, by (commit, path); None where there is none. One call of git for all.
+
+        A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
+        one, or the index. A commit that this repository does not have holds nothing.
+
+        Raises:
+            UserError: as `run_git`; a commit has a file whose bytes are not in this repository.
+        """
+        found: dict[tuple[str, str], bytes | None] = dict.fromkeys(wanted)
+        names = {place: name for place in found if COMMIT.fullmatch(place[0]) and (name := self._name(*place))}
+        if not names:
+            return found
+        asked = "".join(f"{name}\n" for name in names.values()).encode()
+        answers = BytesIO(run_git(self.folder, "cat-file", "--batch", given=asked).stdout)
+        absent = []
+        for place, name in names.items():
+            header = answers.readline()
+            if header == f"{name} missing\n".encode():
+                absent.append(place)
+                continue
+            kind, size = header.split()[1:]
+            content = answers.read(int(size))
+            answers.read(1)
+            found[place] = content if kind == b"blob" else None
+        self._sure(absent)
+        return found
+
+    def _name(self, commit: str, path: str) -> str:
+        """What git calls a file of a commit; empty if no commit can hold it."""
+        if {"\n", "\0"} & {*path} or _unsayable(path):
+            return ""
+        place = os.path.normpath(PurePosixPath(self.prefix) / path)
+        return "" if place == ".." or place.startswith(("../", "/")) else f"{commit}:{place}"
+
+    def _sure(self, absent: Iterable[tuple[str, str]]) -> None:
+        """Make sure that files which git calls missing are not there, rather than not to be read."""
+        by_commit: dict[str, list[str]] = {}
+        for commit, path in absent:
+            by_commit.setdefault(commit, []).append(self._name(commit, path).partition(":")[2])
+        asked = "".join(f"{commit}\n" for commit in by_commit).encode()
+        states = run_git(self.folder, "cat-file", "--batch-check", given=asked).stdout.splitlines() if asked else []
+        for (commit, places), state in zip(by_commit.items(), states, strict=True):
+            if state.endswith(b" missing"):
+                if commit == "HEAD" and self.head():
+                    raise UserError(f"git: the commit checked out in {_shown(self.folder)} is missing; see: git fsck")
+                continue
+            listed = self.text("ls-tree", "-z", "--full-tree", "--name-only", commit, "--", *places).split("\0")
+            if lost := sorted({*places} & {*listed}):
+                raise UserError(f"git: {lost[0]} of commit {commit[:10]} cannot be read: git fetch, or see: git fsck")
+
+
+def _unsayable(path: str) -> bool:
+    """Whether a path is no text: half a character, as in a damaged tag."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

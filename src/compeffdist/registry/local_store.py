@@ -1,0 +1,177 @@
+"""A store in an SQLite file keeps its files beside it, in `mlruns`, wherever the two are copied or moved to.
+
+MLflow writes absolute paths into its database: after a copy they lead into the original, after a move nowhere. Here a
+path is read by where it lies within `mlruns`. Whoever only asks finds the files beside the database (`located`);
+whoever writes first puts the paths right in it (`settle_in`), so that MLflow's own commands find them, too. What is not
+beside the database although it should be is another checkout's: it may be read, and is neither written nor removed.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from compeffdist.errors import UserError
+from compeffdist.tracking_uri import database
+
+FOLDER = "mlruns"
+COLUMNS = {
+    "runs": ("run_uuid", "artifact_uri"),
+    "logged_models": ("model_id", "artifact_location"),
+    "model_versions": ("rowid", "storage_location"),
+    "experiments": ("experiment_id", "artifact_location"),
+}
+"""Table -> its key, and the column that holds a place."""
+OWNER, COPIED = "compeffdist.database", "compeffdist.copied_from"
+"""Tags of an experiment: the database file that it was last written through, and the one which that is a copy of."""
+BUSY_SECONDS = 20
+
+
+def local_path(uri: str) -> Path | None:
+    """The path that a place of MLflow's names, none if it is elsewhere than in files."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    return Path(url2pathname(parts.path) if parts.scheme else uri)
+
+
+def located(uri: str) -> Path | None:
+    """Where files that a store names lie now; none if they are behind a server. They need not be there."""
+    path = local_path(uri)
+    if path is None or (store := database()) is None:
+        return path
+    own = _own_place(path, store)
+    return own if own is not None and own.exists() else path
+
+
+def belongs_elsewhere(uri: str) -> Path | None:
+    """The path of files that are another checkout's, so that this one must not touch them; else none.
+
+    An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy.
+    """
+    store, path = database(), located(uri)
+    if store is None or path is None or _inside(path, store):
+        return None
+    return path if _is_other(_database_beside(path, store), store) or _original(store) is not None else None
+
+
+def _original(store: Path) -> Path | None:
+    """The database that this one is a copy of, if that is still there; else none."""
+    with closing(_connect(store, "ro")) as connection:
+        if not _has_table(connection, "experiment_tags"):
+            return None
+        rows = connection.execute("SELECT value FROM experiment_tags WHERE key IN (?, ?)", (OWNER, COPIED)).fetchall()
+    return next((Path(value) for (value,) in rows if _is_other(Path(value), store)), None)
+
+
+def settle_in(store: Path) -> None:
+    """Make a store's paths lead to the files beside it, where they are there; call before anything is written.
+
+    Raises:
+        UserError: the database cannot be changed.
+    """
+    if not store.is_file():
+        return
+    try:
+        with closing(_connect(store, "rw")) as connection, connection:
+            for table, (key, column) in COLUMNS.items():
+                changed = list(_changes(connection, store, table, key, column))
+                connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", changed)
+    except sqlite3.Error as error:
+        raise UserError(f"{store}: its paths cannot be made to lead here: {error}") from None
+
+
+def _changes(
+    connection: sqlite3.Connection, store: Path, table: str, key: str, column: str
+) -> Iterator[tuple[str, str | int]]:
+    """(new place, key) of the rows whose place is not what it should be."""
+    if not _has_table(connection, table):
+        return
+    for name, uri in connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"):
+        path = local_path(uri)
+        own = _own_place(path, store) if path is not None and not _inside(path, store) else None
+        if own is None or path is None:
+            continue
+        # an experiment is where new runs are written: never into another checkout
+        theirs = table == "experiments" and _is_foreign(connection, name, path, store)
+        if theirs or own.exists() or not path.exists():
+            yield own.as_uri() if uri.startswith("file:") else str(own), name
+
+
+def _is_foreign(connection: sqlite3.Connection, experiment: int, path: Path, store: Path) -> bool:
+    """Whether an experiment that keeps its files in some other `mlruns` does so since it was another database's."""
+    owner = _owner(connection, experiment)
+    return owner != store if owner is not None else _is_other(_database_beside(path, store), store)
+
+
+def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None:
+    found = connection.execute(
+        "SELECT value FROM experiment_tags WHERE key = ? AND experiment_id = ?", (OWNER, experiment)
+    ).fetchone()
+    return Path(found[0]) if found else None
+
+
+def claim(store: Path, experiment: str, place: str) -> None:
+    """Note that an experiment is written through this database.
+
+    Args:
+        place: where the experiment keeps its files.
+
+    Raises:
+        UserError: it keeps them in a folder of its own, and this database is a copy of the one they belong to.
+    """
+    path = local_path(place)
+    with closing(_connect(store, "rw")) as connection, connection:
+        owner = _owner(connection, experiment)
+        original = owner if owner is not None and _is_other(owner, store) else None
+        if original and path is not None and not _inside(path, store):
+            raise UserError(
+                f"{store} is a copy of {original}, whose runs are kept in {path}: choose another registry.experiment, "
+                "or another MLFLOW_TRACKING_URI"
+            )
+        tags = {OWNER: store} | ({COPIED: original} if original else {})
+        if owner != store:
+            connection.executemany(
+                "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)",
+                [(key, str(value), experiment) for key, value in tags.items()],
+            )
+
+
+def home_uri(store: Path) -> str:
+    """Where a new experiment keeps its files."""
+    return (store.parent / FOLDER).as_uri()
+
+
+def _own_place(path: Path, store: Path) -> Path | None:
+    """Where a path within some `mlruns` would lie beside this database; none if it lies within none."""
+    parts = path.parts
+    if FOLDER not in parts:
+        return None
+    last = len(parts) - 1 - parts[::-1].index(FOLDER)
+    return store.parent.joinpath(FOLDER, *parts[last + 1 :])
+
+
+def _database_beside(path: Path, store: Path) -> Path:
+    """The database that a path within some `mlruns` would belong to, were it called as this one."""
+    return Path(str(path).rpartition(f"/{FOLDER}")[0]) / store.name
+
+
+def _inside(path: Path, store: Path) -> bool:
+    """Whether a path lies beside the database, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store.parent / FOLDER))
+
+
+def _is_other(owner: Path, store: Path) -> bool:
+    return owner.is_file() and not (store.is_file() and owner.samefile(store))
+
+
+def _has_table(connection: sqlite3.Connection, table: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+    return found.fetchone() is not None
+
+
+def _connect(store: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{store.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)

@@ -1,0 +1,84 @@
+"""Which MLflow store is meant, and whether it can be used: what would stop a run at its end is said at its start."""
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from compeffdist.errors import UserError, public_address
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+HTTP = ("http://", "https://")
+DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
+"""By kind of database, the module that reaches it where the address names none (`mysql+pymysql://`)."""
+PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+"""Modules that come in packages of another name."""
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI or the default store."""
+    return os.environ.get(VARIABLE, "").strip() or DEFAULT_URI
+
+
+def shown_uri() -> str:
+    """The store's address as it may be printed."""
+    return public_address(tracking_uri())
+
+
+def database() -> Path | None:
+    """The database file of an SQLite store, absolute; none if the store is another."""
+    uri = tracking_uri()
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+
+
+def check_tracking_uri() -> None:
+    """Whether the store can be used from here, as far as that is seen without asking it.
+
+    Raises:
+        UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, or the address has a
+            password that cannot be told from the rest of it.
+    """
+    uri = tracking_uri()
+    if uri.startswith(HTTP):
+        _check_authority(uri)
+    if (path := database()) is not None:
+        _check_folder(path)
+    elif "://" in uri and (missing := missing_driver(uri)):
+        raise UserError(
+            f"{VARIABLE} {shown_uri()}: needs the Python package {PACKAGES.get(missing, missing)}, which is not "
+            f"installed: pip install {PACKAGES.get(missing, missing)!r}"
+        )
+
+
+def missing_driver(uri: str) -> str:
+    """The module that a database of this address is reached by, if it is not installed; else empty."""
+    kind, _, driver = uri.partition("://")[0].partition("+")
+    module = {"mysqldb": "MySQLdb", "psycopg2cffi": "psycopg2cffi"}.get(driver, driver) or DRIVERS.get(kind, "")
+    if kind not in DRIVERS or not module:
+        return ""
+    return "" if importlib.util.find_spec(module) else module
+
+
+def _check_authority(uri: str) -> None:
+    authority = re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0]
+    user = uri.partition("://")[2].rpartition("@")[0]
+    if user and (not authority.startswith(f"{user}@") or "@" in user):
+        raise UserError(
+            f"{VARIABLE} {shown_uri()}: user name or password has a character that ends one in an address ('/', '@', "
+            "'?', '#', ':'): write it as %2F, %40, %3F, %23, %3A, or set MLFLOW_TRACKING_USERNAME and _PASSWORD"
+        )
+
+
+def _check_folder(database: Path) -> None:
+    folder = database.parent
+    if unquote(str(folder)) != str(folder):
+        read = unquote(str(folder))
+        raise UserError(
+            f"{folder}: MLflow takes this folder's name for an encoded one and looks for files in {read}: rename it, "
+            f"or set {VARIABLE} to a store elsewhere (sqlite:////absolute/path/mlflow.db)"
+        )

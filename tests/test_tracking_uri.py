@@ -1,0 +1,131 @@
+"""What would stop a run where it registers its student is one line before its first stage."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compeffdist.errors import UserError
+from compeffdist.registry.tracking import open_tracking
+from compeffdist.running import run_stage
+from compeffdist.tracking_uri import check_tracking_uri, database
+
+
+@pytest.mark.parametrize(
+    ("uri", "package"),
+    [
+        ("postgresql://ada:p/a@ss:w@db/x", "psycopg"),
+        ("postgresql+psycopg2://ada:secret@db/x", "psycopg2-binary"),
+        ("mysql://ada:secret@db/x", "mysqlclient"),
+        ("mysql+pymysql://ada:secret@db/x", "pymysql"),
+        ("mssql+pyodbc://ada:secret@db/x", "pyodbc"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named(uri: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for ask in (check_tracking_uri, open_tracking):
+        with pytest.raises(UserError, match=f"needs the Python package {package}.*pip install") as stop:
+            ask()
+        message = str(stop.value)
+        assert "\n" not in message and "***@db/x" in message
+        assert not [secret for secret in ("secret", "p/a", "ss:w", "ada") if secret in message]
+
+
+@pytest.mark.parametrize("password", ["p/w", "p@w", "p?w", "p#w"])
+def test_a_password_that_ends_its_address_is_said_and_not_shown(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:{password}@host:5000")
+    with pytest.raises(UserError, match="write it as %2F") as stop:
+        check_tracking_uri()
+    assert password not in str(stop.value) and "ada" not in str(stop.value)
+
+
+def test_a_stage_stops_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder whose name MLflow decodes; a repository that git will not read."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(sys, "argv", ["stages/resolve_models.py"])
+    ran: list[str] = []
+    folder = tmp_path / "My%20Repo"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit):
+        run_stage(lambda: ran.append("in a folder MLflow cannot find"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert "My%20Repo: MLflow takes this folder's name for an encoded one" in line and "rename it" in line
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(SystemExit):
+        run_stage(lambda: ran.append("in somebody else's repository"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert "safe.directory" in line
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    run_stage(lambda: ran.append("at last"))
+    assert ran == ["at last"]
+
+
+@pytest.mark.parametrize("name", ["50% off", "a b", "a#b", "a?b", "a:b;c&d=e+f", "Größe", "日本", 'it\'s "x"'])
+def test_other_names_of_folders_are_no_trouble(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compeffdist.registry.local_store import home_uri, local_path
+
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    check_tracking_uri()
+    store = database()
+    assert store == tmp_path / name / "mlflow.db"
+    assert local_path(home_uri(store)) == tmp_path / name / "mlruns"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that anybody may enter, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_a_process_without_a_name_keeps_a_run(open_folder: Path) -> None:
+    """As in a container that runs under a number which /etc/passwd does not have."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root may become somebody without a name")
+    nameless = ["setpriv", "--reuid=54321", "--clear-groups", sys.executable]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "PYTHONSAFEPATH": "1"}
+    if subprocess.run([*nameless, "-c", "import compeffdist"], env=environment, check=False).returncode:
+        pytest.skip("this Python may only be used by its owner")
+    code = (
+        "from compeffdist.errors import run_guarded\n"
+        "def run():\n"
+        "    from compeffdist.ledger import who\n"
+        "    from compeffdist.registry.tracking import open_tracking, experiment_id\n"
+        "    import mlflow\n"
+        "    experiment_id(open_tracking(), 'x')\n"
+        "    with mlflow.start_run() as run: pass\n"
+        "    print(run.data.tags['mlflow.user'], who())\n"
+        "run_guarded(run)\n"
+    )
+    done = subprocess.run(
+        [*nameless, "-c", code], cwd=open_folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "uid-54321 uid-54321\n", done.stderr
+
+
+def test_a_home_that_is_not_there_is_one_line(open_folder: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root may become somebody without a name")
+    nameless = ["setpriv", "--reuid=54321", "--clear-groups", sys.executable]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "PYTHONSAFEPATH": "1"}
+    code = (
+        "from compeffdist.errors import run_guarded\nfrom compeffdist.models import cache_folder\n"
+        "run_guarded(lambda: print(cache_folder('~/.cache/compeffdist')))\n"
+    )
+    done = subprocess.run(
+        [*nameless, "-c", code], cwd=open_folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n"), "set HOME" in done.stderr) == (1, 1, True)
