@@ -82,7 +82,7 @@ def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | Non
         params = None if strength is None else {STRENGTH: strength}
         for part in even_parts(len(rows), BATCH_ROWS):
             yield from model.predict(pd.DataFrame(rows[part.start : part.stop]), params=params)
-    except mlflow.MlflowException as error:
+    except (mlflow.MlflowException, ImportError) as error:
         raise UserError(f"{uri}: {one_line(error, 300)}") from None
 
 
