@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, public_address
 from compeffdist.yaml12 import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -56,6 +56,11 @@ def _name(value: str) -> str:
     return value
 
 
+def _shown(value: object) -> str:
+    """A value as messages repeat it: of an address without what must not be printed."""
+    return repr(public_address(value) if isinstance(value, str) and "://" in value else value)
+
+
 def _server_url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -64,6 +69,8 @@ def _server_url(value: str) -> str:
         usable = False
     if not usable:
         raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+    if "@" in value.rpartition(parts.netloc)[2] or parts.netloc.count("@") > 1:
+        raise ValueError("has a user name or password with '/', '@', '?' or '#': write these as %2F, %40, %3F, %23")
     return value
 
 
@@ -905,7 +912,7 @@ def checked(kind: type[S], **values: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
-        raise UserError(f"--{name}: {first['msg']} (got {first['input']!r})") from None
+        raise UserError(f"--{name}: {first['msg']} (got {_shown(first['input'])})") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -932,7 +939,7 @@ def validate_params(raw: Any, origin: str) -> Params:
         first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
         key = ".".join(str(part) for part in first["loc"])
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {first['input']!r})"
+        given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {_shown(first['input'])})"
         raise UserError(f"{origin}: {key}{': ' if key else ''}{what}{given}") from None
 
 

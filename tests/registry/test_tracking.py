@@ -1,6 +1,7 @@
 """The MLflow store: safe at first use, and digests that cover the whole file."""
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
+from compeffdist.registry.artifacts import model_files
+from compeffdist.registry.asking import ask_model
 from compeffdist.registry.tracking import experiment_id, log_curve_point, log_dataset, open_tracking
 from compeffdist.student.curve import CurvePoint
 
@@ -53,3 +56,16 @@ def test_a_run_holds_the_files_md5_and_the_curve(tmp_path: Path) -> None:
         (1, 2.0),
         (2, 1.0),
     ]
+
+
+def test_files_whose_driver_is_not_installed_are_one_line() -> None:
+    if importlib.util.find_spec("boto3"):
+        pytest.skip("the driver is installed")
+    client = open_tracking()
+    client.create_registered_model("far-away")
+    client.create_model_version("far-away", "s3://bucket/model")
+    files = model_files(client, "far-away", "1")
+    with pytest.raises(UserError, match=r"the files of far-away version 1 cannot be fetched: .*boto"), files:
+        pass
+    with pytest.raises(UserError, match="boto"):
+        list(ask_model("models:/far-away/1", [{"text": "fine"}]))
