@@ -113,7 +113,8 @@ def ask_model(
         for part in even_parts(len(rows), BATCH_ROWS):
             # a frame cannot hold halves of characters
             whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
-            yield from model.predict(pd.DataFrame(whole), params=params)
+            results: Any = model.predict(pd.DataFrame(whole), params=params)
+            yield from results
     except (mlflow.MlflowException, ImportError) as error:
         raise_if_lost(error)
         said = _renumbered(str(error), numbers[part.start : part.stop])
