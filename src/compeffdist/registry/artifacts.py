@@ -109,10 +109,11 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
         try:
             artifact = f"evidence/{digest}/{name}"
             here = located(MlflowClient().get_run(str(version.run_id)).info.artifact_uri)
-            fetched = here / artifact if here is not None else None
-            if fetched is None:
+            if here is not None:
+                contents = (here / artifact).read_bytes()
+            else:
                 fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
-            contents = Path(fetched).read_bytes()
+                contents = Path(fetched).read_bytes()
         except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{name} cannot be fetched from run {version.run_id}: {one_line(error, 200)}") from None
     if hash_bytes(contents) != digest:

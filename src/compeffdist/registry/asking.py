@@ -18,7 +18,6 @@ from compeffdist.registry.tracking import is_missing, open_registry
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.pyfunc import PyFuncModel
 
 BATCH_ROWS = 256
 
@@ -86,7 +85,7 @@ def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | Non
         raise UserError(f"{uri}: {one_line(error, 300)}") from None
 
 
-def _loaded(client: "MlflowClient", uri: str) -> "PyFuncModel":
+def _loaded(client: "MlflowClient", uri: str) -> Any:
     """A version as MLflow loads it, where it lies: nothing is written beside it, not even compiled code."""
     import mlflow
 
