@@ -96,10 +96,10 @@ def git_setting(folder: Path, key: str) -> str:
 
 
 def _without_git(folder: Path) -> UserError:
-    place = _repository_above(folder)
-    if place is None:
+    above = _repository_above(folder)
+    if above is None:
         return NoRepository(f"{_shown(folder)}: in no git repository")
-    return UserError(f"git is not installed, but {place} is a git repository, whose history is needed: install git")
+    return UserError(f"git is not installed, but {above} is a git repository, whose history is needed: install git")
 
 
 def _failure(folder: Path, command: str, said: str) -> UserError:

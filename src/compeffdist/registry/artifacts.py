@@ -110,10 +110,10 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
             artifact = f"evidence/{digest}/{name}"
             here = located(MlflowClient().get_run(str(version.run_id)).info.artifact_uri)
             if here is not None:
-                fetched = here / artifact
+                contents = (here / artifact).read_bytes()
             else:
-                fetched = Path(download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder))
-            contents = fetched.read_bytes()
+                fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
+                contents = Path(fetched).read_bytes()
         except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{name} cannot be fetched from run {version.run_id}: {one_line(error, 200)}") from None
     if hash_bytes(contents) != digest:

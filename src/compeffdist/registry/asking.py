@@ -22,7 +22,6 @@ from compeffdist.texts.tables import FileRow, read_rows
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.pyfunc import PyFuncModel
 
 BATCH_ROWS = 256
 _READ = dict.fromkeys(COLUMNS, "what a row says is asked")
@@ -129,7 +128,7 @@ def _renumbered(message: str, numbers: Sequence[int]) -> str:
     return f"row {numbers[int(named[1]) - 1]}: {message[named.end() :]}"
 
 
-def _loaded(client: "MlflowClient", uri: str) -> "PyFuncModel":
+def _loaded(client: "MlflowClient", uri: str) -> Any:
     """A version as MLflow loads it, where it lies: nothing is written beside it, not even compiled code."""
     import mlflow
 
