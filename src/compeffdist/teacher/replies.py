@@ -107,7 +107,8 @@ def reply_text(reply: Mapping[str, Any], held: bool = False) -> tuple[str, str]:
     thoughts = _thoughts(message)
     if held and finish != LENGTH and thoughts.strip().startswith(("{", "[")) and is_json(thoughts):
         return kept_text(thoughts, finish), finish
-    if thoughts.strip() or (content is not None and finish == LENGTH):
+    begun = isinstance(dig(message, "content"), str | list)
+    if thoughts.strip() or (begun and finish == LENGTH):
         raise _only_thoughts(finish)
     return kept_text(content, finish), finish
 
