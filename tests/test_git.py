@@ -172,6 +172,14 @@ def test_git_that_is_not_installed_is_told_from_a_folder_outside_of_git(
     assert git_commit() == NO_COMMIT and who() == "ada"
 
 
+def test_a_folder_whose_files_git_cannot_be_asked_for_is_one_line(top: Path) -> None:
+    (top / "a\nb").mkdir()
+    (top / "a\nb/dvc.lock").write_text("stages: {}\n")
+    commit(top)
+    with pytest.raises(UserError, match="rename it"):
+        Git(top / "a\nb").files_at([("HEAD", "dvc.lock")])
+
+
 def test_what_is_damaged_is_not_taken_for_empty(top: Path, project: Path) -> None:
     blob = git(project, "rev-parse", "HEAD:./dvc.lock")
     (top / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()

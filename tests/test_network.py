@@ -209,6 +209,10 @@ def test_every_key_of_printable_ascii_is_taken_as_it_is(key: str) -> None:
         ("https://me:pw@host:8443/v1?key=abc", "https://host:8443/v1"),
         ("https://me:p/w@host/v1#x", "https://host/v1"),
         ("http://me:p@w@[::1]:5000", "http://[::1]:5000"),
+        ("http://me:p?w@host/v1", "http://host/v1"),
+        ("http://me:p#w@host:5000", "http://host:5000"),
+        ("http://host:80/v1?mail=a", "http://host:80/v1"),
+        ("http://host/v1?mail=a@b", "http://host/v1"),
         ("host:5000", "an address"),
     ],
 )

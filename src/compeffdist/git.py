@@ -141,8 +141,15 @@ class Git:
 
     @cached_property
     def prefix(self) -> str:
-        """Path of the folder within the repository, with its slash; empty at the top. Raises UserError as `run_git`."""
-        return self.text("rev-parse", "--show-prefix").removesuffix("\n")
+        """Path of the folder within the repository, with its slash; empty at the top.
+
+        Raises:
+            UserError: as `run_git`; git cannot be asked for files of a folder of this name.
+        """
+        found = self.text("rev-parse", "--show-prefix").removesuffix("\n")
+        if "\n" in found or _unsayable(found):
+            raise UserError(f"{_shown(self.folder)}: git cannot be asked for files of a folder of this name; rename it")
+        return found
 
     @property
     def shallow(self) -> bool:

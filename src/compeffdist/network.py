@@ -80,7 +80,9 @@ def public_url(url: str) -> str:
     scheme, found, rest = url.partition("://")
     if not found:
         return "an address"
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]  # a password may hold a slash
+    if re.match(r"[^/?#@]*:", rest):  # a password may hold any character that ends one
+        rest = rest.rpartition("@")[2]
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return one_line(f"{scheme}://{rest}", 200)
 
 

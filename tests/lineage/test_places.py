@@ -191,6 +191,29 @@ def test_a_copy_of_the_database_alone_reads_the_original_s_files_and_touches_non
     assert files_of(lone.folder) == before
 
 
+def test_a_copy_that_shares_the_original_s_files_by_a_link_leaves_them(
+    lone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(lone.folder, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
+    (tmp_path / "copy/mlruns").symlink_to(lone.folder / "mlruns")
+    before = files_of(lone.folder)
+    _forget_stores()
+    copy = carried(lone, tmp_path / "copy", monkeypatch)
+    assert [bool(version.elsewhere) for version in copy.versions] == [True]
+    text_id = without_the_text(copy)
+    copy.forgetting().purge(copy.forgetting().plan(text_id))
+    assert copy.versions == []
+    assert files_of(lone.folder) == before
+
+
+def test_files_that_lie_on_another_disk_behind_a_link_are_this_store_s(
+    lone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.move(lone.folder / "mlruns", tmp_path / "disk")
+    (lone.folder / "mlruns").symlink_to(tmp_path / "disk")
+    assert [version.elsewhere for version in lone.versions] == [""]
+
+
 def test_after_a_move_old_versions_are_found_and_new_ones_lie_in_the_new_place(
     lone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

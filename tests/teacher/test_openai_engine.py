@@ -571,7 +571,7 @@ def test_thoughts_are_not_weighed_and_a_label_among_them_decides_nothing(capsys:
         ({"content": [{"type": "thinking", "thinking": "positive"}]}, "thoughts only"),
         ({"content": None}, "holds no text"),
         ({"content": {"text": "positive"}}, "holds no text"),
-        ({"content": [{"type": "image_url", "image_url": {}}]}, "none of the labels"),
+        ({"content": [{"type": "image_url", "image_url": {}}]}, "holds no text"),
     ],
     ids=str,
 )

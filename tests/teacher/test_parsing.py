@@ -118,3 +118,22 @@ def test_no_answer_breaks_the_reader(text: str, piece: str) -> None:
 )
 def test_thoughts_are_no_part_of_an_answer(text: str, spoken: str) -> None:
     assert without_thoughts(text) == spoken
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"mood": "good", "mood": "bad"}',
+        'Well: {"mood": "bad", "mood": "good"}',
+        '{"mood": "good", "why": [{"a": 1, "a": 2}]}',
+    ],
+)
+def test_a_key_that_is_given_two_values_is_no_answer(answer: str) -> None:
+    with pytest.raises(ValueError, match="has a key twice"):
+        parse_json(answer, OBJECT)
+    assert parse_json('{"mood": "good", "mood": "good"}', OBJECT) == {"mood": "good"}
+
+
+def test_thoughts_inside_thoughts_end_with_the_outer_ones() -> None:
+    assert without_thoughts("<think>a <think>b</think> c</think>positive") == "positive"
+    assert without_thoughts("<think>b</think>a </think> b") == "a </think> b"

@@ -9,7 +9,7 @@ import pytest
 
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.replies import CutInThoughts, kept_text
+from compeffdist.teacher.replies import CutInThoughts, kept_text, reply_text, token_counts
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.vllm_engine import VllmEngine
 from compeffdist.teacher.vllm_supervisor import Attachment
@@ -68,3 +68,28 @@ def test_what_is_no_thought_is_kept_as_it_is(text: str, finish: str) -> None:
 def test_what_cannot_be_kept_has_a_reason(text: Any, finish: str, error: type[RequestFailed], reason: str) -> None:
     with pytest.raises(error, match=reason):
         kept_text(text, finish)
+
+
+def said(content: Any, **message: Any) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": content, **message}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([], "no text"),
+        ([{"type": "text", "text": {"value": "yes"}}], "no text"),
+        ([{"type": "image_url"}], "no text"),
+        ([{"type": "refusal", "refusal": "I cannot"}], "refuses to answer: I cannot"),
+    ],
+)
+def test_content_parts_without_text_are_no_empty_answer(content: Any, reason: str) -> None:
+    with pytest.raises(RequestFailed, match=reason):
+        reply_text(said(content))
+    assert reply_text(said([{"type": "text", "text": ""}])) == ("", "stop")
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, True, 1.5, "3", None])
+def test_what_is_no_count_of_tokens_is_none(count: Any) -> None:
+    prompt, cached, completion = token_counts({"usage": {"prompt_tokens": count, "completion_tokens": 2}})
+    assert (int(prompt) in (0, 1), cached, completion) == (True, 0, 2)

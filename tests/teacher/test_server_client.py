@@ -239,6 +239,29 @@ def test_a_page_in_place_of_an_answer_is_told() -> None:
     assert failures == {0: "server's answer is not JSON: a web page: Log in"}
 
 
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (
+            Reply(raw='{"choices": [{"message": {"content": "café"}, "finish_reason": "stop"}]}'.encode("cp1252")),
+            "UTF-8",
+        ),
+        (Reply(raw=b"{}", headers={"Content-Encoding": "gzip"}), "connection lost"),
+    ],
+)
+def test_an_answer_that_cannot_be_decoded_is_the_matter_of_that_question(reply: Reply, failure: str) -> None:
+    with serving(lambda body, n: reply) as server:
+        _, failures = ask(server.url, [question("one")])
+    assert failure in failures[0]
+
+
+def test_a_byte_order_mark_is_no_part_of_an_answer() -> None:
+    whole = b'\xef\xbb\xbf{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}'
+    with serving(lambda body, n: Reply(raw=whole)) as server:
+        answers, _ = ask(server.url, [question("one")])
+    assert answers[0].text == "yes"
+
+
 def test_a_connection_lost_on_one_question_is_the_matter_of_that_question() -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hanging) as server:
         server.daemon_threads = True

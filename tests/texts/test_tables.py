@@ -219,3 +219,14 @@ def test_a_large_field_that_is_not_read_does_not_matter(tmp_path: Path, kind: st
         as_json = json.dumps({"html": large, "n": 1, "text": "a", "label": "b"}).replace("1,", "9" * 5000 + ",", 1)
         path.write_text({"csv": f'text,html,label\na,"{large}",b\n', "jsonl": as_json}[kind])
     assert found(path, kind) == [("a", "b")]
+
+
+@pytest.mark.parametrize("above", ["", "\n", "\r\n \r\n", "sep=;\n", "sep=;\n\n"])
+def test_lines_above_a_table_are_passed_over_and_counted(tmp_path: Path, above: str) -> None:
+    path = written(tmp_path / "a.csv", above + "text;label\na;good\n")
+    assert found(path) == [("a", "good")]
+    last = above.count("\n") + 2
+    assert [row.line for row in read_rows(path, "csv", WANTED)] == [last]
+    assert f"the row that ends in line {last + 1} has 1 fields" in error(
+        written(tmp_path / "b.csv", path.read_bytes().decode() + "b\n")
+    )

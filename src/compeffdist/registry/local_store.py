@@ -50,12 +50,16 @@ def located(uri: str) -> Path | None:
 def belongs_elsewhere(uri: str) -> Path | None:
     """The path of files that are another checkout's, so that this one must not touch them; else none.
 
-    An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy.
+    An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy. A copy
+    may also share the original's `mlruns`, by a link or as its neighbour: what is in there is the original's.
     """
     store, path = database(), located(uri)
-    if store is None or path is None or _inside(path, store):
+    if store is None or path is None:
         return None
-    return path if _is_other(_database_beside(path, store), store) or _original(store) is not None else None
+    original = _original(store)
+    beside = _database_beside(Path(os.path.realpath(path)), store)
+    theirs = original is not None and (not _inside(path, store) or _inside(original.parent / FOLDER, store))
+    return path if theirs or _is_other(beside, store) or _is_other(_database_beside(path, store), store) else None
 
 
 def _original(store: Path) -> Path | None:

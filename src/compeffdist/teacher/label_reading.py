@@ -27,7 +27,7 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "*": "*", "_": "_", "“": "”", "‘"
 _AROUND = " .。!,:;" + "".join({*_QUOTES, *_QUOTES.values()})
 _SPACE_MARKS = "\u2581\u0120\u010a"
 """How vocabularies write a space or a line end, where a server hands their entries out as they are."""
-_SPOKEN = {"type": ["string", "integer", "boolean"]}
+_SPOKEN = {"type": ["string", "number", "boolean"]}
 _CUT = re.compile(rf'\s*(?:```\w*\s*)?\{{\s*"{WRAPPER}"\s*:\s*("(?:[^"\\]|\\.)*")\s*$')
 
 
@@ -37,6 +37,8 @@ def chosen_label(text: str, labels: Sequence[str]) -> str:
     Raises:
         RequestFailed: if it states none, or one that several labels may be meant by.
     """
+    if (exact := text.strip()) in labels:  # also one that reads as JSON ("1.50", "1e5") or as a thought ("<think>")
+        return exact
     said = _stated(without_thoughts(text))
     for form in (_as_it_is, _folded, _bare):
         for reading in _peeled(said):
@@ -104,7 +106,10 @@ def first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_logprob(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def first_token_likelihood(labels: Sequence[str], top: Mapping[str, float]) -> dict[str, float] | None:

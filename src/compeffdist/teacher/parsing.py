@@ -57,7 +57,11 @@ def without_thoughts(text: str) -> str:
         block = _THOUGHTS.match(rest)
         if block is None:
             return ""
+        inner = rest[: block.end()]
         rest = rest[block.end() :].lstrip()
+        # a block inside that block has ended, and the outer one goes on
+        if len(_OPENS_THOUGHTS.findall(inner)) > 1 and (end := _CLOSES_THOUGHTS.search(rest)) and not is_json(rest):
+            rest = rest[end.end() :].lstrip()
     return rest
 
 
@@ -77,7 +81,7 @@ def parse_json(answer: str, schema: dict[str, Any]) -> Any:
     another kind than an object inside an object's only property `answer`, as servers are asked to write it. A tab or
     the like inside a string, which the grammar of a bounded string lets through, is read as a space. A truncated or
     invalid value is not tolerated, nor several that fit and differ, nor half a character: an escape such as \\ud83d
-    without its other half, which no file can hold.
+    without its other half, which no file can hold. Nor is an object that gives a key two values.
 
     Raises:
         ValueError: one line saying what is wrong.
@@ -97,6 +101,7 @@ def parse_json(answer: str, schema: dict[str, Any]) -> Any:
         if fitting:
             (value,) = fitting.values()
             _refuse_half_characters(value)
+            _refuse_torn(value)
             return value
     raise ValueError(fault or _no_value(answer))
 
@@ -115,7 +120,7 @@ def _readings(answer: str) -> Iterator[list[Any]]:
 def _values(text: str) -> list[Any]:
     """`text` as a JSON value: as one, or none."""
     try:
-        return [json.loads(_CONTROL.sub(" ", text).strip())]
+        return [_DECODER.decode(_CONTROL.sub(" ", text).strip())]
     except (json.JSONDecodeError, RecursionError):
         return []
 
@@ -126,10 +131,10 @@ def _embedded(text: str) -> list[Any]:
     What begins as one and breaks off is passed over with what it holds: parts of a broken value are no answer.
     """
     found: list[Any] = []
-    decoder, place = json.JSONDecoder(), 0
+    place = 0
     while opener := _OPENER.search(text, place):
         try:
-            value, place = decoder.raw_decode(text, opener.start())
+            value, place = _DECODER.raw_decode(text, opener.start())
             found.append(value)
         except json.JSONDecodeError as error:
             if error.msg.startswith("Unterminated string"):  # the rest of the text is in that string
@@ -155,6 +160,26 @@ def _violation(value: Any, schema: dict[str, Any]) -> str:
         return ""
     where = "/".join(str(part) for part in error.absolute_path) or "the answer"
     return one_line(f"{where}: {error.message}", 200)
+
+
+class _Torn(dict[str, Any]):
+    """An object that gives a key different values; which is meant cannot be told."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    same = len(found) == len(pairs) or all(found[key] == value for key, value in pairs)
+    return found if same else _Torn(found)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _refuse_torn(value: Any) -> None:
+    if isinstance(value, _Torn):
+        raise ValueError("an object in the answer has a key twice, with different values")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_torn(inner)
 
 
 def _refuse_half_characters(value: Any) -> None:

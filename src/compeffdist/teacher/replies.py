@@ -17,6 +17,8 @@ from compeffdist.teacher.requests import LENGTH, how_text_ended
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message that hold thoughts."""
+_MOST_TOKENS = 2**31
+"""Of a reply; what a server states beyond is no count, and no store need hold it."""
 _TEXT_PARTS = ("text", "output_text", None)
 """Types of content parts that are said; None: a part without a type."""
 
@@ -47,7 +49,9 @@ def token_counts(reply: Mapping[str, Any]) -> tuple[int, int, int]:
     """(prompt, cached, completion) tokens of a reply; 0 where the server does not say."""
     paths = (("prompt_tokens",), ("prompt_tokens_details", "cached_tokens"), ("completion_tokens",))
     counts = (dig(reply, "usage", *path) for path in paths)
-    prompt, cached, completion = (count if isinstance(count, int) else 0 for count in counts)
+    prompt, cached, completion = (
+        count if isinstance(count, int) and 0 <= count < _MOST_TOKENS else 0 for count in counts
+    )
     return prompt, cached, completion
 
 
@@ -94,7 +98,7 @@ def reply_text(reply: Mapping[str, Any], held: bool = False) -> tuple[str, str]:
     choice = only_choice(reply)
     message = choice.get("message")
     content = _said(dig(message, "content"))
-    refusal = dig(message, "refusal")
+    refusal = dig(message, "refusal") or _refused(dig(message, "content"))
     if not content and isinstance(refusal, str) and refusal:
         raise RequestFailed(f"the teacher refuses to answer: {one_line(refusal, 120)}")
     finish = finish_of(choice)
@@ -103,7 +107,8 @@ def reply_text(reply: Mapping[str, Any], held: bool = False) -> tuple[str, str]:
     thoughts = _thoughts(message)
     if held and finish != LENGTH and thoughts.strip().startswith(("{", "[")) and is_json(thoughts):
         return kept_text(thoughts, finish), finish
-    if thoughts.strip() or (content is not None and finish == LENGTH):
+    begun = isinstance(dig(message, "content"), str | list)
+    if thoughts.strip() or (begun and finish == LENGTH):
         raise _only_thoughts(finish)
     return kept_text(content, finish), finish
 
@@ -125,13 +130,21 @@ def _only_thoughts(finish: str) -> RequestFailed:
 
 
 def _said(content: Any) -> str | None:
-    """The text of a message's content: a text, or a list of parts of which those that are thoughts are left out."""
+    """The text of a message's content: a text, or a list of parts of which those that are thoughts are left out; none
+    if no part is text."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return None
-    texts = [part if isinstance(part, str) else _part_text(part) for part in content]
-    return "".join(text for text in texts if isinstance(text, str))
+    parts = [part if isinstance(part, str) else _part_text(part) for part in content]
+    texts = [text for text in parts if isinstance(text, str)]
+    return "".join(texts) if texts else None
+
+
+def _refused(content: Any) -> Any:
+    """What the first part of a content says that refuses to answer."""
+    parts = content if isinstance(content, list) else []
+    return next((dig(part, "refusal") for part in parts if dig(part, "type") == "refusal"), None)
 
 
 def _part_text(part: Any) -> Any:

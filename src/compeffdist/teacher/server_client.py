@@ -7,6 +7,7 @@ the error it is.
 """
 
 import os
+import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -158,7 +159,10 @@ class ServerClient:
             raise self._sorted(error, body) from None
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
-        value = read_body(_text(raw))
+        try:
+            value = read_body(_text(raw))
+        except UnicodeDecodeError:  # to replace what cannot be read would change the answer
+            raise self._exhausted("server's answer is not UTF-8") from None
         if isinstance(value, str):
             said = self._masked(reason(value)) or "it is empty"
             raise self._exhausted(f"server's answer is not JSON: {said}")
@@ -227,7 +231,15 @@ class ServerClient:
 
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
-_LATER = {"ReadTimeout", "WriteTimeout", "PoolTimeout", "ReadError", "WriteError", "RemoteProtocolError"}
+_LATER = {
+    "ReadTimeout",
+    "WriteTimeout",
+    "PoolTimeout",
+    "ReadError",
+    "WriteError",
+    "RemoteProtocolError",
+    "DecodingError",
+}
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
 _HIDDEN, _WHOLE, _BROKEN_OFF = "compeffdist.hidden", "error", "broken off"
@@ -243,7 +255,7 @@ async def _unhide_error(response: Any) -> None:
     """Give an error that came with status 200 the status it should have had, so that it is retried like any other."""
     if response.status_code != HTTPStatus.OK:
         return
-    body = read_body((await response.aread()).decode("utf-8", errors="replace"))
+    body = read_body((await response.aread()).decode("utf-8-sig", errors="replace"))
     if response.request.method != "POST" and not (isinstance(body, dict) and body.get("error")):
         return
     if status := hidden_status(body):
@@ -253,7 +265,7 @@ async def _unhide_error(response: Any) -> None:
 
 def _text(raw: Any) -> str:
     content = raw.content
-    return content.decode("utf-8", errors="replace") if isinstance(content, bytes) else str(content)
+    return content.decode("utf-8-sig") if isinstance(content, bytes) else str(content)
 
 
 def _lost_in_answering(error: Exception) -> bool:
@@ -276,7 +288,9 @@ def _trusted(url: str) -> Any:
 
 def _secrets(url: str, key: str) -> list[str]:
     """What must not be repeated of what a server or library says: the key, and what an address holds. Longest first."""
-    authority = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    address = url.partition("://")[2]
+    known = re.match(r"[^/?#@]*:", address)
+    authority = (address if known else address.partition("?")[0]).rpartition("@")[0]
     password = authority.partition(":")[2]
     query = [value for _, value in parse_qsl(urlsplit(url).query) if len(value) >= _SECRET_LENGTH]
     held = {key, authority, password, unquote(password), *query}

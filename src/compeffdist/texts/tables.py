@@ -125,6 +125,9 @@ def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
         raise UserError(f"{path}: holds NUL characters, as UTF-16 does without a byte-order mark; save it as UTF-8")
     named = _NAMED_DELIMITER.fullmatch(first)
     first = next(lines, "") if named else first
+    above = int(named is not None)
+    while first and not first.strip():  # above a table, as spreadsheets leave them
+        first, above = next(lines, ""), above + 1
     delimiter = named[1] if named else find_delimiter(first, list(read.wanted))
     reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
     ended = 0
@@ -133,26 +136,26 @@ def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
         if not header:
             return
         read.check(header)
-        ended = reader.line_num
+        ended = above + reader.line_num
         for number, record in enumerate(filter(None, reader), 1):
-            ended = reader.line_num
+            ended = above + reader.line_num
             if len(record) > 1 and not any(record):
                 continue
             if len(record) < len(header) and ragged:
                 record += [""] * (len(header) - len(record))
             if len(record) != len(header):
                 raise UserError(
-                    f"{path}: the row that ends in line {reader.line_num} has {len(record)} "
+                    f"{path}: the row that ends in line {above + reader.line_num} has {len(record)} "
                     f"fields, the header {len(header)}"
                 )
-            yield FileRow(number, dict(zip(header, record, strict=True)), line=reader.line_num)
+            yield FileRow(number, dict(zip(header, record, strict=True)), line=above + reader.line_num)
     except csv.Error as error:
         reason = str(error)
         if "field larger than field limit" in reason:
             reason = f"a field of more than {MAX_LINE_BYTES} characters; is a quotation mark not closed?"
         if "unexpected end of data" in reason:
             reason += f"; is a quotation mark not closed in the row that begins after line {ended}?"
-        raise UserError(f"{path}: line {reader.line_num} is not valid CSV: {reason}") from None
+        raise UserError(f"{path}: line {above + reader.line_num} is not valid CSV: {reason}") from None
 
 
 def _names(header: Sequence[str]) -> list[str]:
