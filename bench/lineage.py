@@ -326,11 +326,11 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
 
 def sample(seed: int) -> None:
     """Draw, and a student that learnt what was kept."""
-    scored, predicted, sampled = (mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled"))
+    files = (mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled"))
     mini.study_difficulty()
     shutil.rmtree("models/proxy", ignore_errors=True)
     mini.predict_difficulty()
-    sample_triplets(scored, predicted, sampled, SamplingParams(), seed)
+    sample_triplets(*files, SamplingParams(), seed)
     mini.collect_sampled()
     shutil.rmtree("models/student", ignore_errors=True)
     mini.train_student()

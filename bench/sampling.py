@@ -88,7 +88,8 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
 def by_stage(file: Path) -> float:
     predicted = file.with_name("predicted.parquet")
     write_records(predicted, PredictedDifficulty, [])
-    return float(sample_triplets(file, predicted, file.with_name("sampled.parquet"), PARAMS, seed=0)["kept_share"])
+    triplets, sampled = (file.with_name(f"{name}.parquet") for name in ("triplets", "sampled"))
+    return float(sample_triplets(file, predicted, triplets, sampled, PARAMS, seed=0)["kept_share"])
 
 
 def by_core(file: Path) -> float:

@@ -133,7 +133,8 @@ def sampled(params: Params, seed: int) -> list[Triplet]:
     with tempfile.TemporaryDirectory() as scratch:
         draws = Path(scratch) / "sampled.parquet"
         settings, stage = params.sampling, stage_seed(seed, "sample_triplets")
-        sample_triplets(Path("data/scored.parquet"), Path("data/predicted.parquet"), draws, settings, stage)
+        difficulties = Path("data/scored.parquet"), Path("data/predicted.parquet")
+        sample_triplets(*difficulties, Path("data/triplets.parquet"), draws, settings, stage)
         drawn = read_records(draws, Draw)
     pairs = read_records(Path("data/pairs.parquet"), Pair)
     kept, unanswered = kept_triplets(drawn, read_records(Path("data/triplets.parquet"), Triplet), pairs)

@@ -13,6 +13,7 @@ def main() -> None:
     metrics = sample_triplets(
         Path("data/scored.parquet"),
         Path("data/predicted.parquet"),
+        Path("data/triplets.parquet"),
         Path("data/sampled.parquet"),
         params.sampling,
         stage_seed(params.seed, STAGE),

@@ -245,6 +245,14 @@ def test_label_ranks_do_not_compare_between_instructions(laptop: dict[str, Any])
         validate_params(changed(by_rank, "sampling.scope", "global"), "p.yaml")
 
 
+def test_answers_are_not_known_before_a_proxy_draws(laptop: dict[str, Any]) -> None:
+    by_answer = changed(laptop, "sampling.scope", "answer")
+    assert validate_params(by_answer, "p.yaml").sampling.scope == "answer"
+    with pytest.raises(UserError, match=r"'answer' needs the answers before the draw.*set sampling\.scope"):
+        by_proxy = changed(changed(by_answer, "difficulty.mode", "proxy"), "difficulty.proxy.rows", 1000)
+        validate_params(by_proxy, "p.yaml")
+
+
 def test_ranking_by_what_is_not_computed_stops_before_anything_is_bought(laptop: dict[str, Any]) -> None:
     by_ifd = changed(changed(laptop, "difficulty.ifd", True), "sampling.metric", "ifd")
     assert validate_params(by_ifd, "p.yaml").difficulty.ifd

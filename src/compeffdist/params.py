@@ -414,8 +414,10 @@ class SamplingParams(Section):
     """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike. `rho`: in proportion to
     rho^(-0.5), rho the place from the hardest, as public summaries of the paper literally say; most likely a misreading
     of (rho - 0.5)/n, which is `soft` at rate 0.5."""
-    scope: Literal["instruction", "global"] = "instruction"
-    """What rows are ranked among: those of the same instruction, or all."""
+    scope: Literal["instruction", "answer", "global"] = "instruction"
+    """What rows are ranked among: those of the same instruction; `answer`: where it has labels, those of them that were
+    answered alike, so that every label is kept at the same rate; or all. A label that the student rarely says is hard
+    in every text, and under `instruction` is kept too often. Paper: instruction."""
     metric: Literal[
         "ranking",
         "ranking_excluding_zero",
@@ -430,7 +432,7 @@ class SamplingParams(Section):
     """What rows are ranked by, larger is harder. `ranking` is the variant that difficulty.exclude_zero chose; `tokens`
     the length of the response; `random` a control: any order at all. `label_rank` and `label_surprise` are the place of
     a label among those of its instruction, and 1 less its probability among them; rows that have none, such as
-    generated answers, keep `ranking`, so that these need scope `instruction`."""
+    generated answers, keep `ranking`, so that these cannot be ranked under scope `global`."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -811,10 +813,15 @@ class Params(Section):
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
         if self.sampling.metric == "ifd" and not self.difficulty.ifd:
             raise ValueError("sampling.metric 'ifd' needs difficulty.ifd: true")
-        if self.sampling.metric.startswith("label_") and self.sampling.scope != "instruction":
+        if self.sampling.metric.startswith("label_") and self.sampling.scope == "global":
             raise ValueError(
                 f"sampling.metric {self.sampling.metric!r} does not compare between instructions: set sampling.scope: "
                 "instruction"
+            )
+        if self.sampling.scope == "answer" and self.difficulty.mode == "proxy":
+            raise ValueError(
+                "sampling.scope 'answer' needs the answers before the draw, and under difficulty.mode 'proxy' most are "
+                "asked for after it: set sampling.scope: instruction"
             )
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine == "openai"):

@@ -14,7 +14,7 @@ from compeffdist.difficulty.sampling import random_difficulty
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
 
 
 def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
@@ -53,14 +53,40 @@ def make_predicted(rows: int, instructions: int = 3) -> list[PredictedDifficulty
     ]
 
 
+def make_triplet(instruction: str, number: int, response: str, labels: Sequence[str] = ()) -> Triplet:
+    return Triplet(
+        pair_id=f"pair_{instruction}_{number:04d}",
+        instruction_id=instruction,
+        text_id=f"text_{number:04d}",
+        teacher_id="teacher",
+        decoding_id="decoding",
+        answer_id="answer",
+        prompt="prompt",
+        response=response,
+        polarity="neutral",
+        task_type="closed_classification",
+        task_name="task",
+        labels=list(labels),
+        probabilities=[1 / len(labels)] * len(labels) if labels else [],
+    )
+
+
+def score_of(triplet: Triplet, ranking: float) -> ScoredTriplet:
+    one = make_scored(1)[0]
+    ids = {"sample_id": triplet.id, "pair_id": triplet.pair_id, "instruction_id": triplet.instruction_id}
+    return replace(one, **ids, ranking=ranking, id="")
+
+
 def run(
     folder: Path,
     scored: list[ScoredTriplet],
     predicted: Sequence[PredictedDifficulty] = (),
     seed: int = 3,
+    triplets: Sequence[Triplet] = (),
     **changes: Any,
 ) -> dict[str, Any]:
-    paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "sampled")]
+    paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled")]
+    write_records(paths[2], Triplet, triplets)
     write_records(paths[0], ScoredTriplet, scored)
     write_records(paths[1], PredictedDifficulty, predicted)
     return sample_triplets(*paths, SamplingParams(**changes), seed)
@@ -175,3 +201,40 @@ def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_o
     assert [(draws[row.pair_id].rank, draws[row.pair_id].kept) for row in free] == [
         (published[row.pair_id].rank, published[row.pair_id].kept) for row in free
     ]
+
+
+@pytest.mark.parametrize("method", ["soft", "hard"])
+def test_scope_answer_keeps_every_label_at_the_same_rate_whichever_is_harder(tmp_path: Path, method: str) -> None:
+    labels = ["negative", "positive"]
+    triplets = [make_triplet("labelled", number, labels[number % 2], labels) for number in range(200)]
+    triplets += [make_triplet("free", number, f"words {number}") for number in range(40)]
+    # every positive row is harder than every negative one
+    scored = [score_of(one, (one.response == "positive") + number / 1000) for number, one in enumerate(triplets)]
+    kept: dict[str, dict[str, int]] = {}
+    for scope in ("instruction", "answer"):
+        draws = draw(tmp_path, scored, triplets=triplets[::-1], method=method, scope=scope)
+        answers = {one.id: one.response for one in triplets if one.labels}
+        kept[scope] = {label: sum(row.kept for row in draws if answers.get(row.sample_id) == label) for label in labels}
+        free = [row for row in draws if row.instruction_id == "free"]
+        assert {row.group_size for row in free} == {40}  # answers without labels are ranked together
+        sizes = {row.group_size for row in draws if row.instruction_id == "labelled"}
+        assert sizes == {200 if scope == "instruction" else 100}
+    assert kept["instruction"]["positive"] >= 2 * kept["instruction"]["negative"]
+    assert abs(kept["answer"]["positive"] - kept["answer"]["negative"]) <= (0 if method == "hard" else 16)
+
+
+def test_an_answer_is_ranked_within_its_own_instruction(tmp_path: Path) -> None:
+    labels = ["yes", "no"]
+    triplets = [make_triplet(name, number, "yes", labels) for name in ("a", "b") for number in range(6)]
+    scored = [score_of(one, number / 12) for number, one in enumerate(triplets)]
+    draws = draw(tmp_path, scored, triplets=triplets, scope="answer")
+    assert [(row.instruction_id, row.rank, row.group_size) for row in draws] == [
+        (name, place, 6) for name in ("a", "b") for place in range(1, 7)
+    ]
+
+
+def test_scope_answer_refuses_a_row_without_a_triplet(tmp_path: Path) -> None:
+    triplets = [make_triplet("a", number, "yes", ["yes", "no"]) for number in range(3)]
+    scored = [score_of(one, 0.5) for one in triplets]
+    with pytest.raises(UserError, match=r"triplets\.parquet: no triplet of pair pair_a_0002.*sampling\.scope"):
+        draw(tmp_path, scored, triplets=triplets[:2], scope="answer")

@@ -155,8 +155,8 @@ def make_sample(method: Literal["soft", "hard"] = "soft") -> None:
 
 def draw(method: Literal["soft", "hard"] = "soft") -> None:
     """A draw from what is scored and predicted."""
-    scored, predicted, sampled = (Path(f"data/{name}.parquet") for name in ("scored", "predicted", "sampled"))
-    sample_triplets(scored, predicted, sampled, SamplingParams(method=method), 11)
+    files = (Path(f"data/{name}.parquet") for name in ("scored", "predicted", "triplets", "sampled"))
+    sample_triplets(*files, SamplingParams(method=method), 11)
 
 
 def changed_draws(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

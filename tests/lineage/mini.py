@@ -367,7 +367,7 @@ def predict_difficulty() -> None:
 
 
 def sample_triplets() -> None:
-    paths = (DATA / f"{name}.parquet" for name in ("scored", "predicted", "sampled"))
+    paths = (DATA / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled"))
     drawing.sample_triplets(*paths, SamplingParams(), SEED)
 
 

@@ -17,7 +17,7 @@ from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_ro
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import arrow_schema
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet
+from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,22 +31,27 @@ instruction."""
 IDS = ["pair_id", "sample_id", "instruction_id"]
 
 
-def sample_triplets(scored: Path, predicted: Path, sampled: Path, params: SamplingParams, seed: int) -> dict[str, Any]:
+def sample_triplets(
+    scored: Path, predicted: Path, triplets: Path, sampled: Path, params: SamplingParams, seed: int
+) -> dict[str, Any]:
     """Decide on every row of two files and write the draws; returns counts for the stage's metrics.
 
     Args:
         scored: scored triplets.
         predicted: pairs not answered yet, with their predicted difficulty, on the scale of `sampling.metric`.
+        triplets: what was scored, of which scope `answer` takes the answers.
 
     Raises:
-        UserError: if a file cannot be read, a row of it has no `sampling.metric`, or two rows are of one pair.
+        UserError: if a file cannot be read, a row of it has no `sampling.metric`, two rows are of one pair, or, under
+            scope `answer`, a row has no triplet.
     """
     table, difficulty = _read_scored(scored, params.metric, seed)
     more = _read_predicted(predicted)
     difficulty = np.concatenate([difficulty, more["difficulty"].to_numpy()])
     table = _joined(table, more)
     _check_pairs(table, scored, predicted)
-    sample = sample_rows(table["pair_id"], table["instruction_id"], difficulty, params, seed)
+    groups = _answers(table, triplets) if params.scope == "answer" else table["instruction_id"]
+    sample = sample_rows(table["pair_id"], groups, difficulty, params, seed)
     write_columns(sampled, Draw, _batches(table, difficulty, sample))
     return sample_metrics(table["instruction_id"], sample)
 
@@ -83,6 +88,24 @@ def _check_pairs(table: "pa.Table", scored: Path, predicted: Path) -> None:
             f"{scored}, {predicted}: {twice} has two difficulties, which cannot be compared; score with one scorer, "
             "and predict only what is not scored"
         )
+
+
+def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
+    """Of each row its instruction and, where that has labels, its answer."""
+    import pyarrow.compute as pc
+
+    answers = read_columns(triplets, Triplet, ["id", "response", "labels"], ["response"])
+    places = pc.index_in(table["sample_id"], value_set=answers["id"])
+    if places.null_count:
+        row = table.slice(pc.index(places.is_null(), True).as_py(), 1).to_pylist()[0]
+        raise UserError(
+            f"{triplets}: no triplet of pair {row['pair_id']}, and sampling.scope 'answer' needs its answer; score the "
+            "triplets again (dvc repro -f score_difficulty), or set sampling.scope: instruction"
+        )
+    labelled = pc.greater(pc.list_value_length(answers["labels"]), 0)
+    among = pc.if_else(labelled, answers["response"].cast("string"), "").take(places)
+    instructions = table["instruction_id"].cast("string")
+    return pc.binary_join_element_wise(instructions, among, "\n")
 
 
 def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Floats":

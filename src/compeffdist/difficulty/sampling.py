@@ -1,7 +1,8 @@
 """Difficulty-prioritised sampling: which rows are kept, with known inclusion probabilities.
 
-Within a group (an instruction's rows, or all rows) of size n, rows are ranked by difficulty, easiest first.
-Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x = (i - 0.5)/n.
+Within a group of size n (an instruction's rows, those of them with one answer, or all rows), rows are ranked by
+difficulty, easiest first. Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint
+x = (i - 0.5)/n.
 `soft` keeps it, independently of all others, with probability F, the family of the official
 difficulty_prioritized_sampling.py:
 
@@ -63,7 +64,7 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
 
     Args:
         ids: unique; ties in difficulty are ranked by them.
-        groups: the instructions, under scope `instruction`.
+        groups: what rows are ranked among; under scope `global` all are ranked together whatever these are.
         difficulty: (n,), finite, larger is harder.
 
     `soft`, `rho` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
@@ -75,7 +76,7 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
     """
     if not np.isfinite(difficulty).all():
         raise ValueError(f"difficulty of {ids[int(np.argmin(np.isfinite(difficulty)))]} is not finite")
-    codes, names = _groups(groups) if params.scope == "instruction" else (np.zeros(len(ids), np.int64), ["global"])
+    codes, names = (np.zeros(len(ids), np.int64), ["global"]) if params.scope == "global" else _groups(groups)
     rank, size = rank_in_groups(ids, codes, difficulty)
     draw = uniform_draws(names, seed)[codes] if params.method == "hard" else uniform_draws(ids, seed)
     probability = _probability(rank, size, params)
