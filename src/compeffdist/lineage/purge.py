@@ -84,16 +84,30 @@ def holdings(
     ]
 
 
-def unlooked(repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version]) -> Iterator[str]:
+def unlooked(
+    repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version], text_id: str
+) -> Iterator[str]:
     """What may hold a text and cannot be looked into, one line each."""
     if repository.shallow:
         yield "git's history before this shallow clone begins (git fetch --unshallow)"
-    locks = [snapshot.lock for snapshot in snapshots]
-    unknown = [version.reference for version in versions if version.lock(locks) is None]
+    for snapshot in snapshots:
+        if snapshot.path_of(text_id) and (absent := snapshot.missing_below(TEXTS)):
+            yield (
+                f"{snapshot.lock.places[0]}: its data has the text, but {', '.join(absent)} of it are not on this "
+                "machine (dvc fetch --all-commits), so what was made of the text there cannot be told"
+            )
+    states = {version.reference: [s for s in snapshots if version.is_of(s.lock)] for version in versions}
+    unknown = [reference for reference, found in states.items() if not found]
+    blind = [reference for reference, found in states.items() if found and all(s.table(TEXTS) is None for s in found)]
     if unknown:
         yield (
             f"{len(unknown)} model versions, such as {unknown[0]}: no commit, experiment or working folder has the "
             "data they were trained on (git fetch), so what they learnt cannot be told"
+        )
+    if blind:
+        yield (
+            f"{len(blind)} model versions, such as {blind[0]}: the texts they were trained on are not on this machine "
+            "(dvc fetch --all-commits), so what they learnt cannot be told"
         )
     for name, remote in repository.remotes():
         if remote.fs.protocol == "local" and not Path(remote.path).exists():
