@@ -109,6 +109,9 @@ def unlooked(
             f"{len(blind)} model versions, such as {blind[0]}: the texts they were trained on are not on this machine "
             "(dvc fetch --all-commits), so what they learnt cannot be told"
         )
+    torn = [md5 for md5, path in repository.cached_objects() if _is_torn(path)]
+    if torn:
+        yield f"{len(torn)} objects in DVC's cache, such as {torn[0]}: Parquet files that are cut short or damaged"
     for name, remote in repository.remotes():
         if remote.fs.protocol == "local" and not Path(remote.path).exists():
             yield f"DVC remote {name}: there is no {remote.path}: nothing was pushed to it yet, or it is not mounted"
@@ -191,6 +194,21 @@ def _holds(path: Path, text_id: str, text: str) -> bool:
     columns = [table[field.name] for field in table.schema if field.type == pa.string()]
     columns += [pc.list_flatten(table[field.name]) for field in table.schema if field.type == pa.list_(pa.string())]
     return any(pc.any(pc.match_substring(column, needle)).as_py() for column in columns for needle in needles)
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file begins as Parquet and cannot be read as it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as stream:
+        if stream.read(len(PARQUET)) != PARQUET:
+            return False
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return True
+    return False
 
 
 def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
