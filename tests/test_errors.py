@@ -1,7 +1,11 @@
 """How a command ends: in one line, whatever the machine does to it."""
 
 import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -103,3 +107,17 @@ def test_a_secret_of_the_environment_is_masked_outside_of_addresses(monkeypatch:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:two words/1@host:5000")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "0123456789")
     assert one_line("no host words: two words/1; token 0123456789") == "no host words: ***; token ***"
+
+
+def test_a_key_log_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
+    """Libraries open it as they are imported, so only a new process shows it."""
+    code = "from compeffdist.errors import run_guarded\ndef run():\n    import openai; print('ran')\nrun_guarded(run)\n"
+    for place, warned in ((tmp_path / "keys", 0), (tmp_path / "missing" / "keys", 1)):
+        environment = {**os.environ, "SSLKEYLOGFILE": str(place)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        assert (
+            done.stderr.count("\n") == done.stderr.count("warning: SSLKEYLOGFILE is left out: No such file") == warned
+        )

@@ -31,7 +31,7 @@ OUTSIDE = "https://api.example.com/v1"
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name in (*HTTPX.certificates, *REQUESTS.certificates, "SSLKEYLOGFILE"):
+        if name.lower().endswith("_proxy") or name in (*HTTPX.certificates, *REQUESTS.certificates):
             monkeypatch.delenv(name)
 
 
@@ -163,13 +163,6 @@ def test_certificates_that_are_there_are_no_fault(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SSL_CERT_FILE", paths.cafile or "")
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")  # the file counts for more
     assert not paths.cafile or environment_faults(OUTSIDE, HTTPX) == []
-
-
-def test_a_key_log_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSLKEYLOGFILE", f"{tmp_path}/missing/keys")
-    assert environment_faults(OUTSIDE, HTTPX) == [
-        f"SSLKEYLOGFILE: No such file or directory: '{tmp_path}/missing/keys'"
-    ]
 
 
 @pytest.mark.parametrize(

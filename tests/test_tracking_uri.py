@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.registry.tracking import open_tracking
+from compeffdist.registry.local_store import home_uri, local_path
+from compeffdist.registry.tracking import experiment_id, open_tracking
 from compeffdist.running import run_stage
 from compeffdist.tracking_uri import check_tracking_uri, database
 
@@ -44,6 +45,52 @@ def test_a_password_that_ends_its_address_is_said_and_not_shown(password: str, m
     assert password not in str(stop.value) and "ada" not in str(stop.value)
 
 
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("mlruns", "a store in plain files"),
+        ("./mlruns", "a store in plain files"),
+        ("/data/mlruns", "a store in plain files"),
+        ("file:///data/mlruns", "a store in plain files"),
+        ("file:mlruns", "a store in plain files"),
+        ("sqlite://", "names no database file"),
+        ("sqlite:///:memory:", "names no database file"),
+        ("sqlite:///file:mlflow.db?uri=true", "names no database file"),
+    ],
+)
+def test_a_store_that_cannot_be_told_from_a_copy_of_it_is_refused(
+    uri: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written or removed in a copy of the checkout would be the original's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for ask in (check_tracking_uri, open_tracking):
+        with pytest.raises(UserError, match=rf"{why}.*use sqlite:///PATH"):
+            ask()
+    assert not list(tmp_path.glob("[!.]*.db*"))
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///mlflow.db", "sqlite+pysqlite:///mlflow.db", "sqlite:///mlflow.db?timeout=9"]
+)
+def test_an_sqlite_store_has_its_files_beside_it_whatever_its_address_names_beside_the_file(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = open_tracking()
+    assert database() == tmp_path / "mlflow.db"
+    place = client.get_experiment(experiment_id(client, "x")).artifact_location
+    assert local_path(place) == tmp_path / "mlruns"
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://profile", "databricks-uc", "http://127.0.0.1:5000"])
+def test_a_store_behind_a_server_has_no_file(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    check_tracking_uri()
+    assert database() is None
+
+
 def test_a_stage_stops_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,8 +119,6 @@ def test_a_stage_stops_before_it_begins(
 
 @pytest.mark.parametrize("name", ["50% off", "a b", "a#b", "a?b", "a:b;c&d=e+f", "Größe", "日本", 'it\'s "x"'])
 def test_other_names_of_folders_are_no_trouble(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compeffdist.registry.local_store import home_uri, local_path
-
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / name)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

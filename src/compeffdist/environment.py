@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -27,6 +28,7 @@ QUIET = {
 }
 THIS_MACHINE = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "0.0.0.0")
 """Addresses that never go through a proxy; 127.0.0.1 also by itself, as not all clients read networks."""
+KEY_LOG = "SSLKEYLOGFILE"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 """Variables that name a proxy, in lower or upper case."""
 
@@ -44,9 +46,24 @@ def name_user() -> None:
         os.environ["HOME"] = NO_HOME
 
 
+def drop_broken_key_log() -> None:
+    """Go on without SSLKEYLOGFILE, a debugger's log, where it cannot be written: libraries open it as they are
+    imported, whether they encrypt anything or not, and end there."""
+    if not (path := os.environ.get(KEY_LOG)):
+        return
+    try:
+        with Path(path).open("ab"):
+            pass
+    except (OSError, ValueError) as error:
+        del os.environ[KEY_LOG]
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        print(f"warning: {KEY_LOG} is left out: {why}: {path!r}", file=sys.stderr)
+
+
 def quiet() -> None:
     """Set what is not set already; telemetry is switched off whatever was set."""
     name_user()
+    drop_broken_key_log()
     os.environ.update(PRIVATE)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -192,14 +192,7 @@ def _proxy_fault(name: str, value: str, library: HttpLibrary | None) -> str:
 
 def _certificate_faults(variables: Sequence[str]) -> list[str]:
     named = next(((name, os.environ[name]) for name in variables if os.environ.get(name)), None)
-    faults = [certificate_fault(*named)] if named else []
-    if keylog := os.environ.get("SSLKEYLOGFILE"):
-        try:
-            with Path(keylog).open("ab"):
-                pass
-        except (OSError, ValueError) as error:
-            faults.append(f"SSLKEYLOGFILE: {_os_reason(error)}: {one_line(keylog, 200)!r}")
-    return faults
+    return [certificate_fault(*named)] if named else []
 
 
 def certificate_fault(variable: str, value: str) -> str:

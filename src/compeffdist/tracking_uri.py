@@ -12,6 +12,8 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
 HTTP = ("http://", "https://")
+_FILE = re.compile(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)([^?]+)")
+"""The address of an SQLite store, whatever driver it names, with its file."""
 DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 """By kind of database, the module that reaches it where the address names none (`mysql+pymysql://`)."""
 PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
@@ -30,20 +32,19 @@ def shown_uri() -> str:
 
 def database() -> Path | None:
     """The database file of an SQLite store, absolute; none if the store is another."""
-    uri = tracking_uri()
-    if not uri.startswith(SQLITE):
-        return None
-    return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+    named = _FILE.match(tracking_uri())
+    return Path(named[1]).absolute() if named else None
 
 
 def check_tracking_uri() -> None:
     """Whether the store can be used from here, as far as that is seen without asking it.
 
     Raises:
-        UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, or the address has a
-            password that cannot be told from the rest of it.
+        UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, the address has a
+            password that cannot be told from the rest of it, or the store is in files that are not named as a database.
     """
     uri = tracking_uri()
+    _check_kind(uri)
     if uri.startswith(HTTP):
         _check_authority(uri)
     if (path := database()) is not None:
@@ -62,6 +63,19 @@ def missing_driver(uri: str) -> str:
     if kind not in DRIVERS or not module:
         return ""
     return "" if importlib.util.find_spec(module) else module
+
+
+def _check_kind(uri: str) -> None:
+    """A store is told from a copy of it by where its database lies; others are not, and MLflow gives plain files up."""
+    advice = f"use {SQLITE}PATH, such as {DEFAULT_URI}"
+    if uri.startswith("sqlite") and database() is None:
+        raise UserError(f"{VARIABLE} {shown_uri()}: names no database file; {advice}")
+    kind, _, rest = uri.partition(":")
+    if kind == "file" or not (rest or kind.startswith("databricks")):
+        raise UserError(
+            f"{VARIABLE} {shown_uri()}: a store in plain files, which is not supported; {advice} (mlflow "
+            "migrate-filestore takes over what is there)"
+        )
 
 
 def _check_authority(uri: str) -> None:

@@ -28,8 +28,9 @@ from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import register_student
-from compeffdist.registry.tracking import SQLITE, open_tracking
+from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.known import KnownAnswers
+from compeffdist.tracking_uri import SQLITE
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 

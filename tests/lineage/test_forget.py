@@ -204,6 +204,15 @@ def test_an_object_of_a_run_that_was_never_committed_is_found(own_world: World) 
     assert "b" * 32 not in found
 
 
+def test_an_object_that_is_cut_short_is_not_taken_for_one_without_the_text(own_world: World) -> None:
+    text = learnt_text(own_world)
+    whole = (own_world.folder / "data/texts.parquet").read_bytes()
+    torn = own_world.repository.object_path("ab" * 16)
+    torn.parent.mkdir(parents=True, exist_ok=True)
+    torn.write_bytes(whole[:-9])
+    assert any("ab" * 16 in line and "cut short" in line for line in own_world.forgetting().plan(text.id).unlooked)
+
+
 @pytest.mark.pipeline
 def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     own_world: World, monkeypatch: pytest.MonkeyPatch

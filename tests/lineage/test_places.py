@@ -128,6 +128,19 @@ def test_of_a_version_whose_data_nothing_has_it_is_not_said_that_it_holds_nothin
     assert not any("nowhere that this machine" in line or line.endswith("held nowhere else") for line in lines)
 
 
+@pytest.mark.parametrize("path", ["data/texts.parquet", "data/training.parquet", "data/pairs.parquet"])
+def test_what_was_made_of_a_text_is_not_ruled_out_by_an_artefact_that_is_not_here(path: str, sub_world: World) -> None:
+    """What leads from the text to the version that learnt it, or the texts themselves, are gone from the cache."""
+    lost = sub_world.repository.object_path(sub_world.repository.workspace_lock().md5(path))
+    text_id = without_the_text(sub_world)
+    lost.unlink()
+    plan = sub_world.forgetting().plan(text_id)
+    told = f"models:/{MODEL}/1: the texts" if path == "data/texts.parquet" else f"has the text, but {path}"
+    lines = [*plan_lines(plan), *purge_lines(plan, plan.holdings)]
+    assert any(line.startswith("not looked into: ") and told in line for line in lines)
+    assert not any("nowhere that this machine" in line or line.endswith("held nowhere else") for line in lines)
+
+
 def test_a_shallow_clone_says_what_it_does_not_see(
     sub_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,34 @@ def test_a_label_cut_before_its_closing_brace_is_whole(label: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("1", None),
+        ("**1", None),
+        ("<think>One of ten.</think>\n1", None),
+        ("10", "10"),
+        ("very good", None),
+        ("Very good", None),
+        ("very good indeed", "very good indeed"),
+        ('"1"', "1"),
+        ("**1**", "1"),
+        ('{"answer": "1"', "1"),
+        ('{"answer": "very good"  \n', "very good"),
+        ("2", "2"),
+    ],
+)
+def test_what_was_cut_is_no_label_that_a_longer_one_begins_with(text: str, label: str | None) -> None:
+    """Thoughts may take the room that an answer was given."""
+    labels = ("1", "2", "10", "very good", "very good indeed")
+    if label is None:
+        assert chosen_label(text, labels) in labels
+        with pytest.raises(RequestFailed, match="was cut, and a longer label may be meant"):
+            chosen_label(text, labels, cut=True)
+    else:
+        assert chosen_label(text, labels, cut=True) == label
+
+
+@pytest.mark.parametrize(
     ("text", "labels", "label"),
     [
         ("5", ("5", "5*"), "5"),

@@ -547,6 +547,18 @@ def test_thoughts_without_end_are_no_answer(form: str) -> None:
     assert set(failures.values()) == {"server's answer was cut before it began: max_tokens went into thoughts"}
 
 
+def test_a_label_cut_behind_long_thoughts_is_not_taken_for_a_shorter_one() -> None:
+    scale = Request.likelihood("s", "how much?", tuple(str(number) for number in range(1, 11)))
+
+    def respond(path: str, body: dict[str, Any]) -> Reply:
+        return Reply(chat_reply(f"<think>{'hm ' * 99}</think>1", finish_reason="length"))
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [scale])
+    assert answers == {}
+    assert "was cut, and a longer label may be meant" in failures[0]
+
+
 def test_thoughts_are_not_weighed_and_a_label_among_them_decides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     def respond(body: Body, n: int) -> Reply:
         if "logprobs" not in body:

@@ -96,7 +96,6 @@ BROKEN = {
     "SSL_CERT_FILE": "/nowhere/ca.pem",
     "ALL_PROXY": "socks5://127.0.0.1:1080",
     "HTTPS_PROXY": "http://proxy:port",
-    "SSLKEYLOGFILE": "/nowhere/keys",
 }
 
 

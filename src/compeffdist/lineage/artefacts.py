@@ -93,6 +93,15 @@ ARTEFACTS: Mapping[str, Artefact] = {
 """By path, in the order of the pipeline."""
 
 
+def made_from(path: str) -> list[str]:
+    """An artefact and every other whose records are made from its own, in the order of the pipeline."""
+    found = {path: None}
+    for other, artefact in ARTEFACTS.items():
+        if any(edge.path in found for edge in artefact.edges):
+            found[other] = None
+    return list(found)
+
+
 def kind_of(path: str) -> type[Record]:
     """The record type of an artefact."""
     return Reject if path.startswith(REJECTS) else ARTEFACTS[path].kind

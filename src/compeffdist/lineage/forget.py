@@ -165,7 +165,7 @@ class Forgetting:
             cuts=tuple(self._cuts(text)) if text else (),
             stand_ins=tuple(_left_out_for(current, text_id)) if current else (),
             unseen=tuple(unseen),
-            unlooked=(*self.unlooked, *unlooked(self.repository, self.snapshots, self.versions)),
+            unlooked=(*self.unlooked, *unlooked(self.repository, self.snapshots, self.versions, text_id)),
             unasked=tuple(unasked),
         )
 

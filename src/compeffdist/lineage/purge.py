@@ -84,17 +84,34 @@ def holdings(
     ]
 
 
-def unlooked(repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version]) -> Iterator[str]:
+def unlooked(
+    repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version], text_id: str
+) -> Iterator[str]:
     """What may hold a text and cannot be looked into, one line each."""
     if repository.shallow:
         yield "git's history before this shallow clone begins (git fetch --unshallow)"
-    locks = [snapshot.lock for snapshot in snapshots]
-    unknown = [version.reference for version in versions if version.lock(locks) is None]
+    for snapshot in snapshots:
+        if snapshot.path_of(text_id) and (absent := snapshot.missing_below(TEXTS)):
+            yield (
+                f"{snapshot.lock.places[0]}: its data has the text, but {', '.join(absent)} of it are not on this "
+                "machine (dvc fetch --all-commits), so what was made of the text there cannot be told"
+            )
+    states = {version.reference: [s for s in snapshots if version.is_of(s.lock)] for version in versions}
+    unknown = [reference for reference, found in states.items() if not found]
+    blind = [reference for reference, found in states.items() if found and all(s.table(TEXTS) is None for s in found)]
     if unknown:
         yield (
             f"{len(unknown)} model versions, such as {unknown[0]}: no commit, experiment or working folder has the "
             "data they were trained on (git fetch), so what they learnt cannot be told"
         )
+    if blind:
+        yield (
+            f"{len(blind)} model versions, such as {blind[0]}: the texts they were trained on are not on this machine "
+            "(dvc fetch --all-commits), so what they learnt cannot be told"
+        )
+    torn = [md5 for md5, path in repository.cached_objects() if _is_torn(path)]
+    if torn:
+        yield f"{len(torn)} objects in DVC's cache, such as {torn[0]}: Parquet files that are cut short or damaged"
     for name, remote in repository.remotes():
         if remote.fs.protocol == "local" and not Path(remote.path).exists():
             yield f"DVC remote {name}: there is no {remote.path}: nothing was pushed to it yet, or it is not mounted"
@@ -177,6 +194,21 @@ def _holds(path: Path, text_id: str, text: str) -> bool:
     columns = [table[field.name] for field in table.schema if field.type == pa.string()]
     columns += [pc.list_flatten(table[field.name]) for field in table.schema if field.type == pa.list_(pa.string())]
     return any(pc.any(pc.match_substring(column, needle)).as_py() for column in columns for needle in needles)
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file begins as Parquet and cannot be read as it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as stream:
+        if stream.read(len(PARQUET)) != PARQUET:
+            return False
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return True
+    return False
 
 
 def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:

@@ -23,6 +23,7 @@ from compeffdist.lineage.artefacts import (
     TRAINING,
     TRIPLETS,
     Edge,
+    made_from,
 )
 from compeffdist.lineage.repository import Item, Lock, Repository
 from compeffdist.lineage.tables import Table, distinct
@@ -94,6 +95,12 @@ class Snapshot:
         for path in self.lock.outs:
             if path in ARTEFACTS or path.startswith(REJECTS):
                 self.table(path)
+
+    def missing_below(self, path: str) -> list[str]:
+        """Artefacts whose bytes are missing, of `path` and those made from it."""
+        self.look_at_all()
+        absent = {item.path for item in self.missing}
+        return [made for made in made_from(path) if made in absent]
 
     # ------------------------------------------------------------ records
 

@@ -19,7 +19,6 @@ from compeffdist.files import hash_file
 from compeffdist.params import Params
 from compeffdist.registry.local_store import claim, home_uri, settle_in
 from compeffdist.registry.server import expect_server
-from compeffdist.tracking_uri import SQLITE as SQLITE
 from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
 if TYPE_CHECKING:

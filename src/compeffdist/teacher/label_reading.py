@@ -31,12 +31,23 @@ _SPOKEN = {"type": ["string", "number", "boolean"]}
 _CUT = re.compile(rf'\s*(?:```\w*\s*)?\{{\s*"{WRAPPER}"\s*:\s*("(?:[^"\\]|\\.)*")\s*$')
 
 
-def chosen_label(text: str, labels: Sequence[str]) -> str:
+def chosen_label(text: str, labels: Sequence[str], *, cut: bool = False) -> str:
     """The label an answer states: in a JSON object, or bare but for thoughts before it, quotes, punctuation and case.
+
+    Args:
+        cut: whether the answer was cut at max_tokens: a label that another one begins with may then be half of that.
 
     Raises:
         RequestFailed: if it states none, or one that several labels may be meant by.
     """
+    label = _stated_label(text, labels)
+    begun = _begun(without_thoughts(text))
+    if cut and any(other != label and _begun(other).startswith(begun) for other in labels):
+        raise RequestFailed(f"server's answer was cut, and a longer label may be meant: {one_line(text, 60)!r}")
+    return label
+
+
+def _stated_label(text: str, labels: Sequence[str]) -> str:
     if (exact := text.strip()) in labels:  # also one that reads as JSON ("1.50", "1e5") or as a thought ("<think>")
         return exact
     said = _stated(without_thoughts(text))
@@ -79,6 +90,11 @@ def _as_it_is(text: str) -> str:
 
 def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _begun(text: str) -> str:
+    """How a text begins: what opens around a label left out, what closes it not."""
+    return _folded(text).lstrip(_AROUND)
 
 
 def _bare(text: str) -> str:
