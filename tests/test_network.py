@@ -22,7 +22,6 @@ from compeffdist.network import (
     is_loopback,
     malformed,
     proxy_variable,
-    public_url,
 )
 
 OUTSIDE = "https://api.example.com/v1"
@@ -201,23 +200,6 @@ def test_every_key_of_printable_ascii_is_taken_as_it_is(key: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPEFFDIST_API_KEY", key)
         assert check_key("COMPEFFDIST_API_KEY") == key
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://me:pw@host:8443/v1?key=abc", "https://host:8443/v1"),
-        ("https://me:p/w@host/v1#x", "https://host/v1"),
-        ("http://me:p@w@[::1]:5000", "http://[::1]:5000"),
-        ("http://me:p?w@host/v1", "http://host/v1"),
-        ("http://me:p#w@host:5000", "http://host:5000"),
-        ("http://host:80/v1?mail=a", "http://host:80/v1"),
-        ("http://host/v1?mail=a@b", "http://host/v1"),
-        ("host:5000", "an address"),
-    ],
-)
-def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert public_url(url) == shown
 
 
 @pytest.mark.parametrize("before", ["", "internal.example", "localhost, internal.example"])

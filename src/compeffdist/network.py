@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from compeffdist.credentials import public_address
 from compeffdist.environment import PROXIES
 from compeffdist.errors import UserError, one_line
 
@@ -75,17 +76,6 @@ def host_of(url: str) -> str:
         return ""
 
 
-def public_url(url: str) -> str:
-    """`url` without user name, password and query, fit for messages; "an address" if it is none."""
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return "an address"
-    if re.match(r"[^/?#@]*:", rest):  # a password may hold any character that ends one
-        rest = rest.rpartition("@")[2]
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    return one_line(f"{scheme}://{rest}", 200)
-
-
 # ---------------------------------------------------------------- the environment
 
 
@@ -96,7 +86,7 @@ def check_environment(url: str, library: HttpLibrary) -> None:
         UserError: naming the first variable that is at fault.
     """
     if faults := environment_faults(url, library):
-        raise UserError(f"{faults[0]} (it is needed to reach {public_url(url)})")
+        raise UserError(f"{faults[0]} (it is needed to reach {public_address(url)})")
 
 
 def environment_faults(url: str, library: HttpLibrary) -> list[str]:

@@ -24,7 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from compeffdist.errors import UserError, public_address
+from compeffdist.credentials import public_address
+from compeffdist.errors import UserError
 from compeffdist.yaml12 import read_yaml
 
 PARAMS_FILE = Path("params.yaml")

@@ -11,6 +11,7 @@ import socket
 from urllib.parse import urlsplit
 
 from compeffdist.connections import connection_reason
+from compeffdist.credentials import public_address
 from compeffdist.environment import THIS_MACHINE, bypass_proxies
 from compeffdist.errors import UserError, one_line
 from compeffdist.network import (
@@ -21,7 +22,6 @@ from compeffdist.network import (
     host_of,
     is_loopback,
     proxy_variable,
-    public_url,
 )
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
@@ -57,7 +57,7 @@ def _prepare(uri: str) -> None:
     _check_settings()
     host = host_of(uri)
     if not host:
-        raise UserError(f"MLFLOW_TRACKING_URI: {public_url(uri)} names no server, such as http://127.0.0.1:5000")
+        raise UserError(f"MLFLOW_TRACKING_URI: {public_address(uri)} names no server, such as http://127.0.0.1:5000")
     if is_loopback(host):
         bypass_proxies(*THIS_MACHINE, host)
     check_environment(uri, REQUESTS)
@@ -113,4 +113,4 @@ def _expect_port(uri: str, usual: int) -> None:
 
 
 def _unreachable(uri: str, why: str) -> UserError:
-    return UserError(f"MLflow store {public_url(uri)}: cannot be reached ({why}); see MLFLOW_TRACKING_URI")
+    return UserError(f"MLflow store {public_address(uri)}: cannot be reached ({why}); see MLFLOW_TRACKING_URI")
