@@ -16,6 +16,7 @@ from compeffdist.environment import THIS_MACHINE, bypass_proxies
 from compeffdist.errors import UserError, one_line
 from compeffdist.network import (
     REQUESTS,
+    address_hint,
     certificate_fault,
     check_environment,
     header_fault,
@@ -57,7 +58,8 @@ def _prepare(uri: str) -> None:
     _check_settings()
     host = host_of(uri)
     if not host:
-        raise UserError(f"MLFLOW_TRACKING_URI: {public_address(uri)} names no server, such as http://127.0.0.1:5000")
+        known = f"names no server, such as http://127.0.0.1:5000{address_hint(uri)}"
+        raise UserError(f"MLFLOW_TRACKING_URI: {public_address(uri)} {known}")
     if is_loopback(host):
         bypass_proxies(*THIS_MACHINE, host)
     check_environment(uri, REQUESTS)
