@@ -12,7 +12,8 @@ from tests.test_pipeline_definition import ROOT, imported
 PACKAGE = ROOT / "src" / "compeffdist"
 
 LAYERS = [
-    {"__init__", "connections", "environment"},
+    {"__init__", "credentials", "environment"},
+    {"connections"},
     {"errors"},
     {"git", "network", "tracking_uri"},
     {"files", "imports", "progress", "running", "yaml12"},

@@ -66,6 +66,42 @@ def test_a_project_in_a_subfolder_has_its_history(top: Path, project: Path) -> N
     }
 
 
+def test_a_link_has_the_history_of_what_it_leads_to(top: Path, project: Path) -> None:
+    (project / "locks").mkdir()
+    (project / "dvc.lock").rename(project / "locks/one.lock")
+    (top / "two.lock").write_text("five")
+    for target, texts in (("locks/one.lock", ["three", "four"]), ("../../two.lock", ["six"])):
+        (project / "dvc.lock").unlink(missing_ok=True)
+        (project / "dvc.lock").symlink_to(target)
+        commit(top)  # with what was there
+        for text in texts:
+            (project / target).write_text(text)
+            commit(top)
+    assert contents(Git(project)) == [
+        *(text.encode() for text in ("six", "five", "four", "three", "two", "two", "one")),
+    ]
+    chain = project / "chain.lock"
+    chain.symlink_to("dvc.lock")
+    commit(top)
+    assert Git(project).files_at([("HEAD", "chain.lock"), ("HEAD", "none.lock"), ("HEAD", "locks")]) == {
+        ("HEAD", "chain.lock"): b"six",
+        ("HEAD", "none.lock"): None,
+        ("HEAD", "locks"): None,
+    }
+    assert contents(Git(project), "chain.lock")[0] == b"six"
+
+
+@pytest.mark.parametrize("target", ["/nowhere/dvc.lock", "../../../dvc.lock", "none.lock", "dvc.lock", "file/x"])
+def test_a_link_that_leads_out_of_the_repository_is_not_taken_for_a_file_or_none(project: Path, target: str) -> None:
+    (project / "file").write_text("a file")
+    (project / "dvc.lock").unlink()
+    (project / "dvc.lock").symlink_to(target)
+    head = commit(project)
+    with pytest.raises(UserError, match=rf"^git: dvc.lock of commit {head[:10]} is a link that leads to .* not known"):
+        contents(Git(project))
+    assert Git(project).files_at([("HEAD", "file")]) == {("HEAD", "file"): b"a file"}
+
+
 def test_only_changes_of_the_project_make_it_dirty(top: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (top / "other.txt").write_text("a")
     head = commit(top)

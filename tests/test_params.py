@@ -86,6 +86,7 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("runtime.store", "a\0b", r"runtime\.store: must be text on one line.*got 'a\\x00b'"),
         ("runtime.cache", " ", r"runtime\.cache: must be text on one line"),
         ("runtime.openai_base_url", "localhost:8000", r"runtime\.openai_base_url: must be an address"),
+        ("runtime.openai_base_url", "http://::1:8000/v1", r"stands in brackets: http://\[::1\]:8000"),
         ("runtime.openai_base_url", "http://h:99999/v1", r"runtime\.openai_base_url: must be an address"),
         ("runtime.openai_base_url", "http://u:12/pw@h/v1", r"write these as %2F.*\(got 'http://\*\*\*@h/v1'\)"),
         ("runtime.openai_base_url", "http://u:p w/p@h", r"must be an address.*\(got 'http://\*\*\*@h'\)"),

@@ -17,8 +17,8 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 
 PLUMBING = {
     # move bytes, check knobs (whose values DVC tracks), speak to people
-    *("accounting", "connections", "environment", "errors", "files", "git", "imports", "ledger", "network", "params"),
-    *("progress", "registry.server", "running", "tracking_uri", "yaml12"),
+    *("accounting", "connections", "credentials", "environment", "errors", "files", "git", "imports", "ledger"),
+    *("network", "params", "progress", "registry.server", "running", "tracking_uri", "yaml12"),
     # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
     *(
         "packages",

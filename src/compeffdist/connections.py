@@ -9,9 +9,11 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from compeffdist.credentials import without_credentials
+
 _LOST = {("requests.exceptions", name) for name in ("ConnectionError", "Timeout", "RetryError")}
 """How MLflow's client tells that a server is not there, or never answers."""
-_ADDRESS = re.compile(r"https?://(?:[^\s/@]*@)?([^\s/'\"?]+)")
+_ADDRESS = re.compile(r"https?://[^\s/'\"?]+")
 _LONGEST = 200
 
 
@@ -23,8 +25,8 @@ def lost_connection(error: BaseException) -> bool:
 
 def lost_server(error: BaseException) -> str:
     """The address of the server that could not be asked, as far as its error names it."""
-    named = _ADDRESS.search(str(error))
-    return f"{named[0].partition('://')[0]}://{named[1]}" if named else "a server"
+    named = _ADDRESS.search(without_credentials(str(error)))
+    return named[0] if named else "a server"
 
 
 def connection_reason(error: BaseException) -> str:

@@ -26,7 +26,12 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # else a line for each table of a new store
 }
-THIS_MACHINE = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1", "0.0.0.0")
+LOOPBACK_NAMES = (
+    *("localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4"),
+    *("localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"),
+)
+"""What systems call their loopback addresses."""
+THIS_MACHINE = (*LOOPBACK_NAMES, "127.0.0.1", "127.0.0.0/8", "::1", "0.0.0.0")
 """Addresses that never go through a proxy; 127.0.0.1 also by itself, as not all clients read networks."""
 KEY_LOG = "SSLKEYLOGFILE"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")

@@ -6,26 +6,10 @@ import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
-from urllib.parse import unquote
 
 from compeffdist.connections import connection_reason, lost_connection, lost_server
+from compeffdist.credentials import without_credentials
 from compeffdist.environment import quiet
-
-ADDRESS = re.compile(r"(?<=://)(?:[^\s/?#]*:\S*|[^\s/?#]*)@")
-"""User and password in an address, as in MLFLOW_TRACKING_URI: libraries put whole addresses into their messages. A
-password may hold any character, so all up to the last @ goes: an address may lose part of its path by it."""
-QUERY = re.compile(r"(?<=://)([^\s?]*\?)([^\s'\"<>)\]]+)")
-LONG = re.compile(r"(?<==)[^&;#=]{16,}|^[^=]{8,}$")
-"""What in the query of an address may be a token, whatever its field is called."""
-FIELD = re.compile(
-    r"(?i)(\b[\w.-]*(?:token|secret|passw(?:or)?d|passwd|pwd|api_?key|signature|credential)s?=)[^&\s'\"]+"
-    r"|([?&;#](?:key|sig|auth|code|sas)=)[^&\s'\"]+|((?-i:\bBearer )(?=\S*\d))[\w.~+/=-]{12,}"
-)
-SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "COMPEFFDIST_API_KEY")
-ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-"""Variables that hold a secret, and such that hold addresses: what they hold is masked outside of addresses, too."""
-TELLING = 8
-"""A secret of fewer characters, or a plain word, would be found everywhere."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_OURS_TO_MEND = {
@@ -46,36 +30,6 @@ class UserError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(without_credentials(str(message)))
-
-
-def without_credentials(text: str) -> str:
-    """`text` with user names, passwords and tokens of addresses masked, and the secrets of this environment."""
-    for secret in _own_secrets():
-        text = text.replace(secret, "***")
-    text = FIELD.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
-    if "://" in text:
-        text = QUERY.sub(lambda found: found[1] + LONG.sub("***", found[2]), ADDRESS.sub("***@", text))
-    return text
-
-
-def public_address(address: str) -> str:
-    """One address, known to be nothing else, without what must not be printed: a password may hold spaces, too."""
-    scheme, mark, rest = address.partition("://")
-    masked = f"{scheme}{mark}***@{rest.rpartition('@')[2]}" if mark and "@" in rest else address
-    return without_credentials(masked)
-
-
-def _own_secrets() -> list[str]:
-    """Passwords and keys in this process's environment, as they are written and as they are decoded; longest first."""
-    found = {os.environ.get(name, "") for name in SECRETS}
-    for name in ADDRESSES:
-        for value in (os.environ.get(name, ""), os.environ.get(name.lower(), "")):
-            user, mark, _ = value.partition("://")[2].rpartition("@")
-            if mark:
-                found |= {user, user.partition(":")[2]}
-    found |= {unquote(secret) for secret in found}
-    telling = (secret for secret in found if len(secret) >= TELLING and not secret.isalpha())
-    return sorted(telling, key=len, reverse=True)
 
 
 def one_line(message: object, limit: int = 600) -> str:

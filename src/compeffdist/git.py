@@ -43,6 +43,10 @@ FIXED = {
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
 }
+LINK = "120000"
+"""Git's mode of a symbolic link."""
+UNFOLLOWED = {b"symlink", b"dangling", b"loop", b"notdir"}
+"""What git says of a link that leads out of the commit it is in."""
 BROKEN = "ignoring broken ref"
 """Git goes on past a branch that it cannot read, and warns."""
 
@@ -177,15 +181,35 @@ class Git:
         return bool(self.text("status", "--porcelain", "-z", *flags, "--", "."))
 
     def commits_of(self, path: str) -> Iterator[tuple[str, str]]:
-        """(commit, date) of every commit of any ref in which `path` changed, the newest first.
+        """(commit, date) of every commit of any ref in which `path` changed, the newest first; where it is a link, or
+        once was, also of those in which what it leads to changed.
 
         Raises:
             UserError: as `run_git`.
         """
-        wanted = ("--exclude=refs/stash", "--all", "--full-history", "--format=%cs", "--", path)
-        lines = self.text("rev-list", *wanted).splitlines()
+        paths = [path]
+        for place in paths:  # which grows by what a link leads to
+            commits = self._changes_of([place])[::2]
+            paths += [target for target in self._targets(place, commits) if target not in paths]
+        lines = self._changes_of(paths)
         for header, date in zip(lines[::2], lines[1::2], strict=True):
             yield header.removeprefix("commit "), date
+
+    def _changes_of(self, paths: list[str]) -> list[str]:
+        """Two lines for each commit: `commit HASH` and its date."""
+        wanted = ("--exclude=refs/stash", "--all", "--full-history", "--format=%cs", "--", *paths)
+        return self.text("rev-list", *wanted).splitlines()
+
+    def _targets(self, path: str, commits: Iterable[str]) -> list[str]:
+        """Where a path leads that is a link in some of these commits, as far as that is in the repository."""
+        asked = "".join(f"{header.removeprefix('commit ')}\n" for header in commits).encode()
+        compare = ("diff-tree", "--stdin", "-r", "--root", "-m", "--no-commit-id", "--", path)
+        changes = run_git(self.folder, *compare, given=asked).stdout.decode("utf-8", "surrogateescape").splitlines()
+        links = dict.fromkeys(fields[3] for line in changes if (fields := line.split())[1] == LINK)
+        own = PurePosixPath(self.prefix)
+        places = (os.path.normpath((own / path).parent / self.text("cat-file", "blob", link)) for link in links)
+        inside = [place for place in places if place != ".." and not place.startswith(("../", "/"))]
+        return [os.path.relpath(place, own) for place in inside if not {"\n", "\0"} & {*place}]
 
     def refs(self, beginning: str) -> Iterator[tuple[str, str]]:
         """(ref, object) of each ref below `beginning`. Raises UserError as `run_git`."""
@@ -199,24 +223,33 @@ class Git:
         A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
         one, or the index. A commit that this repository does not have holds nothing.
 
+        Links are followed, as in a working folder.
+
         Raises:
-            UserError: as `run_git`; a commit has a file whose bytes are not in this repository.
+            UserError: as `run_git`; a commit has a file whose bytes are not in this repository, or a link that leads
+                out of it.
         """
         found: dict[tuple[str, str], bytes | None] = dict.fromkeys(wanted)
         names = {place: name for place in found if COMMIT.fullmatch(place[0]) and (name := self._name(*place))}
         if not names:
             return found
         asked = "".join(f"{name}\n" for name in names.values()).encode()
-        answers = BytesIO(run_git(self.folder, "cat-file", "--batch", given=asked).stdout)
+        answers = BytesIO(run_git(self.folder, "cat-file", "--batch", "--follow-symlinks", given=asked).stdout)
         absent = []
         for place, name in names.items():
             header = answers.readline()
             if header == f"{name} missing\n".encode():
                 absent.append(place)
                 continue
-            kind, size = header.split()[1:]
+            *_, kind, size = header.split()
             content = answers.read(int(size))
             answers.read(1)
+            if kind in UNFOLLOWED:
+                leads = one_line(content.decode("utf-8", "replace"), 200) if kind == b"symlink" else "nothing in it"
+                raise UserError(
+                    f"git: {place[1]} of commit {place[0][:10]} is a link that leads to {leads}: what it held there is "
+                    "not in the repository, and so not known; commit the file itself"
+                )
             found[place] = content if kind == b"blob" else None
         self._sure(absent)
         return found

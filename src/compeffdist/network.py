@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from compeffdist.environment import PROXIES
+from compeffdist.credentials import public_address
+from compeffdist.environment import LOOPBACK_NAMES, PROXIES
 from compeffdist.errors import UserError, one_line
 
+HOSTS = Path("/etc/hosts")
+_MOST_OF_HOSTS = 1 << 20
 _PROXY_SCHEMES = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"}
 
 
@@ -49,22 +52,46 @@ REQUESTS = HttpLibrary(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "socks", "PySoc
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name: localhost, 127.0.0.0/8, ::1, in every spelling, or the address of no
-    host in particular, which servers print as theirs (0.0.0.0)."""
-    name = host.strip("[]").partition("%")[0].rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+    """Whether a host is this machine, told without asking a name server, which may hang.
+
+    It is by an address of 127.0.0.0/8 or ::1 in every spelling, or that of no host in particular, which servers print
+    as theirs (0.0.0.0); by a name that systems give these (localhost, localhost6, ip6-loopback); by its own host name;
+    or by a name that /etc/hosts gives a loopback address.
+    """
+    name = unicodedata.normalize("NFKC", host).strip("[]").partition("%")[0].rstrip(".").lower()
+    if (address := _ip_address(name)) is not None:
+        return address.is_loopback or address.is_unspecified
+    return name in LOOPBACK_NAMES or name.endswith(".localhost") or bool(name and name in _own_names())
+
+
+def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as; none if it is a name."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         if not re.fullmatch(r"[0-9a-fx.]+", name) or not name[:1].isdigit():
-            return False
+            return None
         try:
-            address = ipaddress.ip_address(socket.inet_aton(name))  # 127.1 and the like
+            return ipaddress.ip_address(socket.inet_aton(name))  # 127.1 and the like
         except OSError:
-            return False
-    inner = getattr(address, "ipv4_mapped", None) or address
-    return bool(inner.is_loopback or inner.is_unspecified)
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _own_names() -> set[str]:
+    """What this machine calls itself, and what its table of hosts calls its loopback addresses."""
+    own = socket.gethostname().lower().rstrip(".")
+    names = {own, own.partition(".")[0], f"{own.partition('.')[0]}.local"} if own else set()
+    try:
+        with HOSTS.open("rb") as stream:
+            table = stream.read(_MOST_OF_HOSTS).decode("utf-8", "replace")
+    except OSError:
+        return names
+    for line in table.splitlines():
+        place, *named = line.partition("#")[0].split() or [""]
+        if (address := _ip_address(place.partition("%")[0])) is not None and address.is_loopback:
+            names |= {name.lower().rstrip(".") for name in named}
+    return names
 
 
 def host_of(url: str) -> str:
@@ -75,18 +102,15 @@ def host_of(url: str) -> str:
         return ""
 
 
-def public_url(url: str) -> str:
-    """`url` without user name, password and query, fit for messages; "an address" if it is none."""
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return "an address"
-    if re.match(r"[^/?#@]*:", rest):  # a password may hold any character that ends one
-        rest = rest.rpartition("@")[2]
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    return one_line(f"{scheme}://{rest}", 200)
-
-
 # ---------------------------------------------------------------- the environment
+
+
+def address_hint(url: str) -> str:
+    """The end of a message about an address that is none: what is wrong with it, where that is known."""
+    place = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+    if place.count(":") > 1 and re.fullmatch(r"[0-9a-fA-F:.]+(%\w+)?(:\d+)?", place):
+        return " (an IPv6 address stands in brackets: http://[::1]:8000)"
+    return ""
 
 
 def check_environment(url: str, library: HttpLibrary) -> None:
@@ -96,7 +120,7 @@ def check_environment(url: str, library: HttpLibrary) -> None:
         UserError: naming the first variable that is at fault.
     """
     if faults := environment_faults(url, library):
-        raise UserError(f"{faults[0]} (it is needed to reach {public_url(url)})")
+        raise UserError(f"{faults[0]} (it is needed to reach {public_address(url)})")
 
 
 def environment_faults(url: str, library: HttpLibrary) -> list[str]:

@@ -24,7 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from compeffdist.errors import UserError, public_address
+from compeffdist.credentials import public_address
+from compeffdist.errors import UserError
+from compeffdist.network import address_hint
 from compeffdist.yaml12 import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -68,7 +70,7 @@ def _server_url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        raise ValueError(f"must be an address such as http://127.0.0.1:8000/v1{address_hint(value)}")
     if "@" in value.rpartition(parts.netloc)[2] or parts.netloc.count("@") > 1:
         raise ValueError("has a user name or password with '/', '@', '?' or '#': write these as %2F, %40, %3F, %23")
     return value

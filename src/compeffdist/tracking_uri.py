@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from compeffdist.errors import UserError, public_address
+from compeffdist.credentials import public_address
+from compeffdist.errors import UserError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"

@@ -263,6 +263,38 @@ def test_without_a_store_here_a_version_registered_elsewhere_is_not_forgotten_ab
     assert not (tmp_path / "none.db").exists() and not any(tmp_path.iterdir())
 
 
+# ---------------------------------------------------------------- a lock that is a link
+
+
+def test_a_lock_that_is_a_link_is_followed_in_the_folder_and_in_git(lone: World) -> None:
+    lock = lone.folder / "dvc.lock"
+    before = [one.text for one in lone.repository.locks()]
+    (lone.folder / "locks").mkdir()
+    lock.rename(lone.folder / "locks/mine.lock")
+    lock.symlink_to("locks/mine.lock")
+    lone.commit("the lock is a link")
+    assert [one.text for one in lone.repository.locks()] == before
+    assert len(lone.repository.locks()[0].commits) == len(set(lone.repository.locks()[0].commits)) >= 2
+    audit = lone.auditor().audit()
+    assert audit.passed, audit.failures
+    assert lone.auditor().version_audit(lone.versions[0]).passed
+
+
+def test_a_lock_that_leads_out_of_the_repository_is_told(lone: World, tmp_path: Path) -> None:
+    lock = lone.folder / "dvc.lock"
+    lock.rename(tmp_path / "outside.lock")
+    lock.symlink_to(tmp_path / "outside.lock")
+    assert lone.auditor().audit().passed  # nothing of it is committed
+    lone.commit("out of sight")
+    with pytest.raises(UserError, match=r"^git: dvc.lock of commit \w{10} is a link that leads to .*/outside.lock: "):
+        lone.auditor().audit()
+    (tmp_path / "outside.lock").unlink()
+    with pytest.raises(UserError, match=r"dvc.lock: a link that leads nowhere \(.*outside.lock\)"):
+        lone.repository.workspace_lock()
+    with pytest.raises(UserError, match="a link that leads nowhere"):
+        lone.repository.locks()
+
+
 # ---------------------------------------------------------------- what may only be read
 
 

@@ -106,7 +106,7 @@ def test_a_database_that_is_not_there_is_one_line(scheme: str, nobody: str) -> N
 
 def _not_there(scheme: str, place: str) -> str:
     why = "cannot be reached (connection refused); see MLFLOW_TRACKING_URI"
-    return f"^{re.escape(f'MLflow store {scheme}://{place}/db: {why}')}$"
+    return f"^{re.escape(f'MLflow store {scheme}://***@{place}/db: {why}')}$"
 
 
 def test_an_unknown_host_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

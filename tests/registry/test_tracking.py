@@ -1,18 +1,40 @@
 """The MLflow store: safe at first use, and digests that cover the whole file."""
 
 import hashlib
+import importlib
 import importlib.util
+import sqlite3
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import yaml
+from sqlalchemy.exc import OperationalError
 
 from compeffdist.errors import UserError
+from compeffdist.params import Params
 from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.asking import ask_model
-from compeffdist.registry.tracking import experiment_id, log_curve_point, log_dataset, open_tracking
+from compeffdist.registry.tracking import (
+    experiment_id,
+    log_curve_point,
+    log_dataset,
+    open_tracking,
+    store_errors,
+    training_run,
+)
 from compeffdist.student.curve import CurvePoint
+from tests.test_pipeline_definition import ROOT
+
+
+def training() -> AbstractContextManager[str]:
+    Path("data").mkdir(exist_ok=True)
+    Path("data/training.parquet").write_bytes(b"rows")
+    return training_run(
+        "train", Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())), "teacher", "base"
+    )
 
 
 @pytest.mark.pipeline
@@ -56,6 +78,47 @@ def test_a_run_holds_the_files_md5_and_the_curve(tmp_path: Path) -> None:
         (1, 2.0),
         (2, 1.0),
     ]
+
+
+class OfTheTraining(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "fault", [ImportError("no module", name="flash_attn"), OperationalError("x", {}, OfTheTraining())]
+)
+def test_an_error_of_a_training_is_not_told_as_the_store_s(fault: Exception) -> None:
+    with pytest.raises(type(fault)) as caught, training() as run_id:
+        raise fault
+    assert caught.value is fault
+    assert open_tracking().get_run(run_id).info.status == "FAILED"
+    with training() as run_id:
+        pass
+    run = open_tracking().get_run(run_id)
+    assert (run.info.status, run.data.params["seed"], run.data.tags["teacher_id"]) == ("FINISHED", "42", "teacher")
+
+
+@pytest.mark.parametrize("lost", ["metrics", "runs"])
+def test_an_error_of_the_store_in_a_training_is_one_line(
+    lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+    with pytest.raises(UserError, match=rf"^MLflow store sqlite:.*own.db: .*{lost}") as caught, training():
+        with sqlite3.connect(tmp_path / "own.db") as connection:
+            connection.execute(f"DROP TABLE {lost}")
+        log_curve_point(CurvePoint(1, 2.0, 1e-4, 0.5))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_package_is_the_store_s_fault_only_where_it_looked_for_it() -> None:
+    with pytest.raises(ModuleNotFoundError, match="nowhere_at_all"), store_errors():
+        importlib.import_module("nowhere_at_all")
+    if importlib.util.find_spec("psycopg2"):
+        pytest.skip("the driver is installed")
+    with pytest.raises(UserError, match="needs the Python package psycopg2, which is not installed"), store_errors():
+        import sqlalchemy
+
+        sqlalchemy.create_engine("postgresql+psycopg2://host/db")
 
 
 def test_files_whose_driver_is_not_installed_are_one_line() -> None:

@@ -1,6 +1,7 @@
 """Ids of rows: those that differ have names that differ, each a short printable line."""
 
 import json
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,9 @@ def test_what_a_line_for_people_makes_the_same_stays_apart(tmp_path: Path, ids: 
         (["0.0", "1.0", "2", "-3.0"], ["0", "1", "2", "-3"]),
         ([f"{BIG + 1}", f"{BIG}", f"{BIG + 3}.0", f"{BIG + 4}.00"], [str(BIG + n) for n in (1, 0, 3, 4)]),
         (["1e3", '"1000.0"', '"01000"'], ["1000", "1000.0", "01000"]),
+        (["1e23", "2E+23", "0.5e24", "-1.50e1", "0e9"], [f"{n}{'0' * 23}" for n in (1, 2, 5)] + ["-15", "0"]),
+        (["9.007199254740993e15", "123456789012345678901e1"], [str(BIG + 1), "1234567890123456789010"]),
+        (['"1e+23"', '"1E+23"'], ["1e+23", "1E+23"]),
         (
             ["12345678901234567890123", "12345678901234567890124"],
             ["12345678901234567890123", "12345678901234567890124"],
@@ -90,6 +94,8 @@ def test_numbers_of_thousands_of_digits_are_ids_like_others(tmp_path: Path) -> N
     ("column", "expected"),
     [
         (pa.array([0.0, 1.0]), ["0", "1"]),
+        (pa.array([1e23, -0.0]), ["1" + "0" * 23, "0"]),
+        (pa.array([1.2345678901234567e19, 2.0**60]), ["12345678901234567000", "1152921504606847000"]),
         (pa.array([BIG + 1, BIG], pa.uint64()), [str(BIG + 1), str(BIG)]),
         (pa.array([Decimal("12345678901234567890"), Decimal("1E+3")]), ["12345678901234567890", "1000"]),
         (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
@@ -105,6 +111,28 @@ def test_an_id_that_comes_twice_is_told_as_it_is_written(tmp_path: Path) -> None
     assert "rows 1 and 2 have the same id '7'; leave" in refused(jsonl(tmp_path, "7", "7.0"))
     pq.write_table(pa.table({"id": [BIG + 1.0, BIG + 1.0], "text": ["x", "y"]}), tmp_path / "a.parquet")
     assert "floating-point numbers of that size are rounded" in refused(tmp_path / "a.parquet")
+
+
+@given(st.lists(st.floats(1e16, 1e300).filter(float.is_integer), min_size=1, max_size=4, unique=True))
+def test_a_number_has_one_name_in_every_format(ids: list[float]) -> None:
+    """As Python, and with it pandas, writes floating-point numbers."""
+    texts = ["x"] * len(ids)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pq.write_table(pa.table({"id": ids, "text": texts}), folder / "a.parquet")
+        (folder / "a.csv").write_text("id,text\n" + "".join(f"{number!r},x\n" for number in ids))
+        names = named(folder / "a.parquet")
+        assert named(folder / "a.csv") == named(jsonl(folder, *map(json.dumps, ids))) == names
+        assert [float(name.split()[0]) for name in names if len(name) <= 200] == [n for n in ids if n < 1e200]
+
+
+def test_an_id_of_csv_is_text_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n" + "".join(f"{i},x\n" for i in ("3.0", "3", "03", "1e23", "1e3")))
+    assert named(tmp_path / "a.csv") == ["3.0", "3", "03", "1e23", "1e3"]
+    (tmp_path / "a.csv").write_text("id,text\n1.23457E+17,x\n1.23457E+17,x\n")
+    assert "the same id '123457000000000000' (floating-point numbers of that size are rounded" in refused(
+        tmp_path / "a.csv"
+    )
 
 
 @pytest.mark.parametrize("missing", ["null", '""', '"  "', "0.5", "NaN", "[1]", '{"a": 1}'])

@@ -106,7 +106,7 @@ def test_wrong_encoding_names_line_and_byte(tmp_path: Path) -> None:
     path.write_bytes(b'{"text": "ok"}\n{"text": "caf\xe9"}\n')
     assert "expected UTF-8; line 2 is not (byte 28)" in error(path, "jsonl")
     path.write_text('{"text": "x"}', encoding="utf-32")
-    assert "expected UTF-8; line 1 is not (byte 0)" in error(path, "jsonl")
+    assert "looks like UTF-32; save it as UTF-8" in error(path, "jsonl")
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:

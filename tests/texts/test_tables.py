@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.texts import lines, tables
-from compeffdist.texts.tables import find_delimiter, read_rows
+from compeffdist.texts import csv_form, lines
+from compeffdist.texts.csv_form import find_delimiter
+from compeffdist.texts.tables import read_rows
 
 WANTED = {"text": "text_field of x", "label": "label_field of x"}
 ROWS = [('Nice, and "cheap"; \u20ac 5', "good"), ("d\u00e9j\u00e0 vu", "bad")]
@@ -39,7 +40,7 @@ def error(path: Path, kind: str = "csv") -> str:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("delimiter", tables.DELIMITERS)
+@pytest.mark.parametrize("delimiter", csv_form.DELIMITERS)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_csv_is_read_whatever_its_delimiter_and_encoding(
     tmp_path: Path, delimiter: str, encoding: str, end: str
@@ -80,12 +81,110 @@ def test_what_may_be_another_encoding_is_refused(tmp_path: Path, content: bytes)
     assert "expected UTF-8; line" in error(path)
 
 
-def test_utf_16_must_say_so_and_be_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes("text,label\n".encode("utf-16-le"))
-    assert "UTF-16 does without a byte-order mark; save it as UTF-8" in error(path)
-    path.write_bytes("text,label\na,b".encode("utf-16")[:-1])
-    assert "begins as UTF-16 and is not" in error(path)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_need_not_say_so(tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = 'text,label\n"\u20ac, \u017eluťoučký",good\n' + "привет \u0100,bad\n" * 99
+    assert found(written(tmp_path / "a.csv", content, encoding)) == [
+        ("\u20ac, \u017eluťoučký", "good"),
+        *[("привет \u0100", "bad")] * 99,
+    ]
+    assert "a.csv: has no byte-order mark: read as UTF-16-" in capsys.readouterr().err
+    as_json = '{"text": "привет", "label": "good"}\r\n' * 2
+    assert found(written(tmp_path / "a.jsonl", as_json, encoding), "jsonl") == [("привет", "good")] * 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_zero_bytes_that_are_not_utf_16_are_one_line(tmp_path: Path, kind: str) -> None:
+    content = {"csv": "text,label\na,b\n", "jsonl": '{"text": "a", "label": "b"}\n'}[kind]
+    for encoding in ("utf-32", "utf-32-le", "utf-32-be"):
+        assert "looks like UTF-32; save it as UTF-8" in error(written(tmp_path / "a", content, encoding), kind)
+    assert "zero bytes" in error(written(tmp_path / "a", content.replace("label", "lab\0el")), kind)
+    if kind == "jsonl":
+        assert "line 2 is not valid JSON: it holds zero bytes" in error(
+            written(tmp_path / "a", content + "\0" * 50), kind
+        )
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("last", ["\u00e9", "\u20ac", "\U0001f600"])
+def test_an_end_in_the_middle_of_a_character_is_a_cut_file(tmp_path: Path, kind: str, last: str) -> None:
+    content = {"csv": "text,label\n{},b\nno,a{}", "jsonl": '{{"text": "{}", "label": "b"}}\n{{"text": "a{}'}[kind]
+    path = tmp_path / "a"
+    for before in ("plain", "d\u00e9j\u00e0", "half \ud83d"):
+        whole = content.format(before, last).encode("utf-8", "surrogatepass")
+        for cut in range(1, len(last.encode())):
+            path.write_bytes(whole[:-cut])
+            assert f"ends in the middle of a character (line {3 if kind == 'csv' else 2}, byte" in error(path, kind)
+            assert "was cut off; get it whole" in error(path, kind)
+    path.write_bytes(content.format("plain", last).encode("utf-16")[:-1])
+    assert "UTF-16 that ends in the middle of a character: it was cut off" in error(path, kind)
+
+
+def test_windows_1252_may_end_in_any_character(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "text,label\nd\u00e9j\u00e0 vu,bad\nno,caf\u00e9", "cp1252")
+    assert found(path) == [("d\u00e9j\u00e0 vu", "bad"), ("no", "caf\u00e9")]
+
+
+# ---------------------------------------------------------------- the form of a CSV file
+
+
+@pytest.mark.parametrize("delimiter", csv_form.DELIMITERS)
+def test_spaces_behind_delimiters_belong_to_them(tmp_path: Path, delimiter: str) -> None:
+    spaced = f"{delimiter} "
+    rows = [["1", f'"a{spaced}""b""\nc"', "good"], ["2", "plain", ""], ["3", '" kept"', "bad"]]
+    header = ["no", "text", '"label"']
+    content = "\n".join(spaced.join(row) for row in [header, *rows]) + "\n"
+    expected = [(f'a{spaced}"b"\nc', "good"), ("plain", ""), (" kept", "bad")]
+    assert found(written(tmp_path / "a.csv", content)) == expected
+    without = content.replace(spaced.join(header), delimiter.join(header), 1)
+    assert found(written(tmp_path / "a.csv", without)) == expected
+    of_the_header = spaced.join(header) + "\n" + "\n".join(delimiter.join(row) for row in rows)
+    assert found(written(tmp_path / "a.csv", of_the_header)) == expected
+
+
+def test_spaces_of_some_fields_and_quotation_marks_in_them_are_theirs(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'label,text\ngood, "Great" he said\nbad,no\n')
+    assert found(path) == [(' "Great" he said', "good"), ("no", "bad")]
+    path = written(tmp_path / "a.csv", 'label, text\ngood, "Great" he said\nbad, no\n')
+    assert found(path) == [(' "Great" he said', "good"), (" no", "bad")]
+
+
+@given(
+    st.lists(st.tuples(*[st.text(st.sampled_from('ab ,"\n'), max_size=6)] * 2), min_size=1, max_size=6), st.booleans()
+)
+def test_what_a_program_writes_comes_back(rows: list[tuple[str, str]], spaced: bool) -> None:
+    quoted = [["text", "label"], *([f'"{field.replace(chr(34), chr(34) * 2)}"' for field in row] for row in rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.csv"
+        path.write_text("".join((", " if spaced else ",").join(row) + "\n" for row in quoted), newline="")
+        assert found(path) == [row for row in rows if any(row)]
+
+
+def test_spaces_are_judged_by_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_form, "BEGINNING", 30)
+    content = 'text,label\n"a\nb", good\n"' + "c, c\n" * 9 + '", "bad"\n'
+    expected = [("a\nb", "good"), ("c, c\n" * 9, "bad")]
+    assert found(written(tmp_path / "a.csv", content)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "delimiter"),
+    [
+        ("sep=;", ";"),
+        ('"sep=;"', ";"),
+        ('"SEP=;";', ";"),
+        ("sep=^", "^"),
+        ("sep=\t", "\t"),
+        ("sep=\\t", "\t"),
+        ('"sep=,",,', ","),
+        ("sep=,;", ";"),  # a table that was written anew with another
+        ("\ufeffsep=|", "|"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_delimiter_that_a_file_names(tmp_path: Path, line: str, delimiter: str, end: str) -> None:
+    content = end.join([line, delimiter.join(["text", "label"]), delimiter.join(['"a,;b"', "good"]), ""])
+    assert found(written(tmp_path / "a.csv", content)) == [("a,;b", "good")]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -118,23 +118,30 @@ class Repository:
         """The lock of the working folder.
 
         Raises:
-            UserError: if there is none: nothing has run here.
+            UserError: if there is none: nothing has run here; or a link that leads nowhere.
         """
+        if (text := self._workspace_text()) is None:
+            raise UserError(f"{self.root / LOCK}: no such file: nothing was run here yet; run: dvc repro, or git pull")
+        return Lock(text, (WORKSPACE,))
+
+    def _workspace_text(self) -> str | None:
         path = self.root / LOCK
-        if not path.exists():
-            raise UserError(f"{path}: no such file: nothing was run here yet; run: dvc repro, or git pull")
-        return Lock(path.read_text(encoding="utf-8"), (WORKSPACE,))
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+        if path.is_symlink():
+            raise UserError(f"{path}: a link that leads nowhere ({path.readlink()}): bring back what it led to")
+        return None
 
     def locks(self) -> list[Lock]:
         """Every distinct lock: that of the working folder first, then those of git, the newest first.
 
         Raises:
-            UserError: git's history cannot be read.
+            UserError: git's history cannot be read, or a lock is a link that leads nowhere or out of it.
         """
         places: dict[str, list[str]] = {}
         commits: dict[str, list[str]] = {}
-        if (self.root / LOCK).exists():
-            places[(self.root / LOCK).read_text(encoding="utf-8")] = [WORKSPACE]
+        if (here := self._workspace_text()) is not None:
+            places[here] = [WORKSPACE]
         experiments = {commit: ref.rsplit("/", 1)[1] for ref, commit in self.experiment_refs()}
         dates = dict(self.history.commits_of(LOCK))
         texts = self.files_at((commit, LOCK) for commit in dates)

@@ -11,17 +11,18 @@ import socket
 from urllib.parse import urlsplit
 
 from compeffdist.connections import connection_reason
+from compeffdist.credentials import public_address
 from compeffdist.environment import THIS_MACHINE, bypass_proxies
 from compeffdist.errors import UserError, one_line
 from compeffdist.network import (
     REQUESTS,
+    address_hint,
     certificate_fault,
     check_environment,
     header_fault,
     host_of,
     is_loopback,
     proxy_variable,
-    public_url,
 )
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
@@ -57,7 +58,8 @@ def _prepare(uri: str) -> None:
     _check_settings()
     host = host_of(uri)
     if not host:
-        raise UserError(f"MLFLOW_TRACKING_URI: {public_url(uri)} names no server, such as http://127.0.0.1:5000")
+        known = f"names no server, such as http://127.0.0.1:5000{address_hint(uri)}"
+        raise UserError(f"MLFLOW_TRACKING_URI: {public_address(uri)} {known}")
     if is_loopback(host):
         bypass_proxies(*THIS_MACHINE, host)
     check_environment(uri, REQUESTS)
@@ -113,4 +115,4 @@ def _expect_port(uri: str, usual: int) -> None:
 
 
 def _unreachable(uri: str, why: str) -> UserError:
-    return UserError(f"MLflow store {public_url(uri)}: cannot be reached ({why}); see MLFLOW_TRACKING_URI")
+    return UserError(f"MLflow store {public_address(uri)}: cannot be reached ({why}); see MLFLOW_TRACKING_URI")

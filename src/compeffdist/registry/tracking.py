@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.connections import connection_reason, lost_connection
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from compeffdist.student.curve import CurvePoint
 
+STORE_LIBRARIES = ("mlflow", "sqlalchemy")
 DATASETS = (Path("data/training.parquet"),)
 """What a student is trained on, relative to the working folder."""
 
@@ -93,18 +95,31 @@ def raise_if_lost(error: BaseException) -> None:
 
 @contextmanager
 def store_errors(advice: str = "") -> Iterator[None]:
-    """Turn what the store refuses or cannot do into one line that names it and ends in `advice`. Raises UserError."""
+    """Turn what the store refuses or cannot do into one line that names it and ends in `advice`. Raises UserError.
+
+    A package that is missing is the store's fault only if the store's libraries looked for it.
+    """
     import mlflow
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except ImportError as error:
+        if not _raised_in_store(error):
+            raise
         missing = f"the Python package {error.name}, which is not installed" if error.name else one_line(error, 200)
         raise UserError(f"MLflow store {shown_uri()}: needs {missing}{advice}") from None
     except (mlflow.MlflowException, SQLAlchemyError) as error:
         raise_if_lost(error)
         raise UserError(f"MLflow store {shown_uri()}: {one_line(error, 300)}{advice}") from None
+
+
+def _raised_in_store(error: BaseException) -> bool:
+    """Whether MLflow or SQLAlchemy raised an error, rather than what is called beside or by them."""
+    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    ours = __name__.partition(".")[0]
+    told = [package for package in packages if package in (ours, *STORE_LIBRARIES)]
+    return told[-1:] != [ours]
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
@@ -126,20 +141,40 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
 
 @contextmanager
 def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> Iterator[str]:
-    """Open a training's run with params, identities and dataset digests; yields its id."""
+    """Open a training's run with params, identities and dataset digests; yields its id. It ends as FAILED if the
+    training does, whose error is passed on as it is.
+
+    Raises:
+        UserError: the store cannot be opened or written to.
+    """
     import mlflow
 
     client = open_tracking()
     tags = {"profile": params.profile, "teacher_id": teacher_id, "base_id": base_id}
-    experiment = experiment_id(client, params.registry.experiment)
-    with store_errors(), mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags) as run:
-        for section in ("training", "sampling", "models"):
-            values = getattr(params, section).model_dump()
-            mlflow.log_params({f"{section}.{key}": value for key, value in values.items()})
-        mlflow.log_param("seed", params.seed)
-        for path in DATASETS:
-            log_dataset(path, context="training")
+    with store_errors():
+        experiment = experiment_id(client, params.registry.experiment)
+        run = mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags)
+    try:
+        with store_errors():
+            _log_inputs(params)
         yield run.info.run_id
+    except BaseException:
+        with suppress(Exception):  # a store that is gone as well would hide why the training ended
+            mlflow.end_run("FAILED")
+        raise
+    with store_errors():
+        mlflow.end_run()
+
+
+def _log_inputs(params: Params) -> None:
+    import mlflow
+
+    for section in ("training", "sampling", "models"):
+        values = getattr(params, section).model_dump()
+        mlflow.log_params({f"{section}.{key}": value for key, value in values.items()})
+    mlflow.log_param("seed", params.seed)
+    for path in DATASETS:
+        log_dataset(path, context="training")
 
 
 def log_dataset(path: Path, context: str) -> str:
@@ -183,8 +218,9 @@ def _lock_if_writable(path: Path | None) -> Iterator[None]:
 
 
 def log_curve_point(point: "CurvePoint") -> None:
-    """Log an optimiser step of the active run."""
+    """Log an optimiser step of the active run. Raises UserError if the store does not take it."""
     import mlflow
 
     values = {"loss": point.loss, "learning_rate": point.learning_rate, "gradient_norm": point.gradient_norm}
-    mlflow.log_metrics(values, step=point.step)
+    with store_errors():
+        mlflow.log_metrics(values, step=point.step)

@@ -16,8 +16,9 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from compeffdist.credentials import public_address
 from compeffdist.files import canonical_json
-from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed, public_url
+from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Dialect
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
@@ -101,7 +102,7 @@ class OpenAIEngine:
     def _warn_of_environment(self, url: str) -> None:
         """Say once what is broken of the environment, though a server on this machine is reached without it."""
         if is_loopback(host_of(url)) and not self.warned and (faults := malformed(HTTPX)):
-            print(f"warning: {faults[0]} (not needed to reach {public_url(url)})", file=sys.stderr)
+            print(f"warning: {faults[0]} (not needed to reach {public_address(url)})", file=sys.stderr)
         self.warned = True
 
     async def _generate(self, client: ServerClient, request: Request) -> Answer:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from compeffdist.connections import connection_reason
+from compeffdist.credentials import public_address
 from compeffdist.errors import UserError, one_line
 from compeffdist.network import (
     HTTPX,
@@ -25,7 +26,6 @@ from compeffdist.network import (
     host_of,
     is_loopback,
     proxy_variable,
-    public_url,
 )
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field, retold
@@ -69,7 +69,7 @@ class ServerClient:
         import openai
 
         self.openai, self.hint, self.dialect = openai, hint, dialect
-        self.place, self.url = public_url(base_url), base_url
+        self.place, self.url = public_address(base_url), base_url
         self.secrets = _secrets(base_url, key)
         self.timeout = runtime.request_timeout_seconds
         self.trouble = 0

@@ -15,7 +15,8 @@ from typing import Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.texts.lines import read_lines
 
-_WHOLE = re.compile(r"(-?\d+)\.0+")
+_WHOLE = re.compile(r"(-?\d+)(?:\.(\d*?)0*)?(?:[eE]\+?(\d{1,3}))?")
+"""Digits before the point and after it, and an exponent; whole if it moves the point behind the last digit."""
 
 
 class _Repeating(dict[str, Any]):
@@ -25,7 +26,7 @@ class _Repeating(dict[str, Any]):
 
 
 def parse_value(text: str) -> Any:
-    """The JSON value in `text`; whole numbers are ints, also 3.0, beyond thousands of digits Decimals.
+    """The JSON value in `text`; whole numbers are ints, also 3.0 and 1e23, beyond thousands of digits Decimals.
 
     Raises:
         ValueError: it is not JSON; one line says why.
@@ -70,8 +71,11 @@ def _whole(digits: str) -> int | Decimal:
 
 
 def _number(digits: str) -> int | Decimal | float:
-    whole = _WHOLE.fullmatch(digits)
-    return _whole(whole[1]) if whole else float(digits)
+    if whole := _WHOLE.fullmatch(digits):
+        fraction, exponent = whole[2] or "", int(whole[3] or 0)
+        if len(fraction) <= exponent:
+            return _whole(whole[1] + fraction.ljust(exponent, "0"))
+    return float(digits)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_number)

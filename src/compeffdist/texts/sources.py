@@ -12,7 +12,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.params import TextSource
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.hub import dataset_rows
-from compeffdist.texts.row_ids import row_name, same_id, unnamed, written_id
+from compeffdist.texts.row_ids import csv_id, row_name, same_id, unnamed, written_id
 from compeffdist.texts.tables import FileRow, no_column, read_rows
 
 MAX_TEXT_CHARACTERS = 100_000
@@ -128,7 +128,7 @@ class _Names:
         if field not in row.fields:
             raise _missing(self.source, "id_field", sorted(row.fields), row.number)
         value = row.fields[field]
-        written = written_id(value)
+        written = written_id(csv_id(value) if self.source.kind == "csv" else value)
         if not written:
             raise UserError(
                 f"{location}: row {row.number} has no id in {field!r}: "

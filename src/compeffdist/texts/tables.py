@@ -6,28 +6,22 @@ Nothing here trusts the size of a line or a field, or that a column's name stand
 """
 
 import csv
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.texts.csv_form import find_form, names
 from compeffdist.texts.json_values import parse_value, repeated_key
-from compeffdist.texts.lines import BOM, MAX_LINE_BYTES, decode_utf8, open_file, read_bounded_lines, read_lines
+from compeffdist.texts.lines import MAX_LINE_BYTES, decode_utf8, open_file, read_bounded_lines, read_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARQUET_BATCH_ROWS = 1024
-DELIMITERS = ",;\t|"
-"""Of CSV files, the likelier first."""
 
 csv.field_size_limit(MAX_LINE_BYTES)
-
-_NAMED_DELIMITER = re.compile(r"sep=(.)\s*", re.IGNORECASE)
-"""The line by which a spreadsheet program names the delimiter before the header."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,8 @@ def _jsonl_rows(read: _Read) -> Iterator[FileRow]:
         try:
             value = parse_value(line)
         except ValueError as error:
-            raise UserError(f"{read.path}: line {number} is not valid JSON: {one_line(error, 200)}") from None
+            why = "it holds zero bytes" if "\0" in line else one_line(error, 200)
+            raise UserError(f"{read.path}: line {number} is not valid JSON: {why}") from None
         if not isinstance(value, dict):
             raise UserError(f"{read.path}: line {number} is not a JSON object but {type(value).__name__}")
         if (twice := repeated_key(value, read.columns)) is not None:
@@ -119,22 +114,17 @@ def _jsonl_rows(read: _Read) -> Iterator[FileRow]:
 
 def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
     """Rows without a single value, as spreadsheets leave them below a table, are passed over."""
-    path, lines = read.path, read_lines(read.path, western=True)
-    first = next(lines, "")
-    if "\0" in first:
-        raise UserError(f"{path}: holds NUL characters, as UTF-16 does without a byte-order mark; save it as UTF-8")
-    named = _NAMED_DELIMITER.fullmatch(first)
-    first = next(lines, "") if named else first
-    above = int(named is not None)
-    while first and not first.strip():  # above a table, as spreadsheets leave them
-        first, above = next(lines, ""), above + 1
-    delimiter = named[1] if named else find_delimiter(first, list(read.wanted))
-    reader = csv.reader(chain([first], lines), strict=True, delimiter=delimiter)
+    path = read.path
+    form, lines = find_form(read_lines(path, western=True), list(read.wanted))
+    above = form.above
+    reader = csv.reader(lines, strict=True, delimiter=form.delimiter, skipinitialspace=form.spaced)
     ended = 0
     try:
-        header = _names(next(reader, []))
+        header = names(next(reader, []))
         if not header:
             return
+        if any("\0" in name for name in header):
+            raise UserError(f"{path}: its header holds zero bytes; save it as UTF-8")
         read.check(header)
         ended = above + reader.line_num
         for number, record in enumerate(filter(None, reader), 1):
@@ -156,24 +146,6 @@ def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
         if "unexpected end of data" in reason:
             reason += f"; is a quotation mark not closed in the row that begins after line {ended}?"
         raise UserError(f"{path}: line {above + reader.line_num} is not valid CSV: {reason}") from None
-
-
-def _names(header: Sequence[str]) -> list[str]:
-    return [name.strip().strip(BOM).strip() for name in header]
-
-
-def find_delimiter(header: str, wanted: Sequence[str]) -> str:
-    """The delimiter of a CSV file by its first line: under which all wanted columns are there, else that which makes
-    the most columns; of equal ones the likelier."""
-
-    def columns(delimiter: str) -> list[str]:
-        try:
-            return _names(next(csv.reader([header], delimiter=delimiter), []))
-        except csv.Error:
-            return []
-
-    found = {delimiter: columns(delimiter) for delimiter in DELIMITERS}
-    return max(DELIMITERS, key=lambda delimiter: (set(wanted) <= set(found[delimiter]), len(found[delimiter])))
 
 
 def _parquet_rows(read: _Read) -> Iterator[FileRow]:
