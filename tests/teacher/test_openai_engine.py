@@ -545,6 +545,28 @@ def test_thoughts_without_end_are_no_answer(form: str) -> None:
     assert set(failures.values()) == {"server's answer was cut before it began: max_tokens went into thoughts"}
 
 
+@pytest.mark.parametrize(
+    ("context", "rooms"), [(2100, [0, 4096, 2048, 2048]), (600, [0, 4096, 2048, 1024, 512, 512]), (400, [])]
+)
+def test_thoughts_are_given_the_room_that_a_short_context_has(context: int, rooms: list[int]) -> None:
+    think = thinker("reasoning_content", 500)
+
+    def respond(body: Body, n: int) -> Reply:
+        if body["max_tokens"] > context:
+            said = f"This model's maximum context length is {context} tokens. However, you requested more."
+            return Reply({"error": {"message": said, "code": 400}}, status=400)
+        return think(body, n)
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [question("x"), question("y")], concurrency=1)
+    if rooms:
+        assert [answers[n].text for n in range(2)] == ["fine", "fine"]
+        assert [body["max_tokens"] - 9 for body in server.bodies] == rooms  # what fits is asked for from then on
+    else:
+        assert answers == {}
+        assert "before it began" in failures[0]
+
+
 def test_a_label_cut_behind_long_thoughts_is_not_taken_for_a_shorter_one() -> None:
     scale = Request.likelihood("s", "how much?", tuple(str(number) for number in range(1, 11)))
 

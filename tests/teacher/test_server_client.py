@@ -373,6 +373,24 @@ def test_temperature_0_is_left_out_where_it_is_refused_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
+    "told",
+    [
+        "`temperature` has to be a strictly positive float",
+        "temperature must be greater than 0",
+        "temperature: Input should be > 0",
+    ],
+)
+def test_temperature_0_is_nearly_0_where_a_server_wants_more_than_that(
+    told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(refusing("temperature=0", told=told)) as server:
+        answers, failures = ask(server.url, [question(str(n), temperature=0.0) for n in range(2)], concurrency=1)
+    assert (answers.keys(), failures) == ({0, 1}, {})
+    assert [body["temperature"] for body in server.bodies] == [0.0, 0.01, 0.01]
+    assert "refuses temperature 0: asked with 0.01" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"max_tokens": 9}, "'max_tokens' or 'max_completion_tokens' is too large: 9. Maximum context length is 8."),

@@ -30,6 +30,12 @@ _OUT_OF_RANGE = re.compile(
     r"|maximum|minimum|context (length|window)|\brange\b|between|[<>≤≥]|must be|\bpositive",
     re.IGNORECASE,
 )
+_TOO_LONG = re.compile(r"context (length|window|size)|max_model_len|maximum (model|sequence) length", re.IGNORECASE)
+_ABOVE_ZERO = re.compile(
+    r"(?<!non-)\bpositive\b|(greater|larger|more) than (0|zero)\b|> ?0(\.0+)?(?![.\d])", re.IGNORECASE
+)
+NEARLY_GREEDY = 0.01
+"""The temperature sent where 0 is refused and another number would do: the likeliest token all but always wins."""
 _REPLACED = re.compile(r"instead|not support|unsupported|deprecated|favou?r|\buse\b", re.IGNORECASE)
 
 
@@ -40,7 +46,7 @@ class Change:
     field: str
     value: Any
     """Only of requests that have this value; None: of all."""
-    instead: str | int | None
+    instead: str | float | None
     """A name that it goes by, a number to send, or None: the field is left out."""
 
     def fits(self, body: Mapping[str, Any]) -> bool:
@@ -59,6 +65,8 @@ class Change:
     def __str__(self) -> str:
         if isinstance(self.instead, str):
             return f"wants {self.instead} in place of {self.field}"
+        if self.field in SAMPLING and self.instead is not None:
+            return f"refuses {self.field} {self.value:g}: asked with {self.instead:g}"
         if self.instead is not None:
             return f"allows {self.field} up to {self.instead}"
         if self.field in SAMPLING:
@@ -100,6 +108,11 @@ def names_a_field(body: Mapping[str, Any], said: str) -> bool:
     return bool(named) or any(field in body and pattern.search(said) for field, pattern in _NAMES.items())
 
 
+def is_too_long(said: str) -> bool:
+    """Whether a refusal says that question and answer together are longer than the server reads."""
+    return bool(_TOO_LONG.search(said))
+
+
 def _applied(body: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
     changed = dict(body)
     for change in changes:
@@ -118,6 +131,8 @@ def _change(field: str, value: Any, said: str) -> Change | None:
         allowed = [int(number) for number in re.findall(r"\b\d{1,2}\b", said) if 0 < int(number) < value]
         return Change(field, None, max(allowed)) if allowed else None
     if field in SAMPLING:
+        if field == "temperature" and value == 0 and _ABOVE_ZERO.search(said):
+            return Change(field, value, NEARLY_GREEDY)
         neutral = value in ((0,) if field == "temperature" else (1,))
         return Change(field, value, None) if neutral or not is_range else None
     return Change(field, None, None)

@@ -20,7 +20,7 @@ from compeffdist.credentials import public_address
 from compeffdist.files import canonical_json
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.dialect import Dialect
+from compeffdist.teacher.dialect import Dialect, is_too_long
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
@@ -33,7 +33,9 @@ TOP_LOGPROBS = 20
 WRAPPING_TOKENS = 32
 """Room for the JSON object around an answer."""
 THINKING_TOKENS = 4096
-"""Room for the thoughts of a teacher that was seen to think before it answers."""
+"""Room for the thoughts of a teacher that was seen to think before it answers; halved, down to LEAST_ROOM, where a
+server says that its context does not hold so much."""
+LEAST_ROOM = 256
 
 Spent = tuple[int, int, int]
 """Prompt, cached and completion tokens."""
@@ -159,7 +161,13 @@ class OpenAIEngine:
         while True:
             room = self.room
             asked = body | {"max_tokens": body["max_tokens"] + room}
-            reply = await (self._chat_held(client, asked, schema) if schema else client.chat(asked))
+            try:
+                reply = await (self._chat_held(client, asked, schema) if schema else client.chat(asked))
+            except Refused as refusal:
+                if room < 2 * LEAST_ROOM or not is_too_long(refusal.said):
+                    raise
+                self.room = min(self.room, room // 2)
+                continue
             prompt, cached, completion = (new + old for new, old in zip(token_counts(reply), spent, strict=True))
             spent = prompt, cached, completion
             try:
