@@ -4,7 +4,8 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.request import url2pathname
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
@@ -12,6 +13,8 @@ from compeffdist.errors import UserError
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+_IN_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(.+)", re.IGNORECASE | re.DOTALL)
+_NO_FILE = re.compile(r"sqlite(?:\+\w+)?:(?://)?(?:/?|/(?:file)?::memory:|/:memory:)", re.IGNORECASE)
 HTTP = ("http://", "https://")
 DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 """By kind of database, the module that reaches it where the address names none (`mysql+pymysql://`)."""
@@ -30,23 +33,35 @@ def shown_uri() -> str:
 
 
 def database() -> Path | None:
-    """The database file of an SQLite store, absolute; none if the store is another."""
-    uri = tracking_uri()
-    if not uri.startswith(SQLITE):
+    """The database file of an SQLite store, absolute and without `..`, however its address is written; none if the
+    store is another."""
+    found = _IN_SQLITE.fullmatch(tracking_uri())
+    if found is None or _is_in_memory(tracking_uri()):
         return None
-    return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+    named, _, query = found[1].partition("?")
+    if named.startswith("file:") and "uri" in parse_qs(query):  # as SQLite itself takes addresses of files
+        named = url2pathname(urlsplit(named).path)
+    path = Path(re.sub("^/+", "/", named)).absolute()
+    return Path(os.path.realpath(path.parent)) / path.name if ".." in path.parts else path
+
+
+def _is_in_memory(uri: str) -> bool:
+    named, _, query = uri.partition("?")
+    return bool(_NO_FILE.fullmatch(named)) or "memory" in parse_qs(query).get("mode", [])
 
 
 def check_tracking_uri() -> None:
     """Whether the store can be used from here, as far as that is seen without asking it.
 
     Raises:
-        UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, or the address has a
-            password that cannot be told from the rest of it.
+        UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, it is in memory, or
+            the address has a password that cannot be told from the rest of it.
     """
     uri = tracking_uri()
     if uri.startswith(HTTP):
         _check_authority(uri)
+    if _is_in_memory(uri):
+        raise UserError(f"{VARIABLE} {shown_uri()}: a store in memory ends with each stage; name a file: {DEFAULT_URI}")
     if (path := database()) is not None:
         _check_folder(path)
     elif "://" in uri and (missing := missing_driver(uri)):
