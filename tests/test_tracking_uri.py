@@ -53,9 +53,9 @@ def test_a_password_that_ends_its_address_is_said_and_not_shown(password: str, m
         ("/data/mlruns", "a store in plain files"),
         ("file:///data/mlruns", "a store in plain files"),
         ("file:mlruns", "a store in plain files"),
-        ("sqlite://", "names no database file"),
-        ("sqlite:///:memory:", "names no database file"),
-        ("sqlite:///file:mlflow.db?uri=true", "names no database file"),
+        ("sqlite://", "a store in memory"),
+        ("sqlite:///:memory:", "a store in memory"),
+        ("sqlite:mlflow.db", "names no database file"),
     ],
 )
 def test_a_store_that_cannot_be_told_from_a_copy_of_it_is_refused(
@@ -126,6 +126,42 @@ def test_other_names_of_folders_are_no_trouble(name: str, tmp_path: Path, monkey
     store = database()
     assert store == tmp_path / name / "mlflow.db"
     assert local_path(home_uri(store)) == tmp_path / name / "mlruns"
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("sqlite:///x.db", "work/x.db"),
+        ("sqlite:///./x.db", "work/x.db"),
+        ("sqlite:///../x.db", "x.db"),
+        ("sqlite:///link/../x.db", "elsewhere/x.db"),
+        ("sqlite:///a/./b.db?timeout=3", "work/a/b.db"),
+        ("sqlite+pysqlite:///x.db", "work/x.db"),
+        ("sqlite:///file:x%20y.db?uri=true", "work/x y.db"),
+        ("sqlite:///{top}/x.db", "x.db"),
+        ("sqlite:////{top}/work/../x.db", "x.db"),
+        ("postgresql://host/db", None),
+        ("http://host/x.db", None),
+        ("sqlite:", None),
+        ("sqlite://", None),
+        ("sqlite:///", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file::memory:?uri=true", None),
+        ("sqlite:///file:x?mode=memory&uri=true", None),
+    ],
+)
+def test_the_database_of_an_address(
+    uri: str, place: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (tmp_path / "work/link").symlink_to(tmp_path / "elsewhere/deep")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(top=tmp_path))
+    assert database() == (place and tmp_path / place)
+    if place is None and uri.startswith("sqlite"):
+        with pytest.raises(UserError, match=r"in memory ends with each stage; use sqlite:///PATH, such as sqlite:///mlflow\.db"):
+            check_tracking_uri()
 
 
 @pytest.fixture

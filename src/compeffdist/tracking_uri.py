@@ -4,7 +4,8 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.request import url2pathname
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
@@ -12,9 +13,9 @@ from compeffdist.errors import UserError
 VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+_IN_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(.+)", re.IGNORECASE | re.DOTALL)
+_NO_FILE = re.compile(r"sqlite(?:\+\w+)?:(?://)?(?:/?|/(?:file)?::memory:|/:memory:)", re.IGNORECASE)
 HTTP = ("http://", "https://")
-_FILE = re.compile(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)([^?]+)")
-"""The address of an SQLite store, whatever driver it names, with its file."""
 DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 """By kind of database, the module that reaches it where the address names none (`mysql+pymysql://`)."""
 PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
@@ -32,9 +33,21 @@ def shown_uri() -> str:
 
 
 def database() -> Path | None:
-    """The database file of an SQLite store, absolute; none if the store is another."""
-    named = _FILE.match(tracking_uri())
-    return Path(named[1]).absolute() if named else None
+    """The database file of an SQLite store, absolute and without `..`, however its address is written; none if the
+    store is another."""
+    found = _IN_SQLITE.fullmatch(tracking_uri())
+    if found is None or _is_in_memory(tracking_uri()):
+        return None
+    named, _, query = found[1].partition("?")
+    if named.startswith("file:") and "uri" in parse_qs(query):  # as SQLite itself takes addresses of files
+        named = url2pathname(urlsplit(named).path)
+    path = Path(re.sub("^/+", "/", named)).absolute()
+    return Path(os.path.realpath(path.parent)) / path.name if ".." in path.parts else path
+
+
+def _is_in_memory(uri: str) -> bool:
+    named, _, query = uri.partition("?")
+    return bool(_NO_FILE.fullmatch(named)) or "memory" in parse_qs(query).get("mode", [])
 
 
 def check_tracking_uri() -> None:
@@ -42,7 +55,8 @@ def check_tracking_uri() -> None:
 
     Raises:
         UserError: its driver is not installed, its folder has a name that MLflow reads otherwise, the address has a
-            password that cannot be told from the rest of it, or the store is in files that are not named as a database.
+            password that cannot be told from the rest of it, or the store is in memory, or in files that are not named
+            as a database.
     """
     uri = tracking_uri()
     _check_kind(uri)
@@ -69,7 +83,9 @@ def missing_driver(uri: str) -> str:
 def _check_kind(uri: str) -> None:
     """A store is told from a copy of it by where its database lies; others are not, and MLflow gives plain files up."""
     advice = f"use {SQLITE}PATH, such as {DEFAULT_URI}"
-    if uri.startswith("sqlite") and database() is None:
+    if _is_in_memory(uri):
+        raise UserError(f"{VARIABLE} {shown_uri()}: a store in memory ends with each stage; {advice}")
+    if uri.lower().startswith("sqlite") and database() is None:
         raise UserError(f"{VARIABLE} {shown_uri()}: names no database file; {advice}")
     kind, _, rest = uri.partition(":")
     if kind == "file" or not (rest or kind.startswith("databricks")):

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,82 @@ def test_a_copy_that_shares_the_original_s_files_by_a_link_leaves_them(
     copy.forgetting().purge(copy.forgetting().plan(text_id))
     assert copy.versions == []
     assert files_of(lone.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("address", "first_is_gone"), [("sqlite:///./mine.db", False), ("sqlite:///../second/mine.db", True)]
+)
+def test_a_copy_of_a_copy_whose_database_has_another_name_leaves_both_originals(
+    lone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, first_is_gone: bool
+) -> None:
+    without = shutil.ignore_patterns("mlruns")
+    shutil.copytree(lone.folder, tmp_path / "first", symlinks=True, ignore=without)
+    before = files_of(lone.folder)
+    _forget_stores()
+    first = carried(lone, tmp_path / "first", monkeypatch)
+    assert first.register(monkeypatch) == 2  # written through: the database is its own from now on
+    shutil.copytree(first.folder, tmp_path / "second", symlinks=True, ignore=without)
+    if first_is_gone:
+        shutil.rmtree(first.folder)
+    files_of_first = files_of(first.folder)
+    (tmp_path / "second/mlflow.db").rename(tmp_path / "second/mine.db")
+    _forget_stores()
+    monkeypatch.chdir(tmp_path / "second")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    second = World(tmp_path / "second", address)
+    assert [bool(version.elsewhere) for version in second.versions] == [True, True]
+    if not first_is_gone:
+        assert second.register(monkeypatch) == 3
+    text_id = without_the_text(second)
+    second.forgetting().purge(second.forgetting().plan(text_id))
+    assert second.versions == []
+    assert files_of(lone.folder) == before and files_of(first.folder) == files_of_first
+
+
+def test_a_database_beside_the_files_is_their_store_s_whatever_it_is_called(
+    lone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in a store of older days says what it is a copy of."""
+    with closing(sqlite3.connect(lone.folder / "mlflow.db")) as connection, connection:
+        connection.execute("DELETE FROM experiment_tags")
+    shutil.copytree(lone.folder, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
+    (lone.folder / "mlflow.db").rename(lone.folder / "runs.sqlite")
+    _forget_stores()
+    copy = carried(lone, tmp_path / "copy", monkeypatch)
+    assert [bool(version.elsewhere) for version in copy.versions] == [True]
+    monkeypatch.chdir(lone.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.sqlite")
+    (lone.folder / "backup.db").write_bytes((lone.folder / "runs.sqlite").read_bytes())
+    _forget_stores()
+    assert [version.elsewhere for version in lone.versions] == [""]
+
+
+@pytest.mark.parametrize("command", ["history", "trace", "audit", "forget", "predict", "promote", "results"])
+def test_a_damaged_database_is_one_line_and_stays_as_it_is(
+    lone: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    database = lone.folder / "mlflow.db"
+    whole = database.read_bytes()
+    arguments = {
+        "predict": ["--text", "fine", "--model", f"models:/{MODEL}/1"],
+        "trace": [learnt_text(lone).id],
+        "forget": [learnt_text(lone).id, "--dry-run"],
+        "promote": ["1", "--to", "champion"],
+    }
+    damaged = {
+        "cut off": whole[: len(whole) // 2],
+        "no database": b"nothing of the kind" * 100,
+        "pages lost": whole[:4096] + b"\xff" * (len(whole) - 4096),
+    }
+    for content in damaged.values():
+        database.write_bytes(content)
+        _forget_stores()
+        with suppress(SystemExit):
+            main([command, *arguments.get(command, [])])
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert command == "results" or [line for line in said.splitlines() if "mlflow.db: " in line]
+        assert database.read_bytes() == content
 
 
 def test_files_that_lie_on_another_disk_behind_a_link_are_this_store_s(

@@ -112,6 +112,44 @@ def test_a_label_is_taken_only_where_one_is_meant(text: str, labels: tuple[str, 
         assert chosen_label(text, labels) == label
 
 
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('{"answer": "positive", "confidence": 0.9}', "positive"),
+        ('{"label": "Positive."}', "positive"),
+        ('{"sentiment": "negative", "reason": "it is not positive at all"}', "negative"),
+        ('```json\n{"label": "positive", "why": "not negative"}\n```', "positive"),
+        ('<think>negative?</think>{"label": "positive"}', "positive"),
+        ('Here it is: {"label": "positive"}. Positive, as I said.', "positive"),
+        ('{"label": "positive", "label": "positive"}', "positive"),
+        ('{"label": "positive", "label": "negative"}', None),
+        ('{"text": "positive", "label": "negative"}', None),
+        ('{"label": "positive", "sentiment": "positive"}', None),
+        ('{"answer": "unsure", "label": "positive"}', None),
+        ('{"answer": ["positive"], "label": "positive"}', None),
+        ('{"label": ["positive"]}', None),
+        ('{"answer": {"label": "positive"}}', None),
+        ('{"positive": 0.9, "negative": 0.1}', None),
+        ('{"confidence": 0.9}', None),
+        ('The word {"text": "positive"} is negative.', None),
+        ('{"label": "positive"} or {"label": "negative"}', None),
+        ('{"label": "positive"', None),
+    ],
+)
+def test_a_label_under_another_key_is_taken_only_where_one_is_meant(text: str, label: str | None) -> None:
+    if label is None:
+        with pytest.raises(RequestFailed, match=r"none of the labels|2 texts that are labels"):
+            chosen_label(text, ("positive", "negative"))
+    else:
+        assert chosen_label(text, ("positive", "negative")) == label
+
+
+def test_numbers_of_an_object_are_not_taken_for_labels() -> None:
+    with pytest.raises(RequestFailed):
+        chosen_label('{"rating": 5, "confidence": 1}', ("1", "5"))
+    assert chosen_label('{"rating": "5", "confidence": 1}', ("1", "5")) == "5"
+
+
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=5, unique_by=lambda s: s.strip()))
 def test_whatever_the_labels_each_is_read_as_itself(labels: list[str]) -> None:
     labels = [label for label in labels if label.strip()]

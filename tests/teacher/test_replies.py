@@ -11,6 +11,7 @@ from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.replies import CutInThoughts, kept_text, reply_text, token_counts
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.server_errors import error_in
 from compeffdist.teacher.vllm_engine import VllmEngine
 from compeffdist.teacher.vllm_supervisor import Attachment
 from tests.teacher.server import Body, Reply, serving
@@ -93,3 +94,31 @@ def test_content_parts_without_text_are_no_empty_answer(content: Any, reason: st
 def test_what_is_no_count_of_tokens_is_none(count: Any) -> None:
     prompt, cached, completion = token_counts({"usage": {"prompt_tokens": count, "completion_tokens": 2}})
     assert (int(prompt) in (0, 1), cached, completion) == (True, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("indices", "place"),
+    [
+        ([0], 0),
+        ([1, 0], 1),
+        ([2, 1], 1),
+        ([None, 0], 0),
+        ([None, None], 0),
+        (["1", "0"], 0),
+        ([True, 0], 0),
+        ([0, 0], 0),
+    ],
+)
+def test_of_several_choices_that_of_the_lowest_index_is_the_answer(indices: list[Any], place: int) -> None:
+    choices = [
+        {"index": index, "message": {"content": f"choice {n}"}, "finish_reason": "stop", "error": {"message": f"e{n}"}}
+        for n, index in enumerate(indices)
+    ]
+    assert reply_text({"choices": choices}) == (f"choice {place}", "stop")
+    assert error_in({"choices": choices}) == {"error": {"message": f"e{place}"}}
+
+
+@pytest.mark.parametrize("choices", [None, [], {}, "x", [None], ["x"], [None, {"index": 0}]])
+def test_a_reply_without_choices_is_told(choices: Any) -> None:
+    with pytest.raises(RequestFailed, match="holds no choices"):
+        reply_text({"choices": choices})

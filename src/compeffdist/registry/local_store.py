@@ -9,12 +9,12 @@ beside the database although it should be is another checkout's: it may be read,
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.tracking_uri import database
 
 FOLDER = "mlruns"
@@ -26,7 +26,10 @@ COLUMNS = {
 }
 """Table -> its key, and the column that holds a place."""
 OWNER, COPIED = "compeffdist.database", "compeffdist.copied_from"
-"""Tags of an experiment: the database file that it was last written through, and the one which that is a copy of."""
+"""Tags of an experiment: the database file that it was last written through, and those which that is a copy of, a line
+each: of a copy of a copy both."""
+SQLITE_MARK = b"SQLite format 3\0"
+"""How a file of SQLite begins."""
 BUSY_SECONDS = 20
 
 
@@ -52,23 +55,34 @@ def belongs_elsewhere(uri: str) -> Path | None:
 
     An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy. A copy
     may also share the original's `mlruns`, by a link or as its neighbour: what is in there is the original's.
+
+    Raises:
+        UserError: the database cannot be read.
     """
     store, path = database(), located(uri)
     if store is None or path is None:
         return None
-    original = _original(store)
-    beside = _database_beside(Path(os.path.realpath(path)), store)
-    theirs = original is not None and (not _inside(path, store) or _inside(original.parent / FOLDER, store))
-    return path if theirs or _is_other(beside, store) or _is_other(_database_beside(path, store), store) else None
+    originals = _originals(store)
+    theirs = originals and (
+        not _inside(path, store) or any(_inside(original.parent / FOLDER, store) for original in originals)
+    )
+    beside = (_is_beside_another(place, store) for place in (path, Path(os.path.realpath(path))))
+    return path if theirs or any(beside) else None
 
 
-def _original(store: Path) -> Path | None:
-    """The database that this one is a copy of, if that is still there; else none."""
-    with closing(_connect(store, "ro")) as connection:
+def _originals(store: Path) -> list[Path]:
+    """The databases that this one is a copy of, as far as they are still there."""
+    return [path for path in _named_originals(store) if _is_other(path, store)]
+
+
+def _named_originals(store: Path) -> list[Path]:
+    if not store.is_file():
+        return []
+    with _opened(store, "ro") as connection:
         if not _has_table(connection, "experiment_tags"):
-            return None
+            return []
         rows = connection.execute("SELECT value FROM experiment_tags WHERE key IN (?, ?)", (OWNER, COPIED)).fetchall()
-    return next((Path(value) for (value,) in rows if _is_other(Path(value), store)), None)
+    return list(dict.fromkeys(Path(line) for (value,) in rows for line in str(value).splitlines()))
 
 
 def settle_in(store: Path) -> None:
@@ -79,13 +93,10 @@ def settle_in(store: Path) -> None:
     """
     if not store.is_file():
         return
-    try:
-        with closing(_connect(store, "rw")) as connection, connection:
-            for table, (key, column) in COLUMNS.items():
-                changed = list(_changes(connection, store, table, key, column))
-                connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", changed)
-    except sqlite3.Error as error:
-        raise UserError(f"{store}: its paths cannot be made to lead here: {error}") from None
+    with _opened(store, "rw") as connection:
+        for table, (key, column) in COLUMNS.items():
+            changed = list(_changes(connection, store, table, key, column))
+            connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", changed)
 
 
 def _changes(
@@ -108,7 +119,7 @@ def _changes(
 def _is_foreign(connection: sqlite3.Connection, experiment: int, path: Path, store: Path) -> bool:
     """Whether an experiment that keeps its files in some other `mlruns` does so since it was another database's."""
     owner = _owner(connection, experiment)
-    return owner != store if owner is not None else _is_other(_database_beside(path, store), store)
+    return _is_beside_another(path, store) if owner is None else not _is_same(owner, store)
 
 
 def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None:
@@ -127,8 +138,8 @@ def claim(store: Path, experiment: str, place: str) -> None:
     Raises:
         UserError: it keeps them in a folder of its own, and this database is a copy of the one they belong to.
     """
-    path = local_path(place)
-    with closing(_connect(store, "rw")) as connection, connection:
+    path, originals = local_path(place), [path for path in _named_originals(store) if not _is_same(path, store)]
+    with _opened(store, "rw") as connection:
         owner = _owner(connection, experiment)
         original = owner if owner is not None and _is_other(owner, store) else None
         if original and path is not None and not _inside(path, store):
@@ -136,11 +147,11 @@ def claim(store: Path, experiment: str, place: str) -> None:
                 f"{store} is a copy of {original}, whose runs are kept in {path}: choose another registry.experiment, "
                 "or another MLFLOW_TRACKING_URI"
             )
-        tags = {OWNER: store} | ({COPIED: original} if original else {})
+        tags = {OWNER: str(store)} | ({COPIED: "\n".join(map(str, originals))} if original else {})
         if owner != store:
             connection.executemany(
                 "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)",
-                [(key, str(value), experiment) for key, value in tags.items()],
+                [(key, value, experiment) for key, value in tags.items()],
             )
 
 
@@ -158,9 +169,21 @@ def _own_place(path: Path, store: Path) -> Path | None:
     return store.parent.joinpath(FOLDER, *parts[last + 1 :])
 
 
-def _database_beside(path: Path, store: Path) -> Path:
-    """The database that a path within some `mlruns` would belong to, were it called as this one."""
-    return Path(str(path).rpartition(f"/{FOLDER}")[0]) / store.name
+def _is_beside_another(path: Path, store: Path) -> bool:
+    """Whether a path lies within the `mlruns` of another folder in which there is a database, whatever it is called."""
+    before, found, _ = str(path).rpartition(f"/{FOLDER}")
+    folder = Path(before or "/")
+    try:
+        if not found or not folder.is_dir() or folder.samefile(store.parent):
+            return False
+        return any(_is_other(beside, store) and _is_sqlite(beside) for beside in folder.iterdir())
+    except OSError:  # whose it is cannot be seen: not this store's, at least
+        return True
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE_MARK)) == SQLITE_MARK
 
 
 def _inside(path: Path, store: Path) -> bool:
@@ -169,7 +192,15 @@ def _inside(path: Path, store: Path) -> bool:
 
 
 def _is_other(owner: Path, store: Path) -> bool:
-    return owner.is_file() and not (store.is_file() and owner.samefile(store))
+    """Whether a database is there, as far as may be seen, and is not this one."""
+    try:
+        return owner.is_file() and not _is_same(owner, store)
+    except OSError:
+        return True
+
+
+def _is_same(owner: Path, store: Path) -> bool:
+    return owner == store or (owner.is_file() and store.is_file() and owner.samefile(store))
 
 
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:
@@ -177,5 +208,13 @@ def _has_table(connection: sqlite3.Connection, table: str) -> bool:
     return found.fetchone() is not None
 
 
-def _connect(store: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{store.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
+@contextmanager
+def _opened(store: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """The database, read or (`rw`) changed in one transaction. Raises UserError if that cannot be done."""
+    try:
+        opened = sqlite3.connect(f"{store.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
+        with closing(opened) as connection, connection:
+            yield connection
+    except sqlite3.Error as error:
+        done = "its paths cannot be made to lead here" if mode == "rw" else "it cannot be read"
+        raise UserError(f"{store}: {done}: {one_line(error, 200)}") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 from compeffdist.errors import one_line
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.parsing import WRAPPER, parse_json, without_thoughts
+from compeffdist.teacher.parsing import WRAPPER, is_json, parse_json, without_thoughts
 from compeffdist.teacher.replies import dig, thinks
 
 AMBIGUOUS_SHARE = 0.001
@@ -28,11 +28,15 @@ _AROUND = " .。!,:;" + "".join({*_QUOTES, *_QUOTES.values()})
 _SPACE_MARKS = "\u2581\u0120\u010a"
 """How vocabularies write a space or a line end, where a server hands their entries out as they are."""
 _SPOKEN = {"type": ["string", "number", "boolean"]}
+_FENCE = re.compile(r"\s*`{3,}[^\n`{\[]*(.*?)`{3,}\s*", re.DOTALL)
 _CUT = re.compile(rf'\s*(?:```\w*\s*)?\{{\s*"{WRAPPER}"\s*:\s*("(?:[^"\\]|\\.)*")\s*$')
 
 
 def chosen_label(text: str, labels: Sequence[str], *, cut: bool = False) -> str:
     """The label an answer states: in a JSON object, or bare but for thoughts before it, quotes, punctuation and case.
+
+    A server that takes no notice of the schema asked for may put the label under a key of its own, beside others:
+    it is taken where just one of the object's texts is a label.
 
     Args:
         cut: whether the answer was cut at max_tokens: a label that another one begins with may then be half of that.
@@ -50,7 +54,19 @@ def chosen_label(text: str, labels: Sequence[str], *, cut: bool = False) -> str:
 def _stated_label(text: str, labels: Sequence[str]) -> str:
     if (exact := text.strip()) in labels:  # also one that reads as JSON ("1.50", "1e5") or as a thought ("<think>")
         return exact
-    said = _stated(without_thoughts(text))
+    spoken = without_thoughts(text)
+    if label := _meant(_stated(spoken), labels):
+        return label
+    found = _labels_in_object(spoken, labels)
+    if len(found) > 1:
+        raise RequestFailed(f"server's answer holds {len(found)} texts that are labels: {one_line(text, 60)!r}")
+    if not found:
+        raise RequestFailed(f"server's answer is none of the labels: {one_line(text, 60)!r}")
+    return found[0]
+
+
+def _meant(said: str, labels: Sequence[str]) -> str:
+    """The one label that a text reads as; empty if it reads as none, or as several."""
     for form in (_as_it_is, _folded, _bare):
         for reading in _peeled(said):
             fitting = [label for label in labels if form(label) == form(reading) and form(label)]
@@ -58,7 +74,24 @@ def _stated_label(text: str, labels: Sequence[str]) -> str:
                 return fitting[0]
             if fitting:
                 break
-    raise RequestFailed(f"server's answer is none of the labels: {one_line(text, 60)!r}")
+    return ""
+
+
+def _labels_in_object(spoken: str, labels: Sequence[str]) -> list[str]:
+    """The labels that texts of the object in an answer read as, one for each; none if that cannot be relied on: what
+    was asked for is there and is no label, or another label stands in the prose around the object."""
+    try:
+        value = parse_json(spoken, {"type": "object"})
+    except ValueError:
+        return []
+    found = [label for said in value.values() if isinstance(said, str) and (label := _meant(said, labels))]
+    if WRAPPER in value and not (isinstance(value[WRAPPER], str) and _meant(value[WRAPPER], labels)):
+        return []
+    fenced = _FENCE.fullmatch(spoken)
+    if not is_json(fenced[1] if fenced else spoken):
+        others = [label for label in labels if label not in found]
+        return [] if any(_folded(label) in _folded(spoken) for label in others) else found
+    return found
 
 
 def _stated(text: str) -> str:

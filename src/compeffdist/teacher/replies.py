@@ -14,6 +14,7 @@ from compeffdist.errors import one_line
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.parsing import is_json, opens_with_thoughts, without_thoughts
 from compeffdist.teacher.requests import LENGTH, how_text_ended
+from compeffdist.teacher.server_errors import first_choice
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message that hold thoughts."""
@@ -38,8 +39,10 @@ def dig(value: Any, *path: str | int) -> Any:
 
 
 def only_choice(reply: Mapping[str, Any]) -> dict[str, Any]:
-    """The first choice of a reply. Raises RequestFailed if it has none."""
-    choice = dig(reply, "choices", 0)
+    """The choice that a reply has for the one answer asked for: of several, in whatever order, that of the lowest
+    `index`. Raises RequestFailed if it has none."""
+    choices = reply.get("choices")
+    choice = first_choice(choices) if isinstance(choices, list) else None
     if not isinstance(choice, dict):
         raise RequestFailed("server's answer holds no choices")
     return choice

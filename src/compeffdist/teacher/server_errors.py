@@ -111,7 +111,15 @@ def error_in(body: Any) -> Any:
     choices = body.get("choices") if isinstance(body, Mapping) else None
     if not isinstance(choices, list) or not choices:
         return body
-    return {"error": choices[0].get("error") if isinstance(choices[0], Mapping) else None}
+    first = first_choice(choices)
+    return {"error": first.get("error") if isinstance(first, Mapping) else None}
+
+
+def first_choice(choices: Sequence[Any]) -> Any:
+    """The choice of the lowest `index`, whatever their order; the first one where that is not told; None of none."""
+    places = [choice.get("index") if isinstance(choice, Mapping) else None for choice in choices]
+    told = [place for place in places if isinstance(place, int) and not isinstance(place, bool)]
+    return choices[places.index(min(told))] if told and len(told) == len(places) else next(iter(choices), None)
 
 
 def status_of(status: int, body: Any) -> int:
