@@ -55,6 +55,7 @@ def test_contents_are_given_in_the_form_that_the_template_takes(written: str) ->
         (turns("{{ m['content'] }}", "messages[1:]"), "leaves out the system turn"),
         (turns("{{ m['content'] }}", "messages[:1]"), "leaves out what the user says"),
         (turns("{{ m['role'] }}"), "leaves out the system turn"),
+        (turns("{{ m['content'] }}") + "\ud83d", "the chat template holds half a character"),
         (turns("{{ m['content'] }}", "messages[::-1]"), "writes what the user says before the system turn"),
         (turns("{{ m['content'] }}", "messages + messages"), "writes the system turn 2 times"),
         (turns("{{ m['content'] }}", "messages + messages[1:]"), "writes what the user says 2 times"),

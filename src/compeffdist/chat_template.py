@@ -130,6 +130,8 @@ def _closing(tokenizer: "PreTrainedTokenizerBase", forms: Sequence[bool], variab
 
 def _pieces(rendered: str) -> tuple[str, str, str]:
     """The text before, between and after the marks. Raises ValueError if they are not what they should be."""
+    if any("\ud800" <= character <= "\udfff" for character in rendered):
+        raise ValueError("the chat template holds half a character")
     fault = "the chat template rewrites what it is told: it "
     named = {"system": "the system turn", "user": "what the user says"}
     for role, what in named.items():

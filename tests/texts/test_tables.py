@@ -289,6 +289,19 @@ def test_parquet_strings_that_no_one_looked_into(tmp_path: Path, kind: pa.DataTy
     assert "'text' in row 2: expected UTF-8" in error(tmp_path / "a.parquet", "parquet")
 
 
+def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.parquet", pa.array(["x", "y"])
+    odd = pa.array([{"text": "in it"}, None])
+    for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        columns = {"text": texts.cast(kind), "text.text": texts, "odd": odd, "label": pa.nulls(2)}
+        pq.write_table(pa.table(columns), path)
+        assert found(path, "parquet") == [("x", None), ("y", None)]
+    pq.write_table(pa.Table.from_arrays([texts, texts, odd, odd], names=["text", "label", "odd", "odd"]), path)
+    assert found(path, "parquet") == [("x", "x"), ("y", "y")]
+    pq.write_table(pa.table({"text": texts, "label": pa.array([1, 2**50], pa.timestamp("s"))}), path)
+    assert "'label' in rows 1 to 2: timestamp[ms] that cannot be read" in error(path, "parquet")
+
+
 @given(st.lists(st.text(st.characters(blacklist_characters="\r\n\0\ufeff"), max_size=5), max_size=5))
 def test_utf_16_gives_back_every_line(lines_written: list[str]) -> None:
     content = "".join(line + "\n" for line in lines_written)

@@ -167,7 +167,7 @@ def arrow_rows(path: Path | str, batches: "Iterator[pa.RecordBatch | pa.Table]")
     """The rows of Arrow batches, numbered from 1.
 
     Raises:
-        UserError: a string that is not UTF-8; names column and row.
+        UserError: a string that is not UTF-8, a time beyond Python's; names column and row.
     """
     done = 0
     for batch in batches:
@@ -179,13 +179,17 @@ def arrow_rows(path: Path | str, batches: "Iterator[pa.RecordBatch | pa.Table]")
 
 
 def _values(column: "pa.Array | pa.ChunkedArray", where: str, done: int) -> list[Any]:
-    """A column as Python values. Arrow does not look into strings that a program wrote without looking either."""
+    """A column as Python values. Arrow does not look into strings that a program wrote without looking either, and
+    has dates that Python has not."""
     import pyarrow as pa
 
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
         pass
+    except (ArithmeticError, ValueError) as error:
+        rows = f"rows {done + 1} to {done + len(column)}"
+        raise UserError(f"{where} in {rows}: {column.type} that cannot be read: {one_line(error, 100)}") from None
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
