@@ -160,7 +160,9 @@ def test_the_database_of_an_address(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(top=tmp_path))
     assert database() == (place and tmp_path / place)
     if place is None and uri.startswith("sqlite"):
-        with pytest.raises(UserError, match=r"in memory ends with each stage; use sqlite:///PATH, such as sqlite:///mlflow\.db"):
+        with pytest.raises(
+            UserError, match=r"in memory ends with each stage; use sqlite:///PATH, such as sqlite:///mlflow\.db"
+        ):
             check_tracking_uri()
 
 
