@@ -49,8 +49,10 @@ _ASSIGNED = re.compile(
     r"|([?&;#](?:key|sig|auth|code|sas)=)[^&\s'\"]+"
     r"|((?-i:_(?:KEY|PAT|PASS|PW|AUTH|DSN)=))\S+"
 )
-_WORDS = ("key", "secret", "token", "passw", "passphrase", "pwd", "signature", "credential")
-_WORDS += ("sig=", "auth=", "code=", "sas=", "_pat=", "_pass=", "_pw=", "_dsn=")
+_WORDS = (
+    *("key", "secret", "token", "passw", "passphrase", "pwd", "signature", "credential"),
+    *("sig=", "auth=", "code=", "sas=", "_pat=", "_pass=", "_pw=", "_dsn="),
+)
 """One of which is in whatever _ASSIGNED finds: it is slow."""
 _AUTHORIZATION = r"\b(?:proxy-)?authorization\\*['\"]?\s*[:=,]\s*b?\\*['\"]?"
 _HEADER = re.compile(

@@ -416,6 +416,21 @@ def test_a_checkout_that_may_only_be_read_answers(read_only: World) -> None:
     assert files_of(read_only.folder) == before
 
 
+def test_what_would_write_into_what_may_only_be_read_is_one_line(read_only: World) -> None:
+    before = files_of(read_only.folder)
+    text_id = learnt_text(read_only).id
+    for arguments in (
+        ("promote", "1", "--to", "champion", "--override", "to try it"),
+        ("rollback", "--reason", "to try it"),
+        ("unlock", "key"),
+        ("forget", text_id, "--purge"),
+    ):
+        done = limited(read_only, *arguments)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ") and str(read_only.folder) in done.stderr
+    assert files_of(read_only.folder) == before
+
+
 def test_what_a_crash_left_in_a_registry_that_may_only_be_read_is_said(
     lone: World, read_only: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
