@@ -326,11 +326,12 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
 
 def sample(seed: int) -> None:
     """Draw, and a student that learnt what was kept."""
-    files = (mini.DATA / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled"))
+    names = ("scored", "predicted", "triplets", "sampled")
+    scored, predicted, triplets, sampled = (mini.DATA / f"{name}.parquet" for name in names)
     mini.study_difficulty()
     shutil.rmtree("models/proxy", ignore_errors=True)
     mini.predict_difficulty()
-    sample_triplets(*files, SamplingParams(), seed)
+    sample_triplets(scored, predicted, triplets, sampled, SamplingParams(), seed)
     mini.collect_sampled()
     shutil.rmtree("models/student", ignore_errors=True)
     mini.train_student()
