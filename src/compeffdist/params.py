@@ -770,7 +770,8 @@ class PromotionParams(Section):
     """What a student must show to become champion. No stage reads these, so changing them re-runs nothing."""
 
     margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
-    """Macro-F1 a task may be worse than the champion's, at the lower end of the interval of the difference."""
+    """Macro-F1 a task may be worse than the champion's, at the lower end of the interval of the difference. The first
+    champion has none before it and is judged as by gate `student`."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     """Of that interval, a paired bootstrap over the same evaluation rows."""
     resamples: PositiveInt = 2000

@@ -50,9 +50,9 @@ def test_a_refusal_lists_every_reason_and_leaves_with_1(params: Params, capsys: 
     lines = out.splitlines()
     assert code == 1 and lines[0].startswith("mean macro-F1 ") and "over the base student, on 80 rows" in lines[0]
     assert lines[2] == f"refused: version 1 of {params.registry.model_name} does not become champion"
-    assert [line.split(":")[0] for line in lines[3:]] == ["  gates", "  comparison", *["  first champion"] * 2]
+    assert [line.split(":")[0] for line in lines[3:]] == ["  gates", *["  first champion"] * 2]
     code, out, _ = typed(capsys, "promote", "1", "--json")
-    assert code == 1 and json.loads(out)["entry"] is None and len(json.loads(out)["reasons"]) == 4
+    assert code == 1 and json.loads(out)["entry"] is None and len(json.loads(out)["reasons"]) == 3
 
 
 def test_promote_roll_back_and_read_the_history(params: Params, capsys: pytest.CaptureFixture[str]) -> None:

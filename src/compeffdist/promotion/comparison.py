@@ -120,7 +120,7 @@ class Comparison:
     settings: PromotionParams
 
     def reasons(self) -> list[str]:
-        """Why the candidate has not earned it, one line each; empty if it has."""
+        """Why the candidate may not take a champion's place, one line each; empty if it may."""
         margin = self.settings.margin
         lines = [
             f"{name} may be {-100 * interval.low:.1f} points worse than the {self.against}; promotion.margin "

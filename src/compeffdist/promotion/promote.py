@@ -180,10 +180,9 @@ def _compared(turn: _Turn, candidate: "ModelVersion", params: Params) -> tuple[C
         comparison = _against_champion(turn, int(candidate.version), evaluation, params)
     except UserError as error:
         return None, [*mismatches, *_prefixed("comparison", [str(error)])]
-    unmet = [*mismatches, *_prefixed("comparison", comparison.reasons())]
     if comparison.against == BASE_STUDENT:
-        unmet += _prefixed("first champion", unearned(evaluation, comparison, params))
-    return comparison, unmet
+        return comparison, [*mismatches, *_prefixed("first champion", unearned(evaluation, comparison, params))]
+    return comparison, [*mismatches, *_prefixed("comparison", comparison.reasons())]
 
 
 def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params: Params) -> Comparison:
