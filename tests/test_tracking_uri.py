@@ -131,15 +131,15 @@ def test_other_names_of_folders_are_no_trouble(name: str, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("uri", "place"),
     [
-        ("sqlite:///x.db", "work/x.db"),
-        ("sqlite:///./x.db", "work/x.db"),
+        ("sqlite:///x.db", "here/x.db"),
+        ("sqlite:///./x.db", "here/x.db"),
         ("sqlite:///../x.db", "x.db"),
         ("sqlite:///link/../x.db", "elsewhere/x.db"),
-        ("sqlite:///a/./b.db?timeout=3", "work/a/b.db"),
-        ("sqlite+pysqlite:///x.db", "work/x.db"),
-        ("sqlite:///file:x%20y.db?uri=true", "work/x y.db"),
+        ("sqlite:///a/./b.db?timeout=3", "here/a/b.db"),
+        ("sqlite+pysqlite:///x.db", "here/x.db"),
+        ("sqlite:///file:x%20y.db?uri=true", "here/x y.db"),
         ("sqlite:///{top}/x.db", "x.db"),
-        ("sqlite:////{top}/work/../x.db", "x.db"),
+        ("sqlite:////{top}/here/../x.db", "x.db"),
         ("postgresql://host/db", None),
         ("http://host/x.db", None),
         ("sqlite:", None),
@@ -153,10 +153,10 @@ def test_other_names_of_folders_are_no_trouble(name: str, tmp_path: Path, monkey
 def test_the_database_of_an_address(
     uri: str, place: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "work").mkdir()
+    (tmp_path / "here").mkdir()
     (tmp_path / "elsewhere/deep").mkdir(parents=True)
-    (tmp_path / "work/link").symlink_to(tmp_path / "elsewhere/deep")
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "here/link").symlink_to(tmp_path / "elsewhere/deep")
+    monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(top=tmp_path))
     assert database() == (place and tmp_path / place)
     if place is None and uri.startswith("sqlite"):
