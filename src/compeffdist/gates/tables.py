@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+from compeffdist.artefacts import Records
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
+from compeffdist.given import Given
 from compeffdist.record_files import is_nullable
 from compeffdist.records import R
 
@@ -112,12 +114,13 @@ class Table(Generic[R]):
         return pd.DataFrame(list(self.rows), columns=list(self.columns), dtype=object)
 
 
-def read_table(source: Path, kind: type[R], also: Sequence[Expected] = ()) -> Table[R]:
-    """Read an artefact without judging it.
+def read_table(given: Given, artefact: Records[R], also: Sequence[Expected] = ()) -> Table[R]:
+    """Read an input of a gate without judging it.
 
     Raises:
         UserError: if the file is missing, or not Parquet or JSON Lines at all.
     """
+    source, kind = given.path(artefact), artefact.kind
     if source.suffix == ".jsonl":
         return json_table(source, list(read_jsonl(source)), kind, also)
     import pyarrow.parquet as pq

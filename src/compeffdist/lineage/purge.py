@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from compeffdist.artefacts import PAIRS, PREDICTED, PROXY, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.artefacts import PAIRS, PREDICTED, PROXY, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below

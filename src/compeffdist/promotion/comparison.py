@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, Params, PromotionParams
 from compeffdist.record_files import read_records
-from compeffdist.records import by_id
+from compeffdist.records import EvaluationRow, Prediction, by_id
 from compeffdist.registry.artifacts import (
     BASE,
     PREDICTIONS,
