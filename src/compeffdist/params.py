@@ -412,10 +412,8 @@ class DifficultyParams(Section):
 class SamplingParams(Section):
     """Difficulty-prioritised sampling (official difficulty_prioritized_sampling.py)."""
 
-    method: Literal["soft", "hard", "random", "rho"] = "soft"
-    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike. `rho`: in proportion to
-    rho^(-0.5), rho the place from the hardest, as public summaries of the paper literally say; most likely a misreading
-    of (rho - 0.5)/n, which is `soft` at rate 0.5."""
+    method: Literal["soft", "hard", "random"] = "soft"
+    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike."""
     scope: Literal["instruction", "answer", "global"] = "instruction"
     """What rows are ranked among: those of the same instruction; `answer`: where it has labels, those of them that were
     answered alike, so that every label is kept at the same rate; or all. A label that the student rarely says is hard
