@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from official import compare, official_row, score_official, summarise
 from real_rows import real_rows, student_folder, token_rows
 
-from compeffdist.difficulty.official import compare, official_row, score_official, summarise
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.files import write_jsonl
 from compeffdist.params import load_params
