@@ -8,6 +8,7 @@ from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.files import write_json
 from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.instructions.answers import choices
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
@@ -34,7 +35,7 @@ def main() -> None:
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
         choices={instruction.id: labels for instruction in instructions if (labels := choices(instruction))},
     )
-    write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
+    write_records(Path("data/scored.parquet"), ScoredTriplet, scored, COLUMNS)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     write_histogram(Path("metrics/difficulty_histogram.csv"), scored)
     records = account(STAGE, len(triplets), len(scored), rejects)
