@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 from dvc.repo import Repo
 from tests.lineage import mini
+from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.drawing import sample_triplets
@@ -42,7 +43,6 @@ from compeffdist.records import (
     Perspective,
     Prediction,
     Reject,
-    ScoredTriplet,
     Task,
     Text,
     Triplet,
@@ -320,7 +320,7 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
     write_records(mini.DATA / "triplets.parquet", Triplet, triplets)
     mini.rejects("collect_responses", refused)
     mini.student(Path("models/warmup"), [triplet.id for triplet in triplets])
-    write_records(mini.DATA / "scored.parquet", ScoredTriplet, [mini.score(triplet) for triplet in triplets])
+    write_scored(mini.DATA / "scored.parquet", [mini.score(triplet) for triplet in triplets])
 
 
 def sample(seed: int) -> None:

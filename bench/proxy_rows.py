@@ -20,6 +20,7 @@ from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.rendering import instruction_prompt
 from compeffdist.instructions.responses import collect_responses
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
@@ -64,7 +65,7 @@ def main() -> None:
         weights=student_id(folder / "warmup"),
         system=STUDENT_SYSTEM,
     )
-    write_records(folder / "scored.parquet", ScoredTriplet, scored)
+    write_records(folder / "scored.parquet", ScoredTriplet, scored, COLUMNS)
     print(f"{len(scored)} scored, {len(unscored)} rejected")
 
 

@@ -17,7 +17,7 @@ LAYERS = [
     {"connections"},
     {"errors"},
     {"git", "network", "tracking_uri"},
-    {"files", "imports", "progress", "yaml12"},
+    {"engines", "files", "imports", "measures", "progress", "yaml12"},
     {"declaration"},
     {"fingerprints"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},

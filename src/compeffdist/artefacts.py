@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from compeffdist.files import read_json, write_json
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.pages import write_page
-from compeffdist.record_files import read_perspectives, read_records, write_records
+from compeffdist.record_files import NONE, read_perspectives, read_records, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
@@ -66,10 +67,12 @@ class Records(Artefact[list[R]]):
     kind: type[R]
     edges: tuple[Edge, ...]
     """None: they come from a source."""
+    columns: Mapping[str, Any]
+    """Name -> type of the columns beyond the fields of an open record type."""
 
-    def __new__(cls, path: str, kind: type[R], *edges: Edge) -> Self:
+    def __new__(cls, path: str, kind: type[R], *edges: Edge, columns: Mapping[str, Any] = NONE) -> Self:
         made = super().__new__(cls, path)
-        made.kind, made.edges = kind, edges
+        made.kind, made.edges, made.columns = kind, edges, columns
         return made
 
     def read(self, root: Path = Path()) -> list[R]:
@@ -80,7 +83,7 @@ class Records(Artefact[list[R]]):
         return read_records(file, self.kind, format=Path(self).suffix)
 
     def write(self, value: Any, root: Path = Path()) -> None:
-        write_records(root / self, self.kind, value)
+        write_records(root / self, self.kind, value, self.columns)
 
 
 class _Perspectives(Records[Perspective]):
@@ -139,7 +142,7 @@ LABEL_PRIORS = Json("data/label_priors.json")
 TEACHER_PREDICTIONS = Records("data/teacher_predictions.parquet", Prediction, Edge("row_id", EVALUATION))
 WARM_UP = Located("models/warmup")
 WARM_UP_CURVE = Located("metrics/warm_up_curve.csv")
-SCORED = Records("data/scored.parquet", ScoredTriplet, Edge("sample_id", TRIPLETS))
+SCORED = Records("data/scored.parquet", ScoredTriplet, Edge("sample_id", TRIPLETS), columns=COLUMNS)
 DIFFICULTY_HISTOGRAM = Located("metrics/difficulty_histogram.csv")
 DIFFICULTY_PAGE = Page("report/difficulty.html")
 PROXY = Located("models/proxy")

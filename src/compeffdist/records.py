@@ -36,6 +36,8 @@ class Record:
     PREFIX: ClassVar[str]
     VERSION: ClassVar[int] = 1
     IDENTITY: ClassVar[tuple[str, ...]]
+    OPEN: ClassVar[str] = ""
+    """Name of a field, if there is one, whose items are columns of their own; whoever writes the file says which."""
 
     id: str = ""
 
@@ -50,14 +52,18 @@ class Record:
         return {name: getattr(self, name) for name in self.IDENTITY}
 
     def to_row(self) -> dict[str, Any]:
-        """The record as a plain dict in field order."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        """The record as a plain dict in field order, items of the open field last."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return row | row.pop(self.OPEN) if self.OPEN else row
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
         unknown = row.keys() - cls.__dataclass_fields__.keys()
-        if unknown:
+        if cls.OPEN:
+            known = {name: value for name, value in row.items() if name not in unknown}
+            row = known | {cls.OPEN: {name: value for name, value in row.items() if name in unknown}}
+        elif unknown:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
         try:
             return cls(**row)
@@ -274,6 +280,7 @@ class ScoredTriplet(Record):
     PREFIX = "score"
     VERSION = 4
     IDENTITY = ("sample_id", "scorer_id")
+    OPEN = "measures"
 
     sample_id: str
     pair_id: str
@@ -282,22 +289,9 @@ class ScoredTriplet(Record):
     """Hash of warm-up weights, tokenizer, template and scoring settings."""
     ranking: float
     """The ranking score under the pipeline's setting of `difficulty.exclude_zero`, in [0, 1]."""
-    ranking_excluding_zero: float
-    ranking_all: float
-    perplexity: float
-    tokens: int
-    """Response tokens scored."""
-    miss_rate: float
-    """Share of response tokens that are not the scorer's first choice."""
-    nucleus_miss_rate: float
-    """Share of response tokens outside the top-p nucleus."""
-    ifd: float | None = None
-    """Perplexity of the response given the prompt over that without it; None unless `difficulty.ifd`."""
-    label_rank: float | None = None
-    """Place of the response among the instruction's own labels, in [0, 1) (`difficulty.label_ranks`); None for other
-    answers, and where more than the labels' first token decides unless `difficulty.label_ranks`."""
-    label_surprise: float | None = None
-    """1 less the probability of the response among them; None where `label_rank` is."""
+    measures: dict[str, float | None]
+    """Each difficulty measure by name, a column of its own in the file (`measures/registry.py`); None where the row has
+    no value."""
 
 
 @dataclass(frozen=True, kw_only=True)

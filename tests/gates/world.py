@@ -35,6 +35,7 @@ from compeffdist.records import (
     Triplet,
     by_id,
 )
+from tests.scored import a_score, write_scored
 
 TEXTS = 60
 LABELS = ["warm", "cool", "cold"]
@@ -141,7 +142,7 @@ def make_scores(difficulty: Callable[[Triplet, float], float] | None = None) -> 
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
     rankings = [(triplet, chance.random()) for triplet in triplets]
     scored = [_score(t, difficulty(t, number) if difficulty else number) for t, number in rankings]
-    write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
+    write_scored(Path("data/scored.parquet"), scored)
     write_records(Path("data/rejects/score_difficulty.parquet"), Reject, [])
     write_curve(Path("metrics/warm_up_curve.csv"), FALLING)
 
@@ -339,16 +340,4 @@ def _triplet(
 
 
 def _score(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    return ScoredTriplet(
-        sample_id=triplet.id,
-        pair_id=triplet.pair_id,
-        instruction_id=triplet.instruction_id,
-        scorer_id="scorer_fake",
-        ranking=ranking,
-        ranking_excluding_zero=ranking,
-        ranking_all=ranking,
-        perplexity=1.0 + ranking,
-        tokens=3,
-        miss_rate=0.5,
-        nucleus_miss_rate=0.1,
-    )
+    return a_score(triplet, ranking, perplexity=1.0 + ranking, tokens=3, miss_rate=0.5, nucleus_miss_rate=0.1)

@@ -53,6 +53,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from compeffdist.texts.ingest import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
+from tests.scored import a_score, write_scored
 
 STORE = Path("answers.sqlite")
 WORDS = ("battery", "screen", "plot", "acting")
@@ -322,24 +323,13 @@ def warm_up_student() -> None:
 
 
 def score(triplet: Triplet) -> ScoredTriplet:
-    return ScoredTriplet(
-        sample_id=triplet.id,
-        pair_id=triplet.pair_id,
-        instruction_id=triplet.instruction_id,
-        scorer_id="scorer_mini",
-        ranking=int(triplet.id[-4:], 16) / 65536,
-        ranking_excluding_zero=0.1,
-        ranking_all=0.1,
-        perplexity=2.0,
-        tokens=1,
-        miss_rate=0.0,
-        nucleus_miss_rate=0.0,
-    )
+    ranking = int(triplet.id[-4:], 16) / 65536
+    return a_score(triplet, ranking, scorer_id="scorer_mini", perplexity=2.0)
 
 
 def score_difficulty() -> None:
     scored = [score(triplet) for triplet in read_records(DATA / "triplets.parquet", Triplet)]
-    write_records(DATA / "scored.parquet", ScoredTriplet, scored)
+    write_scored(DATA / "scored.parquet", scored)
     rejects("score_difficulty", [])
 
 

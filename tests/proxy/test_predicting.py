@@ -14,6 +14,7 @@ from compeffdist.profiles import compose
 from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
+from tests.scored import a_score
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
 
@@ -65,22 +66,7 @@ def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, Sco
         )
         for number in range(count)
     ]
-    scores = [
-        ScoredTriplet(
-            sample_id=triplet.id,
-            pair_id=triplet.pair_id,
-            instruction_id=triplet.instruction_id,
-            scorer_id="scorer",
-            ranking=(number * 37 % 100) / 100,
-            ranking_excluding_zero=0.5,
-            ranking_all=0.5,
-            perplexity=2.0,
-            tokens=1,
-            miss_rate=1.0,
-            nucleus_miss_rate=0.0,
-        )
-        for number, triplet in enumerate(triplets)
-    ]
+    scores = [a_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
     return scored_part(triplets, scores)
 
 

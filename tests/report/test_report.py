@@ -12,6 +12,7 @@ from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
 from compeffdist.report.run import Run
 from compeffdist.teacher.asking import SOURCES
+from tests.scored import a_score
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
 
@@ -66,22 +67,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
         )
         for number in range(len(rankings))
     ]
-    scored = [
-        ScoredTriplet(
-            sample_id=triplet.id,
-            pair_id=triplet.pair_id,
-            instruction_id=instruction.id,
-            scorer_id="scorer_s",
-            ranking=ranking,
-            ranking_excluding_zero=ranking,
-            ranking_all=ranking,
-            perplexity=2.0,
-            tokens=3,
-            miss_rate=0.5,
-            nucleus_miss_rate=0.0,
-        )
-        for triplet, ranking in zip(triplets, rankings, strict=True)
-    ]
+    scored = [a_score(triplet, ranking) for triplet, ranking in zip(triplets, rankings, strict=True)]
     return triplets, scored
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
 from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_rows
 from compeffdist.errors import UserError
+from compeffdist.measures.registry import COLUMNS, MEASURES, RANDOM, RANKING
 from compeffdist.params import SamplingParams
-from compeffdist.record_files import arrow_schema
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
-FALL_BACK = {"label_rank": ["ranking"], "label_surprise": ["ranking"]}
-"""Metric -> what a row without it is ranked by. All rows of an instruction have it or none has, and ranks are within an
-instruction."""
 IDS = ["pair_id", "sample_id", "instruction_id"]
 
 
@@ -58,10 +55,8 @@ def sample_triplets(
 
 def _read_scored(scored: Path, metric: str, seed: int) -> "tuple[pa.Table, Floats]":
     """Ids, and the difficulty that `metric` names."""
-    wanted = [] if metric == "random" else [metric, *FALL_BACK.get(metric, [])]
-    if not set(wanted) <= set(arrow_schema(ScoredTriplet).names):
-        raise UserError(f"{scored}: scores have no {metric}; choose another sampling.metric")
-    table = read_columns(scored, ScoredTriplet, [*IDS, *wanted], ["instruction_id"])
+    wanted = [metric] if metric in MEASURES else []
+    table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
     return table.select(IDS), _difficulty(table, scored, metric, seed)
 
 
@@ -109,12 +104,16 @@ def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
 
 
 def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Floats":
-    """(n,), finite. Raises UserError naming the first row without a value."""
-    if metric == "random":
+    """(n,), finite, larger is harder. Raises UserError naming the first row without a value."""
+    if metric == RANDOM:
         return random_difficulty(table["pair_id"], seed)
     values: Floats = table[metric].to_numpy().astype(np.float64)  # a missing value is NaN
-    for other in FALL_BACK.get(metric, []):
-        values = np.where(np.isnan(values), table[other].to_numpy().astype(np.float64), values)
+    if metric in MEASURES:
+        measure = MEASURES[metric]
+        values = -values if measure.harder == "low" else values
+        if measure.needs == "label_logprobs":
+            # all rows of an instruction have a rank among its labels or none has, and ranks are within an instruction
+            values = np.where(np.isnan(values), table[RANKING].to_numpy(), values)
     holes = np.flatnonzero(~np.isfinite(values))
     if len(holes):
         raise UserError(

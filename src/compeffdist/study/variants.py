@@ -14,6 +14,7 @@ from compeffdist.difficulty.scoring import code_versions, score_triplets
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.formatting import STUDENT_SYSTEM
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.params import Params, stage_seed
 from compeffdist.record_files import read_records, write_records
@@ -121,4 +122,4 @@ def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, para
         system=STUDENT_SYSTEM,
         base_folder=model_folder(base, cache_folder(params.runtime.cache)),
     )
-    write_records(target, ScoredTriplet, scored)
+    write_records(target, ScoredTriplet, scored, COLUMNS)
