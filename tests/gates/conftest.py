@@ -66,9 +66,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def laptop() -> dict[str, Any]:
-    """The laptop's bounds, and the rate that the world's sample is drawn at."""
+    """The laptop's bounds, and the rates that the world's sample is drawn at."""
     params = compose("laptop", ROOT / PROFILES)
-    params["sampling"]["rate"] = SamplingParams().rate
+    params["sampling"] |= {"rate": SamplingParams().rate, "own_rate": None}
     return params
 
 

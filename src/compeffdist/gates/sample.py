@@ -6,15 +6,16 @@ orders rows by chance that is a random sample, paid for as a selected one.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from compeffdist.artefacts import PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
+from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
 from compeffdist.gates.balance import Balance, balance_figures, balance_of
 from compeffdist.gates.expected import Figure, accounted, between, none_of, share
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.given import Given
+from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SampleGateParams, SamplingParams
 from compeffdist.records import Draw, Triplet, by_id
 
@@ -39,9 +40,20 @@ def gather(given: Given) -> Evidence:
     predicted = {row.pair_id for row in given[PREDICTED]}
     triplets = by_id(given[TRIPLETS])
     proxy = _proxy_figures(given[metrics_of("predict_difficulty")], bounds, sampling) if predicted else []
+    own = {instruction.id for instruction in given[INSTRUCTIONS] if is_own(instruction)}
     return Evidence(
-        [sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, sampling.rate, proxy)
+        [sampled],
+        lambda: _measure(
+            sampled.records, scored | predicted, triplets, bounds, _rate(sampled.records, sampling, own), proxy
+        ),
     )
+
+
+def _rate(draws: Sequence[Draw], sampling: SamplingParams, own: Collection[str]) -> float:
+    """The mean rate of all rows, those of the user's own tasks at theirs."""
+    own_rate = sampling.rate if sampling.own_rate is None else sampling.own_rate
+    of_own = sum(draw.instruction_id in own for draw in draws)
+    return (of_own * own_rate + (len(draws) - of_own) * sampling.rate) / len(draws) if draws else sampling.rate
 
 
 def _measure(
@@ -99,7 +111,7 @@ def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> l
             mean,
             low=rate - RATE_TOLERANCE,
             high=rate + RATE_TOLERANCE,
-            param="sampling.rate",
+            param="sampling.rate, sampling.own_rate",
             advice=REDRAW,
         ),
         Figure(
