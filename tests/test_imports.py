@@ -1,5 +1,6 @@
 """Lean imports: what is left out is loaded when it is used, and nothing of it stays behind."""
 
+import gc
 import subprocess
 import sys
 
@@ -77,3 +78,25 @@ import sklearn.metrics, scipy.stats, sqlalchemy
 print(scipy.stats.spearmanr([1, 2, 3], [1, 2, 4]).statistic > 0.99, sklearn.metrics.roc_curve.__module__)
 """
     assert run(code).splitlines() == ["[]", "True sklearn.metrics._ranking"]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_afterwards_if_it_was_before(collects: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        with pytest.raises(RuntimeError), lean_imports():
+            raise RuntimeError
+        assert gc.isenabled() is collects
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_great_expectations_can_still_read_files() -> None:
+    code = """
+from compeffdist.imports import great_expectations
+great_expectations()
+from great_expectations.datasource.fluent.pandas_filesystem_datasource import PandasFilesystemDatasource
+print(PandasFilesystemDatasource.__name__)
+"""
+    assert run(code) == "PandasFilesystemDatasource"
