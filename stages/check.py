@@ -7,6 +7,5 @@ from compeffdist.given import Given, Made
 
 
 def run(given: Given) -> Made:
-    gate = import_module(f"compeffdist.gates.{given.stage.gate}")
-    run_gate(given, gate.GUARDS, gate.gather)
+    run_gate(given, import_module(f"compeffdist.gates.{given.stage.gate}"))
     return Made()

@@ -1,9 +1,10 @@
 """Importing a library without what it imports and no stage uses.
 
 Great Expectations imports `scipy.stats` and `altair` for one of its sixty expectations, what speaks to databases and
-clouds where that is installed, and makes a class of every kind of file that pandas and Spark read; transformers and sentence-transformers import `sklearn.metrics`, which brings
-`scipy.stats` and pandas, for assisted generation and for scores of tasks that are not ours. In a pipeline of processes
-that work for seconds, imports are most of what they cost. Seconds of CPU and memory, on two shared cores:
+clouds where that is installed, and makes a class of every kind of file that pandas and Spark read; transformers and
+sentence-transformers import `sklearn.metrics`, which brings `scipy.stats` and pandas, for assisted generation and for
+scores of tasks that are not ours. In a pipeline of processes that work for seconds, imports are most of what they cost.
+Seconds of CPU and memory, on two shared cores:
 
 | library                        | as it is      | here          |
 |--------------------------------|---------------|---------------|

@@ -1,15 +1,18 @@
 """Measures of class balance against their definitions."""
 
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 
-from compeffdist.gates.balance import Balance, balance_figures, balance_of
-from compeffdist.params import SampleGateParams
+from compeffdist.gates.balance import MEASURES, Balance, balances_of
 
 
 def balance(before: dict[str, int], after: dict[str, int]) -> Balance:
-    return Balance("all rows", before, after, {})
+    return Balance("all rows", before, after)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +47,18 @@ def test_the_bounds_docstring_has_the_figures_of_soft_sampling_right() -> None:
     assert made.js_distance() == pytest.approx(0.19, abs=0.005)
 
 
-def test_the_worst_group_is_reported() -> None:
-    rows = [(f"row_{n}", "ab"[n % 2], n % 4 == 0) for n in range(40)]
-    even = [(f"row_{n}", "ab"[n % 2], n < 20) for n in range(40)]
-    balances = [made for made in (balance_of("even", even), balance_of("odd", rows)) if made]
-    figure = next(f for f in balance_figures("task", balances, SampleGateParams()) if f.name == "task.class_growth")
-    assert figure.value == 0.5
-    assert "in odd" in figure.advice
+@given(st.lists(st.tuples(st.sampled_from("gh"), st.sampled_from("abc"), st.booleans()), max_size=40))
+def test_the_worst_group_with_rows_enough_is_reported(rows: list[tuple[str, str, bool]]) -> None:
+    balances = []
+    for group in "gh":
+        own = [(name, kept) for of, name, kept in rows if of == group]
+        if len(own) >= 5 and any(kept for _, kept in own):
+            before, after = Counter(name for name, _ in own), Counter(name for name, kept in own if kept)
+            balances.append(Balance(group, before, after))
+    columns = ([row[place] for row in rows] for place in range(3))
+    found = MEASURES[Balance.class_growth](*columns, 5)
+    assert found == max((one.class_growth() for one in balances), default=None)
 
 
 def test_a_group_of_which_nothing_was_kept_has_no_balance() -> None:
-    assert balance_of("none", [("row_1", "a", False)]) is None
+    assert balances_of(["none"], ["a"], [False]) == []

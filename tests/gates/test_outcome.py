@@ -34,9 +34,10 @@ def test_sound_artefacts_pass_with_a_report_of_the_agreed_form(check: Check, gat
     for finding in done.report["expectations"]:
         assert finding.keys() == KEYS
         assert (finding["low"], finding["high"]) != (None, None)
-        section: Any = Params
-        for key in filter(None, finding["param"].split(".")):
-            section = section.model_fields[key].annotation
+        for param in filter(None, finding["param"].split(", ")):
+            section: Any = Params
+            for key in param.split("."):
+                section = section.model_fields[key].annotation
 
 
 def test_the_same_artefacts_give_the_same_bytes(check: Check) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.files import write_json
-from compeffdist.gates.sample import _proxy_figures
-from compeffdist.params import SampleGateParams, SamplingParams
+from compeffdist.gates.expected import Bound
+from compeffdist.gates.judging import judge
+from compeffdist.gates.sample import proxy_order
+from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id
 from tests.gates import world as plant
@@ -93,11 +95,11 @@ def test_a_proxy_that_orders_better_than_chance_passes(check: Check) -> None:
 
 
 def test_the_proxy_is_judged_by_the_order_that_the_sample_is_drawn_in() -> None:
-    bounds, report = SampleGateParams(), {"held_out": {"chance": {"within_instruction": 0.2, "overall": 0.001}}}
+    held_out = {"chance": {"within_instruction": 0.2, "overall": 0.001}}
 
     def judged(**sampling: Any) -> tuple[Any, Any]:
-        figure = _proxy_figures(report, bounds, SamplingParams(**sampling))[1]
-        return figure.value, figure.high
+        [finding] = judge([proxy_order(held_out, SamplingParams(**sampling), Bound(high=0.05))[1]])
+        return finding.value, finding.high
 
     assert judged() == (0.2, 0.05)
     assert judged(scope="global") == (0.001, 0.05)

@@ -31,7 +31,7 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
     for name in MEASURES:
         both = [(row.ranking, value) for row in scored if (value := row.measures[name]) is not None]
         if both:
-            correlations[name] = _spearman(*zip(*both, strict=True))
+            correlations[name] = spearman(*zip(*both, strict=True))
     return {
         "ranking": {
             "mean": float(ranking.mean()),
@@ -59,7 +59,7 @@ def _label_ranks(rows: Sequence[ScoredTriplet]) -> dict[str, Any]:
         "mean": float(np.mean(ranks)),
         "tied_share": _tied([(row.instruction_id, rank) for row, rank in ranked]),
         "ranking_tied_share": _tied([(row.instruction_id, row.ranking) for row, _ in ranked]),
-        "correlation_with_ranking": _spearman([row.ranking for row, _ in ranked], ranks),
+        "correlation_with_ranking": spearman([row.ranking for row, _ in ranked], ranks),
     }
 
 
@@ -69,7 +69,7 @@ def _tied(keys: Sequence[tuple[str, float]]) -> float:
     return sum(count for count in times.values() if count > 1) / len(keys)
 
 
-def _spearman(ranking: Sequence[float], values: Sequence[float]) -> float | None:
+def spearman(ranking: Sequence[float], values: Sequence[float]) -> float | None:
     """Pearson's correlation of ranks, ties at their mean; SciPy's takes a second to import, in a stage and its gate."""
     import numpy as np
 

@@ -5,14 +5,14 @@ average swells. Shares of few rows are mostly chance, so a group is judged from 
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compeffdist.errors import one_line
-from compeffdist.gates.expected import Figure
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import Aggregate, Columns, Expectation, aggregate, figure
 from compeffdist.gates.outcome import Distribution
-from compeffdist.params import SampleGateParams
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,6 @@ class Balance:
     """What the rows share, for messages: an instruction id, or "all rows"."""
     before: Mapping[str, int]
     after: Mapping[str, int]
-    kept_ids: Mapping[str, Sequence[str]]
-    """Class -> ids of its kept rows."""
 
     @property
     def classes(self) -> list[str]:
@@ -71,45 +69,67 @@ def entropy(shares: Sequence[float]) -> float:
     return -math.fsum(share * math.log2(share) for share in shares if share > 0)
 
 
-def balance_of(group: str, rows: Sequence[tuple[str, str, bool]]) -> Balance | None:
-    """The balance of rows given as (id, class, kept); None if nothing was kept, so that there is no share after."""
-    kept_ids: dict[str, list[str]] = {}
-    for row_id, name, kept in rows:
-        if kept:
-            kept_ids.setdefault(name, []).append(row_id)
-    after = {name: len(ids) for name, ids in kept_ids.items()}
-    return Balance(group, Counter(name for _, name, _ in rows), after, kept_ids) if after else None
+def balances_of(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bool], least: int = 1) -> list[Balance]:
+    """The balance of each group of rows that has `least` rows, in order of the groups' names; a group of which nothing
+    was kept has none, as there is no share after."""
+    before: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    after: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for group, name, is_kept in zip(groups, classes, kept, strict=True):
+        before[group][name] += 1
+        after[group][name] += is_kept
+    return [
+        Balance(group, counts, +after[group])
+        for group, counts in sorted(before.items())
+        if counts.total() >= least and after[group].total()
+    ]
 
 
-MEASURES: dict[str, Callable[[Balance], float]] = {
-    "largest_class_share": Balance.largest_class_share,
-    "class_growth": Balance.class_growth,
-    "entropy_loss": Balance.entropy_loss,
-    "js_distance": Balance.js_distance,
+def _worst(measure: Callable[[Balance], float]) -> Aggregate:
+    def worst(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bool], least: int) -> float | None:
+        return max(map(measure, balances_of(groups, classes, kept, least)), default=None)
+
+    worst.__name__ = f"worst_{measure.__name__}"
+    return aggregate(worst)
+
+
+MEASURES: Mapping[Callable[[Balance], float], Aggregate] = {
+    measure: _worst(measure)
+    for measure in (Balance.largest_class_share, Balance.class_growth, Balance.entropy_loss, Balance.js_distance)
 }
-"""By the name of their bound in `gates.sample`; the larger, the worse."""
+"""A measure, named as its bound in `gates.sample` is; the larger, the worse -> its worst over groups of rows."""
+GROUP, CLASS, KEPT = "group", "class", "kept"
 
 
-def balance_figures(scope: str, balances: Sequence[Balance], bounds: SampleGateParams) -> list[Figure]:
-    """The worst of the balances by each measure. Undefined, and judged by nobody, where no group has rows enough."""
-    enough = [balance for balance in balances if sum(balance.before.values()) >= bounds.class_rows]
-    if not enough:
-        return [Figure(f"{scope}.{name}", None) for name in MEASURES]
-    figures = []
-    for name, measure in MEASURES.items():
-        worst = max(enough, key=measure)
-        label, before, after = worst.swelled()
-        figures.append(
-            Figure(
-                f"{scope}.{name}",
-                measure(worst),
-                high=getattr(bounds, name),
-                param=f"gates.sample.{name}",
-                advice=(
-                    f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at "
-                    "what makes it hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
-                ),
-                offenders=worst.kept_ids.get(label, []),
-            )
-        )
-    return figures
+def balanced(scope: str, seen: Evidence, rows: Columns, least: int) -> list[Expectation]:
+    """The worst balance by each measure of rows with columns GROUP, CLASS and KEPT. Undefined, and judged by nobody,
+    where no group has `least` rows."""
+    balances = balances_of(*(rows.columns[name] for name in (GROUP, CLASS, KEPT)), least)
+    return [_balanced(scope, measure, worst, seen, rows, balances, least) for measure, worst in MEASURES.items()]
+
+
+def _balanced(
+    scope: str,
+    measure: Callable[[Balance], float],
+    aggregate: Aggregate,
+    seen: Evidence,
+    rows: Columns,
+    balances: Sequence[Balance],
+    least: int,
+) -> Expectation:
+    name = measure.__name__
+    if not balances:
+        return figure(f"{scope}.{name}", rows, aggregate, (GROUP, CLASS, KEPT), least=least)
+    worst = max(balances, key=measure)
+    label, before, after = worst.swelled()
+    found = zip(rows.keys, rows.columns[GROUP], rows.columns[CLASS], rows.columns[KEPT], strict=True)
+    return figure(
+        f"{scope}.{name}",
+        rows,
+        aggregate,
+        (GROUP, CLASS, KEPT),
+        seen.most(name),
+        f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes it "
+        "hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric",
+        lambda: [key for key, group, of, kept in found if kept and group == worst.group and of == label],
+        least=least,
+    )

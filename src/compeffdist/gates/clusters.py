@@ -6,23 +6,31 @@ the fewest goes with the square root and the most with the number itself.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
-from compeffdist.errors import UserError
 from compeffdist.files import read_json
-from compeffdist.gates.expected import Figure, accounted, share
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import (
+    HOLDS,
+    Bound,
+    Expectation,
+    accounted,
+    aggregate,
+    among,
+    figure,
+    row_count,
+    share,
+    stated,
+)
 from compeffdist.gates.outcome import Distribution
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.gates.tables import Table, json_table, read_table
-from compeffdist.given import Given
-from compeffdist.instructions.clusters import coherence_of, loosest, member_coherence_of
-from compeffdist.params import ClustersGateParams
-from compeffdist.records import Attribute, Perspective
+from compeffdist.instructions.clusters import FIGURE_DECIMALS, loosest
+from compeffdist.records import Perspective
 
 GUARDS = (CLUSTERS,)
+ROWS: dict[Any, Any] = {ATTRIBUTES: (), CLUSTERS: ()}
 
 COLLAPSE = (
     "the clustering has collapsed: look at the counts (attributes.more_than), at clusters.damping, and at "
@@ -32,50 +40,51 @@ EXPLOSION = (
     "most attributes were left alone: lower clusters.preference_percentile, look at clusters.weighting, or raise "
     "attributes.more_than"
 )
+UNSETTLED = "message passing had not settled: raise clusters.damping or clusters.max_iterations"
 LOOSE = "raise clusters.preference_percentile or attributes.more_than, or look at the embedder"
-SHOWN, SHOWN_MEMBERS = 10, 8
+APART = f"members lie far from their exemplar, over mentions: {LOOSE}"
 FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
+ONE_THING = f"the teacher says one thing of nearly every text: {FREQUENCY}"
+CHANCE = f"the vocabulary is mostly chance: {FREQUENCY}"
+IN_ONE = "every attribute belongs to exactly one perspective: run dvc repro -f cluster_attributes"
+SHOWN, SHOWN_MEMBERS = 10, 8
 
 
-def gather(given: Given) -> Evidence:
-    """Attributes, perspectives, and the diagnostics of their clustering.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    bounds = given.params.gates.clusters
-    attributes = read_table(given, ATTRIBUTES)
-    value = read_json(given.path(CLUSTERS))
-    if not isinstance(value, dict) or not isinstance(value.get("perspectives"), list):
-        raise UserError(f"{CLUSTERS}: holds no list of perspectives; run: dvc repro cluster_attributes")
-    perspectives = json_table(Path(CLUSTERS), value["perspectives"], Perspective)
-    diagnostics = value.get("diagnostics") or {}
-    return Evidence([attributes, perspectives], lambda: _measure(attributes, perspectives, diagnostics, bounds))
+@aggregate
+def largest_share(numbers: Sequence[int]) -> float | None:
+    """Share of the largest of some numbers in their sum."""
+    return max(numbers) / sum(numbers) if sum(numbers) else None
 
 
-def _measure(
-    attributes: Table[Attribute],
-    perspectives: Table[Perspective],
-    diagnostics: Mapping[str, Any],
-    bounds: ClustersGateParams,
-) -> Measured:
-    figures = [
-        _number_of_perspectives(perspectives.records, len(attributes.rows), bounds),
-        *_convergence(diagnostics),
-        *_shape(perspectives.records, bounds),
-        *_frequencies(attributes.records, bounds),
-        *_placement(attributes.records, perspectives.records),
+@aggregate
+def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float | None:
+    """Mean by weights."""
+    return round(fmean(values, weights), FIGURE_DECIMALS) if sum(weights) else None
+
+
+def expectations(seen: Evidence) -> list[Expectation]:
+    diagnostics = read_json(seen.given.path(CLUSTERS)).get("diagnostics") or {}
+    members = [member for row in seen[CLUSTERS].records for member in row.member_ids]
+    return [
+        _number_of_perspectives(seen),
+        stated("converged", int(bool(diagnostics.get("converged"))), HOLDS, UNSETTLED),
+        stated("iterations", diagnostics.get("iterations")),
+        *_shape(seen),
+        *_members(seen),
+        *_frequencies(seen),
+        *accounted("attributes", [row.id for row in seen[ATTRIBUTES].records], members, IN_ONE),
     ]
-    sizes = Counter({perspective.head: len(perspective.member_ids) for perspective in perspectives.records})
-    counts = {attribute.name: attribute.count for attribute in attributes.records}
-    return Measured(
-        figures,
-        [
-            Distribution.of_counts("Attributes by perspective, named by its most frequent", sizes),
-            Distribution.of_counts("Counts by attribute", counts),
-            _lowest(perspectives.records),
-        ],
-    )
+
+
+def distributions(seen: Evidence) -> list[Distribution]:
+    perspectives = seen[CLUSTERS].records
+    sizes = Counter({perspective.head: len(perspective.member_ids) for perspective in perspectives})
+    counts = {attribute.name: attribute.count for attribute in seen[ATTRIBUTES].records}
+    return [
+        Distribution.of_counts("Attributes by perspective, named by its most frequent", sizes),
+        Distribution.of_counts("Counts by attribute", counts),
+        _lowest(perspectives),
+    ]
 
 
 def _lowest(perspectives: Sequence[Perspective]) -> Distribution:
@@ -90,125 +99,69 @@ def _lowest(perspectives: Sequence[Perspective]) -> Distribution:
     )
 
 
-def _number_of_perspectives(perspectives: Sequence[Perspective], vocabulary: int, bounds: ClustersGateParams) -> Figure:
+def _number_of_perspectives(seen: Evidence) -> Expectation:
+    bounds, vocabulary = seen.given.params.gates.clusters, len(seen[ATTRIBUTES].rows)
     fewest = max(math.floor(bounds.fewest_per_root * math.sqrt(vocabulary)), 1)
     most = max(math.ceil(bounds.most_per_attribute * vocabulary), fewest)
-    collapsed = len(perspectives) < fewest
-    return Figure(
-        "perspectives",
-        len(perspectives),
-        low=fewest,
-        high=most,
-        param="gates.clusters.fewest_per_root" if collapsed else "gates.clusters.most_per_attribute",
-        advice=COLLAPSE if collapsed else EXPLOSION,
-        offenders=[perspective.id for perspective in perspectives],
-    )
+    collapsed = len(seen[CLUSTERS].rows) < fewest
+    bound = Bound(fewest, most, param=seen.param("fewest_per_root" if collapsed else "most_per_attribute"))
+    return row_count("perspectives", seen[CLUSTERS].by("id"), bound, COLLAPSE if collapsed else EXPLOSION)
 
 
-def _convergence(diagnostics: Mapping[str, Any]) -> list[Figure]:
-    return [
-        Figure(
-            "converged",
-            int(bool(diagnostics.get("converged"))),
-            low=1,
-            high=1,
-            advice="message passing had not settled: raise clusters.damping or clusters.max_iterations",
-        ),
-        Figure("iterations", diagnostics.get("iterations")),
-    ]
-
-
-def _shape(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> list[Figure]:
+def _shape(seen: Evidence) -> list[Expectation]:
+    rows, perspectives, bound = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.most("largest_share")
     sizes = [len(perspective.member_ids) for perspective in perspectives]
-    alone = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == 1]
-    largest = [perspective.id for perspective, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
+    alone = [size == 1 for size in sizes]
+    loose = [p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < seen.params.coherence]
+    largest = [p.id for p, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
+    columns = ["coherence", "total_count"]
     return [
-        Figure(
-            "largest_perspective_share",
-            share(max(sizes, default=0), sum(sizes)),
-            high=bounds.largest_share,
-            param="gates.clusters.largest_share",
-            advice=COLLAPSE,
-            offenders=largest,
-        ),
-        Figure(
-            "singleton_share",
-            share(len(alone), len(sizes)),
-            high=bounds.singleton_share,
-            param="gates.clusters.singleton_share",
-            advice=EXPLOSION,
-            offenders=alone,
-        ),
-        Figure(
-            "coherence",
-            coherence_of(perspectives),
-            low=bounds.coherence,
-            param="gates.clusters.coherence",
-            advice=f"members lie far from their exemplar, over mentions: {LOOSE}",
-            offenders=[p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < bounds.coherence],
-        ),
-        *_members(perspectives, bounds),
+        figure("largest_perspective_share", rows, largest_share, {"size": sizes}, bound, COLLAPSE, lambda: largest),
+        share("singleton_share", rows, alone, seen.most("singleton_share"), EXPLOSION),
+        figure("coherence", rows, weighted_mean, columns, seen.least("coherence"), APART, lambda: loose),
     ]
 
 
-def _members(perspectives: Sequence[Perspective], bounds: ClustersGateParams) -> list[Figure]:
+def _members(seen: Evidence) -> list[Expectation]:
     """Coherence with each attribute counting once: over mentions, a frequent name hides a heap of rare ones."""
+    rows, perspectives, least = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.params.member_coherence
     several = loosest(perspectives)
-    heaps = [p for p in several if (p.member_coherence or 0.0) < bounds.member_coherence]
+    heaps = [p.id for p in several if (p.member_coherence or 0.0) < least]
     lowest = several[0] if several else None
     shown = f"of {lowest.head!r}, {lowest.member_coherence}" if lowest else "of none"
-    # of attributes that are all alone, none is far from its exemplar
-    none_follows = not several
+    follow = {p.id: (p.member_coherence, len(p.member_ids) - 1) for p in several}
+    values, weights = zip(*(follow.get(key, (0.0, 0)) for key in rows.keys), strict=True) if rows.keys else ((), ())
+    apart = f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}"
+    many = (
+        f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; loosest "
+        f"are the members {shown}: {LOOSE}"
+    )
+    name, bound = "member_coherence", seen.least("member_coherence")
+    coherence = figure(
+        name, rows, weighted_mean, {"coherence of followers": values, "followers": weights}, bound, apart, lambda: heaps
+    )
     return [
-        Figure(
-            "member_coherence",
-            1.0 if none_follows else member_coherence_of(perspectives),
-            low=bounds.member_coherence,
-            param="gates.clusters.member_coherence",
-            advice=f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}",
-            offenders=[p.id for p in heaps],
-        ),
-        Figure("lowest_member_coherence", lowest.member_coherence if lowest else None),
-        Figure(
-            "heaps_share",
-            len(heaps) / max(len(perspectives), 1),
-            high=bounds.heaps_share,
-            param="gates.clusters.heaps_share",
-            advice=(
-                f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; "
-                f"loosest are the members {shown}: {LOOSE}"
-            ),
-            offenders=[p.id for p in heaps],
-        ),
+        # of attributes that are all alone, none is far from its exemplar
+        coherence if several else stated(name, 1.0, bound),
+        stated("lowest_member_coherence", lowest.member_coherence if lowest else None),
+        share("heaps_share", rows, among(rows.keys, heaps), seen.most("heaps_share"), many),
     ]
 
 
-def _frequencies(attributes: Sequence[Attribute], bounds: ClustersGateParams) -> list[Figure]:
-    counts = [attribute.count for attribute in attributes]
-    once = [attribute.id for attribute in attributes if attribute.count == 1]
+def _frequencies(seen: Evidence) -> list[Expectation]:
+    rows, counts = seen[ATTRIBUTES].by("id"), [attribute.count for attribute in seen[ATTRIBUTES].records]
+    top = [key for key, number in zip(rows.keys, counts, strict=True) if number == max(counts)]
+    once = [number == 1 for number in counts]
     return [
-        Figure("attributes", len(attributes)),
-        Figure(
+        row_count("attributes", rows),
+        figure(
             "top_attribute_share",
-            share(max(counts, default=0), sum(counts)),
-            high=bounds.top_attribute_share,
-            param="gates.clusters.top_attribute_share",
-            advice=f"the teacher says one thing of nearly every text: {FREQUENCY}",
-            offenders=[attribute.id for attribute in attributes if attribute.count == max(counts)],
+            rows,
+            largest_share,
+            ["count"],
+            seen.most("top_attribute_share"),
+            ONE_THING,
+            lambda: top,
         ),
-        Figure(
-            "counted_once_share",
-            share(len(once), len(attributes)),
-            high=bounds.counted_once_share,
-            param="gates.clusters.counted_once_share",
-            advice=f"the vocabulary is mostly chance: {FREQUENCY}",
-            offenders=once,
-        ),
+        share("counted_once_share", rows, once, seen.most("counted_once_share"), CHANCE),
     ]
-
-
-def _placement(attributes: Sequence[Attribute], perspectives: Sequence[Perspective]) -> list[Figure]:
-    """Attributes in = members out: each in exactly one perspective, and no member that is no attribute."""
-    members = [member for perspective in perspectives for member in perspective.member_ids]
-    advice = "every attribute belongs to exactly one perspective: run dvc repro -f cluster_attributes"
-    return accounted("attributes", [attribute.id for attribute in attributes], members, advice)

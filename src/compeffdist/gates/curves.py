@@ -2,28 +2,48 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from compeffdist.errors import UserError
-from compeffdist.gates.expected import Figure, none_of
+from compeffdist.gates.expected import SOME, Bound, Columns, Expectation, aggregate, figure, no_row, row_count
 
 
-def curve_figures(run: str, curve: Path, ratio: float | None, param: str, advice: str) -> list[Figure]:
-    """Every loss is a number, and the last third of the steps has less of it than the first, by at least `ratio`.
+@aggregate
+def first_third(losses: Sequence[float]) -> float:
+    """Mean loss over the first third of the steps; thirds, because a step is one batch and its loss is noisy."""
+    return fmean(losses[: max(len(losses) // 3, 1)]) if losses else math.nan
 
-    Thirds, because a step is one batch and its loss is noisy; of fewer than three steps, the first and the last.
+
+@aggregate
+def last_third(losses: Sequence[float]) -> float:
+    """Mean loss over the last third; of fewer than three steps, the last."""
+    return fmean(losses[-max(len(losses) // 3, 1) :]) if losses else math.nan
+
+
+@aggregate
+def loss_ratio(losses: Sequence[float]) -> float:
+    """Loss over the last third to that over the first."""
+    first = first_third(losses)
+    return last_third(losses) / first if first else math.nan
+
+
+def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation]:
+    """Every loss is a number, and there is less of it in the end than in the beginning.
+
+    Raises:
+        UserError: if the curve is missing or is none.
     """
     losses = _losses(curve)
-    broken = [f"step {step}" for step, loss in enumerate(losses, 1) if not math.isfinite(loss)]
-    third = max(len(losses) // 3, 1)
-    first, last = (fmean(part) if part else math.nan for part in (losses[:third], losses[-third:]))
+    steps = Columns([f"step {step}" for step in range(1, len(losses) + 1)], {"loss": losses})
+    broken = [not math.isfinite(loss) for loss in losses]
     return [
-        Figure(f"{run}.steps", len(losses), low=1, advice=advice),
-        none_of(f"{run}.losses_not_finite", broken, advice),
-        Figure(f"{run}.first_third_loss", first),
-        Figure(f"{run}.last_third_loss", last),
-        Figure(f"{run}.loss_ratio", last / first if first else math.nan, high=ratio, param=param, advice=advice),
+        row_count(f"{run}.steps", steps, SOME, advice),
+        no_row(f"{run}.losses_not_finite", steps, broken, advice),
+        figure(f"{run}.first_third_loss", steps, first_third, ["loss"]),
+        figure(f"{run}.last_third_loss", steps, last_third, ["loss"]),
+        figure(f"{run}.loss_ratio", steps, loss_ratio, ["loss"], ratio, advice),
     ]
 
 

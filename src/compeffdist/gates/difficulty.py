@@ -7,141 +7,114 @@ Saturation is what an unfit scorer shows: near 1 one that was never trained (no 
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
-from compeffdist.difficulty.summary import BINS, NEAR, summarise_scores
-from compeffdist.gates.curves import curve_figures
-from compeffdist.gates.expected import Figure, accounted, between, share
+from compeffdist.difficulty.summary import BINS, NEAR, spearman
+from compeffdist.gates.curves import learnt
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import (
+    HOLDS,
+    SOME,
+    Columns,
+    Expectation,
+    accounted,
+    aggregate,
+    among,
+    average,
+    between,
+    distinct,
+    figure,
+    no_row,
+    row_count,
+    share,
+)
 from compeffdist.gates.outcome import Distribution
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.gates.tables import read_table
-from compeffdist.given import Given
 from compeffdist.measures.perplexity import IFD, PERPLEXITY
 from compeffdist.measures.registry import MEASURES, RANKING
-from compeffdist.params import DifficultyGateParams
-from compeffdist.records import Reject, ScoredTriplet
+from compeffdist.records import ScoredTriplet
 
 GUARDS = (SCORED,)
+REJECTS = rejects_of("score_difficulty")
+ROWS = {
+    SCORED: (
+        between(RANKING, 0.0, 1.0),
+        *(between(name, measure.low, measure.high) for name, measure in MEASURES.items()),
+    ),
+    REJECTS: (),
+}
 
+SOME_IFD = "difficulty.ifd holds for all rows or none: run dvc repro -f -s score_difficulty"
 SCORER = "check warm_up (rows, training) and difficulty.top_p"
+EASY = f"nearly everything is easy to the scorer: {SCORER}"
+HARD = f"nearly everything is hard to the scorer: {SCORER}"
+DISAGREES = f"the score disagrees with perplexity: {SCORER}"
+TIES = f"one score is held by many, whose order is chance: {SCORER}"
 UNFINISHED = "the warm-up has not finished: raise warm_up.rows, warm_up.training.epochs or its learning_rate"
+ACCOUNTS = "every triplet has a score or a reason for none, and one of them: run dvc repro -f score_difficulty"
+TOO_LONG = "see the reasons in metrics/score_difficulty.json; difficulty.max_length may be short"
 
 
-def gather(given: Given) -> Evidence:
-    """Scores, triplets without one, and the warm-up's curve.
+@aggregate
+def spread(scores: Sequence[float]) -> float | None:
+    """Standard deviation of these very scores, not of what they are drawn from."""
+    import numpy as np
 
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    bounds = given.params.gates.difficulty
-    ranges = [between("scored", RANKING, 0.0, 1.0)]
-    ranges += [between("scored", name, measure.low, measure.high) for name, measure in MEASURES.items()]
-    scored = read_table(given, SCORED, ranges)
-    rejects = read_table(given, rejects_of("score_difficulty"))
-    triplets = [triplet.id for triplet in given[TRIPLETS]]
-    param = "gates.difficulty.warm_up_loss_ratio"
-    warm_up = curve_figures("warm_up", given[WARM_UP_CURVE], bounds.warm_up_loss_ratio, param, UNFINISHED)
-    return Evidence(
-        [scored, rejects],
-        lambda: Measured(
-            [
-                *_scores(scored.records, bounds),
-                *_accounts(scored.records, rejects.records, triplets, bounds),
-                *warm_up,
-            ],
-            [_histogram(scored.records)],
-        ),
-    )
+    return float(np.std(scores)) if scores else None
 
 
-def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> list[Figure]:
-    """Saturation, spread, ties, and agreement with perplexity."""
-    summary = summarise_scores(scored)
-    ranking, correlation = summary["ranking"] or {}, summary["correlation_with_ranking"] or {}
-    scorers = {row.scorer_id for row in scored}
-    without_ifd = [row.sample_id for row in scored if row.measures[IFD.name] is None]
-    of_some = without_ifd if len(without_ifd) < len(scored) else []
+@aggregate
+def tied_share(scores: Sequence[float]) -> float | None:
+    """Share of the one commonest score."""
+    return max(Counter(scores).values()) / len(scores) if scores else None
+
+
+aggregate(spearman)
+
+
+def expectations(seen: Evidence) -> list[Expectation]:
+    scored, rows = seen[SCORED].records, seen[SCORED].by("sample_id")
+    with_ifd = any(row.measures[IFD.name] is not None for row in scored)
+    without_ifd = [with_ifd and row.measures[IFD.name] is None for row in scored]
     return [
-        Figure("scores", len(scored), low=1, advice="no triplet was scored: see data/rejects/score_difficulty.parquet"),
-        Figure(
-            "scored_without_ifd",
-            len(of_some),
-            high=0,
-            advice="difficulty.ifd holds for all rows or none: run dvc repro -f -s score_difficulty",
-            offenders=of_some,
-        ),
-        Figure("scorers", len(scorers), low=1, high=1, advice="scores of several scorers do not compare"),
-        Figure(
-            "near_zero_share",
-            ranking.get("share_near_zero"),
-            high=bounds.near_zero_share,
-            param="gates.difficulty.near_zero_share",
-            advice=f"nearly everything is easy to the scorer: {SCORER}",
-            offenders=[row.sample_id for row in scored if row.ranking < NEAR],
-        ),
-        Figure(
-            "near_one_share",
-            ranking.get("share_near_one"),
-            high=bounds.near_one_share,
-            param="gates.difficulty.near_one_share",
-            advice=f"nearly everything is hard to the scorer: {SCORER}",
-            offenders=[row.sample_id for row in scored if row.ranking > 1 - NEAR],
-        ),
-        Figure("mean", ranking.get("mean")),
-        Figure(
-            "spread",
-            ranking.get("std"),
-            low=bounds.spread,
-            param="gates.difficulty.spread",
-            advice=f"scores lie close together: {SCORER}",
-        ),
-        _ties(scored, bounds),
-        Figure(
-            "perplexity_correlation",
-            correlation.get(PERPLEXITY.name),
-            low=bounds.perplexity_correlation,
-            param="gates.difficulty.perplexity_correlation",
-            advice=f"the score disagrees with perplexity: {SCORER}",
-        ),
+        row_count("scores", rows, SOME, "no triplet was scored: see data/rejects/score_difficulty.parquet"),
+        no_row("scored_without_ifd", rows, without_ifd, SOME_IFD),
+        distinct("scorers", rows, "scorer_id", HOLDS, "scores of several scorers do not compare"),
+        *_saturation(seen, rows, [row.ranking for row in scored]),
+        *_accounts(seen, scored),
+        *learnt("warm_up", seen.read(WARM_UP_CURVE), seen.most("warm_up_loss_ratio"), UNFINISHED),
     ]
 
 
-def _ties(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> Figure:
-    commonest, times = next(iter(Counter(row.ranking for row in scored).most_common(1)), (None, 0))
-    return Figure(
-        "tied_share",
-        share(times, len(scored)),
-        high=bounds.tied_share,
-        param="gates.difficulty.tied_share",
-        advice=f"one score is held by many, whose order is chance: {SCORER}",
-        offenders=[row.sample_id for row in scored if row.ranking == commonest],
-    )
-
-
-def _accounts(
-    scored: Sequence[ScoredTriplet], rejects: Sequence[Reject], triplets: Sequence[str], bounds: DifficultyGateParams
-) -> list[Figure]:
-    """Triplets in = scores + rejects, triplet by triplet."""
-    found = [row.sample_id for row in scored] + [reject.record_id for reject in rejects]
-    advice = "every triplet has a score or a reason for none, and one of them: run dvc repro -f score_difficulty"
-    return [
-        *accounted("triplets", triplets, found, advice),
-        Figure(
-            "rejected_share",
-            share(len(rejects), len(triplets)),
-            high=bounds.rejected_share,
-            param="gates.difficulty.rejected_share",
-            advice="see the reasons in metrics/score_difficulty.json; difficulty.max_length may be short",
-            offenders=[reject.record_id for reject in rejects],
-        ),
-    ]
-
-
-def _histogram(scored: Sequence[ScoredTriplet]) -> Distribution:
+def distributions(seen: Evidence) -> list[Distribution]:
+    scored = seen[SCORED].records
     counts = Counter(min(int(row.ranking * BINS), BINS - 1) for row in scored)
-    total = len(scored) or 1
-    return Distribution(
-        "Triplets by difficulty, from",
-        ["share"],
-        [(f"{place / BINS:.2f}", [counts[place] / total]) for place in range(BINS)],
-    )
+    shares = [(f"{place / BINS:.2f}", [counts[place] / (len(scored) or 1)]) for place in range(BINS)]
+    return [Distribution("Triplets by difficulty, from", ["share"], shares)]
+
+
+def _saturation(seen: Evidence, rows: Columns, scores: Sequence[float]) -> list[Expectation]:
+    """Saturation, spread, ties, and agreement with perplexity."""
+    near_zero, near_one = [score < NEAR for score in scores], [score > 1 - NEAR for score in scores]
+    commonest = max(Counter(scores).items(), key=itemgetter(1), default=(None, 0))[0]
+    held = [key for key, score in zip(rows.keys, scores, strict=True) if score == commonest]
+    agreement = seen.least("perplexity_correlation")
+    return [
+        share("near_zero_share", rows, near_zero, seen.most("near_zero_share"), EASY),
+        share("near_one_share", rows, near_one, seen.most("near_one_share"), HARD),
+        average("mean", rows, RANKING),
+        figure("spread", rows, spread, [RANKING], seen.least("spread"), f"scores lie close together: {SCORER}"),
+        figure("tied_share", rows, tied_share, [RANKING], seen.most("tied_share"), TIES, lambda: held),
+        figure("perplexity_correlation", rows, spearman, [RANKING, PERPLEXITY.name], agreement, DISAGREES),
+    ]
+
+
+def _accounts(seen: Evidence, scored: Sequence[ScoredTriplet]) -> list[Expectation]:
+    """Triplets in = scores + rejects, triplet by triplet."""
+    triplets = Columns([triplet.id for triplet in seen.read(TRIPLETS)])
+    rejected = [reject.record_id for reject in seen[REJECTS].records]
+    flags = among(triplets.keys, rejected)
+    return [
+        *accounted("triplets", triplets.keys, [*(row.sample_id for row in scored), *rejected], ACCOUNTS),
+        share("rejected_share", triplets, flags, seen.most("rejected_share"), TOO_LONG),
+    ]

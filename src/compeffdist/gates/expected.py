@@ -1,71 +1,250 @@
-"""What must hold, as data: rules about rows by their name in Great Expectations, and aggregate figures with bounds."""
+"""What must hold, as data: an expectation of Great Expectations over a table, its bound, and where to look.
+
+Each function makes one kind of expectation, and a gate is a list of them. What a condition needs to know of another
+artefact is brought along as a column of its own: Great Expectations counts, averages and judges over the rows.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 from compeffdist.gates.outcome import Number
 
-
-@dataclass(frozen=True)
-class Expected:
-    """A rule about the columns or about every row of a table."""
-
-    name: str
-    """Of what breaks the rule, because that is what is counted."""
-    type: str
-    """Great Expectations' name of it, such as `expect_column_values_to_be_unique`."""
-    arguments: Mapping[str, Any]
-    """Its arguments, `column` among them for a rule about rows."""
-    advice: str = ""
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
-class Figure:
-    """An aggregate of one or more artefacts. Without bounds it is reported and judged by nobody."""
+class Bound:
+    """What a figure is held against; with neither end it is reported and judged by nobody."""
 
-    name: str
-    value: Number | None
-    """None where it is undefined, which fails if there is a bound."""
     low: Number | None = None
     high: Number | None = None
     above: bool = False
-    """Whether the value must be above `low` and not just at least that."""
+    """Whether the figure must be above `low` and not just at least that."""
     param: str = ""
+    """The params that set it; empty where nothing but this may ever hold."""
+
+
+REPORTED, NONE, SOME, HOLDS = Bound(), Bound(high=0), Bound(low=1), Bound(low=1, high=1)
+NOUGHT = Bound(low=0, high=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table. What is expected of the same one is validated together."""
+
+    keys: Sequence[str]
+    """What people know each row by."""
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    as_read: bool = False
+    """Whether Great Expectations sees every column, with values as they are; otherwise those looked at, typed."""
+
+    def frame(self, expectations: "Sequence[Expectation]") -> "pd.DataFrame":
+        """The table as these expectations look at it."""
+        import pandas as pd
+
+        columns = dict(self.columns)
+        for expectation in expectations:
+            columns |= expectation.brings
+        if not self.as_read:
+            columns = {name: columns[name] for expectation in expectations for name in expectation.looked_at()}
+        return pd.DataFrame(columns, index=range(len(self.keys)), dtype=object if self.as_read else None)
+
+
+STATED = Columns([""])
+"""One row of figures that an artefact states, such as the metrics of a stage."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must hold of a table: of each row, or of an aggregate over all of them."""
+
+    name: str
+    """Of a rule about rows, that of what breaks it, because that is what is counted."""
+    table: Columns
+    type: str
+    """Great Expectations' name of it, such as `expect_column_values_to_be_unique`."""
+    arguments: Mapping[str, Any]
+    bound: Bound = NONE
     advice: str = ""
-    offenders: Sequence[str] = ()
-    """Ids of the records that make it what it is; reported if it fails."""
+    """Where to look when it fails."""
+    brings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Columns beyond those of the table."""
+    offenders: Callable[[], Iterable[str]] | None = None
+    """Asked for when it fails; None: the rows that break it, as Great Expectations finds them."""
+
+    @property
+    def is_aggregate(self) -> bool:
+        """Whether a figure is held against `bound`; otherwise it is counted what breaks a rule."""
+        return self.type.endswith("_to_be_between") and not self.type.startswith("expect_column_values_")
+
+    def looked_at(self) -> list[str]:
+        """The columns it needs."""
+        single = [self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments]
+        return [*single, *self.arguments.get("columns", ())]
 
 
-def one_of(table: str, column: str, values: Sequence[str]) -> Expected:
+# ---------------------------------------------------------------- rules about the rows of an artefact
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What must hold of every row of an artefact as it stands in its file, before any figure over all of them."""
+
+    name: str
+    """What breaks it; the name of the table goes before."""
+    type: str
+    arguments: Mapping[str, Any]
+    advice: str = ""
+
+
+def one_of(column: str, values: Sequence[str]) -> Rule:
     """Every value of a column is one of a few."""
     arguments = {"column": column, "value_set": list(values)}
-    return Expected(f"{table}.unknown_{column}", "expect_column_values_to_be_in_set", arguments)
+    return Rule(f"unknown_{column}", "expect_column_values_to_be_in_set", arguments)
 
 
-def between(table: str, column: str, low: float, high: float | None) -> Expected:
+def between(column: str, low: float, high: float | None) -> Rule:
     """Every value that there is in a column is a number within bounds, both inclusive; None: no bound above."""
     arguments = {"column": column, "min_value": low, "max_value": high}
-    return Expected(f"{table}.{column}_out_of_range", "expect_column_values_to_be_between", arguments)
+    return Rule(f"{column}_out_of_range", "expect_column_values_to_be_between", arguments)
 
 
-def accounted(noun: str, given: Iterable[str], found: Iterable[str], advice: str) -> list[Figure]:
+# ---------------------------------------------------------------- expectations of a gate
+
+Aggregate = Callable[..., Number | None]
+AGGREGATES: dict[str, Aggregate] = {}
+"""By name, functions of whole columns that Great Expectations has no expectation for; None where undefined."""
+
+
+def aggregate(function: Aggregate) -> Aggregate:
+    """Makes a function of columns one that `figure` can hold against a bound."""
+    AGGREGATES[function.__name__] = function
+    return function
+
+
+def figure(
+    name: str,
+    table: Columns,
+    function: Aggregate,
+    columns: Sequence[str] | Mapping[str, Sequence[Any]],
+    bound: Bound = REPORTED,
+    advice: str = "",
+    offenders: Callable[[], Iterable[str]] = tuple,
+    **options: Any,
+) -> Expectation:
+    """A function of columns, the table's or some that are brought along, and of options."""
+    arguments = {"aggregate": function.__name__, "columns": list(columns), "options": options}
+    brings = columns if isinstance(columns, Mapping) else {}
+    return Expectation(name, table, "expect_aggregate_to_be_between", arguments, bound, advice, brings, offenders)
+
+
+def row_count(name: str, table: Columns, bound: Bound = REPORTED, advice: str = "") -> Expectation:
+    """How many rows there are."""
+    return Expectation(
+        name, table, "expect_table_row_count_to_be_between", {}, bound, advice, offenders=lambda: table.keys
+    )
+
+
+def average(name: str, table: Columns, column: str, bound: Bound = REPORTED, advice: str = "") -> Expectation:
+    """The mean of a column."""
+    return Expectation(
+        name, table, "expect_column_mean_to_be_between", {"column": column}, bound, advice, offenders=tuple
+    )
+
+
+def distinct(name: str, table: Columns, column: str, bound: Bound, advice: str = "") -> Expectation:
+    """How many distinct values a column has."""
+    return Expectation(
+        name,
+        table,
+        "expect_column_unique_value_count_to_be_between",
+        {"column": column},
+        bound,
+        advice,
+        offenders=tuple,
+    )
+
+
+def count(
+    name: str,
+    table: Columns,
+    flags: Sequence[bool],
+    bound: Bound = REPORTED,
+    advice: str = "",
+    offenders: Callable[[], Iterable[str]] | None = None,
+) -> Expectation:
+    """How many rows meet a condition; unless told otherwise these are the offenders."""
+    return _of_values("sum", name, table, flags, bound, advice, offenders or (lambda: compress(table.keys, flags)))
+
+
+def share(name: str, table: Columns, flags: Sequence[bool], bound: Bound = REPORTED, advice: str = "") -> Expectation:
+    """Which share of the rows meets a condition, undefined of no rows; the offenders are those that do."""
+    return _of_values("mean", name, table, flags, bound, advice, lambda: compress(table.keys, flags))
+
+
+def largest(name: str, table: Columns, values: Sequence[float], bound: Bound, advice: str) -> Expectation:
+    """The largest value of a row, undefined of no rows; the offender is the first that has it."""
+    return _of_values("max", name, table, values, bound, advice, lambda: [table.keys[values.index(max(values))]])
+
+
+def stated(
+    name: str, value: Number | None, bound: Bound = REPORTED, advice: str = "", offenders: Sequence[str] = ()
+) -> Expectation:
+    """A figure that an artefact states; None if it does not."""
+    return _of_values("max", name, STATED, [value], bound, advice, lambda: offenders)
+
+
+def _of_values(
+    figure: str,
+    name: str,
+    table: Columns,
+    values: Sequence[Any],
+    bound: Bound,
+    advice: str,
+    offenders: Callable[[], Iterable[str]],
+) -> Expectation:
+    """An aggregate of a column that is brought along."""
+    return Expectation(
+        name,
+        table,
+        f"expect_column_{figure}_to_be_between",
+        {"column": name},
+        bound,
+        advice,
+        brings={name: values},
+        offenders=offenders,
+    )
+
+
+def no_row(name: str, table: Columns, faulty: Sequence[bool], advice: str, param: str = "") -> Expectation:
+    """No row has a fault."""
+    arguments = {"column": name, "value_set": [False]}
+    bound = Bound(high=0, param=param)
+    return Expectation(name, table, "expect_column_values_to_be_in_set", arguments, bound, advice, {name: faulty})
+
+
+def same(name: str, table: Columns, column: str, other: Sequence[Any], advice: str) -> Expectation:
+    """A column has the values it must have, row by row."""
+    arguments = {"column_A": column, "column_B": name, "ignore_row_if": "neither"}
+    return Expectation(name, table, "expect_column_pair_values_to_be_equal", arguments, NONE, advice, {name: other})
+
+
+def among(keys: Iterable[str], some: Iterable[str]) -> list[bool]:
+    """Whether each key is one of some."""
+    found = set(some)
+    return [key in found for key in keys]
+
+
+def accounted(noun: str, given: Iterable[str], found: Iterable[str], advice: str) -> list[Expectation]:
     """Record by record, in = out + rejected: each id given is found exactly once, and no other is."""
     times, known = Counter(found), set(given)
-    faults = {
-        "dropped": sorted(known - times.keys()),
-        "more_than_once": sorted(key for key, count in times.items() if count > 1),
-        "unknown": sorted(times.keys() - known),
-    }
-    return [none_of(f"{noun}_{fault}", ids, advice) for fault, ids in faults.items()]
-
-
-def none_of(name: str, offenders: Sequence[str], advice: str, param: str = "") -> Figure:
-    """How many records have a fault that none may have."""
-    return Figure(name, len(offenders), high=0, param=param, advice=advice, offenders=offenders)
-
-
-def share(part: int, whole: int) -> float | None:
-    """part / whole; None of nothing."""
-    return part / whole if whole else None
+    table = Columns(sorted(known | times.keys()))
+    return [
+        no_row(f"{noun}_dropped", table, [not times[key] for key in table.keys], advice),
+        no_row(f"{noun}_more_than_once", table, [times[key] > 1 for key in table.keys], advice),
+        no_row(f"{noun}_unknown", table, [key not in known for key in table.keys], advice),
+    ]

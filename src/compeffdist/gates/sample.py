@@ -6,170 +6,166 @@ orders rows by chance that is a random sample, paid for as a selected one.
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
-from compeffdist.gates.balance import Balance, balance_figures, balance_of
-from compeffdist.gates.expected import Figure, accounted, between, none_of, share
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.gates.tables import read_table
-from compeffdist.given import Given
+from compeffdist.gates.balance import CLASS, GROUP, KEPT, balanced, balances_of
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import (
+    REPORTED,
+    SOME,
+    Bound,
+    Columns,
+    Expectation,
+    accounted,
+    aggregate,
+    average,
+    between,
+    count,
+    figure,
+    no_row,
+    row_count,
+    share,
+    stated,
+)
+from compeffdist.gates.outcome import Distribution
 from compeffdist.instructions.own_tasks import is_own
-from compeffdist.params import SampleGateParams, SamplingParams
+from compeffdist.params import SamplingParams
 from compeffdist.records import Draw, Triplet, by_id
 
 GUARDS = (SAMPLED,)
+ROWS = {SAMPLED: tuple(between(column, 0.0, 1.0) for column in ("inclusion_probability", "draw"))}
 
 REDRAW = "run dvc repro -f sample_triplets"
+LOST = f"no row of theirs was kept, which chance does not explain: look at sampling.scope, or {REDRAW}"
 RATE_TOLERANCE = 1e-6
 """Every method's inclusion probabilities average the rate exactly, but for rounding."""
 SHOWN_TASKS = 6
 
 
-def gather(given: Given) -> Evidence:
-    """Draws, the difficulties they were made from, the triplets with their classes, and the proxy's report.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    bounds, sampling = given.params.gates.sample, given.params.sampling
-    unit = [between("sampled", column, 0.0, 1.0) for column in ("inclusion_probability", "draw")]
-    sampled = read_table(given, SAMPLED, unit)
-    scored = {row.pair_id for row in given[SCORED]}
-    predicted = {row.pair_id for row in given[PREDICTED]}
-    triplets = by_id(given[TRIPLETS])
-    proxy = _proxy_figures(given[metrics_of("predict_difficulty")], bounds, sampling) if predicted else []
-    own = {instruction.id for instruction in given[INSTRUCTIONS] if is_own(instruction)}
-    return Evidence(
-        [sampled],
-        lambda: _measure(
-            sampled.records, scored | predicted, triplets, bounds, _rate(sampled.records, sampling, own), proxy
-        ),
-    )
-
-
-def _rate(draws: Sequence[Draw], sampling: SamplingParams, own: Collection[str]) -> float:
-    """The mean rate of all rows, those of the user's own tasks at theirs."""
-    own_rate = sampling.rate if sampling.own_rate is None else sampling.own_rate
-    of_own = sum(draw.instruction_id in own for draw in draws)
-    return (of_own * own_rate + (len(draws) - of_own) * sampling.rate) / len(draws) if draws else sampling.rate
-
-
-def _measure(
-    draws: Sequence[Draw],
-    pairs: set[str],
-    triplets: Mapping[str, Triplet],
-    bounds: SampleGateParams,
-    rate: float,
-    proxy: Sequence[Figure],
-) -> Measured:
-    polarity, tasks = _balances(draws, triplets)
-    figures = [
-        *_accounts(draws, pairs),
-        *_fairness(draws, bounds, rate),
-        *proxy,
-        _lost_instructions(draws, bounds),
-        *balance_figures("polarity", polarity, bounds),
-        *balance_figures("task", tasks, bounds),
-    ]
-    largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
-    return Measured(
-        figures,
-        [
-            *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
-            *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
-        ],
-    )
-
-
-def _accounts(draws: Sequence[Draw], pairs: set[str]) -> list[Figure]:
-    """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
-    against = [draw.pair_id for draw in draws if draw.kept != (draw.draw < draw.inclusion_probability)]
-    return [
-        *accounted(
-            "pairs", pairs, [draw.pair_id for draw in draws], f"every scored or predicted pair has one draw: {REDRAW}"
-        ),
-        none_of("kept_against_the_draw", against, f"kept means draw < inclusion probability: {REDRAW}"),
-    ]
-
-
-def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> list[Figure]:
+@aggregate
+def kept_off_expected(probabilities: Sequence[float], kept: Sequence[bool]) -> float:
     """Rows kept against rows promised, in standard deviations of independent draws; without chance, exactly."""
-    probabilities = [draw.inclusion_probability for draw in draws]
-    expected = math.fsum(probabilities)
-    kept = sum(draw.kept for draw in draws)
     deviation = math.sqrt(math.fsum(p * (1 - p) for p in probabilities))
-    off = abs(kept - expected)
-    mean = expected / len(draws) if draws else None
+    off = abs(sum(kept) - math.fsum(probabilities))
+    return off / deviation if deviation else (0.0 if off < 0.5 else math.inf)
+
+
+def expectations(seen: Evidence) -> list[Expectation]:
+    draws, bounds = seen[SAMPLED].records, seen.given.params.gates.sample
     return [
-        Figure("rows", len(draws)),
-        Figure("kept", kept, low=1, advice=f"nothing was kept: raise sampling.rate, or {REDRAW}"),
-        Figure("kept_share", share(kept, len(draws))),
-        Figure(
-            "mean_inclusion_probability",
-            mean,
-            low=rate - RATE_TOLERANCE,
-            high=rate + RATE_TOLERANCE,
-            param="sampling.rate, sampling.own_rate",
-            advice=REDRAW,
-        ),
-        Figure(
-            "kept_off_expected",
-            off / deviation if deviation else (0.0 if off < 0.5 else math.inf),
-            high=bounds.standard_deviations,
-            param="gates.sample.standard_deviations",
-            advice=f"{kept} rows were kept where {expected:.1f} were to be expected: {REDRAW}",
-        ),
+        *_accounts(seen, draws),
+        *_fairness(seen, draws),
+        *_proxy(seen),
+        _none_lost(draws, bounds.absence_chance, seen.param("absence_chance")),
+        *balanced("polarity", seen, _by_polarity(seen), bounds.class_rows),
+        *balanced("task", seen, _by_task(seen), bounds.class_rows),
     ]
 
 
-def _proxy_figures(report: Mapping[str, Any], bounds: SampleGateParams, sampling: SamplingParams) -> list[Figure]:
-    """How well the proxy orders held-out rows, among those that the sample ranks together, and whether at all."""
-    held_out = report.get("held_out", {})
+def distributions(seen: Evidence) -> list[Distribution]:
+    polarity, tasks = (
+        balances_of(*(rows.columns[name] for name in (GROUP, CLASS, KEPT)))
+        for rows in (_by_polarity(seen), _by_task(seen))
+    )
+    largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
+    return [
+        *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
+        *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
+    ]
+
+
+def _accounts(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
+    """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
+    pairs = [row.pair_id for artefact in (SCORED, PREDICTED) for row in seen.read(artefact)]
+    drawn = seen[SAMPLED].by("pair_id")
+    against = [draw.kept != (draw.draw < draw.inclusion_probability) for draw in draws]
+    return [
+        *accounted("pairs", pairs, drawn.keys, f"every scored or predicted pair has one draw: {REDRAW}"),
+        no_row("kept_against_the_draw", drawn, against, f"kept means draw < inclusion probability: {REDRAW}"),
+    ]
+
+
+def _fairness(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
+    """As many rows as the rate promises, and as many kept as their probabilities promise."""
+    drawn, kept = seen[SAMPLED].by("pair_id"), [draw.kept for draw in draws]
+    expected = math.fsum(draw.inclusion_probability for draw in draws)
+    promised = f"{sum(kept)} rows were kept where {expected:.1f} were to be expected: {REDRAW}"
+    columns = ["inclusion_probability", "kept"]
+    deviations = seen.most("standard_deviations")
+    return [
+        row_count("rows", drawn),
+        count("kept", drawn, kept, SOME, f"nothing was kept: raise sampling.rate, or {REDRAW}"),
+        share("kept_share", drawn, kept),
+        average("mean_inclusion_probability", drawn, "inclusion_probability", _rate(seen, draws), REDRAW),
+        figure("kept_off_expected", drawn, kept_off_expected, columns, deviations, promised),
+    ]
+
+
+def _rate(seen: Evidence, draws: Sequence[Draw]) -> Bound:
+    """The mean rate of all rows, those of the user's own tasks at theirs."""
+    rate, own_rate = seen.given.params.sampling.rate, seen.given.params.sampling.own_rate
+    own = {instruction.id for instruction in seen.read(INSTRUCTIONS) if is_own(instruction)}
+    if draws and own_rate is not None:
+        of_own = sum(draw.instruction_id in own for draw in draws)
+        rate = (of_own * own_rate + (len(draws) - of_own) * rate) / len(draws)
+    return Bound(rate - RATE_TOLERANCE, rate + RATE_TOLERANCE, param="sampling.rate, sampling.own_rate")
+
+
+def _proxy(seen: Evidence) -> list[Expectation]:
+    """How well the proxy orders held-out rows; in mode direct there is none."""
+    if not seen.read(PREDICTED):
+        return []
+    held_out = seen.read(metrics_of("predict_difficulty")).get("held_out", {})
+    return proxy_order(held_out, seen.given.params.sampling, seen.most("proxy_chance"))
+
+
+def proxy_order(held_out: Mapping[str, Any], sampling: SamplingParams, chance: Bound) -> list[Expectation]:
+    """How well a proxy orders held-out rows, among those that the sample ranks together, and whether at all."""
     among, correlation = (
         ("overall", "spearman") if sampling.scope == "global" else ("within_instruction", "spearman_within_instruction")
     )
     ordered = sampling.method != "random" and sampling.metric != "random"
+    advice = (
+        "by the rows held out an order by chance may do as well as the proxy's, and the teacher would be asked for a "
+        f"random sample: raise difficulty.proxy.rows (it learnt from {held_out.get('rows', 0)}), or set "
+        "difficulty.mode: direct"
+    )
     return [
-        Figure("proxy_correlation", held_out.get(correlation, {}).get("value")),
-        Figure(
-            "proxy_chance",
-            held_out.get("chance", {}).get(among),
-            high=bounds.proxy_chance if ordered else None,
-            param="gates.sample.proxy_chance",
-            advice="by the rows held out an order by chance may do as well as the proxy's, and the teacher would be "
-            f"asked for a random sample: raise difficulty.proxy.rows (it learnt from {held_out.get('rows', 0)}), or "
-            "set difficulty.mode: direct",
-        ),
+        stated("proxy_correlation", held_out.get(correlation, {}).get("value")),
+        stated("proxy_chance", held_out.get("chance", {}).get(among), chance if ordered else REPORTED, advice),
     ]
 
 
-def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figure:
-    """Instructions without a kept row, unless they are so small that chance may do that."""
+def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expectation:
+    """No instruction without a kept row, unless it is so small that chance may do that."""
     chance: defaultdict[str, float] = defaultdict(lambda: 1.0)
     for draw in draws:
         chance[draw.instruction_id] *= 1 - draw.inclusion_probability
     kept = {draw.instruction_id for draw in draws if draw.kept}
-    lost = sorted(key for key, none in chance.items() if key not in kept and none < bounds.absence_chance)
-    return Figure(
-        "instructions_lost",
-        len(lost),
-        high=0,
-        param="gates.sample.absence_chance",
-        advice=f"no row of theirs was kept, which chance does not explain: look at sampling.scope, or {REDRAW}",
-        offenders=lost,
-    )
+    instructions = Columns(sorted(chance))
+    lost = [key not in kept and chance[key] < absence_chance for key in instructions.keys]
+    return no_row("instructions_lost", instructions, lost, LOST, param)
 
 
-def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
-    """Balance of overall polarity over all answered rows, and of the labels of each closed task: of a pair whose
-    difficulty was predicted, the answer is not known yet."""
-    rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
-    by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
-    for triplet, kept in rows:
-        if triplet.task_type == "closed_classification":
-            by_task[triplet.instruction_id].append((triplet.id, triplet.response, kept))
-    polarity = balance_of("all rows", [(triplet.id, triplet.polarity, kept) for triplet, kept in rows])
-    tasks = [balance_of(key, group) for key, group in sorted(by_task.items())]
-    return [polarity] if polarity else [], [balance for balance in tasks if balance]
+def _by_polarity(seen: Evidence) -> Columns:
+    """All answered rows by overall polarity; of a pair whose difficulty was predicted, the answer is not known yet."""
+    rows = _answered(seen)
+    return _classes([(row, "all rows", row.polarity, kept) for row, kept in rows])
+
+
+def _by_task(seen: Evidence) -> Columns:
+    """The answered rows of each closed task by label."""
+    closed = [(row, kept) for row, kept in _answered(seen) if row.task_type == "closed_classification"]
+    return _classes([(row, row.instruction_id, row.response, kept) for row, kept in closed])
+
+
+def _answered(seen: Evidence) -> list[tuple[Triplet, bool]]:
+    triplets = by_id(seen.read(TRIPLETS))
+    return [(triplets[draw.sample_id], draw.kept) for draw in seen[SAMPLED].records if draw.sample_id in triplets]
+
+
+def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Columns:
+    triplets, groups, classes, kept = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Columns([row.id for row in triplets], {GROUP: groups, CLASS: classes, KEPT: kept})

@@ -6,7 +6,8 @@ those of metrics/evaluation.json, so that what is judged is what the table shows
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_CARD, STUDENT_PREDICTIONS, TRAINING
@@ -14,15 +15,15 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
 from compeffdist.files import read_jsonl
-from compeffdist.gates.expected import Figure, none_of
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import REPORTED, Columns, Expectation, count, largest, no_row, stated
 from compeffdist.gates.outcome import Distribution
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.given import Given
-from compeffdist.params import Params, StudentGateParams
+from compeffdist.params import Params
 from compeffdist.records import Triplet
 
 GUARDS = (STUDENT_PREDICTIONS, STUDENT_CARD)
 """Let through when the run ends (`verdict`)."""
+ROWS: dict[Any, Any] = {}
 NEEDED = ("gold", "answers", "student_minus_base_family")
 
 Levers = Mapping[str, object]
@@ -39,93 +40,73 @@ def _levers(params: Params) -> Levers:
     }
 
 
-def gather(given: Given) -> Evidence:
-    """The evaluation's figures, the rows they are of, and what the student was trained on.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    evaluation = given[EVALUATED]
-    tasks = evaluation.get("tasks") if isinstance(evaluation, dict) else None
-    if not isinstance(tasks, dict) or not all(key in task for task in tasks.values() for key in NEEDED):
-        raise UserError(f"{EVALUATED}: lacks figures that gate student judges; run: dvc repro -f evaluate_student")
-    rows = Counter(str(row["task"]) for row in read_jsonl(given.path(EVALUATION)))
-    training = given[TRAINING]
-    return Evidence([], lambda: _measure(rows, evaluation, training, given.params.gates.student, _levers(given.params)))
-
-
-def _measure(
-    rows: Mapping[str, int],
-    evaluation: Mapping[str, Any],
-    training: Sequence[Triplet],
-    bounds: StudentGateParams,
-    levers: Levers,
-) -> Measured:
+def expectations(seen: Evidence) -> list[Expectation]:
+    """Raises UserError if the evaluation lacks figures that are judged."""
+    evaluation, training = _evaluation(seen), seen.read(TRAINING)
     tasks = evaluation["tasks"]
     uses = [most_given(name, task["gold"], task["answers"]["student"]) for name, task in tasks.items()]
     judged = [use for use in uses if is_balanced(tasks[use.task]["gold"])]
-    worst = max(judged, key=lambda use: use.share, default=None)
-    advice = _advice(training, worst, levers)
-    figures = [
-        _answered(rows, tasks),
-        *_gain(evaluation, bounds, advice),
-        _worse(tasks, bounds, advice),
-        _overuse(worst, bounds, advice),
-        Figure("training_rows", len(training)),
-    ]
-    return Measured(figures, [_labels(name, task) for name, task in tasks.items()])
-
-
-def _answered(rows: Mapping[str, int], tasks: Mapping[str, Any]) -> Figure:
-    """The figures are of all evaluation rows and of no others."""
-    off = [name for name in sorted(rows.keys() | tasks.keys()) if rows.get(name) != tasks.get(name, {}).get("rows")]
-    advice = f"the figures are not of the rows of {EVALUATION}: run dvc repro -f evaluate_student"
-    return none_of("tasks_of_other_rows", [f"task:{name}" for name in off], advice)
-
-
-def _gain(evaluation: Mapping[str, Any], bounds: StudentGateParams, advice: str) -> list[Figure]:
-    mean = evaluation["mean"]
-    gain = mean["student_minus_base"]
+    advice = _advice(training, max(judged, key=lambda use: use.share, default=None), _levers(seen.given.params))
     return [
-        Figure("gain", gain["estimate"]),
-        Figure(
-            "gain_low",
-            gain["low"],
-            low=bounds.gain_low,
-            above=True,
-            param="gates.student.gain_low",
-            advice=f"the student is not shown to be better than its base, mean gain {difference_cell(gain)}: {advice}",
-        ),
-        Figure("gain_high", gain["high"]),
-        *(Figure(f"macro_f1_{system}", mean["macro_f1"][system]["estimate"]) for system in SYSTEMS),
+        _answered(Counter(str(row["task"]) for row in read_jsonl(seen.given.path(EVALUATION))), tasks),
+        *_gain(seen, evaluation["mean"], advice),
+        _worse(seen, tasks, advice),
+        _overuse(seen, judged, advice),
+        stated("training_rows", len(training)),
     ]
 
 
-def _worse(tasks: Mapping[str, Any], bounds: StudentGateParams, advice: str) -> Figure:
-    worse = {name: task["student_minus_base_family"] for name, task in tasks.items()}
-    worse = {name: interval for name, interval in worse.items() if interval["high"] < 0}
-    shown = "; ".join(f"{name} {difference_cell(interval)}" for name, interval in worse.items())
-    return Figure(
-        "tasks_worse",
-        len(worse),
-        high=bounds.worse_tasks,
-        param="gates.student.worse_tasks",
-        advice=f"the student is worse than its base beyond chance on {shown}: {advice}",
-        offenders=[f"task:{name}" for name in worse],
-    )
+def distributions(seen: Evidence) -> list[Distribution]:
+    return [_labels(name, task) for name, task in _evaluation(seen)["tasks"].items()]
 
 
-def _overuse(worst: LabelUse | None, bounds: StudentGateParams, advice: str) -> Figure:
-    if worst is None:  # where one label is most of the gold, giving it often may be right
-        return Figure("largest_label_share", None)
-    return Figure(
-        "largest_label_share",
-        worst.share,
-        high=bounds.label_share,
-        param="gates.student.label_share",
-        advice=f"the student gives {worst}: {advice}",
-        offenders=[f"task:{worst.task}"],
-    )
+def _evaluation(seen: Evidence) -> Mapping[str, Any]:
+    evaluation = seen.read(EVALUATED)
+    tasks = evaluation.get("tasks") if isinstance(evaluation, dict) else None
+    if not isinstance(tasks, dict) or not all(key in task for task in tasks.values() for key in NEEDED):
+        raise UserError(f"{EVALUATED}: lacks figures that gate student judges; run: dvc repro -f evaluate_student")
+    return evaluation
+
+
+def _named(tasks: Iterable[str]) -> Columns:
+    """Tasks, a row each."""
+    return Columns([f"task:{name}" for name in tasks])
+
+
+def _answered(rows: Mapping[str, int], tasks: Mapping[str, Any]) -> Expectation:
+    """The figures are of all evaluation rows and of no others."""
+    names = sorted(rows.keys() | tasks.keys())
+    off = [rows.get(name) != tasks.get(name, {}).get("rows") for name in names]
+    advice = f"the figures are not of the rows of {EVALUATION}: run dvc repro -f evaluate_student"
+    return no_row("tasks_of_other_rows", _named(names), off, advice)
+
+
+def _gain(seen: Evidence, mean: Mapping[str, Any], advice: str) -> list[Expectation]:
+    gain = mean["student_minus_base"]
+    shown = f"the student is not shown to be better than its base, mean gain {difference_cell(gain)}: {advice}"
+    return [
+        stated("gain", gain["estimate"]),
+        stated("gain_low", gain["low"], seen.least("gain_low", above=True), shown),
+        stated("gain_high", gain["high"]),
+        *(stated(f"macro_f1_{system}", mean["macro_f1"][system]["estimate"]) for system in SYSTEMS),
+    ]
+
+
+def _worse(seen: Evidence, tasks: Mapping[str, Any], advice: str) -> Expectation:
+    intervals = {name: task["student_minus_base_family"] for name, task in tasks.items()}
+    worse = [interval["high"] < 0 for interval in intervals.values()]
+    shown = "; ".join(f"{name} {difference_cell(intervals[name])}" for name in compress(intervals, worse))
+    advice = f"the student is worse than its base beyond chance on {shown}: {advice}"
+    return count("tasks_worse", _named(intervals), worse, seen.most("worse_tasks"), advice)
+
+
+def _overuse(seen: Evidence, uses: Sequence[LabelUse], advice: str) -> Expectation:
+    """The largest share that one label has; where one is most of the gold, giving it often may be right."""
+    worst = max(uses, key=lambda use: use.share, default=None)
+    table, shares = _named(use.task for use in uses), [use.share for use in uses]
+    bound = seen.most("label_share") if uses else REPORTED
+    advice = f"the student gives {worst}: {advice}"
+    return largest("largest_label_share", table, shares, bound, advice)
 
 
 def _advice(training: Sequence[Triplet], worst: LabelUse | None, levers: Levers) -> str:

@@ -1,23 +1,22 @@
 """Artefacts as tables: read raw, so that what is wrong with a row is a finding and not a crash."""
 
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 from compeffdist.artefacts import Records
-from compeffdist.errors import UserError
-from compeffdist.files import read_jsonl
-from compeffdist.gates.expected import Expected, Figure
+from compeffdist.errors import UserError, one_line
+from compeffdist.files import read_json, read_jsonl
+from compeffdist.gates.expected import HOLDS, NONE, Columns, Expectation, Rule, same, stated
 from compeffdist.given import Given
-from compeffdist.record_files import column_types, is_nullable
+from compeffdist.record_files import column_types
 from compeffdist.records import R
 
-if TYPE_CHECKING:
-    import pandas as pd
+WHOLE = ("misfit_columns", "rows_with_nulls", "mistyped_rows")
+"""What must not be for a table to be whole, the name of the table before each."""
+AGAIN = "run the stage that writes it again; figures over all rows were not computed"
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,12 @@ class Table(Generic[R]):
     name: str
     kind: type[R]
     rows: Sequence[Mapping[str, Any]]
-    columns: Sequence[str]
-    """Of the file; of the record type for a JSON file without rows."""
+    header: Sequence[str]
+    """The columns of the file; of the record type for a JSON file without rows."""
     stamp: str
     """The record type and version the file is marked with; that of `kind` for JSON, which has no mark."""
-    also: Sequence[Expected] = ()
-    """Expectations beyond those of every table."""
+    also: Sequence[Rule] = ()
+    """Rules beyond those of every table."""
     open_columns: Mapping[str, Any] = field(default_factory=dict)
     """Name -> type of the items of the kind's open field."""
 
@@ -41,85 +40,72 @@ class Table(Generic[R]):
         """Name -> type of the columns there must be."""
         return column_types(self.kind, self.open_columns)
 
-    def expected(self) -> list[Expected]:
-        """What Great Expectations checks row by row."""
-        columns = {"column_set": list(self.fields)}
+    @cached_property
+    def as_read(self) -> Columns:
+        """Every column of the file, with its values as they are."""
+        keys = [str(row.get("id") or f"row {number}") for number, row in enumerate(self.rows, 1)]
+        return Columns(keys, {name: [row.get(name) for row in self.rows] for name in self.header}, as_read=True)
+
+    def rules(self) -> list[Expectation]:
+        """What must hold of columns, ids and values, whatever the table holds."""
         form = rf"^{self.kind.PREFIX}_[0-9a-f]{{24}}$"
+        missing = [f"missing:{name}" for name in self.fields if name not in self.header]
+        unknown = [f"unknown:{one_line(name, 40)}" for name in self.header if name not in self.fields]
+        columns = Rule("misfit_columns", "expect_table_columns_to_match_set", {"column_set": list(self.fields)}, AGAIN)
         return [
-            Expected(f"{self.name}.misfit_columns", "expect_table_columns_to_match_set", columns),
-            Expected(f"{self.name}.repeated_ids", "expect_column_values_to_be_unique", {"column": "id"}),
-            Expected(
-                f"{self.name}.malformed_ids", "expect_column_values_to_match_regex", {"column": "id", "regex": form}
+            replace(self._expected(columns), offenders=lambda: [*missing, *unknown]),
+            self._expected(Rule("repeated_ids", "expect_column_values_to_be_unique", {"column": "id"})),
+            self._expected(
+                Rule("malformed_ids", "expect_column_values_to_match_regex", {"column": "id", "regex": form})
             ),
-            *self.also,
+            *map(self._expected, self.also),
         ]
 
-    def whole(self) -> bool:
-        """Whether every row has every field, of its type: only then do the figures below mean anything."""
-        return set(self.columns) == self.fields.keys() and not self.with_nulls and not self.mistyped
-
-    def type_figures(self) -> list[Figure]:
-        """The record type of the file, rows without some value, and rows with one of another type.
-
-        Counted here, in one pass: Great Expectations takes 5 ms a column, and skips nulls in all its other rules.
-        """
+    def types(self) -> list[Expectation]:
+        """That the file holds the records it should, with a value in every field, of its type."""
         expected = f"{self.kind.PREFIX}@{self.kind.VERSION}"
         marked = f"the file is marked {self.stamp or 'with nothing'}, not {expected}: run the stage that writes it"
+        types = {name: annotation(hint) for name, hint in self.fields.items() if name in self.header}
+        arguments = {"column_list": list(types), "types": types, "ignore_row_if": "never"}
         return [
-            Figure(f"{self.name}.record_type", int(self.stamp == expected), low=1, high=1, advice=marked),
-            Figure(f"{self.name}.rows_with_nulls", len(self.with_nulls), high=0, offenders=self.with_nulls),
-            Figure(f"{self.name}.mistyped_rows", len(self.mistyped), high=0, offenders=self.mistyped),
+            stated(f"{self.name}.record_type", int(self.stamp == expected), HOLDS, marked),
+            self._expected(Rule("rows_with_nulls", "expect_multicolumn_values_to_be_complete", arguments)),
+            self._expected(Rule("mistyped_rows", "expect_multicolumn_values_to_be_typed", arguments)),
         ]
 
-    def id_figures(self) -> list[Figure]:
-        """Rows whose id is not the hash of their contents."""
-        foreign = [
-            str(row["id"]) for row, record in zip(self.rows, self.records, strict=True) if row["id"] != record.id
-        ]
-        advice = "a row was altered after it was written: run the stage that writes it again"
-        return [Figure(f"{self.name}.ids_off_contents", len(foreign), high=0, advice=advice, offenders=foreign)]
+    def _expected(self, rule: Rule) -> Expectation:
+        return Expectation(f"{self.name}.{rule.name}", self.as_read, rule.type, rule.arguments, NONE, rule.advice)
 
-    @cached_property
-    def with_nulls(self) -> list[str]:
-        """Ids of rows in which a field that the file has is missing, null (unless it may be) or NaN."""
-        present = [(name, is_nullable(hint)) for name, hint in self.fields.items() if name in self.columns]
-        return self._where(
-            lambda row: any(
-                _is_null(row.get(name)) and not (optional and row.get(name) is None) for name, optional in present
-            )
-        )
-
-    @cached_property
-    def mistyped(self) -> list[str]:
-        """Ids of rows with a value of another type than the field's."""
-        expected = self.fields.items()
-        return self._where(
-            lambda row: not all(_is_null(row.get(name)) or _fits(row[name], hint) for name, hint in expected)
-        )
-
-    def _where(self, fault: Callable[[Mapping[str, Any]], bool]) -> list[str]:
-        return [str(row.get("id") or f"row {number}") for number, row in enumerate(self.rows, 1) if fault(row)]
+    # ------------------------------------------------------------ of tables in which the above holds (WHOLE)
 
     @cached_property
     def records(self) -> list[R]:
-        """The rows as records; ids are those of the contents. For whole tables only."""
+        """The rows as records; ids are those of the contents."""
         return [self.kind.from_row({name: row[name] for name in self.fields if name != "id"}) for row in self.rows]
 
-    @property
-    def frame(self) -> "pd.DataFrame":
-        """The rows with their values as they are, for Great Expectations."""
-        import pandas as pd
+    def by(self, key: str) -> Columns:
+        """The table with its rows known by a field: "id", or that of a record they were made from."""
+        return self._keyed.setdefault(key, Columns(self.as_read.columns[key], self.as_read.columns))
 
-        return pd.DataFrame(list(self.rows), columns=list(self.columns), dtype=object)
+    @cached_property
+    def _keyed(self) -> dict[str, Columns]:
+        return {}
+
+    def contents(self) -> Expectation:
+        """Every id is the hash of its row's contents."""
+        advice = "a row was altered after it was written: run the stage that writes it again"
+        return same(f"{self.name}.ids_off_contents", self.by("id"), "id", [row.id for row in self.records], advice)
 
 
-def read_table(given: Given, artefact: Records[R], also: Sequence[Expected] = ()) -> Table[R]:
+def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) -> Table[R]:
     """Read an input of a gate without judging it.
 
     Raises:
-        UserError: if the file is missing, or not Parquet or JSON Lines at all.
+        UserError: if the file is missing, or not Parquet, JSON Lines or a JSON file of perspectives at all.
     """
     source, kind = given.path(artefact), artefact.kind
+    if source.suffix == ".json":
+        return json_table(source, _perspectives(source), kind, also)
     if source.suffix == ".jsonl":
         return json_table(source, list(read_jsonl(source)), kind, also)
     import pyarrow.parquet as pq
@@ -135,7 +121,7 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Expected] = ()
     return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
 
 
-def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Expected] = ()) -> Table[R]:
+def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Rule] = ()) -> Table[R]:
     """A table of rows from a JSON file. Raises UserError if one of them is no object."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -144,20 +130,17 @@ def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[
     return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
 
 
+def _perspectives(source: Path) -> list[Any]:
+    value = read_json(source)
+    if not isinstance(value, dict) or not isinstance(value.get("perspectives"), list):
+        raise UserError(f"{source}: holds no list of perspectives; run: dvc repro cluster_attributes")
+    return list(value["perspectives"])
+
+
 def _name(source: Path) -> str:
     return f"rejects.{source.stem}" if source.parent.name == "rejects" else source.stem
 
 
-def _is_null(value: Any) -> bool:
-    return value is None or value != value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.GenericAlias):
-        (item,) = typing.get_args(hint)
-        return isinstance(value, list) and all(_fits(part, item) for part in value)
-    if is_nullable(hint):
-        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
-    if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+def annotation(hint: Any) -> str:
+    """A type as code writes it."""
+    return hint.__name__ if isinstance(hint, type) else str(hint)

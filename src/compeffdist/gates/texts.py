@@ -5,53 +5,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import EVALUATION, TEXTS, metrics_of, rejects_of
-from compeffdist.gates.expected import Figure, none_of
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import NOUGHT, SOME, Columns, Expectation, no_row, row_count, stated
 from compeffdist.gates.outcome import Distribution
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.gates.tables import Table, read_table
-from compeffdist.given import Given
-from compeffdist.records import Reject, Text
+from compeffdist.records import Text
 from compeffdist.texts.decontaminate import contaminated
 
 GUARDS = (TEXTS,)
-COUNTS = metrics_of("ingest_texts")
+REJECTS, COUNTS = rejects_of("ingest_texts"), metrics_of("ingest_texts")
+ROWS = {TEXTS: (), REJECTS: ()}
 
 
-def gather(given: Given) -> Evidence:
-    """The texts, what ingest rejected and counted, and the evaluation rows.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    texts, rejects = read_table(given, TEXTS), read_table(given, rejects_of("ingest_texts"))
-    counts = given[COUNTS]
-    return Evidence([texts, rejects], lambda: _measure(given, texts, rejects, counts))
-
-
-def contamination(given: Given, texts: Sequence[Text]) -> Figure:
-    """Texts that hold an evaluation text or part of one."""
-    evaluation = {row.id: row.text for row in given[EVALUATION]}
-    overlap = given.params.texts.contamination_overlap
-    found = contaminated({text.id: text.text for text in texts}, evaluation, overlap)
-    advice = "they hold an evaluation text or part of one: run dvc repro -f ingest_texts"
-    return none_of("contaminated_texts", sorted(found), advice, "texts.contamination_overlap")
-
-
-def _measure(given: Given, texts: Table[Text], rejects: Table[Reject], counts: Mapping[str, Any]) -> Measured:
-    kept = Counter(text.source for text in texts.records)
-    off = [name for name, source in counts.get("sources", {}).items() if source.get("out") != kept[name]]
-    figures = [
-        Figure("texts", len(texts.rows), low=1, advice="no text is left: see the reasons in metrics/ingest_texts.json"),
-        Figure("evaluation_rows", len(given[EVALUATION])),
-        Figure(
-            "rows_unaccounted",
-            counts.get("in", 0) - len(texts.rows) - len(rejects.rows),
-            low=0,
-            high=0,
-            advice=f"rows in = texts + rejects does not hold of {COUNTS}: run dvc repro -f ingest_texts",
-            offenders=[f"source:{name}" for name in off],
-        ),
-        contamination(given, texts.records),
+def expectations(seen: Evidence) -> list[Expectation]:
+    texts = seen[TEXTS]
+    return [
+        row_count("texts", texts.by("id"), SOME, "no text is left: see the reasons in metrics/ingest_texts.json"),
+        stated("evaluation_rows", len(seen.read(EVALUATION))),
+        _accounted(texts.records, len(seen[REJECTS].rows), seen.read(COUNTS)),
+        not_contaminated(seen, texts.records),
     ]
-    domains = Counter(text.domain for text in texts.records)
-    return Measured(figures, [Distribution.of_counts("Texts by domain", domains)])
+
+
+def distributions(seen: Evidence) -> list[Distribution]:
+    return [Distribution.of_counts("Texts by domain", Counter(text.domain for text in seen[TEXTS].records))]
+
+
+def _accounted(texts: Sequence[Text], rejected: int, counts: Mapping[str, Any]) -> Expectation:
+    """Source rows in = texts + rejects."""
+    kept = Counter(text.source for text in texts)
+    off = [name for name, source in counts.get("sources", {}).items() if source.get("out") != kept[name]]
+    advice = f"rows in = texts + rejects does not hold of {COUNTS}: run dvc repro -f ingest_texts"
+    missing = counts.get("in", 0) - len(texts) - rejected
+    return stated("rows_unaccounted", missing, NOUGHT, advice, [f"source:{name}" for name in off])
+
+
+def not_contaminated(seen: Evidence, texts: Sequence[Text]) -> Expectation:
+    """No text holds an evaluation text or part of one."""
+    evaluation = {row.id: row.text for row in seen.read(EVALUATION)}
+    overlap = seen.given.params.texts.contamination_overlap
+    found = contaminated({text.id: text.text for text in texts}, evaluation, overlap)
+    table = Columns([text.id for text in texts])
+    advice = "they hold an evaluation text or part of one: run dvc repro -f ingest_texts"
+    faulty = [key in found for key in table.keys]
+    return no_row("contaminated_texts", table, faulty, advice, "texts.contamination_overlap")

@@ -4,75 +4,59 @@ The hashes of the student's card are derived here again from the artefacts, and 
 check that shares what it checks proves nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from compeffdist.artefacts import SAMPLED, STUDENT_CARD, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
 from compeffdist.files import canonical_json, hash_text
-from compeffdist.gates.curves import curve_figures
-from compeffdist.gates.expected import Figure, accounted, none_of
-from compeffdist.gates.running import Evidence, Measured
-from compeffdist.gates.tables import read_table
-from compeffdist.gates.texts import contamination
-from compeffdist.given import Given
-from compeffdist.records import Reject, Triplet, by_id
+from compeffdist.gates.curves import learnt
+from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.texts import not_contaminated
+from compeffdist.records import by_id
 
 GUARDS = (TRAINING, STUDENT_CARD)
+LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
+ROWS = {LEFT_OUT: (), TRAINING: (), REFUSED: ()}
 
+ACCOUNTS = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
 
 
-def gather(given: Given) -> Evidence:
-    """The student's card, what was sampled, what came of it, what training rejected, and the training curve.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    bounds = given.params.gates.training_set
-    card, rejects = given[STUDENT_CARD], read_table(given, rejects_of("train_student"))
-    param = "gates.training_set.loss_ratio"
-    curve = curve_figures("training", given[TRAINING_CURVE], bounds.loss_ratio, param, UNLEARNT)
-    training, refused = read_table(given, TRAINING), read_table(given, rejects_of("collect_sampled"))
-    kept = [draw.pair_id for draw in given[SAMPLED] if draw.kept]
-    return Evidence(
-        [rejects, training, refused],
-        lambda: Measured(
-            [
-                *_accounts(kept, training.records, refused.records),
-                *_figures(given, training.records, rejects.records, card),
-                *curve,
-            ]
-        ),
-    )
-
-
-def _accounts(kept: Sequence[str], training: Sequence[Triplet], refused: Sequence[Reject]) -> list[Figure]:
-    """Kept pairs in = training set + answers refused, pair by pair."""
-    found = [row.pair_id for row in training] + [reject.record_id for reject in refused]
-    advice = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
-    return [Figure("kept", len(kept)), *accounted("kept_pairs", kept, found, advice)]
-
-
-def _figures(
-    given: Given, training: Sequence[Triplet], rejects: Sequence[Reject], card: Mapping[str, Any]
-) -> list[Figure]:
-    triplets, rejected = by_id(training), {reject.record_id for reject in rejects}
-    ids = sorted(triplets.keys() - rejected)
-    trained = [triplets[key] for key in ids]
-    contents = [[row.id, row.prompt, row.response] for row in trained]
-    texts = by_id(given[TEXTS])
+def expectations(seen: Evidence) -> list[Expectation]:
+    training = seen[TRAINING].records
+    kept = [draw.pair_id for draw in seen.read(SAMPLED) if draw.kept]
+    found = [*(row.pair_id for row in training), *(reject.record_id for reject in seen[REFUSED].records)]
     return [
-        Figure("training_set", len(training)),
-        Figure("trained", card.get("rows"), low=len(ids), high=len(ids), advice=RETRAIN),
-        none_of("rejects_never_sampled", sorted(rejected - triplets.keys()), RETRAIN),
-        _same("sample_ids_as_sampled", card.get("sample_ids_sha256"), ids),
-        _same("contents_as_sampled", card.get("training_set_sha256"), contents),
-        none_of("texts_unknown", sorted({row.text_id for row in trained} - texts.keys()), "run dvc repro"),
-        contamination(given, [texts[key] for key in sorted({row.text_id for row in trained} & texts.keys())]),
+        stated("kept", len(kept)),
+        *accounted("kept_pairs", kept, found, ACCOUNTS),
+        row_count("training_set", seen[TRAINING].by("id")),
+        *_trained(seen),
+        *learnt("training", seen.read(TRAINING_CURVE), seen.most("loss_ratio"), UNLEARNT),
     ]
 
 
-def _same(name: str, given: object, value: object) -> Figure:
+def distributions(seen: Evidence) -> list[Distribution]:
+    return []
+
+
+def _trained(seen: Evidence) -> list[Expectation]:
+    """The student's card is of the training set less what training rejected, and that holds no evaluation text."""
+    training, left_out, card = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id"), seen.read(STUDENT_CARD)
+    ids = sorted(training.keys() - set(left_out.keys))
+    contents = [[key, training[key].prompt, training[key].response] for key in ids]
+    texts, used = by_id(seen.read(TEXTS)), Columns(sorted({training[key].text_id for key in ids}))
+    return [
+        stated("trained", card.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
+        no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
+        _hashed("sample_ids_as_sampled", card.get("sample_ids_sha256"), ids),
+        _hashed("contents_as_sampled", card.get("training_set_sha256"), contents),
+        no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
+        not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
+    ]
+
+
+def _hashed(name: str, given: object, value: Sequence[object]) -> Expectation:
     """1 if the card's hash is that of `value`."""
-    return Figure(name, int(given == hash_text(canonical_json(value))), low=1, high=1, advice=RETRAIN)
+    return stated(name, int(given == hash_text(canonical_json(value))), HOLDS, RETRAIN)

@@ -1,0 +1,70 @@
+"""What a gate is: a module that says what it lets through, what it reads row by row, and what it expects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+from compeffdist.artefacts import Artefact, Records
+from compeffdist.gates.expected import Bound, Expectation, Rule
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.tables import Table
+from compeffdist.given import Given
+from compeffdist.params import GateParams
+from compeffdist.records import R
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a gate sees: its tables, seen[TRIPLETS]; other inputs of its stage, seen.read(TEXTS); and its params."""
+
+    given: Given
+    tables: Mapping[str, Table[Any]]
+
+    def __getitem__(self, artefact: Records[R]) -> Table[R]:
+        """One of the tables in ROWS."""
+        return self.tables[artefact]
+
+    def read(self, artefact: Artefact[T]) -> T:
+        """What another input holds, read once. Raises UserError if it is missing or broken."""
+        if artefact not in self._read:
+            self._read[artefact] = self.given[artefact]
+        return self._read[artefact]
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def params(self) -> GateParams:
+        """The gate's own."""
+        return getattr(self.given.params.gates, self.given.stage.gate)
+
+    def most(self, key: str) -> Bound:
+        """At most what a param of the gate says; null there: reported only."""
+        return Bound(high=getattr(self.params, key), param=self.param(key))
+
+    def least(self, key: str, above: bool = False) -> Bound:
+        """At least that, or above it."""
+        return Bound(low=getattr(self.params, key), above=above, param=self.param(key))
+
+    def param(self, key: str) -> str:
+        """The full name of a param of the gate."""
+        return f"gates.{self.given.stage.gate}.{key}"
+
+
+class Gate(Protocol):
+    """A module of this folder, NAME.py for the stage check_NAME."""
+
+    GUARDS: Sequence[Artefact[Any]]
+    """The artefacts let through, whose hashes make the token."""
+    ROWS: Mapping[Records[Any], Sequence[Rule]]
+    """Read and judged row by row, each by the rules of every table and by these."""
+
+    def expectations(self, seen: Evidence, /) -> Sequence[Expectation]:
+        """What must hold beyond single rows; asked only if every row has its fields."""
+
+    def distributions(self, seen: Evidence, /) -> Sequence[Distribution]:
+        """For the page; likewise."""
