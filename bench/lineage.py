@@ -26,23 +26,22 @@ from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.drawing import sample_triplets
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
 from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import PROFILES, compose
 from compeffdist.prompting import delimited
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Mention,
     Pair,
     Perspective,
+    Prediction,
     Reject,
     Task,
     Text,

@@ -439,6 +439,9 @@ class SamplingParams(Section):
     ranked under scope `global`."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
+    own_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """The same of the rows of the user's own tasks (`tasks.own`) and the seed task, which are what the student is for;
+    1 keeps them all. null: as `rate`. In mode proxy the teacher is asked for what is kept."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
 

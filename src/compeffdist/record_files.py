@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, read_jsonl, write_jsonl
-from compeffdist.records import R, Record
+from compeffdist.files import atomic_file, read_json, read_jsonl, write_json, write_jsonl
+from compeffdist.records import Perspective, R, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +65,31 @@ def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
         except ValueError as error:
             raise UserError(f"{source}: record {number}: {error}; run the stage that writes it again") from None
     return records
+
+
+def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagnostics: dict[str, Any]) -> None:
+    """Write perspectives with the diagnostics of their clustering as JSON, atomically."""
+    rows = [perspective.to_row() for perspective in perspectives]
+    write_json(target, {"diagnostics": diagnostics, "perspectives": rows})
+
+
+def read_perspectives(source: Path) -> list[Perspective]:
+    """Read what `write_perspectives` wrote.
+
+    Raises:
+        UserError: missing file, not JSON, no perspectives in it, or one that does not fit its id.
+    """
+    value = read_json(source)
+    rows = value.get("perspectives") if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{source}: holds no list of perspectives; run: dvc repro cluster_attributes")
+    perspectives = []
+    for number, row in enumerate(rows, 1):
+        try:
+            perspectives.append(Perspective.from_row(row))
+        except ValueError as error:
+            raise UserError(f"{source}: perspective {number}: {error}; run: dvc repro cluster_attributes") from None
+    return perspectives
 
 
 def table_of(kind: type[Record], rows: Iterable[dict[str, Any]], columns: Mapping[str, Any] = NONE) -> "pa.Table":

@@ -7,6 +7,7 @@ Ids are the same from run to run and machine to machine; every join in the libra
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
@@ -343,6 +344,55 @@ class Reject(Record):
     reason: str
     """A short fixed word such as `duplicate` or `label_not_in_set`: metrics count by it."""
     detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow(Record):
+    """A labelled text of an evaluation task, after the same normalisation as user texts."""
+
+    PREFIX = "row"
+    IDENTITY = ("task", "text", "label", "fields")
+
+    task: str
+    """Name of the task in params."""
+    text: str
+    label: str
+    source_row: str
+    """The row's own id in the corpus, or its number in the file."""
+    licence: str
+    fields: str = ""
+    """What the task's question is filled with beside the text: canonical JSON, field -> value; empty if nothing."""
+
+    def identity(self) -> dict[str, Any]:
+        """Without `fields` where there are none."""
+        return {name: value for name, value in super().identity().items() if value or name != "fields"}
+
+    @property
+    def question_fields(self) -> dict[str, str]:
+        """`fields`, parsed."""
+        return dict(json.loads(self.fields)) if self.fields else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Record):
+    """One system's answer on one evaluation row."""
+
+    PREFIX = "prediction"
+    IDENTITY = ("row_id", "system_id")
+
+    row_id: str
+    task: str
+    system: str
+    """`teacher`, `base` or `student`."""
+    system_id: str
+    gold: str
+    predicted: str
+    """The likeliest label, after its prior was taken out (`evaluation.priors`); of a tie, the first in the task's
+    declared order."""
+    probabilities: list[float]
+    """Of the task's labels, in declared order, as the system gave them, no prior taken out; they sum to 1. Exactly 1
+    and 0 where a teacher behind an API only chose a label: no confidence, and none is read from it
+    (metrics/evaluate_teacher.json counts such answers)."""
 
 
 R = TypeVar("R", bound=Record)

@@ -1,6 +1,6 @@
 """Scores as a file become draws as a file, one for one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,14 @@ def run(
     predicted: Sequence[PredictedDifficulty] = (),
     seed: int = 3,
     triplets: Sequence[Triplet] = (),
+    own: Collection[str] = (),
     **changes: Any,
 ) -> dict[str, Any]:
     paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled")]
     write_records(paths[2], Triplet, triplets)
     write_scored(paths[0], scored)
     write_records(paths[1], PredictedDifficulty, predicted)
-    return sample_triplets(*paths, SamplingParams(**changes), seed)
+    return sample_triplets(*paths, SamplingParams(**changes), seed, own)
 
 
 def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) -> list[Draw]:
@@ -105,6 +106,22 @@ def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None
     sign = -1 if metric in MEASURES and MEASURES[metric].harder == "low" else 1
     assert [row.difficulty for row in draws] == [sign * float(row.to_row()[metric]) for row in scored]
     assert all(row.kept == (row.draw < row.inclusion_probability) for row in draws)
+
+
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
+def test_rows_of_own_tasks_have_their_own_rate_and_change_no_other_row(tmp_path: Path, method: str) -> None:
+    scored = make_scored(60)
+    instructions = sorted({row.instruction_id for row in scored})
+    own = set(instructions[:1])
+    plain = draw(tmp_path, scored, method=method, rate=0.4)
+    mixed = draw(tmp_path, scored, method=method, rate=0.4, own=own, own_rate=1.0)
+    assert [row.pair_id for row in mixed] == [row.pair_id for row in plain]
+    assert all(
+        row.kept and row.inclusion_probability == pytest.approx(1.0) for row in mixed if row.instruction_id in own
+    )
+    others = [(a, b) for a, b in zip(plain, mixed, strict=True) if a.instruction_id not in own]
+    assert others and all(a == b for a, b in others)
+    assert draw(tmp_path, scored, method=method, rate=0.4, own=own) == plain
 
 
 def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path) -> None:

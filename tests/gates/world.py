@@ -10,25 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compeffdist.difficulty.drawing import sample_triplets
-from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.summary import summarise
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.demonstrations import build_instructions
 from compeffdist.instructions.own_tasks import polarity_task
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
 from compeffdist.polarity import POLARITIES
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Pair,
     Perspective,
     PredictedDifficulty,
+    Prediction,
     Reject,
     ScoredTriplet,
     Task,

@@ -15,12 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from compeffdist.difficulty import drawing
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
-from compeffdist.gates.outcome import GATES, REPORTS
+from compeffdist.gates.outcome import report_of
 from compeffdist.instructions import parts
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import ModelIdentity
@@ -32,16 +29,18 @@ from compeffdist.proxy.fitting import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.proxy.inputs import View
 from compeffdist.proxy.mixed_ridge import MixedRidge
 from compeffdist.proxy.openings import OpeningModel
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Mention,
     Pair,
     Perspective,
     PredictedDifficulty,
+    Prediction,
     Reject,
     ScoredTriplet,
     Task,
@@ -383,8 +382,10 @@ def evaluate_student() -> None:
 
 def check() -> None:
     for gate in GATES:
-        write_json(REPORTS / f"{gate}.json", {"passed": True})
+        report_of(gate).write({"passed": True})
 
+
+GATES = ("texts", "sample", "student")
 
 PIPELINE: dict[str, tuple[list[str], list[str]]] = {
     "resolve_models": ([], ["models/teacher.json", "models/student.json", "models/embedder.json"]),
@@ -434,7 +435,7 @@ def definition() -> dict[str, object]:
         if name == "ingest_texts":
             stage |= {"params": ["texts"], "metrics": [{"metrics/ingest_texts.json": {"cache": False}}]}
         if name == "check":
-            stage["metrics"] = [{f"{REPORTS}/{gate}.json": {"cache": False}} for gate in GATES]
+            stage["metrics"] = [{str(report_of(gate)): {"cache": False}} for gate in GATES]
         stages[name] = stage
     return {"stages": stages}
 

@@ -7,42 +7,40 @@ Saturation is what an unfit scorer shows: near 1 one that was never trained (no 
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
+from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
 from compeffdist.difficulty.summary import BINS, NEAR, summarise_scores
 from compeffdist.gates.curves import curve_figures
 from compeffdist.gates.expected import Figure, accounted, between, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
+from compeffdist.given import Given
 from compeffdist.measures.perplexity import IFD, PERPLEXITY
-from compeffdist.measures.registry import COLUMNS, MEASURES, RANKING
+from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.params import DifficultyGateParams
-from compeffdist.record_files import read_records
-from compeffdist.records import Reject, ScoredTriplet, Triplet
+from compeffdist.records import Reject, ScoredTriplet
 
-SCORED = Path("data/scored.parquet")
-REJECTS = Path("data/rejects/score_difficulty.parquet")
-TRIPLETS = Path("data/triplets.parquet")
-WARM_UP_CURVE = Path("metrics/warm_up_curve.csv")
+GUARDS = (SCORED,)
 
 SCORER = "check warm_up (rows, training) and difficulty.top_p"
 UNFINISHED = "the warm-up has not finished: raise warm_up.rows, warm_up.training.epochs or its learning_rate"
 
 
-def look_at_difficulty(bounds: DifficultyGateParams) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Scores, triplets without one, and the warm-up's curve.
 
     Raises:
         UserError: if one of them cannot be read.
     """
+    bounds = given.params.gates.difficulty
     ranges = [between("scored", RANKING, 0.0, 1.0)]
     ranges += [between("scored", name, measure.low, measure.high) for name, measure in MEASURES.items()]
-    scored = read_table(SCORED, ScoredTriplet, ranges, COLUMNS)
-    rejects = read_table(REJECTS, Reject)
-    triplets = [triplet.id for triplet in read_records(TRIPLETS, Triplet)]
+    scored = read_table(given, SCORED, ranges)
+    rejects = read_table(given, rejects_of("score_difficulty"))
+    triplets = [triplet.id for triplet in given[TRIPLETS]]
     param = "gates.difficulty.warm_up_loss_ratio"
-    warm_up = curve_figures("warm_up", WARM_UP_CURVE, bounds.warm_up_loss_ratio, param, UNFINISHED)
+    warm_up = curve_figures("warm_up", given[WARM_UP_CURVE], bounds.warm_up_loss_ratio, param, UNFINISHED)
     return Evidence(
         [scored, rejects],
         lambda: Measured(

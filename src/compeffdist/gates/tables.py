@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+from compeffdist.artefacts import Records
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
-from compeffdist.record_files import NONE, column_types, is_nullable
+from compeffdist.given import Given
+from compeffdist.record_files import column_types, is_nullable
 from compeffdist.records import R
 
 if TYPE_CHECKING:
@@ -111,14 +113,13 @@ class Table(Generic[R]):
         return pd.DataFrame(list(self.rows), columns=list(self.columns), dtype=object)
 
 
-def read_table(
-    source: Path, kind: type[R], also: Sequence[Expected] = (), open_columns: Mapping[str, Any] = NONE
-) -> Table[R]:
-    """Read an artefact without judging it.
+def read_table(given: Given, artefact: Records[R], also: Sequence[Expected] = ()) -> Table[R]:
+    """Read an input of a gate without judging it.
 
     Raises:
         UserError: if the file is missing, or not Parquet or JSON Lines at all.
     """
+    source, kind = given.path(artefact), artefact.kind
     if source.suffix == ".jsonl":
         return json_table(source, list(read_jsonl(source)), kind, also)
     import pyarrow.parquet as pq
@@ -131,7 +132,7 @@ def read_table(
     except (ArrowInvalid, OSError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
-    return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, open_columns)
+    return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
 
 
 def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Expected] = ()) -> Table[R]:

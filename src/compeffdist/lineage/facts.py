@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compeffdist.artefacts import WARM_UP
 from compeffdist.errors import one_line
-from compeffdist.lineage.artefacts import WARM_UP
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.records import (
     Attribute,
