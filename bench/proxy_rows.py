@@ -28,6 +28,7 @@ from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Tr
 from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
+from compeffdist.teacher.conversation import Conversation
 from compeffdist.texts.ingest import ingest
 
 
@@ -42,9 +43,8 @@ def main() -> None:
     pairs, _ = pair_texts(instructions, texts, params.pairing, params.seed)
     identity = resolve_model("teacher", params.models.teacher, cache)
     with BuyingTeacher(identity, params.teacher, params.runtime, lambda: model_folder(identity, cache)) as teacher:
-        found = collect_responses(
-            pairs, by_id(instructions), by_id(texts), params.responses, params.teacher, teacher, params.seed
-        )
+        talk = Conversation(teacher, params.teacher, params.seed, "collect_responses")
+        found = collect_responses(pairs, by_id(instructions), by_id(texts), params.responses, talk)
     triplets = found.triplets
     print(f"{len(pairs)} pairs, {len(triplets)} triplets, {len(found.rejects)} rejected; {teacher.usage()}", flush=True)
     write_records(folder / "texts.parquet", Text, texts)

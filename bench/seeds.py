@@ -37,6 +37,7 @@ from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN, training_row
 from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 from compeffdist.yaml12 import read_yaml
 
 SECTIONS = ("responses", "sampling", "training")
@@ -94,7 +95,8 @@ def answered(params: Params) -> dict[str, Triplet]:
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        found = collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+        talk = Conversation(teacher, params.teacher, params.seed, "collect_responses")
+        found = collect_responses(pairs, instructions, texts, params.responses, talk)
     return {triplet.pair_id: triplet for triplet in found.triplets}
 
 

@@ -12,6 +12,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Instruction, Pair, Text, Triplet, by_id
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
@@ -20,7 +21,8 @@ def main() -> None:
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        found = collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
+        found = collect_responses(pairs, instructions, texts, params.responses, talk)
     write_records(Path("data/triplets.parquet"), Triplet, found.triplets)
     write_json(Path("data/label_priors.json"), found.priors.to_json())
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), found.rejects)

@@ -12,6 +12,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
@@ -24,9 +25,8 @@ def main() -> None:
     priors = read_priors(Path("data/label_priors.json"))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
         # in mode direct nothing is unanswered: the store is opened, no engine started
-        bought = collect_responses(
-            unanswered, instructions, texts, params.responses, params.teacher, teacher, params.seed, priors, STAGE
-        )
+        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
+        bought = collect_responses(unanswered, instructions, texts, params.responses, talk, priors)
     triplets = [*kept, *bought.triplets]
     write_records(Path("data/training.parquet"), Triplet, triplets)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), bought.rejects)

@@ -11,13 +11,15 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Attribute, Mention, Text
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
     params = load_params()
     texts = read_records(Path("data/texts.parquet"), Text)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        found = enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
+        found = enumerate_attributes(texts, params.attributes, talk)
     attributes, rare = count_attributes(found.mentions, params.attributes.more_than)
     asked = min(params.attributes.texts, len(texts))
     answered = len({mention.text_id for mention in found.mentions})

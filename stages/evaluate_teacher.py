@@ -13,13 +13,14 @@ from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher, release_engine
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
     params = load_params()
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        score = teacher_scorer(teacher, params.teacher)
+        score = teacher_scorer(Conversation(teacher, params.teacher, params.seed, "evaluate_teacher"))
         given = predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, score)
     release_engine()
     predictions = take_out(given, params.evaluation.tasks, params.label_priors.strength)

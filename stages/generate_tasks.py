@@ -15,6 +15,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Attribute, Task, by_id
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
@@ -24,9 +25,8 @@ def main() -> None:
     folder = model_folder(read_identity(Path("models/embedder.json")), cache_folder(params.runtime.cache))
     embedder = partial(embed, folder=folder, device=params.runtime.device)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        tasks, rejects = generate_tasks(
-            perspectives, attributes, params.tasks, params.teacher, teacher, embedder, params.seed
-        )
+        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
+        tasks, rejects = generate_tasks(perspectives, attributes, params.tasks, talk, embedder)
     write_records(Path("data/tasks.jsonl"), Task, tasks)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {

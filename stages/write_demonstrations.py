@@ -16,6 +16,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Demonstration, Instruction, Task, Text
 from compeffdist.running import run_stage
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def main() -> None:
@@ -23,9 +24,8 @@ def main() -> None:
     tasks = read_records(Path("data/tasks.jsonl"), Task)
     texts = read_records(Path("data/texts.parquet"), Text)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        demonstrations, rejects = write_demonstrations(
-            tasks, texts, params.demonstrations, params.teacher, teacher, params.seed
-        )
+        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
+        demonstrations, rejects = write_demonstrations(tasks, texts, params.demonstrations, talk)
     instructions = build_instructions(tasks, demonstrations, params.demonstrations, params.seed)
     asked = sum(is_demonstrated(task) for task in tasks) * params.demonstrations.calls * INSTANCES
     shown = {shown_id for instruction in instructions for shown_id in instruction.demonstration_ids}

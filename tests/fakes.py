@@ -6,6 +6,7 @@ from typing import Any
 
 from compeffdist.params import TeacherParams
 from compeffdist.teacher.asking import Asked
+from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.requests import Answer, Request
 
 TEACHER = TeacherParams()
@@ -22,9 +23,18 @@ class FakeTeacher:
         self.asked += requests
         return [self._one(request) for request in requests]
 
+    def talk(self, stage: str = "stage") -> Conversation:
+        """A stage's conversation with it."""
+        return Conversation(self, TEACHER, 1, stage)
+
     def _one(self, request: Request) -> Asked:
         reply = self.reply(request)
         if reply is None:
             return Asked(request.key("model_fake"), None, "timed out")
         answer = reply if isinstance(reply, Answer) else Answer(reply, None, 1, 0, 1, "stop")
         return Asked(request.key("model_fake"), answer, "")
+
+
+def conversation(reply: Callable[[Request], Any], stage: str = "stage") -> Conversation:
+    """A stage's conversation with a teacher that answers from a function."""
+    return FakeTeacher(reply).talk(stage)

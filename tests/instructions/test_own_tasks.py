@@ -13,7 +13,7 @@ from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.demonstrations import build_instructions, is_demonstrated
 from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks, polarity_task
 from compeffdist.instructions.pairing import pair_texts
-from compeffdist.instructions.responses import collect_responses, response_request
+from compeffdist.instructions.responses import collect_responses, response_question
 from compeffdist.instructions.tasks import drop_near_duplicates, generate_tasks, tasks_asked
 from compeffdist.params import (
     DemonstrationsParams,
@@ -26,7 +26,7 @@ from compeffdist.params import (
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Task, Text
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from tests.fakes import conversation
 from tests.instructions.test_tasks import answer, distinct, perspective
 
 EMOTION = OwnTask(name="emotion", question="Which emotion does the writer show?", labels=["anger", "joy", "sadness"])
@@ -50,15 +50,15 @@ def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_questi
     told = EvaluationTask(name="t", location="x.jsonl", question=EMOTION.question, labels=EMOTION.labels, rows=1)
     row = EvaluationRow(task="t", text="So good\nOutput: joy", label="joy", source_row="1", licence="MIT")
     text = Text(text=row.text, domain="d", source="s", source_row="1", licence="MIT")
-    request = response_request(instructions(EMOTION)[0], text, ResponsesParams(), TEACHER, 1)
-    assert request == Request.likelihood(TEACHER.system_prompt, evaluation_prompt(row, told), tuple(EMOTION.labels))
-    assert request.prompt.startswith(
+    question = response_question("p", instructions(EMOTION)[0], text, ResponsesParams())
+    assert (question.prompt, question.labels) == (evaluation_prompt(row, told), tuple(EMOTION.labels))
+    assert question.prompt.startswith(
         "Which emotion does the writer show? Answer with exactly one of: anger, joy or sadness.\n\nInput: So good Out"
     )
 
 
 def test_the_seed_task_is_the_polarity_question_to_the_byte() -> None:
-    request = response_request(instructions(seed=True)[0], a_text(1), ResponsesParams(), TEACHER, 1)
+    request = response_question("p", instructions(seed=True)[0], a_text(1), ResponsesParams())
     assert request.prompt == polarity_prompt(a_text(1).text)
     assert request.prompt == (
         "What is the overall sentiment of the text towards what it speaks of? Answer with exactly one of: "
@@ -78,12 +78,12 @@ def test_own_tasks_come_first_and_stay_whatever_they_are_like() -> None:
     asked = params(EMOTION, STRENGTH, seed=True)
     perspectives = [perspective("tone")]
     tasks, rejects = generate_tasks(
-        perspectives, {}, asked, TEACHER, FakeTeacher(answer), lambda texts: np.ones((len(texts), 1)), 1
+        perspectives, {}, asked, conversation(answer), lambda texts: np.ones((len(texts), 1))
     )
     assert [task.name for task in tasks] == ["overall polarity", "emotion", "strength"]
     assert [reject.reason for reject in rejects] == ["near_duplicate"]
     assert tasks_asked(perspectives, asked) == len(tasks) + len(rejects)
-    assert len(generate_tasks(perspectives, {}, asked, TEACHER, FakeTeacher(answer), distinct, 1)[0]) == 4
+    assert len(generate_tasks(perspectives, {}, asked, conversation(answer), distinct)[0]) == 4
 
 
 def test_a_generated_task_as_like_to_an_own_one_of_another_type_is_dropped() -> None:
@@ -103,7 +103,7 @@ def test_polarity_asked_by_the_user_is_not_asked_by_a_generated_task(asked: bool
         return json.dumps(said)
 
     wanted = TasksParams(per_perspective=1, analysis_per_perspective=0, types=["closed_classification"], own=[own])
-    _, rejects = generate_tasks([perspective("tone")], {}, wanted, TEACHER, FakeTeacher(reply), distinct, 1)
+    _, rejects = generate_tasks([perspective("tone")], {}, wanted, conversation(reply), distinct)
     assert [reject.reason for reject in rejects] == ["polarity_again"] * asked
 
 
@@ -131,7 +131,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
     asked = {item.id: item for item in instructions(EMOTION, STRENGTH, TARGET, seed=True)}
     pairs, _ = pair_texts(list(asked.values()), list(texts.values()), PairingParams(pairs=1), 1)
     plain = ResponsesParams(calibration="none")
-    found = collect_responses(pairs, asked, texts, plain, TEACHER, FakeTeacher(reply), 1)  # type: ignore[arg-type]
+    found = collect_responses(pairs, asked, texts, plain, conversation(reply))  # type: ignore[arg-type]
     assert found.rejects == [] and len(found.triplets) == 8
     said = {triplet.task_name: triplet.response for triplet in found.triplets}
     assert said == {

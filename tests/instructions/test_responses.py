@@ -18,10 +18,9 @@ from compeffdist.instructions.responses import Collected, check_response, collec
 from compeffdist.params import ResponsesParams
 from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
-from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
-from compeffdist.teacher.requests import CHOSEN, Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from compeffdist.teacher.requests import Answer, Request
+from tests.fakes import FakeTeacher, conversation
 
 
 def an_instruction(kind: str, **other: Any) -> Instruction:
@@ -165,7 +164,7 @@ def collect(replies: Any, instructions: list[Instruction], texts: list[Text], **
     pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i in instructions for t in texts]
     by_id: Mapping[str, Any] = {r.id: r for r in [*instructions, *texts]}
     teacher = FakeTeacher(replies)
-    found = collect_responses(pairs, by_id, by_id, ResponsesParams(**other), TEACHER, teacher, 1)
+    found = collect_responses(pairs, by_id, by_id, ResponsesParams(**other), teacher.talk())
     return found.triplets, found.rejects, found.polarities, teacher, pairs
 
 
@@ -247,14 +246,13 @@ def test_the_same_answers_give_the_same_triplets() -> None:
 
 def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so() -> None:
     texts = [a_text(n) for n in range(8)]
-    chosen = Answer("good", None, 1, 0, 1, CHOSEN)
+    chosen = Answer.of_choice("good", 1, 0, 1)
 
     def mostly_chosen(request: Request) -> Any:
         is_weighed = not request.labels or "great 0" in request.prompt
-        return good_answer(request) if is_weighed else Answer(request.labels[0], None, 1, 0, 1, CHOSEN)
+        return good_answer(request) if is_weighed else Answer.of_choice(request.labels[0], 1, 0, 1)
 
-    asked = [Asked(str(n), chosen, "") for n in range(8)]
-    assert decide_labels(asked, {"good": 0.9, "bad": 0.1}) == ["good"] * 8
+    assert decide_labels([chosen] * 8, {"good": 0.9, "bad": 0.1}) == ["good"] * 8
     triplets, rejects, *_ = collect(mostly_chosen, [CLOSED], texts)
     assert (len(triplets), rejects) == (8, [])
     endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
@@ -289,10 +287,7 @@ def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: P
     known: Mapping[str, Any] = {record.id: record for record in [CLOSED, *texts]}
 
     def ask(part: list[Pair], priors: Priors | None = None) -> Collected:
-        teacher = FakeTeacher(leaning)
-        return collect_responses(
-            part, known, known, ResponsesParams(), TEACHER, teacher, 1, priors=priors, stage="later"
-        )
+        return collect_responses(part, known, known, ResponsesParams(), conversation(leaning), priors)
 
     first = ask(pairs[::2])
     write_json(tmp_path / "priors.json", first.priors.to_json())
@@ -314,9 +309,7 @@ def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
     priors = Priors({"negative": 0.3, "neutral": 0.3, "positive": 0.4}, {})
 
     def ask(part: list[Pair]) -> dict[str, str]:
-        found = collect_responses(
-            part, known, known, ResponsesParams(), TEACHER, FakeTeacher(leaning), 1, priors=priors, stage="later"
-        )
+        found = collect_responses(part, known, known, ResponsesParams(), conversation(leaning), priors)
         assert found.priors == priors
         assert all(triplet.decoding_id.endswith("+none") for triplet in found.triplets)
         return {triplet.pair_id: triplet.id for triplet in found.triplets}
@@ -328,7 +321,7 @@ def test_rejects_are_those_of_the_stage_that_asked() -> None:
     pairs = [Pair(instruction_id=OPEN.id, text_id=a_text(1).id, method="random")]
     known: Mapping[str, Any] = {record.id: record for record in [OPEN, a_text(1)]}
     teacher = FakeTeacher(lambda request: good_answer(request) if request.labels else None)
-    found = collect_responses(pairs, known, known, ResponsesParams(), TEACHER, teacher, 1, stage="collect_sampled")
+    found = collect_responses(pairs, known, known, ResponsesParams(), teacher.talk("collect_sampled"))
     assert [reject.stage for reject in found.rejects] == ["collect_sampled"]
 
 
@@ -336,7 +329,7 @@ def test_without_calibration_there_are_no_priors() -> None:
     known: Mapping[str, Any] = {record.id: record for record in [CLOSED, a_text(1)]}
     pairs = [Pair(instruction_id=CLOSED.id, text_id=a_text(1).id, method="random")]
     params = ResponsesParams(calibration="none")
-    found = collect_responses(pairs, known, known, params, TEACHER, FakeTeacher(good_answer), 1)
+    found = collect_responses(pairs, known, known, params, conversation(good_answer))
     assert found.priors == Priors({}, {})
 
 

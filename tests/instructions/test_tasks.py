@@ -21,7 +21,7 @@ from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from tests.fakes import FakeTeacher, conversation
 
 
 def perspective(name: str = "tone") -> Perspective:
@@ -131,7 +131,7 @@ def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() ->
 
     attribute = an_attribute()
     teacher = FakeTeacher(numbered)
-    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, TEACHER, teacher, distinct, 1)
+    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, teacher.talk(), distinct)
     assert {task.name: task.type for task in tasks} == {
         f"side task_{number}": kinds[(number - 1) % 3] for number in range(1, 13)
     }
@@ -141,7 +141,7 @@ def test_every_task_asked_for_is_a_task_or_a_reject() -> None:
     perspectives = [perspective("tone"), perspective("humour")]
     attributes = {a.id: a for a in (an_attribute("tone"), an_attribute("humour"))}
     teacher = FakeTeacher(answer)
-    tasks, rejects = generate_tasks(perspectives, attributes, params(), TEACHER, teacher, distinct, 1)
+    tasks, rejects = generate_tasks(perspectives, attributes, params(), teacher.talk(), distinct)
     assert tasks_asked(perspectives, params()) == len(tasks) + len(rejects) == 6
     assert [task.type for task in tasks] == [
         "closed_classification",
@@ -172,13 +172,13 @@ def test_whatever_the_teacher_says_tasks_and_rejects_are_as_many_as_were_asked(f
 
     wanted = params(seed_polarity_task=True)
     perspectives = [perspective("tone"), perspective("humour")]
-    tasks, rejects = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(reply), distinct, 1)
+    tasks, rejects = generate_tasks(perspectives, {}, wanted, conversation(reply), distinct)
     # an analysis answer is refused by its schema if it holds more prompts than were asked for
     assert tasks_asked(perspectives, wanted) == len(tasks) + len(rejects)
 
 
 def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(lambda _: None), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), conversation(lambda _: None), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["no_answer"] * 3
     assert len({reject.id for reject in rejects}) == 3
@@ -188,7 +188,7 @@ def test_an_answer_that_a_filter_ended_rejects_them_too() -> None:
     def filtered(request: Request) -> Answer:
         return Answer(answer(request), None, 1, 0, 1, "content_filter")
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(filtered), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), conversation(filtered), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["unparsable"] * 3
     assert all("ended early, by 'content_filter'" in reject.detail for reject in rejects)
@@ -201,7 +201,7 @@ def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
             said["task_1"]["name"] = "Choose one label from a small fixed set"
         return json.dumps(said)
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(reply), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), conversation(reply), distinct)
     assert [reject.reason for reject in rejects] == ["name_says_nothing"]
     assert tasks[0].name == "side task_2"
 
@@ -225,7 +225,7 @@ def test_the_example_of_the_prompt_is_no_task(kind: str) -> None:
 def test_types_take_turns_across_perspectives() -> None:
     wanted = params(types=["scoring", "closed_classification", "closed_classification"], analysis_per_perspective=0)
     perspectives = [perspective(name) for name in ("a", "b", "c")]
-    tasks, _ = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(answer), distinct, 1)
+    tasks, _ = generate_tasks(perspectives, {}, wanted, conversation(answer), distinct)
     assert [task.type for task in tasks].count("scoring") == 2
 
 
@@ -249,7 +249,7 @@ def test_a_task_of_any_type_as_similar_to_the_seed_task_is_dropped() -> None:
 
 def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
     seeded = params(seed_polarity_task=True, analysis_per_perspective=0)
-    tasks, _ = generate_tasks([perspective()], {}, seeded, TEACHER, FakeTeacher(answer), distinct, 1)
+    tasks, _ = generate_tasks([perspective()], {}, seeded, conversation(answer), distinct)
     assert tasks[0] == polarity_task()
     assert tasks[0].labels == ["negative", "neutral", "positive"]
 

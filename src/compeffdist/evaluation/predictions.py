@@ -7,15 +7,14 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
+from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams
 from compeffdist.polarity import polarity_question
 from compeffdist.progress import Progress
 from compeffdist.prompting import closed_question, inline, with_input
-from compeffdist.records import Record
+from compeffdist.records import Record, Reject
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
-from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.conversation import Conversation, label_question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +90,19 @@ def _prediction(
     )
 
 
-def teacher_scorer(teacher: Teacher, params: TeacherParams) -> Scorer:
+def teacher_scorer(talk: Conversation) -> Scorer:
     """Ask the teacher, through the response store. An unanswered row stops: a mean over holes is no figure."""
 
     def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
-        requests = [Request.likelihood(params.system_prompt, prompt, labels) for prompt in prompts]
+        questions = [label_question("", prompt, labels) for prompt in prompts]
         rows: list[Mapping[str, float]] = []
-        for prompt, asked in zip(prompts, teacher.ask(requests, "evaluation"), strict=True):
-            if asked.answer is None:
+        for prompt, said in zip(prompts, talk.ask(questions, "evaluation"), strict=True):
+            if isinstance(said, Reject):
                 raise UserError(
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
-                    f"({asked.reason}); run again: answered rows are kept"
+                    f"({said.detail}); run again: answered rows are kept"
                 )
-            rows.append(asked.answer.label_logprobs or _one_hot(asked.answer.text, labels))
+            rows.append(said.answer.label_logprobs or _one_hot(said.answer.text, labels))
         return rows
 
     return score

@@ -24,7 +24,8 @@ from compeffdist.models import read_identity
 from compeffdist.params import Params
 from compeffdist.record_files import read_records
 from compeffdist.records import Attribute, Draw, Instruction, Pair, Task, Text, Triplet, by_id
-from compeffdist.teacher.asking import Asked, Teacher
+from compeffdist.teacher.asking import Asked
+from compeffdist.teacher.conversation import Conversation, label_question
 from compeffdist.teacher.engine import ModelCard
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
@@ -79,61 +80,59 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
     unknown: dict[str, str] = {}
     for stage, replay in REPLAYS.items():
         try:
-            replay(root / "data", params, teacher)
+            replay(root / "data", params, Conversation(teacher, params.teacher, params.seed, stage))
         except UserError as error:
             unknown[stage] = one_line(error, 200)
     return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
 
 
-def _enumeration(data: Path, params: Params, teacher: Teacher) -> None:
-    texts = read_records(data / "texts.parquet", Text)
-    enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+def _enumeration(data: Path, params: Params, talk: Conversation) -> None:
+    enumerate_attributes(read_records(data / "texts.parquet", Text), params.attributes, talk)
 
 
-def _tasks(data: Path, params: Params, teacher: Teacher) -> None:
+def _tasks(data: Path, params: Params, talk: Conversation) -> None:
     perspectives = read_perspectives(data / "clusters.json")
     attributes = by_id(read_records(data / "attributes.parquet", Attribute))
     # what is a near-duplicate is decided once all are defined
-    writer = TaskWriter(params.tasks, params.teacher, teacher, params.seed)
+    writer = TaskWriter(params.tasks, talk)
     writer.analysis_tasks(perspectives, attributes)
     writer.define(writer.ideas(perspectives, attributes))
 
 
-def _demonstrations(data: Path, params: Params, teacher: Teacher) -> None:
+def _demonstrations(data: Path, params: Params, talk: Conversation) -> None:
     tasks = read_records(data / "tasks.jsonl", Task)
-    texts = read_records(data / "texts.parquet", Text)
-    write_demonstrations(tasks, texts, params.demonstrations, params.teacher, teacher, params.seed)
+    write_demonstrations(tasks, read_records(data / "texts.parquet", Text), params.demonstrations, talk)
 
 
-def _responses(data: Path, params: Params, teacher: Teacher) -> None:
-    _collect(data, params, teacher, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
+def _responses(data: Path, params: Params, talk: Conversation) -> None:
+    _collect(data, params, talk, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
 
 
-def _sampled_responses(data: Path, params: Params, teacher: Teacher) -> None:
+def _sampled_responses(data: Path, params: Params, talk: Conversation) -> None:
     draws = read_records(data / "sampled.parquet", Draw)
     triplets = read_records(data / "triplets.parquet", Triplet)
     _, unanswered = kept_triplets(draws, triplets, read_records(data / "pairs.parquet", Pair))
-    _collect(data, params, teacher, unanswered)
+    _collect(data, params, talk, unanswered)
 
 
-def _collect(data: Path, params: Params, teacher: Teacher, pairs: Sequence[Pair]) -> None:
+def _collect(data: Path, params: Params, talk: Conversation, pairs: Sequence[Pair]) -> None:
     instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
     texts = by_id(read_records(data / "texts.parquet", Text))
-    collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+    collect_responses(pairs, instructions, texts, params.responses, talk)
 
 
-def _evaluation(data: Path, params: Params, teacher: Teacher) -> None:
+def _evaluation(data: Path, params: Params, talk: Conversation) -> None:
     rows = read_records(data / "evaluation.jsonl", EvaluationRow)
 
     def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
         # the stage's own scorer stops at the first row without an answer
-        teacher.ask([Request.likelihood(params.teacher.system_prompt, p, labels) for p in prompts], "evaluation")
+        talk.ask([label_question("", prompt, labels) for prompt in prompts], "evaluation")
         return [dict.fromkeys(labels, 0.0)] * len(prompts)
 
-    predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, note)
+    predict_rows(rows, params.evaluation, "teacher", talk.teacher_id, note)
 
 
-REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {
+REPLAYS: Mapping[str, Callable[[Path, Params, Conversation], None]] = {
     "enumerate_attributes": _enumeration,
     "generate_tasks": _tasks,
     "write_demonstrations": _demonstrations,
@@ -141,4 +140,4 @@ REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {
     "collect_sampled": _sampled_responses,
     "evaluate_teacher": _evaluation,
 }
-"""By stage, every one that asks the teacher: its data folder, params and teacher -> its questions, asked."""
+"""By stage, every one that asks the teacher: its data folder, params and conversation -> its questions, asked."""

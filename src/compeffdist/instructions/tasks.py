@@ -20,12 +20,11 @@ from compeffdist.instructions.task_questions import (
     definition_question,
     ideas_question,
 )
-from compeffdist.params import TasksParams, TeacherParams, stage_seed
+from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
-from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import BadAnswer, parse_json
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.conversation import Conversation, json_question
+from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.texts.words import words
 
 STAGE = "generate_tasks"
@@ -126,9 +125,8 @@ def tasks_asked(perspectives: Sequence[Perspective], params: TasksParams) -> int
 class TaskWriter:
     """Asks the three kinds of question; every task that does not come of them is a reject."""
 
-    def __init__(self, params: TasksParams, teacher_params: TeacherParams, teacher: Teacher, seed: int) -> None:
-        self.params, self.teacher_params, self.teacher = params, teacher_params, teacher
-        self.seed = stage_seed(seed, STAGE)
+    def __init__(self, params: TasksParams, talk: Conversation) -> None:
+        self.params, self.talk = params, talk
         self.own = own_tasks(params)
         self.polarity_is_asked = any(is_polarity_set(task.labels) for task in self.own)
         self.rejects: list[Reject] = []
@@ -138,26 +136,21 @@ class TaskWriter:
     ) -> list[Any]:
         """The parsed answer to each question, or None where it was rejected: a reject under its owner's id for each of
         the `tasks_each` tasks it would have given."""
-        requests = [
-            Request.generation(self.teacher_params, prompt, self.params.max_tokens, self.seed, schema)
-            for prompt, schema in questions
+        asked = [
+            json_question(owner, prompt, schema, self.params.max_tokens)
+            for (prompt, schema), owner in zip(questions, owners, strict=True)
         ]
-        values: list[Any] = []
-        for (_, schema), owner, asked in zip(questions, owners, self.teacher.ask(requests, label), strict=True):
-            value, reason, why = None, "no_answer", asked.reason
-            if asked.answer is not None:
-                try:
-                    value = parse_json(asked.answer.whole_text(), schema)
-                except ValueError as error:
-                    reason, why = "unparsable", str(error)
-            if value is None:
-                for number in range(1, tasks_each + 1):
-                    self._reject(owner, reason, f"{label}, {number} of {tasks_each}: {why}")
-            values.append(value)
-        return values
+        found = self.talk.ask(asked, label)
+        self.rejects += [
+            self.talk.reject(lost.record_id, lost.reason, f"{label}, {number} of {tasks_each}: {lost.detail}")
+            for lost in found
+            if isinstance(lost, Reject)
+            for number in range(1, tasks_each + 1)
+        ]
+        return [None if isinstance(said, Reject) else said.value for said in found]
 
     def _reject(self, record_id: str, reason: str, detail: str) -> None:
-        self.rejects.append(Reject(stage=STAGE, record_id=record_id, reason=reason, detail=detail))
+        self.rejects.append(self.talk.reject(record_id, reason, detail))
 
     def analysis_tasks(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Task]:
         """Open-ended analysis tasks of every perspective."""
@@ -249,13 +242,11 @@ def generate_tasks(
     perspectives: Sequence[Perspective],
     attributes: dict[str, Attribute],
     params: TasksParams,
-    teacher_params: TeacherParams,
-    teacher: Teacher,
+    talk: Conversation,
     embed: Callable[[Sequence[str]], Any],
-    seed: int,
 ) -> tuple[list[Task], list[Reject]]:
     """The tasks of all perspectives, and a reject for every other task that was asked for (see `tasks_asked`)."""
-    writer = TaskWriter(params, teacher_params, teacher, seed)
+    writer = TaskWriter(params, talk)
     analysis = writer.analysis_tasks(perspectives, attributes)
     defined = writer.define(writer.ideas(perspectives, attributes))
     kept, duplicates = drop_near_duplicates([*writer.own, *defined, *analysis], embed, params.near_duplicate_similarity)

@@ -62,10 +62,10 @@ def answer_facts(found: KnownAnswer | None) -> Facts:
 
 def _asked_for(answer: Answer, request: str) -> str:
     """What was wanted of the teacher; of a generated answer only the question says more, and a record has none."""
-    if answer.kind == CHOSEN:
+    if answer.decided == CHOSEN:
         return "one of the labels, without likelihoods"
     if answer.label_logprobs is not None:
-        return "the likelihood of each whole label" + (", by its first token" if answer.kind == FIRST_TOKENS else "")
+        return "the likelihood of each whole label" + (", by its first token" if answer.decided == FIRST_TOKENS else "")
     if not request:
         return "text"
     asked = json.loads(request)
