@@ -16,7 +16,7 @@ LAYERS = [
     {"connections"},
     {"errors"},
     {"git", "network", "tracking_uri"},
-    {"files", "imports", "progress", "running", "yaml12"},
+    {"files", "imports", "label_spelling", "progress", "running", "yaml12"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
     {"accounting", "columns", "packages", "polarity", "profiles"},

@@ -26,6 +26,7 @@ from pydantic import (
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
+from compeffdist.label_spelling import are_distinct
 from compeffdist.network import address_hint
 from compeffdist.yaml12 import read_yaml
 
@@ -300,9 +301,7 @@ class OwnTask(Section):
     def _consistent(self) -> Self:
         if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
             raise ValueError("must have exactly one of labels, scale and fields")
-        if self.labels and (
-            len(self.labels) < 2 or len({label.casefold() for label in self.labels}) < len(self.labels)
-        ):
+        if self.labels and (len(self.labels) < 2 or not are_distinct(self.labels)):
             raise ValueError("labels must be two or more, and distinct")
         if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
             raise ValueError(f"scale must be [lowest, highest], two whole numbers at most {MOST_STEPS} apart")
@@ -569,7 +568,7 @@ class EvaluationTask(Section):
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: list[str]) -> list[str]:
-        if len({label.strip().casefold() for label in labels}) != len(labels):
+        if not are_distinct(labels):
             raise ValueError("two labels are the same")
         return labels
 

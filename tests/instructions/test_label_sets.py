@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.instructions.label_sets import MOST_LABELS, clean_label, is_label, is_polarity_set, label_set
+from compeffdist.instructions.label_sets import MOST_LABELS, is_label, is_polarity_set, label_set
+from compeffdist.label_spelling import clean_label
 from compeffdist.texts.words import words
 
 

@@ -1,4 +1,4 @@
-"""Labels: as shown and compared, and which sets of them can serve as the answers of a closed task.
+"""Which labels, and which sets of them can serve as the answers of a closed task.
 
 A closed task is answered by the likelihood of whole labels (`compeffdist.labels`), so every label must be an answer,
 be told from the others by its letters, be no other form of one of them, and not be the beginning of another: whether
@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from itertools import combinations, permutations, takewhile
 
+from compeffdist.label_spelling import clean_label
 from compeffdist.polarity import POLARITIES
 from compeffdist.texts.words import words
 
@@ -16,7 +17,6 @@ MOST_LABELS = 8
 LABEL_WORDS = 3
 """Words of a label at most, as every prompt that asks for labels says."""
 
-_EDGE = " .,:;!?\"'`*()[]{}<>_/\\|“”‘’-"
 _SEPARATORS = frozenset('/|,;:"<>[]{}=\\')
 _NAME = "(label|answer|option|choice|class|category|choose|choosing|select|pick|task|text|word|output|input)(e?s)?"
 _PLACEHOLDER = re.compile(
@@ -29,11 +29,6 @@ STEM_SHARE = 0.75
 _POLAR = frozenset((*POLARITIES, "mixed", "good", "bad"))
 _DEGREES = ("very", "somewhat", "slightly", "mostly", "strongly", "highly", "extremely", "overall")
 _BESIDE_POLAR = frozenset((*_DEGREES, "sentiment", "feeling", "emotion", "opinion"))
-
-
-def clean_label(label: str) -> str:
-    """A label as shown and compared: one line, lower case, no surrounding punctuation."""
-    return " ".join(label.split()).strip(_EDGE).lower()
 
 
 def is_label(label: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.label_priors import Prior
+from compeffdist.label_spelling import are_distinct
 from compeffdist.params import SEED_TASK, LabelPriorsParams
 from compeffdist.polarity import POLARITIES, polarity_instruction
 from compeffdist.prompting import closed_question, inline, with_input
@@ -176,7 +177,7 @@ def ask_closed(question: str, labels: str) -> Question:
         raise ValueError(f"expected 2 to {MAX_LABELS} labels separated by commas, got {len(chosen)}")
     if not all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in chosen):
         raise ValueError(f"a label must have 1 to {MAX_LABEL_CHARACTERS} characters")
-    if len({label.casefold() for label in chosen}) < len(chosen):
+    if not are_distinct(chosen):
         raise ValueError("two labels are the same")
     return Question(closed_question(inline(question), chosen), chosen)
 
