@@ -25,12 +25,12 @@ from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.domain import domain_here
 from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
-from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import PROFILES, compose
 from compeffdist.prompting import delimited
 from compeffdist.record_files import read_records, write_records
@@ -151,7 +151,11 @@ def records(count: int) -> None:
         EvaluationRow,
         3000,
         lambda n: EvaluationRow(
-            task="mini", text=f"row {n} {prose(generator, 12)}", label=POLARITIES[n % 3], source_row=str(n), licence="x"
+            task="mini",
+            text=f"row {n} {prose(generator, 12)}",
+            label=domain_here().monitored.labels[n % 3],
+            source_row=str(n),
+            licence="x",
         ),
     )
     names = [f"attribute {n}" for n in range(500)]
@@ -311,7 +315,7 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
                 answer_id=key,
                 prompt=request.prompt,
                 response="good",
-                polarity="neutral",
+                monitored="neutral",
                 task_type="closed_classification",
                 task_name=instruction.task_name,
             )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.gates.running import run_gate
 from compeffdist.gates.sample import look_at_sample
 from compeffdist.params import load_params
@@ -12,7 +13,8 @@ def main() -> None:
     params = load_params()
     bounds = params.gates.sample
     guarded = [Path("data/sampled.parquet")]
-    run_gate("sample", bounds.action, guarded, lambda: look_at_sample(bounds, params.sampling))
+    question = domain_of(params).monitored.name
+    run_gate("sample", bounds.action, guarded, lambda: look_at_sample(bounds, params.sampling, question))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.gates.running import run_gate
 from compeffdist.gates.triplets import look_at_triplets
 from compeffdist.params import load_params
@@ -12,7 +13,7 @@ def main() -> None:
     params = load_params()
     bounds = params.gates.triplets
     guarded = [Path("data/triplets.parquet")]
-    run_gate("triplets", bounds.action, guarded, lambda: look_at_triplets(bounds))
+    run_gate("triplets", bounds.action, guarded, lambda: look_at_triplets(bounds, domain_of(params).monitored))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
+from compeffdist.domain import domain_of
 from compeffdist.files import write_json
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import STAGE, collect_responses
@@ -17,18 +18,19 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     pairs = in_part(read_records(Path("data/pairs.parquet"), Pair), SCORED)
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
-        found = collect_responses(pairs, instructions, texts, params.responses, talk)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, STAGE)
+        found = collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)
     write_records(Path("data/triplets.parquet"), Triplet, found.triplets)
     write_json(Path("data/label_priors.json"), found.priors.to_json())
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), found.rejects)
     metrics = {
         "records": account(STAGE, len(pairs), len(found.triplets), found.rejects),
-        "polarity": dict(sorted(Counter(found.polarities.values()).items())),
+        "monitored": dict(sorted(Counter(found.monitored.values()).items())),
         "task_types": dict(sorted(Counter(triplet.task_type for triplet in found.triplets).items())),
         "teacher": teacher.usage(),
     }

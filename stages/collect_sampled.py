@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
+from compeffdist.domain import domain_of
 from compeffdist.files import write_json
 from compeffdist.instructions.calibration import read_priors
 from compeffdist.instructions.responses import collect_responses
@@ -17,6 +18,7 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     pairs = read_records(Path("data/pairs.parquet"), Pair)
     draws = read_records(Path("data/sampled.parquet"), Draw)
     kept, unanswered = kept_triplets(draws, read_records(Path("data/triplets.parquet"), Triplet), pairs)
@@ -25,8 +27,8 @@ def main() -> None:
     priors = read_priors(Path("data/label_priors.json"))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
         # in mode direct nothing is unanswered: the store is opened, no engine started
-        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
-        bought = collect_responses(unanswered, instructions, texts, params.responses, talk, priors)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, STAGE)
+        bought = collect_responses(unanswered, instructions, texts, params.responses, domain.monitored, talk, priors)
     triplets = [*kept, *bought.triplets]
     write_records(Path("data/training.parquet"), Triplet, triplets)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), bought.rejects)

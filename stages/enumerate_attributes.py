@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
+from compeffdist.domain import domain_of
 from compeffdist.files import write_json
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
@@ -16,10 +17,11 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     texts = read_records(Path("data/texts.parquet"), Text)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
-        found = enumerate_attributes(texts, params.attributes, talk)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, STAGE)
+        found = enumerate_attributes(texts, params.attributes, domain.attributes, talk)
     attributes, rare = count_attributes(found.mentions, params.attributes.more_than)
     asked = min(params.attributes.texts, len(texts))
     answered = len({mention.text_id for mention in found.mentions})

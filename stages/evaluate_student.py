@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import summarise
@@ -20,19 +21,22 @@ STUDENT = Path("models/student")
 def main() -> None:
     release_engine()
     params = load_params()
+    domain = domain_of(params)
+    evaluation = domain.monitored.asked_in(params.evaluation)
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
     base = read_identity(Path("models/student.json"))
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
-    tasks, strength = params.evaluation.tasks, params.label_priors.strength
+    tasks, strength = evaluation.tasks, params.label_priors.strength
     predictions = {"teacher": read_records(Path("data/teacher_predictions.parquet"), Prediction)}
     for system, system_id, folder in (
         ("base", base.id, base_folder),
         ("student", student_id(STUDENT), STUDENT),
     ):
-        score = student_scorer(folder, base_folder, params.runtime, f"evaluation of the {system}")
-        given = predict_rows(rows, params.evaluation, system, system_id, score)
+        label = f"evaluation of the {system}"
+        score = student_scorer(folder, base_folder, params.runtime, label, domain.system_prompts.student)
+        given = predict_rows(rows, evaluation, system, system_id, score)
         predictions[system] = take_out(given, tasks, strength)
-    summary = summarise(predictions, params.evaluation, params.seed, strength)
+    summary = summarise(predictions, evaluation, params.seed, strength)
     write_records(Path("data/student_predictions.parquet"), Prediction, predictions["base"] + predictions["student"])
     write_json(Path("metrics/evaluation.json"), summary)
 

@@ -5,6 +5,7 @@ The last stage of a run that needs the teacher, so it lets the engine go: traini
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.tasks import EvaluationRow
@@ -18,10 +19,11 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        score = teacher_scorer(Conversation(teacher, params.teacher, params.seed, "evaluate_teacher"))
-        given = predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, score)
+        score = teacher_scorer(Conversation(teacher, domain, params.teacher, params.seed, "evaluate_teacher"))
+        given = predict_rows(rows, domain.monitored.asked_in(params.evaluation), "teacher", teacher.identity.id, score)
     release_engine()
     predictions = take_out(given, params.evaluation.tasks, params.label_priors.strength)
     write_records(Path("data/teacher_predictions.parquet"), Prediction, predictions)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
+from compeffdist.domain import domain_of
 from compeffdist.embedding import embed
 from compeffdist.files import write_json
 from compeffdist.instructions.clusters import read_perspectives
@@ -20,13 +21,14 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     perspectives = read_perspectives(Path("data/clusters.json"))
     attributes = by_id(read_records(Path("data/attributes.parquet"), Attribute))
     folder = model_folder(read_identity(Path("models/embedder.json")), cache_folder(params.runtime.cache))
     embedder = partial(embed, folder=folder, device=params.runtime.device)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
-        tasks, rejects = generate_tasks(perspectives, attributes, params.tasks, talk, embedder)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, STAGE)
+        tasks, rejects = generate_tasks(perspectives, attributes, params.tasks, domain, talk, embedder)
     write_records(Path("data/tasks.jsonl"), Task, tasks)
     write_rejects(Path(f"data/rejects/{STAGE}.parquet"), rejects)
     metrics = {

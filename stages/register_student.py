@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.files import read_json, write_json
 from compeffdist.gates.outcome import LAST, gate_tags
 from compeffdist.models import cache_folder, model_folder, read_identity
@@ -22,13 +23,16 @@ STUDENT = Path("models/student")
 def main() -> None:
     release_engine()
     params = load_params()
+    monitored = domain_of(params).monitored
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
     gates = gate_tags()
     texts = draw_texts(read_records(Path("data/texts.parquet"), Text), params.label_priors, params.seed)
     taught = {triplet.instruction_id for triplet in read_records(Path("data/training.parquet"), Triplet)}
     instructions = read_records(Path("data/instructions.jsonl"), Instruction)
     base_folder = model_folder(base, cache_folder(params.runtime.cache))
-    carried = carried_by(STUDENT, base_folder, instructions, taught, texts, params.label_priors, params.runtime)
+    carried = carried_by(
+        STUDENT, base_folder, instructions, taught, texts, params.label_priors, params.runtime, monitored
+    )
     predictions, rows = Path("data/student_predictions.parquet"), Path("data/evaluation.jsonl")
     registration = register_student(
         STUDENT,
@@ -36,7 +40,7 @@ def main() -> None:
         params.registry,
         version_tags(params, teacher, base, STUDENT, headline_metrics(Path("metrics/evaluation.json"))) | gates,
         run_id=read_json(Path("models/student_run.json"))["run_id"],
-        evidence=evaluation_evidence(predictions, rows, params.evaluation.tasks),
+        evidence=evaluation_evidence(predictions, rows, monitored.asked_in(params.evaluation).tasks),
         carried=carried.to_files(len(texts)),
         earned=gates[f"gate.{LAST}"] != "failed",
     )

@@ -6,14 +6,13 @@ from compeffdist.accounting import account, write_rejects
 from compeffdist.difficulty.scoring import STAGE, score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.files import write_json
-from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.instructions.answers import choices
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Instruction, ScoredTriplet, Triplet
 from compeffdist.running import run_stage
-from compeffdist.student.loading import student_id
+from compeffdist.student.loading import read_card, student_id
 from compeffdist.teacher.asking import release_engine
 
 WARM_UP = Path("models/warmup")
@@ -30,7 +29,7 @@ def main() -> None:
         params.difficulty,
         params.runtime,
         weights=student_id(WARM_UP),
-        system=STUDENT_SYSTEM,
+        system=read_card(WARM_UP)["system_prompt"],
         base_folder=model_folder(read_identity(Path("models/student.json")), cache_folder(params.runtime.cache)),
         choices={instruction.id: labels for instruction in instructions if (labels := choices(instruction))},
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.files import write_json
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
@@ -16,10 +17,11 @@ from compeffdist.teacher.asking import release_engine
 def main() -> None:
     release_engine()
     params = load_params()
+    system = domain_of(params).system_prompts.student
     triplets = read_records(Path("data/training.parquet"), Triplet)
     teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
     with training_run(TRAIN, params, teacher.id, base.id) as run_id:
-        train_student(triplets, base, params, Path("models/student"), log_curve_point)
+        train_student(triplets, base, params, system, Path("models/student"), log_curve_point)
     write_json(Path("models/student_run.json"), {"run_id": run_id, "experiment": params.registry.experiment})
 
 

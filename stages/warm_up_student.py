@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from compeffdist.domain import domain_of
 from compeffdist.models import read_identity
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records
@@ -13,10 +14,12 @@ from compeffdist.teacher.asking import release_engine
 
 def main() -> None:
     release_engine()
+    params = load_params()
     warm_up_student(
         read_records(Path("data/triplets.parquet"), Triplet),
         read_identity(Path("models/student.json")),
-        load_params(),
+        params,
+        domain_of(params).system_prompts.student,
         Path("models/warmup"),
     )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compeffdist.accounting import account, write_rejects
+from compeffdist.domain import domain_of
 from compeffdist.files import write_json
 from compeffdist.instructions.demonstrations import (
     INSTANCES,
@@ -21,11 +22,12 @@ from compeffdist.teacher.conversation import Conversation
 
 def main() -> None:
     params = load_params()
+    domain = domain_of(params)
     tasks = read_records(Path("data/tasks.jsonl"), Task)
     texts = read_records(Path("data/texts.parquet"), Text)
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        talk = Conversation(teacher, params.teacher, params.seed, STAGE)
-        demonstrations, rejects = write_demonstrations(tasks, texts, params.demonstrations, talk)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, STAGE)
+        demonstrations, rejects = write_demonstrations(tasks, texts, params.demonstrations, domain.demonstrations, talk)
     instructions = build_instructions(tasks, demonstrations, params.demonstrations, params.seed)
     asked = sum(is_demonstrated(task) for task in tasks) * params.demonstrations.calls * INSTANCES
     shown = {shown_id for instruction in instructions for shown_id in instruction.demonstration_ids}

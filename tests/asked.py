@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from compeffdist.domain import Domain
 from compeffdist.evaluation.predictions import predict_rows, teacher_scorer
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.attributes import count_attributes
@@ -60,7 +61,7 @@ def fitting(schema: dict[str, Any], name: str, number: int = 0) -> Any:
     return words.get(name, f"{name} said {number}")
 
 
-def ask_every_stage(texts: list[str]) -> dict[str, list[Request]]:
+def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]]:
     """The questions of each stage, in order."""
     teacher, asked = FakeTeacher(reply), dict[str, list[Request]]()
 
@@ -70,9 +71,11 @@ def ask_every_stage(texts: list[str]) -> dict[str, list[Request]]:
     said = [Text(text=text, domain="d", source="s", source_row=str(n), licence="MIT") for n, text in enumerate(texts)]
 
     def talk(stage: str) -> Conversation:
-        return Conversation(teacher, TeacherParams(temperature=0.5), SEED, stage)
+        return Conversation(teacher, domain, TeacherParams(temperature=0.5), SEED, stage)
 
-    found = enumerate_attributes(said, AttributesParams(texts=2, max_per_text=4), talk("enumerate_attributes"))
+    found = enumerate_attributes(
+        said, AttributesParams(texts=2, max_per_text=4), domain.attributes, talk("enumerate_attributes")
+    )
     note("enumerate_attributes")
     attributes = by_id(count_attributes(found.mentions, 0)[0])
     heads = sorted(attributes.values(), key=lambda attribute: attribute.name)[:2]
@@ -88,22 +91,30 @@ def ask_every_stage(texts: list[str]) -> dict[str, list[Request]]:
         for head in heads
     ]
     own = OwnTask(name="urgent", question="How urgent is it?", labels=["urgent", "later"])
-    tasks_params = TasksParams(per_perspective=5, analysis_per_perspective=1, seed_polarity_task=True, own=[own])
-    tasks, _ = generate_tasks(perspectives, attributes, tasks_params, talk("generate_tasks"), _distinct)
+    tasks_params = TasksParams(per_perspective=5, analysis_per_perspective=1, seed_task=True, own=[own])
+    tasks, _ = generate_tasks(perspectives, attributes, tasks_params, domain, talk("generate_tasks"), _distinct)
     note("generate_tasks")
     wanted = DemonstrationsParams(calls=2)
-    demonstrations, _ = write_demonstrations(tasks, said, wanted, talk("write_demonstrations"))
+    demonstrations, _ = write_demonstrations(tasks, said, wanted, domain.demonstrations, talk("write_demonstrations"))
     note("write_demonstrations")
     instructions = build_instructions(tasks, demonstrations, wanted, SEED)
     pairs = [Pair(instruction_id=i.id, text_id=said[0].id, method="random") for i in instructions]
-    collect_responses(pairs, by_id(instructions), by_id(said), ResponsesParams(), talk("collect_responses"))
+    collect_responses(
+        pairs, by_id(instructions), by_id(said), ResponsesParams(), domain.monitored, talk("collect_responses")
+    )
     note("collect_responses")
     generated = ResponsesParams(closed_labels="generate")
-    collect_responses(pairs, by_id(instructions), by_id(said), generated, talk("collect_sampled"))
+    collect_responses(pairs, by_id(instructions), by_id(said), generated, domain.monitored, talk("collect_sampled"))
     note("collect_sampled")
     rows = [EvaluationRow(task="mood", text=texts[0], label="a", source_row="1", licence="MIT")]
     kinds = [EvaluationTask(name="mood", location="x.csv", labels=["a", "b"], subject="letter")]
-    predict_rows(rows, EvaluationParams(tasks=kinds), "teacher", "t", teacher_scorer(talk("evaluate_teacher")))
+    predict_rows(
+        rows,
+        domain.monitored.asked_in(EvaluationParams(tasks=kinds)),
+        "teacher",
+        "t",
+        teacher_scorer(talk("evaluate_teacher")),
+    )
     note("evaluate_teacher")
     return asked
 

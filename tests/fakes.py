@@ -1,15 +1,21 @@
 """A teacher that answers from a function, for tests of what is asked and how answers are read."""
 
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from compeffdist.domain import load_domain
 from compeffdist.params import TeacherParams
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.requests import Answer, Request
 
 TEACHER = TeacherParams()
+SENTIMENT = load_domain("sentiment", Path(__file__).parents[1] / "domains")
+SYSTEM = SENTIMENT.system_prompts.student
+"""Of students."""
 
 
 class FakeTeacher:
@@ -25,7 +31,7 @@ class FakeTeacher:
 
     def talk(self, stage: str = "stage") -> Conversation:
         """A stage's conversation with it."""
-        return Conversation(self, TEACHER, 1, stage)
+        return Conversation(self, SENTIMENT, TEACHER, 1, stage)
 
     def _one(self, request: Request) -> Asked:
         reply = self.reply(request)
@@ -38,3 +44,8 @@ class FakeTeacher:
 def conversation(reply: Callable[[Request], Any], stage: str = "stage") -> Conversation:
     """A stage's conversation with a teacher that answers from a function."""
     return FakeTeacher(reply).talk(stage)
+
+
+def put_domains(folder: Path = Path()) -> None:
+    """The domains' files, in a checkout made for a test."""
+    shutil.copytree(Path(__file__).parents[1] / "domains", folder / "domains", dirs_exist_ok=True)

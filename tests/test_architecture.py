@@ -19,7 +19,7 @@ LAYERS = [
     {"files", "imports", "label_spelling", "progress", "running", "yaml12"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
     {"record_files"},
-    {"accounting", "columns", "packages", "polarity", "profiles"},
+    {"accounting", "columns", "domain", "packages", "profiles"},
     {"models"},
     {"embedding", "formatting"},
     {"texts"},

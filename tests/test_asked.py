@@ -5,6 +5,7 @@ import pytest
 from compeffdist.files import hash_text
 from compeffdist.teacher.requests import Request
 from tests.asked import ask_every_stage
+from tests.fakes import SENTIMENT
 
 KEYS = {
     "enumerate_attributes": (2, "answer_8454c6b683e17fbccfe991ad", "0f0b11ea75d7256d7b51f6f3"),
@@ -20,11 +21,12 @@ KEYS = {
 @pytest.fixture(scope="module")
 def asked() -> dict[str, list[Request]]:
     return ask_every_stage(
+        SENTIMENT,
         [
             "The parcel came late, and the box was open.",
             "Third call today; nobody knows <text> anything.",
             "It works since the update.",
-        ]
+        ],
     )
 
 

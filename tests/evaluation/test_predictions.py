@@ -11,10 +11,9 @@ from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Task
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import conversation
+from tests.fakes import SENTIMENT, conversation
 
 TASK = EvaluationTask(name="t", location="vader-tweets", labels=["bad", "good"], rows=2, subject="tweet")
 ROWS = [
@@ -43,12 +42,13 @@ def test_an_unanswered_row_stops() -> None:
         predict(lambda request: None)
 
 
-def test_without_a_question_of_its_own_a_task_asks_for_polarity() -> None:
+def test_without_a_question_of_its_own_a_task_asks_the_domain_s() -> None:
     expected = (
         "What is the overall sentiment of the tweet towards what it speaks of? Answer with exactly one of: bad or good."
         "\n\nInput: so fine\nOutput:"
     )
-    assert evaluation_prompt(ROWS[0], TASK) == expected == polarity_prompt("so fine", "tweet", ["bad", "good"])
+    [task] = SENTIMENT.monitored.asked_in(EvaluationParams(tasks=[TASK])).tasks
+    assert evaluation_prompt(ROWS[0], task) == expected
 
 
 def test_a_question_is_laid_out_as_a_generated_task_is() -> None:

@@ -11,7 +11,7 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.demonstrations import build_instructions, is_demonstrated
-from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks, polarity_task
+from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks
 from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.responses import collect_responses, response_question
 from compeffdist.instructions.tasks import drop_near_duplicates, generate_tasks, tasks_asked
@@ -23,10 +23,9 @@ from compeffdist.params import (
     ResponsesParams,
     TasksParams,
 )
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Task, Text
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import conversation
+from tests.fakes import SENTIMENT, conversation
 from tests.instructions.test_tasks import answer, distinct, perspective
 
 EMOTION = OwnTask(name="emotion", question="Which emotion does the writer show?", labels=["anger", "joy", "sadness"])
@@ -35,7 +34,7 @@ TARGET = OwnTask(name="target", question="Of what is it said?", fields={"target"
 
 
 def params(*own: OwnTask, seed: bool = False) -> TasksParams:
-    return TasksParams(per_perspective=1, analysis_per_perspective=0, seed_polarity_task=seed, own=list(own))
+    return TasksParams(per_perspective=1, analysis_per_perspective=0, seed_task=seed, own=list(own))
 
 
 def a_text(number: int, domain: str = "d") -> Text:
@@ -43,7 +42,7 @@ def a_text(number: int, domain: str = "d") -> Text:
 
 
 def instructions(*own: OwnTask, seed: bool = False) -> list[Instruction]:
-    return build_instructions(own_tasks(params(*own, seed=seed)), [], DemonstrationsParams(), 1)
+    return build_instructions(own_tasks(params(*own, seed=seed), SENTIMENT.monitored), [], DemonstrationsParams(), 1)
 
 
 def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_question_and_labels() -> None:
@@ -59,7 +58,7 @@ def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_questi
 
 def test_the_seed_task_is_the_polarity_question_to_the_byte() -> None:
     request = response_question("p", instructions(seed=True)[0], a_text(1), ResponsesParams())
-    assert request.prompt == polarity_prompt(a_text(1).text)
+    assert request.prompt == SENTIMENT.monitored.prompt(a_text(1).text)
     assert request.prompt == (
         "What is the overall sentiment of the text towards what it speaks of? Answer with exactly one of: "
         "negative, neutral or positive.\n\nInput: The pizza was great 1\nOutput:"
@@ -78,12 +77,12 @@ def test_own_tasks_come_first_and_stay_whatever_they_are_like() -> None:
     asked = params(EMOTION, STRENGTH, seed=True)
     perspectives = [perspective("tone")]
     tasks, rejects = generate_tasks(
-        perspectives, {}, asked, conversation(answer), lambda texts: np.ones((len(texts), 1))
+        perspectives, {}, asked, SENTIMENT, conversation(answer), lambda texts: np.ones((len(texts), 1))
     )
     assert [task.name for task in tasks] == ["overall polarity", "emotion", "strength"]
     assert [reject.reason for reject in rejects] == ["near_duplicate"]
     assert tasks_asked(perspectives, asked) == len(tasks) + len(rejects)
-    assert len(generate_tasks(perspectives, {}, asked, conversation(answer), distinct)[0]) == 4
+    assert len(generate_tasks(perspectives, {}, asked, SENTIMENT, conversation(answer), distinct)[0]) == 4
 
 
 def test_a_generated_task_as_like_to_an_own_one_of_another_type_is_dropped() -> None:
@@ -103,8 +102,8 @@ def test_polarity_asked_by_the_user_is_not_asked_by_a_generated_task(asked: bool
         return json.dumps(said)
 
     wanted = TasksParams(per_perspective=1, analysis_per_perspective=0, types=["closed_classification"], own=[own])
-    _, rejects = generate_tasks([perspective("tone")], {}, wanted, conversation(reply), distinct)
-    assert [reject.reason for reject in rejects] == ["polarity_again"] * asked
+    _, rejects = generate_tasks([perspective("tone")], {}, wanted, SENTIMENT, conversation(reply), distinct)
+    assert [reject.reason for reject in rejects] == ["monitored_again"] * asked
 
 
 def test_own_tasks_go_with_every_text_or_with_as_many_as_they_say_evenly_over_domains() -> None:
@@ -131,7 +130,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
     asked = {item.id: item for item in instructions(EMOTION, STRENGTH, TARGET, seed=True)}
     pairs, _ = pair_texts(list(asked.values()), list(texts.values()), PairingParams(pairs=1), 1)
     plain = ResponsesParams(calibration="none")
-    found = collect_responses(pairs, asked, texts, plain, conversation(reply))  # type: ignore[arg-type]
+    found = collect_responses(pairs, asked, texts, plain, SENTIMENT.monitored, conversation(reply))  # type: ignore[arg-type]
     assert found.rejects == [] and len(found.triplets) == 8
     said = {triplet.task_name: triplet.response for triplet in found.triplets}
     assert said == {
@@ -152,7 +151,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
 )
 def test_labels_that_cannot_serve_are_one_line(labels: list[str], reason: str) -> None:
     with pytest.raises(UserError, match=reason) as error:
-        own_tasks(params(OwnTask(name="mood", question="How is it?", labels=labels)))
+        own_tasks(params(OwnTask(name="mood", question="How is it?", labels=labels)), SENTIMENT.monitored)
     assert "\n" not in str(error.value)
 
 
@@ -182,7 +181,6 @@ def test_a_wrong_own_task_is_refused_before_anything_runs(changes: dict[str, Any
         OwnTask(**({"name": "mood", "question": "How is it?"} | changes))
 
 
-@pytest.mark.parametrize("name", ["emotion", polarity_task().name])
-def test_names_are_unique(name: str) -> None:
-    with pytest.raises(ValidationError, match=r"share a name|name of the seed task"):
-        params(EMOTION, OwnTask(name=name, question="How is it?", labels=["good", "bad"]))
+def test_names_are_unique() -> None:
+    with pytest.raises(ValidationError, match="share a name"):
+        params(EMOTION, OwnTask(name=EMOTION.name, question="How is it?", labels=["good", "bad"]))

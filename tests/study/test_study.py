@@ -22,6 +22,7 @@ from compeffdist.student.runs import warm_up_student
 from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
+from tests.fakes import SYSTEM, put_domains
 
 from .world import HOSTILE, write_world
 
@@ -42,6 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw["runtime"]["cache"] = str(tmp_path / "cache")
     raw["warm_up"]["training"] |= {"epochs": 1.0, "batch_size": 4, "max_length": 600}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    put_domains()
     write_world(tmp_path, rows=30)
     return tmp_path
 
@@ -120,7 +122,7 @@ def test_variants_are_scored_as_the_pipeline_would_and_only_once(
     reference = ModelParams(reference=[f"path:{base_folder}"], licence="Apache-2.0")
     write_json(Path("models/student.json"), resolve_model("student", reference, cache_folder("cache")).to_json())
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
-    warm_up_student(triplets, read_identity(Path("models/student.json")), params, Path("models/warmup"))
+    warm_up_student(triplets, read_identity(Path("models/student.json")), params, SYSTEM, Path("models/warmup"))
     arguments = parsed("--top-p", "0.95", "0.5", "--warm-up-rows", "12", "--seeds", "7")
     command.run(arguments)
     printed = capsys.readouterr().out

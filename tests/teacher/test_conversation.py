@@ -10,7 +10,7 @@ from compeffdist.records import Reject
 from compeffdist.teacher.conversation import Conversation, Question, json_question, label_question
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import FakeTeacher, conversation
+from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
 SCHEMA = {"type": "object"}
 SAID = {"fine": '{"a": 1}', "rubbish": "no JSON", "lost": None, "filtered": Answer('{"a": 1}', None, 1, 0, 1, "abort")}
@@ -41,7 +41,7 @@ def test_a_parser_s_reason_is_the_reject_s() -> None:
 def test_system_prompt_decoding_and_seed_are_the_conversation_s() -> None:
     params = TeacherParams(system_prompt="Be brief.", temperature=0.7, top_p=0.9)
     teacher = FakeTeacher(lambda _: json.dumps({}))
-    Conversation(teacher, params, 1, "s").ask(
+    Conversation(teacher, SENTIMENT, params, 1, "s").ask(
         [json_question("o", "Why?", SCHEMA, 9), label_question("o", "Which?", ["a", "b"])], "label"
     )
     assert teacher.asked == [
@@ -53,3 +53,7 @@ def test_system_prompt_decoding_and_seed_are_the_conversation_s() -> None:
 def test_kept_pairs_are_asked_as_the_others_were() -> None:
     seeds = {stage: conversation(lambda _: "", stage).seed for stage in ("collect_responses", "collect_sampled")}
     assert len(set(seeds.values())) == 1
+
+
+def test_without_a_system_prompt_in_params_it_is_the_domain_s() -> None:
+    assert conversation(lambda _: "").system == SENTIMENT.system_prompts.teacher

@@ -115,7 +115,7 @@ def test_of_two_equally_likely_labels_the_earlier_is_said() -> None:
 
 
 def test_a_generation_is_decoded_as_the_teacher_params_say() -> None:
-    teacher = TeacherParams(system_prompt="Be brief.", temperature=0.7, top_p=0.9)
-    request = Request.generation(teacher, "Why?", 32, seed=7, schema={"type": "object", "enum": []})
+    teacher = TeacherParams(temperature=0.7, top_p=0.9)
+    request = Request.generation("Be brief.", "Why?", teacher, 32, seed=7, schema={"type": "object", "enum": []})
     assert request == Request("Be brief.", "Why?", 32, 0.7, 0.9, 7, schema='{"enum":[],"type":"object"}')
-    assert Request.generation(teacher, "Why?", 32, seed=7).schema == ""
+    assert Request.generation("Be brief.", "Why?", teacher, 32, seed=7).schema == ""

@@ -8,11 +8,10 @@ from pathlib import Path
 from compeffdist.errors import UserError
 from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams
-from compeffdist.polarity import polarity_question
 from compeffdist.progress import Progress
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.records import Record, Reject
-from compeffdist.student.loading import load_student
+from compeffdist.student.loading import load_student, system_prompt_of
 from compeffdist.student.prediction import label_logprobs
 from compeffdist.teacher.conversation import Conversation, label_question
 
@@ -46,7 +45,11 @@ Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]
 def predict_rows(
     rows: Sequence[EvaluationRow], params: EvaluationParams, system: str, system_id: str, score: Scorer
 ) -> list[Prediction]:
-    """Ask `score` about every row, task by task; predictions are sorted by row id within a task."""
+    """Ask `score` about every row, task by task; predictions are sorted by row id within a task.
+
+    Args:
+        params: with a question in every task (`Monitored.asked_in`).
+    """
     predictions: list[Prediction] = []
     for task in params.tasks:
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
@@ -64,13 +67,12 @@ def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
 
 
 def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
-    """What stands before the text in a task's prompt: its question, or the overall-polarity question, and the form of
-    the answer.
+    """What stands before the text in a task's prompt: its question and the form of the answer.
 
     Args:
         fields: of a row, put into the question; without them, their places stay as they are.
     """
-    question = task.question or polarity_question(task.subject)
+    question = task.question
     if fields is not None:
         question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
     return closed_question(question, task.labels)
@@ -112,14 +114,19 @@ def _one_hot(chosen: str, labels: tuple[str, ...]) -> Mapping[str, float]:
     return {label: 0.0 if label == chosen else -math.inf for label in labels}
 
 
-def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str) -> Scorer:
-    """Ask a student, or the base student, in this process."""
+def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str, system: str) -> Scorer:
+    """Ask a student, or the base student, in this process.
+
+    Args:
+        system: what stands before every question of a model whose folder does not say it.
+    """
     model, tokenizer = load_student(folder, runtime.device, base=base)
+    system = system_prompt_of(folder, system)
 
     def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
         with Progress(label, total=len(prompts)) as progress:
             return label_logprobs(
-                model, tokenizer, prompts, labels, token_budget=runtime.token_budget, progress=progress
+                model, tokenizer, prompts, labels, system=system, token_budget=runtime.token_budget, progress=progress
             )
 
     return score

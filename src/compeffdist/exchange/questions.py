@@ -1,15 +1,16 @@
 """Every question that a run's artefacts imply, by asking them again of a teacher that only remembers.
 
 Nothing keeps a list of what a run asked: most artefacts name the answers they came from, but a refused definition or
-demonstration, the polarity of a text and an evaluation row do not. So each stage that asks is run again as far as its
-questions go, by the functions the stage itself calls, on the artefacts it read. What follows from an answer (a task
-from an idea, a blind question from a demonstration) is followed, as long as the answer is known.
+demonstration, the monitored label of a text and an evaluation row do not. So each stage that asks is run again as far
+as its questions go, by the functions the stage itself calls, on the artefacts it read. What follows from an answer (a
+task from an idea, a blind question from a demonstration) is followed, as long as the answer is known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compeffdist.domain import DOMAINS, Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
 from compeffdist.evaluation.tasks import EvaluationRow
@@ -74,54 +75,57 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
     missing: its questions are there, and those that would have followed from the answers are not.
 
     Raises:
-        UserError: there is no teacher yet (resolve_models has not run), or an answer was altered.
+        UserError: there is no teacher yet (resolve_models has not run), no such domain, or an answer was altered.
     """
+    domain = domain_of(params, root / DOMAINS)
     teacher = RememberingTeacher(read_identity(root / TEACHER_CARD), known)
     unknown: dict[str, str] = {}
     for stage, replay in REPLAYS.items():
         try:
-            replay(root / "data", params, Conversation(teacher, params.teacher, params.seed, stage))
+            replay(root / "data", params, domain, Conversation(teacher, domain, params.teacher, params.seed, stage))
         except UserError as error:
             unknown[stage] = one_line(error, 200)
     return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
 
 
-def _enumeration(data: Path, params: Params, talk: Conversation) -> None:
-    enumerate_attributes(read_records(data / "texts.parquet", Text), params.attributes, talk)
+def _enumeration(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    enumerate_attributes(read_records(data / "texts.parquet", Text), params.attributes, domain.attributes, talk)
 
 
-def _tasks(data: Path, params: Params, talk: Conversation) -> None:
+def _tasks(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     perspectives = read_perspectives(data / "clusters.json")
     attributes = by_id(read_records(data / "attributes.parquet", Attribute))
     # what is a near-duplicate is decided once all are defined
-    writer = TaskWriter(params.tasks, talk)
+    writer = TaskWriter(params.tasks, domain, talk)
     writer.analysis_tasks(perspectives, attributes)
     writer.define(writer.ideas(perspectives, attributes))
 
 
-def _demonstrations(data: Path, params: Params, talk: Conversation) -> None:
+def _demonstrations(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     tasks = read_records(data / "tasks.jsonl", Task)
-    write_demonstrations(tasks, read_records(data / "texts.parquet", Text), params.demonstrations, talk)
+    write_demonstrations(
+        tasks, read_records(data / "texts.parquet", Text), params.demonstrations, domain.demonstrations, talk
+    )
 
 
-def _responses(data: Path, params: Params, talk: Conversation) -> None:
-    _collect(data, params, talk, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
+def _responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    _collect(data, params, domain, talk, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
 
 
-def _sampled_responses(data: Path, params: Params, talk: Conversation) -> None:
+def _sampled_responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     draws = read_records(data / "sampled.parquet", Draw)
     triplets = read_records(data / "triplets.parquet", Triplet)
     _, unanswered = kept_triplets(draws, triplets, read_records(data / "pairs.parquet", Pair))
-    _collect(data, params, talk, unanswered)
+    _collect(data, params, domain, talk, unanswered)
 
 
-def _collect(data: Path, params: Params, talk: Conversation, pairs: Sequence[Pair]) -> None:
+def _collect(data: Path, params: Params, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
     instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
     texts = by_id(read_records(data / "texts.parquet", Text))
-    collect_responses(pairs, instructions, texts, params.responses, talk)
+    collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)
 
 
-def _evaluation(data: Path, params: Params, talk: Conversation) -> None:
+def _evaluation(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     rows = read_records(data / "evaluation.jsonl", EvaluationRow)
 
     def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
@@ -129,10 +133,10 @@ def _evaluation(data: Path, params: Params, talk: Conversation) -> None:
         talk.ask([label_question("", prompt, labels) for prompt in prompts], "evaluation")
         return [dict.fromkeys(labels, 0.0)] * len(prompts)
 
-    predict_rows(rows, params.evaluation, "teacher", talk.teacher_id, note)
+    predict_rows(rows, domain.monitored.asked_in(params.evaluation), "teacher", talk.teacher_id, note)
 
 
-REPLAYS: Mapping[str, Callable[[Path, Params, Conversation], None]] = {
+REPLAYS: Mapping[str, Callable[[Path, Params, Domain, Conversation], None]] = {
     "enumerate_attributes": _enumeration,
     "generate_tasks": _tasks,
     "write_demonstrations": _demonstrations,
@@ -140,4 +144,4 @@ REPLAYS: Mapping[str, Callable[[Path, Params, Conversation], None]] = {
     "collect_sampled": _sampled_responses,
     "evaluate_teacher": _evaluation,
 }
-"""By stage, every one that asks the teacher: its data folder, params and conversation -> its questions, asked."""
+"""By stage, every one that asks the teacher: data folder, params, domain and conversation -> its questions, asked."""

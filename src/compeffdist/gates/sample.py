@@ -31,11 +31,12 @@ RATE_TOLERANCE = 1e-6
 SHOWN_TASKS = 6
 
 
-def look_at_sample(bounds: SampleGateParams, sampling: SamplingParams) -> Evidence:
+def look_at_sample(bounds: SampleGateParams, sampling: SamplingParams, question: str) -> Evidence:
     """Draws, the difficulties they were made from, the triplets with their classes, and the proxy's report.
 
     Args:
         sampling: how the draws were made.
+        question: name of the one that every text was asked (`domain.Monitored`).
 
     Raises:
         UserError: if one of them cannot be read.
@@ -47,7 +48,8 @@ def look_at_sample(bounds: SampleGateParams, sampling: SamplingParams) -> Eviden
     triplets = by_id(read_records(TRIPLETS, Triplet))
     proxy = _proxy_figures(read_json(PROXY), bounds, sampling) if predicted else []
     return Evidence(
-        [sampled], lambda: _measure(sampled.records, scored | predicted, triplets, bounds, sampling.rate, proxy)
+        [sampled],
+        lambda: _measure(sampled.records, scored | predicted, triplets, bounds, sampling.rate, proxy, question),
     )
 
 
@@ -58,21 +60,22 @@ def _measure(
     bounds: SampleGateParams,
     rate: float,
     proxy: Sequence[Figure],
+    question: str,
 ) -> Measured:
-    polarity, tasks = _balances(draws, triplets)
+    monitored, tasks = _balances(draws, triplets)
     figures = [
         *_accounts(draws, pairs),
         *_fairness(draws, bounds, rate),
         *proxy,
         _lost_instructions(draws, bounds),
-        *balance_figures("polarity", polarity, bounds),
+        *balance_figures("monitored", monitored, bounds),
         *balance_figures("task", tasks, bounds),
     ]
     largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
     return Measured(
         figures,
         [
-            *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
+            *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in monitored),
             *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
         ],
     )
@@ -158,13 +161,14 @@ def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figur
 
 
 def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
-    """Balance of overall polarity over all answered rows, and of the labels of each closed task: of a pair whose
-    difficulty was predicted, the answer is not known yet."""
+    """Balance of the monitored label over all answered rows that have one, and of the labels of each closed task: of a
+    pair whose difficulty was predicted, the answer is not known yet."""
     rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
     by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for triplet, kept in rows:
         if triplet.task_type == "closed_classification":
             by_task[triplet.instruction_id].append((triplet.id, triplet.response, kept))
-    polarity = balance_of("all rows", [(triplet.id, triplet.polarity, kept) for triplet, kept in rows])
+    labelled = [(triplet.id, triplet.monitored, kept) for triplet, kept in rows if triplet.monitored is not None]
+    monitored = balance_of("all rows", labelled)
     tasks = [balance_of(key, group) for key, group in sorted(by_task.items())]
-    return [polarity] if polarity else [], [balance for balance in tasks if balance]
+    return [monitored] if monitored else [], [balance for balance in tasks if balance]

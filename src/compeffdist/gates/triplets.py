@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from compeffdist.domain import Monitored
 from compeffdist.gates.expected import Figure, accounted, none_of, one_of, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
@@ -12,7 +13,6 @@ from compeffdist.gates.tables import read_table
 from compeffdist.instructions.answers import choices
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.params import TripletsGateParams
-from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records
 from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id
 
@@ -23,20 +23,24 @@ INSTRUCTIONS = Path("data/instructions.jsonl")
 TEXTS = Path("data/texts.parquet")
 
 
-def look_at_triplets(bounds: TripletsGateParams) -> Evidence:
+def look_at_triplets(bounds: TripletsGateParams, monitored: Monitored) -> Evidence:
     """Triplets, refused pairs, and their parents.
 
     Raises:
         UserError: if one of them cannot be read.
     """
-    values = [one_of("triplets", "polarity", POLARITIES), one_of("triplets", "task_type", TASK_TYPES)]
+    values = [one_of("triplets", "monitored", monitored.labels), one_of("triplets", "task_type", TASK_TYPES)]
     triplets, rejects = read_table(TRIPLETS, Triplet, values), read_table(REJECTS, Reject)
     pairs = in_part(read_records(PAIRS, Pair), SCORED)
-    return Evidence([triplets, rejects], lambda: _measure(triplets.records, rejects.records, pairs, bounds))
+    return Evidence([triplets, rejects], lambda: _measure(triplets.records, rejects.records, pairs, bounds, monitored))
 
 
 def _measure(
-    triplets: Sequence[Triplet], rejects: Sequence[Reject], pairs: Sequence[Pair], bounds: TripletsGateParams
+    triplets: Sequence[Triplet],
+    rejects: Sequence[Reject],
+    pairs: Sequence[Pair],
+    bounds: TripletsGateParams,
+    monitored: Monitored,
 ) -> Measured:
     figures = [
         *_accounts(triplets, rejects, pairs),
@@ -53,7 +57,10 @@ def _measure(
     return Measured(
         figures,
         [
-            Distribution.of_counts("Overall polarity, by the teacher", Counter(row.polarity for row in triplets)),
+            Distribution.of_counts(
+                f"{monitored.name.capitalize()}, by the teacher",
+                Counter(row.monitored or "no answer" for row in triplets),
+            ),
             Distribution.of_counts("Type of task", Counter(row.task_type for row in triplets)),
             Distribution.of_counts("Refused answers by reason", Counter(reject.reason for reject in rejects)),
         ],

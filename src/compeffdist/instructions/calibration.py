@@ -19,20 +19,20 @@ from compeffdist.teacher.requests import CHOSEN, Answer
 class Priors:
     """What the answers of one collection were calibrated by, so that answers bought later are calibrated alike."""
 
-    polarity: Prior
-    """Of the overall-polarity question; empty if nothing was calibrated."""
+    monitored: Prior
+    """Of the question that is asked of every text; empty if nothing was calibrated."""
     instructions: Mapping[str, Prior]
     """By instruction id; those without an answer that has likelihoods are missing."""
 
     def to_json(self) -> dict[str, Any]:
         """For the artefact."""
-        return {"polarity": dict(self.polarity), "instructions": {k: dict(v) for k, v in self.instructions.items()}}
+        return {"monitored": dict(self.monitored), "instructions": {k: dict(v) for k, v in self.instructions.items()}}
 
 
 def read_priors(source: Path) -> Priors:
     """What `Priors.to_json` gave. Raises UserError if the file is not that."""
     value = read_json(source)
-    if not isinstance(value, dict) or value.keys() != {"polarity", "instructions"}:
+    if not isinstance(value, dict) or value.keys() != {"monitored", "instructions"}:
         raise UserError(f"{source}: not label priors; run the stage that writes it again")
     return Priors(**value)
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.domain import DemonstrationPrompts, filled
 from compeffdist.instructions.answers import check_answer, choices
 from compeffdist.instructions.calibration import label_probabilities, only_chosen, prior_of_answers
 from compeffdist.instructions.own_tasks import is_own
@@ -36,13 +37,6 @@ INPUT_CHARACTERS = 180
 CUT_MARGIN = 12
 """An input within so many characters of the limit that does not end like a sentence was cut short by it."""
 SENTENCE_ENDS = ".!?…\"'”’)"
-SUBJECTS = (
-    *("a hotel stay", "a mobile phone", "a football match", "a train journey", "a restaurant meal", "a novel"),
-    *("a pair of shoes", "a concert", "a visit to the doctor", "a new boss", "a video game", "a birthday party"),
-    *("an election", "the weather", "a haircut", "a television series", "a neighbour", "a parcel that came late"),
-    *("a school exam", "a car repair", "a museum", "a coffee machine", "a wedding", "a bank"),
-)
-"""What instances are about, in turn by hash."""
 
 
 def _order(seed: int, *parts: object) -> bytes:
@@ -83,10 +77,11 @@ def wanted_outputs(task: Task, call: int) -> list[str]:
     return [possible[(call * INSTANCES + offset) % len(possible)] for offset in range(INSTANCES)] if possible else []
 
 
-def subjects(task_id: str, call: int, seed: int) -> list[str]:
-    """What the instances of one call are about: two subjects, each task beginning anywhere and going round."""
+def subjects(known: Sequence[str], task_id: str, call: int, seed: int) -> list[str]:
+    """What the instances of one call are about: two of the known subjects, each task beginning anywhere and going
+    round."""
     start = int.from_bytes(_order(seed, task_id)[:8], "big")
-    return [SUBJECTS[(start + call * INSTANCES + offset) % len(SUBJECTS)] for offset in range(INSTANCES)]
+    return [known[(start + call * INSTANCES + offset) % len(known)] for offset in range(INSTANCES)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ class Call:
         parts = parts or [{"input": text, "output": free}] * INSTANCES
         return object_of({f"instance_{number}": object_of(part) for number, part in enumerate(parts, 1)})
 
-    def question(self, params: DemonstrationsParams) -> Question[Any]:
+    def question(self, params: DemonstrationsParams, prompts: DemonstrationPrompts) -> Question[Any]:
         """What is asked; read is an instance for each key of the schema."""
         styles = "\n".join(f"- {inline(clipped(r.text, params.reference_characters))}" for r in self.references)
         wishes = "\n".join(
@@ -120,12 +115,13 @@ class Call:
             )
         )
         end = "" if self.outputs else ' "output" is the right answer to the task on that text.'
-        prompt = (
-            f"This is how people write:\n{styles}\n\n"
-            f"This is a task: {definition(self.task.description, self.task)}\n\n"
-            f"Write {INSTANCES} new short texts in that manner, on which the task can be done:\n{wishes}\n"
-            f'Each "input" is one or two short sentences as a person writes them, without naming the answer.{end}\n'
-            "Answer in JSON."
+        prompt = filled(
+            prompts.prompt,
+            styles=styles,
+            task=definition(self.task.description, self.task),
+            count=INSTANCES,
+            wishes=wishes,
+            output=end,
         )
         return json_question(self.task.id, prompt, self.schema, params.max_tokens)
 
@@ -178,6 +174,7 @@ def write_demonstrations(
     tasks: Sequence[Task],
     texts: Sequence[Text],
     params: DemonstrationsParams,
+    prompts: DemonstrationPrompts,
     talk: Conversation,
 ) -> tuple[list[Demonstration], list[Reject]]:
     """Demonstrations of the tasks that are to have them.
@@ -186,14 +183,20 @@ def write_demonstrations(
     """
     references = References(texts, talk.seed)
     calls = [
-        Call(task, n, references.of_call(task.id, n), subjects(task.id, n, talk.seed), wanted_outputs(task, n))
+        Call(
+            task,
+            n,
+            references.of_call(task.id, n),
+            subjects(prompts.subjects, task.id, n, talk.seed),
+            wanted_outputs(task, n),
+        )
         for task in tasks
         if is_demonstrated(task)
         for n in range(params.calls)
     ]
     found: list[Demonstration] = []
     rejects: list[Reject] = []
-    asked = talk.ask([call.question(params) for call in calls], "demonstrations")
+    asked = talk.ask([call.question(params, prompts) for call in calls], "demonstrations")
     for call, said in zip(calls, asked, strict=True):
         written, refused = parse_instances(call, said, talk)
         found += written

@@ -1,4 +1,4 @@
-"""Attribute enumeration: the teacher names the sentiment-related attributes of each text.
+"""Attribute enumeration: the teacher names the attributes of each text that the domain is about.
 
 Method section 1 (official prompt `facet_analysis`, scripts 0 and 1). We ask for JSON under a schema in place of the
 official numbered list, whose lazy parser let an item without a description swallow the next one. Here and wherever a
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.domain import AttributePrompts, filled
 from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.instructions.schemas import array_of, object_of, string_of
@@ -20,28 +21,17 @@ from compeffdist.teacher.conversation import Conversation, Question, json_questi
 from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
-EXAMPLE_TEXT = "Third parcel they lost. Lovely people, as ever."
-EXAMPLE = [
-    {"attribute": "sarcasm", "description": "whether praise is meant as blame", "value": "mock praise"},
-    {"attribute": "resignation", "description": "how far the writer has given up hope", "value": "mostly"},
-]
-"""Shows small teachers what is general and what belongs to the text."""
 NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 100, 60
 
 
-def attributes_question(text: Text, params: AttributesParams) -> Question[Any]:
+def attributes_question(text: Text, params: AttributesParams, prompts: AttributePrompts) -> Question[Any]:
     """The question for one text."""
-    prompt = (
-        "Name the sentiment-related attributes of the text below.\n"
-        f"- Brainstorm: give {params.max_per_text} attributes, from any angle you can think of.\n"
-        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude: what is "
-        "felt, how strongly, in which manner, about which aspect, toward whom, to what end.\n"
-        "- Leave out tedious specifics of this one text.\n"
-        '- "attribute": its name, one to three words, such as would fit many texts.\n'
-        '- "description": what the attribute means for any text, in a few words.\n'
-        '- "value": what it is in this text, in a few words.\n'
-        f"For the text {EXAMPLE_TEXT!r} two of them might be:\n{canonical_json(EXAMPLE)}\n"
-        "Answer in JSON.\n\n" + delimited(text.text)
+    prompt = filled(
+        prompts.prompt,
+        count=params.max_per_text,
+        example_text=prompts.example_text,
+        example=canonical_json([item.model_dump() for item in prompts.example]),
+        text=delimited(text.text),
     )
     return json_question(text.id, prompt, _schema(params.max_per_text), params.max_tokens)
 
@@ -88,7 +78,9 @@ class Enumerated:
     """Attributes listed in the answers that could be read."""
 
 
-def enumerate_attributes(texts: Sequence[Text], params: AttributesParams, talk: Conversation) -> Enumerated:
+def enumerate_attributes(
+    texts: Sequence[Text], params: AttributesParams, prompts: AttributePrompts, talk: Conversation
+) -> Enumerated:
     """Ask about each text drawn. A text whose answer yields no mention is a reject with a reason."""
     by_text = by_id(texts)
     chosen = [by_text[key] for key in draw_evenly({t.id: t.domain for t in texts}, params.texts, talk.seed)]
@@ -96,9 +88,8 @@ def enumerate_attributes(texts: Sequence[Text], params: AttributesParams, talk: 
     rejects: list[Reject] = []
     nameless: list[Reject] = []
     listed = 0
-    for text, said in zip(
-        chosen, talk.ask([attributes_question(t, params) for t in chosen], "attributes"), strict=True
-    ):
+    asked = talk.ask([attributes_question(text, params, prompts) for text in chosen], "attributes")
+    for text, said in zip(chosen, asked, strict=True):
         if isinstance(said, Reject):
             rejects.append(said)
             continue

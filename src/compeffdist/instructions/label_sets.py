@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from itertools import combinations, permutations, takewhile
 
+from compeffdist.domain import RepeatedBy
 from compeffdist.label_spelling import clean_label
-from compeffdist.polarity import POLARITIES
 from compeffdist.texts.words import words
 
 MOST_LABELS = 8
@@ -26,9 +26,6 @@ _PLACEHOLDER = re.compile(
 """What small teachers write where an answer should stand, and ways of giving none."""
 STEM_SHARE = 0.75
 """Two labels of which so much of the shorter is a common beginning are forms of one word: purchase, purchasing."""
-_POLAR = frozenset((*POLARITIES, "mixed", "good", "bad"))
-_DEGREES = ("very", "somewhat", "slightly", "mostly", "strongly", "highly", "extremely", "overall")
-_BESIDE_POLAR = frozenset((*_DEGREES, "sentiment", "feeling", "emotion", "opinion"))
 
 
 def is_label(label: str) -> bool:
@@ -72,7 +69,8 @@ def _common_beginning(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def is_polarity_set(labels: Sequence[str]) -> bool:
-    """Whether the labels ask for nothing but polarity, in whatever degrees; a label for its absence does not count."""
-    spelt = [set(words(label)) for label in labels if label not in ("none", "no sentiment")]
-    return bool(spelt) and all(_POLAR & said and said <= _POLAR | _BESIDE_POLAR for said in spelt)
+def repeats(labels: Sequence[str], question: RepeatedBy) -> bool:
+    """Whether the labels ask the monitored question over again, in whatever degrees."""
+    telling = frozenset(question.words)
+    spelt = [set(words(label)) for label in labels if label not in question.absent]
+    return bool(spelt) and all(telling & said and said <= telling.union(question.beside) for said in spelt)

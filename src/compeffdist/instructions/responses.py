@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
 from compeffdist.instructions.answers import check_answer, choices
 from compeffdist.instructions.calibration import (
@@ -25,7 +26,6 @@ from compeffdist.instructions.calibration import (
 from compeffdist.instructions.rendering import with_text
 from compeffdist.label_priors import likeliest
 from compeffdist.params import ResponsesParams
-from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.conversation import Conversation, Question, Said, label_question
 from compeffdist.teacher.parsing import BadAnswer, without_thoughts
@@ -75,8 +75,8 @@ class Collected:
 
     triplets: list[Triplet]
     rejects: list[Reject]
-    polarities: dict[str, str]
-    """Overall polarity of every text that occurs in a pair, by text id; those without an answer are missing."""
+    monitored: dict[str, str]
+    """The monitored label of every text that occurs in a pair, by text id; those without an answer are missing."""
     priors: Priors
     """What labels were calibrated by."""
 
@@ -86,12 +86,14 @@ def collect_responses(
     instructions: Mapping[str, Instruction],
     texts: Mapping[str, Text],
     params: ResponsesParams,
+    monitored: Monitored,
     talk: Conversation,
     priors: Priors | None = None,
 ) -> Collected:
     """Ask the teacher about pairs, check its answers, and make triplets of them.
 
     Args:
+        monitored: the question that every text is asked beside; a text without an answer to it stays.
         priors: of an earlier collection of the same run, to calibrate by; a question that is not in it stays as it
             is. By default each question is calibrated by its own answers.
 
@@ -99,14 +101,15 @@ def collect_responses(
         UserError: if nearly all answers of a domain are refused: the teacher does not do the task there.
     """
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
-    monitored = [label_question(text.id, polarity_prompt(text.text), POLARITIES) for text in used]
+    of_texts = [label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used]
     questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in pairs]
-    asked = talk.ask([*monitored, *questions], "responses")
+    asked = talk.ask([*of_texts, *questions], "responses")
     whole = [None if isinstance(said, Reject) else said.answer for said in asked]
     about_texts, answers = whole[: len(used)], whole[len(used) :]
     found = priors or _priors(pairs, about_texts, answers) if params.calibration == "batch" else Priors({}, {})
     strength = params.calibration_strength
-    polarities = _polarities(used, about_texts, found, strength)
+    decided = decide_labels(about_texts, found.monitored, strength)
+    labels = {text.id: label for text, label in zip(used, decided, strict=True) if label is not None}
     weighed = _weighed_by_question(pairs, answers, found, strength)
     triplets: list[Triplet] = []
     rejects: list[Reject] = []
@@ -114,10 +117,6 @@ def collect_responses(
         instruction = instructions[pair.instruction_id]
         if isinstance(said, Reject):
             rejects.append(said)
-            continue
-        if pair.text_id not in polarities:
-            unasked = "the overall-polarity question of this text has no answer"
-            rejects.append(talk.reject(pair.id, "no_polarity", unasked))
             continue
         # in declared order: a kept answer's JSON has its labels in that of the alphabet
         probabilities = {label: weighed[place][label] for label in said.request.labels} if place in weighed else {}
@@ -131,16 +130,16 @@ def collect_responses(
                 answer_id=said.answer_id,
                 prompt=said.request.prompt,
                 response=likeliest(probabilities) if probabilities else said.value,
-                polarity=polarities[pair.text_id],
                 task_type=instruction.type,
                 task_name=instruction.task_name,
+                monitored=labels.get(pair.text_id),
                 labels=list(probabilities),
                 probabilities=[round(value, PROBABILITY_DECIMALS) for value in probabilities.values()],
             )
         )
     generated = {pair.id: texts[pair.text_id].domain for pair, q in zip(pairs, questions, strict=True) if not q.labels}
     _refuse_rubbish(generated, rejects)
-    return Collected(triplets, rejects, polarities, found)
+    return Collected(triplets, rejects, labels, found)
 
 
 def _decoding_id(said: Said[str], strength: float) -> str:
@@ -169,13 +168,6 @@ def _priors(pairs: Sequence[Pair], about_texts: Sequence[Answer | None], answers
     return Priors(prior_of_answers(about_texts), {key: prior for key, prior in priors.items() if prior})
 
 
-def _polarities(
-    texts: Sequence[Text], answers: Sequence[Answer | None], priors: Priors, strength: float
-) -> dict[str, str]:
-    decided = decide_labels(answers, priors.polarity, strength)
-    return {text.id: label for text, label in zip(texts, decided, strict=True) if label is not None}
-
-
 def _weighed_by_question(
     pairs: Sequence[Pair], answers: Sequence[Answer | None], priors: Priors, strength: float
 ) -> dict[int, dict[str, float]]:
@@ -189,7 +181,7 @@ def _weighed_by_question(
 
 def _refuse_rubbish(generated: Mapping[str, str], rejects: Sequence[Reject]) -> None:
     """`generated`: the domain of each pair (by id) whose answer was generated."""
-    refused = {r.record_id: r.reason for r in rejects if r.record_id in generated and r.reason != "no_polarity"}
+    refused = {r.record_id: r.reason for r in rejects if r.record_id in generated}
     asked = Counter(generated.values())
     bad = Counter(generated[pair_id] for pair_id in refused)
     for domain, count in sorted(asked.items()):

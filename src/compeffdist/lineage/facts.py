@@ -94,7 +94,7 @@ def _triplet(record: Triplet, snapshot: Snapshot) -> Facts:
     return [
         ("response", quoted(record.response)),
         ("task", f"{one_line(record.task_name, 60)} ({record.task_type})"),
-        ("polarity of the text", record.polarity),
+        ("label of the text", record.monitored or "none"),
         ("teacher", model_name(snapshot, record.teacher_id)),
         ("decoding", record.decoding_id),
         ("answer", record.answer_id),

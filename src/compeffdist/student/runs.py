@@ -23,14 +23,17 @@ def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRo
     )
 
 
-def warm_up_student(triplets: Sequence[Triplet], base: ModelIdentity, params: Params, output: Path) -> None:
-    """Train the scorer into `output`; write rejects, metrics and curve."""
+def warm_up_student(
+    triplets: Sequence[Triplet], base: ModelIdentity, params: Params, system: str, output: Path
+) -> None:
+    """Train the scorer into `output`; write rejects, metrics and curve. `system` as for `fine_tune`."""
     rows = warm_up_rows(triplets, params)
     result = fine_tune(
         model_folder(base, cache_folder(params.runtime.cache)),
         rows,
         params.warm_up.training,
         base_id=base.id,
+        system=system,
         seed=stage_seed(params.seed, WARM_UP),
         output=output,
         stage=WARM_UP,
@@ -45,16 +48,19 @@ def train_student(
     triplets: Sequence[Triplet],
     base: ModelIdentity,
     params: Params,
+    system: str,
     output: Path,
     on_point: Callable[[CurvePoint], None],
 ) -> None:
-    """Train the student on all of `triplets` into `output`; write rejects, metrics and curve."""
+    """Train the student on all of `triplets` into `output`; write rejects, metrics and curve. `system` as for
+    `fine_tune`."""
     rows = [training_row(triplet) for triplet in triplets]
     result = fine_tune(
         model_folder(base, cache_folder(params.runtime.cache)),
         rows,
         params.training,
         base_id=base.id,
+        system=system,
         seed=stage_seed(params.seed, TRAIN),
         output=output,
         stage=TRAIN,

@@ -1,6 +1,6 @@
 """One conversation with the teacher: a stage asks, and has of each question what was read of the answer, or a reject.
 
-    talk = Conversation(teacher, params.teacher, params.seed, "enumerate_attributes")
+    talk = Conversation(teacher, domain, params.teacher, params.seed, "enumerate_attributes")
     for said in talk.ask([json_question(text.id, prompt, schema, max_tokens=512)], "attributes"):
         ...  # a Reject, or a Said with a `value`
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from compeffdist.domain import Domain
 from compeffdist.params import TeacherParams, stage_seed
 from compeffdist.records import Reject
 from compeffdist.teacher.asking import Teacher
@@ -73,8 +74,9 @@ class Conversation:
         stage: whose questions and rejects they are.
     """
 
-    def __init__(self, teacher: Teacher, params: TeacherParams, seed: int, stage: str) -> None:
+    def __init__(self, teacher: Teacher, domain: Domain, params: TeacherParams, seed: int, stage: str) -> None:
         self.teacher, self.params, self.stage = teacher, params, stage
+        self.system = domain.system_prompts.teacher if params.system_prompt is None else params.system_prompt
         self.seed = stage_seed(seed, SEEDED_AS.get(stage, stage))
         """The stage's own."""
 
@@ -108,8 +110,9 @@ class Conversation:
     def request(self, question: Question[Any]) -> Request:
         """The question as it is bought."""
         if question.labels:
-            return Request.likelihood(self.params.system_prompt, question.prompt, question.labels)
-        return Request.generation(self.params, question.prompt, question.max_tokens, self.seed, question.schema)
+            return Request.likelihood(self.system, question.prompt, question.labels)
+        max_tokens, schema = question.max_tokens, question.schema
+        return Request.generation(self.system, question.prompt, self.params, max_tokens, self.seed, schema)
 
     def reject(self, record_id: str, reason: str, detail: str = "") -> Reject:
         """A reject of this stage."""

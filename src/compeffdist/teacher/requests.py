@@ -56,11 +56,17 @@ class Request:
 
     @classmethod
     def generation(
-        cls, teacher: TeacherParams, prompt: str, max_tokens: int, seed: int, schema: Mapping[str, Any] | None = None
+        cls,
+        system: str,
+        prompt: str,
+        teacher: TeacherParams,
+        max_tokens: int,
+        seed: int,
+        schema: Mapping[str, Any] | None = None,
     ) -> Self:
         """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
         return cls(
-            system=teacher.system_prompt,
+            system=system,
             prompt=prompt,
             max_tokens=max_tokens,
             temperature=teacher.temperature,
