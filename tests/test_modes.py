@@ -26,6 +26,7 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
+from tests.fakes import put_domains
 from tests.stages import run_stage
 from tests.student.tiny import tiny_model_folder
 
@@ -75,6 +76,7 @@ def set_params(mode: str, rate: float = 0.5) -> None:
     raw["warm_up"] = {"rows": 4, "training": {**raw["warm_up"]["training"], "batch_size": 4}}
     raw["gates"] = {gate: {**bounds, **LENIENT.get(gate, {})} for gate, bounds in raw["gates"].items()}
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    put_domains()
 
 
 def set_scene(tiny_folder: Path) -> None:

@@ -250,7 +250,7 @@ class Triplet(Record):
     The response belongs to it because a calibrated label depends on the other texts asked with the instruction."""
 
     PREFIX = "sample"
-    VERSION = 2
+    VERSION = 3
     IDENTITY = ("instruction_id", "text_id", "teacher_id", "decoding_id", "response")
 
     pair_id: str
@@ -263,10 +263,10 @@ class Triplet(Record):
     """The user message: the instruction with the text in place."""
     response: str
     """Parsed and checked; what the student is trained to write."""
-    polarity: str
-    """The teacher's overall polarity of the text: negative, neutral or positive."""
     task_type: str
     task_name: str
+    monitored: str | None = None
+    """The teacher's label of the text by the question that its domain asks of every text; None without an answer."""
     labels: list[str] = field(default_factory=list)
     """What could be answered, where the teacher weighed each whole label; empty where it wrote or only chose."""
     probabilities: list[float] = field(default_factory=list)

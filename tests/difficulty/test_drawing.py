@@ -64,7 +64,7 @@ def make_triplet(instruction: str, number: int, response: str, labels: Sequence[
         answer_id="answer",
         prompt="prompt",
         response=response,
-        polarity="neutral",
+        monitored="neutral",
         task_type="closed_classification",
         task_name="task",
         labels=list(labels),

@@ -29,7 +29,7 @@ def make_triplet(prompt: str, response: str) -> Triplet:
         answer_id="answer",
         prompt=prompt,
         response=response,
-        polarity="neutral",
+        monitored="neutral",
         task_type="analysis",
         task_name="tone",
     )

@@ -22,7 +22,7 @@ def triplet(pair: Pair) -> Triplet:
         answer_id="a",
         prompt=f"prompt on {pair.text_id}",
         response="good",
-        polarity="neutral",
+        monitored="neutral",
         task_type="scoring",
         task_name="n",
     )

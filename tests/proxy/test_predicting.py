@@ -60,7 +60,7 @@ def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, Sco
             answer_id="answer",
             prompt=f"{instruction.prompt}\n\nInput: the film was great {number}\nOutput:",
             response=("positive", "negative")[number % 2],
-            polarity="positive",
+            monitored="positive",
             task_type=instruction.type,
             task_name=instruction.task_name,
         )

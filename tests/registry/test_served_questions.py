@@ -15,11 +15,14 @@ from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
 from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
-from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed, read_request
+from compeffdist.registry.questions import Carried, Question, ask_closed, read_request
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
+from tests.fakes import SENTIMENT, SYSTEM
 from tests.registry.test_questions import MOOD, an_instruction
+
+POLARITY = Carried().tasks[SENTIMENT.monitored.name]
 
 OWN_TEXTS = [f"the film was great {n}" for n in range(12)]
 INSTRUCTIONS = [an_instruction("mood", MOOD.instruction), an_instruction("scene", "Which scene?", "p")]
@@ -29,7 +32,9 @@ def carry(student: Path, base: Path, **changes: Any) -> Carried:
     params = LabelPriorsParams(**({"strength": 1.0, "texts": 12, "least": 4} | changes))
     taught = {INSTRUCTIONS[1].id}
     texts = OWN_TEXTS if params.strength else []
-    return carried_by(student, base, INSTRUCTIONS, taught, texts, params, RuntimeParams(device="cpu"))
+    return carried_by(
+        student, base, INSTRUCTIONS, taught, texts, params, RuntimeParams(device="cpu"), SENTIMENT.monitored
+    )
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def likelihoods(student_folder: Path, base_folder: Path) -> Any:
     def ask(question: Question, texts: list[str]) -> list[dict[str, float]]:
         # one at a time: what a row gets must not hang on the rows beside it
         prompts = [question.message(text) for text in texts]
-        return [label_logprobs(model, tokenizer, [prompt], question.labels)[0] for prompt in prompts]
+        return [label_logprobs(model, tokenizer, [prompt], question.labels, system=SYSTEM)[0] for prompt in prompts]
 
     return ask
 
@@ -214,7 +219,7 @@ def test_half_a_character_in_a_request_is_left_out(uri: str) -> None:
     with pytest.raises(UserError, match="row 1: expected a non-empty text"):
         list(ask_model(uri, [{"text": "\ud83d"}]))
     frames = [pd.DataFrame(rows, dtype=object) for rows in (halves, whole)]
-    asked = [read_request(frame, {}) for frame in frames]
+    asked = [read_request(frame, Carried()) for frame in frames]
     assert asked[0] == asked[1]
 
 

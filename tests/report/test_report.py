@@ -61,7 +61,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
             answer_id="answer_a",
             prompt=f"{instruction.prompt}\n\nInput: {text.text}\nOutput:",
             response=f"{HOSTILE} {number}",
-            polarity="neutral",
+            monitored="neutral",
             task_type=instruction.type,
             task_name=instruction.task_name,
         )

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
+from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import Balance, balance_figures, balance_of
 from compeffdist.gates.expected import Figure, accounted, between, none_of, share
 from compeffdist.gates.running import Evidence, Measured
@@ -40,11 +41,18 @@ def gather(given: Given) -> Evidence:
     predicted = {row.pair_id for row in given[PREDICTED]}
     triplets = by_id(given[TRIPLETS])
     proxy = _proxy_figures(given[metrics_of("predict_difficulty")], bounds, sampling) if predicted else []
+    question = stage_domain(given).monitored.name
     own = {instruction.id for instruction in given[INSTRUCTIONS] if is_own(instruction)}
     return Evidence(
         [sampled],
         lambda: _measure(
-            sampled.records, scored | predicted, triplets, bounds, _rate(sampled.records, sampling, own), proxy
+            sampled.records,
+            scored | predicted,
+            triplets,
+            bounds,
+            _rate(sampled.records, sampling, own),
+            proxy,
+            question,
         ),
     )
 
@@ -63,21 +71,22 @@ def _measure(
     bounds: SampleGateParams,
     rate: float,
     proxy: Sequence[Figure],
+    question: str,
 ) -> Measured:
-    polarity, tasks = _balances(draws, triplets)
+    monitored, tasks = _balances(draws, triplets)
     figures = [
         *_accounts(draws, pairs),
         *_fairness(draws, bounds, rate),
         *proxy,
         _lost_instructions(draws, bounds),
-        *balance_figures("polarity", polarity, bounds),
+        *balance_figures("monitored", monitored, bounds),
         *balance_figures("task", tasks, bounds),
     ]
     largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
     return Measured(
         figures,
         [
-            *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
+            *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in monitored),
             *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
         ],
     )
@@ -111,7 +120,7 @@ def _fairness(draws: Sequence[Draw], bounds: SampleGateParams, rate: float) -> l
             mean,
             low=rate - RATE_TOLERANCE,
             high=rate + RATE_TOLERANCE,
-            param="sampling.rate, sampling.own_rate",
+            param="sampling.rate",
             advice=REDRAW,
         ),
         Figure(
@@ -163,13 +172,14 @@ def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figur
 
 
 def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
-    """Balance of overall polarity over all answered rows, and of the labels of each closed task: of a pair whose
-    difficulty was predicted, the answer is not known yet."""
+    """Balance of the monitored label over all answered rows that have one, and of the labels of each closed task: of a
+    pair whose difficulty was predicted, the answer is not known yet."""
     rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
     by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for triplet, kept in rows:
         if triplet.task_type == "closed_classification":
             by_task[triplet.instruction_id].append((triplet.id, triplet.response, kept))
-    polarity = balance_of("all rows", [(triplet.id, triplet.polarity, kept) for triplet, kept in rows])
+    labelled = [(triplet.id, triplet.monitored, kept) for triplet, kept in rows if triplet.monitored is not None]
+    monitored = balance_of("all rows", labelled)
     tasks = [balance_of(key, group) for key, group in sorted(by_task.items())]
-    return [polarity] if polarity else [], [balance for balance in tasks if balance]
+    return [monitored] if monitored else [], [balance for balance in tasks if balance]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
+from compeffdist.domain import Monitored, stage_domain
 from compeffdist.gates.expected import Figure, accounted, none_of, one_of, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
@@ -12,7 +13,6 @@ from compeffdist.gates.tables import read_table
 from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
 from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.polarity import POLARITIES
 from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Reject, Triplet, by_id
 
 GUARDS = (TRIPLETS,)
@@ -24,13 +24,20 @@ def gather(given: Given) -> Evidence:
     Raises:
         UserError: if one of them cannot be read.
     """
-    values = [one_of("triplets", "polarity", POLARITIES), one_of("triplets", "task_type", TASK_TYPES)]
+    monitored = stage_domain(given).monitored
+    values = [one_of("triplets", "monitored", monitored.labels), one_of("triplets", "task_type", TASK_TYPES)]
     triplets, rejects = read_table(given, TRIPLETS, values), read_table(given, rejects_of("collect_responses"))
     pairs = in_part(given[PAIRS], SCORED)
-    return Evidence([triplets, rejects], lambda: _measure(given, triplets.records, rejects.records, pairs))
+    return Evidence([triplets, rejects], lambda: _measure(given, triplets.records, rejects.records, pairs, monitored))
 
 
-def _measure(given: Given, triplets: Sequence[Triplet], rejects: Sequence[Reject], pairs: Sequence[Pair]) -> Measured:
+def _measure(
+    given: Given,
+    triplets: Sequence[Triplet],
+    rejects: Sequence[Reject],
+    pairs: Sequence[Pair],
+    monitored: Monitored,
+) -> Measured:
     bounds = given.params.gates.triplets
     figures = [
         *_accounts(triplets, rejects, pairs),
@@ -47,7 +54,10 @@ def _measure(given: Given, triplets: Sequence[Triplet], rejects: Sequence[Reject
     return Measured(
         figures,
         [
-            Distribution.of_counts("Overall polarity, by the teacher", Counter(row.polarity for row in triplets)),
+            Distribution.of_counts(
+                f"{monitored.name.capitalize()}, by the teacher",
+                Counter(row.monitored or "no answer" for row in triplets),
+            ),
             Distribution.of_counts("Type of task", Counter(row.task_type for row in triplets)),
             Distribution.of_counts("Refused answers by reason", Counter(reject.reason for reject in rejects)),
         ],

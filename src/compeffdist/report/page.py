@@ -122,8 +122,8 @@ def _teacher(run: Run) -> Iterator[str]:
     yield table(["stage", *SOURCES], map(cells, found))
     if dict(answers)["collect_sampled"]["used"]:
         yield (
-            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '
-            "polarity of texts that collect_responses may have asked for already.</p>"
+            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks texts '
+            "the one question that collect_responses may have asked them already.</p>"
         )
 
 
