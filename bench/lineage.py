@@ -72,9 +72,9 @@ def main() -> None:
     text = read_records(Path("data/texts.parquet"), Text)[0].id
     attribute = read_records(Path("data/attributes.parquet"), Attribute)[0].id
     commands = {
-        "trace a kept triplet": ["trace", next(draw.sample_id for draw in draws if draw.kept)],
-        "trace a dropped one": ["trace", next(draw.sample_id for draw in draws if not draw.kept)],
-        "trace by a beginning": ["trace", draws[0].sample_id[:20]],
+        "trace a kept triplet": ["trace", next(draw.triplet_id for draw in draws if draw.kept)],
+        "trace a dropped one": ["trace", next(draw.triplet_id for draw in draws if not draw.kept)],
+        "trace by a beginning": ["trace", draws[0].triplet_id[:20]],
         "trace a text": ["trace", text],
         "trace an attribute": ["trace", attribute],
         "trace no such id": ["trace", "text_0000"],

@@ -144,9 +144,9 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     assert {row.pair_id for row in read("scored", ScoredTriplet)} == {p.id for p in pairs.values() if p.part == SCORED}
     predicted = {row.pair_id for row in read("predicted", PredictedDifficulty)}
     assert predicted == {p.id for p in pairs.values() if p.part == PREDICTED}
-    assert {draw.pair_id for draw in draws if not draw.sample_id} == predicted
+    assert {draw.pair_id for draw in draws if not draw.triplet_id} == predicted
     assert {row.pair_id for row in read("training", Triplet)} == {draw.pair_id for draw in draws if draw.kept}
-    bought = [draw.pair_id for draw in draws if draw.kept and not draw.sample_id]
+    bought = [draw.pair_id for draw in draws if draw.kept and not draw.triplet_id]
     assert 0 < len(bought) < len(predicted)
     assert asked()["after_sampling"] == len(bought)
     assert asked()["calls_saved"] == pytest.approx(1 - (PART + len(bought)) / (TEXTS * TASKS))
@@ -156,7 +156,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     # another rate buys what is newly kept, and nothing twice
     set_params("proxy", rate=0.8)
     run("sample_triplets", "check_sample", "collect_sampled", "train_student", "check_training_set")
-    now = {draw.pair_id for draw in read("sampled", Draw) if draw.kept and not draw.sample_id}
+    now = {draw.pair_id for draw in read("sampled", Draw) if draw.kept and not draw.triplet_id}
     texts = {pairs[key].text_id for key in now}
     fresh = now - set(bought)
     assert set(bought) < now
@@ -170,8 +170,8 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
     run(*STAGES)
     draws = read("sampled", Draw)
     assert read("predicted", PredictedDifficulty) == [] and read_json(Path("models/proxy/proxy.json"))
-    assert len(draws) == TEXTS * TASKS and all(draw.sample_id for draw in draws)
-    kept = {draw.sample_id for draw in draws if draw.kept}
+    assert len(draws) == TEXTS * TASKS and all(draw.triplet_id for draw in draws)
+    kept = {draw.triplet_id for draw in draws if draw.kept}
     assert {row.id for row in read("training", Triplet)} == kept
     assert asked() == {
         "pairs": TEXTS * TASKS,

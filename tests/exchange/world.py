@@ -219,7 +219,7 @@ def _sample() -> None:
     draws = [
         Draw(
             pair_id=pair.id,
-            sample_id=known.get(pair.id, ""),
+            triplet_id=known.get(pair.id, ""),
             instruction_id=pair.instruction_id,
             difficulty=0.5,
             rank=1,

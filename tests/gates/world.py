@@ -180,7 +180,7 @@ def make_training() -> None:
     card = {
         "rows": len(contents),
         "training_set_sha256": hash_text(canonical_json(contents)),
-        "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
+        "triplet_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
     write_json(Path("models/student/student.json"), card)
     reject = Reject(stage="train_student", record_id=kept[0], reason="too_long")

@@ -318,7 +318,7 @@ def student(folder: Path, samples: list[str]) -> None:
             "base_id": identity("student").id,
             "method": "full",
             "rows": len(samples),
-            "sample_ids_sha256": hash_text(canonical_json(sorted(samples))),
+            "triplet_ids_sha256": hash_text(canonical_json(sorted(samples))),
             "system_prompt": "You analyse sentiment.",
             "training_set_sha256": hash_text(canonical_json(sorted(samples))),
         },

@@ -59,7 +59,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
     summary = summarise_scores(scored)
     ranking, correlation = summary["ranking"] or {}, summary["correlation_with_ranking"] or {}
     scorers = {row.scorer_id for row in scored}
-    without_ifd = [row.sample_id for row in scored if row.measures[IFD.name] is None]
+    without_ifd = [row.triplet_id for row in scored if row.measures[IFD.name] is None]
     of_some = without_ifd if len(without_ifd) < len(scored) else []
     return [
         Figure("scores", len(scored), low=1, advice="no triplet was scored: see data/rejects/score_difficulty.parquet"),
@@ -77,7 +77,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
             high=bounds.near_zero_share,
             param="gates.difficulty.near_zero_share",
             advice=f"nearly everything is easy to the scorer: {SCORER}",
-            offenders=[row.sample_id for row in scored if row.ranking < NEAR],
+            offenders=[row.triplet_id for row in scored if row.ranking < NEAR],
         ),
         Figure(
             "near_one_share",
@@ -85,7 +85,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
             high=bounds.near_one_share,
             param="gates.difficulty.near_one_share",
             advice=f"nearly everything is hard to the scorer: {SCORER}",
-            offenders=[row.sample_id for row in scored if row.ranking > 1 - NEAR],
+            offenders=[row.triplet_id for row in scored if row.ranking > 1 - NEAR],
         ),
         Figure("mean", ranking.get("mean")),
         Figure(
@@ -114,7 +114,7 @@ def _ties(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> Figu
         high=bounds.tied_share,
         param="gates.difficulty.tied_share",
         advice=f"one score is held by many, whose order is chance: {SCORER}",
-        offenders=[row.sample_id for row in scored if row.ranking == commonest],
+        offenders=[row.triplet_id for row in scored if row.ranking == commonest],
     )
 
 
@@ -122,7 +122,7 @@ def _accounts(
     scored: Sequence[ScoredTriplet], rejects: Sequence[Reject], triplets: Sequence[str], bounds: DifficultyGateParams
 ) -> list[Figure]:
     """Triplets in = scores + rejects, triplet by triplet."""
-    found = [row.sample_id for row in scored] + [reject.record_id for reject in rejects]
+    found = [row.triplet_id for row in scored] + [reject.record_id for reject in rejects]
     advice = "every triplet has a score or a reason for none, and one of them: run dvc repro -f score_difficulty"
     return [
         *accounted("triplets", triplets, found, advice),

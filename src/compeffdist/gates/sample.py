@@ -174,7 +174,7 @@ def _lost_instructions(draws: Sequence[Draw], bounds: SampleGateParams) -> Figur
 def _balances(draws: Sequence[Draw], triplets: Mapping[str, Triplet]) -> tuple[list[Balance], list[Balance]]:
     """Balance of the monitored label over all answered rows that have one, and of the labels of each closed task: of a
     pair whose difficulty was predicted, the answer is not known yet."""
-    rows = [(triplets[draw.sample_id], draw.kept) for draw in draws if draw.sample_id in triplets]
+    rows = [(triplets[draw.triplet_id], draw.kept) for draw in draws if draw.triplet_id in triplets]
     by_task: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for triplet, kept in rows:
         if triplet.task_type == "closed_classification":

@@ -66,7 +66,7 @@ def _figures(
         Figure("training_set", len(training)),
         Figure("trained", card.get("rows"), low=len(ids), high=len(ids), advice=RETRAIN),
         none_of("rejects_never_sampled", sorted(rejected - triplets.keys()), RETRAIN),
-        _same("sample_ids_as_sampled", card.get("sample_ids_sha256"), ids),
+        _same("triplet_ids_as_sampled", card.get("triplet_ids_sha256"), ids),
         _same("contents_as_sampled", card.get("training_set_sha256"), contents),
         none_of("texts_unknown", sorted({row.text_id for row in trained} - texts.keys()), "run dvc repro"),
         contamination(given, [texts[key] for key in sorted({row.text_id for row in trained} & texts.keys())]),

@@ -97,9 +97,9 @@ def scored_part(triplets: Sequence[Triplet], scored: Sequence[ScoredTriplet]) ->
     """Triplets with their scores, joined by id. Raises UserError if a score is of a triplet that is not there."""
     known = by_id(triplets)
     for score in scored:
-        if score.sample_id not in known:
-            raise UserError(f"{SCORED}: {score.sample_id} is not in {TRIPLETS}; run: dvc repro")
-    return [(known[score.sample_id], score) for score in scored]
+        if score.triplet_id not in known:
+            raise UserError(f"{SCORED}: {score.triplet_id} is not in {TRIPLETS}; run: dvc repro")
+    return [(known[score.triplet_id], score) for score in scored]
 
 
 @dataclass(frozen=True)

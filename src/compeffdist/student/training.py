@@ -244,7 +244,7 @@ def _card(
         "system_prompt": system,
         "rows": len(contents),
         "training_set_sha256": hash_text(canonical_json(contents)),
-        "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
+        "triplet_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
 
 
