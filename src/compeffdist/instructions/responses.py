@@ -103,7 +103,8 @@ def collect_responses(
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
     of_texts = [label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used]
     questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in pairs]
-    asked = talk.ask([*of_texts, *questions], "responses")
+    everything: list[Question[Any]] = [*of_texts, *questions]
+    asked = talk.ask(everything, "responses")
     whole = [None if isinstance(said, Reject) else said.answer for said in asked]
     about_texts, answers = whole[: len(used)], whole[len(used) :]
     found = priors or _priors(pairs, about_texts, answers) if params.calibration == "batch" else Priors({}, {})
