@@ -131,6 +131,13 @@ def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", METHOD)
+def test_a_stage_that_reads_the_domain_depends_on_its_file_and_no_other_does(stage: str) -> None:
+    reads = "domain_of(" in (ROOT / "stages" / f"{stage}.py").read_text()
+    assert ("domains/${domain}.yaml" in STAGES[stage]["deps"]) == reads
+    assert ("domain" in STAGES[stage].get("params", [])) == reads
+
+
+@pytest.mark.parametrize("stage", METHOD)
 def test_a_stage_that_loads_the_student_lets_the_teacher_s_engine_go_first(stage: str) -> None:
     tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
