@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup repro test engines unit lint bench clean
+.PHONY: help setup fingerprints repro test engines unit lint bench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -32,11 +32,14 @@ $(READY): requirements.txt requirements-vllm.txt pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-repro: $(READY) ## run the pipeline and print the results table
+fingerprints: $(READY) ## write code.yaml: what each stage's code means, by which dvc repro knows what changed
+	@python -m compeffdist.fingerprints
+
+repro: fingerprints ## run the pipeline and print the results table
 	dvc repro
 	compeffdist results
 
-test: lint unit $(READY) ## lint, type-check, unit tests, then one end-to-end run with real weights
+test: fingerprints lint unit ## lint, type-check, unit tests, then one end-to-end run with real weights
 	python -m pytest -m pipeline
 
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing

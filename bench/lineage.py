@@ -22,28 +22,27 @@ from typing import Any
 import yaml
 from dvc.repo import Repo
 from tests.lineage import mini
+from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.domain import domain_here
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
 from compeffdist.prompting import delimited
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Mention,
     Pair,
     Perspective,
+    Prediction,
     Reject,
-    ScoredTriplet,
     Task,
     Text,
     Triplet,
@@ -325,7 +324,7 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
     write_records(mini.DATA / "triplets.parquet", Triplet, triplets)
     mini.rejects("collect_responses", refused)
     mini.student(Path("models/warmup"), [triplet.id for triplet in triplets])
-    write_records(mini.DATA / "scored.parquet", ScoredTriplet, [mini.score(triplet) for triplet in triplets])
+    write_scored(mini.DATA / "scored.parquet", [mini.score(triplet) for triplet in triplets])
 
 
 def sample(seed: int) -> None:

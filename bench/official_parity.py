@@ -12,11 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from official import compare, official_row, score_official, summarise
 from real_rows import real_rows, student_folder, token_rows
 
-from compeffdist.difficulty.official import compare, official_row, score_official, summarise
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.files import write_jsonl
+from compeffdist.measures.measure import Observed
+from compeffdist.measures.ranking import RANKING_EXCLUDING_ZERO
 from compeffdist.params import load_params
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
@@ -53,7 +55,7 @@ def main() -> None:
 def ranking(model: Any, rows: list[TokenRow]) -> dict[str, float]:
     """Score without zeros by row id."""
     scores, _ = score_rows(model, rows, top_p=TOP_P, max_length=MAX_LENGTH, token_budget=BUDGET)
-    return {score.id: score.ranking_excluding_zero for score in scores}
+    return {score.id: RANKING_EXCLUDING_ZERO.compute(Observed(score)) for score in scores}
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -20,6 +20,7 @@ from compeffdist.files import canonical_json, write_json
 from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.rendering import instruction_prompt
 from compeffdist.instructions.responses import collect_responses
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
@@ -66,7 +67,7 @@ def main() -> None:
         weights=student_id(folder / "warmup"),
         system=domain_here().system_prompts.student,
     )
-    write_records(folder / "scored.parquet", ScoredTriplet, scored)
+    write_records(folder / "scored.parquet", ScoredTriplet, scored, COLUMNS)
     print(f"{len(scored)} scored, {len(unscored)} rejected")
 
 

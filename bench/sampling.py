@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 from compeffdist.columns import BATCH_ROWS, write_columns
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import sample_rows
+from compeffdist.measures.registry import COLUMNS as MEASURES
 from compeffdist.params import SamplingParams
-from compeffdist.record_files import write_records
+from compeffdist.record_files import arrow_schema, write_records
 from compeffdist.records import PredictedDifficulty, ScoredTriplet, content_id
 
 ROWS_PER_INSTRUCTION = 100
@@ -50,7 +51,7 @@ def main() -> None:
     for rows in args.rows:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "scored.parquet"
-            write_columns(file, ScoredTriplet, scores(rows))
+            write_columns(file, ScoredTriplet, scores(rows), MEASURES)
             print(
                 f"{rows} rows, {rows // ROWS_PER_INSTRUCTION} instructions, {file.stat().st_size >> 20} MiB", flush=True
             )
@@ -62,7 +63,7 @@ def main() -> None:
 
 def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
     """Columns of made-up scores, with many ties as short responses have."""
-    generator = np.random.default_rng(0)
+    generator, types = np.random.default_rng(0), arrow_schema(ScoredTriplet, MEASURES)
     instructions = np.array([content_id("instruction", {"n": n}) for n in range(max(1, rows // ROWS_PER_INSTRUCTION))])
     for start in range(0, rows, BATCH_ROWS):
         count = min(BATCH_ROWS, rows - start)
@@ -75,13 +76,7 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
             "instruction_id": pa.array(instructions[generator.integers(0, len(instructions), count)]),
             "scorer_id": pa.array([content_id("scorer", {})] * count),
             "ranking": pa.array(ranking),
-            "ranking_excluding_zero": pa.array(ranking),
-            "ranking_all": pa.array(ranking),
-            "perplexity": pa.array(1.0 + generator.exponential(3.0, count)),
-            "tokens": pa.array(generator.integers(1, 100, count)),
-            "miss_rate": zeros,
-            "nucleus_miss_rate": zeros,
-            **{name: pa.nulls(count, pa.float64()) for name in ("ifd", "label_rank", "label_surprise")},
+            **{name: zeros.cast(types.field(name).type) for name in MEASURES},
         }
 
 

@@ -88,7 +88,7 @@ def compare(label: str, model: Any, rows: Sequence[TokenRow], budget: int, repea
             flush=True,
         )
     for name in ("shared", "apart"):
-        differences = [abs(a.ranking_all - b) for a, b in zip(results[name], results["slow"], strict=True)]
+        differences = [abs(float(a.scores.mean()) - b) for a, b in zip(results[name], results["slow"], strict=True)]
         slower, body = (_ratio(median, median_cpu, way, name) for way in ("slow", "body"))
         print(f"  {name}: the slow way takes {slower} times as long, the bare body {body};", end=" ")
         print(f"difference in score: mean {statistics.mean(differences):.1g}, largest {max(differences):.1g}")

@@ -25,16 +25,15 @@ from typing import Any
 
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.domain import domain_here
-from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import FineTuningParams, Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
-from compeffdist.records import Draw, Instruction, Pair, Text, Triplet, by_id
+from compeffdist.records import Draw, EvaluationRow, Instruction, Pair, Prediction, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN, training_row
 from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher

@@ -1,25 +1,13 @@
 """Stage sample_triplets: difficulty-prioritised sampling; every row's inclusion probability and draw is kept."""
 
-from pathlib import Path
-
-from compeffdist.difficulty.drawing import STAGE, sample_triplets
-from compeffdist.files import write_json
-from compeffdist.params import load_params, stage_seed
-from compeffdist.running import run_stage
+from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS
+from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.given import Given, Made
+from compeffdist.instructions.own_tasks import is_own
 
 
-def main() -> None:
-    params = load_params()
-    metrics = sample_triplets(
-        Path("data/scored.parquet"),
-        Path("data/predicted.parquet"),
-        Path("data/triplets.parquet"),
-        Path("data/sampled.parquet"),
-        params.sampling,
-        stage_seed(params.seed, STAGE),
-    )
-    write_json(Path(f"metrics/{STAGE}.json"), metrics)
-
-
-if __name__ == "__main__":
-    run_stage(main)
+def run(given: Given) -> Made:
+    scored, predicted, triplets = (given.path(artefact) for artefact in (SCORED, PREDICTED, TRIPLETS))
+    own = {instruction.id for instruction in given[INSTRUCTIONS] if is_own(instruction)}
+    metrics = sample_triplets(scored, predicted, triplets, given.out(SAMPLED), given.params.sampling, given.seed, own)
+    return Made(metrics=metrics)

@@ -1,29 +1,19 @@
 """Stage train_student: fine-tune the base student on the training set, in an MLflow run."""
 
-from pathlib import Path
+from dataclasses import replace
 
-from compeffdist.domain import domain_of
-from compeffdist.files import write_json
+from compeffdist.artefacts import BASE, STUDENT, STUDENT_RUN, TEACHER, TRAINING, TRAINING_CURVE
+from compeffdist.domain import stage_domain
+from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
-from compeffdist.params import load_params
-from compeffdist.record_files import read_records
-from compeffdist.records import Triplet
 from compeffdist.registry.tracking import log_curve_point, training_run
-from compeffdist.running import run_stage
-from compeffdist.student.runs import TRAIN, train_student
-from compeffdist.teacher.asking import release_engine
+from compeffdist.student.runs import train, training_row
 
 
-def main() -> None:
-    release_engine()
-    params = load_params()
-    system = domain_of(params).system_prompts.student
-    triplets = read_records(Path("data/training.parquet"), Triplet)
-    teacher, base = (read_identity(Path(f"models/{role}.json")) for role in ("teacher", "student"))
-    with training_run(TRAIN, params, teacher.id, base.id) as run_id:
-        train_student(triplets, base, params, system, Path("models/student"), log_curve_point)
-    write_json(Path("models/student_run.json"), {"run_id": run_id, "experiment": params.registry.experiment})
-
-
-if __name__ == "__main__":
-    run_stage(main)
+def run(given: Given) -> Made:
+    params, rows = given.params, [training_row(triplet) for triplet in given[TRAINING]]
+    teacher, base = (read_identity(given.path(card)) for card in (TEACHER, BASE))
+    system = stage_domain(given).system_prompts.student
+    with training_run(given.name, params, teacher, base, given.path(TRAINING)) as run_id:
+        made = train(given, rows, params.training, system, STUDENT, TRAINING_CURVE, log_curve_point)
+    return replace(made, outs={STUDENT_RUN: {"run_id": run_id, "experiment": params.registry.experiment}})

@@ -16,6 +16,7 @@ from compeffdist.domain import DOMAINS, domain_here, domain_names, domain_of, fi
 from compeffdist.environment import PRIVATE
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import repeats
+from compeffdist.instructions.own_tasks import own_tasks
 from compeffdist.params import validate_params
 from compeffdist.profiles import compose
 from tests.asked import ask_every_stage
@@ -111,7 +112,7 @@ def test_a_task_of_the_user_s_own_may_not_have_the_name_of_the_domain_s_question
     raw["tasks"]["own"] = [{"name": "urgency", "question": "How soon?", "labels": ["soon", "later"]}]
     params = validate_params(raw, "params.yaml")
     with pytest.raises(UserError, match=r"tasks\.own: 'urgency' is the name of the domain's own question"):
-        domain_of(params, FOLDER)
+        own_tasks(params.tasks, domain_of(params, FOLDER).monitored)
 
 
 def test_outside_a_checkout_the_default_domain_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import read_json, write_json
 from compeffdist.instructions.parts import PREDICTED, SCORED
 from compeffdist.models import cache_folder, resolve_model
@@ -17,6 +16,7 @@ from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import (
     Draw,
+    EvaluationRow,
     Instruction,
     Mention,
     Pair,
@@ -27,7 +27,7 @@ from compeffdist.records import (
     Triplet,
 )
 from tests.fakes import put_domains
-from tests.student.test_stages import stage
+from tests.stages import run_stage
 from tests.student.tiny import tiny_model_folder
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ LENIENT = {
 
 def run(*names: str) -> None:
     for name in names:
-        stage(name).main()
+        run_stage(name)
 
 
 def set_params(mode: str, rate: float = 0.5) -> None:

@@ -74,8 +74,15 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("texts.min_characters", 999_999, r"p\.yaml: texts: min_characters must be below max_characters"),
         ("attributes.texts", 10**6, r"p\.yaml: attributes\.texts .* exceeds texts\.count"),
         ("difficulty.top_p", 1.0, r"p\.yaml: difficulty\.top_p: .*less than 1"),
-        ("teacher.engine", "gpt", r"p\.yaml: teacher\.engine: .*'vllm', 'openai' or 'transformers'"),
-        ("teacher.engine", "openai", r"go together"),
+        ("teacher.engine", "gpt", r"p\.yaml: teacher\.engine: must be one of vllm, .*\(got 'gpt'\)"),
+        ("teacher.engine", "openai", r"to weights does not go with .* 'openai': set that to vllm or "),
+        ("models.teacher.reference", ["api:m@s"], r"api:… does not go with teacher\.engine 'vllm': set that to openai"),
+        (
+            "sampling.metric",
+            "rank",
+            r"sampling\.metric: must be one of ranking, random, .*, rank_surprisal_ratio",
+        ),
+        ("sampling.metric", "ifd", r"sampling\.metric 'ifd' needs difficulty\.ifd: true"),
         ("seed", None, r"p\.yaml: seed: .*integer"),
         ("nonsense", {}, r"p\.yaml: nonsense: unknown key"),
         ("training.learning_rate", math.inf, r"p\.yaml: training\.learning_rate: .*finite.*got inf"),
@@ -301,7 +308,7 @@ def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -
     target = tmp_path / "params.yaml"
     write_profile("smoke", target, ROOT / PROFILES)
     write_profile("laptop", target, ROOT / PROFILES)
-    edited = target.read_text().replace("  rate: 0.5\n", "  rate: 0.6\n").replace("seed: ", "seed: 1")
+    edited = target.read_text().replace("  rate: 0.35\n", "  rate: 0.6\n").replace("seed: ", "seed: 1")
     target.write_text(edited)
     with pytest.raises(UserError, match=r"edits that would be lost \(sampling\.rate, seed\); .* --force"):
         write_profile("smoke", target, ROOT / PROFILES)

@@ -1,195 +1,98 @@
-"""dvc.yaml as a contract: each stage declares exactly the code it depends on, and every out is pre-ignored."""
+"""dvc.yaml as a contract: it declares what stages need, gates stand where they guard, and every out is pre-ignored."""
 
-import ast
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from compeffdist.gates.outcome import GATES, LAST
-from compeffdist.params import LOCAL_MODELS, SOURCES, Params
+from compeffdist.artefacts import RECORDS
+from compeffdist.declaration import gates, read_pipeline
+from compeffdist.gates.outcome import LAST, page_of, report_of, token_of
+from compeffdist.given import given_to
+from compeffdist.params import LOCAL_MODELS, SOURCES, GatesParams, load_params
+from tests.stages import GATES, ROOT
 
-ROOT = Path(__file__).parent.parent
-STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-
-PLUMBING = {
-    # move bytes, check knobs (whose values DVC tracks), speak to people
-    *("accounting", "connections", "credentials", "environment", "errors", "files", "git", "imports", "ledger"),
-    *("network", "params", "progress", "registry.server", "running", "tracking_uri", "yaml12"),
-    # fetch models and packages, whose bytes are tied by hash in the identity cards and corpora
-    *(
-        "packages",
-        *(f"models.{name}" for name in ("gguf", "identity", "index", "inspection", "references", "resolving")),
-    ),
-    # ask the teacher: an answer is kept under the whole question, so how it was fetched cannot change a snapshot
-    *(
-        f"teacher.{name}"
-        for name in ("asking", "chat", "dialect", "engine", "engines", "json_grammar", "openai_engine", "processes")
-    ),
-    # read a server's reply: what is kept under the question is what was read
-    *("teacher.label_reading", "teacher.replies"),
-    *("teacher.recorded", "teacher.server_client", "teacher.server_errors", "teacher.store"),
-    *(f"teacher.{name}" for name in ("transformers_engine", "vllm_engine", "vllm_server", "vllm_supervisor")),
-}
-METHOD = [
-    "resolve_models",
-    "ingest_texts",
-    "check_texts",
-    "enumerate_attributes",
-    "cluster_attributes",
-    "check_clusters",
-    "generate_tasks",
-    "write_demonstrations",
-    "check_tasks",
-    "pair_texts",
-    "collect_responses",
-    "check_triplets",
-    "evaluate_teacher",
-    "warm_up_student",
-    "score_difficulty",
-    "study_difficulty",
-    "check_difficulty",
-    "predict_difficulty",
-    "sample_triplets",
-    "check_sample",
-    "collect_sampled",
-    "train_student",
-    "check_training_set",
-    "evaluate_student",
-    "check_student",
-    "register_student",
-    "write_report",
-    "judge_student",
-]
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Names of the modules of ours that a file imports, at its top or inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "compeffdist":
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def code_of(stage: str) -> set[str]:
-    """The library files a stage reaches through imports, plumbing apart."""
-    found: set[str] = set()
-    waiting = [ROOT / "stages" / f"{stage}.py"]
-    while waiting:
-        for module in imported(waiting.pop()):
-            path = ROOT / "src" / f"{module.replace('.', '/')}.py"
-            name = str(path.relative_to(ROOT))
-            if path.exists() and module.removeprefix("compeffdist.") not in PLUMBING and name not in found:
-                found.add(name)
-                waiting.append(path)
-    return found
-
-
-RUN_BY_PATH = {"register_student": {"src/compeffdist/registry/served.py"}}
-"""Files a stage hands to a library by path, which no import shows."""
+RAW: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = read_pipeline(ROOT)
+ORDER = list(STAGES)
+REPORTS = [report_of(gate) for gate in GATES]
 
 
 def paths(entries: list[Any]) -> list[str]:
-    """Paths of deps or outs, with or without settings."""
+    """Paths of outs, with or without settings."""
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 
 
-def test_the_pipeline_reads_as_the_method() -> None:
-    assert list(STAGES) == METHOD
-    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(METHOD)
+@pytest.mark.parametrize("name", ORDER)
+def test_a_stage_is_run_by_its_name_and_names_its_code(name: str) -> None:
+    assert RAW[name]["cmd"] == f"python stages/run.py {name}"
+    assert RAW[name]["desc"]
+    assert {"code.yaml": [name]} in RAW[name]["params"]
+    assert not [dep for dep in STAGES[name].deps if dep.startswith(("src", "stages"))]
 
 
-@pytest.mark.parametrize("stage", METHOD)
-def test_a_stage_declares_exactly_the_code_it_depends_on(stage: str) -> None:
-    declared = {dep for dep in paths(STAGES[stage]["deps"]) if dep.startswith("src/")}
-    assert declared == code_of(stage) | RUN_BY_PATH.get(stage, set())
-    assert f"stages/{stage}.py" in STAGES[stage]["deps"]
+def test_every_script_is_a_stage_s() -> None:
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    assert scripts == {name for name in ORDER if not STAGES[name].gate} | {"run", "check"}
 
 
-@pytest.mark.parametrize("stage", METHOD)
-def test_declared_params_are_knobs_and_never_runtime(stage: str) -> None:
-    for key in STAGES[stage].get("params", []):
-        section: Any = Params
-        for part in key.split("."):
-            section = section.model_fields[part].annotation
-        assert key.split(".")[0] not in ("runtime", "profile")
+@pytest.mark.parametrize("name", ORDER)
+def test_declared_params_are_knobs_and_never_runtime(name: str) -> None:
+    given_to(STAGES[name], load_params(ROOT / "params.yaml"))
+    assert not {"runtime", "profile"} & {key.partition(".")[0] for key in STAGES[name].params}
 
 
-@pytest.mark.parametrize("stage", METHOD)
-def test_a_stage_reads_no_params_it_does_not_declare(stage: str) -> None:
-    source = (ROOT / "stages" / f"{stage}.py").read_text()
-    declared = {key.split(".")[0] for key in STAGES[stage].get("params", [])} | {"runtime"}
-    read = {
-        node.attr
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
-    }
-    assert read <= declared
+@pytest.mark.parametrize("name", ORDER)
+def test_what_a_stage_reads_an_earlier_one_writes_or_a_user_gives(name: str) -> None:
+    """In the order of the method, so that dvc.yaml reads from top to bottom."""
+    written = {out for earlier in ORDER[: ORDER.index(name)] for out in STAGES[earlier].outs}
+    for dep in STAGES[name].deps:
+        given = dep in (SOURCES, LOCAL_MODELS, "data/withdrawals.jsonl", "domains/${domain}.yaml")
+        assert given or any(dep == out or dep.startswith(f"{out}/") for out in written), dep
 
 
-@pytest.mark.parametrize("stage", METHOD)
-def test_a_stage_that_reads_the_domain_depends_on_its_file_and_no_other_does(stage: str) -> None:
-    reads = "domain_of(" in (ROOT / "stages" / f"{stage}.py").read_text()
-    assert ("domains/${domain}.yaml" in STAGES[stage]["deps"]) == reads
-    assert ("domain" in STAGES[stage].get("params", [])) == reads
+def test_a_stage_that_depends_on_the_domain_s_file_declares_which_one() -> None:
+    for stage in STAGES.values():
+        assert stage.reads("domains/support.yaml") == ("domain" in stage.params)
+        assert not stage.reads("domains/more/support.yaml.old")
 
 
-@pytest.mark.parametrize("stage", METHOD)
-def test_a_stage_that_loads_the_student_lets_the_teacher_s_engine_go_first(stage: str) -> None:
-    tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
-    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
-    loads = "src/compeffdist/student/loading.py" in code_of(stage) and stage != "evaluate_teacher"
-    assert (ast.unparse(main.body[0]) == "release_engine()") == loads
+def test_every_artefact_of_records_has_a_stage_that_writes_it() -> None:
+    assert {out for stage in STAGES.values() for out in stage.outs} >= set(RECORDS)
 
 
-BEHIND = {
-    "texts": "enumerate_attributes",
-    "clusters": "generate_tasks",
-    "tasks": "pair_texts",
-    "triplets": "warm_up_student",
-    "difficulty": "predict_difficulty",
-    "sample": "collect_sampled",
-    "training_set": "evaluate_student",
-}
-"""The first stage that uses what a gate guards."""
+def test_every_gate_has_its_bounds_in_the_order_of_the_pipeline() -> None:
+    assert list(GatesParams.model_fields) == gates(ROOT)
 
 
-@pytest.mark.parametrize("gate", BEHIND)
+@pytest.mark.parametrize("gate", [gate for gate in GATES if gate != LAST])
 def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: str) -> None:
-    check, behind = STAGES[f"check_{gate}"], STAGES[BEHIND[gate]]
-    assert paths(check["outs"]) == [
-        f"data/gates/{gate}.json",
-        f"report/gates/{gate}.html",
-        f"metrics/gates/{gate}.json",
-    ]
-    assert f"data/gates/{gate}.json" in behind["deps"]
-    assert not [dep for dep in behind["deps"] if dep.startswith(("metrics/gates", "report"))]
-    assert METHOD.index(f"check_{gate}") < METHOD.index(BEHIND[gate])
+    assert STAGES[f"check_{gate}"].outs == (token_of(gate), page_of(gate), report_of(gate))
+    place = ORDER.index(f"check_{gate}")
+    behind = [name for name in ORDER if STAGES[name].reads(token_of(gate))]
+    assert behind and min(map(ORDER.index, behind)) > place
+    # whatever reads the artefact it checks, from there on, is behind the gate by way of others or itself
+    assert not [name for name in behind if any(STAGES[name].reads(report) for report in REPORTS)]
 
 
 def test_the_last_gate_refuses_an_alias_and_ends_the_run_after_all_else() -> None:
-    assert set(GATES) - BEHIND.keys() == {LAST}
-    report = f"metrics/gates/{LAST}.json"
-    assert paths(STAGES[f"check_{LAST}"]["outs"]) == [f"report/gates/{LAST}.html", report]
-    assert report in STAGES["register_student"]["deps"]
-    ends = STAGES[METHOD[-1]]
-    assert ends["outs"] == [f"data/gates/{LAST}.json"]
-    assert {report, "metrics/registration.json", "metrics/summary.json"} <= set(ends["deps"])
-    assert not [name for name, stage in STAGES.items() if f"data/gates/{LAST}.json" in stage["deps"]]
+    report = report_of(LAST)
+    assert STAGES[f"check_{LAST}"].outs == (page_of(LAST), report)
+    assert STAGES["register_student"].reads(report)
+    end = STAGES[ORDER[-1]]
+    assert end.outs == (token_of(LAST),)
+    assert {report, "metrics/registration.json", "metrics/summary.json"} <= set(end.deps)
+    assert not [name for name, stage in STAGES.items() if stage.reads(token_of(LAST))]
 
 
 def test_only_gates_depend_on_bounds_and_only_what_follows_evaluation_on_how_they_stood() -> None:
     for name, stage in STAGES.items():
-        bounds = {key for key in stage.get("params", []) if key.split(".")[0] == "gates"}
-        assert bounds == ({f"gates.{name.removeprefix('check_')}"} if name.startswith("check_") else set())
-    reports = {f"metrics/gates/{gate}.json" for gate in GATES}
-    for name, stage in STAGES.items():
-        read = reports & set(paths(stage["deps"]))
-        last = {f"metrics/gates/{LAST}.json"} if name == METHOD[-1] else set()
-        assert read == (reports if name in ("register_student", "write_report") else last)
+        bounds = {key for key in stage.params if key.partition(".")[0] == "gates"}
+        assert bounds == ({f"gates.{stage.gate}"} if stage.gate else set())
+        read = [report for report in REPORTS if stage.reads(report)]
+        last = [report_of(LAST)] if name == ORDER[-1] else []
+        assert read == (REPORTS if name in ("register_student", "write_report") else last)
 
 
 def cached(entry: Any) -> bool:
@@ -197,48 +100,37 @@ def cached(entry: Any) -> bool:
     return not isinstance(entry, dict) or next(iter(entry.values())).get("cache", True)
 
 
+def ignored(*names: str) -> list[str]:
+    """Those that git ignores."""
+    command = ["git", "check-ignore", "--no-index", *names]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+
+
 def test_every_cached_out_is_ignored_by_git_before_its_stage_ever_ran() -> None:
-    outs = paths([out for stage in STAGES.values() for out in stage["outs"] if cached(out)])
-    done = subprocess.run(
-        ["git", "check-ignore", "--no-index", *outs], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert sorted(done.stdout.split()) == sorted(outs)
+    outs = paths([out for stage in RAW.values() for out in stage["outs"] if cached(out)])
+    assert sorted(ignored(*outs)) == sorted(outs)
 
 
 @pytest.mark.parametrize(("stage", "folder"), [("ingest_texts", SOURCES), ("resolve_models", LOCAL_MODELS)])
 def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, folder: str) -> None:
-    assert folder in STAGES[stage]["deps"]
+    assert folder in STAGES[stage].deps
     names = ["README.md", "a.jsonl", "deep/a.jsonl", "a.jsonl.dvc", "deep/a.jsonl.dvc"]
-    done = subprocess.run(
-        ["git", "check-ignore", "--no-index", *(f"{folder}/{name}" for name in names)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
+    assert ignored(*(f"{folder}/{name}" for name in names)) == [f"{folder}/a.jsonl", f"{folder}/deep/a.jsonl"]
 
 
-def test_records_of_answers_are_kept_by_git() -> None:
+def test_records_of_answers_and_fingerprints_are_kept_by_git() -> None:
     files = ("record.json", "answers.parquet", "models/model_1.json")
-    done = subprocess.run(
-        ["git", "check-ignore", "--no-index", *(f"records/laptop/{name}" for name in files)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "" and done.returncode == 1
+    assert ignored("code.yaml", *(f"records/laptop/{name}" for name in files)) == []
 
 
 def test_figures_and_plots_stay_in_git() -> None:
-    for stage in STAGES.values():
+    for stage in RAW.values():
         for entry in [*stage["outs"], *stage.get("metrics", []), *stage.get("plots", [])]:
             assert cached(entry) != paths([entry])[0].startswith("metrics/")
 
 
 def test_dvc_is_told_of_one_row_of_metrics() -> None:
     """`dvc metrics show` prints a column for each figure of each file."""
-    assert {name: paths(stage["metrics"]) for name, stage in STAGES.items() if "metrics" in stage} == {
+    assert {name: paths(stage["metrics"]) for name, stage in RAW.items() if "metrics" in stage} == {
         "write_report": ["metrics/summary.json"]
     }

@@ -8,7 +8,8 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.files import canonical_json
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Pair, Perspective, Text
+from compeffdist.records import Pair, Perspective, ScoredTriplet, Text
+from tests.scored import a_score, write_scored
 from tests.test_records import a_text
 
 
@@ -76,3 +77,12 @@ def test_a_jsonl_artefact_in_another_encoding_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "tasks.jsonl").write_bytes(b'{"a":"caf\xe9"}\n')
     with pytest.raises(UserError, match=r"tasks\.jsonl: not UTF-8"):
         read_records(tmp_path / "tasks.jsonl", Text)
+
+
+def test_columns_of_an_open_field_are_those_that_the_writer_names(tmp_path: Path) -> None:
+    scored = [a_score(sample_id=key, ifd=None) for key in "ab"]
+    write_scored(tmp_path / "s.parquet", scored)
+    assert read_records(tmp_path / "s.parquet", ScoredTriplet) == scored
+    with pytest.raises(ValueError, match=r"score_\w+: its columns are"):
+        write_scored(tmp_path / "more.parquet", [a_score(loudness=1.0)])
+    assert not (tmp_path / "more.parquet").exists()

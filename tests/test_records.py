@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.records import Text, content_id
+from compeffdist.records import ScoredTriplet, Text, content_id
+from tests.scored import a_score
 
 
 def a_text(text: str = "good", **other: str) -> Text:
@@ -32,3 +33,10 @@ def test_where_a_text_comes_from_is_no_part_of_its_id() -> None:
 def test_a_wrong_id_is_refused() -> None:
     with pytest.raises(ValueError, match="does not match"):
         Text.from_row(a_text().to_row() | {"text": "changed"})
+
+
+def test_items_of_an_open_field_are_columns_of_their_own() -> None:
+    score = a_score(ranking=0.25)
+    row = score.to_row()
+    assert "measures" not in row and list(row)[-len(score.measures) :] == list(score.measures)
+    assert ScoredTriplet.from_row(row) == score

@@ -1,41 +1,56 @@
 """How a stage runs: alone in its checkout, and to a one-line end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+import yaml
 from filelock import Timeout
 
-from compeffdist.errors import UserError
+from compeffdist.fingerprints import write_fingerprints
+from compeffdist.given import Given, Made
+from compeffdist.profiles import compose
 from compeffdist.running import run_stage
+from tests.stages import ROOT
 
 STAGE = """
-import sys, time
+import os, time
 from pathlib import Path
-from compeffdist.running import run_stage
-def main():
+from compeffdist.given import Made
+def run(given):
     Path("started").touch()
-    time.sleep(float(sys.argv[1]))
-run_stage(main)
+    time.sleep(float(os.environ["SECONDS"]))
+    return Made()
 """
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
-    (tmp_path / "collect.py").write_text(STAGE)
-    (tmp_path / "pair.py").write_text(STAGE)
+    make_checkout(tmp_path, {"collect": STAGE, "pair": STAGE})
     yield tmp_path
 
 
-def start(checkout: Path, script: str, seconds: float) -> "subprocess.Popen[str]":
-    command = [sys.executable, script, str(seconds)]
-    return subprocess.Popen(command, cwd=checkout, stderr=subprocess.PIPE, text=True)
+def make_checkout(folder: Path, stages: dict[str, str], **declared: object) -> None:
+    """A checkout with these stages, each of which declares the same."""
+    (folder / "stages").mkdir()
+    shutil.copy(ROOT / "stages/run.py", folder / "stages")
+    for name, code in stages.items():
+        (folder / f"stages/{name}.py").write_text(code)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict.fromkeys(stages, declared)}))
+    (folder / "params.yaml").write_text(yaml.safe_dump(compose("smoke", ROOT / "profiles")))
+    write_fingerprints(folder)
+
+
+def start(checkout: Path, stage: str, seconds: float) -> "subprocess.Popen[str]":
+    environment = os.environ | {"SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "stages/run.py", stage]
+    return subprocess.Popen(command, cwd=checkout, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def started(checkout: Path) -> bool:
@@ -46,29 +61,30 @@ def started(checkout: Path) -> bool:
 
 
 def test_a_second_process_of_a_stage_is_refused_by_one_line_that_names_the_first(checkout: Path) -> None:
-    first = start(checkout, "collect.py", 600)
+    first = start(checkout, "collect", 600)
     assert started(checkout)
-    second = start(checkout, "collect.py", 0)
+    second = start(checkout, "collect", 0)
     _, message = second.communicate(timeout=60)
     assert second.returncode == 1
     assert message == (
         f"error: stage collect is running already, as process {first.pid}: wait for it, or end it "
         f"(kill {first.pid}) and run again\n"
     )
-    other = start(checkout, "pair.py", 0)
+    other = start(checkout, "pair", 0)
     assert other.wait(60) == 0
     first.kill()
     first.communicate()
-    assert start(checkout, "collect.py", 0).wait(60) == 0
+    assert start(checkout, "collect", 0).wait(60) == 0
 
 
 def test_a_stage_whose_dvc_was_killed_keeps_the_next_one_out(checkout: Path) -> None:
-    run = "import subprocess, sys; subprocess.run([sys.executable, 'collect.py', '600'])"
-    parent = subprocess.Popen([sys.executable, "-c", run], cwd=checkout)
+    run = "import subprocess, sys; subprocess.run([sys.executable, 'stages/run.py', 'collect'])"
+    environment = os.environ | {"SECONDS": "600", "PYTHONPATH": str(ROOT / "src")}
+    parent = subprocess.Popen([sys.executable, "-c", run], cwd=checkout, env=environment)
     assert started(checkout)
     parent.terminate()
     parent.wait()
-    second = start(checkout, "collect.py", 0)
+    second = start(checkout, "collect", 0)
     _, message = second.communicate(timeout=60)
     orphan = int((checkout / ".compeffdist/stages/collect.pid").read_text())
     assert f"as process {orphan}:" in message
@@ -76,26 +92,51 @@ def test_a_stage_whose_dvc_was_killed_keeps_the_next_one_out(checkout: Path) -> 
 
 
 def test_another_lock_that_a_stage_waits_for_in_vain_is_not_the_stage_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["collect.py"])
+    monkeypatch.chdir(checkout)
 
-    def main() -> NoReturn:
+    def run(given: Given) -> Made:
         raise Timeout("elsewhere.lock")
 
     with pytest.raises(Timeout):
-        run_stage(main)
+        run_stage("collect", run)
 
 
-def test_a_stage_s_error_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_code_that_is_not_that_of_code_yaml_is_not_run(checkout: Path) -> None:
+    (checkout / "stages/collect.py").write_text(STAGE.replace('"started"', '"begun"'))
+    refused = start(checkout, "collect", 0)
+    _, message = refused.communicate(timeout=60)
+    assert message == (
+        "error: code.yaml: stage collect has other code than it says; run: make fingerprints && dvc repro\n"
+    )
+    assert refused.returncode == 1 and not (checkout / "begun").exists()
+    assert start(checkout, "pair", 0).wait(60) == 0
+    write_fingerprints(checkout)
+    assert start(checkout, "collect", 0).wait(60) == 0 and (checkout / "begun").exists()
 
-    def main() -> NoReturn:
-        raise UserError("no texts")
 
-    with pytest.raises(SystemExit):
-        run_stage(main)
-    assert capsys.readouterr().err == "error: no texts\n"
+def test_a_stage_that_there_is_not_is_one_line(checkout: Path) -> None:
+    refused = start(checkout, "colect", 0)
+    assert refused.communicate(timeout=60)[1] == "error: dvc.yaml: has no stage colect\n"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_shell_without_the_environment_is_no_trouble(checkout: Path, installed: bool) -> None:
+    """`dvc` may be one of the system, beside an environment that is not activated."""
+    if installed:
+        (checkout / ".venv/bin").mkdir(parents=True)
+        own = checkout / ".venv/bin/python"
+        own.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT / "src"} exec {sys.executable} "$@"\n')
+        own.chmod(0o755)
+    command = [sys.executable, "-S", "-E", "stages/run.py", "collect"]  # without site-packages
+    done = subprocess.run(
+        command, cwd=checkout, capture_output=True, text=True, check=False, env=os.environ | {"SECONDS": "0"}
+    )
+    if installed:
+        assert (done.returncode, done.stderr) == (0, "") and (checkout / "started").exists()
+    else:
+        assert done.returncode == 1
+        assert done.stderr == (
+            "error: the package compeffdist is not installed here; set up the environment with: make setup\n"
+        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json
-from compeffdist.record_files import arrow_schema, parquet_file
+from compeffdist.record_files import NONE, arrow_schema, parquet_file
 from compeffdist.records import ID_HEX_DIGITS, Record
 
 if TYPE_CHECKING:
@@ -24,19 +24,26 @@ DIGEST = [("high", ">u8"), ("low", ">u4")]
 """The 96 bits of an id as NumPy sees them."""
 
 
-def read_columns(source: Path, kind: type[Record], names: Sequence[str], categories: Sequence[str] = ()) -> "pa.Table":
+def read_columns(
+    source: Path,
+    kind: type[Record],
+    names: Sequence[str],
+    categories: Sequence[str] = (),
+    columns: Mapping[str, Any] = NONE,
+) -> "pa.Table":
     """Columns of a Parquet artefact; every row's id is checked against its contents, as `read_records` does.
 
     Args:
         names: columns wanted; those that make up the id are read besides, and let go batch by batch.
         categories: those of `names` with few distinct values, returned dictionary-encoded (4 bytes a row).
+        columns: name -> type of the items of the kind's open field.
 
     Raises:
         UserError: as `read_records`; also if a column is not there, or a row has no value in it.
     """
     import pyarrow as pa
 
-    schema = arrow_schema(kind)
+    schema = arrow_schema(kind, columns)
     needed = list(dict.fromkeys(["id", *kind.IDENTITY, *names]))
     tables = [_picked(schema.empty_table(), names, categories)]
     with parquet_file(source, kind) as file:
@@ -57,8 +64,13 @@ def _picked(table: "pa.Table", names: Sequence[str], categories: Sequence[str]) 
     return pa.table({name: table[name].dictionary_encode() if name in categories else table[name] for name in names})
 
 
-def write_columns(target: Path, kind: type[Record], batches: "Iterable[Mapping[str, pa.Array]]") -> None:
+def write_columns(
+    target: Path, kind: type[Record], batches: "Iterable[Mapping[str, pa.Array]]", columns: Mapping[str, Any] = NONE
+) -> None:
     """Write a Parquet artefact batch by batch, atomically: every column of `kind` but `id`, which is computed.
+
+    Args:
+        columns: name -> type of the items of the kind's open field.
 
     Raises:
         ValueError: if two rows share an id, or a value that makes up an id is not finite: nothing is written then.
@@ -66,14 +78,14 @@ def write_columns(target: Path, kind: type[Record], batches: "Iterable[Mapping[s
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = arrow_schema(kind)
+    schema = arrow_schema(kind, columns)
     digests = []
     with atomic_file(target) as path:
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for columns in batches:
-                ids = content_ids(kind, columns)
+            for batch in batches:
+                ids = content_ids(kind, batch)
                 digests.append(_digests(ids))
-                writer.write_table(pa.table({"id": ids, **columns}, schema=schema))
+                writer.write_table(pa.table({"id": ids, **batch}, schema=schema))
         if twice := _repeated(digests):
             raise ValueError(f"{target}: two {kind.PREFIX} records share the id {kind.PREFIX}_{twice}")
 

@@ -14,7 +14,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from compeffdist.artefacts import Artefact
 from compeffdist.errors import UserError, one_line
+from compeffdist.given import Given
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params import PARAMS_FILE, EvaluationParams, Line, Name, Params, Section, fault_of, load_params
 from compeffdist.prompting import closed_question, with_input
@@ -234,16 +236,15 @@ def load_domain(name: str, folder: Path = DOMAINS) -> Domain:
         raise UserError(f"{path}: {one_line(fault_of(error), 300)}") from None
 
 
-def domain_of(params: Params, folder: Path = DOMAINS) -> Domain:
-    """The domain that params name.
+def stage_domain(given: Given) -> Domain:
+    """The domain of a stage that depends on its file. Raises UserError as `load_domain`."""
+    given.path(Artefact(f"{DOMAINS}/{given.params.domain}.yaml"))
+    return load_domain(given.params.domain)
 
-    Raises:
-        UserError: as `load_domain`, or one of `tasks.own` has the name of its monitored question.
-    """
-    domain = load_domain(params.domain, folder)
-    if domain.monitored.name in (task.name for task in params.tasks.own):
-        raise UserError(f"params.yaml: tasks.own: {domain.monitored.name!r} is the name of the domain's own question")
-    return domain
+
+def domain_of(params: Params, folder: Path = DOMAINS) -> Domain:
+    """The domain that params name. Raises UserError as `load_domain`."""
+    return load_domain(params.domain, folder)
 
 
 def domain_here() -> Domain:

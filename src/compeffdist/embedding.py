@@ -11,17 +11,28 @@ time, which is a second for a thousand names. Whatever compares vectors rounds o
 the last bits decides nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compeffdist.artefacts import EMBEDDER
 from compeffdist.errors import UserError
+from compeffdist.given import Given
 from compeffdist.imports import sentence_transformers
+from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.precision import resolve_device
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+def stage_embedder(given: Given) -> "Callable[[Sequence[str]], NDArray[np.float64]]":
+    """`embed` with the run's embedder, for a stage that depends on its identity card. Raises UserError as `embed`."""
+    runtime = given.params.runtime
+    folder = model_folder(read_identity(given.path(EMBEDDER)), cache_folder(runtime.cache))
+    return partial(embed, folder=folder, device=runtime.device)
 
 
 def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32) -> "NDArray[np.float64]":

@@ -6,7 +6,7 @@ value stops before anything runs, with one line naming the key. The docstring un
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -25,8 +25,10 @@ from pydantic import (
 )
 
 from compeffdist.credentials import public_address
+from compeffdist.engines import ENGINES, engines_for
 from compeffdist.errors import UserError
 from compeffdist.label_spelling import are_distinct
+from compeffdist.measures.registry import MEASURES, METRICS
 from compeffdist.network import address_hint
 from compeffdist.yaml12 import read_yaml
 
@@ -55,6 +57,17 @@ def _name(value: str) -> str:
     if not re.fullmatch(r"[\w.-]+(?: [\w.-]+)*", value):
         raise ValueError("must be of letters, digits, '.', '-', '_' and single spaces between words")
     return value
+
+
+def _one_of(words: Collection[str]) -> AfterValidator:
+    """A check that a word is registered; `Literal` for what is listed elsewhere."""
+
+    def check(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _file_name(value: str) -> str:
@@ -129,9 +142,9 @@ class ModelsParams(Section):
 class TeacherParams(Section):
     """How the teacher is asked. Everything here is part of what an answer is, so it re-runs the teacher stages."""
 
-    engine: Literal["vllm", "openai", "transformers"] = "vllm"
-    """`vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run; `openai`: any
-    OpenAI-compatible server at `runtime.openai_base_url`; `transformers`: in this process."""
+    engine: Annotated[str, _one_of(ENGINES)] = "vllm"
+    """One of `engines.py`. `vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run;
+    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `transformers`: in this process."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -413,31 +426,23 @@ class DifficultyParams(Section):
 class SamplingParams(Section):
     """Difficulty-prioritised sampling (official difficulty_prioritized_sampling.py)."""
 
-    method: Literal["soft", "hard", "random", "rho"] = "soft"
-    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike. `rho`: in proportion to
-    rho^(-0.5), rho the place from the hardest, as public summaries of the paper literally say; most likely a misreading
-    of (rho - 0.5)/n, which is `soft` at rate 0.5."""
+    method: Literal["soft", "hard", "random"] = "soft"
+    """`soft`: by the family F, independently. `hard`: the hardest. `random`: all alike."""
     scope: Literal["instruction", "answer", "global"] = "instruction"
     """What rows are ranked among: those of the same instruction; `answer`: where it has labels, those of them that were
     answered alike, so that every label is kept at the same rate; or all. A label that the student rarely says is hard
     in every text, and under `instruction` is kept too often. Paper: instruction."""
-    metric: Literal[
-        "ranking",
-        "ranking_excluding_zero",
-        "ranking_all",
-        "perplexity",
-        "ifd",
-        "tokens",
-        "random",
-        "label_rank",
-        "label_surprise",
-    ] = "ranking"
-    """What rows are ranked by, larger is harder. `ranking` is the variant that difficulty.exclude_zero chose; `tokens`
-    the length of the response; `random` a control: any order at all. `label_rank` and `label_surprise` are the place of
-    a label among those of its instruction, and 1 less its probability among them; rows that have none, such as
-    generated answers, keep `ranking`, so that these cannot be ranked under scope `global`."""
+    metric: Annotated[str, _one_of(METRICS)] = "ranking"
+    """What rows are ranked by. `ranking` is the variant of the ranking score that difficulty.exclude_zero chose;
+    `random` a control: any order at all; else a measure of `measures/registry.py`, which also says which of its ends
+    is the harder. `label_rank` and `label_surprise` are the place of a label among those of its instruction, and 1 less
+    its probability among them; rows that have none, such as generated answers, keep `ranking`, so that these cannot be
+    ranked under scope `global`."""
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Expected share kept. Paper: 0.5."""
+    own_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """The same of the rows of the user's own tasks (`tasks.own`) and the seed task, which are what the student is for;
+    1 keeps them all. null: as `rate`. In mode proxy the teacher is asked for what is kept."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
 
@@ -819,9 +824,10 @@ class Params(Section):
             self._proxy_fits()
         if self.demonstrations.shown > self.demonstrations.per_task:
             raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
-        if self.sampling.metric == "ifd" and not self.difficulty.ifd:
-            raise ValueError("sampling.metric 'ifd' needs difficulty.ifd: true")
-        if self.sampling.metric.startswith("label_") and self.sampling.scope == "global":
+        needs = MEASURES[self.sampling.metric].needs if self.sampling.metric in MEASURES else "response"
+        if needs == "bare" and not self.difficulty.ifd:
+            raise ValueError(f"sampling.metric {self.sampling.metric!r} needs difficulty.ifd: true")
+        if needs == "label_logprobs" and self.sampling.scope == "global":
             raise ValueError(
                 f"sampling.metric {self.sampling.metric!r} does not compare between instructions: set sampling.scope: "
                 "instruction"
@@ -832,8 +838,11 @@ class Params(Section):
                 "asked for after it: set sampling.scope: instruction"
             )
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
-        if is_api != (self.teacher.engine == "openai"):
-            raise ValueError("models.teacher.reference 'api:…' and teacher.engine 'openai' go together")
+        if is_api != ENGINES[self.teacher.engine].behind_api:
+            raise ValueError(
+                f"models.teacher.reference {'api:…' if is_api else 'to weights'} does not go with teacher.engine "
+                f"{self.teacher.engine!r}: set that to {engines_for(behind_api=is_api)}"
+            )
         return self
 
     def _proxy_fits(self) -> None:

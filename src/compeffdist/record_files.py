@@ -7,22 +7,29 @@ record's contents. `columns.py` reads and writes the same Parquet files column-w
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, read_jsonl, write_jsonl
-from compeffdist.records import R, Record
+from compeffdist.files import atomic_file, read_json, read_jsonl, write_json, write_jsonl
+from compeffdist.records import Perspective, R, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 
-def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+def write_records(target: Path, kind: type[R], records: Iterable[R], columns: Mapping[str, Any] = NONE) -> None:
     """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
+
+    Args:
+        columns: name -> type of the items of the kind's open field.
 
     Raises:
         ValueError: if two records share an id: that is a defect upstream, and must not reach the disk.
@@ -39,7 +46,7 @@ def write_records(target: Path, kind: type[R], records: Iterable[R]) -> None:
     import pyarrow.parquet as pq
 
     with atomic_file(target) as path:
-        pq.write_table(table_of(kind, rows), path, compression="zstd")
+        pq.write_table(table_of(kind, rows, columns), path, compression="zstd")
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
@@ -60,19 +67,47 @@ def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
     return records
 
 
-def table_of(kind: type[Record], rows: Iterable[dict[str, Any]]) -> "pa.Table":
-    """Rows as `Record.to_row` gives them, as an Arrow table."""
+def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagnostics: dict[str, Any]) -> None:
+    """Write perspectives with the diagnostics of their clustering as JSON, atomically."""
+    rows = [perspective.to_row() for perspective in perspectives]
+    write_json(target, {"diagnostics": diagnostics, "perspectives": rows})
+
+
+def read_perspectives(source: Path) -> list[Perspective]:
+    """Read what `write_perspectives` wrote.
+
+    Raises:
+        UserError: missing file, not JSON, no perspectives in it, or one that does not fit its id.
+    """
+    value = read_json(source)
+    rows = value.get("perspectives") if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{source}: holds no list of perspectives; run: dvc repro cluster_attributes")
+    perspectives = []
+    for number, row in enumerate(rows, 1):
+        try:
+            perspectives.append(Perspective.from_row(row))
+        except ValueError as error:
+            raise UserError(f"{source}: perspective {number}: {error}; run: dvc repro cluster_attributes") from None
+    return perspectives
+
+
+def table_of(kind: type[Record], rows: Iterable[dict[str, Any]], columns: Mapping[str, Any] = NONE) -> "pa.Table":
+    """Rows as `Record.to_row` gives them, as an Arrow table. Raises ValueError if one has another open column."""
     import pyarrow as pa
 
-    return pa.Table.from_pylist(list(rows), schema=arrow_schema(kind))
+    rows, names = list(rows), column_types(kind, columns).keys()
+    if kind.OPEN and (other := next((row for row in rows if row.keys() != names), None)):
+        raise ValueError(f"{other['id']}: its columns are {', '.join(other)}")
+    return pa.Table.from_pylist(rows, schema=arrow_schema(kind, columns))
 
 
-def arrow_schema(kind: type[Record]) -> "pa.Schema":
+def arrow_schema(kind: type[Record], columns: Mapping[str, Any] = NONE) -> "pa.Schema":
     """Columns of a Parquet artefact, marked with the record type and its version."""
     import pyarrow as pa
 
     return pa.schema(
-        [pa.field(f.name, _arrow_type(t), nullable=is_nullable(t)) for f, t in _typed_fields(kind)],
+        [pa.field(name, _arrow_type(t), nullable=is_nullable(t)) for name, t in column_types(kind, columns).items()],
         metadata={"compeffdist.record": f"{kind.PREFIX}@{kind.VERSION}"},
     )
 
@@ -119,9 +154,10 @@ def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]"
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
 
 
-def _typed_fields(kind: type[Record]) -> Sequence[tuple[dataclasses.Field[Any], Any]]:
+def column_types(kind: type[Record], columns: Mapping[str, Any] = NONE) -> dict[str, Any]:
+    """Name -> type of every column of a kind; `columns` are those of its open field."""
     hints = typing.get_type_hints(kind)
-    return [(f, hints[f.name]) for f in dataclasses.fields(kind)]
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name != kind.OPEN} | dict(columns)
 
 
 def is_nullable(hint: Any) -> bool:

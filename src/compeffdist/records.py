@@ -7,6 +7,7 @@ Ids are the same from run to run and machine to machine; every join in the libra
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
@@ -35,6 +36,8 @@ class Record:
     PREFIX: ClassVar[str]
     VERSION: ClassVar[int] = 1
     IDENTITY: ClassVar[tuple[str, ...]]
+    OPEN: ClassVar[str] = ""
+    """Name of a field, if there is one, whose items are columns of their own; whoever writes the file says which."""
 
     id: str = ""
 
@@ -49,14 +52,18 @@ class Record:
         return {name: getattr(self, name) for name in self.IDENTITY}
 
     def to_row(self) -> dict[str, Any]:
-        """The record as a plain dict in field order."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        """The record as a plain dict in field order, items of the open field last."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return row | row.pop(self.OPEN) if self.OPEN else row
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_row`. Raises ValueError on an unknown or missing field or a wrong id."""
         unknown = row.keys() - cls.__dataclass_fields__.keys()
-        if unknown:
+        if cls.OPEN:
+            known = {name: value for name, value in row.items() if name not in unknown}
+            row = known | {cls.OPEN: {name: value for name, value in row.items() if name in unknown}}
+        elif unknown:
             raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
         try:
             return cls(**row)
@@ -273,6 +280,7 @@ class ScoredTriplet(Record):
     PREFIX = "score"
     VERSION = 4
     IDENTITY = ("sample_id", "scorer_id")
+    OPEN = "measures"
 
     sample_id: str
     pair_id: str
@@ -281,22 +289,9 @@ class ScoredTriplet(Record):
     """Hash of warm-up weights, tokenizer, template and scoring settings."""
     ranking: float
     """The ranking score under the pipeline's setting of `difficulty.exclude_zero`, in [0, 1]."""
-    ranking_excluding_zero: float
-    ranking_all: float
-    perplexity: float
-    tokens: int
-    """Response tokens scored."""
-    miss_rate: float
-    """Share of response tokens that are not the scorer's first choice."""
-    nucleus_miss_rate: float
-    """Share of response tokens outside the top-p nucleus."""
-    ifd: float | None = None
-    """Perplexity of the response given the prompt over that without it; None unless `difficulty.ifd`."""
-    label_rank: float | None = None
-    """Place of the response among the instruction's own labels, in [0, 1) (`difficulty.label_ranks`); None for other
-    answers, and where more than the labels' first token decides unless `difficulty.label_ranks`."""
-    label_surprise: float | None = None
-    """1 less the probability of the response among them; None where `label_rank` is."""
+    measures: dict[str, float | None]
+    """Each difficulty measure by name, a column of its own in the file (`measures/registry.py`); None where the row has
+    no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +344,55 @@ class Reject(Record):
     reason: str
     """A short fixed word such as `duplicate` or `label_not_in_set`: metrics count by it."""
     detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow(Record):
+    """A labelled text of an evaluation task, after the same normalisation as user texts."""
+
+    PREFIX = "row"
+    IDENTITY = ("task", "text", "label", "fields")
+
+    task: str
+    """Name of the task in params."""
+    text: str
+    label: str
+    source_row: str
+    """The row's own id in the corpus, or its number in the file."""
+    licence: str
+    fields: str = ""
+    """What the task's question is filled with beside the text: canonical JSON, field -> value; empty if nothing."""
+
+    def identity(self) -> dict[str, Any]:
+        """Without `fields` where there are none."""
+        return {name: value for name, value in super().identity().items() if value or name != "fields"}
+
+    @property
+    def question_fields(self) -> dict[str, str]:
+        """`fields`, parsed."""
+        return dict(json.loads(self.fields)) if self.fields else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Record):
+    """One system's answer on one evaluation row."""
+
+    PREFIX = "prediction"
+    IDENTITY = ("row_id", "system_id")
+
+    row_id: str
+    task: str
+    system: str
+    """`teacher`, `base` or `student`."""
+    system_id: str
+    gold: str
+    predicted: str
+    """The likeliest label, after its prior was taken out (`evaluation.priors`); of a tie, the first in the task's
+    declared order."""
+    probabilities: list[float]
+    """Of the task's labels, in declared order, as the system gave them, no prior taken out; they sum to 1. Exactly 1
+    and 0 where a teacher behind an API only chose a label: no confidence, and none is read from it
+    (metrics/evaluate_teacher.json counts such answers)."""
 
 
 R = TypeVar("R", bound=Record)

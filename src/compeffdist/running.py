@@ -5,31 +5,40 @@ same artefact. So a stage holds a lock while it runs, which the kernel frees how
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compeffdist.errors import UserError, run_guarded
+from compeffdist.declaration import PIPELINE, read_pipeline
+from compeffdist.errors import UserError, one_line, run_guarded
+from compeffdist.fingerprints import check_fingerprint
 from compeffdist.git import Git, NoRepository
+from compeffdist.given import Given, Made, given_to
+from compeffdist.params import load_params
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
 
 
-def run_stage(main: Callable[[], None]) -> None:
-    """`run_guarded` for a stage, named by its script, of which only one process may run in a checkout.
+def run_stage(name: str, run: Callable[[Given], Made]) -> None:
+    """Run a stage of dvc.yaml to a one-line end; only one process of it may run in a checkout.
 
-    What would stop a run where it registers its student stops it before its first stage: a store that cannot be used, a
-    repository that git will not read.
+    `run` is given what dvc.yaml declares and nothing else; what it makes is written here. What would stop a run where
+    it registers its student stops it before its first stage: a store that cannot be used, a repository that git will
+    not read.
     """
 
     def alone() -> None:
         check_tracking_uri()
         with suppress(NoRepository):
             Git(Path()).head()
-        with _only_process_of(Path(sys.argv[0]).stem):
-            main()
+        stage = read_pipeline().get(name)
+        if stage is None:
+            raise UserError(f"{PIPELINE}: has no stage {one_line(name, 60)}")
+        check_fingerprint(stage)
+        given = given_to(stage, load_params())
+        with _only_process_of(name):
+            run(given).write(given)
 
     run_guarded(alone)
 

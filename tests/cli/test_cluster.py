@@ -9,8 +9,7 @@ import pytest
 
 from compeffdist.cli import cluster
 from compeffdist.errors import UserError
-from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.record_files import write_records
+from compeffdist.record_files import read_perspectives, write_records
 from compeffdist.records import Attribute
 
 

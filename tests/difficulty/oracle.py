@@ -3,11 +3,13 @@
 Also what `make bench` measures the real scorer against: it does what the official script does.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 
-from compeffdist.difficulty.shards import RowScore
+from compeffdist.difficulty.shards import RowFigures
 from compeffdist.student.batching import TokenRow
 
 
@@ -19,9 +21,9 @@ def oracle_token(logits: torch.Tensor, target: int, top_p: float) -> float:
     return rank / size if rank < size else 1.0
 
 
-def oracle_row(model: Any, row: TokenRow, top_p: float) -> RowScore:
-    """Score of one row from a forward pass of its own."""
-    return oracle_scores(row, logits_alone(model, row), top_p)
+def oracle_row(model: Any, row: TokenRow, top_p: float) -> RowFigures:
+    """Figures of one row from a forward pass of its own."""
+    return oracle_figures(row, logits_alone(model, row), top_p)
 
 
 def logits_alone(model: Any, row: TokenRow) -> torch.Tensor:
@@ -33,20 +35,27 @@ def logits_alone(model: Any, row: TokenRow) -> torch.Tensor:
     return wide
 
 
-def oracle_scores(row: TokenRow, logits: torch.Tensor, top_p: float) -> RowScore:
-    """Score of a row from the logits (response tokens, vocabulary) that predict its response."""
-    scores = [oracle_token(at, target, top_p) for at, target in zip(logits, row.response_ids, strict=True)]
-    losses = [
-        -torch.log_softmax(at.double(), dim=0)[target].item()
-        for at, target in zip(logits, row.response_ids, strict=True)
-    ]
-    missed = [score for score in scores if score > 1e-6]
-    return RowScore(
+def oracle_figures(row: TokenRow, logits: torch.Tensor, top_p: float) -> RowFigures:
+    """Figures of a row from the logits (response tokens, vocabulary) that predict its response."""
+    tokens = list(zip(logits, row.response_ids, strict=True))
+    return RowFigures(
+        ranks=np.array([sum((at > at[target]).tolist()) for at, target in tokens]),
+        scores=np.array([oracle_token(at, target, top_p) for at, target in tokens]),
+        losses=np.array([-torch.log_softmax(at.double(), dim=0)[target].item() for at, target in tokens]),
         id=row.id,
-        ranking_excluding_zero=sum(missed) / len(missed) if missed else 0.0,
-        ranking_all=sum(scores) / len(scores),
-        perplexity=float(torch.tensor(losses).double().mean().exp()),
-        tokens=len(scores),
-        miss_rate=len(missed) / len(scores),
-        nucleus_miss_rate=sum(score == 1.0 for score in scores) / len(scores),
     )
+
+
+def slow_measures(figures: RowFigures) -> dict[str, float]:
+    """The measures that need the response alone, in plain Python, token by token."""
+    ranks, scores, losses = (getattr(figures, name).tolist() for name in ("ranks", "scores", "losses"))
+    missed = [score for score in scores if score > 1e-6]
+    return {
+        "ranking_excluding_zero": sum(missed) / len(missed) if missed else 0.0,
+        "ranking_all": sum(scores) / len(scores),
+        "perplexity": math.exp(sum(losses) / len(losses)),
+        "tokens": len(scores),
+        "miss_rate": len(missed) / len(scores),
+        "nucleus_miss_rate": sum(score == 1.0 for score in scores) / len(scores),
+        "rank_surprisal_ratio": sum(min(rank + 1, 100) for rank in ranks) / max(sum(losses), 1e-12),
+    }

@@ -1,6 +1,6 @@
 """Scores as a file become draws as a file, one for one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,30 @@ import pytest
 from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.difficulty.sampling import random_difficulty
 from compeffdist.errors import UserError
+from compeffdist.measures.registry import MEASURES
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
+from tests.scored import a_score, write_scored
 
 
 def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
     generator = np.random.default_rng(0)
     return [
-        ScoredTriplet(
+        a_score(
+            None,
             **{
+                "ranking": float(generator.integers(0, 4)) / 4,  # many ties
                 "sample_id": f"sample_{number:04d}",
                 "pair_id": f"pair_{number:04d}",
                 "instruction_id": f"instruction_{number % instructions}",
-                "scorer_id": "scorer",
-                "ranking": float(generator.integers(0, 4)) / 4,  # many ties
                 "ranking_excluding_zero": float(generator.random()),
                 "ranking_all": float(generator.random()),
                 "perplexity": float(generator.uniform(1, 9)),
+                "rank_surprisal_ratio": float(generator.uniform(1, 9)),
                 "tokens": int(generator.integers(1, 90)),
-                "miss_rate": 0.0,
-                "nucleus_miss_rate": 0.0,
             }
-            | changes
+            | changes,
         )
         for number in range(rows)
     ]
@@ -72,9 +73,7 @@ def make_triplet(instruction: str, number: int, response: str, labels: Sequence[
 
 
 def score_of(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    one = make_scored(1)[0]
-    ids = {"sample_id": triplet.id, "pair_id": triplet.pair_id, "instruction_id": triplet.instruction_id}
-    return replace(one, **ids, ranking=ranking, id="")
+    return a_score(triplet, ranking)
 
 
 def run(
@@ -83,13 +82,14 @@ def run(
     predicted: Sequence[PredictedDifficulty] = (),
     seed: int = 3,
     triplets: Sequence[Triplet] = (),
+    own: Collection[str] = (),
     **changes: Any,
 ) -> dict[str, Any]:
     paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled")]
     write_records(paths[2], Triplet, triplets)
-    write_records(paths[0], ScoredTriplet, scored)
+    write_scored(paths[0], scored)
     write_records(paths[1], PredictedDifficulty, predicted)
-    return sample_triplets(*paths, SamplingParams(**changes), seed)
+    return sample_triplets(*paths, SamplingParams(**changes), seed, own)
 
 
 def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) -> list[Draw]:
@@ -97,14 +97,39 @@ def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) 
     return read_records(folder / "sampled.parquet", Draw)
 
 
-@pytest.mark.parametrize("metric", ["ranking", "ranking_excluding_zero", "ranking_all", "perplexity", "tokens"])
+@pytest.mark.parametrize("metric", ["ranking", *(name for name, one in MEASURES.items() if one.needs == "response")])
 def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None:
     scored = make_scored(20)
     draws = draw(tmp_path, scored, metric=metric)
     assert [row.sample_id for row in draws] == [row.sample_id for row in scored]
     assert [row.instruction_id for row in draws] == [row.instruction_id for row in scored]
-    assert [row.difficulty for row in draws] == [float(getattr(row, metric)) for row in scored]
+    sign = -1 if metric in MEASURES and MEASURES[metric].harder == "low" else 1
+    assert [row.difficulty for row in draws] == [sign * float(row.to_row()[metric]) for row in scored]
     assert all(row.kept == (row.draw < row.inclusion_probability) for row in draws)
+
+
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
+def test_rows_of_own_tasks_have_their_own_rate_and_change_no_other_row(tmp_path: Path, method: str) -> None:
+    scored = make_scored(60)
+    instructions = sorted({row.instruction_id for row in scored})
+    own = set(instructions[:1])
+    plain = draw(tmp_path, scored, method=method, rate=0.4)
+    mixed = draw(tmp_path, scored, method=method, rate=0.4, own=own, own_rate=1.0)
+    assert [row.pair_id for row in mixed] == [row.pair_id for row in plain]
+    assert all(
+        row.kept and row.inclusion_probability == pytest.approx(1.0) for row in mixed if row.instruction_id in own
+    )
+    others = [(a, b) for a, b in zip(plain, mixed, strict=True) if a.instruction_id not in own]
+    assert others and all(a == b for a, b in others)
+    assert draw(tmp_path, scored, method=method, rate=0.4, own=own) == plain
+
+
+def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path) -> None:
+    scored = make_scored(12, 1)
+    for metric, lowest_first in (("perplexity", True), ("rank_surprisal_ratio", False)):
+        draws = {row.sample_id: row.rank for row in draw(tmp_path, scored, metric=metric)}
+        ordered = sorted(scored, key=lambda row: float(row.measures[metric] or 0), reverse=not lowest_first)
+        assert [draws[row.sample_id] for row in ordered] == list(range(1, 13))
 
 
 def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
@@ -188,15 +213,17 @@ def test_a_pair_both_scored_and_predicted_is_refused(tmp_path: Path) -> None:
 
 
 def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_others(tmp_path: Path) -> None:
-    closed = make_scored(8, 1, ranking=0.0, label_rank=0.0)
-    closed = [replace(row, id="", label_rank=(8 - place) / 10, label_surprise=0.1) for place, row in enumerate(closed)]
+    closed = [
+        make_scored(place + 1, 1, ranking=0.0, label_rank=(8 - place) / 10, label_surprise=0.1)[place]
+        for place in range(8)
+    ]
     free = [
         replace(row, id="", sample_id=f"{row.sample_id}f", pair_id=f"{row.pair_id}f", instruction_id="free")
         for row in make_scored(6, 1)
     ]
     draws = {one.pair_id: one for one in draw(tmp_path, [*closed, *free], metric="label_rank")}
     assert [draws[row.pair_id].rank for row in closed] == list(range(8, 0, -1))
-    assert [draws[row.pair_id].difficulty for row in closed] == [row.label_rank for row in closed]
+    assert [draws[row.pair_id].difficulty for row in closed] == [row.measures["label_rank"] for row in closed]
     published = {one.pair_id: one for one in draw(tmp_path, free, metric="ranking")}
     assert [(draws[row.pair_id].rank, draws[row.pair_id].kept) for row in free] == [
         (published[row.pair_id].rank, published[row.pair_id].kept) for row in free

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from compeffdist.difficulty.label_ranks import further_rows, label_difficulty, with_choices
+from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
 from compeffdist.difficulty.scoring import score_triplets
-from compeffdist.difficulty.shards import RowScore
+from compeffdist.difficulty.shards import RowFigures
 from compeffdist.labels import LabelTrie, build_trie
+from compeffdist.measures.label_ranks import LABEL_RANK, LABEL_SURPRISE
+from compeffdist.measures.measure import Observed
 from compeffdist.params import DifficultyParams
 from compeffdist.records import ScoredTriplet, Triplet
 from compeffdist.student.batching import TokenRow
@@ -24,6 +27,7 @@ APART = ["up", "down", "level"]
 ALIKE = ["up", "upper", "upper still", "down"]
 """Labels that begin alike, one the beginning of another."""
 END = 99
+NOTHING = (np.array([0]), np.array([0.0]), np.array([0.0]))
 
 
 def scores_of(
@@ -43,6 +47,10 @@ def scores_of(
     return triplets, scored
 
 
+def ranks(scored: list[ScoredTriplet]) -> list[float | None]:
+    return [record.measures["label_rank"] for record in scored]
+
+
 @pytest.mark.usefixtures("fp32")
 @pytest.mark.parametrize("labels", [APART, ALIKE, [str(score) for score in range(1, 11)]])
 def test_ranks_and_surprises_are_those_of_the_likelihoods_of_whole_labels(folder: Path, labels: list[str]) -> None:
@@ -54,8 +62,8 @@ def test_ranks_and_surprises_are_those_of_the_likelihoods_of_whole_labels(folder
     for triplet, record, logprobs in zip(triplets, scored, truth, strict=True):
         own = logprobs[triplet.response]
         rank = sum(other > own for other in logprobs.values())
-        assert record.label_surprise == pytest.approx(1 - math.exp(own), abs=1e-5)
-        assert record.label_rank == pytest.approx((rank + 1 - math.exp(own)) / len(labels), abs=1e-5)
+        assert record.measures["label_surprise"] == pytest.approx(1 - math.exp(own), abs=1e-5)
+        assert record.measures["label_rank"] == pytest.approx((rank + 1 - math.exp(own)) / len(labels), abs=1e-5)
 
 
 @pytest.mark.usefixtures("fp32")
@@ -66,19 +74,19 @@ def test_first_tokens_that_tell_labels_apart_cost_nothing_and_others_are_left_ou
     apart, alike = label_trie(tokenizer, APART), label_trie(tokenizer, ALIKE)
     row = TokenRow("row", [1, 2], [3])
     assert further_rows(row, apart) == [] and len(further_rows(row, alike)) >= 1
-    assert [record.label_rank for record in scores_of(folder, ALIKE)[1]] == [None] * len(PROMPTS)
-    free, asked = (scores_of(folder, APART, label_ranks)[1] for label_ranks in (False, True))
-    assert [record.label_rank for record in free] == [record.label_rank for record in asked] != [None] * len(PROMPTS)
+    assert ranks(scores_of(folder, ALIKE)[1]) == [None] * len(PROMPTS)
+    free, asked = (ranks(scores_of(folder, APART, label_ranks)[1]) for label_ranks in (False, True))
+    assert free == asked != [None] * len(PROMPTS)
 
 
 @pytest.mark.usefixtures("fp32")
 def test_the_published_scores_are_the_same_beside_label_ranks_and_without(folder: Path) -> None:
     def published(scored: list[ScoredTriplet]) -> list[tuple[str, float, float, float]]:
-        return [(row.sample_id, row.ranking, row.ranking_all, row.perplexity) for row in scored]
+        return [(row.sample_id, row.ranking, row.measures["ranking_all"], row.measures["perplexity"]) for row in scored]
 
     told, untold = (scores_of(folder, ALIKE, True, told)[1] for told in (True, False))
     assert published(told) == published(untold)
-    assert [row.label_surprise for row in untold] == [None] * len(PROMPTS)
+    assert [row.measures["label_surprise"] for row in untold] == [None] * len(PROMPTS)
 
 
 def test_an_answer_outside_the_labels_and_a_free_one_have_no_rank(folder: Path) -> None:
@@ -87,23 +95,26 @@ def test_an_answer_outside_the_labels_and_a_free_one_have_no_rank(folder: Path) 
         triplets, folder, DifficultyParams(), runtime_of(folder), weights="w", system=SYSTEM,
         choices={"instruction": APART},
     )  # fmt: skip
-    assert (scored[0].label_rank, scored[0].label_surprise) == (None, None)
+    assert (scored[0].measures["label_rank"], scored[0].measures["label_surprise"]) == (None, None)
 
 
-def looked_at(trie: LabelTrie, *logits: list[float]) -> dict[str, RowScore]:
+def looked_at(trie: LabelTrie, *logits: list[float]) -> dict[str, RowFigures]:
     row = TokenRow("row", [1, 2], [10])
     ids = [with_choices(row, trie).id, *(more.id for more in further_rows(row, trie))]
-    return {key: RowScore(key, 0.0, 0.0, 1.0, 1, 0.0, 0.0, values) for key, values in zip(ids, logits, strict=True)}
+    return {key: RowFigures(*NOTHING, key, values) for key, values in zip(ids, logits, strict=True)}
+
+
+def difficulty(label: str, trie: LabelTrie, seen: dict[str, RowFigures]) -> tuple[float, float]:
+    observed = Observed(seen["row"], label=label, label_logprobs=log_probabilities("row", trie, seen))
+    return LABEL_RANK.compute(observed), LABEL_SURPRISE.compute(observed)
 
 
 def test_rows_of_one_rank_are_ordered_by_surprise_and_a_tie_counts_for_the_true_label() -> None:
     trie = build_trie({"a": [10], "b": [11], "c": [12]}, END)
     sure, unsure, second = (
-        label_difficulty("row", "a", trie, looked_at(trie, logits))
-        for logits in ([5.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.1, 0.0])
+        difficulty("a", trie, looked_at(trie, logits)) for logits in ([5.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.1, 0.0])
     )
-    tied = label_difficulty("row", "a", trie, looked_at(trie, [1.0, 1.0, 1.0]))
-    assert sure and unsure and second and tied
+    tied = difficulty("a", trie, looked_at(trie, [1.0, 1.0, 1.0]))
     assert sure[0] < unsure[0] < tied[0] < 1 / 3 < second[0] < 2 / 3
     assert tied == pytest.approx(((2 / 3) / 3, 2 / 3))
 
@@ -111,5 +122,5 @@ def test_rows_of_one_rank_are_ordered_by_surprise_and_a_tie_counts_for_the_true_
 def test_a_branching_that_was_not_looked_at_leaves_no_rank() -> None:
     trie = build_trie({"a": [10], "ab": [10, 11], "c": [12]}, END)
     both = looked_at(trie, [1.0, 0.0], [0.5, 0.0])
-    assert label_difficulty("row", "ab", trie, both) is not None
-    assert label_difficulty("row", "ab", trie, {"row": both["row"]}) is None
+    assert log_probabilities("row", trie, both) is not None
+    assert log_probabilities("row", trie, {"row": both["row"]}) is None

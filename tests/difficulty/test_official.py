@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-
-from compeffdist.difficulty.official import (
+from bench.official import (
     Difference,
     clean_instruction,
     compare,
@@ -14,6 +13,7 @@ from compeffdist.difficulty.official import (
     score_official,
     summarise,
 )
+
 from compeffdist.student.loading import load_student
 
 PROMPT = "Say how it feels.\n\nInput: the film was great\nOutput: positive\n\nInput: {}\nOutput:"

@@ -14,7 +14,6 @@ from compeffdist.difficulty.sampling import (
     inclusion_probability,
     random_difficulty,
     rank_in_groups,
-    rho_probability,
     sample_rows,
     soft_probability,
     uniform_draws,
@@ -85,28 +84,7 @@ def test_probability_is_highest_at_the_peak() -> None:
     assert (np.diff(probability[71:]) < 0).all()
 
 
-@given(size=st.integers(1, 200), rate=RATES)
-def test_rho_has_exact_size_and_falls_with_the_root_of_the_place_from_the_hardest(size: int, rate: float) -> None:
-    probability = rho_probability(np.arange(1, size + 1), np.full(size, size), rate)
-    assert probability.sum() == pytest.approx(rate * size, abs=1e-9)
-    assert (np.diff(probability) >= 0).all()
-    assert probability.max() <= 1.0
-    free = probability < 1.0
-    weighted = (probability * np.sqrt(size - np.arange(size)))[free]
-    assert weighted == pytest.approx(np.full(len(weighted), weighted[:1].sum()))
-    if free.any():  # none that is certain could have been left to chance
-        assert (weighted[0] / np.sqrt(size - np.arange(size)[~free]) >= 1.0 - 1e-9).all()
-
-
-def test_rho_by_hand() -> None:
-    weights = np.array([3.0, 2.0, 1.0]) ** -0.5
-    assert rho_probability(np.array([1, 2, 3]), np.full(3, 3), 0.3) == pytest.approx(0.9 * weights / weights.sum())
-    # at rate 0.5 the hardest would get 1.5 / 2.28 / 1 < 1; at 0.8 it would get 1.05, so that it is certain
-    others = 1.4 * weights[:2] / weights[:2].sum()
-    assert rho_probability(np.array([1, 2, 3]), np.full(3, 3), 0.8) == pytest.approx([*others, 1.0])
-
-
-@pytest.mark.parametrize("method", ["soft", "hard", "random", "rho"])
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
 def test_rows_are_kept_as_often_as_recorded(method: str) -> None:
     """4,000 seeds; 6 standard errors: for 13 rows the chance of a false alarm is below 1e-7."""
     seeds = 4000
@@ -138,7 +116,7 @@ def test_hard_keeps_the_hardest_and_rounds_without_bias() -> None:
     assert abs(np.mean(sizes) - 2.45) < 6 * np.sqrt(0.45 * 0.55 / 2000)
 
 
-@given(order=st.permutations(range(40)), method=st.sampled_from(["soft", "hard", "random", "rho"]))
+@given(order=st.permutations(range(40)), method=st.sampled_from(["soft", "hard", "random"]))
 @settings(max_examples=30)
 def test_the_sample_does_not_depend_on_row_order(order: list[int], method: str) -> None:
     ids, groups, difficulty = columns(40, 3)
@@ -217,7 +195,7 @@ def test_random_difficulty_says_nothing_of_the_draw() -> None:
 
 
 def test_rate_one_keeps_everything() -> None:
-    for method in ("soft", "hard", "random", "rho"):
+    for method in ("soft", "hard", "random"):
         assert sample_rows(*columns(9, 2), params(method=method, rate=1.0, peak=0.4), 2).kept.all()
 
 
@@ -238,7 +216,7 @@ def test_a_difficulty_that_is_not_finite_is_refused_by_name() -> None:
         sample_rows(ids, groups, difficulty, params(), 0)
 
 
-@pytest.mark.parametrize("method", ["soft", "hard", "random", "rho"])
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
 @pytest.mark.parametrize("scope", ["instruction", "global"])
 def test_no_rows_are_an_empty_sample(method: str, scope: str) -> None:
     assert len(sample_rows([], [], np.empty(0), params(method=method, scope=scope), 0).kept) == 0

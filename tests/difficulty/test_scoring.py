@@ -14,7 +14,7 @@ from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 
 from ..student.tiny import tiny_model_folder
-from .oracle import oracle_row
+from .oracle import oracle_row, slow_measures
 
 SYSTEM = "You analyse sentiment."
 
@@ -73,11 +73,10 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
         response_ids = encode_response(tokenizer, triplet.response, end=False)
         truth = oracle_row(model, TokenRow(triplet.id, prompt_ids, response_ids), params.top_p)
         assert record.sample_id == triplet.id
-        assert record.tokens == len(response_ids)
-        assert record.ranking_all == pytest.approx(truth.ranking_all, abs=1e-5)
-        assert record.ranking_excluding_zero == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
-        assert record.ranking == (record.ranking_excluding_zero if exclude_zero else record.ranking_all)
-        assert record.perplexity == pytest.approx(truth.perplexity, rel=1e-4)
+        assert record.measures["tokens"] == len(response_ids)
+        expected = slow_measures(truth)
+        assert {name: record.measures[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert record.ranking == record.measures["ranking_excluding_zero" if exclude_zero else "ranking_all"]
 
 
 def test_in_equals_out_plus_rejected(folder: Path) -> None:
@@ -108,8 +107,9 @@ def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Pa
     for record, without, triplet in zip(scored, plain, triplets, strict=True):
         response_ids = encode_response(tokenizer, triplet.response, end=False)
         bare = oracle_row(model, TokenRow("bare", encode_prompt(tokenizer, SYSTEM, ""), response_ids), 0.95)
-        assert record.ifd == pytest.approx(record.perplexity / bare.perplexity, rel=1e-4)
-        assert (without.ifd, without.ranking) == (None, record.ranking)
+        perplexities = record.measures["perplexity"], slow_measures(bare)["perplexity"]
+        assert record.measures["ifd"] == pytest.approx(perplexities[0] / perplexities[1], rel=1e-4)
+        assert (without.measures["ifd"], without.ranking) == (None, record.ranking)
 
 
 def test_scores_that_other_code_computed_are_not_reused(

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
+from compeffdist.difficulty.shards import RowFigures, ScoreShards, batch_key
 from compeffdist.errors import UserError
 from compeffdist.files import hash_text
 from compeffdist.student.batching import TokenRow
@@ -76,12 +77,14 @@ def test_a_killed_process_leaves_only_whole_shards(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
+import numpy as np
 from compeffdist.difficulty import shards
-from compeffdist.difficulty.shards import RowScore, ScoreShards
+from compeffdist.difficulty.shards import RowFigures, ScoreShards
 shards.WRITE_EVERY_SECONDS = 0.0
 with ScoreShards(Path({str(tmp_path)!r})) as kept:
     for number in range(4):
-        kept.put(f"batch_{{number}}", [RowScore("row", 0.5, 0.5, 2.0, 3, 1.0, 0.0), None])
+        row = RowFigures(np.array([2, 0]), np.array([0.5, 0.0]), np.array([2.5, 0.1]), "row")
+        kept.put(f"batch_{{number}}", [row, None])
     shards.WRITE_EVERY_SECONDS = 1e9
     kept.put("batch_4", [None])
     os.kill(os.getpid(), signal.SIGKILL)
@@ -90,7 +93,8 @@ with ScoreShards(Path({str(tmp_path)!r})) as kept:
     assert done.returncode == -signal.SIGKILL
     kept = ScoreShards(tmp_path)
     assert sorted(kept.batches) == [f"batch_{number}" for number in range(4)]
-    assert kept.get("batch_2") == [RowScore("row", 0.5, 0.5, 2.0, 3, 1.0, 0.0), None]
+    row = RowFigures(np.array([2, 0]), np.array([0.5, 0.0]), np.array([2.5, 0.1]), "row")
+    assert kept.get("batch_2") == [row, None]
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
 
 def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
-    text = '{"batch":"batch","scores":[{"id":"row","rank":0.5}]}\n'
+    text = '{"batch":"batch","rows":[{"id":"row","rank":0.5}]}\n'
     (tmp_path / f"{hash_text(text)}.jsonl").write_text(text)
     with pytest.raises(UserError, match="scores of another version; delete it"):
         ScoreShards(tmp_path)

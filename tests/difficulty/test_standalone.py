@@ -14,7 +14,7 @@ from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 from tests.fakes import SYSTEM
 
-from .oracle import oracle_row
+from .oracle import oracle_row, slow_measures
 
 ROWS = [
     {"prompt": "the film was great", "response": "positive"},
@@ -47,19 +47,22 @@ def test_scores_are_the_oracles_and_every_row_comes_out(base_folder: Path, capsy
     model, tokenizer = load_student(base_folder, "cpu", "float32")
     for scored, row in ((first, ROWS[0]), (last, ROWS[2])):
         truth, bare = (
-            oracle_row(
-                model,
-                TokenRow(
-                    scored["id"],
-                    encode_prompt(tokenizer, SYSTEM, prompt),
-                    encode_response(tokenizer, row["response"], end=False),
-                ),
-                0.95,
+            slow_measures(
+                oracle_row(
+                    model,
+                    TokenRow(
+                        scored["id"],
+                        encode_prompt(tokenizer, SYSTEM, prompt),
+                        encode_response(tokenizer, row["response"], end=False),
+                    ),
+                    0.95,
+                )
             )
             for prompt in (row["prompt"], "")
         )
-        assert scored["ranking"] == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
-        assert scored["ifd"] == pytest.approx(truth.perplexity / bare.perplexity, rel=1e-4)
+        assert scored["ranking"] == pytest.approx(truth["ranking_excluding_zero"], abs=1e-5)
+        assert scored["ifd"] == pytest.approx(truth["perplexity"] / bare["perplexity"], rel=1e-4)
+        assert {name: scored[name] for name in truth} == pytest.approx(truth, rel=1e-4, abs=1e-5)
 
 
 def test_parquet_in_and_out_gives_what_lines_do(base_folder: Path) -> None:
@@ -87,7 +90,7 @@ def test_an_adapter_is_scored_over_its_base(base_folder: Path, student_folder: P
     prompt_ids = encode_prompt(tokenizer, SYSTEM, ROWS[2]["prompt"])
     response_ids = encode_response(tokenizer, ROWS[2]["response"], end=False)
     truth = oracle_row(model, TokenRow("3", prompt_ids, response_ids), 0.95)
-    assert scored[2]["ranking"] == pytest.approx(truth.ranking_excluding_zero, abs=1e-5)
+    assert scored[2]["ranking"] == pytest.approx(slow_measures(truth)["ranking_excluding_zero"], abs=1e-5)
     assert Path("student.jsonl").read_text() != Path("base.jsonl").read_text()
 
 

@@ -10,22 +10,19 @@ from scipy.stats import spearmanr
 
 from compeffdist.difficulty.summary import BINS, summarise_scores, write_histogram
 from compeffdist.records import ScoredTriplet
+from tests.scored import a_score
 
 
 def scored(values: list[float], perplexity: float | None = None) -> list[ScoredTriplet]:
     return [
-        ScoredTriplet(
+        a_score(
+            None,
+            value,
             sample_id=f"s{n}",
             pair_id=f"p{n}",
-            instruction_id="i",
-            scorer_id="m",
-            ranking=value,
-            ranking_excluding_zero=value,
             ranking_all=value / 2,
             perplexity=perplexity or 1 + value,
             tokens=n + 1,
-            miss_rate=value,
-            nucleus_miss_rate=0.0,
         )
         for n, value in enumerate(values)
     ]
@@ -49,7 +46,7 @@ def test_correlations_are_those_of_scipy_ties_included(values: list[int]) -> Non
     if len(set(values)) == 1:
         assert found is None
     else:
-        assert found == pytest.approx(spearmanr(values, [row.tokens for row in rows]).statistic)
+        assert found == pytest.approx(spearmanr(values, [row.measures["tokens"] for row in rows]).statistic)
 
 
 def test_no_scores_give_no_figures() -> None:

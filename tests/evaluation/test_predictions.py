@@ -7,11 +7,10 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt, predict_rows, task_instruction, teacher_scorer
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.records import Task
+from compeffdist.records import EvaluationRow, Task
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, conversation
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from compeffdist.evaluation.predictions import Prediction, predict_rows
+from compeffdist.evaluation.predictions import predict_rows
 from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import priors_line
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.label_priors import estimate_prior
 from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams
-from compeffdist.records import Text
+from compeffdist.records import EvaluationRow, Prediction, Text
 from compeffdist.texts.draw import draw_texts
 
 LABELS = ["good", "bad"]

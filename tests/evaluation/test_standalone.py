@@ -10,9 +10,9 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.standalone import compare_models, decided, load_rows, read_tasks, report_lines
 from compeffdist.params import EvaluationParams, EvaluationTask
+from compeffdist.records import Prediction
 
 LABELS = ["joy", "anger"]
 TASK = """

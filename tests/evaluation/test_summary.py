@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.evaluation.predictions import Prediction, predict_rows, teacher_scorer
+from compeffdist.evaluation.predictions import predict_rows, teacher_scorer
 from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import evaluation_table, registration_line, verdict_line
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask
+from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import conversation
 

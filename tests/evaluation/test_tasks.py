@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation import tasks
-from compeffdist.evaluation.tasks import EvaluationRow, load_evaluation, load_evaluation_rows
+from compeffdist.evaluation.tasks import load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import content_id
+from compeffdist.records import EvaluationRow, content_id
 from compeffdist.texts import lines
 from compeffdist.texts.corpus_readers import CorpusRow
 

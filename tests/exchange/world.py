@@ -12,19 +12,17 @@ import numpy as np
 import pytest
 import yaml
 
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import hash_file, hash_text, write_json
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
 from compeffdist.profiles import compose
-from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Attribute, Draw, Pair, Perspective, Text, Triplet
+from compeffdist.record_files import read_records, write_perspectives, write_records
+from compeffdist.records import Attribute, Draw, EvaluationRow, Pair, Perspective, Text, Triplet
 from compeffdist.teacher.engine import ModelCard, OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
-from tests.student.test_stages import stage
+from tests.stages import run_stage
 
 ROOT = Path(__file__).parents[2]
 THINGS, MOODS = ("film", "plot", "kettle", "radio"), ("great", "dreadful", "dull")
@@ -153,18 +151,18 @@ def enter(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def run_stages(first: bool = False) -> None:
     """The stages that ask, and on a first run what stands between them."""
-    stage("enumerate_attributes").main()
+    run_stage("enumerate_attributes")
     if first:
         _cluster()
-    stage("generate_tasks").main()
-    stage("write_demonstrations").main()
+    run_stage("generate_tasks")
+    run_stage("write_demonstrations")
     if first:
-        stage("pair_texts").main()
-    stage("collect_responses").main()
+        run_stage("pair_texts")
+    run_stage("collect_responses")
     if first:
         _sample()
-    stage("collect_sampled").main()
-    stage("evaluate_teacher").main()
+    run_stage("collect_sampled")
+    run_stage("evaluate_teacher")
 
 
 def _write_inputs(folder: Path) -> None:

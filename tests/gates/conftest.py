@@ -2,23 +2,23 @@
 
 import copy
 import json
-import runpy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from compeffdist.errors import run_guarded
 from compeffdist.gates.outcome import LAST
 from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
 from tests.fakes import put_domains
 from tests.gates.world import make_world
-
-ROOT = Path(__file__).parents[2]
+from tests.stages import ROOT, run_stage
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def laptop() -> dict[str, Any]:
-    """The laptop's bounds, and the rate that the world's sample is drawn at."""
+    """The laptop's bounds, and the rates that the world's sample is drawn at."""
     params = compose("laptop", ROOT / PROFILES)
-    params["sampling"]["rate"] = SamplingParams().rate
+    params["sampling"] |= {"rate": SamplingParams().rate, "own_rate": None}
     return params
 
 
@@ -95,7 +95,7 @@ def check(world: Path, laptop: dict[str, Any], capsys: pytest.CaptureFixture[str
         stages = [f"check_{gate}", "judge_student"] if gate == LAST else [f"check_{gate}"]
         try:
             for stage in stages:
-                runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+                run_guarded(partial(run_stage, stage))
         except SystemExit as left:
             code = int(left.code or 0)
         printed = capsys.readouterr()

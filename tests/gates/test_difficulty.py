@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.measures.registry import MEASURES
 from compeffdist.record_files import read_records
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
@@ -54,6 +55,12 @@ def test_a_triplet_without_score_or_reason_is_named(check: Check) -> None:
 def test_a_score_outside_its_range_is_named(check: Check) -> None:
     plant.make_scores(lambda _, number: number if number < 0.99 else 7.0)
     assert stopped(check("difficulty"), "scored.ranking_out_of_range")["value"] >= 1
+
+
+def test_every_measure_is_held_to_its_range_open_above_or_not(check: Check) -> None:
+    too_low = {name: measure.low - 1 for name, measure in MEASURES.items()}
+    plant.edit("data/scored.parquet", lambda rows: [rows[0] | too_low, *rows[1:]])
+    assert {f"scored.{name}_out_of_range" for name in MEASURES} <= check("difficulty").failed()
 
 
 def test_ifd_of_some_rows_only_stops(check: Check) -> None:

@@ -2,17 +2,16 @@
 
 import json
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.files import write_json
-from compeffdist.gates.outcome import GATES, Finding, Outcome, gate_tags
+from compeffdist.gates.outcome import Finding, Outcome, gate_tags
 from compeffdist.params import GatesParams, Params
 from tests.gates import world as plant
 from tests.gates.conftest import Check
+from tests.stages import GATES
 
 KEYS = {"name", "passed", "value", "low", "high", "above", "param", "advice", "offenders"}
 
@@ -133,31 +132,25 @@ def test_an_undefined_figure_with_a_bound_fails_and_is_no_nan() -> None:
 # ---------------------------------------------------------------- tags of the model version
 
 
-def write_reports(folder: Path, **states: tuple[bool, str]) -> None:
+def reports(**states: tuple[bool, str]) -> dict[str, Any]:
     """A report of each gate: passed, unless named with (passed, action)."""
-    for gate in GATES:
-        passed, action = states.get(gate, (True, "stop"))
-        write_json(folder / f"{gate}.json", {"gate": gate, "passed": passed, "action": action})
+    found = {gate: states.get(gate, (True, "stop")) for gate in GATES}
+    return {gate: {"gate": gate, "passed": passed, "action": action} for gate, (passed, action) in found.items()}
 
 
-def test_tags_say_that_all_gates_passed(tmp_path: Path) -> None:
-    write_reports(tmp_path, sample=(True, "warn"))
-    assert gate_tags(tmp_path) == {"gates": "passed", **{f"gate.{gate}": "passed" for gate in GATES}}
+def test_tags_say_that_all_gates_passed() -> None:
+    tags = gate_tags(reports(sample=(True, "warn")))
+    assert tags == {"gates": "passed", **{f"gate.{gate}": "passed" for gate in GATES}}
 
 
-def test_tags_name_the_gates_that_warned(tmp_path: Path) -> None:
-    write_reports(tmp_path, sample=(False, "warn"), clusters=(False, "warn"))
-    tags = gate_tags(tmp_path)
+def test_tags_name_the_gates_that_warned() -> None:
+    tags = gate_tags(reports(sample=(False, "warn"), clusters=(False, "warn")))
     assert (tags["gates"], tags["gate.sample"], tags["gate.texts"]) == ("warned: clusters, sample", "warned", "passed")
 
 
-def test_there_are_no_tags_past_a_gate_that_stopped_or_did_not_run(tmp_path: Path) -> None:
-    write_reports(tmp_path, tasks=(False, "stop"))
+def test_there_are_no_tags_past_a_gate_that_stopped_or_has_no_report() -> None:
     with pytest.raises(UserError, match=r"tasks\.json: this gate did not pass"):
-        gate_tags(tmp_path)
-    (tmp_path / "tasks.json").write_text("{}")
-    with pytest.raises(UserError, match=r"tasks\.json: not a report of a gate"):
-        gate_tags(tmp_path)
-    (tmp_path / "tasks.json").unlink()
-    with pytest.raises(UserError, match=r"tasks\.json: no such file"):
-        gate_tags(tmp_path)
+        gate_tags(reports(tasks=(False, "stop")))
+    for broken in ({}, None, []):
+        with pytest.raises(UserError, match=r"tasks\.json: not a report of a gate"):
+            gate_tags(reports() | {"tasks": broken})

@@ -12,7 +12,7 @@ import yaml
 
 from compeffdist.environment import PRIVATE
 from tests.gates import world as plant
-from tests.gates.conftest import ROOT
+from tests.stages import ROOT
 
 pytestmark = pytest.mark.pipeline
 
@@ -31,6 +31,7 @@ def make_repository(world: Path, stages: dict[str, Any]) -> None:
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, world / name, ignore=shutil.ignore_patterns("__pycache__"))
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    shutil.copy(ROOT / "code.yaml", world)
     shutil.copy(ROOT / ".gitignore", world)
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         assert run(*command).returncode == 0
@@ -40,7 +41,7 @@ def make_repository(world: Path, stages: dict[str, Any]) -> None:
 def pipeline(world: Path) -> None:
     """The real gate of the clusters and the real dependencies of what stands behind it."""
     behind = STAGES["generate_tasks"]
-    deps = [dep for dep in behind["deps"] if dep.startswith(("data/clusters", "data/gates", "src/"))]
+    deps = [dep for dep in behind["deps"] if dep.startswith(("data/clusters", "data/gates"))]
     behind = {"cmd": "echo ran >> ran.txt && echo tasks > data/tasks.jsonl", "deps": deps, "outs": ["data/tasks.jsonl"]}
     make_repository(world, {"check_clusters": STAGES["check_clusters"], "generate_tasks": behind})
 

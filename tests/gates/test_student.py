@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from compeffdist.files import read_json, write_json
-from compeffdist.gates.outcome import GATES, gate_tags
+from compeffdist.gates.outcome import gate_tags, report_of
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
+from tests.stages import GATES
 
 
 def test_a_student_that_is_not_shown_to_be_better_ends_the_run(check: Check) -> None:
@@ -104,11 +105,10 @@ def test_tags_say_that_the_student_failed_and_do_not_stop_registration(check: Ch
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
     plant.make_evaluation(student=20)
     check("student")
-    tags = gate_tags()
+    tags = gate_tags({gate: report_of(gate).read() for gate in GATES})
     assert (tags["gates"], tags["gate.student"]) == ("failed: student; warned: sample", "failed")
     assert json.loads(Path("metrics/gates/student.json").read_text())["action"] == "stop"
 
 
-def test_a_state_of_another_day_is_asked_for_the_gates_it_had(tmp_path: Path) -> None:
-    write_json(tmp_path / "texts.json", {"passed": True, "action": "stop"})
-    assert gate_tags(tmp_path, ["texts"]) == {"gates": "passed", "gate.texts": "passed"}
+def test_a_state_of_another_day_is_asked_for_the_gates_it_had() -> None:
+    assert gate_tags({"texts": {"passed": True, "action": "stop"}}) == {"gates": "passed", "gate.texts": "passed"}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from compeffdist.files import read_jsonl
-from compeffdist.gates.outcome import GATES
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
+from tests.stages import GATES
 
 
 def first_id(path: str) -> str:

@@ -10,24 +10,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compeffdist.difficulty.drawing import sample_triplets
-from compeffdist.evaluation.predictions import Prediction
 from compeffdist.evaluation.summary import summarise
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.demonstrations import build_instructions
 from compeffdist.instructions.own_tasks import seed_task
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Pair,
     Perspective,
     PredictedDifficulty,
+    Prediction,
     Reject,
     ScoredTriplet,
     Task,
@@ -36,6 +35,7 @@ from compeffdist.records import (
     by_id,
 )
 from tests.fakes import SENTIMENT
+from tests.scored import a_score, write_scored
 
 TEXTS = 60
 LABELS = ["warm", "cool", "cold"]
@@ -142,7 +142,7 @@ def make_scores(difficulty: Callable[[Triplet, float], float] | None = None) -> 
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
     rankings = [(triplet, chance.random()) for triplet in triplets]
     scored = [_score(t, difficulty(t, number) if difficulty else number) for t, number in rankings]
-    write_records(Path("data/scored.parquet"), ScoredTriplet, scored)
+    write_scored(Path("data/scored.parquet"), scored)
     write_records(Path("data/rejects/score_difficulty.parquet"), Reject, [])
     write_curve(Path("metrics/warm_up_curve.csv"), FALLING)
 
@@ -340,16 +340,4 @@ def _triplet(
 
 
 def _score(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    return ScoredTriplet(
-        sample_id=triplet.id,
-        pair_id=triplet.pair_id,
-        instruction_id=triplet.instruction_id,
-        scorer_id="scorer_fake",
-        ranking=ranking,
-        ranking_excluding_zero=ranking,
-        ranking_all=ranking,
-        perplexity=1.0 + ranking,
-        tokens=3,
-        miss_rate=0.5,
-        nucleus_miss_rate=0.1,
-    )
+    return a_score(triplet, ranking, perplexity=1.0 + ranking, tokens=3, miss_rate=0.5, nucleus_miss_rate=0.1)

@@ -10,8 +10,9 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.instructions import clusters
-from compeffdist.instructions.clusters import cluster_attributes, read_perspectives, write_perspectives
+from compeffdist.instructions.clusters import cluster_attributes
 from compeffdist.params import ClustersParams
+from compeffdist.record_files import read_perspectives, write_perspectives
 from compeffdist.records import Attribute
 
 WEIGHTINGS = ("none", "relative", "scaled", "duplicated")

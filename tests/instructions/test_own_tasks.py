@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.instructions.demonstrations import build_instructions, is_demonstrated
 from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks
 from compeffdist.instructions.pairing import pair_texts
@@ -23,7 +22,7 @@ from compeffdist.params import (
     ResponsesParams,
     TasksParams,
 )
-from compeffdist.records import Instruction, Task, Text
+from compeffdist.records import EvaluationRow, Instruction, Task, Text
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, conversation
 from tests.instructions.test_tasks import answer, distinct, perspective

@@ -16,12 +16,12 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from compeffdist.gates.outcome import REPORTS, gate_tags
+from compeffdist.artefacts import records_at
+from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Snapshot
-from compeffdist.lineage.tables import read_artefact
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, read_versions
 from compeffdist.params import EvaluationTask, RegistryParams
@@ -97,7 +97,7 @@ class World:
 
     def records(self, path: str) -> list[Any]:
         """Of an artefact in the working folder."""
-        return list(read_artefact(self.folder / path, path))
+        return records_at(path).read(self.folder)
 
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
@@ -110,7 +110,7 @@ class World:
             "teacher_id": mini.TEACHER.id,
             "base_id": mini.identity("student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
-            **gate_tags(self.folder / REPORTS),
+            **gate_tags({gate: report_of(gate).read(self.folder) for gate in mini.GATES}),
         }
         task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")
         data = self.folder / "data"

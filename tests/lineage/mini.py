@@ -16,12 +16,9 @@ import numpy as np
 
 from compeffdist.difficulty import drawing
 from compeffdist.domain import domain_here
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json, hash_text, write_json
-from compeffdist.gates.outcome import GATES, REPORTS
+from compeffdist.gates.outcome import report_of
 from compeffdist.instructions import parts
-from compeffdist.instructions.clusters import write_perspectives
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import ModelIdentity
@@ -32,16 +29,18 @@ from compeffdist.proxy.fitting import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.proxy.inputs import View
 from compeffdist.proxy.mixed_ridge import MixedRidge
 from compeffdist.proxy.openings import OpeningModel
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
     Demonstration,
     Draw,
+    EvaluationRow,
     Instruction,
     Mention,
     Pair,
     Perspective,
     PredictedDifficulty,
+    Prediction,
     Reject,
     ScoredTriplet,
     Task,
@@ -54,6 +53,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from compeffdist.texts.ingest import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
+from tests.scored import a_score, write_scored
 
 STORE = Path("answers.sqlite")
 WORDS = ("battery", "screen", "plot", "acting")
@@ -330,24 +330,13 @@ def warm_up_student() -> None:
 
 
 def score(triplet: Triplet) -> ScoredTriplet:
-    return ScoredTriplet(
-        sample_id=triplet.id,
-        pair_id=triplet.pair_id,
-        instruction_id=triplet.instruction_id,
-        scorer_id="scorer_mini",
-        ranking=int(triplet.id[-4:], 16) / 65536,
-        ranking_excluding_zero=0.1,
-        ranking_all=0.1,
-        perplexity=2.0,
-        tokens=1,
-        miss_rate=0.0,
-        nucleus_miss_rate=0.0,
-    )
+    ranking = int(triplet.id[-4:], 16) / 65536
+    return a_score(triplet, ranking, scorer_id="scorer_mini", perplexity=2.0)
 
 
 def score_difficulty() -> None:
     scored = [score(triplet) for triplet in read_records(DATA / "triplets.parquet", Triplet)]
-    write_records(DATA / "scored.parquet", ScoredTriplet, scored)
+    write_scored(DATA / "scored.parquet", scored)
     rejects("score_difficulty", [])
 
 
@@ -400,8 +389,10 @@ def evaluate_student() -> None:
 
 def check() -> None:
     for gate in GATES:
-        write_json(REPORTS / f"{gate}.json", {"passed": True})
+        report_of(gate).write({"passed": True})
 
+
+GATES = ("texts", "sample", "student")
 
 PIPELINE: dict[str, tuple[list[str], list[str]]] = {
     "resolve_models": ([], ["models/teacher.json", "models/student.json", "models/embedder.json"]),
@@ -451,7 +442,7 @@ def definition() -> dict[str, object]:
         if name == "ingest_texts":
             stage |= {"params": ["texts"], "metrics": [{"metrics/ingest_texts.json": {"cache": False}}]}
         if name == "check":
-            stage["metrics"] = [{f"{REPORTS}/{gate}.json": {"cache": False}} for gate in GATES]
+            stage["metrics"] = [{str(report_of(gate)): {"cache": False}} for gate in GATES]
         stages[name] = stage
     return {"stages": stages}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compeffdist.gates.outcome import REPORTS
+from compeffdist.gates.outcome import report_of
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, workspace_links
 from compeffdist.lineage.links import Link
@@ -165,7 +165,7 @@ def test_an_untrue_tag_and_an_edited_ledger_are_named(own_world: World) -> None:
 
 
 def test_a_tag_that_makes_the_gates_look_better_is_named(own_world: World) -> None:
-    report = own_world.folder / REPORTS / "sample.json"
+    report = own_world.folder / report_of("sample")
     report.write_text('{"passed": false, "action": "warn"}')
     own_world.dvc_commit("check")
     found = "\n".join(failures(own_world))

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
+from compeffdist.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import with_text
-from compeffdist.lineage.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
 from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases, quoted
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.withdrawal_report import plan_lines

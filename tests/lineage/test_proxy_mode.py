@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compeffdist.lineage.artefacts import ARTEFACTS, PAIRS, PREDICTED, PROXY, SAMPLE, TEXTS, TRAINING, TRIPLETS
+from compeffdist.artefacts import PAIRS, PREDICTED, PROXY, RECORDS, SAMPLED, TEXTS, TRAINING, TRIPLETS
 from compeffdist.lineage.model_checks import answer_links
 from compeffdist.lineage.tree import render
 from compeffdist.record_files import write_records
@@ -28,7 +28,7 @@ def shown(world: World, reference: str) -> str:
 
 
 def draw_of(world: World, pair_id: str) -> Draw:
-    return next(draw for draw in world.records(SAMPLE) if draw.pair_id == pair_id)
+    return next(draw for draw in world.records(SAMPLED) if draw.pair_id == pair_id)
 
 
 def test_the_world_has_both_parts(proxy_world: World) -> None:
@@ -52,7 +52,7 @@ def test_an_audit_misses_a_kept_pair_without_an_answer(proxy_world: World) -> No
     finally:
         path.write_bytes(whole)
         proxy_world.dvc_commit("collect_sampled")
-    assert any(f"{SAMPLE} to {TRAINING}" in line and f"{lost.pair_id} was lost" in line for line in found)
+    assert any(f"{SAMPLED} to {TRAINING}" in line and f"{lost.pair_id} was lost" in line for line in found)
 
 
 def test_a_bought_triplet_leads_to_its_text_and_to_the_version(proxy_world: World) -> None:
@@ -77,7 +77,7 @@ def test_a_predicted_pair_says_what_was_predicted_drawn_and_learnt(proxy_world: 
 
 
 def test_a_pair_that_was_not_kept_was_never_asked(proxy_world: World) -> None:
-    dropped = next(draw for draw in proxy_world.records(SAMPLE) if not draw.kept and not draw.sample_id)
+    dropped = next(draw for draw in proxy_world.records(SAMPLED) if not draw.kept and not draw.sample_id)
     trace = proxy_world.tracer().trace(dropped.pair_id)
     assert {key.split("_")[0] for key in trace.descendants} == {"predicted", "draw"}
     assert trace.training_sets == () and "not kept: draw" in shown(proxy_world, dropped.id)
@@ -85,7 +85,7 @@ def test_a_pair_that_was_not_kept_was_never_asked(proxy_world: World) -> None:
 
 def test_every_record_leads_back_to_texts_or_evaluation_rows(proxy_world: World) -> None:
     snapshot = proxy_world.snapshot
-    for path in ARTEFACTS:
+    for path in RECORDS:
         for record in proxy_world.records(path):
             nodes = snapshot.nodes({record.id: path, **snapshot.ancestors([record.id], path)})
             roots = {key for key, node in nodes.items() if not node.parents}
@@ -105,7 +105,7 @@ def test_forgetting_a_text_names_the_training_set_and_the_answers_bought(proxy_w
     assert {"predict_difficulty", "sample_triplets", "collect_sampled"} <= set(plan.stages)
     assert row.answer_id in plan.answers
     held = {holding.what.split(" of ")[0] for holding in plan.holdings if holding.kind == "cache object"}
-    assert {TEXTS, PAIRS, PREDICTED, SAMPLE, TRAINING} <= held
+    assert {TEXTS, PAIRS, PREDICTED, SAMPLED, TRAINING} <= held
     assert {PROXY, f"{PROXY}/proxy.safetensors"} <= held and f"{PROXY}/proxy.json" not in held
 
 

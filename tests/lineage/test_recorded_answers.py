@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from compeffdist.artefacts import ANSWERED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import Questions
-from compeffdist.lineage.artefacts import ANSWERED, TRIPLETS
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.trace import Tracer

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from compeffdist.artefacts import EVALUATION, INSTRUCTIONS, RECORDS, SAMPLED, TEXTS, TRAINING, TRIPLETS
 from compeffdist.errors import UserError
-from compeffdist.lineage.artefacts import ARTEFACTS, EVALUATION, INSTRUCTIONS, SAMPLE, TEXTS, TRAINING, TRIPLETS
 from compeffdist.lineage.prov import prov_document, prov_json
 from compeffdist.lineage.tree import render
 from compeffdist.record_files import write_records
@@ -15,7 +15,7 @@ from tests.lineage.conftest import MODEL, World
 
 
 def draws(world: World) -> list[Draw]:
-    return world.records(SAMPLE)
+    return world.records(SAMPLED)
 
 
 def text_of(world: World, sample: str) -> str:
@@ -63,7 +63,7 @@ def test_a_source_row_that_was_dropped_says_why(world: World) -> None:
 
 def test_every_record_of_every_artefact_can_be_traced_back_to_texts_or_evaluation_rows(world: World) -> None:
     snapshot = world.snapshot
-    for path in ARTEFACTS:
+    for path in RECORDS:
         for record in world.records(path):
             nodes = snapshot.nodes({record.id: path, **snapshot.ancestors([record.id], path)})
             roots = {key for key, node in nodes.items() if not node.parents}
@@ -120,7 +120,7 @@ def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
     assert [(held.md5, held.rows) for held in whole] == [(md5, sum(draw.kept for draw in draws(world)))]
 
 
-@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLE, TRAINING, INSTRUCTIONS, "models/teacher.json"])
+@pytest.mark.parametrize("lost", [TRIPLETS, TEXTS, SAMPLED, TRAINING, INSTRUCTIONS, "models/teacher.json"])
 def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World, lost: str) -> None:
     sample, path = draws(own_world)[0], own_world.folder / lost
     md5 = own_world.snapshot.lock.md5(lost)
@@ -131,7 +131,7 @@ def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World,
         try:
             trace = tracer.trace(reference)
         except UserError as error:
-            assert lost in (TRIPLETS, SAMPLE) and "artefacts of them are not on this machine" in str(error)
+            assert lost in (TRIPLETS, SAMPLED) and "artefacts of them are not on this machine" in str(error)
             continue
         text = "\n".join(render(trace, tracer))
         assert lost.startswith("models") or f"not on this machine: {lost}" in text

@@ -18,9 +18,10 @@ import pytest
 import yaml
 
 from compeffdist.environment import PRIVATE
-from compeffdist.gates.outcome import GATES, LAST
+from compeffdist.gates.outcome import LAST
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id
+from tests.stages import GATES
 
 pytestmark = pytest.mark.pipeline
 
@@ -237,7 +238,7 @@ def test_a_stage_without_its_input_is_one_line_and_writes_nothing(checkout: Chec
     before = checkout.md5("data/triplets.parquet")
     shutil.move(hidden, hidden.with_suffix(".hidden"))
     try:
-        done = checkout.run("python", "stages/collect_responses.py", check=False)
+        done = checkout.run("python", "stages/run.py", "collect_responses", check=False)
     finally:
         shutil.move(hidden.with_suffix(".hidden"), hidden)
     assert done.returncode == 1

@@ -6,10 +6,10 @@ import pytest
 
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, Params
 from compeffdist.promotion.promote import promote
 from compeffdist.record_files import write_records
+from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.questions import Carried
 from compeffdist.registry.register import register_student

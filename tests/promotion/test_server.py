@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.lineage.purge import Holding, purge
 from compeffdist.lineage.repository import Repository
 from compeffdist.params import Params
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.record_files import write_records
+from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import find_version, verify_version
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking

@@ -8,11 +8,10 @@ from pathlib import Path
 from mlflow import MlflowException
 
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import canonical_json
 from compeffdist.params import EvaluationTask, Params
 from compeffdist.record_files import write_records
+from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import (
     MANIFEST,
     PREDICTIONS,

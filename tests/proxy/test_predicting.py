@@ -8,12 +8,14 @@ import pytest
 import yaml
 
 from compeffdist.errors import UserError
-from compeffdist.files import read_json
+from compeffdist.files import read_json, write_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
+from compeffdist.student.loading import CARD
+from tests.scored import a_score
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
 
@@ -22,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model_folder(tmp_path_factory.mktemp("student"))
+    made = tiny_model_folder(tmp_path_factory.mktemp("student"))
+    write_json(made / CARD, {"system_prompt": "Be brief."})
+    return made
 
 
 @pytest.fixture
@@ -65,22 +69,7 @@ def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, Sco
         )
         for number in range(count)
     ]
-    scores = [
-        ScoredTriplet(
-            sample_id=triplet.id,
-            pair_id=triplet.pair_id,
-            instruction_id=triplet.instruction_id,
-            scorer_id="scorer",
-            ranking=(number * 37 % 100) / 100,
-            ranking_excluding_zero=0.5,
-            ranking_all=0.5,
-            perplexity=2.0,
-            tokens=1,
-            miss_rate=1.0,
-            nucleus_miss_rate=0.0,
-        )
-        for number, triplet in enumerate(triplets)
-    ]
+    scores = [a_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
     return scored_part(triplets, scores)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from compeffdist.difficulty.scorer import token_scores
+from compeffdist.difficulty.scorer import token_figures
 from compeffdist.proxy.prompt_features import (
     MOST_OPENINGS,
     SIGNALS,
@@ -48,7 +48,7 @@ def plainly(model: Any, row: PromptRow) -> list[list[float]]:
         float(np.log(len(row.prompt_ids))),
     ]
     empty = [0.0] * (MOST_OPENINGS - len(row.openings))
-    scores = [float(token_scores(logits, torch.tensor([token]), TOP_P)[0]) for token in row.openings]
+    scores = [float(token_figures(logits, torch.tensor([token]), TOP_P)[1]) for token in row.openings]
     return [state.tolist(), signals, [float(p[token].log()) for token in row.openings] + empty, scores + empty]
 
 

@@ -7,10 +7,10 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import hash_bytes
 from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.record_files import write_records
+from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import (
     EVIDENCE,
     MANIFEST,

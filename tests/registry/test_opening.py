@@ -7,10 +7,11 @@ import pytest
 
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
-from compeffdist.evaluation.predictions import Prediction, evaluation_prompt
+from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.evaluation.standalone import load_rows, read_tasks
 from compeffdist.params import RegistryParams, RuntimeParams
 from compeffdist.record_files import read_records
+from compeffdist.records import Prediction
 from compeffdist.registry.opening import open_model
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student, student_id

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.evaluation.predictions import evaluation_prompt
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import write_json
 from compeffdist.params import EvaluationTask, LabelPriorsParams
-from compeffdist.records import Instruction
+from compeffdist.records import EvaluationRow, Instruction
 from compeffdist.registry.carrying import tasks_carried
 from compeffdist.registry.questions import (
     COLUMNS,

@@ -10,10 +10,17 @@ from compeffdist.models import ModelIdentity
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
 from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
-from compeffdist.report.run import ASKING, COUNTED, Run
+from compeffdist.report.run import Run
 from compeffdist.teacher.asking import SOURCES
+from tests.scored import a_score
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
+
+
+ASKING = (
+    *("enumerate_attributes", "generate_tasks", "write_demonstrations"),
+    *("collect_responses", "collect_sampled", "evaluate_teacher"),
+)
 
 
 def card(role: str) -> ModelIdentity:
@@ -60,22 +67,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
         )
         for number in range(len(rankings))
     ]
-    scored = [
-        ScoredTriplet(
-            sample_id=triplet.id,
-            pair_id=triplet.pair_id,
-            instruction_id=instruction.id,
-            scorer_id="scorer_s",
-            ranking=ranking,
-            ranking_excluding_zero=ranking,
-            ranking_all=ranking,
-            perplexity=2.0,
-            tokens=3,
-            miss_rate=0.5,
-            nucleus_miss_rate=0.0,
-        )
-        for triplet, ranking in zip(triplets, rankings, strict=True)
-    ]
+    scored = [a_score(triplet, ranking) for triplet, ranking in zip(triplets, rankings, strict=True)]
     return triplets, scored
 
 
@@ -126,10 +118,9 @@ def run() -> Run:
         "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
         "this_run": {"store": 1, "recorded": 1200, "bought": 3},
     }
-    metrics: dict[str, dict[str, Any]] = {
-        stage: {"records": account, "teacher": usage} for stage in (*COUNTED, *ASKING)
-    }
+    metrics: dict[str, dict[str, Any]] = {stage: {"records": account, "teacher": usage} for stage in ASKING}
     metrics["sample_triplets"] = {"rows": 3, "kept": 2}
+    metrics["ingest_texts"] = {"texts": account}
     metrics["predict_difficulty"] = {"records": {"in": 0, "out": 0, "rejected": 0, "reasons": {}}}
     metrics["collect_sampled"]["asked"] = {"calls_saved": 0.25}
     metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}

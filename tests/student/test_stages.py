@@ -1,35 +1,21 @@
 """The three stages of the student, run one after the other on a tiny base model, as DVC runs them."""
 
 import csv
-import importlib.util
 import random
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
-from compeffdist.evaluation.predictions import Prediction
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.files import hash_file, read_json, write_json
-from compeffdist.gates.outcome import GATES
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Instruction, Reject, Text, Triplet
+from compeffdist.records import EvaluationRow, Instruction, Prediction, Reject, Text, Triplet
 from compeffdist.registry.tracking import open_tracking
 from tests.fakes import put_domains
-
-ROOT = Path(__file__).parents[2]
-
-
-def stage(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.stages import GATES, ROOT, run_stage
 
 
 def write_inputs(tiny_folder: Path) -> None:
@@ -83,12 +69,12 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
     write_inputs(tiny_folder)
 
-    stage("warm_up_student").main()
+    run_stage("warm_up_student")
     records = read_json(Path("metrics/warm_up_student.json"))["records"]
     assert records["in"] == 6 == records["out"] + records["rejected"]
     assert Path("models/warmup/student.json").exists() and Path("metrics/warm_up_curve.csv").exists()
 
-    stage("train_student").main()
+    run_stage("train_student")
     trained = read_json(Path("metrics/train_student.json"))
     assert (trained["records"]["in"], trained["records"]["out"]) == (6, 5)
     assert trained["records"]["reasons"] == {"too_long": 1}
@@ -99,7 +85,7 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     assert run.info.status == "FINISHED" and run.data.params["training.epochs"] == "1.0"
     assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"training.parquet"}
 
-    stage("register_student").main()
+    run_stage("register_student")
     registration = read_json(Path("metrics/registration.json"))
     assert registration["run_id"] == run.info.run_id and registration["version"] == 1
     assert registration["tags"]["metric.mean_macro_f1"] == "0.5000"

@@ -8,11 +8,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from compeffdist.errors import UserError
-from compeffdist.record_files import write_records
-from compeffdist.records import ScoredTriplet
 from compeffdist.study.agreement import agreements
 from compeffdist.study.examples import choose_examples, read_triplets
 from compeffdist.study.measures import correlations, decile_figures, largest_tie, rank_correlations, read_scores
+from tests.scored import write_scored
 
 from .world import a_score, a_triplet, write_world
 
@@ -41,7 +40,7 @@ def test_deciles_are_tenths_of_the_rows_in_order_of_score(tmp_path: Path) -> Non
 
 def test_rows_that_all_score_alike_still_fall_into_tenths_by_id(tmp_path: Path) -> None:
     scored = [a_score(a_triplet(number), 0.0) for number in range(30)]
-    write_records(tmp_path / "s.parquet", ScoredTriplet, scored)
+    write_scored(tmp_path / "s.parquet", scored)
     scores = read_scores(tmp_path / "s.parquet")
     assert np.bincount(scores.decile).tolist() == [3] * 10
     assert largest_tie(scores) == (0.0, 30)
@@ -49,7 +48,7 @@ def test_rows_that_all_score_alike_still_fall_into_tenths_by_id(tmp_path: Path) 
 
 def test_examples_are_drawn_by_seed_whatever_the_order_of_rows(tmp_path: Path) -> None:
     scored = write_world(tmp_path)
-    write_records(tmp_path / "turned.parquet", ScoredTriplet, scored[::-1])
+    write_scored(tmp_path / "turned.parquet", scored[::-1])
     chosen = []
     for source, seed in (("data/scored", 1), ("turned", 1), ("data/scored", 2)):
         scores = read_scores(tmp_path / f"{source}.parquet")
@@ -72,7 +71,7 @@ def test_a_run_agrees_with_itself_and_a_noisy_one_less(tmp_path: Path) -> None:
     scored = write_world(tmp_path)
     write_world(tmp_path, noise=0.2, name="noisy")
     shuffled = [scored[n] for n in np.random.default_rng(3).permutation(200)][:150]
-    write_records(tmp_path / "data/part.parquet", ScoredTriplet, shuffled)
+    write_scored(tmp_path / "data/part.parquet", shuffled)
     runs = [read_scores(tmp_path / f"data/{name}.parquet", name) for name in ("scored", "part", "noisy")]
     part, noisy = agreements(runs)
     assert (part.rows, part.missing, part.spearman) == (150, 50, pytest.approx(1.0))
@@ -85,7 +84,7 @@ def test_overlap_by_hand(tmp_path: Path) -> None:
     triplets = [a_triplet(number, instruction_id="instruction") for number in range(4)]
     for name, rankings in (("one", [0.1, 0.2, 0.3, 0.4]), ("two", [0.4, 0.2, 0.1, 0.3])):
         scored = [a_score(t, value) for t, value in zip(triplets, rankings, strict=True)]
-        write_records(tmp_path / f"{name}.parquet", ScoredTriplet, scored)
+        write_scored(tmp_path / f"{name}.parquet", scored)
     (found,) = agreements([read_scores(tmp_path / f"{name}.parquet") for name in ("one", "two")])
     assert found.overlap["0.5"] == 0.5  # the last two; the first and the last
     assert found.overlap["0.25"] == 0.0
@@ -93,10 +92,10 @@ def test_overlap_by_hand(tmp_path: Path) -> None:
 
 def test_runs_without_common_triplets_are_refused(tmp_path: Path) -> None:
     write_world(tmp_path)
-    write_records(tmp_path / "o.parquet", ScoredTriplet, [a_score(a_triplet(n), 0.1 * n) for n in range(500, 505)])
+    write_scored(tmp_path / "o.parquet", [a_score(a_triplet(n), 0.1 * n) for n in range(500, 505)])
     runs = [read_scores(tmp_path / name) for name in ("data/scored.parquet", "o.parquet")]
     with pytest.raises(UserError, match=r"o\.parquet: 0 triplets in common"):
         agreements(runs)
-    write_records(tmp_path / "few.parquet", ScoredTriplet, [a_score(a_triplet(1), 0.1)])
+    write_scored(tmp_path / "few.parquet", [a_score(a_triplet(1), 0.1)])
     with pytest.raises(UserError, match="1 scores"):
         read_scores(tmp_path / "few.parquet")

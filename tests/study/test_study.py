@@ -13,16 +13,14 @@ import yaml
 from compeffdist.cli import study as command
 from compeffdist.errors import UserError
 from compeffdist.files import write_json
-from compeffdist.models import cache_folder, read_identity, resolve_model
-from compeffdist.params import ModelParams, load_params, validate_params
+from compeffdist.models import cache_folder, resolve_model
+from compeffdist.params import ModelParams, validate_params
 from compeffdist.profiles import compose
-from compeffdist.record_files import read_records
-from compeffdist.records import Triplet
-from compeffdist.student.runs import warm_up_student
 from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
-from tests.fakes import SYSTEM, put_domains
+from tests.fakes import put_domains
+from tests.stages import run_stage
 
 from .world import HOSTILE, write_world
 
@@ -118,11 +116,9 @@ def test_arguments_that_make_no_sense_are_one_line(folder: Path, arguments: tupl
 def test_variants_are_scored_as_the_pipeline_would_and_only_once(
     folder: Path, base_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = load_params()
     reference = ModelParams(reference=[f"path:{base_folder}"], licence="Apache-2.0")
     write_json(Path("models/student.json"), resolve_model("student", reference, cache_folder("cache")).to_json())
-    triplets = read_records(Path("data/triplets.parquet"), Triplet)
-    warm_up_student(triplets, read_identity(Path("models/student.json")), params, SYSTEM, Path("models/warmup"))
+    run_stage("warm_up_student")
     arguments = parsed("--top-p", "0.95", "0.5", "--warm-up-rows", "12", "--seeds", "7")
     command.run(arguments)
     printed = capsys.readouterr().out

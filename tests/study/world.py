@@ -7,6 +7,8 @@ import numpy as np
 
 from compeffdist.record_files import write_records
 from compeffdist.records import ScoredTriplet, Triplet
+from tests.scored import a_score as scored_triplet
+from tests.scored import write_scored
 
 HOSTILE = "<script>alert('x')</script> & \u202e"
 TYPES = ("analysis", "closed_classification", "scoring")
@@ -29,21 +31,10 @@ def a_triplet(number: int, **changes: Any) -> Triplet:
     return Triplet(**(fields | changes))
 
 
-def a_score(triplet: Triplet, ranking: float, **changes: Any) -> ScoredTriplet:
-    fields: dict[str, Any] = {
-        "sample_id": triplet.id,
-        "pair_id": triplet.pair_id,
-        "instruction_id": triplet.instruction_id,
-        "scorer_id": "scorer",
-        "ranking": ranking,
-        "ranking_excluding_zero": ranking,
-        "ranking_all": ranking / 2,
-        "perplexity": 1.0 + ranking**2,
-        "tokens": 7,
-        "miss_rate": 1.0 - ranking,
-        "nucleus_miss_rate": 0.0,
-    }
-    return ScoredTriplet(**(fields | changes))
+def a_score(triplet: Triplet, ranking: float) -> ScoredTriplet:
+    """A score with measures that are known functions of the ranking score."""
+    known = {"ranking_all": ranking / 2, "perplexity": 1.0 + ranking**2, "tokens": 7, "miss_rate": 1.0 - ranking}
+    return scored_triplet(triplet, ranking, **known)
 
 
 def write_world(folder: Path, rows: int = 200, noise: float = 0.0, name: str = "scored") -> list[ScoredTriplet]:
@@ -53,5 +44,5 @@ def write_world(folder: Path, rows: int = 200, noise: float = 0.0, name: str = "
     rankings = np.clip(np.arange(rows) / rows + chance, 0, 1)
     scored = [a_score(t, float(value)) for t, value in zip(triplets, rankings, strict=True)]
     write_records(folder / "data/triplets.parquet", Triplet, triplets)
-    write_records(folder / f"data/{name}.parquet", ScoredTriplet, scored)
+    write_scored(folder / f"data/{name}.parquet", scored)
     return scored

@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> None:
     answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
     report = compare_models(answers, params, args.prior, args.seed)
     if args.out is not None:
-        from compeffdist.evaluation.predictions import Prediction
         from compeffdist.evaluation.standalone import decided
         from compeffdist.record_files import write_records
+        from compeffdist.records import Prediction
 
         made = [answer for own in answers.values() for answer in decided(own, params.tasks, args.prior)]
         write_records(args.out, Prediction, made)

@@ -2,6 +2,8 @@
 
 import argparse
 
+from compeffdist.artefacts import EVALUATED, REGISTRATION, REPORT, STUDENT
+
 NAME = "results"
 HELP = "print the evaluation table of the last run"
 EXAMPLE = "compeffdist results --json"
@@ -9,8 +11,8 @@ EXAMPLE = "compeffdist results --json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--evaluation", default="metrics/evaluation.json", help="file the stage evaluate_student wrote")
-    parser.add_argument("--registration", default="metrics/registration.json", help="file register_student wrote")
+    parser.add_argument("--evaluation", default=EVALUATED, help="file the stage evaluate_student wrote")
+    parser.add_argument("--registration", default=REGISTRATION, help="file register_student wrote")
     parser.add_argument("--json", action="store_true", help="print the files' contents as JSON")
 
 
@@ -32,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
         print(priors)
     if verdict := verdict_line(evaluation):
         print(verdict)
-    if not Path("models/student").exists():
+    if not Path(STUDENT).exists():
         print("figures of the run in git: there is none of this checkout yet (make repro)")
     elif registration:
         print(registration_line(registration))
-    if Path("report/index.html").exists():
-        print("report: report/index.html")
+    if Path(REPORT).exists():
+        print(f"report: {REPORT}")

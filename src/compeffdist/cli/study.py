@@ -45,19 +45,20 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         _write_sheet(args)
         return
+    from compeffdist.artefacts import TRIPLETS
     from compeffdist.files import write_json
     from compeffdist.pages import write_page
     from compeffdist.params import load_params, stage_seed
     from compeffdist.study.findings import STAGE, study_scores
     from compeffdist.study.measures import read_scores
     from compeffdist.study.page import render, summary_lines
-    from compeffdist.study.variants import TRIPLETS, make_variants, score_variants
+    from compeffdist.study.variants import make_variants, score_variants
 
     params = load_params()
     runs = [read_scores(path) for path in args.runs]
     variants = make_variants(params, args.top_p, args.warm_up_rows, args.seeds)
     runs += score_variants(variants, Path(".compeffdist/study")) if variants else []
-    study = study_scores(args.scored, TRIPLETS, stage_seed(params.seed, STAGE), runs, args.labels)
+    study = study_scores(args.scored, Path(TRIPLETS), stage_seed(params.seed, STAGE), runs, args.labels)
     write_page(args.out, render(study))
     write_json(machine, study.to_json())
     print(json.dumps(study.to_json()) if args.json else "\n".join([*summary_lines(study), f"{args.out}, {machine}"]))
@@ -68,18 +69,18 @@ def _write_sheet(args: argparse.Namespace) -> None:
         raise UserError(f"{args.sheet}: already there, and may hold labels; name another file")
     if args.sheet_rows < 1:
         raise UserError(f"--sheet-rows: must be at least 1 (got {args.sheet_rows})")
+    from compeffdist.artefacts import TRIPLETS
     from compeffdist.params import load_params, stage_seed
     from compeffdist.study.examples import read_triplets
     from compeffdist.study.findings import STAGE
     from compeffdist.study.labels import LABEL, SCALE, choose_rows, task_types_of, write_sheet
     from compeffdist.study.measures import read_scores
-    from compeffdist.study.variants import TRIPLETS
 
     scores = read_scores(args.scored)
     seed = stage_seed(load_params().seed, STAGE)
-    places = choose_rows(scores, task_types_of(scores, TRIPLETS), args.sheet_rows, seed)
+    places = choose_rows(scores, task_types_of(scores, Path(TRIPLETS)), args.sheet_rows, seed)
     ids = [scores.sample_ids[int(place)].as_py() for place in places]
-    triplets = read_triplets(TRIPLETS, ids)
+    triplets = read_triplets(Path(TRIPLETS), ids)
     write_sheet(args.sheet, [triplets[sample_id] for sample_id in ids])
     print(f"{len(ids)} rows in {args.sheet}: put {SCALE[0]} (easy) to {SCALE[-1]} (hard) into the column {LABEL},")
     print(f"as far as you get, then: compeffdist study --labels {args.sheet}")

@@ -6,7 +6,8 @@ answered as after. The file of draws has the rows of the file of scores in their
 predictions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ import numpy as np
 from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
 from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_rows
 from compeffdist.errors import UserError
+from compeffdist.measures.registry import COLUMNS, MEASURES, RANDOM, RANKING
 from compeffdist.params import SamplingParams
-from compeffdist.record_files import arrow_schema
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
 
 if TYPE_CHECKING:
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
-FALL_BACK = {"label_rank": ["ranking"], "label_surprise": ["ranking"]}
-"""Metric -> what a row without it is ranked by. All rows of an instruction have it or none has, and ranks are within an
-instruction."""
 IDS = ["pair_id", "sample_id", "instruction_id"]
 
 
 def sample_triplets(
-    scored: Path, predicted: Path, triplets: Path, sampled: Path, params: SamplingParams, seed: int
+    scored: Path,
+    predicted: Path,
+    triplets: Path,
+    sampled: Path,
+    params: SamplingParams,
+    seed: int,
+    own: Collection[str] = (),
 ) -> dict[str, Any]:
     """Decide on every row of two files and write the draws; returns counts for the stage's metrics.
 
@@ -40,6 +44,7 @@ def sample_triplets(
         scored: scored triplets.
         predicted: pairs not answered yet, with their predicted difficulty, on the scale of `sampling.metric`.
         triplets: what was scored, of which scope `answer` takes the answers.
+        own: ids of the instructions that `sampling.own_rate` is for.
 
     Raises:
         UserError: if a file cannot be read, a row of it has no `sampling.metric`, two rows are of one pair, or, under
@@ -51,17 +56,42 @@ def sample_triplets(
     table = _joined(table, more)
     _check_pairs(table, scored, predicted)
     groups = _answers(table, triplets) if params.scope == "answer" else table["instruction_id"]
-    sample = sample_rows(table["pair_id"], groups, difficulty, params, seed)
+    sample = _drawn(table, groups, difficulty, params, seed, own)
     write_columns(sampled, Draw, _batches(table, difficulty, sample))
     return sample_metrics(table["instruction_id"], sample)
 
 
+def _drawn(
+    table: "pa.Table",
+    groups: "pa.ChunkedArray",
+    difficulty: "Floats",
+    params: SamplingParams,
+    seed: int,
+    own: Collection[str],
+) -> Sample:
+    """`sample_rows`, the rows of the user's own tasks at a rate of their own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = table["pair_id"]
+    if params.own_rate is None or not own:
+        return sample_rows(ids, groups, difficulty, params, seed)
+    is_own = pc.is_in(table["instruction_id"].cast("string"), value_set=pa.array(sorted(own), "string")).to_numpy()
+    rates = ((is_own, params.own_rate), (~is_own, params.rate))
+    places = [np.flatnonzero(rows) for rows, _ in rates]
+    samples = [
+        sample_rows(ids.take(rows), groups.take(rows), difficulty[rows], params.model_copy(update={"rate": rate}), seed)
+        for rows, (_, rate) in zip(places, rates, strict=True)
+    ]
+    order = np.argsort(np.concatenate(places))
+    columns = [[getattr(sample, each.name) for sample in samples] for each in fields(Sample)]
+    return Sample(*(np.concatenate(parts)[order] for parts in columns))
+
+
 def _read_scored(scored: Path, metric: str, seed: int) -> "tuple[pa.Table, Floats]":
     """Ids, and the difficulty that `metric` names."""
-    wanted = [] if metric == "random" else [metric, *FALL_BACK.get(metric, [])]
-    if not set(wanted) <= set(arrow_schema(ScoredTriplet).names):
-        raise UserError(f"{scored}: scores have no {metric}; choose another sampling.metric")
-    table = read_columns(scored, ScoredTriplet, [*IDS, *wanted], ["instruction_id"])
+    wanted = [metric] if metric in MEASURES else []
+    table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
     return table.select(IDS), _difficulty(table, scored, metric, seed)
 
 
@@ -109,12 +139,16 @@ def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
 
 
 def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Floats":
-    """(n,), finite. Raises UserError naming the first row without a value."""
-    if metric == "random":
+    """(n,), finite, larger is harder. Raises UserError naming the first row without a value."""
+    if metric == RANDOM:
         return random_difficulty(table["pair_id"], seed)
     values: Floats = table[metric].to_numpy().astype(np.float64)  # a missing value is NaN
-    for other in FALL_BACK.get(metric, []):
-        values = np.where(np.isnan(values), table[other].to_numpy().astype(np.float64), values)
+    if metric in MEASURES:
+        measure = MEASURES[metric]
+        values = -values if measure.harder == "low" else values
+        if measure.needs == "label_logprobs":
+            # all rows of an instruction have a rank among its labels or none has, and ranks are within an instruction
+            values = np.where(np.isnan(values), table[RANKING].to_numpy(), values)
     holes = np.flatnonzero(~np.isfinite(values))
     if len(holes):
         raise UserError(

@@ -14,10 +14,6 @@ of 0.75). So a row gets the mean of F over its slice instead of F at its midpoin
 exactly, never exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same
 number: (i - 0.5)/n.
 
-`rho` takes public summaries of the paper at their word: P proportional to rho^(-0.5), rho = n - i + 1 the
-place from the hardest. The constant is the one at which the probabilities, none above 1, sum to rate x n;
-the hardest few of a group are then certain. Nothing in the official code is such a power.
-
 A row's uniform draw is a hash of the seed and its id. The sample is therefore the same whatever the order of
 rows or their layout in shards, and new rows in one instruction leave every other instruction's sample alone.
 The hash costs about a microsecond a row; ranking is one sort in Arrow. Nothing here asks what a difficulty is
@@ -67,7 +63,7 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
         groups: what rows are ranked among; under scope `global` all are ranked together whatever these are.
         difficulty: (n,), finite, larger is harder.
 
-    `soft`, `rho` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
+    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
     down at random without bias: one draw per group, shared by its rows, against probabilities 1, the
     fraction, 0.
 
@@ -86,8 +82,6 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
 def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> "Floats":
     if params.method == "soft":
         return soft_probability(rank, size, params.rate, params.peak)
-    if params.method == "rho":
-        return rho_probability(rank, size, params.rate)
     if params.method == "hard":
         # hardest first: the last `rate x size` rows, the one on the edge in part
         edge: Floats = np.clip(params.rate * size - (size - rank), 0.0, 1.0)
@@ -117,29 +111,6 @@ def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: floa
     upper = cumulative_probability(rank / size, rate, peak)
     lower = cumulative_probability((rank - 1) / size, rate, peak)
     return np.clip(size * (upper - lower), 0.0, 1.0)
-
-
-def rho_probability(rank: "Integers", size: "Integers", rate: float) -> "Floats":
-    """min(1, c rho^(-0.5)), rho = size - rank + 1, c such that a group's sum is rate x size.
-
-    With the m hardest at 1, c = (rate n - m) / sum of rho^(-0.5) over the others; m is the smallest number
-    that leaves none of the others above 1. Both depend on a group's size only, so each size is solved once.
-    """
-    sizes, which = np.unique(size, return_inverse=True)
-    constants = np.array([_rho_constant(int(n), rate) for n in sizes])
-    return np.minimum(1.0, constants[which] / np.sqrt(size - rank + 1))
-
-
-def _rho_constant(n: int, rate: float) -> float:
-    places = np.arange(1, n + 1)
-    sums = np.cumsum(places**-0.5)
-    certain = np.arange(n)  # m
-    others = sums[-1] - sums + places**-0.5  # the sum over places m+1..n
-    fits = np.flatnonzero(rate * n - certain <= others * np.sqrt(places))
-    if not len(fits) or rate == 1.0:
-        return float(n) ** 0.5  # all are certain
-    m = fits[0]
-    return float((rate * n - m) / others[m])
 
 
 def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> "tuple[Integers, Integers]":

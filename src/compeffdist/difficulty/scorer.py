@@ -6,12 +6,8 @@ For response token t with logits z (temperature 1) and probabilities p = softmax
     n = 1 + number of prefix sums of p strictly below top_p, at most the vocabulary   (nucleus size)
     s = x / n if x < n, else 1
 
-    ranking_excluding_zero = mean of s over tokens with s > 0, or 0 if there is none
-    ranking_all            = mean of s over all response tokens
-
-Source: arXiv 2510.24425, section on difficulty; exclusion of zero scores as in the official
-rank_score_compute.py, whose threshold of 1e-6 is the same thing for any vocabulary below a million (the
-smallest s > 0 is 1/n).
+Source: arXiv 2510.24425, section on difficulty. For each response token the pass hands on x, s and the token's negative
+log-likelihood; `measures/` makes one number a row of them.
 
 What is fast about it: rows of similar length share a batch under a token budget; the beginning an
 instruction's rows share is read once (`student.batching`); the head is applied at response positions only; a token
@@ -31,14 +27,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compeffdist.difficulty.shards import RowScore, ScoreShards, batch_key
+from compeffdist.difficulty.shards import RowFigures, ScoreShards, batch_key
 from compeffdist.errors import UserError
 from compeffdist.progress import Progress
 from compeffdist.student.batching import TokenRow, collate, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor, dtype
     from torch.nn import Module
 
@@ -63,7 +58,7 @@ def score_rows(
     share_prefixes: bool = True,
     shards: ScoreShards | None = None,
     progress: Progress | None = None,
-) -> tuple[list[RowScore], list[tuple[str, str]]]:
+) -> tuple[list[RowFigures], list[tuple[str, str]]]:
     """Score rows under a transformers causal language model, which is put in evaluation mode.
 
     Args:
@@ -79,7 +74,7 @@ def score_rows(
         progress: advanced by rows and tokens as batches finish.
 
     Returns:
-        Scores in the order of `rows`, and (id, reason) of every other row: `empty_prompt`, `empty_response`,
+        Figures in the order of `rows`, and (id, reason) of every other row: `empty_prompt`, `empty_response`,
         `too_long`, `non_finite_logits`.
 
     Raises:
@@ -90,7 +85,7 @@ def score_rows(
 
     reasons = [_unscorable(row, max_length) for row in rows]
     scorable = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
-    scores: dict[str, RowScore] = {}
+    scores: dict[str, RowFigures] = {}
     if scorable:
         model.eval()
         parts = split_model(model)
@@ -117,16 +112,16 @@ def score_rows(
     return [scores[row.id] for row in rows if row.id in scores], rejects
 
 
-def token_scores(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Tensor, Tensor]":
-    """Score and negative log-likelihood (nats) of each target token: the formula at the head of this module.
+def token_figures(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Tensor, Tensor, Tensor]":
+    """Rank x, score s and negative log-likelihood (nats) of each target token, as at the head of this module.
 
     Args:
         logits: (positions, vocabulary), fp32 or wider.
         targets: (positions,), token ids.
 
     Returns:
-        Two tensors (positions,): scores in fp64 and losses. A loss that is not finite marks logits that
-        hold NaN or infinity; the score at that position means nothing.
+        Three tensors (positions,): ranks, scores in fp64, and losses. A loss that is not finite marks logits that
+        hold NaN or infinity; rank and score at that position mean nothing.
     """
     import torch
 
@@ -145,7 +140,7 @@ def token_scores(logits: "Tensor", targets: "Tensor", top_p: float) -> "tuple[Te
         if len(near):
             sizes = nucleus_sizes(logits[near], top_p, wide)
             scores[near] = (ranks[near].to(wide) / sizes).clamp(max=1.0)
-    return scores, losses
+    return ranks, scores, losses
 
 
 def _mass_above(logits: "Tensor", true: "Tensor") -> "Tensor":
@@ -180,8 +175,8 @@ def nucleus_sizes(logits: "Tensor", top_p: float, wide: "dtype") -> "Tensor":
 
 def _score_batch(
     parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int, top_p: float, workspace_bytes: int
-) -> list[RowScore | None]:
-    """Scores of the rows of one batch, in order; None where logits are not finite."""
+) -> list[RowFigures | None]:
+    """Figures of the rows of one batch, in order; None where logits are not finite."""
     import torch
 
     device = parts.weight.device
@@ -192,42 +187,24 @@ def _score_batch(
     chunk = max(1, workspace_bytes // (bytes_per_logit * parts.vocabulary))
     starts = np.cumsum([0, *(len(row.response_ids) for row in rows)])
     wanted = {int(start): row.choices for start, row in zip(starts, rows, strict=False) if row.choices}
-    pieces = []  # (2, chunk) each
+    pieces = []  # (3, chunk) each
     chosen: dict[int, list[float]] = {}
     for number, (states, expected) in enumerate(zip(hidden.split(chunk), targets.split(chunk), strict=True)):
         logits = parts.logits(states)
-        scores, losses = token_scores(logits, expected, top_p)
-        pieces.append(torch.stack([scores, losses.to(scores.dtype)]))
+        ranks, scores, losses = token_figures(logits, expected, top_p)
+        # ranks are exact in fp64, and in fp32 for any vocabulary below 16 million
+        pieces.append(torch.stack([ranks.to(scores.dtype), scores, losses.to(scores.dtype)]))
         for place in range(number * chunk, number * chunk + len(logits)):
             if place in wanted:
                 chosen[place] = logits[place - number * chunk, list(wanted[place])].tolist()
-    columns = torch.cat(pieces, dim=1).cpu().numpy()  # but for choices, the one copy to the host
-    by_row = np.split(columns, starts[1:-1], axis=1)
+    columns = torch.cat(pieces, dim=1).cpu().double().numpy()  # but for choices, the one copy to the host
+    by_row = zip(rows, starts, np.split(columns, starts[1:-1], axis=1), strict=False)
     return [
-        _row_score(row.id, row_columns[0], row_columns[1], chosen.get(int(start), []))
-        for row, start, row_columns in zip(rows, starts, by_row, strict=False)
+        RowFigures(ranks.astype(np.int64), scores, losses, row.id, chosen.get(int(start), []))
+        if np.isfinite(losses).all()
+        else None
+        for row, start, (ranks, scores, losses) in by_row
     ]
-
-
-def _row_score(
-    row_id: str, scores: "NDArray[np.float64]", losses: "NDArray[np.float64]", choice_logits: list[float]
-) -> RowScore | None:
-    """Means over the tokens of one row; None if any loss, or the perplexity itself, is not finite."""
-    with np.errstate(over="ignore"):
-        perplexity = float(np.exp(losses.mean(dtype=np.float64)))
-    if not np.isfinite(losses).all() or not np.isfinite(perplexity):
-        return None
-    missed = scores[scores > 0]
-    return RowScore(
-        id=row_id,
-        ranking_excluding_zero=float(missed.mean()) if len(missed) else 0.0,
-        ranking_all=float(scores.mean()),
-        perplexity=perplexity,
-        tokens=len(scores),
-        miss_rate=len(missed) / len(scores),
-        nucleus_miss_rate=float((scores == 1.0).mean()),
-        choice_logits=choice_logits,
-    )
 
 
 def _unscorable(row: TokenRow, max_length: int) -> str | None:

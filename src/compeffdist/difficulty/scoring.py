@@ -1,17 +1,21 @@
 """Triplets in, scored triplets out: formatted, tokenised and scored, every row accounted for."""
 
 import importlib.metadata
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from compeffdist.difficulty.ifd import instruction_following_difficulty, without_prompts
-from compeffdist.difficulty.label_ranks import further_rows, label_difficulty, with_choices
+from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
 from compeffdist.difficulty.scorer import score_rows
-from compeffdist.difficulty.shards import RowScore, ScoreShards
+from compeffdist.difficulty.shards import RowFigures, ScoreShards
 from compeffdist.files import hash_file
 from compeffdist.formatting import encode_prompt, encode_response
+from compeffdist.labels import LabelTrie
+from compeffdist.measures.measure import Observed
+from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
+from compeffdist.measures.registry import MEASURES
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.records import Reject, ScoredTriplet, Triplet, by_id, content_id
@@ -21,7 +25,9 @@ from compeffdist.student.prediction import label_trie
 
 STAGE = "score_difficulty"
 OWN_CODE = ("student/batching.py", "student/head.py", "difficulty/scorer.py")
-"""From the tokens of a row to its score; how texts become tokens shows in the tokens."""
+"""From the tokens of a row to its figures; how texts become tokens shows in the tokens."""
+Values = dict[str, float | None]
+"""Measure -> its value for one row; None where the row has none."""
 
 
 def scorer_identity(weights: str, params: DifficultyParams, system: str) -> str:
@@ -69,64 +75,82 @@ def score_triplets(
         for triplet in triplets
     ]
     tries = {key: label_trie(tokenizer, labels) for key, labels in choices.items()}
-    branched = {t.id: tries[t.instruction_id] for t in triplets if t.response in choices.get(t.instruction_id, ())}
-    rows = [with_choices(row, branched[row.id]) if row.id in branched else row for row in rows]
-    scores, reasons = score_both_ways(model, rows, bare_prompt, params, runtime, weights)
-    by_row = {score.id: score for score, _ in scores}
-    if params.label_ranks:
-        further = [
-            more
-            for row in rows
-            if row.id in by_row and row.id in branched
-            for more in further_rows(row, branched[row.id])
-        ]
-        by_row |= _score_passes(model, [further], params, runtime, weights)[0][0]
-    parents = by_id(triplets)
-    scorer_id = scorer_identity(weights, params, system)
-    scored = []
-    for score, ifd in scores:
-        parent, trie = parents[score.id], branched.get(score.id)
-        label = label_difficulty(score.id, parent.response, trie, by_row) if trie is not None else None
-        scored.append(_record(score, ifd, label, parent, params, scorer_id))
-    rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons]
+    labelled = {
+        t.id: (t.response, tries[t.instruction_id]) for t in triplets if t.response in choices.get(t.instruction_id, ())
+    }
+    values, reasons = measure_rows(model, rows, bare_prompt, params, runtime, weights, labelled)
+    parents, scorer_id = by_id(triplets), scorer_identity(weights, params, system)
+    scored = [
+        ScoredTriplet(
+            sample_id=row_id,
+            pair_id=parents[row_id].pair_id,
+            instruction_id=parents[row_id].instruction_id,
+            scorer_id=scorer_id,
+            ranking=chosen_ranking(measures, params),
+            measures=measures,
+        )
+        for row_id, measures in values.items()
+    ]
+    rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons.items()]
     assert len(triplets) == len(scored) + len(rejects)
     return scored, rejects
 
 
-def score_both_ways(
+def measure_rows(
     model: Any,
     rows: Sequence[TokenRow],
     bare_prompt: Sequence[int],
     params: DifficultyParams,
     runtime: RuntimeParams,
     weights: str,
-) -> tuple[list[tuple[RowScore, float | None]], list[tuple[str, str]]]:
-    """Score rows and, if `params.ifd`, their responses without the prompt; batches are kept in `runtime.scores`.
+    labelled: Mapping[str, tuple[str, LabelTrie]] = MappingProxyType({}),
+) -> tuple[dict[str, Values], dict[str, str]]:
+    """Every measure of every row; what the passes saw is kept in `runtime.scores`.
+
+    Args:
+        bare_prompt: the format around nothing, which takes the place of each prompt in the pass for `params.ifd`.
+        labelled: row id -> the row's label and the trie of its instruction's labels.
 
     Returns:
-        Score and IFD of each row that has them, and (id, reason) of every other row. A row whose prompt-free
-        pass fails is rejected, not left without a value.
+        By row id the measures of each row that was scored, and the reason of every other row. A row whose pass
+        without its prompt fails is rejected, not left without a value.
     """
-    passes = [rows, without_prompts(rows, bare_prompt)] if params.ifd else [rows]
-    results = _score_passes(model, passes, params, runtime, weights)
-    prompted, rejects = results[0]
-    if not params.ifd:
-        return [(score, None) for score in prompted.values()], list(rejects.items())
-    bare, bare_rejects = results[1]
-    rejects = {row.id: reason for row in rows if (reason := rejects.get(row.id) or bare_rejects.get(row.id))}
-    both: list[tuple[RowScore, float | None]] = [
-        (score, instruction_following_difficulty(score, bare[score.id]))
-        for score in prompted.values()
-        if score.id not in rejects
-    ]
-    return both, list(rejects.items())
+    rows = [with_choices(row, labelled[row.id][1]) if row.id in labelled else row for row in rows]
+    bare_rows = [TokenRow(row.id, bare_prompt, row.response_ids) for row in rows] if params.ifd else []
+    (seen, reasons), (bare, bare_reasons) = _passes(model, [rows, bare_rows], params, runtime, weights)
+    reasons = bare_reasons | reasons
+    looked_at = dict(seen)
+    if params.label_ranks:
+        branched = [row for row in rows if row.id in labelled and row.id not in reasons]
+        further = [more for row in branched for more in further_rows(row, labelled[row.id][1])]
+        looked_at |= _passes(model, [further], params, runtime, weights)[0][0]
+    values: dict[str, Values] = {}
+    for row in rows:
+        if row.id not in reasons:
+            label, trie = labelled.get(row.id, ("", None))
+            logprobs = log_probabilities(row.id, trie, looked_at) if trie else None
+            observed = Observed(seen[row.id], bare.get(row.id), label, logprobs)
+            measures = {name: measure.of(observed) for name, measure in MEASURES.items()}
+            odd = [name for name, value in measures.items() if value is not None and not math.isfinite(value)]
+            if odd:
+                reasons[row.id] = f"non_finite_{odd[0]}"
+            else:
+                values[row.id] = measures
+    return values, {row.id: reasons[row.id] for row in rows if row.id in reasons}
 
 
-def _score_passes(
+def chosen_ranking(measures: Values, params: DifficultyParams) -> float:
+    """The variant of the ranking score that `params.exclude_zero` chooses."""
+    value = measures[(RANKING_EXCLUDING_ZERO if params.exclude_zero else RANKING_ALL).name]
+    assert value is not None
+    return value
+
+
+def _passes(
     model: Any, passes: Sequence[Sequence[TokenRow]], params: DifficultyParams, runtime: RuntimeParams, weights: str
-) -> list[tuple[dict[str, RowScore], dict[str, str]]]:
-    """For each pass the scores and the reasons of its other rows, by id."""
-    # No knob but top_p changes a row's score. Device, dtype and code are not in scorer_id: they change the last bits
+) -> list[tuple[dict[str, RowFigures], dict[str, str]]]:
+    """For each pass the figures, and the reasons of its other rows, by id."""
+    # No knob but top_p changes a row's figures. Device, dtype and code are not in scorer_id: they change the last bits
     # of a score, not what it is a score of.
     place = {
         "weights": weights,
@@ -141,7 +165,7 @@ def _score_passes(
         Progress("difficulty", total=sum(map(len, passes))) as progress,
     ):
         for each in passes:
-            scores, reasons = score_rows(
+            figures, reasons = score_rows(
                 model,
                 each,
                 top_p=params.top_p,
@@ -151,7 +175,7 @@ def _score_passes(
                 shards=shards,
                 progress=progress,
             )
-            results.append(({score.id: score for score in scores}, dict(reasons)))
+            results.append(({row.id: row for row in figures}, dict(reasons)))
     return results
 
 
@@ -159,30 +183,3 @@ def code_versions() -> dict[str, str]:
     """Of what computes a score: another version may round otherwise, or mend a fault, whose scores must not live on."""
     own = {name: hash_file(Path(__file__).parents[1] / name) for name in OWN_CODE}
     return own | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
-
-
-def _record(
-    score: RowScore,
-    ifd: float | None,
-    label: tuple[float, float] | None,
-    triplet: Triplet,
-    params: DifficultyParams,
-    scorer_id: str,
-) -> ScoredTriplet:
-    ranking = score.ranking_excluding_zero if params.exclude_zero else score.ranking_all
-    return ScoredTriplet(
-        sample_id=triplet.id,
-        pair_id=triplet.pair_id,
-        instruction_id=triplet.instruction_id,
-        scorer_id=scorer_id,
-        ranking=ranking,
-        ranking_excluding_zero=score.ranking_excluding_zero,
-        ranking_all=score.ranking_all,
-        perplexity=score.perplexity,
-        tokens=score.tokens,
-        miss_rate=score.miss_rate,
-        nucleus_miss_rate=score.nucleus_miss_rate,
-        ifd=ifd,
-        label_rank=label[0] if label else None,
-        label_surprise=label[1] if label else None,
-    )

@@ -1,4 +1,5 @@
-"""Scores kept as they are computed, outside DVC's outs, so that a killed run resumes and a repeated one costs nothing.
+"""What a scoring pass saw, kept as it is computed, outside DVC's outs, so that a killed run resumes and a repeated one
+costs nothing.
 
 A folder for each scorer (model, tokenizer, template, top-p, device, precision, code) holds shards, each written whole
 by rename and named by the hash of its bytes: a damaged one is known at once, and several processes may add to one
@@ -7,17 +8,23 @@ their prompts, for instruction-following difficulty, are batches of their own): 
 batch it was computed in, so a row is only taken from a batch of the same make-up, and the result has the same bytes
 whether it was resumed or not. The price: after rows were added or the token budget changed, batches that came out
 differently are computed again.
+
+Kept are the figures of every response token (about 40 bytes each as JSON), not the measures made of them: a measure
+that is added or mended needs no pass of its own.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl
+from compeffdist.measures.measure import TokenFigures
 from compeffdist.records import content_id
 from compeffdist.student.batching import TokenRow
 
@@ -25,21 +32,27 @@ WRITE_EVERY_SECONDS = 20.0
 """At most this much scoring is lost when a run is killed."""
 
 
-@dataclass(frozen=True)
-class RowScore:
-    """Difficulty of one row. Scores and rates lie in [0, 1]; `tokens` counts response tokens."""
+@dataclass(frozen=True, eq=False)
+class RowFigures(TokenFigures):
+    """What a pass saw of one row."""
 
     id: str
-    ranking_excluding_zero: float
-    ranking_all: float
-    perplexity: float
-    tokens: int
-    miss_rate: float
-    """Share of response tokens that are not the model's first choice."""
-    nucleus_miss_rate: float
-    """Share of response tokens outside the top-p nucleus."""
-    choice_logits: list[float] = field(default_factory=list)
+    choice_logits: Sequence[float] = ()
     """Of the row's `choices`, at its first response position."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept: every number to its last bit."""
+        arrays = {name: getattr(self, name).tolist() for name in ("ranks", "scores", "losses")}
+        return {"id": self.id, **arrays, "choice_logits": list(self.choice_logits)}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """The inverse of `to_json`. Raises TypeError or KeyError if it is of another form."""
+        ranks, scores, losses = (np.array(kept.pop(name)) for name in ("ranks", "scores", "losses"))
+        return cls(ranks.astype(np.int64), scores.astype(np.float64), losses.astype(np.float64), **kept)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RowFigures) and self.to_json() == other.to_json()
 
 
 class ScoreShards:
@@ -51,7 +64,7 @@ class ScoreShards:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.batches: dict[str, list[RowScore | None]] = {}
+        self.batches: dict[str, list[RowFigures | None]] = {}
         self.unwritten: list[dict[str, Any]] = []
         self.written_at = time.monotonic()
         self.reused = 0
@@ -66,15 +79,15 @@ class ScoreShards:
     ) -> None:
         self._write()
 
-    def get(self, key: str) -> list[RowScore | None] | None:
-        """Scores of a batch that was kept, in order of its rows; None in place of a row that has none."""
+    def get(self, key: str) -> list[RowFigures | None] | None:
+        """Figures of a batch that was kept, in order of its rows; None in place of a row that has none."""
         found = self.batches.get(key)
         self.reused += len(found or ())
         return found
 
-    def put(self, key: str, scores: Sequence[RowScore | None]) -> None:
+    def put(self, key: str, rows: Sequence[RowFigures | None]) -> None:
         """Keep a batch; it is on the disk within WRITE_EVERY_SECONDS of further batches."""
-        self.unwritten.append({"batch": key, "scores": [score and asdict(score) for score in scores]})
+        self.unwritten.append({"batch": key, "rows": [row and row.to_json() for row in rows]})
         if time.monotonic() - self.written_at > WRITE_EVERY_SECONDS:
             self._write()
 
@@ -93,13 +106,12 @@ def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
     return content_id("batch", {"rows": tokens, "prefix": prefix})
 
 
-def _read_shard(shard: Path) -> dict[str, list[RowScore | None]]:
+def _read_shard(shard: Path) -> dict[str, list[RowFigures | None]]:
     if hash_text(shard.read_text(encoding="utf-8", errors="replace")) != shard.stem:
         raise UserError(f"{shard}: a damaged shard of scores; delete it, and its rows are scored again")
     try:
         return {
-            line["batch"]: [RowScore(**score) if score is not None else None for score in line["scores"]]
-            for line in read_jsonl(shard)
+            line["batch"]: [row and RowFigures.from_json(row) for row in line["rows"]] for line in read_jsonl(shard)
         }
     except (KeyError, TypeError):
         raise UserError(f"{shard}: scores of another version; delete it, and its rows are scored again") from None

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.difficulty.scoring import score_both_ways
-from compeffdist.difficulty.shards import RowScore
+from compeffdist.difficulty.scoring import chosen_ranking, measure_rows
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, hash_file, write_jsonl
 from compeffdist.formatting import encode_prompt, encode_response
+from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import content_id
 from compeffdist.student.batching import TokenRow
@@ -22,16 +22,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SUFFIXES = (".jsonl", ".parquet")
-COLUMNS = (
-    "ranking",
-    "ranking_excluding_zero",
-    "ranking_all",
-    "perplexity",
-    "tokens",
-    "miss_rate",
-    "nucleus_miss_rate",
-    "ifd",
-)
+COLUMNS = [name for name, measure in MEASURES.items() if measure.needs != "label_logprobs"]
+"""The measures that need no labels, which a file of prompts does not name."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +87,13 @@ def score_file(
     bare_prompt = _prompt_ids(tokenizer, system, "", chat)
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
-    scores, rejects = score_both_ways(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
-    results = {score.id: _columns(score, ifd, params) for score, ifd in scores}
-    reasons = dict(rejects) | {row.id: row.fault for row in rows if row.fault}
-    missing = dict.fromkeys(COLUMNS)
+    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
+    results: dict[str, dict[str, Any]] = {
+        row_id: {RANKING: chosen_ranking(measures, params)} | {name: measures[name] for name in COLUMNS}
+        for row_id, measures in values.items()
+    }
+    reasons |= {row.id: row.fault for row in rows if row.fault}
+    missing = dict.fromkeys((RANKING, *COLUMNS))
     _write(target, [{"id": row.id, **results.get(row.id, missing), "reason": reasons.get(row.id)} for row in rows])
     return _summary(list(results.values()), list(reasons.values()))
 
@@ -152,12 +147,6 @@ def _prompt_ids(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str, 
     return list(tokenizer(prompt, split_special_tokens=True).input_ids)
 
 
-def _columns(score: RowScore, ifd: float | None, params: DifficultyParams) -> dict[str, Any]:
-    ranking = score.ranking_excluding_zero if params.exclude_zero else score.ranking_all
-    values = {"ranking": ranking, "ifd": ifd}
-    return {name: values[name] if name in values else getattr(score, name) for name in COLUMNS}
-
-
 def _write(target: Path, rows: list[dict[str, Any]]) -> None:
     if target.suffix == ".jsonl":
         write_jsonl(target, rows)
@@ -165,7 +154,8 @@ def _write(target: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"id": pa.string(), "tokens": pa.int64(), "reason": pa.string()}
+    whole = {name: pa.int64() for name, measure in MEASURES.items() if measure.whole}
+    kinds = {"id": pa.string(), "reason": pa.string(), **whole}
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in rows[0]])
     with atomic_file(target) as path:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
@@ -174,7 +164,8 @@ def _write(target: Path, rows: list[dict[str, Any]]) -> None:
 def _summary(scored: Sequence[dict[str, Any]], reasons: Sequence[str]) -> dict[str, Any]:
     means = {
         name: sum(row[name] for row in scored) / len(scored) if scored else None
-        for name in ("ranking", "ranking_all", "miss_rate", "nucleus_miss_rate")
+        for name in (RANKING, *COLUMNS)
+        if all(row[name] is not None for row in scored)
     }
     return {
         "rows": len(scored) + len(reasons),

@@ -1,4 +1,4 @@
-"""What a person looks at after scoring: distribution of the score, and its agreement with simpler measures."""
+"""What a person looks at after scoring: distribution of the score, and its agreement with the other measures."""
 
 import csv
 from collections import Counter
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.files import atomic_file
+from compeffdist.measures.label_ranks import LABEL_RANK
+from compeffdist.measures.registry import MEASURES
 from compeffdist.records import ScoredTriplet
 
 BINS = 20
@@ -15,9 +17,9 @@ NEAR = 0.05
 
 
 def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
-    """Quantiles, saturation at both ends, and Spearman correlation with perplexity, length and miss rate.
+    """Quantiles, saturation at both ends, and Spearman correlation with each measure over the rows that have it.
 
-    A correlation with a constant is undefined and given as null.
+    A correlation with a constant is undefined and given as null; a measure that no row has is left out.
     """
     import numpy as np
 
@@ -25,16 +27,11 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
         return {"ranking": None, "correlation_with_ranking": None}
     ranking = np.array([row.ranking for row in scored])
     quantiles = np.quantile(ranking, [0.1, 0.25, 0.5, 0.75, 0.9])
-    others: dict[str, Sequence[float]] = {
-        "ranking_all": [row.ranking_all for row in scored],
-        "perplexity": [row.perplexity for row in scored],
-        "tokens": [row.tokens for row in scored],
-        "miss_rate": [row.miss_rate for row in scored],
-    }
-    with_rank = [row for row in scored if row.label_rank is not None]
-    with_ifd = [row.ifd for row in scored if row.ifd is not None]
-    if len(with_ifd) == len(scored):
-        others["ifd"] = with_ifd
+    correlations = {}
+    for name in MEASURES:
+        both = [(row.ranking, value) for row in scored if (value := row.measures[name]) is not None]
+        if both:
+            correlations[name] = _spearman(*zip(*both, strict=True))
     return {
         "ranking": {
             "mean": float(ranking.mean()),
@@ -43,35 +40,36 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
             "share_near_zero": float((ranking < NEAR).mean()),
             "share_near_one": float((ranking > 1 - NEAR).mean()),
         },
-        "label_rank": _label_ranks(with_rank),
-        "correlation_with_ranking": {name: _spearman(ranking, values) for name, values in others.items()},
+        "label_rank": _label_ranks(scored),
+        "correlation_with_ranking": correlations,
     }
 
 
 def _label_ranks(rows: Sequence[ScoredTriplet]) -> dict[str, Any]:
     """How many rows have a rank among labels, its distribution, and how often rows tie by it and by the ranking score
     within an instruction."""
-    if not rows:
+    ranked = [(row, rank) for row in rows if (rank := row.measures[LABEL_RANK.name]) is not None]
+    if not ranked:
         return {"rows": 0}
     import numpy as np
 
-    ranks = [row.label_rank for row in rows]
+    ranks = [rank for _, rank in ranked]
     return {
-        "rows": len(rows),
-        "mean": float(np.mean([rank for rank in ranks if rank is not None])),
-        "tied_share": _tied([(row.instruction_id, row.label_rank) for row in rows]),
-        "ranking_tied_share": _tied([(row.instruction_id, row.ranking) for row in rows]),
-        "correlation_with_ranking": _spearman([row.ranking for row in rows], [rank or 0.0 for rank in ranks]),
+        "rows": len(ranked),
+        "mean": float(np.mean(ranks)),
+        "tied_share": _tied([(row.instruction_id, rank) for row, rank in ranked]),
+        "ranking_tied_share": _tied([(row.instruction_id, row.ranking) for row, _ in ranked]),
+        "correlation_with_ranking": _spearman([row.ranking for row, _ in ranked], ranks),
     }
 
 
-def _tied(keys: Sequence[tuple[str, float | None]]) -> float:
+def _tied(keys: Sequence[tuple[str, float]]) -> float:
     """Share of rows that share their instruction and value with another."""
     times = Counter(keys)
     return sum(count for count in times.values() if count > 1) / len(keys)
 
 
-def _spearman(ranking: Any, values: Sequence[float]) -> float | None:
+def _spearman(ranking: Sequence[float], values: Sequence[float]) -> float | None:
     """Pearson's correlation of ranks, ties at their mean; SciPy's takes a second to import, in a stage and its gate."""
     import numpy as np
 

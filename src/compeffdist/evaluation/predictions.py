@@ -2,41 +2,16 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.errors import UserError
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.prompting import closed_question, inline, with_input
-from compeffdist.records import Record, Reject
+from compeffdist.records import EvaluationRow, Prediction, Reject
 from compeffdist.student.loading import load_student, system_prompt_of
 from compeffdist.student.prediction import label_logprobs
 from compeffdist.teacher.conversation import Conversation, label_question
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction(Record):
-    """One system's answer on one evaluation row."""
-
-    PREFIX = "prediction"
-    IDENTITY = ("row_id", "system_id")
-
-    row_id: str
-    task: str
-    system: str
-    """`teacher`, `base` or `student`."""
-    system_id: str
-    gold: str
-    predicted: str
-    """The likeliest label, after its prior was taken out (`evaluation.priors`); of a tie, the first in the task's
-    declared order."""
-    probabilities: list[float]
-    """Of the task's labels, in declared order, as the system gave them, no prior taken out; they sum to 1. Exactly 1
-    and 0 where a teacher behind an API only chose a label: no confidence, and none is read from it
-    (metrics/evaluate_teacher.json counts such answers)."""
-
 
 Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]
 """(prompts, labels) -> for each prompt the natural-log probability of each whole label."""

@@ -9,9 +9,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from compeffdist.evaluation.predictions import Prediction
 from compeffdist.label_priors import Prior, calibrate, estimate_prior, likeliest
 from compeffdist.params import EvaluationTask
+from compeffdist.records import Prediction
 
 TaskPriors = Mapping[str, Prior]
 """Task -> prior; a task without an answer that has likelihoods is missing."""

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.earning import family_confidence, label_counts
-from compeffdist.evaluation.predictions import Prediction, task_instruction
+from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import estimate_priors, take_out
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.params import EvaluationParams
+from compeffdist.records import Prediction
 
 ByTask = Mapping[str, Predictions]
 

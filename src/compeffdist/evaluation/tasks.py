@@ -5,11 +5,9 @@ labels, so that macro-F1 and accuracy speak of the same thing and a rare label h
 by content and seed alone; ingest removes from the user texts whatever these rows hold.
 """
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
 from compeffdist.label_spelling import folded
 from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed, written_label
-from compeffdist.records import Record
+from compeffdist.records import EvaluationRow
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.decontaminate import compact
 from compeffdist.texts.draw import draw_evenly
@@ -30,33 +28,6 @@ MAX_FIELD_CHARACTERS = 300
 """Of a field that a question is filled with."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRow(Record):
-    """A labelled text of an evaluation task, after the same normalisation as user texts."""
-
-    PREFIX = "row"
-    IDENTITY = ("task", "text", "label", "fields")
-
-    task: str
-    """Name of the task in params."""
-    text: str
-    label: str
-    source_row: str
-    """The row's own id in the corpus, or its number in the file."""
-    licence: str
-    fields: str = ""
-    """What the task's question is filled with beside the text: canonical JSON, field -> value; empty if nothing."""
-
-    def identity(self) -> dict[str, Any]:
-        """Without `fields` where there are none."""
-        return {name: value for name, value in super().identity().items() if value or name != "fields"}
-
-    @property
-    def question_fields(self) -> dict[str, str]:
-        """`fields`, parsed."""
-        return dict(json.loads(self.fields)) if self.fields else {}
 
 
 def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[list[EvaluationRow], dict[str, Any]]:

@@ -13,8 +13,6 @@ from pathlib import Path
 from compeffdist.domain import DOMAINS, Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
-from compeffdist.evaluation.tasks import EvaluationRow
-from compeffdist.instructions.clusters import read_perspectives
 from compeffdist.instructions.demonstrations import write_demonstrations
 from compeffdist.instructions.enumeration import enumerate_attributes
 from compeffdist.instructions.parts import SCORED, in_part
@@ -23,8 +21,8 @@ from compeffdist.instructions.tasks import TaskWriter
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import read_identity
 from compeffdist.params import Params
-from compeffdist.record_files import read_records
-from compeffdist.records import Attribute, Draw, Instruction, Pair, Task, Text, Triplet, by_id
+from compeffdist.record_files import read_perspectives, read_records
+from compeffdist.records import Attribute, Draw, EvaluationRow, Instruction, Pair, Task, Text, Triplet, by_id
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.conversation import Conversation, label_question
 from compeffdist.teacher.engine import ModelCard

@@ -10,18 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.gates.expected import Figure, accounted, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, json_table, read_table
+from compeffdist.given import Given
 from compeffdist.instructions.clusters import coherence_of, loosest, member_coherence_of
 from compeffdist.params import ClustersGateParams
 from compeffdist.records import Attribute, Perspective
 
-CLUSTERS = Path("data/clusters.json")
-ATTRIBUTES = Path("data/attributes.parquet")
+GUARDS = (CLUSTERS,)
 
 COLLAPSE = (
     "the clustering has collapsed: look at the counts (attributes.more_than), at clusters.damping, and at "
@@ -36,17 +37,18 @@ SHOWN, SHOWN_MEMBERS = 10, 8
 FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
 
 
-def look_at_clusters(bounds: ClustersGateParams) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Attributes, perspectives, and the diagnostics of their clustering.
 
     Raises:
         UserError: if one of them cannot be read.
     """
-    attributes = read_table(ATTRIBUTES, Attribute)
-    value = read_json(CLUSTERS)
+    bounds = given.params.gates.clusters
+    attributes = read_table(given, ATTRIBUTES)
+    value = read_json(given.path(CLUSTERS))
     if not isinstance(value, dict) or not isinstance(value.get("perspectives"), list):
         raise UserError(f"{CLUSTERS}: holds no list of perspectives; run: dvc repro cluster_attributes")
-    perspectives = json_table(CLUSTERS, value["perspectives"], Perspective)
+    perspectives = json_table(Path(CLUSTERS), value["perspectives"], Perspective)
     diagnostics = value.get("diagnostics") or {}
     return Evidence([attributes, perspectives], lambda: _measure(attributes, perspectives, diagnostics, bounds))
 

@@ -7,39 +7,40 @@ Saturation is what an unfit scorer shows: near 1 one that was never trained (no 
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
+from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
 from compeffdist.difficulty.summary import BINS, NEAR, summarise_scores
 from compeffdist.gates.curves import curve_figures
 from compeffdist.gates.expected import Figure, accounted, between, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
+from compeffdist.given import Given
+from compeffdist.measures.perplexity import IFD, PERPLEXITY
+from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.params import DifficultyGateParams
-from compeffdist.record_files import read_records
-from compeffdist.records import Reject, ScoredTriplet, Triplet
+from compeffdist.records import Reject, ScoredTriplet
 
-SCORED = Path("data/scored.parquet")
-REJECTS = Path("data/rejects/score_difficulty.parquet")
-TRIPLETS = Path("data/triplets.parquet")
-WARM_UP_CURVE = Path("metrics/warm_up_curve.csv")
+GUARDS = (SCORED,)
 
 SCORER = "check warm_up (rows, training) and difficulty.top_p"
 UNFINISHED = "the warm-up has not finished: raise warm_up.rows, warm_up.training.epochs or its learning_rate"
 
 
-def look_at_difficulty(bounds: DifficultyGateParams) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Scores, triplets without one, and the warm-up's curve.
 
     Raises:
         UserError: if one of them cannot be read.
     """
-    shares = ("ranking", "ranking_excluding_zero", "ranking_all", "miss_rate", "nucleus_miss_rate")
-    scored = read_table(SCORED, ScoredTriplet, [between("scored", column, 0.0, 1.0) for column in shares])
-    rejects = read_table(REJECTS, Reject)
-    triplets = [triplet.id for triplet in read_records(TRIPLETS, Triplet)]
+    bounds = given.params.gates.difficulty
+    ranges = [between("scored", RANKING, 0.0, 1.0)]
+    ranges += [between("scored", name, measure.low, measure.high) for name, measure in MEASURES.items()]
+    scored = read_table(given, SCORED, ranges)
+    rejects = read_table(given, rejects_of("score_difficulty"))
+    triplets = [triplet.id for triplet in given[TRIPLETS]]
     param = "gates.difficulty.warm_up_loss_ratio"
-    warm_up = curve_figures("warm_up", WARM_UP_CURVE, bounds.warm_up_loss_ratio, param, UNFINISHED)
+    warm_up = curve_figures("warm_up", given[WARM_UP_CURVE], bounds.warm_up_loss_ratio, param, UNFINISHED)
     return Evidence(
         [scored, rejects],
         lambda: Measured(
@@ -58,15 +59,16 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
     summary = summarise_scores(scored)
     ranking, correlation = summary["ranking"] or {}, summary["correlation_with_ranking"] or {}
     scorers = {row.scorer_id for row in scored}
-    with_ifd = sum(row.ifd is not None for row in scored)
+    without_ifd = [row.sample_id for row in scored if row.measures[IFD.name] is None]
+    of_some = without_ifd if len(without_ifd) < len(scored) else []
     return [
         Figure("scores", len(scored), low=1, advice="no triplet was scored: see data/rejects/score_difficulty.parquet"),
         Figure(
             "scored_without_ifd",
-            len(scored) - with_ifd if with_ifd else 0,
+            len(of_some),
             high=0,
             advice="difficulty.ifd holds for all rows or none: run dvc repro -f -s score_difficulty",
-            offenders=[row.sample_id for row in scored if row.ifd is None] if with_ifd else [],
+            offenders=of_some,
         ),
         Figure("scorers", len(scorers), low=1, high=1, advice="scores of several scorers do not compare"),
         Figure(
@@ -96,7 +98,7 @@ def _scores(scored: Sequence[ScoredTriplet], bounds: DifficultyGateParams) -> li
         _ties(scored, bounds),
         Figure(
             "perplexity_correlation",
-            correlation.get("perplexity"),
+            correlation.get(PERPLEXITY.name),
             low=bounds.perplexity_correlation,
             param="gates.difficulty.perplexity_correlation",
             advice=f"the score disagrees with perplexity: {SCORER}",

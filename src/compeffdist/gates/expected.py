@@ -44,8 +44,8 @@ def one_of(table: str, column: str, values: Sequence[str]) -> Expected:
     return Expected(f"{table}.unknown_{column}", "expect_column_values_to_be_in_set", arguments)
 
 
-def between(table: str, column: str, low: float, high: float) -> Expected:
-    """Every value of a column is a number within bounds, both inclusive."""
+def between(table: str, column: str, low: float, high: float | None) -> Expected:
+    """Every value that there is in a column is a number within bounds, both inclusive; None: no bound above."""
     arguments = {"column": column, "min_value": low, "max_value": high}
     return Expected(f"{table}.{column}_out_of_range", "expect_column_values_to_be_between", arguments)
 

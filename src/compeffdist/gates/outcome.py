@@ -5,18 +5,30 @@ A report is a function of the artefacts and the bounds alone: no times, no machi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from compeffdist.artefacts import Json, Page
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import read_json
 
-GATES = ("texts", "clusters", "tasks", "triplets", "difficulty", "sample", "training_set", "student")
-"""In the order of the pipeline."""
 LAST = "student"
 """The gate that lets registration and report go on before it ends the run: what it refuses is the alias."""
 MOST_OFFENDERS = 20
-REPORTS, PAGES, TOKENS = Path("metrics/gates"), Path("report/gates"), Path("data/gates")
+
+
+def report_of(gate: str) -> Json:
+    """What a gate found."""
+    return Json(f"metrics/gates/{gate}.json")
+
+
+def page_of(gate: str) -> Page:
+    """The same for people."""
+    return Page(f"report/gates/{gate}.html")
+
+
+def token_of(gate: str) -> Json:
+    """What the stages behind a gate depend on."""
+    return Json(f"data/gates/{gate}.json")
+
 
 Action = Literal["stop", "warn"]
 Number = int | float
@@ -127,31 +139,30 @@ def shown(value: Number) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def gate_tags(folder: Path = REPORTS, gates: Sequence[str] = GATES) -> dict[str, str]:
+def gate_tags(reports: Mapping[str, Any]) -> dict[str, str]:
     """The gates in a model version's tags: `gates`, "passed", "failed: student" or "warned: clusters, sample"; and
     `gate.NAME` of each.
 
     Args:
-        gates: those that had a say.
+        reports: of the gates that had a say, by name, in their order.
 
     Raises:
-        UserError: a report is missing or is none, or a gate that stops the run before registration did not pass.
+        UserError: a report is none, or a gate that stops the run before registration did not pass.
     """
-    states = {gate: _state(folder / f"{gate}.json") for gate in gates}
+    states = {gate: _state(gate, report) for gate, report in reports.items()}
     unlike = {word: [gate for gate, state in states.items() if state == word] for word in ("failed", "warned")}
     whole = "; ".join(f"{word}: {', '.join(names)}" for word, names in unlike.items() if names) or "passed"
     return {"gates": whole, **{f"gate.{gate}": state for gate, state in states.items()}}
 
 
-def _state(path: Path) -> str:
-    report = read_json(path)
+def _state(gate: str, report: Any) -> str:
     passed = report.get("passed") if isinstance(report, dict) else None
     if passed is True:
         return "passed"
     if passed is False and report.get("action") == "warn":
         return "warned"
-    if passed is False and path.stem == LAST:
+    if passed is False and gate == LAST:
         return "failed"
     if passed is False:
-        raise UserError(f"{path}: this gate did not pass; see {PAGES / path.stem}.html, then run: dvc repro")
-    raise UserError(f"{path}: not a report of a gate; run: dvc repro check_{path.stem}")
+        raise UserError(f"{report_of(gate)}: this gate did not pass; see {page_of(gate)}, then run: dvc repro")
+    raise UserError(f"{report_of(gate)}: not a report of a gate; run: dvc repro check_{gate}")

@@ -15,29 +15,31 @@ import functools
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.artefacts import Artefact
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_file, write_json
+from compeffdist.files import hash_file
 from compeffdist.gates.expected import Expected, Figure
 from compeffdist.gates.outcome import (
+    LAST,
     MOST_OFFENDERS,
-    PAGES,
-    REPORTS,
-    TOKENS,
     Action,
     Distribution,
     Finding,
     Number,
     Outcome,
+    page_of,
+    report_of,
+    token_of,
 )
 from compeffdist.gates.page import render
 from compeffdist.gates.tables import Table
+from compeffdist.given import Given
 from compeffdist.imports import great_expectations
-from compeffdist.pages import write_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,47 +66,42 @@ class Evidence:
     """Called only if every table is whole."""
 
 
-def run_gate(gate: str, action: Action, guarded: Iterable[Path], look: Callable[[], Evidence]) -> None:
-    """Judge what `look` finds; write report and page; write the token and return, or stop.
+def run_gate(given: Given, guards: Sequence[Artefact[Any]], gather: Callable[[Given], Evidence]) -> None:
+    """Judge what `gather` finds; write report and page; write the token and return, or stop.
+
+    The last gate stops nothing here and writes no token: `verdict` does, after registration and report.
 
     Args:
-        guarded: the artefacts let through, whose hashes make the token.
+        guards: the artefacts let through, whose hashes make the token.
 
     Raises:
-        UserError: if an expectation fails and `action` is `stop`, after a line about each; or an artefact cannot be
-            read at all. There is no token then, nor one from before.
+        UserError: if an expectation fails and the gate's action is `stop`, after a line about each; or an artefact
+            cannot be read at all. There is no token then, nor one from before.
     """
-    token = TOKENS / f"{gate}.json"
-    token.unlink(missing_ok=True)
-    outcome = report_gate(gate, action, look)
-    failed, whole = len(outcome.failed()), len(outcome.findings)
-    if outcome.stops:
-        raise UserError(
-            f"gate {gate}: {failed} of {whole} expectations failed, nothing behind it runs; see {_page(gate)}"
-        )
-    write_json(token, {"gate": gate, "sha256": {str(path): hash_file(path) for path in guarded}})
-    print(f"gate {gate}: {whole - failed} of {whole} expectations hold; {_page(gate)}")
-
-
-def report_gate(gate: str, action: Action, look: Callable[[], Evidence]) -> Outcome:
-    """Judge what `look` finds, write report and page, and say each failure in a line; stops nothing.
-
-    Raises:
-        UserError: if an artefact cannot be read at all; there is no report then.
-    """
-    report, page = REPORTS / f"{gate}.json", _page(gate)
-    for stale in (report, page):
-        stale.unlink(missing_ok=True)
-    outcome = judge(gate, action, look())
-    write_json(report, outcome.to_json())
-    write_page(page, render(outcome))
+    gate = given.stage.gate
+    report, page = report_of(gate), page_of(gate)
+    for stale in (report, page, token_of(gate)):
+        Path(stale).unlink(missing_ok=True)
+    action: Action = getattr(given.params.gates, gate).action
+    outcome = judge(gate, action, gather(given))
+    report.write(outcome.to_json())
+    page.write(render(outcome))
     for line in outcome.messages():
         print(line, file=sys.stderr)
-    return outcome
+    failed, whole = len(outcome.failed()), len(outcome.findings)
+    if outcome.stops and gate != LAST:
+        raise UserError(f"gate {gate}: {failed} of {whole} expectations failed, nothing behind it runs; see {page}")
+    if gate != LAST:
+        write_token(given, gate, guards)
+    ends = "; the run goes on to registration and report, and ends with an error" if outcome.stops else ""
+    print(f"gate {gate}: {whole - failed} of {whole} expectations hold; {page}{ends}")
 
 
-def _page(gate: str) -> Path:
-    return PAGES / f"{gate}.html"
+def write_token(given: Given, gate: str, guards: Sequence[Artefact[Any]]) -> None:
+    """Let through what a gate guards."""
+    token = token_of(gate)
+    given.out(token)
+    token.write({"gate": gate, "sha256": {path: hash_file(given.path(path)) for path in guards}})
 
 
 def judge(gate: str, action: Action, evidence: Evidence) -> Outcome:

@@ -6,24 +6,21 @@ orders rows by chance that is a random sample, paid for as a selected one.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from compeffdist.files import read_json
+from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
+from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import Balance, balance_figures, balance_of
 from compeffdist.gates.expected import Figure, accounted, between, none_of, share
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
+from compeffdist.given import Given
+from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SampleGateParams, SamplingParams
-from compeffdist.record_files import read_records
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id
+from compeffdist.records import Draw, Triplet, by_id
 
-SAMPLED = Path("data/sampled.parquet")
-SCORED = Path("data/scored.parquet")
-PREDICTED = Path("data/predicted.parquet")
-TRIPLETS = Path("data/triplets.parquet")
-PROXY = Path("metrics/predict_difficulty.json")
+GUARDS = (SAMPLED,)
 
 REDRAW = "run dvc repro -f sample_triplets"
 RATE_TOLERANCE = 1e-6
@@ -31,26 +28,40 @@ RATE_TOLERANCE = 1e-6
 SHOWN_TASKS = 6
 
 
-def look_at_sample(bounds: SampleGateParams, sampling: SamplingParams, question: str) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Draws, the difficulties they were made from, the triplets with their classes, and the proxy's report.
-
-    Args:
-        sampling: how the draws were made.
-        question: name of the one that every text was asked (`domain.Monitored`).
 
     Raises:
         UserError: if one of them cannot be read.
     """
+    bounds, sampling = given.params.gates.sample, given.params.sampling
     unit = [between("sampled", column, 0.0, 1.0) for column in ("inclusion_probability", "draw")]
-    sampled = read_table(SAMPLED, Draw, unit)
-    scored = {row.pair_id for row in read_records(SCORED, ScoredTriplet)}
-    predicted = {row.pair_id for row in read_records(PREDICTED, PredictedDifficulty)}
-    triplets = by_id(read_records(TRIPLETS, Triplet))
-    proxy = _proxy_figures(read_json(PROXY), bounds, sampling) if predicted else []
+    sampled = read_table(given, SAMPLED, unit)
+    scored = {row.pair_id for row in given[SCORED]}
+    predicted = {row.pair_id for row in given[PREDICTED]}
+    triplets = by_id(given[TRIPLETS])
+    proxy = _proxy_figures(given[metrics_of("predict_difficulty")], bounds, sampling) if predicted else []
+    question = stage_domain(given).monitored.name
+    own = {instruction.id for instruction in given[INSTRUCTIONS] if is_own(instruction)}
     return Evidence(
         [sampled],
-        lambda: _measure(sampled.records, scored | predicted, triplets, bounds, sampling.rate, proxy, question),
+        lambda: _measure(
+            sampled.records,
+            scored | predicted,
+            triplets,
+            bounds,
+            _rate(sampled.records, sampling, own),
+            proxy,
+            question,
+        ),
     )
+
+
+def _rate(draws: Sequence[Draw], sampling: SamplingParams, own: Collection[str]) -> float:
+    """The mean rate of all rows, those of the user's own tasks at theirs."""
+    own_rate = sampling.rate if sampling.own_rate is None else sampling.own_rate
+    of_own = sum(draw.instruction_id in own for draw in draws)
+    return (of_own * own_rate + (len(draws) - of_own) * sampling.rate) / len(draws) if draws else sampling.rate
 
 
 def _measure(

@@ -7,54 +7,51 @@ those of metrics/evaluation.json, so that what is judged is what the table shows
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_CARD, STUDENT_PREDICTIONS, TRAINING
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
-from compeffdist.files import read_json, read_jsonl
+from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Figure, none_of
-from compeffdist.gates.outcome import LAST, PAGES, Distribution
-from compeffdist.gates.running import Evidence, Measured, report_gate
-from compeffdist.params import StudentGateParams
-from compeffdist.record_files import read_records
+from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.running import Evidence, Measured
+from compeffdist.given import Given
+from compeffdist.params import Params, StudentGateParams
 from compeffdist.records import Triplet
 
-EVALUATION = Path("metrics/evaluation.json")
-ROWS = Path("data/evaluation.jsonl")
-TRAINING = Path("data/training.parquet")
+GUARDS = (STUDENT_PREDICTIONS, STUDENT_CARD)
+"""Let through when the run ends (`verdict`)."""
 NEEDED = ("gold", "answers", "student_minus_base_family")
 
 Levers = Mapping[str, object]
 """Name of a knob that makes students better -> its value, for the advice."""
 
 
-def check_student(bounds: StudentGateParams, levers: Levers) -> None:
-    """Judge the student; write report and page. Its token is written when the run ends.
-
-    Raises:
-        UserError: from `look_at_student`.
-    """
-    outcome = report_gate(LAST, bounds.action, lambda: look_at_student(bounds, levers))
-    held = len(outcome.findings) - len(outcome.failed())
-    ends = "; the run goes on to registration and report, and ends with an error" if outcome.stops else ""
-    print(f"gate {LAST}: {held} of {len(outcome.findings)} expectations hold; {PAGES / f'{LAST}.html'}{ends}")
+def _levers(params: Params) -> Levers:
+    return {
+        "pairing.pairs": params.pairing.pairs,
+        "sampling.rate": params.sampling.rate,
+        "tasks.per_perspective": params.tasks.per_perspective,
+        "responses.calibration": params.responses.calibration,
+        "label_priors.strength": params.label_priors.strength,
+    }
 
 
-def look_at_student(bounds: StudentGateParams, levers: Levers) -> Evidence:
+def gather(given: Given) -> Evidence:
     """The evaluation's figures, the rows they are of, and what the student was trained on.
 
     Raises:
         UserError: if one of them cannot be read.
     """
-    evaluation = read_json(EVALUATION)
+    evaluation = given[EVALUATED]
     tasks = evaluation.get("tasks") if isinstance(evaluation, dict) else None
     if not isinstance(tasks, dict) or not all(key in task for task in tasks.values() for key in NEEDED):
-        raise UserError(f"{EVALUATION}: lacks figures that gate student judges; run: dvc repro -f evaluate_student")
-    rows = Counter(str(row["task"]) for row in read_jsonl(ROWS))
-    training = read_records(TRAINING, Triplet)
-    return Evidence([], lambda: _measure(rows, evaluation, training, bounds, levers))
+        raise UserError(f"{EVALUATED}: lacks figures that gate student judges; run: dvc repro -f evaluate_student")
+    rows = Counter(str(row["task"]) for row in read_jsonl(given.path(EVALUATION)))
+    training = given[TRAINING]
+    return Evidence([], lambda: _measure(rows, evaluation, training, given.params.gates.student, _levers(given.params)))
 
 
 def _measure(
@@ -82,7 +79,7 @@ def _measure(
 def _answered(rows: Mapping[str, int], tasks: Mapping[str, Any]) -> Figure:
     """The figures are of all evaluation rows and of no others."""
     off = [name for name in sorted(rows.keys() | tasks.keys()) if rows.get(name) != tasks.get(name, {}).get("rows")]
-    advice = f"the figures are not of the rows of {ROWS}: run dvc repro -f evaluate_student"
+    advice = f"the figures are not of the rows of {EVALUATION}: run dvc repro -f evaluate_student"
     return none_of("tasks_of_other_rows", [f"task:{name}" for name in off], advice)
 
 

@@ -1,18 +1,19 @@
 """Artefacts as tables: read raw, so that what is wrong with a row is a finding and not a crash."""
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+from compeffdist.artefacts import Records
 from compeffdist.errors import UserError
 from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import Expected, Figure
-from compeffdist.record_files import is_nullable
+from compeffdist.given import Given
+from compeffdist.record_files import column_types, is_nullable
 from compeffdist.records import R
 
 if TYPE_CHECKING:
@@ -32,17 +33,20 @@ class Table(Generic[R]):
     """The record type and version the file is marked with; that of `kind` for JSON, which has no mark."""
     also: Sequence[Expected] = ()
     """Expectations beyond those of every table."""
+    open_columns: Mapping[str, Any] = field(default_factory=dict)
+    """Name -> type of the items of the kind's open field."""
 
-    @property
-    def fields(self) -> list[str]:
-        """The columns there must be."""
-        return [field.name for field in dataclasses.fields(self.kind)]
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """Name -> type of the columns there must be."""
+        return column_types(self.kind, self.open_columns)
 
     def expected(self) -> list[Expected]:
         """What Great Expectations checks row by row."""
+        columns = {"column_set": list(self.fields)}
         form = rf"^{self.kind.PREFIX}_[0-9a-f]{{24}}$"
         return [
-            Expected(f"{self.name}.misfit_columns", "expect_table_columns_to_match_set", {"column_set": self.fields}),
+            Expected(f"{self.name}.misfit_columns", "expect_table_columns_to_match_set", columns),
             Expected(f"{self.name}.repeated_ids", "expect_column_values_to_be_unique", {"column": "id"}),
             Expected(
                 f"{self.name}.malformed_ids", "expect_column_values_to_match_regex", {"column": "id", "regex": form}
@@ -52,7 +56,7 @@ class Table(Generic[R]):
 
     def whole(self) -> bool:
         """Whether every row has every field, of its type: only then do the figures below mean anything."""
-        return set(self.columns) == set(self.fields) and not self.with_nulls and not self.mistyped
+        return set(self.columns) == self.fields.keys() and not self.with_nulls and not self.mistyped
 
     def type_figures(self) -> list[Figure]:
         """The record type of the file, rows without some value, and rows with one of another type.
@@ -78,8 +82,7 @@ class Table(Generic[R]):
     @cached_property
     def with_nulls(self) -> list[str]:
         """Ids of rows in which a field that the file has is missing, null (unless it may be) or NaN."""
-        hints = typing.get_type_hints(self.kind)
-        present = [(name, is_nullable(hints[name])) for name in self.fields if name in self.columns]
+        present = [(name, is_nullable(hint)) for name, hint in self.fields.items() if name in self.columns]
         return self._where(
             lambda row: any(
                 _is_null(row.get(name)) and not (optional and row.get(name) is None) for name, optional in present
@@ -89,8 +92,7 @@ class Table(Generic[R]):
     @cached_property
     def mistyped(self) -> list[str]:
         """Ids of rows with a value of another type than the field's."""
-        hints = typing.get_type_hints(self.kind)
-        expected = [(name, hints[name]) for name in self.fields]
+        expected = self.fields.items()
         return self._where(
             lambda row: not all(_is_null(row.get(name)) or _fits(row[name], hint) for name, hint in expected)
         )
@@ -101,8 +103,7 @@ class Table(Generic[R]):
     @cached_property
     def records(self) -> list[R]:
         """The rows as records; ids are those of the contents. For whole tables only."""
-        names = [name for name in self.fields if name != "id"]
-        return [self.kind(**{name: row[name] for name in names}) for row in self.rows]
+        return [self.kind.from_row({name: row[name] for name in self.fields if name != "id"}) for row in self.rows]
 
     @property
     def frame(self) -> "pd.DataFrame":
@@ -112,12 +113,13 @@ class Table(Generic[R]):
         return pd.DataFrame(list(self.rows), columns=list(self.columns), dtype=object)
 
 
-def read_table(source: Path, kind: type[R], also: Sequence[Expected] = ()) -> Table[R]:
-    """Read an artefact without judging it.
+def read_table(given: Given, artefact: Records[R], also: Sequence[Expected] = ()) -> Table[R]:
+    """Read an input of a gate without judging it.
 
     Raises:
         UserError: if the file is missing, or not Parquet or JSON Lines at all.
     """
+    source, kind = given.path(artefact), artefact.kind
     if source.suffix == ".jsonl":
         return json_table(source, list(read_jsonl(source)), kind, also)
     import pyarrow.parquet as pq
@@ -130,7 +132,7 @@ def read_table(source: Path, kind: type[R], also: Sequence[Expected] = ()) -> Ta
     except (ArrowInvalid, OSError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
-    return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also)
+    return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
 
 
 def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Expected] = ()) -> Table[R]:
@@ -139,8 +141,7 @@ def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[
         if not isinstance(row, dict):
             raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    whole = [field.name for field in dataclasses.fields(kind)]
-    return Table(_name(source), kind, rows, columns or whole, f"{kind.PREFIX}@{kind.VERSION}", also)
+    return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
 
 
 def _name(source: Path) -> str:

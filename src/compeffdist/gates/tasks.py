@@ -9,24 +9,20 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from compeffdist.files import read_json
+from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, metrics_of, rejects_of
 from compeffdist.gates.expected import Figure, none_of, one_of, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, read_table
-from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.given import Given
 from compeffdist.instructions.label_sets import MOST_LABELS, label_set
 from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
 from compeffdist.params import TasksGateParams
 from compeffdist.records import TASK_TYPES, Demonstration, Instruction, Reject, Task
 
-TASKS = Path("data/tasks.jsonl")
-DEMONSTRATIONS = Path("data/demonstrations.jsonl")
-INSTRUCTIONS = Path("data/instructions.jsonl")
-CLUSTERS = Path("data/clusters.json")
+GUARDS = (TASKS, DEMONSTRATIONS, INSTRUCTIONS)
 STAGES = ("generate_tasks", "write_demonstrations")
 
 
@@ -42,22 +38,22 @@ class _Artefacts:
     perspective_ids: frozenset[str]
 
 
-def look_at_tasks(bounds: TasksGateParams) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Tasks, demonstrations, instructions, and what was rejected and counted on the way.
 
     Raises:
         UserError: if one of them cannot be read.
     """
     found = _Artefacts(
-        tasks=read_table(TASKS, Task, [one_of("tasks", "type", TASK_TYPES)]),
-        demonstrations=read_table(DEMONSTRATIONS, Demonstration),
-        instructions=read_table(INSTRUCTIONS, Instruction, [one_of("instructions", "type", TASK_TYPES)]),
-        rejects={stage: read_table(Path(f"data/rejects/{stage}.parquet"), Reject) for stage in STAGES},
-        counts={stage: read_json(Path(f"metrics/{stage}.json")).get("records", {}) for stage in STAGES},
-        perspective_ids=frozenset(perspective.id for perspective in read_perspectives(CLUSTERS)),
+        tasks=read_table(given, TASKS, [one_of("tasks", "type", TASK_TYPES)]),
+        demonstrations=read_table(given, DEMONSTRATIONS),
+        instructions=read_table(given, INSTRUCTIONS, [one_of("instructions", "type", TASK_TYPES)]),
+        rejects={stage: read_table(given, rejects_of(stage)) for stage in STAGES},
+        counts={stage: given[metrics_of(stage)].get("records", {}) for stage in STAGES},
+        perspective_ids=frozenset(perspective.id for perspective in given[CLUSTERS]),
     )
     tables: list[Table[Any]] = [found.tasks, found.demonstrations, found.instructions, *found.rejects.values()]
-    return Evidence(tables, lambda: _measure(found, bounds))
+    return Evidence(tables, lambda: _measure(found, given.params.gates.tasks))
 
 
 def _measure(found: _Artefacts, bounds: TasksGateParams) -> Measured:

@@ -3,48 +3,45 @@ labels in their set."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-from compeffdist.domain import Monitored
+from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
+from compeffdist.domain import Monitored, stage_domain
 from compeffdist.gates.expected import Figure, accounted, none_of, one_of, share
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
+from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
 from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.params import TripletsGateParams
-from compeffdist.record_files import read_records
-from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Instruction, Pair, Reject, Text, Triplet, by_id
+from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Reject, Triplet, by_id
 
-TRIPLETS = Path("data/triplets.parquet")
-REJECTS = Path("data/rejects/collect_responses.parquet")
-PAIRS = Path("data/pairs.parquet")
-INSTRUCTIONS = Path("data/instructions.jsonl")
-TEXTS = Path("data/texts.parquet")
+GUARDS = (TRIPLETS,)
 
 
-def look_at_triplets(bounds: TripletsGateParams, monitored: Monitored) -> Evidence:
+def gather(given: Given) -> Evidence:
     """Triplets, refused pairs, and their parents.
 
     Raises:
         UserError: if one of them cannot be read.
     """
+    monitored = stage_domain(given).monitored
     values = [one_of("triplets", "monitored", monitored.labels), one_of("triplets", "task_type", TASK_TYPES)]
-    triplets, rejects = read_table(TRIPLETS, Triplet, values), read_table(REJECTS, Reject)
-    pairs = in_part(read_records(PAIRS, Pair), SCORED)
-    return Evidence([triplets, rejects], lambda: _measure(triplets.records, rejects.records, pairs, bounds, monitored))
+    triplets, rejects = read_table(given, TRIPLETS, values), read_table(given, rejects_of("collect_responses"))
+    pairs = in_part(given[PAIRS], SCORED)
+    return Evidence([triplets, rejects], lambda: _measure(given, triplets.records, rejects.records, pairs, monitored))
 
 
 def _measure(
+    given: Given,
     triplets: Sequence[Triplet],
     rejects: Sequence[Reject],
     pairs: Sequence[Pair],
-    bounds: TripletsGateParams,
     monitored: Monitored,
 ) -> Measured:
+    bounds = given.params.gates.triplets
     figures = [
         *_accounts(triplets, rejects, pairs),
-        *_parents(triplets, pairs),
+        *_parents(given, triplets, pairs),
         Figure(
             "rejected_share",
             share(len(rejects), len(pairs)),
@@ -77,10 +74,10 @@ def _accounts(triplets: Sequence[Triplet], rejects: Sequence[Reject], pairs: Seq
     ]
 
 
-def _parents(triplets: Sequence[Triplet], pairs: Sequence[Pair]) -> list[Figure]:
+def _parents(given: Given, triplets: Sequence[Triplet], pairs: Sequence[Pair]) -> list[Figure]:
     """Triplets whose instruction, text or pair is not theirs, or whose answer their instruction does not allow."""
-    instructions = by_id(read_records(INSTRUCTIONS, Instruction))
-    texts = by_id(read_records(TEXTS, Text))
+    instructions = by_id(given[INSTRUCTIONS])
+    texts = by_id(given[TEXTS])
     made = {(pair.id, pair.instruction_id, pair.text_id) for pair in pairs}
     orphans = [
         row.id

@@ -33,11 +33,9 @@ import statistics
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
-from compeffdist.files import read_json, write_json
 from compeffdist.params import ClustersParams
 from compeffdist.records import Attribute, Perspective
 
@@ -324,28 +322,3 @@ def loosest(perspectives: Sequence[Perspective]) -> list[Perspective]:
 
 def _loosest(perspectives: Sequence[Perspective]) -> float | None:
     return next((p.member_coherence for p in loosest(perspectives)), None)
-
-
-def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagnostics: dict[str, Any]) -> None:
-    """Write perspectives with the diagnostics of their clustering as JSON, atomically."""
-    rows = [perspective.to_row() for perspective in perspectives]
-    write_json(target, {"diagnostics": diagnostics, "perspectives": rows})
-
-
-def read_perspectives(source: Path) -> list[Perspective]:
-    """Read what `write_perspectives` wrote.
-
-    Raises:
-        UserError: missing file, not JSON, no perspectives in it, or one that does not fit its id.
-    """
-    value = read_json(source)
-    rows = value.get("perspectives") if isinstance(value, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{source}: holds no list of perspectives; run: dvc repro cluster_attributes")
-    perspectives = []
-    for number, row in enumerate(rows, 1):
-        try:
-            perspectives.append(Perspective.from_row(row))
-        except ValueError as error:
-            raise UserError(f"{source}: perspective {number}: {error}; run: dvc repro cluster_attributes") from None
-    return perspectives

@@ -8,6 +8,7 @@ so that a pair's triplet is the same whichever part it was in.
 from collections.abc import Container, Sequence
 from typing import Any
 
+from compeffdist.artefacts import PAIRS, SAMPLED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.records import Draw, Pair, Triplet, by_id
@@ -26,9 +27,9 @@ def kept_triplets(
     known, made = by_id(triplets), by_id(pairs)
     kept = [draw for draw in draws if draw.kept]
     for draw in kept:
-        _check_there(draw.pair_id, made, "data/pairs.parquet")
+        _check_there(draw.pair_id, made, PAIRS)
         if draw.sample_id:
-            _check_there(draw.sample_id, known, "data/triplets.parquet")
+            _check_there(draw.sample_id, known, TRIPLETS)
     return (
         [known[draw.sample_id] for draw in kept if draw.sample_id],
         [made[draw.pair_id] for draw in kept if not draw.sample_id],
@@ -37,7 +38,7 @@ def kept_triplets(
 
 def _check_there(key: str, records: Container[str], artefact: str) -> None:
     if key not in records:
-        raise UserError(f"data/sampled.parquet: {key} is not in {artefact}; run: dvc repro")
+        raise UserError(f"{SAMPLED}: {key} is not in {artefact}; run: dvc repro")
 
 
 def asked_of_the_teacher(pairs: Sequence[Pair], unanswered: Sequence[Pair]) -> dict[str, Any]:

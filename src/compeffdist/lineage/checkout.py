@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from compeffdist.artefacts import REGISTRATION
 from compeffdist.exchange.questions import questions_of
 from compeffdist.files import home_path
 from compeffdist.ledger import Ledger
@@ -19,7 +20,6 @@ from compeffdist.texts.ingest import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
 
 PROMOTIONS = Path("data/promotions.jsonl")
-REGISTRATION = Path("metrics/registration.json")
 
 
 def open_tracer() -> Tracer:

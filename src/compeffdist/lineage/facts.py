@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compeffdist.artefacts import WARM_UP
 from compeffdist.errors import one_line
-from compeffdist.lineage.artefacts import WARM_UP
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.records import (
     Attribute,
@@ -103,8 +103,8 @@ def _triplet(record: Triplet, snapshot: Snapshot) -> Facts:
 
 def _score(record: ScoredTriplet, snapshot: Snapshot) -> Facts:
     return [
-        ("ranking score", f"{record.ranking:.4f} over {record.tokens} response tokens"),
-        ("perplexity", f"{record.perplexity:.2f}"),
+        ("ranking score", f"{record.ranking:.4f} over {record.measures['tokens']} response tokens"),
+        ("perplexity", f"{record.measures['perplexity']:.2f}"),
         ("under", f"warm-up student {snapshot.lock.md5(WARM_UP)} ({record.scorer_id})"),
     ]
 

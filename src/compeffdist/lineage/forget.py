@@ -19,18 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import DEMONSTRATIONS, MENTIONS, REJECTS, TASKS, TEXTS, TRAINING, TRIPLETS, records_at
 from compeffdist.errors import UserError, one_line
 from compeffdist.exchange.questions import Questions
-from compeffdist.lineage.artefacts import (
-    DEMONSTRATIONS,
-    MENTIONS,
-    REJECTS,
-    TASKS,
-    TEXTS,
-    TRAINING,
-    TRIPLETS,
-    kind_of,
-)
 from compeffdist.lineage.former_records import former_records
 from compeffdist.lineage.purge import Holding, holdings, purge, unlooked
 from compeffdist.lineage.repository import WORKSPACE, Repository
@@ -145,7 +136,7 @@ class Forgetting:
         text = _text(holding[0], text_id) if holding else None
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
         reached = made_of(current, text_id) if current else {}
-        kinds = Counter(kind_of(path).PREFIX for path in reached.values())
+        kinds = Counter(records_at(path).kind.PREFIX for path in reached.values())
         asked, unasked = self._asked()
         answers = self._answers(holding, text_id, asked)
         makers = dict.fromkeys(current.lock.makers[path] for path in current.paths_with(reached)) if current else {}

@@ -1,12 +1,13 @@
 """Are stored answers, model weights and registered versions what they were?"""
 
-import tempfile
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from compeffdist.artefacts import ANSWERED, STUDENT
 from compeffdist.errors import UserError
-from compeffdist.gates.outcome import GATES, REPORTS, gate_tags
-from compeffdist.lineage.artefacts import ANSWERED, STUDENT
+from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
@@ -95,17 +96,20 @@ def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
 
 def _gates(snapshot: Snapshot) -> dict[str, str]:
     """How the gates stood, as the reports of that state say; nothing where it has no gates."""
-    lock = snapshot.lock
-    items = {gate: lock.outs.get(f"{REPORTS}/{gate}.json") for gate in GATES}
-    with tempfile.TemporaryDirectory() as folder:
-        for gate, item in items.items():
-            content = snapshot.repository.content(item, lock.commits) if item else None
-            if content is not None:
-                (Path(folder) / f"{gate}.json").write_bytes(content)
-        had = [gate for gate in GATES if items[gate]]  # a version of another day had other gates
-        if not had:
-            return {}
-        try:
-            return gate_tags(Path(folder), had)
-        except UserError as error:
-            return {"gates": f"otherwise: {error}"}
+    lock, reports = snapshot.lock, dict[str, Any]()
+    for path, item in lock.outs.items():
+        gate = Path(path).stem
+        if path == report_of(gate):
+            reports[gate] = _json(snapshot.repository.content(item, lock.commits))
+    try:
+        return gate_tags(reports) if reports else {}
+    except UserError as error:
+        return {"gates": f"otherwise: {error}"}
+
+
+def _json(content: bytes | None) -> Any:
+    """A report; None if it is not there or is no JSON."""
+    try:
+        return json.loads(content or b"null")
+    except ValueError:
+        return None

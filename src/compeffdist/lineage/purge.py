@@ -12,16 +12,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from compeffdist.artefacts import (
+    DIFFICULTY_PAGE,
+    PAIRS,
+    PREDICTED,
+    PROXY,
+    REJECTS,
+    REPORT,
+    STUDENT,
+    TEXTS,
+    TRIPLETS,
+    WARM_UP,
+)
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.artefacts import PAIRS, PREDICTED, PROXY, REJECTS, STUDENT, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
 from compeffdist.records import Text
 
-SHOWN = ("report/difficulty.html", "report/index.html")
+SHOWN = (DIFFICULTY_PAGE, REPORT)
 """Pages that show a few of all triplets: they count as showing each."""
 CHAMPION = "champion"
 PARQUET = b"PAR1"

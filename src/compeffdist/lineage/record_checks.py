@@ -7,28 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compeffdist.errors import UserError
-from compeffdist.files import canonical_json, hash_text, read_json
-from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
-from compeffdist.instructions.parts import SCORED as SCORED_PART
-from compeffdist.lineage.artefacts import (
-    ARTEFACTS,
+from compeffdist.artefacts import (
     ATTRIBUTES,
     EVALUATION,
     PAIRS,
     PREDICTED,
+    RECORDS,
     REJECTS,
-    SAMPLE,
+    SAMPLED,
     SCORED,
     STUDENT,
     TEXTS,
     TRAINING,
     TRIPLETS,
     Edge,
+    records_at,
 )
+from compeffdist.errors import UserError
+from compeffdist.files import canonical_json, hash_text, read_json
+from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
+from compeffdist.instructions.parts import SCORED as SCORED_PART
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
-from compeffdist.lineage.tables import read_artefact
 from compeffdist.student.loading import CARD
 from compeffdist.texts.decontaminate import contaminated
 
@@ -54,22 +54,22 @@ ACCOUNTS = (
     Account(
         PAIRS, lambda s: s.values(PAIRS, "id", "part", [PREDICTED_PART]), PREDICTED, "pair_id", "predict_difficulty"
     ),
-    Account(SCORED, lambda s: [*s.values(SCORED, "pair_id"), *s.values(PREDICTED, "pair_id")], SAMPLE, "pair_id"),
-    Account(SAMPLE, Snapshot.kept_pairs, TRAINING, "pair_id", "collect_sampled"),
+    Account(SCORED, lambda s: [*s.values(SCORED, "pair_id"), *s.values(PREDICTED, "pair_id")], SAMPLED, "pair_id"),
+    Account(SAMPLED, Snapshot.kept_pairs, TRAINING, "pair_id", "collect_sampled"),
 )
 
 
 def record_links(snapshot: Snapshot) -> Iterator[Link]:
     """Each artefact's records against their ids. Where one is unreadable, nothing further can be said of it."""
     for path, item in snapshot.lock.outs.items():
-        if path not in ARTEFACTS and not path.startswith(REJECTS):
+        if path not in RECORDS and not path.startswith(REJECTS):
             continue
         found = snapshot.repository.locate(item)
         if found is None:
             yield Link("records", path, "FAIL", "not on this machine, or its bytes are not those of dvc.lock")
             continue
         try:
-            ids = [record.id for record in read_artefact(found, path)]
+            ids = [record.id for record in records_at(path).read_file(found)]
         except UserError as error:
             yield Link("records", path, "FAIL", str(error))
         else:
@@ -79,7 +79,7 @@ def record_links(snapshot: Snapshot) -> Iterator[Link]:
 
 def parent_links(snapshot: Snapshot) -> Iterator[Link]:
     """Each record's parents are there; an attribute has at least one mention, a task type its perspective."""
-    for path, artefact in ARTEFACTS.items():
+    for path, artefact in RECORDS.items():
         if path not in snapshot.lock.outs or not artefact.edges:
             continue
         problems: list[str] = []

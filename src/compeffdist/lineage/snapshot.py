@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from compeffdist.lineage.artefacts import (
-    ARTEFACTS,
+from compeffdist.artefacts import (
     ATTRIBUTES,
     CLUSTERS,
     IDENTITIES,
-    MADE_FROM,
     MENTIONS,
+    RECORDS,
     REJECTS,
-    SAMPLE,
+    SAMPLED,
     TEXTS,
     TRAINING,
     TRIPLETS,
     Edge,
+    edges_into,
     made_from,
 )
 from compeffdist.lineage.repository import Item, Lock, Repository
@@ -93,7 +93,7 @@ class Snapshot:
     def look_at_all(self) -> None:
         """Find out which artefacts' bytes are missing."""
         for path in self.lock.outs:
-            if path in ARTEFACTS or path.startswith(REJECTS):
+            if path in RECORDS or path.startswith(REJECTS):
                 self.table(path)
 
     def missing_below(self, path: str) -> list[str]:
@@ -147,7 +147,7 @@ class Snapshot:
 
     def kept_pairs(self) -> list[str]:
         """Ids of the pairs that the sampler kept."""
-        table = self.table(SAMPLE)
+        table = self.table(SAMPLED)
         kept: list[str] = table.column("pair_id").filter(table.column("kept")).to_pylist() if table else []
         return kept
 
@@ -161,7 +161,7 @@ class Snapshot:
         paths = set(reached.values())
         if TRIPLETS in paths and set(self.values(TRAINING, "id")) & reached.keys():
             paths.add(TRAINING)
-        return [path for path in ARTEFACTS if path in paths]
+        return [path for path in RECORDS if path in paths]
 
     @cached_property
     def identities(self) -> dict[str, ModelIdentity]:
@@ -176,7 +176,7 @@ class Snapshot:
     def _named(self, path: str, record: Record) -> tuple[str, ...]:
         """Ids of the records that a record was made from, as its fields name them."""
         named: list[str] = []
-        for edge in ARTEFACTS[path].edges:
+        for edge in RECORDS[path].edges:
             value = getattr(record, edge.field)
             values = value if isinstance(value, list) else [value]
             named += values if edge.key == "id" else self._bearers(edge).get(value, ())
@@ -230,12 +230,12 @@ class Snapshot:
         return distinct(key for _, keys in self._children(node.path, [node.id]) for key in keys)
 
     def _parents(self, path: str, keys: list[str]) -> Iterator[tuple[str, list[str]]]:
-        for edge in ARTEFACTS[path].edges:
+        for edge in RECORDS[path].edges:
             values = self.values(path, edge.field, "id", keys)
             yield edge.path, values if edge.key == "id" else self.values(edge.path, "id", edge.key, values)
 
     def _children(self, path: str, keys: list[str]) -> Iterator[tuple[str, list[str]]]:
-        for child, edge in MADE_FROM.get(path, ()):
+        for child, edge in edges_into(path):
             values = keys if edge.key == "id" else self.values(path, edge.key, "id", keys)
             yield child, self.values(child, "id", edge.field, values)
 
@@ -249,7 +249,7 @@ def snapshots_of(repository: Repository) -> list[Snapshot]:
 def _paths(key: str) -> Iterator[str]:
     """Artefacts whose records have ids of that form."""
     kind = key.partition("_")[0]
-    return (path for path, artefact in ARTEFACTS.items() if kind == artefact.kind.PREFIX)
+    return (path for path, artefact in RECORDS.items() if kind == artefact.kind.PREFIX)
 
 
 def _reach(

@@ -4,16 +4,14 @@ Of 100,000 triplets the ids and the parents' ids are 6 MB, the prompts 100 MB an
 data takes the former alone, some milliseconds an artefact.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import CLUSTERS, records_at
 from compeffdist.errors import UserError
-from compeffdist.instructions.clusters import read_perspectives
-from compeffdist.lineage.artefacts import CLUSTERS, kind_of
-from compeffdist.record_files import read_records, read_table, table_of
-from compeffdist.records import Record
+from compeffdist.record_files import read_table, table_of
 
 
 class Table:
@@ -24,14 +22,14 @@ class Table:
     """
 
     def __init__(self, file: Path, path: str) -> None:
-        self.file, self.path, self.kind = file, path, kind_of(path)
+        self.file, self.path, self.kind = file, path, records_at(path).kind
         self._columns: dict[str, Any] = {}
 
     @cached_property
     def whole(self) -> Any:
         """All columns, as an Arrow table."""
         if self.path == CLUSTERS:
-            return table_of(self.kind, (record.to_row() for record in read_perspectives(self.file)))
+            return table_of(self.kind, (record.to_row() for record in CLUSTERS.read_file(self.file)))
         # an object of the cache has no suffix to tell its format by
         return read_table(self.file, self.kind, format=Path(self.path).suffix)
 
@@ -91,17 +89,6 @@ class Table:
             return [self.kind.from_row(row) for row in self.whole.take(rows).to_pylist()]
         except ValueError as error:
             raise UserError(f"{self.file}: {self.path}: {error}; run the stage that writes it again") from None
-
-
-def read_artefact(file: Path, path: str) -> Sequence[Record]:
-    """All records of an artefact; each id is checked against its contents.
-
-    Raises:
-        UserError: if the file does not hold what that artefact holds.
-    """
-    if path == CLUSTERS:
-        return read_perspectives(file)
-    return read_records(file, kind_of(path), format=Path(path).suffix)
 
 
 def distinct(values: Iterable[str]) -> list[str]:

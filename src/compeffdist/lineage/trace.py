@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from compeffdist.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry
-from compeffdist.lineage.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of

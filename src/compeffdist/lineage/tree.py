@@ -5,8 +5,8 @@ Texts in it are hostile: whatever is shown went through `one_line`.
 
 from collections.abc import Callable, Iterator, Sequence
 
+from compeffdist.artefacts import TRAINING
 from compeffdist.errors import one_line
-from compeffdist.lineage.artefacts import TRAINING
 from compeffdist.lineage.facts import Facts
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot
 from compeffdist.lineage.trace import Trace, Tracer

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compeffdist.artefacts import STUDENT, TRAINING, TRIPLETS
 from compeffdist.errors import UserError
-from compeffdist.lineage.artefacts import STUDENT, TRAINING, TRIPLETS
 from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.registry.local_store import belongs_elsewhere
 from compeffdist.registry.tracking import is_missing, open_registry, store_errors
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SCHEME = "models:/"
-TAGS_OF_DATA = {"dataset_md5": TRAINING, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
+TAGS_OF_DATA: Mapping[str, str] = {"dataset_md5": TRAINING, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
 """Tag of a version -> the out of the lock whose hash it repeats."""
 
 

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.artefacts import EVALUATION
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
+from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
-from compeffdist.evaluation.tasks import EvaluationRow
 from compeffdist.params import EvaluationParams, EvaluationTask, Params, PromotionParams
 from compeffdist.record_files import read_records
-from compeffdist.records import by_id
+from compeffdist.records import Prediction, by_id
 from compeffdist.registry.artifacts import (
     BASE,
     PREDICTIONS,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-TEXTS = Path("data/evaluation.jsonl")
 BASE_STUDENT = "base student"
 """What a first champion is held against."""
 
@@ -202,13 +201,13 @@ def _ask_anew(
 ) -> list[Prediction]:
     problem = f"champion, version {champion.version}, was not evaluated on the candidate's rows and cannot be now"
     try:
-        texts = by_id(read_records(TEXTS, EvaluationRow))
+        texts = by_id(EVALUATION.read())
     except UserError as error:
         raise UserError(f"{problem}: {error}") from None
     missing = sorted(row for task in tasks.values() for row in task.rows if row not in texts)
     if missing:
         raise UserError(
-            f"{problem}: {TEXTS} lacks {len(missing)} of them, such as {missing[0]}; check out the "
+            f"{problem}: {EVALUATION} lacks {len(missing)} of them, such as {missing[0]}; check out the "
             "candidate's commit and run dvc pull"
         )
     damaged = file_problems(client, champion.name, champion)
@@ -217,7 +216,7 @@ def _ask_anew(
     asked = [
         EvaluationTask(
             name=name,
-            location=str(TEXTS),
+            location=EVALUATION,
             labels=task.labels,
             rows=len(task.rows),
             subject=task.subject,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.artefacts import SCORED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.instructions.rendering import with_text
@@ -97,7 +98,7 @@ def scored_part(triplets: Sequence[Triplet], scored: Sequence[ScoredTriplet]) ->
     known = by_id(triplets)
     for score in scored:
         if score.sample_id not in known:
-            raise UserError(f"data/scored.parquet: {score.sample_id} is not in data/triplets.parquet; run: dvc repro")
+            raise UserError(f"{SCORED}: {score.sample_id} is not in {TRIPLETS}; run: dvc repro")
     return [(known[score.sample_id], score) for score in scored]
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from compeffdist.domain import domain_here
 from compeffdist.errors import UserError
-from compeffdist.evaluation.predictions import Prediction, predict_rows, student_scorer
-from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.models import find_model_folder
 from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
+from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
 from compeffdist.registry.tracking import is_missing, open_registry, store_errors
 from compeffdist.student.loading import CARD, student_id

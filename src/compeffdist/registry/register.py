@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.artefacts import TRAINING, TRIPLETS
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, folder_md5, hash_file, read_json
 from compeffdist.git import Git, NoRepository
@@ -128,8 +129,8 @@ def version_tags(
         "git_commit": git_commit(),
         "profile": params.profile,
         "params_sha256": hash_file(Path("params.yaml")),
-        "dataset_md5": hash_file(Path("data/training.parquet"), "md5"),
-        "triplets_md5": hash_file(Path("data/triplets.parquet"), "md5"),
+        "dataset_md5": hash_file(Path(TRAINING), "md5"),
+        "triplets_md5": hash_file(Path(TRIPLETS), "md5"),
         "student_md5": folder_md5(student),
         "training_set_sha256": card["training_set_sha256"],
         "teacher_id": teacher.id,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.connections import connection_reason, lost_connection
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file
+from compeffdist.models import ModelIdentity
 from compeffdist.params import Params
 from compeffdist.registry.local_store import claim, home_uri, settle_in
 from compeffdist.registry.server import expect_server
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from compeffdist.student.curve import CurvePoint
 
 STORE_LIBRARIES = ("mlflow", "sqlalchemy")
-DATASETS = (Path("data/training.parquet"),)
-"""What a student is trained on, relative to the working folder."""
 
 
 def open_tracking() -> "MlflowClient":
@@ -140,9 +139,11 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
 
 
 @contextmanager
-def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> Iterator[str]:
-    """Open a training's run with params, identities and dataset digests; yields its id. It ends as FAILED if the
-    training does, whose error is passed on as it is.
+def training_run(
+    name: str, params: Params, teacher: ModelIdentity, base: ModelIdentity, training_set: Path
+) -> Iterator[str]:
+    """Open a training's run with its params, identities and the digest of its data; yields its id. It ends as
+    FAILED if the training does, whose error is passed on as it is.
 
     Raises:
         UserError: the store cannot be opened or written to.
@@ -150,13 +151,14 @@ def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> It
     import mlflow
 
     client = open_tracking()
-    tags = {"profile": params.profile, "teacher_id": teacher_id, "base_id": base_id}
+    tags = {"profile": params.profile, "teacher_id": teacher.id, "base_id": base.id}
     with store_errors():
         experiment = experiment_id(client, params.registry.experiment)
         run = mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags)
     try:
         with store_errors():
-            _log_inputs(params)
+            _log_inputs(params, teacher, base)
+            log_dataset(training_set, context="training")
         yield run.info.run_id
     except BaseException:
         with suppress(Exception):  # a store that is gone as well would hide why the training ended
@@ -166,15 +168,11 @@ def training_run(name: str, params: Params, teacher_id: str, base_id: str) -> It
         mlflow.end_run()
 
 
-def _log_inputs(params: Params) -> None:
+def _log_inputs(params: Params, teacher: ModelIdentity, base: ModelIdentity) -> None:
     import mlflow
 
-    for section in ("training", "sampling", "models"):
-        values = getattr(params, section).model_dump()
-        mlflow.log_params({f"{section}.{key}": value for key, value in values.items()})
-    mlflow.log_param("seed", params.seed)
-    for path in DATASETS:
-        log_dataset(path, context="training")
+    mlflow.log_params({f"training.{key}": value for key, value in params.training.model_dump().items()})
+    mlflow.log_params({"seed": params.seed, "models.teacher": teacher.reference, "models.student": base.reference})
 
 
 def log_dataset(path: Path, context: str) -> str:

@@ -6,7 +6,7 @@ wide, so these few are what DVC is told of.
 
 from typing import Any
 
-from compeffdist.report.run import ASKING, Run
+from compeffdist.report.run import Run
 
 TOKENS = ("prompt_tokens", "completion_tokens")
 
@@ -16,7 +16,7 @@ def headline(run: Run) -> dict[str, Any]:
 
     In mode proxy the cost is an upper bound: an answer that two stages use counts in both.
     """
-    answers = [run.metrics[stage]["teacher"]["answers"] for stage in ASKING]
+    answers = [usage["answers"] for usage in run.asking.values()]
     evaluation = run.evaluation["headline"]
     return {
         "texts": run.account("ingest_texts")["out"],

@@ -13,7 +13,7 @@ from typing import Any
 from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line, registration_line
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
-from compeffdist.report.run import ASKING, COUNTED, Run
+from compeffdist.report.run import Run
 from compeffdist.teacher.asking import SOURCES
 
 EXCERPT = 200
@@ -92,7 +92,7 @@ def _gates(gates: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _accounts(run: Run) -> Iterator[str]:
     yield "<h2>What became of every record</h2>"
-    accounts = [(stage, run.account(stage)) for stage in COUNTED]
+    accounts = [(stage, run.account(stage)) for stage in run.metrics]
     yield table(
         ["stage", "in", "out", "rejected", "reasons"],
         (
@@ -111,12 +111,12 @@ def _reasons(reasons: Mapping[str, int]) -> str:
 def _teacher(run: Run) -> Iterator[str]:
     yield "<h2>What the teacher's answers cost when they were bought</h2>"
     keys = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
-    answers = [(stage, run.metrics[stage]["teacher"]["answers"]) for stage in ASKING]
+    answers = [(stage, usage["answers"]) for stage, usage in run.asking.items()]
     rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
     rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
     yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
     yield "<p>Where this run had them from: the response store, records that others bought, or the teacher itself.</p>"
-    spent = [(stage, run.metrics[stage]["teacher"]["this_run"]) for stage in ASKING]
+    spent = [(stage, usage["this_run"]) for stage, usage in run.asking.items()]
     found = [[stage, *(f"{one[source]:,}" for source in SOURCES)] for stage, one in spent]
     found.append(["all", *(f"{sum(one[source] for _, one in spent):,}" for source in SOURCES)])
     yield table(["stage", *SOURCES], map(cells, found))

@@ -2,41 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from compeffdist.files import read_json
-from compeffdist.gates.outcome import GATES, REPORTS
-from compeffdist.instructions.clusters import read_perspectives
+from compeffdist.artefacts import (
+    CLUSTERS,
+    EVALUATED,
+    IDENTITIES,
+    INSTRUCTIONS,
+    REGISTRATION,
+    SAMPLED,
+    SCORED,
+    TEXTS,
+    TRIPLETS,
+    metrics_of,
+)
+from compeffdist.declaration import gates, read_pipeline
+from compeffdist.gates.outcome import report_of
+from compeffdist.given import Given
 from compeffdist.models import ModelIdentity, read_identity
-from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
 
 ROLES = ("teacher", "student", "embedder")
-COUNTED = (
-    "ingest_texts",
-    "enumerate_attributes",
-    "generate_tasks",
-    "write_demonstrations",
-    "pair_texts",
-    "collect_responses",
-    "warm_up_student",
-    "score_difficulty",
-    "predict_difficulty",
-    "sample_triplets",
-    "collect_sampled",
-    "train_student",
-)
-"""Stages whose metrics the report shows, in the order of the pipeline."""
-ASKING = (
-    "enumerate_attributes",
-    "generate_tasks",
-    "write_demonstrations",
-    "collect_responses",
-    "collect_sampled",
-    "evaluate_teacher",
-)
-"""Stages that ask the teacher."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ class Run:
     models: Mapping[str, ModelIdentity]
     """By role."""
     metrics: Mapping[str, Mapping[str, Any]]
-    """By stage."""
+    """By stage, of those that the report is told of in dvc.yaml."""
     gates: Mapping[str, Mapping[str, Any]]
     """Reports by gate."""
     evaluation: Mapping[str, Any]
@@ -58,6 +44,11 @@ class Run:
     scored: Sequence[ScoredTriplet]
     draws: Sequence[Draw]
 
+    @property
+    def asking(self) -> Mapping[str, Mapping[str, Any]]:
+        """What stages that ask the teacher say of its answers, by stage (`BuyingTeacher.usage`)."""
+        return {stage: metrics["teacher"] for stage, metrics in self.metrics.items() if "teacher" in metrics}
+
     def account(self, stage: str) -> Mapping[str, Any]:
         """The stage's `in`, `out`, `rejected` and `reasons`; empty where it keeps none (sampling decides, it rejects
         nothing)."""
@@ -66,23 +57,23 @@ class Run:
         return found if "rejected" in found else {}
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run from its checkout.
+def read_run(given: Given) -> Run:
+    """Read the run whose report a stage writes.
 
     Raises:
         UserError: an artefact is missing or broken; names it.
     """
-    data, metrics = folder / "data", folder / "metrics"
+    stages = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))]
     return Run(
-        models={role: read_identity(folder / "models" / f"{role}.json") for role in ROLES},
-        metrics={stage: read_json(metrics / f"{stage}.json") for stage in dict.fromkeys((*COUNTED, *ASKING))},
-        gates={gate: read_json(folder / REPORTS / f"{gate}.json") for gate in GATES},
-        evaluation=read_json(metrics / "evaluation.json"),
-        registration=read_json(metrics / "registration.json"),
-        perspectives=read_perspectives(data / "clusters.json"),
-        instructions=read_records(data / "instructions.jsonl", Instruction),
-        texts=read_records(data / "texts.parquet", Text),
-        triplets=read_records(data / "triplets.parquet", Triplet),
-        scored=read_records(data / "scored.parquet", ScoredTriplet),
-        draws=read_records(data / "sampled.parquet", Draw),
+        models={role: read_identity(given.path(card)) for role, card in zip(ROLES, IDENTITIES, strict=True)},
+        metrics={stage: given[metrics_of(stage)] for stage in stages},
+        gates={gate: given[report_of(gate)] for gate in gates()},
+        evaluation=given[EVALUATED],
+        registration=given[REGISTRATION],
+        perspectives=given[CLUSTERS],
+        instructions=given[INSTRUCTIONS],
+        texts=given[TEXTS],
+        triplets=given[TRIPLETS],
+        scored=given[SCORED],
+        draws=given[SAMPLED],
     )

@@ -4,14 +4,17 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
+from typing import Any
 
-from compeffdist.accounting import account, write_rejects
-from compeffdist.files import atomic_file, write_json
-from compeffdist.models import ModelIdentity, cache_folder, model_folder
-from compeffdist.params import Params, stage_seed
+from compeffdist.accounting import account
+from compeffdist.artefacts import Artefact
+from compeffdist.files import atomic_file
+from compeffdist.given import Given, Made
+from compeffdist.params import FineTuningParams, Params, stage_seed
 from compeffdist.records import Triplet
+from compeffdist.student.base import base_student
 from compeffdist.student.curve import CurvePoint
-from compeffdist.student.training import TrainingResult, TrainingRow, draw_rows, fine_tune
+from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 
@@ -23,64 +26,39 @@ def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRo
     )
 
 
-def warm_up_student(
-    triplets: Sequence[Triplet], base: ModelIdentity, params: Params, system: str, output: Path
-) -> None:
-    """Train the scorer into `output`; write rejects, metrics and curve. `system` as for `fine_tune`."""
-    rows = warm_up_rows(triplets, params)
-    result = fine_tune(
-        model_folder(base, cache_folder(params.runtime.cache)),
-        rows,
-        params.warm_up.training,
-        base_id=base.id,
-        system=system,
-        seed=stage_seed(params.seed, WARM_UP),
-        output=output,
-        stage=WARM_UP,
-        device=params.runtime.device,
-        checkpoints=Path(params.runtime.checkpoints),
-        checkpoint_steps=params.runtime.checkpoint_steps,
-    )
-    write_result(WARM_UP, len(rows), result, Path("metrics/warm_up_curve.csv"))
-
-
-def train_student(
-    triplets: Sequence[Triplet],
-    base: ModelIdentity,
-    params: Params,
+def train(
+    given: Given,
+    rows: Sequence[TrainingRow],
+    settings: FineTuningParams,
     system: str,
-    output: Path,
-    on_point: Callable[[CurvePoint], None],
-) -> None:
-    """Train the student on all of `triplets` into `output`; write rejects, metrics and curve. `system` as for
+    output: Artefact[Any],
+    curve: Artefact[Any],
+    on_point: Callable[[CurvePoint], None] | None = None,
+) -> Made:
+    """Fine-tune the base student on rows into `output`, with a row of `curve` for each optimiser step; `system` as for
     `fine_tune`."""
-    rows = [training_row(triplet) for triplet in triplets]
+    base, folder = base_student(given)
+    runtime = given.params.runtime
     result = fine_tune(
-        model_folder(base, cache_folder(params.runtime.cache)),
+        folder,
         rows,
-        params.training,
+        settings,
         base_id=base.id,
         system=system,
-        seed=stage_seed(params.seed, TRAIN),
-        output=output,
-        stage=TRAIN,
-        device=params.runtime.device,
-        checkpoints=Path(params.runtime.checkpoints),
-        checkpoint_steps=params.runtime.checkpoint_steps,
+        seed=given.seed,
+        output=given.out(output),
+        stage=given.name,
+        device=runtime.device,
+        checkpoints=Path(runtime.checkpoints),
+        checkpoint_steps=runtime.checkpoint_steps,
         on_point=on_point,
     )
-    write_result(TRAIN, len(rows), result, Path("metrics/training_curve.csv"))
-
-
-def write_result(stage: str, incoming: int, result: TrainingResult, curve: Path) -> None:
-    """Write data/rejects/STAGE.parquet, metrics/STAGE.json and the curve, a row an optimiser step."""
-    write_rejects(Path(f"data/rejects/{stage}.parquet"), result.rejected)
-    records = account(stage, incoming, result.rows, result.rejected)
-    write_json(Path(f"metrics/{stage}.json"), {"records": records, **result.metrics()})
-    with atomic_file(curve) as path, path.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_file(given.out(curve)) as path, path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([column.name for column in fields(CurvePoint)])
         writer.writerows(astuple(point) for point in result.curve)
+    records = account(given.name, len(rows), result.rows, result.rejected)
+    return Made(metrics={"records": records, **result.metrics()}, rejects=result.rejected)
 
 
 def training_row(triplet: Triplet) -> TrainingRow:

@@ -35,10 +35,11 @@ def density(x: "Floats", y: "Floats", x_label: str, y_label: str, log: bool = Fa
     """How many rows lie where, as a grid of cells: the darker the more, on a logarithmic scale.
 
     Args:
-        log: whether `y`, then positive, is laid out by its logarithm.
+        log: whether `y` is laid out by its logarithm; not done if a value is 0 or below.
     """
     there = np.isfinite(x) & np.isfinite(y)
     x, y = x[there], y[there]
+    log = log and bool((y > 0).all())
     laid = np.log(y) if log else y
     edges = [_edges(x), _edges(laid)]
     counts = np.histogram2d(x, laid, bins=CELLS, range=edges)[0]

@@ -1,4 +1,4 @@
-"""Scores as columns: the ranking score, what it is compared with, and the place of each row in its order."""
+"""Scores as columns: the ranking score, the measures it is compared with, and the place of each row in its order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import rank_in_groups
 from compeffdist.errors import UserError
-from compeffdist.record_files import arrow_schema
+from compeffdist.measures.registry import COLUMNS, RANKING
 from compeffdist.records import ScoredTriplet
 
 if TYPE_CHECKING:
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-MEASURES: Mapping[str, str] = {
-    "ranking_excluding_zero": "ranking score, misses only",
-    "ranking_all": "ranking score, all tokens",
-    "perplexity": "perplexity",
-    "ifd": "instruction-following difficulty",
-    "label_rank": "rank among the instruction's labels",
-    "label_surprise": "improbability among the instruction's labels",
-    "tokens": "response length in tokens",
-    "miss_rate": "share of tokens not the first choice",
-    "nucleus_miss_rate": "share of tokens outside the nucleus",
-}
-"""What the ranking score is compared with, and how a page calls it."""
 DECILES = 10
 
 
@@ -46,7 +34,7 @@ class Scores:
     """Dictionary-encoded."""
     ranking: "Floats"
     measures: "Mapping[str, Floats]"
-    """Those of MEASURES that the file has, but for the variant that the ranking score is; NaN where a row has none."""
+    """Those that a row of the file has, but for the variant that the ranking score is; NaN where a row has none."""
 
     def __len__(self) -> int:
         return len(self.ranking)
@@ -64,15 +52,12 @@ def read_scores(source: Path, name: str = "") -> Scores:
     Raises:
         UserError: if it cannot be read, or holds fewer than two rows.
     """
-    known = arrow_schema(ScoredTriplet).names
-    measures = [measure for measure in MEASURES if measure in known]
-    table = read_columns(
-        source, ScoredTriplet, ["sample_id", "instruction_id", "ranking", *measures], ["instruction_id"]
-    )
+    names = ["sample_id", "instruction_id", RANKING, *COLUMNS]
+    table = read_columns(source, ScoredTriplet, names, ["instruction_id"], COLUMNS)
     if len(table) < 2:
         raise UserError(f"{source}: {len(table)} scores; a study needs at least two")
-    ranking = table["ranking"].to_numpy()
-    values = {measure: table[measure].to_numpy().astype(np.float64) for measure in measures}
+    ranking = table[RANKING].to_numpy()
+    values = {measure: table[measure].to_numpy().astype(np.float64) for measure in COLUMNS}
     told = {
         measure: column
         for measure, column in values.items()

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
+from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Triplet
 from compeffdist.study.agreement import RATES, Agreement
 from compeffdist.study.charts import density, histogram
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
-from compeffdist.study.measures import MEASURES, Scores, largest_tie
+from compeffdist.study.measures import Scores, largest_tie
 
 STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg text{fill:#444}
@@ -19,6 +21,8 @@ STYLE = """
 .ids{font:12px/1.4 ui-monospace,monospace;color:#555;margin:0}
 .note{color:#555;max-width:48rem}h3{font-size:1rem;margin-bottom:.2rem}
 """
+CHARTED = [name for name, measure in MEASURES.items() if measure.high is None]
+"""Measures without an upper end: a chart tells more of them than a correlation."""
 LONGEST_SHOWN = 1200
 """Characters of a prompt, its end, where the text stands; a demonstration or two may be cut off before."""
 
@@ -35,10 +39,10 @@ def render(study: Study) -> str:
 
 
 def _distribution(scores: Scores) -> list[str]:
-    other = [key for key in ("ranking_excluding_zero", "ranking_all") if key in scores.measures]
+    other = [variant for variant in (RANKING_EXCLUDING_ZERO, RANKING_ALL) if variant.name in scores.measures]
     charts = [
         histogram(scores.ranking, "ranking score"),
-        *(histogram(scores.measures[key], MEASURES[key]) for key in other),
+        *(histogram(scores.measures[variant.name], variant.title) for variant in other),
     ]
     return ["<h2>Distribution</h2>", f'<div class="charts">{"".join(charts)}</div>']
 
@@ -46,12 +50,18 @@ def _distribution(scores: Scores) -> list[str]:
 def _measures(study: Study) -> list[str]:
     scores = study.scores
     charts = (
-        density(scores.ranking, scores.measures[key], "ranking score", MEASURES[key], log=key in ("perplexity", "ifd"))
-        for key in ("perplexity", "ifd", "tokens")
+        density(
+            scores.ranking,
+            scores.measures[key],
+            "ranking score",
+            MEASURES[key].title,
+            log=MEASURES[key].logarithmic,
+        )
+        for key in CHARTED
         if key in scores.measures
     )
     rows = (
-        cells([MEASURES[key], str(found["rows"]), _number(found["spearman"]), _number(found["kendall"])])
+        cells([MEASURES[key].title, str(found["rows"]), _number(found["spearman"]), _number(found["kendall"])])
         for key, found in study.correlations.items()
     )
     return [
@@ -85,7 +95,7 @@ def _agreements(first: str, agreements: Sequence[Agreement]) -> list[str]:
 
 
 def _judgements(judgements: Sequence[Judgement]) -> list[str]:
-    names = {"ranking": "ranking score"} | dict(MEASURES)
+    names = {RANKING: "ranking score"} | {name: measure.title for name, measure in MEASURES.items()}
     rows = (
         cells([names[found.measure], str(found.labelled), _number(found.spearman), _interval(found)])
         for found in judgements
@@ -99,14 +109,15 @@ def _judgements(judgements: Sequence[Judgement]) -> list[str]:
 
 
 def _deciles(study: Study) -> list[str]:
-    heads = ["decile", "rows", "score", *(f"median {MEASURES[key]}" for key in ("perplexity", "tokens"))]
+    charted = [key for key in CHARTED if key in study.scores.measures]
+    heads = ["decile", "rows", "score", *(f"median {MEASURES[key].title}" for key in charted)]
     rows = (
         cells(
             [
                 str(figures["decile"]),
                 str(figures["rows"]),
                 f"{figures['lowest']:.3f} to {figures['highest']:.3f}",
-                *(_number(figures["median"].get(key)) for key in ("perplexity", "tokens")),
+                *(_number(figures["median"].get(key)) for key in charted),
             ]
         )
         for figures in study.deciles
@@ -140,7 +151,7 @@ def summary_lines(study: Study) -> Iterable[str]:
     score, tied = largest_tie(study.scores)
     yield f"{len(study.scores)} triplets in {study.scores.name}; {tied} of them tie at {score:.3g}"
     for key, found in study.correlations.items():
-        yield f"  Spearman with {MEASURES[key]}: {_number(found['spearman'])}"
+        yield f"  Spearman with {MEASURES[key].title}: {_number(found['spearman'])}"
     for run in study.agreements:
         kept = ", ".join(f"{_share(share)} at {rate}" for rate, share in run.overlap.items())
         yield f"  {run.run}: Spearman {_number(run.spearman)} over {run.rows} triplets; kept by both: {kept}"

@@ -10,22 +10,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compeffdist.artefacts import BASE, TRIPLETS, WARM_UP
 from compeffdist.difficulty.scoring import code_versions, score_triplets
 from compeffdist.domain import domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
+from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.params import Params, stage_seed
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import write_records
 from compeffdist.records import ScoredTriplet, Triplet, content_id
 from compeffdist.student.loading import student_id
-from compeffdist.student.runs import WARM_UP, warm_up_rows
+from compeffdist.student.runs import WARM_UP as WARM_UP_STAGE
+from compeffdist.student.runs import warm_up_rows
 from compeffdist.student.training import fine_tune
 from compeffdist.study.measures import Scores, read_scores
-
-TRIPLETS = Path("data/triplets.parquet")
-STUDENT = Path("models/student.json")
-WARM_UP_FOLDER = Path("models/warmup")
 
 
 @dataclass(frozen=True)
@@ -72,25 +71,25 @@ def score_variants(variants: Iterable[Variant], folder: Path) -> list[Scores]:
     Raises:
         UserError: as training and scoring do; or none of a variant's rows could be scored.
     """
-    base = read_identity(STUDENT)
+    base = read_identity(Path(BASE))
     return [read_scores(_scored(variant, base, folder), variant.name) for variant in variants]
 
 
 def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
     params = variant.params
     depends = {
-        "triplets": hash_file(TRIPLETS),
+        "triplets": hash_file(Path(TRIPLETS)),
         "difficulty": params.difficulty.model_dump(),
         "base": base.id,
         "code": code_versions(),
-        "warm_up": [params.warm_up.model_dump(), params.seed] if variant.retrained else student_id(WARM_UP_FOLDER),
+        "warm_up": [params.warm_up.model_dump(), params.seed] if variant.retrained else student_id(Path(WARM_UP)),
     }
     target = folder / f"{content_id('variant', depends)}.parquet"
     if target.exists():
         return target
-    triplets = read_records(TRIPLETS, Triplet)
+    triplets = TRIPLETS.read()
     if not variant.retrained:
-        _score(triplets, WARM_UP_FOLDER, base, params, target)
+        _score(triplets, Path(WARM_UP), base, params, target)
         return target
     rows = warm_up_rows(triplets, params)
     if len(rows) < params.warm_up.rows:
@@ -103,7 +102,7 @@ def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
             params.warm_up.training,
             base_id=base.id,
             system=domain_of(params).system_prompts.student,
-            seed=stage_seed(params.seed, WARM_UP),
+            seed=stage_seed(params.seed, WARM_UP_STAGE),
             output=warm_up,
             stage=variant.name,
             device=params.runtime.device,
@@ -122,4 +121,4 @@ def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, para
         system=domain_of(params).system_prompts.student,
         base_folder=model_folder(base, cache_folder(params.runtime.cache)),
     )
-    write_records(target, ScoredTriplet, scored)
+    write_records(target, ScoredTriplet, scored, COLUMNS)

@@ -229,8 +229,7 @@ def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
 def release_engine() -> None:
     """Let go of the local server that the stages of this run share: training and scoring need its memory.
 
-    Every stage that loads the student begins with this, so that it holds whichever stages run; without a server
-    it costs nothing.
+    Without a server it costs nothing.
     """
     from compeffdist.teacher.vllm_engine import ENGINES_FOLDER
     from compeffdist.teacher.vllm_supervisor import release_run

@@ -1,12 +1,15 @@
-"""Which engine a run uses. To add one: a module with a class that fits `Engine`, and a line in `open_engine`."""
+"""Opens the engine a run uses. Which there are, and how to add one: `engines.py` of the package."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from compeffdist.engines import ENGINES
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.engine import Engine, ModelCard
 
 EngineOpener = Callable[[ModelCard, TeacherParams, RuntimeParams, Path | None], Engine]
+"""Called with the teacher's identity, both sections of params, and the folder of its weights, None behind an API."""
 
 
 def open_engine(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
@@ -15,16 +18,9 @@ def open_engine(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams
     Raises:
         UserError: if the engine cannot run here or its server cannot be reached.
     """
-    if teacher.engine == "openai":
-        from compeffdist.teacher.openai_engine import OpenAIEngine
-
-        return OpenAIEngine(model.served_name.rpartition("@")[0], runtime)
-    if folder is None:
+    entry = ENGINES[teacher.engine]
+    if folder is None and not entry.behind_api:
         raise ValueError(f"engine {teacher.engine} needs the folder of the teacher's weights")
-    if teacher.engine == "vllm":
-        from compeffdist.teacher.vllm_engine import VllmEngine
-
-        return VllmEngine(folder, model.dtype, teacher, runtime)
-    from compeffdist.teacher.transformers_engine import TransformersEngine
-
-    return TransformersEngine(folder, model.dtype, teacher, runtime)
+    module, _, function = entry.opener.partition(":")
+    opener: EngineOpener = getattr(importlib.import_module(module), function)
+    return opener(model, teacher, runtime, folder)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.difficulty.scorer import score_rows
+from compeffdist.measures.measure import Observed
+from compeffdist.measures.ranking import RANKING_EXCLUDING_ZERO
 from compeffdist.student.batching import TokenRow
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def score_official(
     """Official difficulty by row id; 0 for a row without response tokens, and for one without a token before them."""
     tokens = [row.tokens for row in rows]
     scores, rejects = score_rows(model, tokens, top_p=top_p, max_length=max_length, token_budget=token_budget)
-    found = {score.id: score.ranking_excluding_zero for score in scores}
+    found = {score.id: RANKING_EXCLUDING_ZERO.compute(Observed(score)) for score in scores}
     return found | {row_id: 0.0 for row_id, reason in rejects if reason == "empty_response"}
 
 

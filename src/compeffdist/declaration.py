@@ -1,0 +1,90 @@
+"""dvc.yaml as the declaration of the pipeline: what each stage reads and writes, in the order of the method.
+
+Whoever needs to know which stages there are, which of them are gates or what a stage may read asks here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.yaml12 import read_yaml
+
+PIPELINE = Path("dvc.yaml")
+CODE = "code.yaml"
+"""The fingerprints of the stages' code (`fingerprints`), which dvc.yaml names under `params`."""
+GATE_PREFIX = "check_"
+PLACE = re.compile(r"\$\{[a-z_.]+\}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as dvc.yaml declares it."""
+
+    name: str
+    description: str
+    deps: tuple[str, ...]
+    params: tuple[str, ...]
+    """Keys of params.yaml, dotted."""
+    outs: tuple[str, ...]
+    """Metrics and plots among them."""
+
+    @property
+    def gate(self) -> str:
+        """The gate this stage is; empty for any other stage."""
+        return self.name.removeprefix(GATE_PREFIX) if self.name.startswith(GATE_PREFIX) else ""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file is a dependency, or lies in one. A place such as `${domain}`, which DVC fills with a param,
+        stands for any name."""
+        return any(re.fullmatch(f"{_pattern(dep)}(/.*)?", path) for dep in self.deps)
+
+    def writes(self, path: str) -> bool:
+        """Whether a path is an out."""
+        return path in self.outs
+
+
+def read_pipeline(root: Path = Path()) -> dict[str, Stage]:
+    """The stages of a checkout by name, in the order of dvc.yaml.
+
+    Raises:
+        UserError: dvc.yaml is missing, is not YAML or holds no stages.
+    """
+    path = root / PIPELINE
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; run in the folder of a checkout") from None
+    return dict(_stages(text, str(path)))
+
+
+def gates(root: Path = Path()) -> list[str]:
+    """The gates of a checkout in the order of the pipeline. Raises UserError as `read_pipeline`."""
+    return [stage.gate for stage in read_pipeline(root).values() if stage.gate]
+
+
+@cache
+def _stages(text: bytes, origin: str) -> Mapping[str, Stage]:
+    content = read_yaml(text, origin)
+    stages = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        raise UserError(f"{origin}: holds no stages; restore it with: git checkout {PIPELINE}")
+    return {str(name): _stage(str(name), stage) for name, stage in stages.items()}
+
+
+def _stage(name: str, stage: Mapping[str, Any]) -> Stage:
+    outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(stage.get(kind))]
+    params = [key for key in stage.get("params") or () if isinstance(key, str)]
+    return Stage(name, str(stage.get("desc", "")), tuple(_paths(stage.get("deps"))), tuple(params), tuple(outs))
+
+
+def _pattern(dep: str) -> str:
+    return "[^/]+".join(map(re.escape, PLACE.split(dep)))
+
+
+def _paths(entries: Any) -> list[str]:
+    """Paths of deps or outs, with or without settings."""
+    return [str(next(iter(entry))) if isinstance(entry, dict) else str(entry) for entry in entries or ()]
