@@ -1,6 +1,9 @@
 """A domain is data: both files hold, a fault is one line with file and key, nothing of one is in another's prompts."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.domain import DOMAINS, domain_here, domain_names, domain_of, filled, load_domain
+from compeffdist.environment import PRIVATE
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import repeats
 from compeffdist.instructions.own_tasks import own_tasks
 from compeffdist.params import validate_params
 from compeffdist.profiles import compose
 from tests.asked import ask_every_stage
+from tests.fakes import put_domains
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / DOMAINS
@@ -113,6 +118,32 @@ def test_a_task_of_the_user_s_own_may_not_have_the_name_of_the_domain_s_question
 def test_outside_a_checkout_the_default_domain_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert domain_here().name == "sentiment"
+
+
+def test_dvc_runs_a_stage_again_when_its_domain_changes_and_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put_domains()
+    stage = {"cmd": "echo ran >> ran.txt", "deps": ["domains/${domain}.yaml"], "params": ["domain"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"ask": stage}}))
+    Path("params.yaml").write_text("domain: sentiment\n")
+    env = {**os.environ, **PRIVATE}
+
+    def runs() -> int:
+        command = [str(Path(sys.executable).parent / "dvc"), "repro", "-q"]
+        subprocess.run(command, env=env, check=True)
+        return len(Path("ran.txt").read_text().splitlines())
+
+    subprocess.run([str(Path(sys.executable).parent / "dvc"), "init", "-q", "--no-scm"], env=env, check=True)
+    assert [runs(), runs()] == [1, 1]
+    Path("domains/support.yaml").write_text("other: prompts\n")
+    assert runs() == 1
+    with Path("domains/sentiment.yaml").open("a") as file:
+        file.write("# edited\n")
+    assert runs() == 2
+    Path("params.yaml").write_text("domain: support\n")
+    assert runs() == 3
 
 
 @given(st.text(), st.text())

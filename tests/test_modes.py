@@ -160,7 +160,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     texts = {pairs[key].text_id for key in now}
     fresh = now - set(bought)
     assert set(bought) < now
-    assert asked()["bought"] <= len(fresh) + len(texts)  # a text's polarity is asked with its first pair
+    assert asked()["bought"] <= len(fresh) + len(texts)  # the domain's question is asked of a text with its first pair
     known = Counter(row.pair_id for row in read("training", Triplet))
     assert known.keys() == {draw.pair_id for draw in read("sampled", Draw) if draw.kept} and max(known.values()) == 1
 

@@ -14,7 +14,7 @@ from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.questions import Carried
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
-from tests.fakes import SYSTEM
+from tests.fakes import SENTIMENT, SYSTEM
 from tests.promotion.versions import (
     BASE_RIGHT,
     LABELS,
@@ -54,7 +54,7 @@ def test_the_champion_is_asked_about_the_candidates_rows(
     assert outcome.entry is not None and outcome.comparison is not None
     tasks = [EvaluationTask(name=task, location="x", labels=LABELS, rows=ROWS, subject="text") for task in TASKS]
     score = student_scorer(student_folder, base_folder, params.runtime, "test", SYSTEM)
-    asked = predict_rows(rows, EvaluationParams(tasks=tasks), "student", "s", score)
+    asked = predict_rows(rows, SENTIMENT.monitored.asked_in(EvaluationParams(tasks=tasks)), "student", "s", score)
     assert outcome.comparison["against"] == f"champion, version {real_champion} (asked anew)"
     assert outcome.comparison["mean"]["estimate"] == pytest.approx(1.0 - mean_macro_f1(asked))
 
@@ -103,6 +103,6 @@ def test_a_champion_is_asked_anew_as_it_is_served(params: Params, student_folder
     assert outcome.comparison is not None
     tasks = [EvaluationTask(name=task, location="x", labels=LABELS, rows=ROWS, subject="text") for task in TASKS]
     score = student_scorer(student_folder, base_folder, params.runtime, "test", SYSTEM)
-    given = predict_rows(anew, EvaluationParams(tasks=tasks), "student", "s", score)
+    given = predict_rows(anew, SENTIMENT.monitored.asked_in(EvaluationParams(tasks=tasks)), "student", "s", score)
     expected = 1.0 - mean_macro_f1(take_out(given, tasks, 1.0))
     assert outcome.comparison["mean"]["estimate"] == pytest.approx(expected)

@@ -130,7 +130,8 @@ def test_a_version_carries_polarity_own_tasks_and_what_it_was_taught_each_by_a_n
 
 
 def test_what_is_carried_is_read_back_as_it_was_written(tmp_path: Any) -> None:
-    carried = Carried(tasks=TASKS, priors={"mood": {"good": 0.75, "bad": 0.25}}, strength=0.5, least=3)
+    priors = {"mood": {"good": 0.75, "bad": 0.25}}
+    carried = Carried(TASKS, priors, strength=0.5, least=3, monitored="mood", field="feeling")
     files = carried.to_files(texts=100)
     for name, contents in files.items():
         write_json(tmp_path / name, contents)
@@ -140,6 +141,26 @@ def test_what_is_carried_is_read_back_as_it_was_written(tmp_path: Any) -> None:
     assert carried.prior_of(ask_closed("How is it?", "bad,good")) is None
     assert carried.prior_of(POLARITY) is None
     assert files["label_priors"]["texts"] == 100
+
+
+def test_a_version_from_before_there_were_domains_is_asked_as_it_was(tmp_path: Any) -> None:
+    files = Carried(tasks=TASKS, strength=0.5).to_files(texts=100)
+    del files["monitored"]
+    for name, contents in files.items():
+        write_json(tmp_path / name, contents)
+    carried = read_carried({name: str(tmp_path / name) for name in files})
+    [asked] = read_request(pd.DataFrame([{"text": "a"}]), carried)
+    assert asked.question.message("a") == SENTIMENT.monitored.prompt("a")
+    assert (carried.monitored, carried.field) == ("overall polarity", "polarity")
+
+
+def test_a_text_alone_is_asked_what_the_version_s_domain_asks() -> None:
+    urgency = ask_closed("How urgent is it?", "soon,later")
+    carried = Carried(tasks=TASKS | {"urgency": urgency}, monitored="urgency", field="urgency")
+    rows = [{"text": "a"}, {"text": "a", "task": "mood"}, {"text": "a", "question": "Is it?", "labels": "yes,no"}]
+    asked = read_request(pd.DataFrame(rows), carried)
+    assert [row.question for row in asked] == [urgency, MOOD, ask_closed("Is it?", "yes,no")]
+    assert [row.plain for row in asked] == [True, False, False]
 
 
 def test_a_version_that_carries_nothing_knows_of_polarity_and_takes_no_prior_out() -> None:
