@@ -26,9 +26,9 @@ from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.domain import domain_here
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
-from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import PROFILES, compose
 from compeffdist.prompting import delimited
 from compeffdist.record_files import read_records, write_perspectives, write_records
@@ -72,9 +72,9 @@ def main() -> None:
     text = read_records(Path("data/texts.parquet"), Text)[0].id
     attribute = read_records(Path("data/attributes.parquet"), Attribute)[0].id
     commands = {
-        "trace a kept triplet": ["trace", next(draw.sample_id for draw in draws if draw.kept)],
-        "trace a dropped one": ["trace", next(draw.sample_id for draw in draws if not draw.kept)],
-        "trace by a beginning": ["trace", draws[0].sample_id[:20]],
+        "trace a kept triplet": ["trace", next(draw.triplet_id for draw in draws if draw.kept)],
+        "trace a dropped one": ["trace", next(draw.triplet_id for draw in draws if not draw.kept)],
+        "trace by a beginning": ["trace", draws[0].triplet_id[:20]],
         "trace a text": ["trace", text],
         "trace an attribute": ["trace", attribute],
         "trace no such id": ["trace", "text_0000"],
@@ -150,7 +150,11 @@ def records(count: int) -> None:
         EvaluationRow,
         3000,
         lambda n: EvaluationRow(
-            task="mini", text=f"row {n} {prose(generator, 12)}", label=POLARITIES[n % 3], source_row=str(n), licence="x"
+            task="mini",
+            text=f"row {n} {prose(generator, 12)}",
+            label=domain_here().monitored.labels[n % 3],
+            source_row=str(n),
+            licence="x",
         ),
     )
     names = [f"attribute {n}" for n in range(500)]
@@ -310,7 +314,7 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
                 answer_id=key,
                 prompt=request.prompt,
                 response="good",
-                polarity="neutral",
+                monitored="neutral",
                 task_type="closed_classification",
                 task_name=instruction.task_name,
             )

@@ -25,9 +25,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import RidgeCV
 
 from compeffdist.difficulty.scorer import nucleus_sizes
+from compeffdist.domain import domain_here
 from compeffdist.embedding import embed
 from compeffdist.environment import quiet
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.instructions.parts import SCORED, assign_parts
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import DifficultyParams, ProxyParams, validate_params
@@ -272,7 +273,7 @@ def read_world(folder: Path, quick: bool) -> World:
 def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bool) -> dict[str, np.ndarray]:
     """Everything the warmed-up student and the embedder have to say of the prompts."""
     model, tokenizer = load_student(folder / "warmup")
-    prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in triplets]
+    prompts = [encode_prompt(tokenizer, domain_here().system_prompts.student, row.prompt) for row in triplets]
     openings = Openings(tokenizer, triplets)
     rows = [
         PromptRow(row.pair_id, ids, openings.of(row.instruction_id)) for row, ids in zip(triplets, prompts, strict=True)
@@ -319,7 +320,14 @@ def drafts(model: Any, tokenizer: Any, triplets: list[Triplet], prompts: list[li
     import torch
 
     with Progress("drafts", len(triplets)) as progress:
-        texts = generate(model, tokenizer, [row.prompt for row in triplets], DRAFT_TOKENS, progress=progress)
+        texts = generate(
+            model,
+            tokenizer,
+            [row.prompt for row in triplets],
+            DRAFT_TOKENS,
+            system=domain_here().system_prompts.student,
+            progress=progress,
+        )
     parts = split_model(model)
     answers = [encode_response(tokenizer, text, end=True) for text in texts]
     rows = [TokenRow(str(place), ids, answer) for place, (ids, answer) in enumerate(zip(prompts, answers, strict=True))]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt
+from compeffdist.domain import domain_here
+from compeffdist.formatting import encode_prompt
 from compeffdist.progress import Progress
 from compeffdist.records import content_id
 from compeffdist.student.loading import load_student, student_id
@@ -26,7 +27,7 @@ def predict_with_lora(world: Any, scored: np.ndarray, rest: np.ndarray, student:
     target = torch.tensor(rest / rest[scored].std(), dtype=torch.float32)
     torch.manual_seed(0)
     model, tokenizer = load_student(student, "cpu")
-    prompts = [encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt) for row in world.triplets]
+    prompts = [encode_prompt(tokenizer, domain_here().system_prompts.student, row.prompt) for row in world.triplets]
     network = _Network(model)
     _train(network, prompts, target, np.flatnonzero(scored), work / f"{_run(world, scored, student)}.pt")
     return _apply(network, prompts)

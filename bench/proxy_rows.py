@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.domain import domain_here
 from compeffdist.environment import quiet
 from compeffdist.files import canonical_json, write_json
-from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.rendering import instruction_prompt
 from compeffdist.instructions.responses import collect_responses
@@ -29,6 +29,7 @@ from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Tr
 from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
+from compeffdist.teacher.conversation import Conversation
 from compeffdist.texts.ingest import ingest
 
 
@@ -43,8 +44,9 @@ def main() -> None:
     pairs, _ = pair_texts(instructions, texts, params.pairing, params.seed)
     identity = resolve_model("teacher", params.models.teacher, cache)
     with BuyingTeacher(identity, params.teacher, params.runtime, lambda: model_folder(identity, cache)) as teacher:
+        talk = Conversation(teacher, domain_here(), params.teacher, params.seed, "collect_responses")
         found = collect_responses(
-            pairs, by_id(instructions), by_id(texts), params.responses, params.teacher, teacher, params.seed
+            pairs, by_id(instructions), by_id(texts), params.responses, domain_here().monitored, talk
         )
     triplets = found.triplets
     print(f"{len(pairs)} pairs, {len(triplets)} triplets, {len(found.rejects)} rejected; {teacher.usage()}", flush=True)
@@ -63,7 +65,7 @@ def main() -> None:
         params.difficulty,
         params.runtime,
         weights=student_id(folder / "warmup"),
-        system=STUDENT_SYSTEM,
+        system=domain_here().system_prompts.student,
     )
     write_records(folder / "scored.parquet", ScoredTriplet, scored, COLUMNS)
     print(f"{len(scored)} scored, {len(unscored)} rejected")
@@ -133,6 +135,7 @@ def warm_up(triplets: list[Triplet], params: Params, base_id: str, base: Path, o
         seed=params.seed,
         output=output,
         stage="warm_up",
+        system=domain_here().system_prompts.student,
     )
     print(json.dumps(result.metrics()))
 

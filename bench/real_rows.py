@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.domain import domain_here
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import load_params
-from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records
 from compeffdist.records import Instruction, Triplet
 from compeffdist.student.batching import TokenRow
@@ -84,7 +84,7 @@ def token_rows(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[TokenRow
     return [
         TokenRow(
             f"row{number:06d}",
-            encode_prompt(tokenizer, STUDENT_SYSTEM, prompt),
+            encode_prompt(tokenizer, domain_here().system_prompts.student, prompt),
             encode_response(tokenizer, response, end=False),
         )
         for number, (prompt, response) in enumerate(rows)
@@ -116,7 +116,7 @@ def _instruction(subject: str, labelled: Sequence[tuple[str, str]], kind: str) -
         demonstration_ids=[],
         prompt="",
         type=task_type,
-        labels=list(POLARITIES),
+        labels=domain_here().monitored.labels,
         score_range=[],
         json_schema="",
         exact_spans=False,

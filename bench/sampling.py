@@ -71,7 +71,7 @@ def scores(rows: int) -> Iterator[dict[str, pa.Array]]:
         ranking = np.where(generator.random(count) < 0.3, 0.0, generator.integers(0, 5000, count) / 5000)
         zeros = pa.array(np.zeros(count))
         yield {
-            "sample_id": pa.array([f"sample_{hexadecimal}" for hexadecimal in digits]),
+            "triplet_id": pa.array([f"sample_{hexadecimal}" for hexadecimal in digits]),
             "pair_id": pa.array([f"pair_{hexadecimal}" for hexadecimal in digits]),
             "instruction_id": pa.array(instructions[generator.integers(0, len(instructions), count)]),
             "scorer_id": pa.array([content_id("scorer", {})] * count),

@@ -11,7 +11,7 @@ end of the gain's interval.
 --set    a param under `sampling`, `training` or `responses`; under the last, the kept rows stay and are answered by the
          same answers of the teacher read otherwise (from the run's store and records)
 --part   train on that share of the kept rows
---plain  the plain baseline: all scored texts with the overall polarity question alone, again and again until as many
+--plain  the plain baseline: all scored texts with the domain's question alone, again and again until as many
          rows are seen
 --keep   leave the students in FOLDER/SEED
 """
@@ -24,18 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.domain import domain_here
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
 from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
-from compeffdist.params import SEED_TASK, FineTuningParams, Params, load_params, stage_seed, validate_params
+from compeffdist.params import FineTuningParams, Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, EvaluationRow, Instruction, Pair, Prediction, Text, Triplet, by_id
 from compeffdist.student.runs import TRAIN, training_row
 from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 from compeffdist.yaml12 import read_yaml
 
 SECTIONS = ("responses", "sampling", "training")
@@ -93,7 +95,8 @@ def answered(params: Params) -> dict[str, Triplet]:
     instructions = by_id(read_records(Path("data/instructions.jsonl"), Instruction))
     texts = by_id(read_records(Path("data/texts.parquet"), Text))
     with open_teacher(Path("models/teacher.json"), params) as teacher:
-        found = collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+        talk = Conversation(teacher, domain_here(), params.teacher, params.seed, "collect_responses")
+        found = collect_responses(pairs, instructions, texts, params.responses, domain_here().monitored, talk)
     return {triplet.pair_id: triplet for triplet in found.triplets}
 
 
@@ -103,9 +106,9 @@ def part(kept: list[Triplet], share: float) -> list[Triplet]:
 
 
 def plain_triplets() -> list[Triplet]:
-    """Of all scored texts, the one question that asks for their overall polarity."""
+    """Of all scored texts, the one question that every text is asked."""
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
-    return [triplet for triplet in triplets if triplet.task_name == SEED_TASK]
+    return [triplet for triplet in triplets if triplet.task_name == domain_here().monitored.name]
 
 
 def one_seed(
@@ -123,6 +126,7 @@ def one_seed(
         output=folder,
         stage=f"seed {seed}",
         device=params.runtime.device,
+        system=domain_here().system_prompts.student,
     )
     return {"rows": trained.rows, "seconds": round(trained.seconds), **evaluated(params, folder, base_folder)}
 
@@ -146,13 +150,17 @@ def evaluated(params: Params, folder: Path, base_folder: Path) -> dict[str, Any]
     """As stage evaluate_student, the run's own teacher and base beside it."""
     rows = read_records(Path("data/evaluation.jsonl"), EvaluationRow)
     teacher, others = Path("data/teacher_predictions.parquet"), Path("data/student_predictions.parquet")
-    score = student_scorer(folder, base_folder, params.runtime, "evaluation")
+    score = student_scorer(folder, base_folder, params.runtime, "evaluation", domain_here().system_prompts.student)
     predictions = {
         "teacher": read_records(teacher, Prediction),
         "base": [one for one in read_records(others, Prediction) if one.system == "base"],
-        "student": predict_rows(rows, params.evaluation, "student", folder.name, score),
+        "student": predict_rows(
+            rows, domain_here().monitored.asked_in(params.evaluation), "student", folder.name, score
+        ),
     }
-    figures = summarise(predictions, params.evaluation, params.seed, params.label_priors.strength)
+    figures = summarise(
+        predictions, domain_here().monitored.asked_in(params.evaluation), params.seed, params.label_priors.strength
+    )
     return {
         "mean": {name: figures["mean"]["macro_f1"][name]["estimate"] for name in ("teacher", "base", "student")},
         "gain": figures["mean"]["student_minus_base"],

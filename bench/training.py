@@ -27,6 +27,7 @@ from typing import Any
 
 from real_rows import real_rows, student_folder
 
+from compeffdist.domain import domain_here
 from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams, load_params
 from compeffdist.student.curve import CurvePoint
@@ -52,7 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model = small_model(Path(scratch)) if arguments.small else arguments.model or student_folder()
         source, rows = training_rows(arguments)
-        encoded = encode_rows(load_tokenizer(model), rows, arguments.max_length, "bench")[0]
+        encoded = encode_rows(
+            load_tokenizer(model), domain_here().system_prompts.student, rows, arguments.max_length, "bench"
+        )[0]
         tokens = sum(row.length for row in encoded)
         print(f"{len(encoded)} rows, {tokens} tokens, {arguments.batch_size} rows a step; {source}")
         found: dict[str, dict[str, float]] = {}
@@ -91,7 +94,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
         **({"group_rows": arguments.group_rows} | WAYS[arguments.way]),
     )
     rows = training_rows(arguments)[1]
-    encoded = encode_rows(load_tokenizer(arguments.model), rows, settings.max_length, "bench")[0]
+    encoded = encode_rows(
+        load_tokenizer(arguments.model), domain_here().system_prompts.student, rows, settings.max_length, "bench"
+    )[0]
     steps: list[tuple[float, float, float]] = []
     train = train_with_trl if arguments.way == "trl" else train_with_ours
     read = counted_tokens()
@@ -141,6 +146,7 @@ def train_with_ours(
             stage="bench",
             device="cpu",
             on_point=on_point,
+            system=domain_here().system_prompts.student,
         )
 
 

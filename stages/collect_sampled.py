@@ -2,12 +2,14 @@
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import INSTRUCTIONS, LABEL_PRIORS, PAIRS, SAMPLED, TEACHER, TEXTS, TRAINING, TRIPLETS
+from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.calibration import read_priors
 from compeffdist.instructions.responses import collect_responses
 from compeffdist.instructions.training_set import asked_of_the_teacher, kept_triplets
 from compeffdist.records import by_id
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
@@ -15,11 +17,11 @@ def run(given: Given) -> Made:
     kept, unanswered = kept_triplets(draws, given[TRIPLETS], pairs)
     instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
     priors = read_priors(given.path(LABEL_PRIORS))
+    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
         # in mode direct nothing is unanswered: the store is opened, no engine started
-        bought = collect_responses(
-            unanswered, instructions, texts, params.responses, params.teacher, teacher, params.seed, priors, given.name
-        )
+        talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
+        bought = collect_responses(unanswered, instructions, texts, params.responses, domain.monitored, talk, priors)
     triplets = [*kept, *bought.triplets]
     return Made(
         {TRAINING: triplets},

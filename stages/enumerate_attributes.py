@@ -2,16 +2,20 @@
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import ATTRIBUTES, MENTIONS, TEACHER, TEXTS
+from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumeration import enumerate_attributes
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
     params, texts = given.params, given[TEXTS]
+    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
-        found = enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+        talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
+        found = enumerate_attributes(texts, params.attributes, domain.attributes, talk)
     attributes, rare = count_attributes(found.mentions, params.attributes.more_than)
     asked = min(params.attributes.texts, len(texts))
     answered = len({mention.text_id for mention in found.mentions})

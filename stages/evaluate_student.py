@@ -1,6 +1,7 @@
 """Stage evaluate_student: base student and student on the evaluation rows, held against the teacher."""
 
 from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT, STUDENT_PREDICTIONS, TEACHER_PREDICTIONS
+from compeffdist.domain import stage_domain
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import summarise
@@ -11,16 +12,17 @@ from compeffdist.student.loading import student_id
 
 def run(given: Given) -> Made:
     base, base_folder = base_student(given)
-    params, rows, student = given.params, given[EVALUATION], given[STUDENT]
-    tasks, strength = params.evaluation.tasks, params.label_priors.strength
+    params, rows, student, domain = given.params, given[EVALUATION], given[STUDENT], stage_domain(given)
+    evaluation, strength = domain.monitored.asked_in(params.evaluation), params.label_priors.strength
     predictions = {"teacher": given[TEACHER_PREDICTIONS]}
     for system, system_id, folder in (("base", base.id, base_folder), ("student", student_id(student), student)):
-        score = student_scorer(folder, base_folder, params.runtime, f"evaluation of the {system}")
-        answers = predict_rows(rows, params.evaluation, system, system_id, score)
-        predictions[system] = take_out(answers, tasks, strength)
+        label = f"evaluation of the {system}"
+        score = student_scorer(folder, base_folder, params.runtime, label, domain.system_prompts.student)
+        answers = predict_rows(rows, evaluation, system, system_id, score)
+        predictions[system] = take_out(answers, evaluation.tasks, strength)
     return Made(
         {
             STUDENT_PREDICTIONS: predictions["base"] + predictions["student"],
-            EVALUATED: summarise(predictions, params.evaluation, params.seed, strength),
+            EVALUATED: summarise(predictions, evaluation, params.seed, strength),
         }
     )

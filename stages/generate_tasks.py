@@ -4,19 +4,21 @@ from collections import Counter
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS, TASKS, TEACHER
+from compeffdist.domain import stage_domain
 from compeffdist.embedding import stage_embedder
 from compeffdist.given import Given, Made
 from compeffdist.instructions.tasks import generate_tasks, tasks_asked
 from compeffdist.records import by_id
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
     params, perspectives, attributes = given.params, given[CLUSTERS], by_id(given[ATTRIBUTES])
+    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
-        tasks, rejects = generate_tasks(
-            perspectives, attributes, params.tasks, params.teacher, teacher, stage_embedder(given), params.seed
-        )
+        talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
+        tasks, rejects = generate_tasks(perspectives, attributes, params.tasks, domain, talk, stage_embedder(given))
     return Made(
         {TASKS: tasks},
         metrics={

@@ -15,6 +15,7 @@ from compeffdist.artefacts import (
     TRAINING,
 )
 from compeffdist.declaration import gates
+from compeffdist.domain import stage_domain
 from compeffdist.gates.outcome import LAST, gate_tags, report_of
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
@@ -28,10 +29,13 @@ from compeffdist.texts.draw import draw_texts
 def run(given: Given) -> Made:
     base, base_folder = base_student(given)
     params, student, teacher = given.params, given[STUDENT], read_identity(given.path(TEACHER))
+    monitored = stage_domain(given).monitored
     gate_states = gate_tags({gate: given[report_of(gate)] for gate in gates()})
     texts = draw_texts(given[TEXTS], params.label_priors, params.seed)
     taught = {triplet.instruction_id for triplet in given[TRAINING]}
-    carried = carried_by(student, base_folder, given[INSTRUCTIONS], taught, texts, params.label_priors, params.runtime)
+    carried = carried_by(
+        student, base_folder, given[INSTRUCTIONS], taught, texts, params.label_priors, params.runtime, monitored
+    )
     headline = headline_metrics(given.path(EVALUATED))
     predictions, rows = given.path(STUDENT_PREDICTIONS), given.path(EVALUATION)
     registration = register_student(
@@ -40,7 +44,7 @@ def run(given: Given) -> Made:
         params.registry,
         version_tags(params, teacher, base, student, headline) | gate_states,
         run_id=given[STUDENT_RUN]["run_id"],
-        evidence=evaluation_evidence(predictions, rows, params.evaluation.tasks),
+        evidence=evaluation_evidence(predictions, rows, monitored.asked_in(params.evaluation).tasks),
         carried=carried.to_files(len(texts)),
         earned=gate_states[f"gate.{LAST}"] != "failed",
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from compeffdist.artefacts import BASE, STUDENT, STUDENT_RUN, TEACHER, TRAINING, TRAINING_CURVE
+from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
 from compeffdist.registry.tracking import log_curve_point, training_run
@@ -12,6 +13,7 @@ from compeffdist.student.runs import train, training_row
 def run(given: Given) -> Made:
     params, rows = given.params, [training_row(triplet) for triplet in given[TRAINING]]
     teacher, base = (read_identity(given.path(card)) for card in (TEACHER, BASE))
+    system = stage_domain(given).system_prompts.student
     with training_run(given.name, params, teacher, base, given.path(TRAINING)) as run_id:
-        made = train(given, rows, params.training, STUDENT, TRAINING_CURVE, log_curve_point)
+        made = train(given, rows, params.training, system, STUDENT, TRAINING_CURVE, log_curve_point)
     return replace(made, outs={STUDENT_RUN: {"run_id": run_id, "experiment": params.registry.experiment}})

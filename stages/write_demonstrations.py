@@ -2,6 +2,7 @@
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import DEMONSTRATIONS, INSTRUCTIONS, TASKS, TEACHER, TEXTS
+from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.demonstrations import (
     INSTANCES,
@@ -10,13 +11,16 @@ from compeffdist.instructions.demonstrations import (
     write_demonstrations,
 )
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
     params, tasks = given.params, given[TASKS]
+    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
+        talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         demonstrations, rejects = write_demonstrations(
-            tasks, given[TEXTS], params.demonstrations, params.teacher, teacher, params.seed
+            tasks, given[TEXTS], params.demonstrations, domain.demonstrations, talk
         )
     instructions = build_instructions(tasks, demonstrations, params.demonstrations, params.seed)
     asked = sum(is_demonstrated(task) for task in tasks) * params.demonstrations.calls * INSTANCES

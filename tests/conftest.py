@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.fakes import SYSTEM
+
 # a loaded machine is slow, not wrong
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -32,7 +34,7 @@ def student_folder(request: pytest.FixtureRequest, base_folder: Path, tmp_path_f
     folder = tmp_path_factory.mktemp(request.param) / "student"
     settings = FineTuningParams(method=request.param, epochs=2.0, learning_rate=1e-2)
     rows = [TrainingRow(f"sample_{i}", f"the film was great {i}", "positive") for i in range(4)]
-    fine_tune(base_folder, rows, settings, base_id="b", seed=1, output=folder, stage="s", device="cpu")
+    fine_tune(base_folder, rows, settings, base_id="b", seed=1, output=folder, stage="s", device="cpu", system=SYSTEM)
     return folder
 
 

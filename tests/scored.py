@@ -12,7 +12,7 @@ def a_score(
     triplet: Triplet | None = None,
     ranking: float = 0.5,
     *,
-    sample_id: str = "sample",
+    triplet_id: str = "sample",
     pair_id: str = "pair",
     instruction_id: str = "instruction",
     scorer_id: str = "scorer",
@@ -22,7 +22,7 @@ def a_score(
     lowest = {name: one.low if one.needs == "response" else None for name, one in MEASURES.items()}
     variants = {"ranking_excluding_zero": ranking, "ranking_all": ranking}
     return ScoredTriplet(
-        sample_id=triplet.id if triplet else sample_id,
+        triplet_id=triplet.id if triplet else triplet_id,
         pair_id=triplet.pair_id if triplet else pair_id,
         instruction_id=triplet.instruction_id if triplet else instruction_id,
         scorer_id=scorer_id,

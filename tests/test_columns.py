@@ -21,7 +21,7 @@ HOSTILE = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20
 def a_draw(pair_id: str, probability: float = 0.25, draw: float = 0.5, number: int = 1) -> Draw:
     return Draw(
         pair_id=pair_id,
-        sample_id="",
+        triplet_id="",
         instruction_id=f"instruction_{number % 3}",
         difficulty=0.5,
         rank=number,

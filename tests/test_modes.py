@@ -26,6 +26,7 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
+from tests.fakes import put_domains
 from tests.stages import run_stage
 from tests.student.tiny import tiny_model_folder
 
@@ -75,6 +76,7 @@ def set_params(mode: str, rate: float = 0.5) -> None:
     raw["warm_up"] = {"rows": 4, "training": {**raw["warm_up"]["training"], "batch_size": 4}}
     raw["gates"] = {gate: {**bounds, **LENIENT.get(gate, {})} for gate, bounds in raw["gates"].items()}
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    put_domains()
 
 
 def set_scene(tiny_folder: Path) -> None:
@@ -142,9 +144,9 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     assert {row.pair_id for row in read("scored", ScoredTriplet)} == {p.id for p in pairs.values() if p.part == SCORED}
     predicted = {row.pair_id for row in read("predicted", PredictedDifficulty)}
     assert predicted == {p.id for p in pairs.values() if p.part == PREDICTED}
-    assert {draw.pair_id for draw in draws if not draw.sample_id} == predicted
+    assert {draw.pair_id for draw in draws if not draw.triplet_id} == predicted
     assert {row.pair_id for row in read("training", Triplet)} == {draw.pair_id for draw in draws if draw.kept}
-    bought = [draw.pair_id for draw in draws if draw.kept and not draw.sample_id]
+    bought = [draw.pair_id for draw in draws if draw.kept and not draw.triplet_id]
     assert 0 < len(bought) < len(predicted)
     assert asked()["after_sampling"] == len(bought)
     assert asked()["calls_saved"] == pytest.approx(1 - (PART + len(bought)) / (TEXTS * TASKS))
@@ -154,11 +156,11 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     # another rate buys what is newly kept, and nothing twice
     set_params("proxy", rate=0.8)
     run("sample_triplets", "check_sample", "collect_sampled", "train_student", "check_training_set")
-    now = {draw.pair_id for draw in read("sampled", Draw) if draw.kept and not draw.sample_id}
+    now = {draw.pair_id for draw in read("sampled", Draw) if draw.kept and not draw.triplet_id}
     texts = {pairs[key].text_id for key in now}
     fresh = now - set(bought)
     assert set(bought) < now
-    assert asked()["bought"] <= len(fresh) + len(texts)  # a text's polarity is asked with its first pair
+    assert asked()["bought"] <= len(fresh) + len(texts)  # the domain's question is asked of a text with its first pair
     known = Counter(row.pair_id for row in read("training", Triplet))
     assert known.keys() == {draw.pair_id for draw in read("sampled", Draw) if draw.kept} and max(known.values()) == 1
 
@@ -168,8 +170,8 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
     run(*STAGES)
     draws = read("sampled", Draw)
     assert read("predicted", PredictedDifficulty) == [] and read_json(Path("models/proxy/proxy.json"))
-    assert len(draws) == TEXTS * TASKS and all(draw.sample_id for draw in draws)
-    kept = {draw.sample_id for draw in draws if draw.kept}
+    assert len(draws) == TEXTS * TASKS and all(draw.triplet_id for draw in draws)
+    kept = {draw.triplet_id for draw in draws if draw.kept}
     assert {row.id for row in read("training", Triplet)} == kept
     assert asked() == {
         "pairs": TEXTS * TASKS,

@@ -48,8 +48,14 @@ def test_what_a_stage_reads_an_earlier_one_writes_or_a_user_gives(name: str) -> 
     """In the order of the method, so that dvc.yaml reads from top to bottom."""
     written = {out for earlier in ORDER[: ORDER.index(name)] for out in STAGES[earlier].outs}
     for dep in STAGES[name].deps:
-        given = dep in (SOURCES, LOCAL_MODELS, "data/withdrawals.jsonl")
+        given = dep in (SOURCES, LOCAL_MODELS, "data/withdrawals.jsonl", "domains/${domain}.yaml")
         assert given or any(dep == out or dep.startswith(f"{out}/") for out in written), dep
+
+
+def test_a_stage_that_depends_on_the_domain_s_file_declares_which_one() -> None:
+    for stage in STAGES.values():
+        assert stage.reads("domains/support.yaml") == ("domain" in stage.params)
+        assert not stage.reads("domains/more/support.yaml.old")
 
 
 def test_every_artefact_of_records_has_a_stage_that_writes_it() -> None:

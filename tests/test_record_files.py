@@ -80,7 +80,7 @@ def test_a_jsonl_artefact_in_another_encoding_is_one_line(tmp_path: Path) -> Non
 
 
 def test_columns_of_an_open_field_are_those_that_the_writer_names(tmp_path: Path) -> None:
-    scored = [a_score(sample_id=key, ifd=None) for key in "ab"]
+    scored = [a_score(triplet_id=key, ifd=None) for key in "ab"]
     write_scored(tmp_path / "s.parquet", scored)
     assert read_records(tmp_path / "s.parquet", ScoredTriplet) == scored
     with pytest.raises(ValueError, match=r"score_\w+: its columns are"):

@@ -3,10 +3,11 @@
 Whoever needs to know which stages there are, which of them are gates or what a stage may read asks here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError
@@ -16,6 +17,7 @@ PIPELINE = Path("dvc.yaml")
 CODE = "code.yaml"
 """The fingerprints of the stages' code (`fingerprints`), which dvc.yaml names under `params`."""
 GATE_PREFIX = "check_"
+PLACE = re.compile(r"\$\{[a-z_.]+\}")
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Stage:
         return self.name.removeprefix(GATE_PREFIX) if self.name.startswith(GATE_PREFIX) else ""
 
     def reads(self, path: str) -> bool:
-        """Whether a file is a dependency, or lies in one."""
-        return any(PurePosixPath(path).is_relative_to(dep) for dep in self.deps)
+        """Whether a file is a dependency, or lies in one. A place such as `${domain}`, which DVC fills with a param,
+        stands for any name."""
+        return any(re.fullmatch(f"{_pattern(dep)}(/.*)?", path) for dep in self.deps)
 
     def writes(self, path: str) -> bool:
         """Whether a path is an out."""
@@ -76,6 +79,10 @@ def _stage(name: str, stage: Mapping[str, Any]) -> Stage:
     outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(stage.get(kind))]
     params = [key for key in stage.get("params") or () if isinstance(key, str)]
     return Stage(name, str(stage.get("desc", "")), tuple(_paths(stage.get("deps"))), tuple(params), tuple(outs))
+
+
+def _pattern(dep: str) -> str:
+    return "[^/]+".join(map(re.escape, PLACE.split(dep)))
 
 
 def _paths(entries: Any) -> list[str]:

@@ -19,9 +19,6 @@ from compeffdist.errors import UserError, one_line
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-STUDENT_SYSTEM = "You analyse sentiment."
-"""The student's system prompt. Short on purpose: every token of it is paid for in every row."""
-
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model folder, from local files only. Raises UserError if there is none."""

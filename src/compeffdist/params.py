@@ -27,6 +27,7 @@ from pydantic import (
 from compeffdist.credentials import public_address
 from compeffdist.engines import ENGINES, engines_for
 from compeffdist.errors import UserError
+from compeffdist.label_spelling import are_distinct
 from compeffdist.measures.registry import MEASURES, METRICS
 from compeffdist.network import address_hint
 from compeffdist.yaml12 import read_yaml
@@ -40,8 +41,6 @@ FILE_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "
 """How a labelled file's name ends -> its kind."""
 QUESTION_FIELD = re.compile(r"\{([^{}]*)\}")
 """A place in a question that a row's field fills."""
-SEED_TASK = "overall polarity"
-"""Name of the overall-polarity question among tasks."""
 MOST_STEPS = 20
 """Between the ends of a scale."""
 LOCAL_MODELS = "models/local"
@@ -69,6 +68,12 @@ def _one_of(words: Collection[str]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _file_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w-]*", value):
+        raise ValueError("must be the name of a file in domains/, less its ending: letters, digits, '_' and '-'")
+    return value
 
 
 def _shown(value: object) -> str:
@@ -145,8 +150,8 @@ class TeacherParams(Section):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
-    system_prompt: str = "You are an expert in sentiment analysis. Follow the instruction exactly."
-    """Sent with every request in place of a chat template's default."""
+    system_prompt: str | None = None
+    """Sent with every request in place of a chat template's default; null: the domain's."""
 
 
 class RuntimeParams(Section):
@@ -313,9 +318,7 @@ class OwnTask(Section):
     def _consistent(self) -> Self:
         if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
             raise ValueError("must have exactly one of labels, scale and fields")
-        if self.labels and (
-            len(self.labels) < 2 or len({label.casefold() for label in self.labels}) < len(self.labels)
-        ):
+        if self.labels and (len(self.labels) < 2 or not are_distinct(self.labels)):
             raise ValueError("labels must be two or more, and distinct")
         if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
             raise ValueError(f"scale must be [lowest, highest], two whole numbers at most {MOST_STEPS} apart")
@@ -339,8 +342,8 @@ class TasksParams(Section):
     max_tokens: PositiveInt = 1024
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
     """Cosine similarity of task embeddings (name, description, labels) at which the later task is dropped."""
-    seed_polarity_task: bool = False
-    """Also distil the overall-polarity question that every text is asked anyway (its answers are already paid
+    seed_task: bool = False
+    """Also distil the domain's monitored question, which every text is asked anyway (its answers are already paid
     for). Not in the paper."""
     own: list[OwnTask] = []
     """Questions of your own that the student is to learn beside the generated tasks. Each is asked of the teacher for
@@ -349,8 +352,6 @@ class TasksParams(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _refuse_shared_name("own", [task.name for task in self.own])
-        if SEED_TASK in (task.name for task in self.own):
-            raise ValueError(f"own: {SEED_TASK!r} is the name of the seed task")
         return self
 
 
@@ -514,7 +515,8 @@ class EvaluationTask(Section):
     part: Literal["all", "train", "evaluation"] = "all"
     question: str = ""
     """A sentence that asks for the label, such as "Which emotion does the writer show?". The form of the answer and the
-    text follow it. `{target}` is filled with the field `target` of the row. Empty: the overall-polarity question."""
+    text follow it. `{target}` is filled with the field `target` of the row. Empty: the domain's monitored
+    question."""
     labels: list[Line] = Field(min_length=2)
     """As the model is to say them; those of the rows are matched with them whatever their case."""
     label_map: dict[str, Line] = {}
@@ -522,7 +524,7 @@ class EvaluationTask(Section):
     rows: PositiveInt | None = None
     """Rows drawn, evenly over labels; null: all there are."""
     subject: Line = "text"
-    """What a text is, in the overall-polarity question: "tweet", "movie review sentence", …"""
+    """What a text is, in the domain's monitored question: "tweet", "movie review sentence", …"""
     text_field: Line = "text"
     label_field: Line = "label"
     licence: Line = "unstated"
@@ -574,7 +576,7 @@ class EvaluationTask(Section):
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: list[str]) -> list[str]:
-        if len({label.strip().casefold() for label in labels}) != len(labels):
+        if not are_distinct(labels):
             raise ValueError("two labels are the same")
         return labels
 
@@ -789,6 +791,9 @@ class Params(Section):
     """The profile this file was composed from."""
     seed: NonNegativeInt
     """The one seed: every stage derives its own generator from it."""
+    domain: Annotated[str, AfterValidator(_file_name)] = "sentiment"
+    """What texts are about: the name of a file in `domains/`, less its ending. It holds the prompts, system prompts
+    included, and the question that every text is asked (src/compeffdist/domain.py is its reference)."""
     models: ModelsParams
     teacher: TeacherParams
     runtime: RuntimeParams
@@ -954,12 +959,17 @@ def validate_params(raw: Any, origin: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        # a misspelt key is also a missing one: the key that is there is the one to point at
-        first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
-        key = ".".join(str(part) for part in first["loc"])
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {_shown(first['input'])})"
-        raise UserError(f"{origin}: {key}{': ' if key else ''}{what}{given}") from None
+        raise UserError(f"{origin}: {fault_of(error)}") from None
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first thing that is wrong with a section, in one line naming its key."""
+    # a misspelt key is also a missing one: the key that is there is the one to point at
+    first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
+    key = ".".join(str(part) for part in first["loc"])
+    what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {_shown(first['input'])})"
+    return f"{key}{': ' if key else ''}{what}{given}"
 
 
 def stage_seed(seed: int, stage: str) -> int:

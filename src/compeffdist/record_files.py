@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+class OtherRecords(UserError):
+    """A file holds records of another type, or of another version of it."""
+
+    def __init__(self, source: Path, stamp: str, expected: str) -> None:
+        super().__init__(f"{source}: holds {stamp} records, expected {expected}")
+        self.stamp = stamp
+
+
 def write_records(target: Path, kind: type[R], records: Iterable[R], columns: Mapping[str, Any] = NONE) -> None:
     """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
 
@@ -137,7 +145,8 @@ def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]"
     """Open a Parquet artefact of `kind`.
 
     Raises:
-        UserError: if the file is missing, unreadable (also while it is read), or of another record type or version.
+        UserError: if the file is missing, or unreadable (also while it is read).
+        OtherRecords: if it is of another record type or version.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -146,7 +155,7 @@ def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]"
         with pq.ParquetFile(source) as file:
             stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
             if stamp != f"{kind.PREFIX}@{kind.VERSION}":
-                raise UserError(f"{source}: holds {stamp or 'unmarked'} records, expected {kind.PREFIX}@{kind.VERSION}")
+                raise OtherRecords(source, stamp or "unmarked", f"{kind.PREFIX}@{kind.VERSION}")
             yield file
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None

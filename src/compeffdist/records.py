@@ -249,8 +249,8 @@ class Triplet(Record):
 
     The response belongs to it because a calibrated label depends on the other texts asked with the instruction."""
 
-    PREFIX = "sample"
-    VERSION = 2
+    PREFIX = "triplet"
+    VERSION = 3
     IDENTITY = ("instruction_id", "text_id", "teacher_id", "decoding_id", "response")
 
     pair_id: str
@@ -263,10 +263,10 @@ class Triplet(Record):
     """The user message: the instruction with the text in place."""
     response: str
     """Parsed and checked; what the student is trained to write."""
-    polarity: str
-    """The teacher's overall polarity of the text: negative, neutral or positive."""
     task_type: str
     task_name: str
+    monitored: str | None = None
+    """The teacher's label of the text by the question that its domain asks of every text; None without an answer."""
     labels: list[str] = field(default_factory=list)
     """What could be answered, where the teacher weighed each whole label; empty where it wrote or only chose."""
     probabilities: list[float] = field(default_factory=list)
@@ -278,11 +278,11 @@ class ScoredTriplet(Record):
     """How hard one triplet is for the warmed-up student (method section 9; paper section on difficulty)."""
 
     PREFIX = "score"
-    VERSION = 4
-    IDENTITY = ("sample_id", "scorer_id")
+    VERSION = 5
+    IDENTITY = ("triplet_id", "scorer_id")
     OPEN = "measures"
 
-    sample_id: str
+    triplet_id: str
     pair_id: str
     instruction_id: str
     scorer_id: str
@@ -314,11 +314,11 @@ class Draw(Record):
     """The sampler's decision on one pair, kept or not."""
 
     PREFIX = "draw"
-    VERSION = 2
+    VERSION = 3
     IDENTITY = ("pair_id", "inclusion_probability", "draw")
 
     pair_id: str
-    sample_id: str
+    triplet_id: str
     """The scored triplet; empty for a pair whose difficulty was predicted."""
     instruction_id: str
     difficulty: float

@@ -26,7 +26,7 @@ def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[Scored
             None,
             **{
                 "ranking": float(generator.integers(0, 4)) / 4,  # many ties
-                "sample_id": f"sample_{number:04d}",
+                "triplet_id": f"sample_{number:04d}",
                 "pair_id": f"pair_{number:04d}",
                 "instruction_id": f"instruction_{number % instructions}",
                 "ranking_excluding_zero": float(generator.random()),
@@ -64,7 +64,7 @@ def make_triplet(instruction: str, number: int, response: str, labels: Sequence[
         answer_id="answer",
         prompt="prompt",
         response=response,
-        polarity="neutral",
+        monitored="neutral",
         task_type="closed_classification",
         task_name="task",
         labels=list(labels),
@@ -101,7 +101,7 @@ def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) 
 def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None:
     scored = make_scored(20)
     draws = draw(tmp_path, scored, metric=metric)
-    assert [row.sample_id for row in draws] == [row.sample_id for row in scored]
+    assert [row.triplet_id for row in draws] == [row.triplet_id for row in scored]
     assert [row.instruction_id for row in draws] == [row.instruction_id for row in scored]
     sign = -1 if metric in MEASURES and MEASURES[metric].harder == "low" else 1
     assert [row.difficulty for row in draws] == [sign * float(row.to_row()[metric]) for row in scored]
@@ -127,9 +127,9 @@ def test_rows_of_own_tasks_have_their_own_rate_and_change_no_other_row(tmp_path:
 def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path) -> None:
     scored = make_scored(12, 1)
     for metric, lowest_first in (("perplexity", True), ("rank_surprisal_ratio", False)):
-        draws = {row.sample_id: row.rank for row in draw(tmp_path, scored, metric=metric)}
+        draws = {row.triplet_id: row.rank for row in draw(tmp_path, scored, metric=metric)}
         ordered = sorted(scored, key=lambda row: float(row.measures[metric] or 0), reverse=not lowest_first)
-        assert [draws[row.sample_id] for row in ordered] == list(range(1, 13))
+        assert [draws[row.triplet_id] for row in ordered] == list(range(1, 13))
 
 
 def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_scores_in_another_order_and_in_batches_are_the_same_draws(
 
 def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
     scored = make_scored(5)
-    holes = [*scored[:3], *make_scored(1, sample_id="sample_x", pair_id="pair_x", perplexity=float("nan"))]
+    holes = [*scored[:3], *make_scored(1, triplet_id="sample_x", pair_id="pair_x", perplexity=float("nan"))]
     with pytest.raises(UserError, match=r"1 of 4 rows have no perplexity, the first that of sample_x"):
         draw(tmp_path, holes, metric="perplexity")
     with pytest.raises(UserError, match=r"no ifd.*another sampling\.metric"):
@@ -162,7 +162,7 @@ def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_two_scores_of_one_triplet_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pair_0001 has two difficulties"):
-        draw(tmp_path, [*make_scored(3), *make_scored(1, sample_id="sample_9", pair_id="pair_0001")])
+        draw(tmp_path, [*make_scored(3), *make_scored(1, triplet_id="sample_9", pair_id="pair_0001")])
 
 
 def test_no_scores_are_no_draws(tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_metrics_count_rows_and_instructions(tmp_path: Path) -> None:
 def test_predicted_pairs_are_ranked_among_the_scored_and_have_no_triplet(tmp_path: Path) -> None:
     scored, predicted = make_scored(12), make_predicted(9)
     draws = draw(tmp_path, scored, predicted)
-    assert [(row.pair_id, row.sample_id, row.difficulty) for row in draws] == [
-        *((row.pair_id, row.sample_id, row.ranking) for row in scored),
+    assert [(row.pair_id, row.triplet_id, row.difficulty) for row in draws] == [
+        *((row.pair_id, row.triplet_id, row.ranking) for row in scored),
         *((row.pair_id, "", row.difficulty) for row in predicted),
     ]
     for instruction in {row.instruction_id for row in draws}:
@@ -202,7 +202,7 @@ def test_a_pair_is_drawn_alike_before_it_is_answered_and_after(tmp_path: Path) -
     answered = []
     for row in make_predicted(6):
         known = {"pair_id": row.pair_id, "instruction_id": row.instruction_id, "ranking": row.difficulty}
-        answered += make_scored(1, sample_id=f"sample of {row.pair_id}", **known)
+        answered += make_scored(1, triplet_id=f"sample of {row.pair_id}", **known)
     after = draw(tmp_path, answered)
     assert [(row.id, row.kept) for row in before] == [(row.id, row.kept) for row in after]
 
@@ -218,7 +218,7 @@ def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_o
         for place in range(8)
     ]
     free = [
-        replace(row, id="", sample_id=f"{row.sample_id}f", pair_id=f"{row.pair_id}f", instruction_id="free")
+        replace(row, id="", triplet_id=f"{row.triplet_id}f", pair_id=f"{row.pair_id}f", instruction_id="free")
         for row in make_scored(6, 1)
     ]
     draws = {one.pair_id: one for one in draw(tmp_path, [*closed, *free], metric="label_rank")}
@@ -241,7 +241,9 @@ def test_scope_answer_keeps_every_label_at_the_same_rate_whichever_is_harder(tmp
     for scope in ("instruction", "answer"):
         draws = draw(tmp_path, scored, triplets=triplets[::-1], method=method, scope=scope)
         answers = {one.id: one.response for one in triplets if one.labels}
-        kept[scope] = {label: sum(row.kept for row in draws if answers.get(row.sample_id) == label) for label in labels}
+        kept[scope] = {
+            label: sum(row.kept for row in draws if answers.get(row.triplet_id) == label) for label in labels
+        }
         free = [row for row in draws if row.instruction_id == "free"]
         assert {row.group_size for row in free} == {40}  # answers without labels are ranked together
         sizes = {row.group_size for row in draws if row.instruction_id == "labelled"}

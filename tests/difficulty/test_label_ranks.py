@@ -82,7 +82,9 @@ def test_first_tokens_that_tell_labels_apart_cost_nothing_and_others_are_left_ou
 @pytest.mark.usefixtures("fp32")
 def test_the_published_scores_are_the_same_beside_label_ranks_and_without(folder: Path) -> None:
     def published(scored: list[ScoredTriplet]) -> list[tuple[str, float, float, float]]:
-        return [(row.sample_id, row.ranking, row.measures["ranking_all"], row.measures["perplexity"]) for row in scored]
+        return [
+            (row.triplet_id, row.ranking, row.measures["ranking_all"], row.measures["perplexity"]) for row in scored
+        ]
 
     told, untold = (scores_of(folder, ALIKE, True, told)[1] for told in (True, False))
     assert published(told) == published(untold)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import validate_params
 from compeffdist.profiles import compose
 from compeffdist.student.batching import TokenRow, plan_batches
 from compeffdist.student.loading import load_student
+from tests.fakes import SYSTEM
 
 from .same_logits import assert_logits_are_those_of_rows_alone, assert_scores_are_the_oracles, scored_with_logits
 
@@ -51,7 +52,7 @@ def make_rows(tokenizer: Any) -> list[TokenRow]:
     return [
         TokenRow(
             f"{subject} {number}",
-            encode_prompt(tokenizer, STUDENT_SYSTEM, INSTRUCTION.format(subject=subject, text=text)),
+            encode_prompt(tokenizer, SYSTEM, INSTRUCTION.format(subject=subject, text=text)),
             encode_response(tokenizer, response, end=False),
         )
         for subject in ("film", "lamp")

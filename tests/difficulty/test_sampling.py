@@ -171,13 +171,13 @@ def test_ranks_agree_with_plain_sorting(rows: list[tuple[str, float]]) -> None:
     groups = [group for group, _ in rows]
     difficulty = np.array([value for _, value in rows], dtype=np.float64)
     members = defaultdict(list)
-    for sample_id, group, value in zip(ids, groups, difficulty, strict=True):
-        members[group].append((value, sample_id))
+    for triplet_id, group, value in zip(ids, groups, difficulty, strict=True):
+        members[group].append((value, triplet_id))
     codes = np.array(["xyz".index(group) for group in groups], dtype=np.int64)
     rank, size = rank_in_groups(ids, codes, difficulty)
-    for index, sample_id in enumerate(ids):
+    for index, triplet_id in enumerate(ids):
         ordered = sorted(members[groups[index]])
-        assert rank[index] == ordered.index((difficulty[index], sample_id)) + 1
+        assert rank[index] == ordered.index((difficulty[index], triplet_id)) + 1
         assert size[index] == len(ordered)
 
 

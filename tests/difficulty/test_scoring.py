@@ -29,7 +29,7 @@ def make_triplet(prompt: str, response: str) -> Triplet:
         answer_id="answer",
         prompt=prompt,
         response=response,
-        polarity="neutral",
+        monitored="neutral",
         task_type="analysis",
         task_name="tone",
     )
@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
         prompt_ids = encode_prompt(tokenizer, SYSTEM, triplet.prompt)
         response_ids = encode_response(tokenizer, triplet.response, end=False)
         truth = oracle_row(model, TokenRow(triplet.id, prompt_ids, response_ids), params.top_p)
-        assert record.sample_id == triplet.id
+        assert record.triplet_id == triplet.id
         assert record.measures["tokens"] == len(response_ids)
         expected = slow_measures(truth)
         assert {name: record.measures[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -89,7 +89,7 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
         triplets, folder, DifficultyParams(max_length=150), runtime_of(folder),
         weights="weights", system=SYSTEM,
     )  # fmt: skip
-    assert [record.sample_id for record in scored] == [triplets[0].id]
+    assert [record.triplet_id for record in scored] == [triplets[0].id]
     assert [(reject.stage, reject.record_id, reject.reason) for reject in rejects] == [
         ("score_difficulty", triplets[1].id, "empty_response"),
         ("score_difficulty", triplets[2].id, "too_long"),

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.cli.main import main
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
+from tests.fakes import SYSTEM
 
 from .oracle import oracle_row, slow_measures
 
@@ -51,7 +52,7 @@ def test_scores_are_the_oracles_and_every_row_comes_out(base_folder: Path, capsy
                     model,
                     TokenRow(
                         scored["id"],
-                        encode_prompt(tokenizer, STUDENT_SYSTEM, prompt),
+                        encode_prompt(tokenizer, SYSTEM, prompt),
                         encode_response(tokenizer, row["response"], end=False),
                     ),
                     0.95,
@@ -86,7 +87,7 @@ def test_an_adapter_is_scored_over_its_base(base_folder: Path, student_folder: P
     run(student_folder, "rows.jsonl", "student.jsonl", "--base", str(base_folder))
     scored = [json.loads(line) for line in Path("student.jsonl").read_text().splitlines()]
     model, tokenizer = load_student(student_folder, "cpu", "float32", base_folder)
-    prompt_ids = encode_prompt(tokenizer, STUDENT_SYSTEM, ROWS[2]["prompt"])
+    prompt_ids = encode_prompt(tokenizer, SYSTEM, ROWS[2]["prompt"])
     response_ids = encode_response(tokenizer, ROWS[2]["response"], end=False)
     truth = oracle_row(model, TokenRow("3", prompt_ids, response_ids), 0.95)
     assert scored[2]["ranking"] == pytest.approx(slow_measures(truth)["ranking_excluding_zero"], abs=1e-5)

@@ -18,7 +18,7 @@ def scored(values: list[float], perplexity: float | None = None) -> list[ScoredT
         a_score(
             None,
             value,
-            sample_id=f"s{n}",
+            triplet_id=f"s{n}",
             pair_id=f"p{n}",
             ranking_all=value / 2,
             perplexity=perplexity or 1 + value,

@@ -1,7 +1,7 @@
 """The teacher's answers on evaluation rows, weighed or merely chosen."""
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -10,10 +10,9 @@ from compeffdist.evaluation.predictions import evaluation_prompt, predict_rows, 
 from compeffdist.files import canonical_json
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import EvaluationRow, Task
-from compeffdist.teacher.requests import CHOSEN, Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from compeffdist.teacher.requests import Answer, Request
+from tests.fakes import SENTIMENT, conversation
 
 TASK = EvaluationTask(name="t", location="vader-tweets", labels=["bad", "good"], rows=2, subject="tweet")
 ROWS = [
@@ -22,7 +21,7 @@ ROWS = [
 
 
 def predict(reply: Any) -> dict[str, list[float]]:
-    scorer = teacher_scorer(cast(Any, FakeTeacher(reply)), TEACHER)
+    scorer = teacher_scorer(conversation(reply))
     predictions = predict_rows(ROWS, EvaluationParams(tasks=[TASK]), "teacher", "model_1", scorer)
     texts = {row.id: row.text for row in ROWS}
     return {texts[p.row_id]: [*p.probabilities, p.predicted == "good"] for p in predictions}
@@ -31,7 +30,7 @@ def predict(reply: Any) -> dict[str, list[float]]:
 def test_a_chosen_label_is_one_hot_beside_weighed_ones() -> None:
     def reply(request: Request) -> Answer:
         if "fine" in request.prompt:
-            return Answer("good", None, 1, 0, 1, CHOSEN)
+            return Answer.of_choice("good", 1, 0, 1)
         return Answer.of_labels({"bad": math.log(0.75), "good": math.log(0.25)}, 1, 0, 1)
 
     assert predict(reply) == {"so fine": [0.0, 1.0, True], "so dull": [pytest.approx(0.75), pytest.approx(0.25), False]}
@@ -42,12 +41,13 @@ def test_an_unanswered_row_stops() -> None:
         predict(lambda request: None)
 
 
-def test_without_a_question_of_its_own_a_task_asks_for_polarity() -> None:
+def test_without_a_question_of_its_own_a_task_asks_the_domain_s() -> None:
     expected = (
         "What is the overall sentiment of the tweet towards what it speaks of? Answer with exactly one of: bad or good."
         "\n\nInput: so fine\nOutput:"
     )
-    assert evaluation_prompt(ROWS[0], TASK) == expected == polarity_prompt("so fine", "tweet", ["bad", "good"])
+    [task] = SENTIMENT.monitored.asked_in(EvaluationParams(tasks=[TASK])).tasks
+    assert evaluation_prompt(ROWS[0], task) == expected
 
 
 def test_a_question_is_laid_out_as_a_generated_task_is() -> None:

@@ -12,7 +12,7 @@ from compeffdist.evaluation.table import evaluation_table, registration_line, ve
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from tests.fakes import conversation
 
 LABELS = ["negative", "neutral", "positive"]
 PARAMS = EvaluationParams(
@@ -81,7 +81,7 @@ def test_an_unanswered_row_stops_the_teachers_evaluation() -> None:
         return Answer.of_labels({label: math.log(1 / 3) for label in request.labels}, 1, 0, 1)
 
     with pytest.raises(UserError, match=r"text 7.*timed out.*run again"):
-        predict_rows(ROWS, PARAMS, "teacher", "t", teacher_scorer(FakeTeacher(reply), TEACHER))  # type: ignore[arg-type]
+        predict_rows(ROWS, PARAMS, "teacher", "t", teacher_scorer(conversation(reply)))
 
 
 @pytest.mark.parametrize(

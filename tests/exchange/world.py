@@ -15,12 +15,12 @@ import yaml
 from compeffdist.files import hash_file, hash_text, write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
-from compeffdist.polarity import POLARITIES
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import Attribute, Draw, EvaluationRow, Pair, Perspective, Text, Triplet
 from compeffdist.teacher.engine import ModelCard, OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
+from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
 from tests.stages import run_stage
 
@@ -144,6 +144,7 @@ def enter(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Work in a folder, with vectors in place of an embedder."""
     folder.mkdir(parents=True, exist_ok=True)
     patch.chdir(folder)
+    put_domains()
     patch.delenv("COMPEFFDIST_CACHE", raising=False)
     patch.setattr("compeffdist.embedding.embed", lambda texts, folder, device: np.eye(len(texts)))
 
@@ -190,7 +191,7 @@ def _write_inputs(folder: Path) -> None:
     rows = [
         EvaluationRow(task=task.name, text=f"nothing like {label}", label=label, source_row="1", licence="MIT")
         for task in params.evaluation.tasks
-        for label in POLARITIES
+        for label in SENTIMENT.monitored.labels
     ]
     write_records(Path("data/texts.parquet"), Text, texts)
     write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
@@ -218,7 +219,7 @@ def _sample() -> None:
     draws = [
         Draw(
             pair_id=pair.id,
-            sample_id=known.get(pair.id, ""),
+            triplet_id=known.get(pair.id, ""),
             instruction_id=pair.instruction_id,
             difficulty=0.5,
             rank=1,

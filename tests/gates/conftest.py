@@ -16,6 +16,7 @@ from compeffdist.errors import run_guarded
 from compeffdist.gates.outcome import LAST
 from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
+from tests.fakes import put_domains
 from tests.gates.world import make_world
 from tests.stages import ROOT, run_stage
 
@@ -76,6 +77,7 @@ def laptop() -> dict[str, Any]:
 def world(sound: Path, laptop: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(sound, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    put_domains()
     Path("params.yaml").write_text(yaml.safe_dump(laptop))
     return tmp_path
 

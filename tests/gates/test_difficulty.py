@@ -47,8 +47,8 @@ def test_an_unfinished_warm_up_stops(check: Check, losses: list[float], name: st
 def test_a_triplet_without_score_or_reason_is_named(check: Check) -> None:
     lost = read_records(Path("data/scored.parquet"), plant.ScoredTriplet)[4]
     plant.edit("data/scored.parquet", lambda rows: [row for row in rows if row["id"] != lost.id])
-    assert stopped(check("difficulty"), "triplets_dropped")["offenders"] == [lost.sample_id]
-    plant.rejects_of("score_difficulty", [lost.sample_id])
+    assert stopped(check("difficulty"), "triplets_dropped")["offenders"] == [lost.triplet_id]
+    plant.rejects_of("score_difficulty", [lost.triplet_id])
     assert check("difficulty").code == 0
 
 
@@ -69,7 +69,7 @@ def test_ifd_of_some_rows_only_stops(check: Check) -> None:
     plant.edit("data/scored.parquet", lambda rows: [row | {"ifd": None} for row in rows[:2]] + rows[2:])
     finding = stopped(check("difficulty"), "scored_without_ifd", "is 2, must be 0", "for all rows or none")
     scored = plant.pq.read_table("data/scored.parquet").to_pylist()
-    assert finding["offenders"] == [row["sample_id"] for row in scored[:2]]
+    assert finding["offenders"] == [row["triplet_id"] for row in scored[:2]]
 
 
 def test_correlation_with_perplexity_is_reported_and_bounded_on_request(check: Check) -> None:

@@ -15,29 +15,29 @@ from tests.gates.conftest import Check, stopped
 
 
 def test_a_class_that_swells_is_named_with_both_shares(check: Check) -> None:
-    plant.make_scores(lambda triplet, number: number * 0.1 + (0.8 if triplet.polarity == "neutral" else 0.0))
+    plant.make_scores(lambda triplet, number: number * 0.1 + (0.8 if triplet.monitored == "neutral" else 0.0))
     plant.make_sample("hard")
     done = check("sample", class_growth=0.25)
-    finding = stopped(done, "polarity.class_growth", "must be at most 0.25", "Class 'neutral' went from 33% to 67%")
+    finding = stopped(done, "monitored.class_growth", "must be at most 0.25", "Class 'neutral' went from 33% to 67%")
     triplets = by_id(read_records(Path("data/triplets.parquet"), Triplet))
-    assert {triplets[key].polarity for key in finding["offenders"]} == {"neutral"}
+    assert {triplets[key].monitored for key in finding["offenders"]} == {"neutral"}
     assert "Overall polarity" in done.page
     assert "before" in done.page
 
 
 def test_every_measure_of_balance_has_its_bound(check: Check) -> None:
-    plant.make_scores(lambda triplet, number: number * 0.5 + (0.2 if triplet.polarity == "neutral" else 0.0))
+    plant.make_scores(lambda triplet, number: number * 0.5 + (0.2 if triplet.monitored == "neutral" else 0.0))
     plant.make_sample()
     done = check("sample", largest_class_share=0.3, class_growth=0.0, js_distance=0.0, entropy_loss=0.0)
     for name in ("largest_class_share", "class_growth", "js_distance", "entropy_loss"):
-        stopped(done, f"polarity.{name}", f"gates.sample.{name}", "Class 'neutral' went from")
+        stopped(done, f"monitored.{name}", f"gates.sample.{name}", "Class 'neutral' went from")
 
 
 def test_groups_with_too_few_rows_are_not_judged(check: Check) -> None:
     done = check("sample", class_rows=100, js_distance=0.0)
     assert done.report["figures"]["task.js_distance"] is None
     assert "task.js_distance" not in {finding["name"] for finding in done.report["expectations"]}
-    assert "polarity.js_distance" in done.failed()
+    assert "monitored.js_distance" in done.failed()
 
 
 def test_rows_kept_against_their_draw_are_named(check: Check) -> None:

@@ -33,7 +33,7 @@ def test_a_duplicate_id_is_named(check: Check, gate: str, path: str) -> None:
     assert finding["value"] == 2
 
 
-@pytest.mark.parametrize(("gate", "column"), [("triplets", "polarity"), ("sample", "kept")])
+@pytest.mark.parametrize(("gate", "column"), [("triplets", "monitored"), ("sample", "kept")])
 def test_a_missing_column_is_a_finding_and_no_traceback(check: Check, gate: str, column: str) -> None:
     plant.without_column(TABLES[gate], column)
     done = check(gate)

@@ -35,7 +35,7 @@ def test_a_student_trained_on_another_sample_is_refused(check: Check) -> None:
     changed_training(lambda rows: rows[::2])
     done = check("training_set")
     stopped(done, "trained", "dvc repro -f train_student")
-    stopped(done, "sample_ids_as_sampled", "is 0, must be 1")
+    stopped(done, "triplet_ids_as_sampled", "is 0, must be 1")
     stopped(done, "contents_as_sampled", "is 0, must be 1")
 
 
@@ -43,7 +43,7 @@ def test_as_many_rows_but_others_are_noticed_by_hash(check: Check) -> None:
     kept = {row.id for row in read_records(Path("data/training.parquet"), Triplet)}
     other = next(row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.id not in kept)
     changed_training(lambda rows: [*rows[:-1], other])
-    assert check("training_set").failed() >= {"sample_ids_as_sampled", "contents_as_sampled"}
+    assert check("training_set").failed() >= {"triplet_ids_as_sampled", "contents_as_sampled"}
 
 
 def test_a_contaminated_training_text_is_named(check: Check) -> None:

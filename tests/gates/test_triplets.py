@@ -70,3 +70,24 @@ def test_too_many_refused_answers_stop(check: Check) -> None:
     plant.rejects_of("collect_responses", [*refused, *(t.pair_id for t in triplets[len(kept) :])])
     finding = stopped(check("triplets"), "rejected_share", "must be at most 0.3", "metrics/collect_responses.json")
     assert len(finding["offenders"]) == 20
+
+
+def without_label(row: dict[str, Any], place: int) -> dict[str, Any]:
+    return row | ({} if place % 3 else {"monitored": None})
+
+
+def test_a_text_without_the_domain_s_label_stops_no_gate_and_counts_in_no_balance(check: Check) -> None:
+    plant.edit("data/triplets.parquet", lambda rows: [without_label(row, n) for n, row in enumerate(rows)])
+    done = check("triplets")
+    assert done.code == 0 and "no answer" in done.page
+    before = check("sample")
+    assert before.code == 0 and "no answer" not in before.page
+
+
+def test_a_label_that_the_domain_does_not_have_is_named(check: Check) -> None:
+    odd = read_records(Path("data/triplets.parquet"), Triplet)[2].id
+    plant.edit(
+        "data/triplets.parquet",
+        lambda rows: [row | ({"monitored": "livid"} if row["id"] == odd else {}) for row in rows],
+    )
+    assert stopped(check("triplets"), "triplets.unknown_monitored")["offenders"] == [odd]

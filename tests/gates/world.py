@@ -13,10 +13,9 @@ from compeffdist.difficulty.drawing import sample_triplets
 from compeffdist.evaluation.summary import summarise
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.instructions.demonstrations import build_instructions
-from compeffdist.instructions.own_tasks import polarity_task
+from compeffdist.instructions.own_tasks import seed_task
 from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
-from compeffdist.polarity import POLARITIES
 from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
     Attribute,
@@ -35,6 +34,7 @@ from compeffdist.records import (
     Triplet,
     by_id,
 )
+from tests.fakes import SENTIMENT
 from tests.scored import a_score, write_scored
 
 TEXTS = 60
@@ -119,7 +119,7 @@ def default_tasks() -> list[Task]:
         Task(perspective_id=key, name=f"task {place}", description=f"Do number {place}.", **kinds[place % 3])
         for place, key in enumerate(perspectives)
     ]
-    return [polarity_task(), *made]
+    return [seed_task(SENTIMENT.monitored), *made]
 
 
 def make_triplets(answer: Callable[[Instruction, int], str] | None = None) -> None:
@@ -180,7 +180,7 @@ def make_training() -> None:
     card = {
         "rows": len(contents),
         "training_set_sha256": hash_text(canonical_json(contents)),
-        "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
+        "triplet_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
     write_json(Path("models/student/student.json"), card)
     reject = Reject(stage="train_student", record_id=kept[0], reason="too_long")
@@ -333,7 +333,7 @@ def _triplet(
         answer_id="answer_fake",
         prompt=f"{instruction.prompt}\n\nInput: {pair.text_id}\nOutput:",
         response=answer(instruction, place) if answer else usual[place % len(usual)],
-        polarity=POLARITIES[place % 3],
+        monitored=SENTIMENT.monitored.labels[place % 3],
         task_type=instruction.type,
         task_name=instruction.task_name,
     )

@@ -18,8 +18,8 @@ from compeffdist.instructions.demonstrations import (
 )
 from compeffdist.params import DemonstrationsParams, stage_seed
 from compeffdist.records import Demonstration, Task, Text
-from compeffdist.teacher.requests import CHOSEN, Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from compeffdist.teacher.requests import Answer, Request
+from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
 TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
 CLOSED = Task(
@@ -39,6 +39,7 @@ SPANS = Task(
 )
 
 
+SUBJECTS = SENTIMENT.demonstrations.subjects
 SEEN: list[str] = []
 
 
@@ -76,7 +77,9 @@ def test_the_ends_of_a_scale_come_first() -> None:
 
 
 def test_every_instance_asked_for_is_a_demonstration_or_a_reject() -> None:
-    kept, rejects = write_demonstrations([CLOSED, SPANS], TEXTS, params(), TEACHER, FakeTeacher(answer), 1)
+    kept, rejects = write_demonstrations(
+        [CLOSED, SPANS], TEXTS, params(), SENTIMENT.demonstrations, conversation(answer)
+    )
     assert len(kept) + len(rejects) == 2 * 3 * 2
     assert {reject.reason for reject in rejects} == {"span_not_in_text"}
     assert {d.output for d in kept if d.task_id == CLOSED.id} == {"a", "b", "c"}
@@ -88,20 +91,24 @@ def test_an_answer_that_a_filter_ended_gives_no_demonstration() -> None:
         given = answer(request)
         return given if request.labels else Answer(given, None, 1, 0, 1, "content_filter")
 
-    kept, rejects = write_demonstrations([SPANS], TEXTS, params(), TEACHER, FakeTeacher(filtered), 1)
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(), SENTIMENT.demonstrations, conversation(filtered))
     assert kept == []
     assert {reject.reason for reject in rejects} == {"unparsable"}
 
 
 def test_no_more_than_per_task_are_kept() -> None:
-    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(per_task=4), TEACHER, FakeTeacher(answer), 1)
+    kept, rejects = write_demonstrations(
+        [CLOSED], TEXTS, params(per_task=4), SENTIMENT.demonstrations, conversation(answer)
+    )
     assert len(kept) == 4
     assert [reject.reason for reject in rejects] == ["over_per_task"] * 2
 
 
 def test_repeated_instances_count_once() -> None:
     same = json.dumps({f"instance_{n}": {"input": "the same text", "output": ["same"]} for n in (1, 2)})
-    kept, rejects = write_demonstrations([SPANS], TEXTS, params(), TEACHER, FakeTeacher(lambda _: same), 1)
+    kept, rejects = write_demonstrations(
+        [SPANS], TEXTS, params(), SENTIMENT.demonstrations, conversation(lambda _: same)
+    )
     assert len(kept) == 1
     assert [reject.reason for reject in rejects] == ["duplicate"] * 5
 
@@ -118,7 +125,9 @@ def test_one_text_cannot_demonstrate_two_labels() -> None:
             }
         )
 
-    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(calls=1), TEACHER, FakeTeacher(same_text), 1)
+    kept, rejects = write_demonstrations(
+        [CLOSED], TEXTS, params(calls=1), SENTIMENT.demonstrations, conversation(same_text)
+    )
     assert [demonstration.output for demonstration in kept] == ["a"]
     assert [reject.reason for reject in rejects] == ["duplicate"]
 
@@ -128,7 +137,7 @@ def test_an_output_that_the_teacher_asked_blind_finds_unlikely_is_refused() -> N
         return likeliest(request, "c") if request.labels else answer(request)
 
     teacher = FakeTeacher(contrary)
-    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), TEACHER, teacher, 1)
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), SENTIMENT.demonstrations, teacher.talk())
     assert {d.output for d in kept} == {"c"}
     assert {reject.reason for reject in rejects} == {"not_upheld"}
     assert len(kept) + len(rejects) == 6
@@ -139,9 +148,9 @@ def test_an_output_that_the_teacher_asked_blind_finds_unlikely_is_refused() -> N
 
 def test_a_server_that_only_chooses_upholds_what_it_chooses() -> None:
     def choosing(request: Request) -> Any:
-        return Answer("c", None, 1, 0, 1, CHOSEN) if request.labels else answer(request)
+        return Answer.of_choice("c", 1, 0, 1) if request.labels else answer(request)
 
-    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), TEACHER, FakeTeacher(choosing), 1)
+    kept, rejects = write_demonstrations([CLOSED], TEXTS, params(), SENTIMENT.demonstrations, conversation(choosing))
     assert [d.output for d in kept] == ["c", "c"]
     assert [reject.reason for reject in rejects] == ["not_upheld"] * 4
 
@@ -155,7 +164,9 @@ def test_outputs_are_held_to_what_is_asked_of_responses(output: list[str], reaso
         **(SPANS.to_row() | {"id": "", "json_schema": '{"items":{"type":"string"},"maxItems":5,"type":"array"}'})
     )
     said = json.dumps({f"instance_{n}": {"input": f"a day of {n}", "output": output} for n in (1, 2)})
-    kept, rejects = write_demonstrations([spans], TEXTS, params(calls=1), TEACHER, FakeTeacher(lambda _: said), 1)
+    kept, rejects = write_demonstrations(
+        [spans], TEXTS, params(calls=1), SENTIMENT.demonstrations, conversation(lambda _: said)
+    )
     assert kept == []
     assert [reject.reason for reject in rejects] == [reason] * 2
 
@@ -166,7 +177,7 @@ def test_a_text_cut_short_by_its_limit_is_refused() -> None:
         inputs = {"instance_1": cut, "instance_2": whole}
         return json.dumps({name: {"input": text, "output": ["day"]} for name, text in inputs.items()})
 
-    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(long), 1)
+    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), SENTIMENT.demonstrations, conversation(long))
     assert [reject.reason for reject in rejects] == ["truncated"]
     assert kept[0].input.endswith("it was.")
 
@@ -174,25 +185,27 @@ def test_a_text_cut_short_by_its_limit_is_refused() -> None:
 @pytest.mark.parametrize("text", [" " * 180, "... !!! " * 22])
 def test_a_text_without_words_is_refused(text: str) -> None:
     said = json.dumps({f"instance_{n}": {"input": text, "output": ["day"]} for n in (1, 2)})
-    kept, rejects = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, FakeTeacher(lambda _: said), 1)
+    kept, rejects = write_demonstrations(
+        [SPANS], TEXTS, params(calls=1), SENTIMENT.demonstrations, conversation(lambda _: said)
+    )
     assert kept == []
     assert [reject.reason for reject in rejects] == ["wordless"] * 2
 
 
 def test_every_instance_has_a_subject_of_its_own() -> None:
-    asked = [subject for call in range(3) for subject in subjects("task", call, 1)]
+    asked = [subject for call in range(3) for subject in subjects(SUBJECTS, "task", call, 1)]
     assert len(set(asked)) == 3 * INSTANCES
     teacher = FakeTeacher(answer)
-    write_demonstrations([CLOSED], TEXTS, params(calls=1), TEACHER, teacher, 1)
+    write_demonstrations([CLOSED], TEXTS, params(calls=1), SENTIMENT.demonstrations, teacher.talk(STAGE))
     assert all(
         f"about {subject}; the right answer is: " in teacher.asked[0].prompt
-        for subject in subjects(CLOSED.id, 0, stage_seed(1, STAGE))
+        for subject in subjects(SUBJECTS, CLOSED.id, 0, stage_seed(1, STAGE))
     )
 
 
 def test_a_lost_answer_costs_its_own_task_only() -> None:
     teacher = FakeTeacher(lambda request: None if "Name the tone" in request.prompt else answer(request))
-    kept, rejects = write_demonstrations([CLOSED, SPANS], TEXTS, params(), TEACHER, teacher, 1)
+    kept, rejects = write_demonstrations([CLOSED, SPANS], TEXTS, params(), SENTIMENT.demonstrations, teacher.talk())
     assert {d.task_id for d in kept} == {SPANS.id}
     assert {r.record_id for r in rejects if r.reason == "no_answer"} == {CLOSED.id}
 
@@ -204,7 +217,7 @@ def test_an_instance_that_copies_a_reference_is_refused() -> None:
         return json.dumps({"instance_1": {"input": copied, "output": ["text"]}, "instance_2": fresh})
 
     teacher = FakeTeacher(copying)
-    _, [reject] = write_demonstrations([SPANS], TEXTS, params(calls=1), TEACHER, teacher, 1)
+    _, [reject] = write_demonstrations([SPANS], TEXTS, params(calls=1), SENTIMENT.demonstrations, teacher.talk())
     copied = next(text for text in TEXTS if f"\n- {text.text}\n" in teacher.asked[0].prompt)
     assert (reject.reason, reject.detail) == ("copies_reference", f"call 0.1: {copied.id}")
     assert copied.text not in reject.detail

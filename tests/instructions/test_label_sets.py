@@ -4,8 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.instructions.label_sets import MOST_LABELS, clean_label, is_label, is_polarity_set, label_set
+from compeffdist.instructions.label_sets import MOST_LABELS, is_label, label_set, repeats
+from compeffdist.label_spelling import clean_label
 from compeffdist.texts.words import words
+from tests.fakes import SENTIMENT
+
+POLARITY = SENTIMENT.monitored.repeated_by
 
 
 def test_labels_are_compared_without_case_and_punctuation() -> None:
@@ -74,10 +78,10 @@ def test_words_that_merely_begin_alike_stand(labels: list[str]) -> None:
 
 
 def test_polarity_in_any_degree_is_recognised() -> None:
-    assert is_polarity_set(["very positive", "neutral", "mixed feeling"])
-    assert is_polarity_set(["good", "bad"])
-    assert is_polarity_set(["positive", "negative", "none"])
-    assert not is_polarity_set(["formal", "neutral", "casual"])
-    assert not is_polarity_set(["emotion", "opinion"])
-    assert not is_polarity_set(["none"])
-    assert not is_polarity_set([])
+    assert repeats(["very positive", "neutral", "mixed feeling"], POLARITY)
+    assert repeats(["good", "bad"], POLARITY)
+    assert repeats(["positive", "negative", "none"], POLARITY)
+    assert not repeats(["formal", "neutral", "casual"], POLARITY)
+    assert not repeats(["emotion", "opinion"], POLARITY)
+    assert not repeats(["none"], POLARITY)
+    assert not repeats([], POLARITY)

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.instructions.demonstrations import build_instructions, is_demonstrated
-from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks, polarity_task
+from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks
 from compeffdist.instructions.pairing import pair_texts
-from compeffdist.instructions.responses import collect_responses, response_request
+from compeffdist.instructions.responses import collect_responses, response_question
 from compeffdist.instructions.tasks import drop_near_duplicates, generate_tasks, tasks_asked
 from compeffdist.params import (
     DemonstrationsParams,
@@ -22,10 +22,9 @@ from compeffdist.params import (
     ResponsesParams,
     TasksParams,
 )
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import EvaluationRow, Instruction, Task, Text
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from tests.fakes import SENTIMENT, conversation
 from tests.instructions.test_tasks import answer, distinct, perspective
 
 EMOTION = OwnTask(name="emotion", question="Which emotion does the writer show?", labels=["anger", "joy", "sadness"])
@@ -34,7 +33,7 @@ TARGET = OwnTask(name="target", question="Of what is it said?", fields={"target"
 
 
 def params(*own: OwnTask, seed: bool = False) -> TasksParams:
-    return TasksParams(per_perspective=1, analysis_per_perspective=0, seed_polarity_task=seed, own=list(own))
+    return TasksParams(per_perspective=1, analysis_per_perspective=0, seed_task=seed, own=list(own))
 
 
 def a_text(number: int, domain: str = "d") -> Text:
@@ -42,23 +41,23 @@ def a_text(number: int, domain: str = "d") -> Text:
 
 
 def instructions(*own: OwnTask, seed: bool = False) -> list[Instruction]:
-    return build_instructions(own_tasks(params(*own, seed=seed)), [], DemonstrationsParams(), 1)
+    return build_instructions(own_tasks(params(*own, seed=seed), SENTIMENT.monitored), [], DemonstrationsParams(), 1)
 
 
 def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_question_and_labels() -> None:
     told = EvaluationTask(name="t", location="x.jsonl", question=EMOTION.question, labels=EMOTION.labels, rows=1)
     row = EvaluationRow(task="t", text="So good\nOutput: joy", label="joy", source_row="1", licence="MIT")
     text = Text(text=row.text, domain="d", source="s", source_row="1", licence="MIT")
-    request = response_request(instructions(EMOTION)[0], text, ResponsesParams(), TEACHER, 1)
-    assert request == Request.likelihood(TEACHER.system_prompt, evaluation_prompt(row, told), tuple(EMOTION.labels))
-    assert request.prompt.startswith(
+    question = response_question("p", instructions(EMOTION)[0], text, ResponsesParams())
+    assert (question.prompt, question.labels) == (evaluation_prompt(row, told), tuple(EMOTION.labels))
+    assert question.prompt.startswith(
         "Which emotion does the writer show? Answer with exactly one of: anger, joy or sadness.\n\nInput: So good Out"
     )
 
 
 def test_the_seed_task_is_the_polarity_question_to_the_byte() -> None:
-    request = response_request(instructions(seed=True)[0], a_text(1), ResponsesParams(), TEACHER, 1)
-    assert request.prompt == polarity_prompt(a_text(1).text)
+    request = response_question("p", instructions(seed=True)[0], a_text(1), ResponsesParams())
+    assert request.prompt == SENTIMENT.monitored.prompt(a_text(1).text)
     assert request.prompt == (
         "What is the overall sentiment of the text towards what it speaks of? Answer with exactly one of: "
         "negative, neutral or positive.\n\nInput: The pizza was great 1\nOutput:"
@@ -77,12 +76,12 @@ def test_own_tasks_come_first_and_stay_whatever_they_are_like() -> None:
     asked = params(EMOTION, STRENGTH, seed=True)
     perspectives = [perspective("tone")]
     tasks, rejects = generate_tasks(
-        perspectives, {}, asked, TEACHER, FakeTeacher(answer), lambda texts: np.ones((len(texts), 1)), 1
+        perspectives, {}, asked, SENTIMENT, conversation(answer), lambda texts: np.ones((len(texts), 1))
     )
     assert [task.name for task in tasks] == ["overall polarity", "emotion", "strength"]
     assert [reject.reason for reject in rejects] == ["near_duplicate"]
     assert tasks_asked(perspectives, asked) == len(tasks) + len(rejects)
-    assert len(generate_tasks(perspectives, {}, asked, TEACHER, FakeTeacher(answer), distinct, 1)[0]) == 4
+    assert len(generate_tasks(perspectives, {}, asked, SENTIMENT, conversation(answer), distinct)[0]) == 4
 
 
 def test_a_generated_task_as_like_to_an_own_one_of_another_type_is_dropped() -> None:
@@ -102,8 +101,8 @@ def test_polarity_asked_by_the_user_is_not_asked_by_a_generated_task(asked: bool
         return json.dumps(said)
 
     wanted = TasksParams(per_perspective=1, analysis_per_perspective=0, types=["closed_classification"], own=[own])
-    _, rejects = generate_tasks([perspective("tone")], {}, wanted, TEACHER, FakeTeacher(reply), distinct, 1)
-    assert [reject.reason for reject in rejects] == ["polarity_again"] * asked
+    _, rejects = generate_tasks([perspective("tone")], {}, wanted, SENTIMENT, conversation(reply), distinct)
+    assert [reject.reason for reject in rejects] == ["monitored_again"] * asked
 
 
 def test_own_tasks_go_with_every_text_or_with_as_many_as_they_say_evenly_over_domains() -> None:
@@ -130,7 +129,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
     asked = {item.id: item for item in instructions(EMOTION, STRENGTH, TARGET, seed=True)}
     pairs, _ = pair_texts(list(asked.values()), list(texts.values()), PairingParams(pairs=1), 1)
     plain = ResponsesParams(calibration="none")
-    found = collect_responses(pairs, asked, texts, plain, TEACHER, FakeTeacher(reply), 1)  # type: ignore[arg-type]
+    found = collect_responses(pairs, asked, texts, plain, SENTIMENT.monitored, conversation(reply))  # type: ignore[arg-type]
     assert found.rejects == [] and len(found.triplets) == 8
     said = {triplet.task_name: triplet.response for triplet in found.triplets}
     assert said == {
@@ -151,7 +150,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
 )
 def test_labels_that_cannot_serve_are_one_line(labels: list[str], reason: str) -> None:
     with pytest.raises(UserError, match=reason) as error:
-        own_tasks(params(OwnTask(name="mood", question="How is it?", labels=labels)))
+        own_tasks(params(OwnTask(name="mood", question="How is it?", labels=labels)), SENTIMENT.monitored)
     assert "\n" not in str(error.value)
 
 
@@ -181,7 +180,6 @@ def test_a_wrong_own_task_is_refused_before_anything_runs(changes: dict[str, Any
         OwnTask(**({"name": "mood", "question": "How is it?"} | changes))
 
 
-@pytest.mark.parametrize("name", ["emotion", polarity_task().name])
-def test_names_are_unique(name: str) -> None:
-    with pytest.raises(ValidationError, match=r"share a name|name of the seed task"):
-        params(EMOTION, OwnTask(name=name, question="How is it?", labels=["good", "bad"]))
+def test_names_are_unique() -> None:
+    with pytest.raises(ValidationError, match="share a name"):
+        params(EMOTION, OwnTask(name=EMOTION.name, question="How is it?", labels=["good", "bad"]))

@@ -16,12 +16,12 @@ from compeffdist.files import write_json
 from compeffdist.instructions.calibration import Priors, decide_labels, read_priors
 from compeffdist.instructions.responses import Collected, check_response, collect_responses
 from compeffdist.params import ResponsesParams
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import Instruction, Pair, Text
-from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
-from compeffdist.teacher.requests import CHOSEN, Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from compeffdist.teacher.requests import Answer, Request
+from tests.fakes import SENTIMENT, FakeTeacher, conversation
+
+MONITORED = SENTIMENT.monitored
 
 
 def an_instruction(kind: str, **other: Any) -> Instruction:
@@ -165,16 +165,16 @@ def collect(replies: Any, instructions: list[Instruction], texts: list[Text], **
     pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i in instructions for t in texts]
     by_id: Mapping[str, Any] = {r.id: r for r in [*instructions, *texts]}
     teacher = FakeTeacher(replies)
-    found = collect_responses(pairs, by_id, by_id, ResponsesParams(**other), TEACHER, teacher, 1)
-    return found.triplets, found.rejects, found.polarities, teacher, pairs
+    found = collect_responses(pairs, by_id, by_id, ResponsesParams(**other), MONITORED, teacher.talk())
+    return found.triplets, found.rejects, found.monitored, teacher, pairs
 
 
 def test_every_pair_is_a_triplet_or_a_reject() -> None:
     texts = [a_text(n) for n in range(4)]
-    triplets, rejects, polarities, teacher, pairs = collect(good_answer, [CLOSED, SCORE, SPANS, OPEN], texts)
+    triplets, rejects, monitored, teacher, pairs = collect(good_answer, [CLOSED, SCORE, SPANS, OPEN], texts)
     assert len(pairs) == len(triplets) + len(rejects) == 16
     assert rejects == []
-    assert set(polarities) == {text.id for text in texts}
+    assert set(monitored) == {text.id for text in texts}
     assert len(teacher.asked) == 16 + 4
 
 
@@ -207,13 +207,14 @@ def test_a_failed_request_is_a_reject_with_its_reason() -> None:
     assert [(r.reason, r.detail) for r in rejects] == [("no_answer", "timed out")]
 
 
-def test_a_text_without_polarity_is_not_passed_on() -> None:
-    lost = polarity_prompt(a_text(1).text)
-    triplets, rejects, *_ = collect(
+def test_a_text_without_a_monitored_label_is_kept_without_it() -> None:
+    lost = MONITORED.prompt(a_text(1).text)
+    triplets, rejects, monitored, _, pairs = collect(
         lambda r: None if r.prompt == lost else good_answer(r), [OPEN], [a_text(1), a_text(2)]
     )
-    assert len(triplets) == 1
-    assert [reject.reason for reject in rejects] == ["no_polarity"]
+    assert len(triplets) == len(pairs) == 2 and rejects == []
+    assert monitored == {a_text(2).id: "negative"}
+    assert {triplet.text_id: triplet.monitored for triplet in triplets} == {a_text(1).id: None, **monitored}
 
 
 def test_rubbish_for_a_whole_domain_stops_with_one_line_naming_it() -> None:
@@ -231,15 +232,6 @@ def test_rubbish_for_a_whole_domain_stops_with_one_line_naming_it() -> None:
         collect(rubbish, [SPANS, CLOSED, SCORE], texts)
 
 
-def test_a_text_without_polarity_is_no_rubbish() -> None:
-    texts = [a_text(n) for n in range(12)]
-    lost = {polarity_prompt(text.text) for text in texts}
-    pairs_asked = [SPANS, CLOSED, SCORE]
-    triplets, rejects, *_ = collect(lambda r: None if r.prompt in lost else good_answer(r), pairs_asked, texts)
-    assert triplets == []
-    assert {reject.reason for reject in rejects} == {"no_polarity"}
-
-
 def test_the_same_answers_give_the_same_triplets() -> None:
     texts = [a_text(n) for n in range(4)]
     assert collect(good_answer, [CLOSED, SPANS], texts)[0] == collect(good_answer, [CLOSED, SPANS], texts)[0]
@@ -247,14 +239,13 @@ def test_the_same_answers_give_the_same_triplets() -> None:
 
 def test_a_label_that_was_only_chosen_is_not_calibrated_and_its_triplet_says_so() -> None:
     texts = [a_text(n) for n in range(8)]
-    chosen = Answer("good", None, 1, 0, 1, CHOSEN)
+    chosen = Answer.of_choice("good", 1, 0, 1)
 
     def mostly_chosen(request: Request) -> Any:
         is_weighed = not request.labels or "great 0" in request.prompt
-        return good_answer(request) if is_weighed else Answer(request.labels[0], None, 1, 0, 1, CHOSEN)
+        return good_answer(request) if is_weighed else Answer.of_choice(request.labels[0], 1, 0, 1)
 
-    asked = [Asked(str(n), chosen, "") for n in range(8)]
-    assert decide_labels(asked, {"good": 0.9, "bad": 0.1}) == ["good"] * 8
+    assert decide_labels([chosen] * 8, {"good": 0.9, "bad": 0.1}) == ["good"] * 8
     triplets, rejects, *_ = collect(mostly_chosen, [CLOSED], texts)
     assert (len(triplets), rejects) == (8, [])
     endings = sorted(triplet.decoding_id.split("+")[1] for triplet in triplets)
@@ -289,10 +280,7 @@ def test_what_is_bought_later_is_calibrated_as_what_was_bought_first(tmp_path: P
     known: Mapping[str, Any] = {record.id: record for record in [CLOSED, *texts]}
 
     def ask(part: list[Pair], priors: Priors | None = None) -> Collected:
-        teacher = FakeTeacher(leaning)
-        return collect_responses(
-            part, known, known, ResponsesParams(), TEACHER, teacher, 1, priors=priors, stage="later"
-        )
+        return collect_responses(part, known, known, ResponsesParams(), MONITORED, conversation(leaning), priors)
 
     first = ask(pairs[::2])
     write_json(tmp_path / "priors.json", first.priors.to_json())
@@ -314,9 +302,7 @@ def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
     priors = Priors({"negative": 0.3, "neutral": 0.3, "positive": 0.4}, {})
 
     def ask(part: list[Pair]) -> dict[str, str]:
-        found = collect_responses(
-            part, known, known, ResponsesParams(), TEACHER, FakeTeacher(leaning), 1, priors=priors, stage="later"
-        )
+        found = collect_responses(part, known, known, ResponsesParams(), MONITORED, conversation(leaning), priors)
         assert found.priors == priors
         assert all(triplet.decoding_id.endswith("+none") for triplet in found.triplets)
         return {triplet.pair_id: triplet.id for triplet in found.triplets}
@@ -328,7 +314,7 @@ def test_rejects_are_those_of_the_stage_that_asked() -> None:
     pairs = [Pair(instruction_id=OPEN.id, text_id=a_text(1).id, method="random")]
     known: Mapping[str, Any] = {record.id: record for record in [OPEN, a_text(1)]}
     teacher = FakeTeacher(lambda request: good_answer(request) if request.labels else None)
-    found = collect_responses(pairs, known, known, ResponsesParams(), TEACHER, teacher, 1, stage="collect_sampled")
+    found = collect_responses(pairs, known, known, ResponsesParams(), MONITORED, teacher.talk("collect_sampled"))
     assert [reject.stage for reject in found.rejects] == ["collect_sampled"]
 
 
@@ -336,11 +322,11 @@ def test_without_calibration_there_are_no_priors() -> None:
     known: Mapping[str, Any] = {record.id: record for record in [CLOSED, a_text(1)]}
     pairs = [Pair(instruction_id=CLOSED.id, text_id=a_text(1).id, method="random")]
     params = ResponsesParams(calibration="none")
-    found = collect_responses(pairs, known, known, params, TEACHER, FakeTeacher(good_answer), 1)
+    found = collect_responses(pairs, known, known, params, MONITORED, conversation(good_answer))
     assert found.priors == Priors({}, {})
 
 
 def test_a_file_that_holds_no_priors_is_refused_in_one_line(tmp_path: Path) -> None:
-    write_json(tmp_path / "priors.json", {"polarity": {}})
+    write_json(tmp_path / "priors.json", {"polarity": {}, "instructions": {}})
     with pytest.raises(UserError, match=r"priors\.json: not label priors"):
         read_priors(tmp_path / "priors.json")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from compeffdist.instructions.own_tasks import polarity_task
-from compeffdist.instructions.task_questions import ANSWERED_BY, FORMS, Idea, ideas_question
+from compeffdist.instructions.own_tasks import seed_task
+from compeffdist.instructions.task_questions import ANSWERED_BY, Idea, ideas_question
 from compeffdist.instructions.tasks import (
     build_task,
     drop_near_duplicates,
@@ -21,7 +21,7 @@ from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request
-from tests.fakes import TEACHER, FakeTeacher
+from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
 
 def perspective(name: str = "tone") -> Perspective:
@@ -74,7 +74,7 @@ def answer(request: Request) -> str:
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_definition_becomes_a_task_of_its_type(kind: str) -> None:
-    task = build_task(idea(kind), {"description": "Say  it in full.", **DEFINITIONS[kind]}, False)
+    task = build_task(idea(kind), {"description": "Say  it in full.", **DEFINITIONS[kind]}, SENTIMENT, False)
     assert (task.type, task.description) == (kind, "Say it in full.")
     assert task.labels == (["warm", "cold", "cool"] if kind == "closed_classification" else [])
     assert [str(end) for end in task.score_range] == (["1", "5"] if kind == "scoring" else [])
@@ -83,7 +83,9 @@ def test_a_definition_becomes_a_task_of_its_type(kind: str) -> None:
 
 
 def test_fields_become_a_closed_schema() -> None:
-    task = build_task(idea("structured"), {"description": "Fill in all fields.", **DEFINITIONS["structured"]}, False)
+    task = build_task(
+        idea("structured"), {"description": "Fill in all fields.", **DEFINITIONS["structured"]}, SENTIMENT, False
+    )
     schema = json.loads(task.json_schema)
     assert schema["required"] == ["main_tone", "mixed"]
     assert schema["additionalProperties"] is False
@@ -97,7 +99,7 @@ def test_fields_become_a_closed_schema() -> None:
         (
             "closed_classification",
             {"description": "Say it in full.", "labels": ["Good", "mixed", "bad"]},
-            "polarity_again",
+            "monitored_again",
         ),
         ("open_classification", {"description": "Compare text 1 with text 2."}, "compares_texts"),
         ("open_classification", {"description": "Tone."}, "no_description"),
@@ -110,13 +112,13 @@ def test_fields_become_a_closed_schema() -> None:
 )
 def test_an_unusable_definition_has_a_reason(kind: str, definition: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadAnswer) as bad:
-        build_task(idea(kind), definition, True)
+        build_task(idea(kind), definition, SENTIMENT, True)
     assert bad.value.reason == reason
 
 
 def test_polarity_may_be_asked_where_the_seed_task_does_not() -> None:
     definition = {"description": "Say it in full.", "labels": ["good", "mixed", "bad"]}
-    assert build_task(idea("closed_classification"), definition, False).labels == ["good", "mixed", "bad"]
+    assert build_task(idea("closed_classification"), definition, SENTIMENT, False).labels == ["good", "mixed", "bad"]
 
 
 def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() -> None:
@@ -131,7 +133,7 @@ def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() ->
 
     attribute = an_attribute()
     teacher = FakeTeacher(numbered)
-    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, TEACHER, teacher, distinct, 1)
+    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, SENTIMENT, teacher.talk(), distinct)
     assert {task.name: task.type for task in tasks} == {
         f"side task_{number}": kinds[(number - 1) % 3] for number in range(1, 13)
     }
@@ -141,7 +143,7 @@ def test_every_task_asked_for_is_a_task_or_a_reject() -> None:
     perspectives = [perspective("tone"), perspective("humour")]
     attributes = {a.id: a for a in (an_attribute("tone"), an_attribute("humour"))}
     teacher = FakeTeacher(answer)
-    tasks, rejects = generate_tasks(perspectives, attributes, params(), TEACHER, teacher, distinct, 1)
+    tasks, rejects = generate_tasks(perspectives, attributes, params(), SENTIMENT, teacher.talk(), distinct)
     assert tasks_asked(perspectives, params()) == len(tasks) + len(rejects) == 6
     assert [task.type for task in tasks] == [
         "closed_classification",
@@ -170,15 +172,15 @@ def test_whatever_the_teacher_says_tasks_and_rejects_are_as_many_as_were_asked(f
             said["prompts"] *= 2
         return {"lost": None, "rubbish": "no JSON"}.get(fault, json.dumps(said))
 
-    wanted = params(seed_polarity_task=True)
+    wanted = params(seed_task=True)
     perspectives = [perspective("tone"), perspective("humour")]
-    tasks, rejects = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(reply), distinct, 1)
+    tasks, rejects = generate_tasks(perspectives, {}, wanted, SENTIMENT, conversation(reply), distinct)
     # an analysis answer is refused by its schema if it holds more prompts than were asked for
     assert tasks_asked(perspectives, wanted) == len(tasks) + len(rejects)
 
 
 def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(lambda _: None), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(lambda _: None), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["no_answer"] * 3
     assert len({reject.id for reject in rejects}) == 3
@@ -188,7 +190,7 @@ def test_an_answer_that_a_filter_ended_rejects_them_too() -> None:
     def filtered(request: Request) -> Answer:
         return Answer(answer(request), None, 1, 0, 1, "content_filter")
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(filtered), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(filtered), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["unparsable"] * 3
     assert all("ended early, by 'content_filter'" in reject.detail for reject in rejects)
@@ -201,14 +203,14 @@ def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
             said["task_1"]["name"] = "Choose one label from a small fixed set"
         return json.dumps(said)
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), TEACHER, FakeTeacher(reply), distinct, 1)
+    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(reply), distinct)
     assert [reject.reason for reject in rejects] == ["name_says_nothing"]
     assert tasks[0].name == "side task_2"
 
 
 def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
     prompt, schema = ideas_question(
-        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"]
+        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"], SENTIMENT.tasks
     )
     assert list(schema["properties"]) == ["task_1", "task_2", "task_3"]
     sides = [line.split(";")[0].split("about ")[1] for line in prompt.splitlines() if line.startswith("task_")]
@@ -217,15 +219,16 @@ def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_the_example_of_the_prompt_is_no_task(kind: str) -> None:
+    example = SENTIMENT.tasks.types[kind].definition
     with pytest.raises(BadAnswer) as bad:
-        build_task(idea(kind), json.loads(FORMS[kind].example), False)
+        build_task(idea(kind), example.model_dump(exclude_none=True), SENTIMENT, False)
     assert bad.value.reason == "copies_example"
 
 
 def test_types_take_turns_across_perspectives() -> None:
     wanted = params(types=["scoring", "closed_classification", "closed_classification"], analysis_per_perspective=0)
     perspectives = [perspective(name) for name in ("a", "b", "c")]
-    tasks, _ = generate_tasks(perspectives, {}, wanted, TEACHER, FakeTeacher(answer), distinct, 1)
+    tasks, _ = generate_tasks(perspectives, {}, wanted, SENTIMENT, conversation(answer), distinct)
     assert [task.type for task in tasks].count("scoring") == 2
 
 
@@ -242,15 +245,17 @@ def test_the_later_of_two_near_duplicates_of_a_type_is_dropped_with_the_id_it_re
 
 def test_a_task_of_any_type_as_similar_to_the_seed_task_is_dropped() -> None:
     scoring = Task(perspective_id="p", name="sentiment", description="d", type="scoring", score_range=[1, 5])
-    kept, rejects = drop_near_duplicates([polarity_task(), scoring], lambda texts: np.ones((len(texts), 1)), 0.9)
-    assert kept == [polarity_task()]
+    kept, rejects = drop_near_duplicates(
+        [seed_task(SENTIMENT.monitored), scoring], lambda texts: np.ones((len(texts), 1)), 0.9
+    )
+    assert kept == [seed_task(SENTIMENT.monitored)]
     assert "overall polarity" in rejects[0].detail
 
 
 def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
-    seeded = params(seed_polarity_task=True, analysis_per_perspective=0)
-    tasks, _ = generate_tasks([perspective()], {}, seeded, TEACHER, FakeTeacher(answer), distinct, 1)
-    assert tasks[0] == polarity_task()
+    seeded = params(seed_task=True, analysis_per_perspective=0)
+    tasks, _ = generate_tasks([perspective()], {}, seeded, SENTIMENT, conversation(answer), distinct)
+    assert tasks[0] == seed_task(SENTIMENT.monitored)
     assert tasks[0].labels == ["negative", "neutral", "positive"]
 
 

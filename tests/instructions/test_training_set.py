@@ -22,7 +22,7 @@ def triplet(pair: Pair) -> Triplet:
         answer_id="a",
         prompt=f"prompt on {pair.text_id}",
         response="good",
-        polarity="neutral",
+        monitored="neutral",
         task_type="scoring",
         task_name="n",
     )
@@ -31,10 +31,10 @@ def triplet(pair: Pair) -> Triplet:
 TRIPLETS = [triplet(pair) for pair in PAIRS[:3]]
 
 
-def draw(pair_id: str, sample_id: str, kept: bool) -> Draw:
+def draw(pair_id: str, triplet_id: str, kept: bool) -> Draw:
     return Draw(
         pair_id=pair_id,
-        sample_id=sample_id,
+        triplet_id=triplet_id,
         instruction_id="i",
         difficulty=0.5,
         rank=1,
@@ -57,8 +57,8 @@ def test_kept_draws_are_joined_by_id_and_those_without_an_answer_are_pairs() -> 
 
 
 def test_a_kept_draw_of_an_unknown_triplet_or_pair_is_named() -> None:
-    with pytest.raises(UserError, match=r"sample_unknown is not in data/triplets\.parquet"):
-        kept_triplets([draw(PAIRS[0].id, "sample_unknown", True)], TRIPLETS, PAIRS)
+    with pytest.raises(UserError, match=r"triplet_unknown is not in data/triplets\.parquet"):
+        kept_triplets([draw(PAIRS[0].id, "triplet_unknown", True)], TRIPLETS, PAIRS)
     with pytest.raises(UserError, match=r"pair_unknown is not in data/pairs\.parquet"):
         kept_triplets([draw("pair_unknown", "", True)], TRIPLETS, PAIRS)
 

@@ -25,12 +25,12 @@ from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, read_versions
 from compeffdist.params import EvaluationTask, RegistryParams
-from compeffdist.polarity import POLARITIES
 from compeffdist.registry.artifacts import evaluation_evidence
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.tracking_uri import SQLITE
+from tests.fakes import SENTIMENT, put_domains
 from tests.lineage import mini
 from tests.student.tiny import tiny_model_folder
 
@@ -112,7 +112,7 @@ class World:
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
             **gate_tags({gate: report_of(gate).read(self.folder) for gate in mini.GATES}),
         }
-        task = EvaluationTask(name="mini", location="x", labels=list(POLARITIES), rows=3, subject="text")
+        task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")
         data = self.folder / "data"
         evidence = evaluation_evidence(data / "student_predictions.parquet", data / "evaluation.jsonl", [task])
         settings = RegistryParams(model_name=MODEL, experiment="mini")
@@ -131,6 +131,7 @@ def build(folder: Path, uri: str, base: Path, proxy: bool = False) -> World:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["runtime"]["recorded"] = []
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    put_domains(folder)
     (folder / "dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
     (folder / "sources.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES))
     (folder / "data").mkdir()

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from compeffdist.difficulty import drawing
+from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.gates.outcome import report_of
 from compeffdist.instructions import parts
@@ -23,7 +24,6 @@ from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import ModelIdentity
 from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
-from compeffdist.polarity import POLARITIES, polarity_prompt
 from compeffdist.prompting import delimited
 from compeffdist.proxy.fitting import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.proxy.inputs import View
@@ -128,7 +128,7 @@ def ingest_texts() -> None:
         EvaluationRow(
             task="mini", text=f"an unseen text {n} on weather", label=label, source_row=str(n), licence="CC0-1.0"
         )
-        for n, label in enumerate(POLARITIES)
+        for n, label in enumerate(domain_here().monitored.labels)
     ]
     texts, dropped, metrics = ingest(params, {row.id: row.text for row in rows}, SEED, Path("cache"), withdrawn_ids())
     write_records(DATA / "texts.parquet", Text, texts)
@@ -253,7 +253,14 @@ def answered(pairs: list[Pair], stage: str) -> list[Triplet]:
     """Triplets of pairs; those refused are the stage's rejects."""
     texts = {t.id: t for t in read_records(DATA / "texts.parquet", Text)}
     instructions = {i.id: i for i in read_records(DATA / "instructions.jsonl", Instruction)}
-    ask([Request.likelihood("s", polarity_prompt(texts[p.text_id].text), POLARITIES) for p in pairs])
+    ask(
+        [
+            Request.likelihood(
+                "s", domain_here().monitored.prompt(texts[p.text_id].text), tuple(domain_here().monitored.labels)
+            )
+            for p in pairs
+        ]
+    )
     requests = [
         Request.likelihood(
             "s", with_text(instructions[p.instruction_id].prompt, texts[p.text_id].text), ("good", "bad")
@@ -275,7 +282,7 @@ def answered(pairs: list[Pair], stage: str) -> list[Triplet]:
                 answer_id=key,
                 prompt=request.prompt,
                 response=answer(request).text,
-                polarity="neutral",
+                monitored="neutral",
                 task_type="closed_classification",
                 task_name=instructions[pair.instruction_id].task_name,
             )
@@ -311,7 +318,7 @@ def student(folder: Path, samples: list[str]) -> None:
             "base_id": identity("student").id,
             "method": "full",
             "rows": len(samples),
-            "sample_ids_sha256": hash_text(canonical_json(sorted(samples))),
+            "triplet_ids_sha256": hash_text(canonical_json(sorted(samples))),
             "system_prompt": "You analyse sentiment.",
             "training_set_sha256": hash_text(canonical_json(sorted(samples))),
         },

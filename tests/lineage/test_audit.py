@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from compeffdist.artefacts import TEXTS, TRIPLETS
 from compeffdist.gates.outcome import report_of
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, workspace_links
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
+from compeffdist.lineage.record_checks import ACCOUNTS, record_links
+from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
 from compeffdist.promotion.audits import version_problems
 from compeffdist.record_files import read_records, write_records
@@ -129,6 +133,22 @@ def test_a_record_that_does_not_fit_its_id_is_named(own_world: World) -> None:
         "records   data/tasks.jsonl" in line and "does not match the record's contents" in line for line in found
     )
     assert any("chain" in line and "write_demonstrations read data/tasks.jsonl" in line for line in found)
+
+
+def test_records_of_another_version_of_the_code_are_said_to_be_unread_and_hide_nothing(own_world: World) -> None:
+    path = own_world.folder / TRIPLETS
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"compeffdist.record": "sample@2"}), path)
+    own_world.dvc_commit("collect_responses")
+    lock = own_world.repository.workspace_lock()
+    told = [link for link in record_links(Snapshot(own_world.repository, lock)) if link.subject == TRIPLETS]
+    assert [link.status for link in told] == ["SKIP"]
+    assert "holds sample@2 records, which another version of this code wrote" in told[0].detail
+    # of the version that was trained on the former records all is looked at, of this state no further
+    assert sum(link.check == "accounts" for link in own_world.auditor().audit().links) == len(ACCOUNTS) + 1
+    text = next(iter(own_world.records(TEXTS)))
+    plan = own_world.forgetting().plan(text.id)
+    assert any(TRIPLETS in line for line in plan.unlooked)
 
 
 def test_a_lost_row_and_a_missing_parent_are_named(own_world: World) -> None:

@@ -77,7 +77,7 @@ def test_a_predicted_pair_says_what_was_predicted_drawn_and_learnt(proxy_world: 
 
 
 def test_a_pair_that_was_not_kept_was_never_asked(proxy_world: World) -> None:
-    dropped = next(draw for draw in proxy_world.records(SAMPLED) if not draw.kept and not draw.sample_id)
+    dropped = next(draw for draw in proxy_world.records(SAMPLED) if not draw.kept and not draw.triplet_id)
     trace = proxy_world.tracer().trace(dropped.pair_id)
     assert {key.split("_")[0] for key in trace.descendants} == {"predicted", "draw"}
     assert trace.training_sets == () and "not kept: draw" in shown(proxy_world, dropped.id)

@@ -33,7 +33,7 @@ def shown(world: World, reference: str) -> str:
 
 
 def test_a_kept_triplet_leads_from_its_text_to_the_version_that_learnt_it(world: World) -> None:
-    sample = next(draw.sample_id for draw in draws(world) if draw.kept)
+    sample = next(draw.triplet_id for draw in draws(world) if draw.kept)
     trace = world.tracer().trace(sample)
     kinds = {key.split("_")[0] for key in trace.ancestors}
     assert kinds == {"pair", "instruction", "task", "perspective", "attribute", "mention", "text", "demonstration"}
@@ -47,7 +47,7 @@ def test_a_kept_triplet_leads_from_its_text_to_the_version_that_learnt_it(world:
 
 def test_a_triplet_that_was_not_chosen_says_why(world: World) -> None:
     draw = next(draw for draw in draws(world) if not draw.kept)
-    text = shown(world, draw.sample_id)
+    text = shown(world, draw.triplet_id)
     assert f"not kept: draw {draw.draw:.3f} >= inclusion probability {draw.inclusion_probability:.3f}" in text
     assert "no registered student learnt from it" in text
 
@@ -72,7 +72,7 @@ def test_every_record_of_every_artefact_can_be_traced_back_to_texts_or_evaluatio
 
 def test_a_version_leads_back_to_exactly_the_rows_it_was_trained_on(world: World) -> None:
     trace = world.tracer().trace(f"models:/{MODEL}@candidate")
-    kept = {draw.sample_id for draw in draws(world) if draw.kept}
+    kept = {draw.triplet_id for draw in draws(world) if draw.kept}
     assert {key for key in trace.ancestors if key.startswith("sample_")} == kept
     assert kept == set(trace.snapshot.kept_samples())
     assert f"trained on: {len(kept)} of" in shown(world, f"models:/{MODEL}/1")
@@ -85,7 +85,7 @@ def test_a_student_id_is_its_version(world: World) -> None:
 
 
 def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(world: World) -> None:
-    sample = draws(world)[0].sample_id
+    sample = draws(world)[0].triplet_id
     assert world.tracer().trace(sample[:20]).subject == sample
     with pytest.raises(UserError, match="ids begin so, such as"):
         world.tracer().trace("sample_")
@@ -101,7 +101,7 @@ def test_an_unknown_id_is_one_line(world: World) -> None:
 
 
 def test_json_holds_the_records_in_full(world: World) -> None:
-    sample = draws(world)[0].sample_id
+    sample = draws(world)[0].triplet_id
     value = json.loads(json.dumps(world.tracer().trace(sample).to_json()))
     assert value["nodes"][sample]["record"]["id"] == sample
     assert value["nodes"][sample]["artefact"] == "data/triplets.parquet"
@@ -111,10 +111,10 @@ def test_json_holds_the_records_in_full(world: World) -> None:
 def test_the_training_sets_that_hold_a_row_are_named(world: World) -> None:
     sample = next(draw for draw in draws(world) if draw.kept)
     md5 = world.snapshot.lock.md5(TRAINING)
-    for reference in (sample.sample_id, sample.id):
+    for reference in (sample.triplet_id, sample.id):
         (held,) = world.tracer().trace(reference).training_sets
         assert (held.md5, held.rows) == (md5, 1) and held.places[0] == "working folder"
-    dropped = next(draw.sample_id for draw in draws(world) if not draw.kept)
+    dropped = next(draw.triplet_id for draw in draws(world) if not draw.kept)
     assert world.tracer().trace(dropped).training_sets == ()
     whole = world.tracer().trace(f"models:/{MODEL}/1").training_sets
     assert [(held.md5, held.rows) for held in whole] == [(md5, sum(draw.kept for draw in draws(world)))]
@@ -126,7 +126,7 @@ def test_what_is_not_on_this_machine_is_said_and_stops_nothing(own_world: World,
     md5 = own_world.snapshot.lock.md5(lost)
     own_world.repository.object_path(md5).unlink()
     path.unlink()
-    for reference in (f"models:/{MODEL}/1", sample.sample_id, sample.id, own_world.records(EVALUATION)[0].id):
+    for reference in (f"models:/{MODEL}/1", sample.triplet_id, sample.id, own_world.records(EVALUATION)[0].id):
         tracer = own_world.tracer()
         try:
             trace = tracer.trace(reference)
@@ -145,7 +145,7 @@ def prov_of(world: World, reference: str) -> dict[str, Any]:
 
 
 def test_prov_names_derivation_generation_and_teacher(world: World) -> None:
-    sample = next(draw.sample_id for draw in draws(world) if draw.kept)
+    sample = next(draw.triplet_id for draw in draws(world) if draw.kept)
     trace, value = world.tracer().trace(sample), prov_of(world, sample)
     derived = {(r["prov:generatedEntity"], r["prov:usedEntity"]) for r in value["wasDerivedFrom"].values()}
     assert (f"ced:{sample}", f"ced:{next(iter(trace.ancestors))}") in derived
@@ -160,7 +160,7 @@ def test_prov_is_read_back_whole_and_refers_to_nothing_it_does_not_hold(world: W
     """By the W3C's rules: a qualified name's prefix is declared, a relation's ends are declared elements."""
     from prov.model import ProvDocument
 
-    for reference in (draws(world)[0].sample_id, f"models:/{MODEL}/1", world.records(TEXTS)[0].id):
+    for reference in (draws(world)[0].triplet_id, f"models:/{MODEL}/1", world.records(TEXTS)[0].id):
         trace, value = world.tracer().trace(reference), prov_of(world, reference)
         read = ProvDocument.deserialize(content=json.dumps(value), format="json")
         assert read == prov_document(trace) and read.unified().flattened().get_records()

@@ -157,7 +157,7 @@ def test_every_join_is_by_id_from_draw_to_text(checkout: Checkout) -> None:
     pairs = by_id(read_records(data / "pairs.parquet", Pair))
     triplets = by_id(read_records(data / "triplets.parquet", Triplet))
     draws = read_records(data / "sampled.parquet", Draw)
-    assert {draw.sample_id for draw in draws} <= triplets.keys()
+    assert {draw.triplet_id for draw in draws} <= triplets.keys()
     assert any(draw.kept for draw in draws)
     for triplet in triplets.values():
         assert triplet.pair_id in pairs

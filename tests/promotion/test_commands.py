@@ -13,6 +13,7 @@ from compeffdist.params import Params
 from compeffdist.promotion import mutex
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
+from tests.fakes import put_domains
 from tests.promotion.versions import make_version
 from tests.test_pipeline_definition import ROOT
 
@@ -20,6 +21,7 @@ from tests.test_pipeline_definition import ROOT
 @pytest.fixture(autouse=True)
 def written_params(params: Params) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
+    put_domains()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.questions import Carried
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
+from tests.fakes import SENTIMENT, SYSTEM
 from tests.promotion.versions import (
     BASE_RIGHT,
     LABELS,
@@ -52,8 +53,8 @@ def test_the_champion_is_asked_about_the_candidates_rows(
     outcome = promote(candidate, params, audit_clean)
     assert outcome.entry is not None and outcome.comparison is not None
     tasks = [EvaluationTask(name=task, location="x", labels=LABELS, rows=ROWS, subject="text") for task in TASKS]
-    score = student_scorer(student_folder, base_folder, params.runtime, "test")
-    asked = predict_rows(rows, EvaluationParams(tasks=tasks), "student", "s", score)
+    score = student_scorer(student_folder, base_folder, params.runtime, "test", SYSTEM)
+    asked = predict_rows(rows, SENTIMENT.monitored.asked_in(EvaluationParams(tasks=tasks)), "student", "s", score)
     assert outcome.comparison["against"] == f"champion, version {real_champion} (asked anew)"
     assert outcome.comparison["mean"]["estimate"] == pytest.approx(1.0 - mean_macro_f1(asked))
 
@@ -101,7 +102,7 @@ def test_a_champion_is_asked_anew_as_it_is_served(params: Params, student_folder
     outcome = promote(candidate, params, audit_clean)
     assert outcome.comparison is not None
     tasks = [EvaluationTask(name=task, location="x", labels=LABELS, rows=ROWS, subject="text") for task in TASKS]
-    score = student_scorer(student_folder, base_folder, params.runtime, "test")
-    given = predict_rows(anew, EvaluationParams(tasks=tasks), "student", "s", score)
+    score = student_scorer(student_folder, base_folder, params.runtime, "test", SYSTEM)
+    given = predict_rows(anew, SENTIMENT.monitored.asked_in(EvaluationParams(tasks=tasks)), "student", "s", score)
     expected = 1.0 - mean_macro_f1(take_out(given, tasks, 1.0))
     assert outcome.comparison["mean"]["estimate"] == pytest.approx(expected)

@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from compeffdist.errors import UserError
-from compeffdist.files import read_json
+from compeffdist.files import read_json, write_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
+from compeffdist.student.loading import CARD
 from tests.scored import a_score
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
@@ -23,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model_folder(tmp_path_factory.mktemp("student"))
+    made = tiny_model_folder(tmp_path_factory.mktemp("student"))
+    write_json(made / CARD, {"system_prompt": "Be brief."})
+    return made
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, Sco
             answer_id="answer",
             prompt=f"{instruction.prompt}\n\nInput: the film was great {number}\nOutput:",
             response=("positive", "negative")[number % 2],
-            polarity="positive",
+            monitored="positive",
             task_type=instruction.type,
             task_name=instruction.task_name,
         )

@@ -16,6 +16,7 @@ from compeffdist.registry.opening import open_model
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import label_logprobs
+from tests.fakes import SYSTEM
 
 RUNTIME = RuntimeParams(device="cpu")
 
@@ -80,7 +81,9 @@ def test_evaluate_asks_with_the_pipeline_s_prompt_and_label_rule(
     model, tokenizer = load_student(student_folder, "cpu", base=base_folder)
     answers = [answer for answer in read_records(out, Prediction) if answer.system == models[0]]
     prompts = [evaluation_prompt(rows[answer.row_id], task) for answer in answers]
-    for answer, expected in zip(answers, label_logprobs(model, tokenizer, prompts, task.labels), strict=True):
+    for answer, expected in zip(
+        answers, label_logprobs(model, tokenizer, prompts, task.labels, system=SYSTEM), strict=True
+    ):
         assert answer.predicted == max(task.labels, key=lambda label: expected[label])
 
     main([*arguments, "--model", models[1]])

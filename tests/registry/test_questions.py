@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.files import write_json
 from compeffdist.params import EvaluationTask, LabelPriorsParams
-from compeffdist.polarity import polarity_prompt
 from compeffdist.records import EvaluationRow, Instruction
 from compeffdist.registry.carrying import tasks_carried
 from compeffdist.registry.questions import (
     COLUMNS,
-    POLARITY,
     WHOLE_PROMPT,
     Asked,
     Carried,
@@ -25,13 +23,15 @@ from compeffdist.registry.questions import (
     read_carried,
     read_request,
 )
+from tests.fakes import SENTIMENT
 
 MOOD = Question("How is it? Answer with exactly one of: good or bad.", ("good", "bad"))
+POLARITY = Carried().tasks["overall polarity"]
 TASKS = {"overall polarity": POLARITY, "mood": MOOD, "reasons": Question("Why?")}
 
 
 def read(*rows: dict[str, Any]) -> list[Asked]:
-    return read_request(pd.DataFrame(list(rows)), TASKS)
+    return read_request(pd.DataFrame(list(rows)), Carried(tasks=TASKS))
 
 
 def test_each_row_is_read_to_the_question_it_asks() -> None:
@@ -46,7 +46,7 @@ def test_each_row_is_read_to_the_question_it_asks() -> None:
     assert [row.plain for row in asked] == [True, False, False, False, False]
     assert by_question(asked) == {POLARITY: [0], WHOLE_PROMPT: [1], MOOD: [2, 3], TASKS["reasons"]: [4]}
     assert asked[1].question.message("b") == "b"
-    assert asked[0].question.message("a\nb") == polarity_prompt("a\nb")
+    assert asked[0].question.message("a\nb") == SENTIMENT.monitored.prompt("a\nb")
     assert TASKS["reasons"].message("") == "Why?\n\nInput: \nOutput:"
 
 
@@ -89,7 +89,7 @@ def test_rows_out_of_bounds_are_refused(row: dict[str, str], reason: str) -> Non
 @pytest.mark.parametrize("rows", [0, 1025])
 def test_too_many_rows_or_none_are_refused(rows: int) -> None:
     with pytest.raises(ValueError, match="1 to 1024"):
-        read_request(pd.DataFrame({"text": ["x"] * rows}), TASKS)
+        read_request(pd.DataFrame({"text": ["x"] * rows}), Carried(tasks=TASKS))
 
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=30) | st.none() | st.integers()))
@@ -123,14 +123,15 @@ def test_a_version_carries_polarity_own_tasks_and_what_it_was_taught_each_by_a_n
     ]
     never = an_instruction("never", "Never?", "p")
     free = an_instruction("why", "Why?", type="structured", labels=[], json_schema="{}")
-    tasks = tasks_carried([*taught, never, own, seed, free], {item.id for item in taught})
+    tasks = tasks_carried([*taught, never, own, seed, free], {item.id for item in taught}, SENTIMENT.monitored)
     assert list(tasks) == ["overall polarity", "mood", "why", "grade", "mood (2)"]
     assert tasks["mood"] == MOOD and tasks["mood (2)"].instruction == "Mood?"
     assert tasks["grade"].labels == ("1", "2", "3") and tasks["why"].labels == ()
 
 
 def test_what_is_carried_is_read_back_as_it_was_written(tmp_path: Any) -> None:
-    carried = Carried(tasks=TASKS, priors={"mood": {"good": 0.75, "bad": 0.25}}, strength=0.5, least=3)
+    priors = {"mood": {"good": 0.75, "bad": 0.25}}
+    carried = Carried(TASKS, priors, strength=0.5, least=3, monitored="mood", field="feeling")
     files = carried.to_files(texts=100)
     for name, contents in files.items():
         write_json(tmp_path / name, contents)
@@ -140,6 +141,26 @@ def test_what_is_carried_is_read_back_as_it_was_written(tmp_path: Any) -> None:
     assert carried.prior_of(ask_closed("How is it?", "bad,good")) is None
     assert carried.prior_of(POLARITY) is None
     assert files["label_priors"]["texts"] == 100
+
+
+def test_a_version_from_before_there_were_domains_is_asked_as_it_was(tmp_path: Any) -> None:
+    files = Carried(tasks=TASKS, strength=0.5).to_files(texts=100)
+    del files["monitored"]
+    for name, contents in files.items():
+        write_json(tmp_path / name, contents)
+    carried = read_carried({name: str(tmp_path / name) for name in files})
+    [asked] = read_request(pd.DataFrame([{"text": "a"}]), carried)
+    assert asked.question.message("a") == SENTIMENT.monitored.prompt("a")
+    assert (carried.monitored, carried.field) == ("overall polarity", "polarity")
+
+
+def test_a_text_alone_is_asked_what_the_version_s_domain_asks() -> None:
+    urgency = ask_closed("How urgent is it?", "soon,later")
+    carried = Carried(tasks=TASKS | {"urgency": urgency}, monitored="urgency", field="urgency")
+    rows = [{"text": "a"}, {"text": "a", "task": "mood"}, {"text": "a", "question": "Is it?", "labels": "yes,no"}]
+    asked = read_request(pd.DataFrame(rows), carried)
+    assert [row.question for row in asked] == [urgency, MOOD, ask_closed("Is it?", "yes,no")]
+    assert [row.plain for row in asked] == [True, False, False]
 
 
 def test_a_version_that_carries_nothing_knows_of_polarity_and_takes_no_prior_out() -> None:

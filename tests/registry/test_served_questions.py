@@ -9,18 +9,24 @@ import pandas as pd
 import pytest
 
 from compeffdist.cli.main import main
+from compeffdist.domain import load_domain
 from compeffdist.errors import UserError
 from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
-from compeffdist.params import LabelPriorsParams, RegistryParams, RuntimeParams
+from compeffdist.params import FineTuningParams, LabelPriorsParams, RegistryParams, RuntimeParams
 from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
-from compeffdist.registry.questions import POLARITY, Carried, Question, ask_closed, read_request
+from compeffdist.registry.questions import Carried, Question, ask_closed, read_request
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
+from compeffdist.student.training import TrainingRow, fine_tune
+from tests.fakes import SENTIMENT, SYSTEM
 from tests.registry.test_questions import MOOD, an_instruction
 
+POLARITY = Carried().tasks[SENTIMENT.monitored.name]
+
+DOMAINS_FOLDER = Path(__file__).parents[2] / "domains"
 OWN_TEXTS = [f"the film was great {n}" for n in range(12)]
 INSTRUCTIONS = [an_instruction("mood", MOOD.instruction), an_instruction("scene", "Which scene?", "p")]
 
@@ -29,7 +35,9 @@ def carry(student: Path, base: Path, **changes: Any) -> Carried:
     params = LabelPriorsParams(**({"strength": 1.0, "texts": 12, "least": 4} | changes))
     taught = {INSTRUCTIONS[1].id}
     texts = OWN_TEXTS if params.strength else []
-    return carried_by(student, base, INSTRUCTIONS, taught, texts, params, RuntimeParams(device="cpu"))
+    return carried_by(
+        student, base, INSTRUCTIONS, taught, texts, params, RuntimeParams(device="cpu"), SENTIMENT.monitored
+    )
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def likelihoods(student_folder: Path, base_folder: Path) -> Any:
     def ask(question: Question, texts: list[str]) -> list[dict[str, float]]:
         # one at a time: what a row gets must not hang on the rows beside it
         prompts = [question.message(text) for text in texts]
-        return [label_logprobs(model, tokenizer, [prompt], question.labels)[0] for prompt in prompts]
+        return [label_logprobs(model, tokenizer, [prompt], question.labels, system=SYSTEM)[0] for prompt in prompts]
 
     return ask
 
@@ -214,7 +222,7 @@ def test_half_a_character_in_a_request_is_left_out(uri: str) -> None:
     with pytest.raises(UserError, match="row 1: expected a non-empty text"):
         list(ask_model(uri, [{"text": "\ud83d"}]))
     frames = [pd.DataFrame(rows, dtype=object) for rows in (halves, whole)]
-    asked = [read_request(frame, {}) for frame in frames]
+    asked = [read_request(frame, Carried()) for frame in frames]
     assert asked[0] == asked[1]
 
 
@@ -230,3 +238,30 @@ def test_a_file_row_of_another_type_is_named(tmp_path: Path, row: dict[str, Any]
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=reason):
         read_prompted_rows(path)
+
+
+def test_a_version_of_another_domain_asks_its_question_under_its_system_prompt(
+    base_folder: Path, tmp_path: Path
+) -> None:
+    domain = load_domain("support", DOMAINS_FOLDER)
+    rows = [TrainingRow(f"sample_{n}", f"the printer is broken {n}", "soon") for n in range(3)]
+    system, student = domain.system_prompts.student, tmp_path / "student"
+    settings = FineTuningParams(epochs=1.0)
+    fine_tune(base_folder, rows, settings, base_id="b", system=system, seed=1, output=student, stage="s", device="cpu")
+    carried = carried_by(
+        student, base_folder, [], set(), OWN_TEXTS, LabelPriorsParams(), RuntimeParams(device="cpu"), domain.monitored
+    )
+    named = RegistryParams(model_name="support", experiment="tests")
+    register_student(student, base_folder, named, {}, carried=carried.to_files(12))
+    asked = [
+        {"text": "dreadful"},
+        {"text": "dreadful", "question": "Is it day?", "labels": "day,night"},
+        {"prompt": "say something"},
+    ]
+    plain, closed, free = ask_model("models:/support@candidate", asked, strength=0.0)
+    assert plain["urgency"] == plain["label"] and set(closed["probabilities"]) == {"day", "night"} and "answer" in free
+    model, tokenizer = load_student(student, "cpu")
+    prompts = [domain.monitored.prompt("dreadful")]
+    [expected] = label_logprobs(model, tokenizer, prompts, domain.monitored.labels, system=system)
+    assert close(plain, {label: math.exp(value) for label, value in expected.items()})
+    assert [task["name"] for task in tasks_of("models:/support@candidate")] == ["urgency"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from compeffdist.params import RegistryParams
-from compeffdist.registry.questions import POLARITY, Carried, ask_closed
+from compeffdist.registry.questions import Carried, ask_closed
 from compeffdist.registry.register import CANDIDATE, register_student
 
 START_SECONDS = 180
@@ -56,7 +56,7 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int, path: str = "pi
 @pytest.mark.pipeline
 def test_a_served_student_answers_and_refuses_what_is_out_of_bounds(student_folder: Path, base_folder: Path) -> None:
     name = f"served-{student_folder.parent.name}"
-    tasks = {"overall polarity": POLARITY, "mood": ask_closed("How is it?", "good,bad")}
+    tasks = {**Carried().tasks, "mood": ask_closed("How is it?", "good,bad")}
     files = Carried(tasks=tasks, priors={"mood": {"good": 0.9, "bad": 0.1}}, strength=1.0).to_files(1)
     settings = RegistryParams(model_name=name, experiment="tests")
     register_student(student_folder, base_folder, settings, {}, carried=files)

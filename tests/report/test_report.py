@@ -61,7 +61,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
             answer_id="answer_a",
             prompt=f"{instruction.prompt}\n\nInput: {text.text}\nOutput:",
             response=f"{HOSTILE} {number}",
-            polarity="neutral",
+            monitored="neutral",
             task_type=instruction.type,
             task_name=instruction.task_name,
         )
@@ -102,7 +102,7 @@ def run() -> Run:
     draws = [
         Draw(
             pair_id=score.pair_id,
-            sample_id=score.sample_id,
+            triplet_id=score.triplet_id,
             instruction_id=instruction.id,
             difficulty=score.ranking,
             rank=1,
@@ -172,7 +172,7 @@ def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run:
 
 
 def test_what_was_predicted_counts_as_rows_but_is_not_shown(run: Run) -> None:
-    predicted = [replace(run.draws[0], id="", pair_id=f"pair_p{n}", sample_id="", kept=n == 0) for n in range(4)]
+    predicted = [replace(run.draws[0], id="", pair_id=f"pair_p{n}", triplet_id="", kept=n == 0) for n in range(4)]
     assert "tone (open_classification): 3 rows, 2 kept" in render(run)
     page = render(replace(run, draws=[*run.draws, *predicted]))
     assert "tone (open_classification): 7 rows, 4 of them predicted, 3 kept" in page

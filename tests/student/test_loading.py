@@ -14,6 +14,7 @@ from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.student.loading import compute_dtype, load_student, stored_dtype, student_id
 from compeffdist.student.training import TrainingRow, fine_tune
+from tests.fakes import SYSTEM
 
 
 def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
@@ -57,7 +58,17 @@ def test_a_student_id_follows_the_training_and_nothing_else(tiny_folder: Path, t
     def trained(name: str, response: str) -> str:
         rows = [TrainingRow("sample_a", "the film was great", response)]
         settings = FineTuningParams(epochs=1.0, learning_rate=1e-3)
-        fine_tune(tiny_folder, rows, settings, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu")
+        fine_tune(
+            tiny_folder,
+            rows,
+            settings,
+            base_id="b",
+            seed=1,
+            output=tmp_path / name,
+            stage="s",
+            device="cpu",
+            system=SYSTEM,
+        )
         return student_id(tmp_path / name)
 
     assert trained("one", "positive") == trained("two", "positive")

@@ -17,6 +17,7 @@ from compeffdist.student.packing import EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
 from compeffdist.student.trainer import response_loss
 from compeffdist.student.training import TrainingRow, encode_rows, fine_tune
+from tests.fakes import SYSTEM
 
 LABELS = ("positive", "neutral", "negative", "neg")
 PROBABILITIES = (0.5, 0.2, 0.05, 0.25)
@@ -47,7 +48,7 @@ def target(tokenizer: Any, row: TrainingRow, place: int, share: float) -> dict[i
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_the_loss_is_the_cross_entropy_against_the_written_out_target(tiny_folder: Path, share: float) -> None:
     model, tokenizer = load_student(tiny_folder, "cpu", "float32")
-    rows = encode_rows(tokenizer, ROWS, 2048, "stage", share)[0]
+    rows = encode_rows(tokenizer, SYSTEM, ROWS, 2048, "stage", share)[0]
     total = torch.zeros(())
     for row, source in zip(rows, ROWS, strict=True):
         logits = model(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
@@ -73,7 +74,9 @@ def test_no_soft_part_is_the_plain_loss_to_the_bit(tiny_folder: Path, tmp_path: 
     settings = FineTuningParams(epochs=1.0, batch_size=4)
     plain_rows = [TrainingRow(row.id, row.prompt, row.response) for row in ROWS]
     curves = [
-        fine_tune(tiny_folder, rows, s, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu").curve
+        fine_tune(
+            tiny_folder, rows, s, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu", system=SYSTEM
+        ).curve
         for name, rows, s in (
             ("hard", ROWS, settings),
             ("plain", plain_rows, settings.model_copy(update={"soft_labels": 1.0})),
@@ -87,12 +90,14 @@ def test_soft_rows_are_counted_and_part_of_what_a_student_is(tiny_folder: Path, 
     soft = FineTuningParams(epochs=1.0, batch_size=4, soft_labels=0.5)
     other = [TrainingRow(r.id, r.prompt, r.response, r.labels, r.probabilities[::-1]) for r in ROWS]
     first, second = (
-        fine_tune(tiny_folder, rows, soft, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu")
+        fine_tune(
+            tiny_folder, rows, soft, base_id="b", seed=1, output=tmp_path / name, stage="s", device="cpu", system=SYSTEM
+        )
         for name, rows in (("first", ROWS), ("second", other))
     )
     assert first.metrics()["soft_rows"] == 4
     assert first.card["training_set_sha256"] != second.card["training_set_sha256"]
-    assert first.card["sample_ids_sha256"] == second.card["sample_ids_sha256"]
+    assert first.card["triplet_ids_sha256"] == second.card["triplet_ids_sha256"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.floats(0.01, 1))
@@ -109,5 +114,5 @@ def test_what_is_added_sums_to_nothing_where_the_answer_stands(values: list[floa
 def test_an_answer_outside_the_labels_stays_hard(tiny_folder: Path) -> None:
     _, tokenizer = load_student(tiny_folder, "cpu", "float32")
     row = TrainingRow("r", "p", "other", LABELS, PROBABILITIES)
-    [encoded] = encode_rows(tokenizer, [row], 2048, "s", 1.0)[0]
+    [encoded] = encode_rows(tokenizer, SYSTEM, [row], 2048, "s", 1.0)[0]
     assert isinstance(encoded, EncodedRow) and encoded.corrections == ()

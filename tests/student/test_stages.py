@@ -14,6 +14,7 @@ from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import EvaluationRow, Instruction, Prediction, Reject, Text, Triplet
 from compeffdist.registry.tracking import open_tracking
+from tests.fakes import put_domains
 from tests.stages import GATES, ROOT, run_stage
 
 
@@ -24,6 +25,7 @@ def write_inputs(tiny_folder: Path) -> None:
     raw["training"].update(training)
     raw["runtime"]["cache"] = str(Path("cache").absolute())
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    put_domains()
     reference = ModelParams(reference=[f"path:{tiny_folder}"], licence="Apache-2.0")
     for role in ("teacher", "student"):
         identity = resolve_model(role, reference, cache_folder(raw["runtime"]["cache"]))
@@ -53,7 +55,7 @@ def triplet(number: int) -> Triplet:
         answer_id="a",
         prompt="long " * 200 if number == 11 else f"the film was great {number}",
         response="positive",
-        polarity="positive",
+        monitored="positive",
         task_type="closed_classification",
         task_name="n",
     )

@@ -12,6 +12,7 @@ from compeffdist.params import FineTuningParams
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import generate, label_logprobs
 from compeffdist.student.training import TrainingRow, encode_rows, fine_tune
+from tests.fakes import SYSTEM
 from tests.student.tiny import CHATML
 
 PARTS = CHATML.replace(
@@ -35,19 +36,29 @@ def test_a_template_of_content_parts_trains_and_asks_as_one_of_texts(tiny_folder
     plain = load_student(tiny_folder, "cpu", "float32")
     parts = load_student(with_template(tiny_folder, tmp_path / "m", PARTS), "cpu", "float32")
     prompts = ["the film was great", "a <|im_end|> film"]
-    assert label_logprobs(*parts, prompts, ("a", "b")) == label_logprobs(*plain, prompts, ("a", "b"))
-    assert generate(*parts, prompts, 4) == generate(*plain, prompts, 4)
-    assert encode_rows(parts[1], ROWS, 100, "s") == encode_rows(plain[1], ROWS, 100, "s")
+    assert label_logprobs(*parts, prompts, ("a", "b"), system=SYSTEM) == label_logprobs(
+        *plain, prompts, ("a", "b"), system=SYSTEM
+    )
+    assert generate(*parts, prompts, 4, system=SYSTEM) == generate(*plain, prompts, 4, system=SYSTEM)
+    assert encode_rows(parts[1], SYSTEM, ROWS, 100, "s") == encode_rows(plain[1], SYSTEM, ROWS, 100, "s")
 
 
 def test_a_template_that_leaves_out_the_system_turn_is_refused_in_every_use(tiny_folder: Path, tmp_path: Path) -> None:
     folder = with_template(tiny_folder, tmp_path / "m", LEAVES_OUT)
     model, tokenizer = load_student(folder, "cpu", "float32")
     for use in (
-        lambda: label_logprobs(model, tokenizer, ["x"], ("a", "b")),
-        lambda: generate(model, tokenizer, ["x"], 2),
+        lambda: label_logprobs(model, tokenizer, ["x"], ("a", "b"), system=SYSTEM),
+        lambda: generate(model, tokenizer, ["x"], 2, system=SYSTEM),
         lambda: fine_tune(
-            folder, ROWS, FineTuningParams(), base_id="b", seed=1, output=tmp_path / "out", stage="s", device="cpu"
+            folder,
+            ROWS,
+            FineTuningParams(),
+            base_id="b",
+            seed=1,
+            output=tmp_path / "out",
+            stage="s",
+            device="cpu",
+            system=SYSTEM,
         ),
     ):
         with pytest.raises(UserError, match=f"{folder}: the chat template rewrites .* leaves out the system turn"):

@@ -23,6 +23,7 @@ from compeffdist.student.training import (
     encode_rows,
     fine_tune,
 )
+from tests.fakes import SYSTEM
 
 ROWS = [
     TrainingRow(
@@ -52,6 +53,7 @@ def train(
         output=output,
         stage="train_student",
         device="cpu",
+        system=SYSTEM,
     )
 
 
@@ -61,7 +63,7 @@ def weights(folder: Path) -> str:
 
 def test_labels_stand_on_the_response_and_its_end_only(tiny_folder: Path) -> None:
     tokenizer = load_tokenizer(tiny_folder)
-    encoded, rejected = encode_rows(tokenizer, ROWS, 2048, "stage")
+    encoded, rejected = encode_rows(tokenizer, SYSTEM, ROWS, 2048, "stage")
     assert [row.id for row in encoded] == [row.id for row in ROWS] and not rejected
     for row, source in zip(encoded, ROWS, strict=True):
         labelled = [label for label in row.labels if label != IGNORED]
@@ -76,7 +78,7 @@ def test_rows_that_cannot_be_trained_on_are_rejected_with_a_reason_and_never_cut
         TrainingRow("sample_long", "word " * 500, "positive"),
         TrainingRow("sample_empty", "text", "  "),
     ]
-    encoded, rejected = encode_rows(load_tokenizer(tiny_folder), rows, 150, "stage")
+    encoded, rejected = encode_rows(load_tokenizer(tiny_folder), SYSTEM, rows, 150, "stage")
     assert {reject.record_id: reject.reason for reject in rejected} == {
         "sample_empty": "empty_response",
         "sample_long": "too_long",
@@ -86,7 +88,7 @@ def test_rows_that_cannot_be_trained_on_are_rejected_with_a_reason_and_never_cut
 
 def test_two_rows_with_one_id_are_refused(tiny_folder: Path) -> None:
     with pytest.raises(UserError, match="share the id sample_00"):
-        encode_rows(load_tokenizer(tiny_folder), [ROWS[0], ROWS[0]], 2048, "stage")
+        encode_rows(load_tokenizer(tiny_folder), SYSTEM, [ROWS[0], ROWS[0]], 2048, "stage")
 
 
 @pytest.mark.parametrize("half_precision", [False, True])
@@ -100,7 +102,7 @@ def test_the_loss_reported_is_the_mean_over_response_tokens(
     result = train(tiny_folder, tmp_path / "out", settings)
     model, tokenizer = load_student(tiny_folder, "cpu", "float32")
     total, count = 0.0, 0
-    for row in encode_rows(tokenizer, ROWS, 2048, "stage")[0]:
+    for row in encode_rows(tokenizer, SYSTEM, ROWS, 2048, "stage")[0]:
         with torch.no_grad():
             logits = model(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
         for position, label in enumerate(row.labels):
@@ -190,7 +192,7 @@ def test_a_trained_student_loads_and_differs_from_its_base(tiny_folder: Path, tm
     train(tiny_folder, tmp_path / "out", settings)
     base, tokenizer = load_student(tiny_folder, "cpu", "float32")
     student, _ = load_student(tmp_path / "out", "cpu", "float32", base=tiny_folder)
-    row = encode_rows(tokenizer, ROWS[:1], 2048, "stage")[0][0]
+    row = encode_rows(tokenizer, SYSTEM, ROWS[:1], 2048, "stage")[0][0]
     with torch.no_grad():
         losses = [
             float(m(torch.tensor([row.input_ids]), labels=torch.tensor([row.labels])).loss) for m in (base, student)
@@ -272,6 +274,7 @@ def test_every_step_is_reported_as_it_happens(tiny_folder: Path, tmp_path: Path)
         stage="s",
         device="cpu",
         on_point=seen.append,
+        system=SYSTEM,
     )
     assert seen == result.curve and [point.step for point in seen] == list(range(1, 7))
 
@@ -286,7 +289,7 @@ def interrupted(folder: Path, tmp_path: Path, settings: FineTuningParams, at: in
     def run(on_point: Callable[[CurvePoint], None] | None) -> TrainingResult:
         return fine_tune(
             folder, ROWS, settings, base_id="model_base", seed=7, output=tmp_path / "resumed", stage="train_student",
-            device="cpu", on_point=on_point, checkpoints=tmp_path / "checkpoints", checkpoint_steps=every,
+            device="cpu", on_point=on_point, checkpoints=tmp_path / "checkpoints", checkpoint_steps=every, system=SYSTEM
         )  # fmt: skip
 
     def die(point: CurvePoint) -> None:
@@ -355,7 +358,7 @@ def raise_at(folder: Path, output: Path, settings: FineTuningParams, checkpoints
 
     fine_tune(
         folder, ROWS, settings, base_id="b", seed=7, output=output, stage="train_student", device="cpu",
-        on_point=die, checkpoints=checkpoints, checkpoint_steps=2,
+        on_point=die, checkpoints=checkpoints, checkpoint_steps=2, system=SYSTEM
     )  # fmt: skip
 
 

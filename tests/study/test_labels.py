@@ -70,15 +70,15 @@ def test_a_sheet_comes_back_as_it_was_labelled(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("sample_id,x\na,1\n", "there is no column 'difficulty' .*keep its first line"),
-        ("sample_id,difficulty,difficulty\n", "2 columns are named 'difficulty'"),
-        ("sample_id,difficulty\na,6\n", "line 2: difficulty is '6', expected 1 to 5"),
-        ("sample_id,difficulty\na,1\nb,hard\n", "line 3: difficulty is 'hard'"),
-        ("sample_id,difficulty\na,nan\n", "line 2: difficulty is 'nan'"),
-        ("sample_id,difficulty\na,2.5\n", "line 2: difficulty is '2.5'"),
-        ("sample_id,difficulty\na,1\na,\n", "line 3: a is there twice"),
-        ("sample_id,difficulty\na,1,2\n", "the row that ends in line 2 has 3 fields, the header 2"),
-        ('sample_id,difficulty\n"a,1\n', "line 2 is not valid CSV: .*is a quotation mark not closed"),
+        ("triplet_id,x\na,1\n", "there is no column 'difficulty' .*keep its first line"),
+        ("triplet_id,difficulty,difficulty\n", "2 columns are named 'difficulty'"),
+        ("triplet_id,difficulty\na,6\n", "line 2: difficulty is '6', expected 1 to 5"),
+        ("triplet_id,difficulty\na,1\nb,hard\n", "line 3: difficulty is 'hard'"),
+        ("triplet_id,difficulty\na,nan\n", "line 2: difficulty is 'nan'"),
+        ("triplet_id,difficulty\na,2.5\n", "line 2: difficulty is '2.5'"),
+        ("triplet_id,difficulty\na,1\na,\n", "line 3: a is there twice"),
+        ("triplet_id,difficulty\na,1,2\n", "the row that ends in line 2 has 3 fields, the header 2"),
+        ('triplet_id,difficulty\n"a,1\n', "line 2 is not valid CSV: .*is a quotation mark not closed"),
     ],
 )
 def test_a_bad_sheet_is_refused_by_line(tmp_path: Path, content: str, message: str) -> None:
@@ -91,7 +91,7 @@ def test_a_bad_sheet_is_refused_by_line(tmp_path: Path, content: str, message: s
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_a_sheet_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str) -> None:
     """With a line that names the delimiter, text of the reader's language, and empty cells at a row's end left out."""
-    lines = ["sep=;", "prompt;sample_id;difficulty", '"d\u00e9j\u00e0\nvu";a;3', "x;b", ";;", "y;c;5,0", ""]
+    lines = ["sep=;", "prompt;triplet_id;difficulty", '"d\u00e9j\u00e0\nvu";a;3', "x;b", ";;", "y;c;5,0", ""]
     (tmp_path / "sheet.csv").write_text("\r\n".join(lines), encoding=encoding, newline="")
     assert read_labels(tmp_path / "sheet.csv") == {"a": 3, "c": 5}
 
@@ -102,7 +102,7 @@ def test_an_empty_sheet_has_no_labels(tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sheet.csv").write_bytes(b"sample_id,difficulty\n\xff\x81,1\n")
+    (tmp_path / "sheet.csv").write_bytes(b"triplet_id,difficulty\n\xff\x81,1\n")
     with pytest.raises(UserError, match="expected UTF-8; line 2 is not"):
         read_labels(tmp_path / "sheet.csv")
     with pytest.raises(UserError, match="no such file"):
@@ -113,7 +113,7 @@ def test_judgement_is_the_correlation_with_an_interval_around_it(tmp_path: Path)
     scored = write_world(tmp_path)
     scores = read_scores(tmp_path / "data/scored.parquet")
     chance = np.random.default_rng(2)
-    labels = {row.sample_id: int(np.clip(round(5 * row.ranking + chance.normal(0, 1)), 1, 5)) for row in scored[::2]}
+    labels = {row.triplet_id: int(np.clip(round(5 * row.ranking + chance.normal(0, 1)), 1, 5)) for row in scored[::2]}
     judgements = {found.measure: found for found in judge_scores(scores, labels, Path("sheet.csv"), seed=1)}
     ranking = judgements["ranking"]
     expected = spearmanr([row.ranking for row in scored[::2]], list(labels.values())).statistic
@@ -133,7 +133,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(tmp_path: Path)
     hits = 0
     for trial in range(60):
         rows = chance.choice(200, 50)  # with replacement, as from a population; repeats are dropped by the sheet's ids
-        labels = {scored[n].sample_id: int(everything[n]) for n in rows}
+        labels = {scored[n].triplet_id: int(everything[n]) for n in rows}
         found = judge_scores(scores, labels, Path("sheet.csv"), seed=trial)[0]
         hits += found.low <= truth <= found.high  # type: ignore[operator]
     assert hits >= 48
@@ -142,7 +142,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(tmp_path: Path)
 def test_labels_that_say_nothing_are_refused(tmp_path: Path) -> None:
     scored = write_world(tmp_path)
     scores = read_scores(tmp_path / "data/scored.parquet")
-    ids = [row.sample_id for row in scored]
+    ids = [row.triplet_id for row in scored]
     for labels, message in [
         ({"sample_x": 1}, "sample_x is not among the scores"),
         ({}, "0 rows are labelled; a correlation needs at least 10"),

@@ -54,7 +54,7 @@ def test_examples_are_drawn_by_seed_whatever_the_order_of_rows(tmp_path: Path) -
         scores = read_scores(tmp_path / f"{source}.parquet")
         places = choose_examples(scores, 3, seed)
         assert scores.decile[places].tolist() == [decile for decile in range(10) for _ in range(3)]
-        chosen.append([scores.sample_ids[int(place)].as_py() for place in places])
+        chosen.append([scores.triplet_ids[int(place)].as_py() for place in places])
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
 

@@ -19,6 +19,7 @@ from compeffdist.profiles import compose
 from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
+from tests.fakes import put_domains
 from tests.stages import run_stage
 
 from .world import HOSTILE, write_world
@@ -40,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw["runtime"]["cache"] = str(tmp_path / "cache")
     raw["warm_up"]["training"] |= {"epochs": 1.0, "batch_size": 4, "max_length": 600}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    put_domains()
     write_world(tmp_path, rows=30)
     return tmp_path
 

@@ -24,7 +24,7 @@ def a_triplet(number: int, **changes: Any) -> Triplet:
         "answer_id": "answer",
         "prompt": f"Text {number}: {HOSTILE}",
         "response": f"response {number}",
-        "polarity": "neutral",
+        "monitored": "neutral",
         "task_type": TYPES[min(number % 10, 2)],  # one in ten, one in ten, the others
         "task_name": HOSTILE,
     }

@@ -256,7 +256,7 @@ def test_labels_that_first_tokens_cannot_tell_apart_are_chosen(request_: Request
     with serving(chooser(chosen, tokens)) as server:
         answers, _ = ask(server.url, [request_])
     # nothing made up for the labels that were not chosen, and both requests are counted
-    assert answers[0] == Answer(chosen, None, 14, 4, 6, "chosen")
+    assert answers[0] == Answer.of_choice(chosen, 14, 4, 6)
     held = server.bodies[1]["response_format"]["json_schema"]["schema"]["properties"]["answer"]
     assert held == {"type": "string", "enum": list(request_.labels)}
     assert server.bodies[1]["temperature"] == 0.0
@@ -526,10 +526,10 @@ def test_a_teacher_that_thinks_first_is_given_room_and_its_answer_is_read(form: 
     with serving(thinker(form, 500)) as server:
         answers, failures = ask(server.url, [question("x"), LABELS, question("y")], concurrency=1)
     assert failures == {}
-    assert [(answers[n].text, answers[n].finish_reason) for n in range(3)] == [
-        ("fine", "stop"),
-        ("positive", "chosen"),
-        ("fine", "stop"),
+    assert [(answers[n].text, answers[n].finish_reason, answers[n].decided) for n in range(3)] == [
+        ("fine", "stop", ""),
+        ("positive", "", "chosen"),
+        ("fine", "stop", ""),
     ]
     # whatever was asked is paid for, and counted
     assert sum(answer.completion_tokens for answer in answers.values()) == 3 * len(server.bodies)

@@ -75,10 +75,39 @@ def test_contradictory_requests_are_refused(change: dict[str, object]) -> None:
         dataclasses.replace(BASE, **change)
 
 
-def test_answers_survive_the_round_trip_through_json() -> None:
-    answer = Answer.of_labels({"good": -0.1, "bad": -2.4}, prompt_tokens=5, cached_tokens=1, calls=2)
-    assert Answer.from_json(answer.to_json()) == answer
-    assert answer.text == "good"
+WEIGHED = Answer.of_labels({"good": -0.1, "bad": -2.4}, prompt_tokens=5, cached_tokens=1, calls=2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stored"),
+    [
+        (
+            WEIGHED,
+            '{"cached_tokens":1,"completion_tokens":2,"finish_reason":"labels","label_logprobs":{"bad":-2.4,"good":-0.1},'
+            '"prompt_tokens":5,"text":"good"}',
+        ),
+        (
+            Answer.of_choice("good", 5, 1, 2),
+            '{"cached_tokens":1,"completion_tokens":2,"finish_reason":"chosen","label_logprobs":null,"prompt_tokens":5,'
+            '"text":"good"}',
+        ),
+        (
+            Answer("labels", None, 5, 1, 2, "length"),
+            '{"cached_tokens":1,"completion_tokens":2,"finish_reason":"length","label_logprobs":null,"prompt_tokens":5,'
+            '"text":"labels"}',
+        ),
+    ],
+)
+def test_answers_are_stored_in_the_form_of_every_version(answer: Answer, stored: str) -> None:
+    assert answer.to_json() == stored
+    assert Answer.from_json(stored) == answer
+
+
+def test_how_a_label_was_decided_is_not_how_a_text_ended() -> None:
+    read = Answer.from_json(WEIGHED.to_json())
+    assert (read.decided, read.finish_reason, read.kind, read.ended) == ("labels", "", "labels", True)
+    text = Answer("x", None, 1, 0, 1, "stop")
+    assert (text.decided, text.kind, text.ended) == ("", "generated", True)
 
 
 def test_of_two_equally_likely_labels_the_earlier_is_said() -> None:
@@ -86,7 +115,7 @@ def test_of_two_equally_likely_labels_the_earlier_is_said() -> None:
 
 
 def test_a_generation_is_decoded_as_the_teacher_params_say() -> None:
-    teacher = TeacherParams(system_prompt="Be brief.", temperature=0.7, top_p=0.9)
-    request = Request.generation(teacher, "Why?", 32, seed=7, schema={"type": "object", "enum": []})
+    teacher = TeacherParams(temperature=0.7, top_p=0.9)
+    request = Request.generation("Be brief.", "Why?", teacher, 32, seed=7, schema={"type": "object", "enum": []})
     assert request == Request("Be brief.", "Why?", 32, 0.7, 0.9, 7, schema='{"enum":[],"type":"object"}')
-    assert Request.generation(teacher, "Why?", 32, seed=7).schema == ""
+    assert Request.generation("Be brief.", "Why?", teacher, 32, seed=7).schema == ""

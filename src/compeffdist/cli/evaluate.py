@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="YAML with a list of tasks as evaluation.tasks in params.yaml, or one labelled .jsonl, .csv or .parquet",
     )
-    parser.add_argument("--question", help="of a labelled file: asks for the label (default: overall polarity)")
+    parser.add_argument("--question", help="of a labelled file: asks for the label (default: the domain's question)")
     parser.add_argument("--labels", help="of a labelled file: with commas between (default: those in the file)")
     parser.add_argument("--text-field", metavar="NAME", help="of a labelled file (default text)")
     parser.add_argument("--label-field", metavar="NAME", help="of a labelled file (default label)")
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read the tasks, ask each model, print the figures."""
+    from compeffdist.domain import domain_here
     from compeffdist.errors import UserError
     from compeffdist.evaluation.standalone import compare_models, load_rows, read_tasks, report_lines
     from compeffdist.models import cache_folder
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.out}: the name of the output must end in .jsonl or .parquet")
     runtime = load_params().runtime if PARAMS_FILE.exists() else RuntimeParams()
     runtime = runtime.model_copy(update={"device": args.device} if args.device else {})
-    params = EvaluationParams(tasks=read_tasks(args.tasks, _given(args)))
+    params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(args.tasks, _given(args))))
     rows = load_rows(params.tasks, args.seed, cache_folder(runtime.cache))
 
     from compeffdist.registry.opening import ask_rows

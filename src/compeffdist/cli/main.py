@@ -44,7 +44,9 @@ COMMANDS: tuple[ModuleType, ...] = (
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(prog="compeffdist", description="Distil sentiment understanding: see README.md.")
+    parser = argparse.ArgumentParser(
+        prog="compeffdist", description="Distil what a teacher sees in texts: see README.md."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "predict"
-HELP = "ask a registered student for the polarity of texts, for its tasks or any closed question, or for free answers"
+HELP = "ask a registered student its domain's question of texts, its tasks, any closed question, or for free answers"
 EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
 DEFAULT_MODEL = "models:/compeffdist-student@candidate"
 
@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
     rows = parser.add_mutually_exclusive_group(required=True)
-    rows.add_argument("--text", action="append", help="a text whose polarity (or what else) is asked; may be repeated")
+    rows.add_argument(
+        "--text", action="append", help="a text of which its domain's question (or what else) is asked; may be repeated"
+    )
     rows.add_argument("--prompt", action="append", help="a prompt to be answered; may be repeated")
     rows.add_argument(
         "--file",

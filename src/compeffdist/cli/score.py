@@ -33,9 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Find the model, score the file, print what came of it."""
     from compeffdist.difficulty.standalone import score_file
-    from compeffdist.formatting import STUDENT_SYSTEM
+    from compeffdist.domain import domain_here
     from compeffdist.models import find_model_folder
     from compeffdist.params import DifficultyParams, RuntimeParams, checked
+    from compeffdist.student.loading import system_prompt_of
     from compeffdist.texts.normalise import whole_characters
 
     difficulty = checked(
@@ -46,13 +47,18 @@ def run(args: argparse.Namespace) -> None:
         ifd=args.ifd,
     )
     runtime = checked(RuntimeParams, token_budget=args.token_budget, device=args.device)
+    folder = find_model_folder(args.model, runtime.cache)
+    if args.system is None:
+        system = system_prompt_of(folder, domain_here().system_prompts.student)
+    else:
+        system = whole_characters(args.system)
     summary = score_file(
         args.triplets,
         args.out,
-        find_model_folder(args.model, runtime.cache),
+        folder,
         difficulty,
         runtime,
-        system=STUDENT_SYSTEM if args.system is None else whole_characters(args.system),
+        system=system,
         chat=not args.plain,
         dtype=args.dtype,
         base_folder=find_model_folder(args.base, runtime.cache) if args.base else None,

@@ -79,8 +79,8 @@ def _write_sheet(args: argparse.Namespace) -> None:
     scores = read_scores(args.scored)
     seed = stage_seed(load_params().seed, STAGE)
     places = choose_rows(scores, task_types_of(scores, Path(TRIPLETS)), args.sheet_rows, seed)
-    ids = [scores.sample_ids[int(place)].as_py() for place in places]
+    ids = [scores.triplet_ids[int(place)].as_py() for place in places]
     triplets = read_triplets(Path(TRIPLETS), ids)
-    write_sheet(args.sheet, [triplets[sample_id] for sample_id in ids])
+    write_sheet(args.sheet, [triplets[triplet_id] for triplet_id in ids])
     print(f"{len(ids)} rows in {args.sheet}: put {SCALE[0]} (easy) to {SCALE[-1]} (hard) into the column {LABEL},")
     print(f"as far as you get, then: compeffdist study --labels {args.sheet}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
-IDS = ["pair_id", "sample_id", "instruction_id"]
+IDS = ["pair_id", "triplet_id", "instruction_id"]
 
 
 def sample_triplets(
@@ -104,7 +104,7 @@ def _joined(table: "pa.Table", more: "pa.Table") -> "pa.Table":
     import pyarrow as pa
 
     nothing = pa.repeat("", len(more))
-    both = pa.concat_tables([table, more.append_column("sample_id", nothing).select(IDS)])
+    both = pa.concat_tables([table, more.append_column("triplet_id", nothing).select(IDS)])
     return both.unify_dictionaries()
 
 
@@ -125,7 +125,7 @@ def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
     import pyarrow.compute as pc
 
     answers = read_columns(triplets, Triplet, ["id", "response", "labels"], ["response"])
-    places = pc.index_in(table["sample_id"], value_set=answers["id"])
+    places = pc.index_in(table["triplet_id"], value_set=answers["id"])
     if places.null_count:
         row = table.slice(pc.index(places.is_null(), True).as_py(), 1).to_pylist()[0]
         raise UserError(
@@ -153,7 +153,7 @@ def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Flo
     if len(holes):
         raise UserError(
             f"{scored}: {len(holes)} of {len(values)} rows have no {metric}, the first that of "
-            f"{table['sample_id'][int(holes[0])]}; choose another sampling.metric, or score with it"
+            f"{table['triplet_id'][int(holes[0])]}; choose another sampling.metric, or score with it"
         )
     return values
 
@@ -167,7 +167,7 @@ def _batches(table: "pa.Table", difficulty: "Floats", sample: Sample) -> "Iterat
         ids = table.slice(start, BATCH_ROWS).combine_chunks()
         yield {
             "pair_id": ids["pair_id"].chunk(0),
-            "sample_id": ids["sample_id"].chunk(0),
+            "triplet_id": ids["triplet_id"].chunk(0),
             "instruction_id": ids["instruction_id"].chunk(0).dictionary_decode(),
             "difficulty": pa.array(difficulty[rows]),
             "rank": pa.array(sample.rank[rows]),

@@ -82,7 +82,7 @@ def score_triplets(
     parents, scorer_id = by_id(triplets), scorer_identity(weights, params, system)
     scored = [
         ScoredTriplet(
-            sample_id=row_id,
+            triplet_id=row_id,
             pair_id=parents[row_id].pair_id,
             instruction_id=parents[row_id].instruction_id,
             scorer_id=scorer_id,

@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from compeffdist.errors import UserError
-from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams, TeacherParams
-from compeffdist.polarity import polarity_question
+from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.prompting import closed_question, inline, with_input
-from compeffdist.records import EvaluationRow, Prediction
-from compeffdist.student.loading import load_student
+from compeffdist.records import EvaluationRow, Prediction, Reject
+from compeffdist.student.loading import load_student, system_prompt_of
 from compeffdist.student.prediction import label_logprobs
-from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.conversation import Conversation, label_question
 
 Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]]]
 """(prompts, labels) -> for each prompt the natural-log probability of each whole label."""
@@ -22,7 +20,11 @@ Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]
 def predict_rows(
     rows: Sequence[EvaluationRow], params: EvaluationParams, system: str, system_id: str, score: Scorer
 ) -> list[Prediction]:
-    """Ask `score` about every row, task by task; predictions are sorted by row id within a task."""
+    """Ask `score` about every row, task by task; predictions are sorted by row id within a task.
+
+    Args:
+        params: with a question in every task (`Monitored.asked_in`).
+    """
     predictions: list[Prediction] = []
     for task in params.tasks:
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
@@ -40,13 +42,12 @@ def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
 
 
 def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
-    """What stands before the text in a task's prompt: its question, or the overall-polarity question, and the form of
-    the answer.
+    """What stands before the text in a task's prompt: its question and the form of the answer.
 
     Args:
         fields: of a row, put into the question; without them, their places stay as they are.
     """
-    question = task.question or polarity_question(task.subject)
+    question = task.question
     if fields is not None:
         question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
     return closed_question(question, task.labels)
@@ -66,19 +67,19 @@ def _prediction(
     )
 
 
-def teacher_scorer(teacher: Teacher, params: TeacherParams) -> Scorer:
+def teacher_scorer(talk: Conversation) -> Scorer:
     """Ask the teacher, through the response store. An unanswered row stops: a mean over holes is no figure."""
 
     def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
-        requests = [Request.likelihood(params.system_prompt, prompt, labels) for prompt in prompts]
+        questions = [label_question("", prompt, labels) for prompt in prompts]
         rows: list[Mapping[str, float]] = []
-        for prompt, asked in zip(prompts, teacher.ask(requests, "evaluation"), strict=True):
-            if asked.answer is None:
+        for prompt, said in zip(prompts, talk.ask(questions, "evaluation"), strict=True):
+            if isinstance(said, Reject):
                 raise UserError(
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
-                    f"({asked.reason}); run again: answered rows are kept"
+                    f"({said.detail}); run again: answered rows are kept"
                 )
-            rows.append(asked.answer.label_logprobs or _one_hot(asked.answer.text, labels))
+            rows.append(said.answer.label_logprobs or _one_hot(said.answer.text, labels))
         return rows
 
     return score
@@ -88,14 +89,19 @@ def _one_hot(chosen: str, labels: tuple[str, ...]) -> Mapping[str, float]:
     return {label: 0.0 if label == chosen else -math.inf for label in labels}
 
 
-def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str) -> Scorer:
-    """Ask a student, or the base student, in this process."""
+def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str, system: str) -> Scorer:
+    """Ask a student, or the base student, in this process.
+
+    Args:
+        system: what stands before every question of a model whose folder does not say it.
+    """
     model, tokenizer = load_student(folder, runtime.device, base=base)
+    system = system_prompt_of(folder, system)
 
     def score(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
         with Progress(label, total=len(prompts)) as progress:
             return label_logprobs(
-                model, tokenizer, prompts, labels, token_budget=runtime.token_budget, progress=progress
+                model, tokenizer, prompts, labels, system=system, token_budget=runtime.token_budget, progress=progress
             )
 
     return score

@@ -13,6 +13,7 @@ from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
+from compeffdist.label_spelling import folded
 from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed, written_label
 from compeffdist.records import EvaluationRow
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
@@ -130,20 +131,16 @@ def find_label(task: EvaluationTask, value: object) -> str | None:
 
 def _same(text: str, names: Iterable[str]) -> str | None:
     """The one of `names` that is the same as `text`: to the letter, else but for case and space, else as a number."""
-    for form in (str, _folded, _digits):
+    for form in (str, folded, _digits):
         for name in names:
             if form(name) == form(text):
                 return name
     return None
 
 
-def _folded(text: str) -> str:
-    return text.strip().casefold()
-
-
 def _digits(text: str) -> str:
     whole = _WHOLE.fullmatch(text.strip())
-    return whole[1] if whole else _folded(text)
+    return whole[1] if whole else folded(text)
 
 
 def _question_fields(task: EvaluationTask, fields: Mapping[str, Any], where: str) -> str:

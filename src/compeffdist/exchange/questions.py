@@ -1,15 +1,16 @@
 """Every question that a run's artefacts imply, by asking them again of a teacher that only remembers.
 
 Nothing keeps a list of what a run asked: most artefacts name the answers they came from, but a refused definition or
-demonstration, the polarity of a text and an evaluation row do not. So each stage that asks is run again as far as its
-questions go, by the functions the stage itself calls, on the artefacts it read. What follows from an answer (a task
-from an idea, a blind question from a demonstration) is followed, as long as the answer is known.
+demonstration, the monitored label of a text and an evaluation row do not. So each stage that asks is run again as far
+as its questions go, by the functions the stage itself calls, on the artefacts it read. What follows from an answer (a
+task from an idea, a blind question from a demonstration) is followed, as long as the answer is known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compeffdist.domain import DOMAINS, Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
 from compeffdist.instructions.demonstrations import write_demonstrations
@@ -22,7 +23,8 @@ from compeffdist.models import read_identity
 from compeffdist.params import Params
 from compeffdist.record_files import read_perspectives, read_records
 from compeffdist.records import Attribute, Draw, EvaluationRow, Instruction, Pair, Task, Text, Triplet, by_id
-from compeffdist.teacher.asking import Asked, Teacher
+from compeffdist.teacher.asking import Asked
+from compeffdist.teacher.conversation import Conversation, label_question
 from compeffdist.teacher.engine import ModelCard
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
@@ -71,67 +73,68 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
     missing: its questions are there, and those that would have followed from the answers are not.
 
     Raises:
-        UserError: there is no teacher yet (resolve_models has not run), or an answer was altered.
+        UserError: there is no teacher yet (resolve_models has not run), no such domain, or an answer was altered.
     """
+    domain = domain_of(params, root / DOMAINS)
     teacher = RememberingTeacher(read_identity(root / TEACHER_CARD), known)
     unknown: dict[str, str] = {}
     for stage, replay in REPLAYS.items():
         try:
-            replay(root / "data", params, teacher)
+            replay(root / "data", params, domain, Conversation(teacher, domain, params.teacher, params.seed, stage))
         except UserError as error:
             unknown[stage] = one_line(error, 200)
     return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
 
 
-def _enumeration(data: Path, params: Params, teacher: Teacher) -> None:
-    texts = read_records(data / "texts.parquet", Text)
-    enumerate_attributes(texts, params.attributes, params.teacher, teacher, params.seed)
+def _enumeration(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    enumerate_attributes(read_records(data / "texts.parquet", Text), params.attributes, domain.attributes, talk)
 
 
-def _tasks(data: Path, params: Params, teacher: Teacher) -> None:
+def _tasks(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     perspectives = read_perspectives(data / "clusters.json")
     attributes = by_id(read_records(data / "attributes.parquet", Attribute))
     # what is a near-duplicate is decided once all are defined
-    writer = TaskWriter(params.tasks, params.teacher, teacher, params.seed)
+    writer = TaskWriter(params.tasks, domain, talk)
     writer.analysis_tasks(perspectives, attributes)
     writer.define(writer.ideas(perspectives, attributes))
 
 
-def _demonstrations(data: Path, params: Params, teacher: Teacher) -> None:
+def _demonstrations(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     tasks = read_records(data / "tasks.jsonl", Task)
-    texts = read_records(data / "texts.parquet", Text)
-    write_demonstrations(tasks, texts, params.demonstrations, params.teacher, teacher, params.seed)
+    write_demonstrations(
+        tasks, read_records(data / "texts.parquet", Text), params.demonstrations, domain.demonstrations, talk
+    )
 
 
-def _responses(data: Path, params: Params, teacher: Teacher) -> None:
-    _collect(data, params, teacher, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
+def _responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    _collect(data, params, domain, talk, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
 
 
-def _sampled_responses(data: Path, params: Params, teacher: Teacher) -> None:
+def _sampled_responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     draws = read_records(data / "sampled.parquet", Draw)
     triplets = read_records(data / "triplets.parquet", Triplet)
     _, unanswered = kept_triplets(draws, triplets, read_records(data / "pairs.parquet", Pair))
-    _collect(data, params, teacher, unanswered)
+    _collect(data, params, domain, talk, unanswered)
 
 
-def _collect(data: Path, params: Params, teacher: Teacher, pairs: Sequence[Pair]) -> None:
+def _collect(data: Path, params: Params, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
     instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
     texts = by_id(read_records(data / "texts.parquet", Text))
-    collect_responses(pairs, instructions, texts, params.responses, params.teacher, teacher, params.seed)
+    collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)
 
 
-def _evaluation(data: Path, params: Params, teacher: Teacher) -> None:
+def _evaluation(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
     rows = read_records(data / "evaluation.jsonl", EvaluationRow)
 
     def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
         # the stage's own scorer stops at the first row without an answer
-        teacher.ask([Request.likelihood(params.teacher.system_prompt, p, labels) for p in prompts], "evaluation")
+        talk.ask([label_question("", prompt, labels) for prompt in prompts], "evaluation")
         return [dict.fromkeys(labels, 0.0)] * len(prompts)
 
-    predict_rows(rows, params.evaluation, "teacher", teacher.identity.id, note)
+    predict_rows(rows, domain.monitored.asked_in(params.evaluation), "teacher", talk.teacher_id, note)
 
 
-REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {
+REPLAYS: Mapping[str, Callable[[Path, Params, Domain, Conversation], None]] = {
     "enumerate_attributes": _enumeration,
     "generate_tasks": _tasks,
     "write_demonstrations": _demonstrations,
@@ -139,4 +142,4 @@ REPLAYS: Mapping[str, Callable[[Path, Params, Teacher], None]] = {
     "collect_sampled": _sampled_responses,
     "evaluate_teacher": _evaluation,
 }
-"""By stage, every one that asks the teacher: its data folder, params and teacher -> its questions, asked."""
+"""By stage, every one that asks the teacher: data folder, params, domain and conversation -> its questions, asked."""

@@ -8,11 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.files import read_json
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     HOLDS,
     Bound,
@@ -26,11 +25,11 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.instructions.clusters import FIGURE_DECIMALS, loosest
 from compeffdist.records import Perspective
 
 GUARDS = (CLUSTERS,)
-ROWS: dict[Any, Any] = {ATTRIBUTES: (), CLUSTERS: ()}
 
 COLLAPSE = (
     "the clustering has collapsed: look at the counts (attributes.more_than), at clusters.damping, and at "
@@ -60,6 +59,10 @@ def largest_share(numbers: Sequence[int]) -> float | None:
 def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float | None:
     """Mean by weights."""
     return round(fmean(values, weights), FIGURE_DECIMALS) if sum(weights) else None
+
+
+def rows(given: Given) -> Rows:
+    return {ATTRIBUTES: [], CLUSTERS: []}
 
 
 def expectations(seen: Evidence) -> list[Expectation]:

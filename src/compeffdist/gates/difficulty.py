@@ -12,7 +12,7 @@ from operator import itemgetter
 from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
 from compeffdist.difficulty.summary import BINS, NEAR, spearman
 from compeffdist.gates.curves import learnt
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     HOLDS,
     SOME,
@@ -30,19 +30,13 @@ from compeffdist.gates.expected import (
     share,
 )
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.measures.perplexity import IFD, PERPLEXITY
 from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.records import ScoredTriplet
 
 GUARDS = (SCORED,)
 REJECTS = rejects_of("score_difficulty")
-ROWS = {
-    SCORED: (
-        between(RANKING, 0.0, 1.0),
-        *(between(name, measure.low, measure.high) for name, measure in MEASURES.items()),
-    ),
-    REJECTS: (),
-}
 
 SOME_IFD = "difficulty.ifd holds for all rows or none: run dvc repro -f -s score_difficulty"
 SCORER = "check warm_up (rows, training) and difficulty.top_p"
@@ -72,8 +66,18 @@ def tied_share(scores: Sequence[float]) -> float | None:
 aggregate(spearman)
 
 
+def rows(given: Given) -> Rows:
+    return {
+        SCORED: (
+            between(RANKING, 0.0, 1.0),
+            *(between(name, measure.low, measure.high) for name, measure in MEASURES.items()),
+        ),
+        REJECTS: [],
+    }
+
+
 def expectations(seen: Evidence) -> list[Expectation]:
-    scored, rows = seen[SCORED].records, seen[SCORED].by("sample_id")
+    scored, rows = seen[SCORED].records, seen[SCORED].by("triplet_id")
     with_ifd = any(row.measures[IFD.name] is not None for row in scored)
     without_ifd = [with_ifd and row.measures[IFD.name] is None for row in scored]
     return [
@@ -115,6 +119,6 @@ def _accounts(seen: Evidence, scored: Sequence[ScoredTriplet]) -> list[Expectati
     rejected = [reject.record_id for reject in seen[REJECTS].records]
     flags = among(triplets.keys, rejected)
     return [
-        *accounted("triplets", triplets.keys, [*(row.sample_id for row in scored), *rejected], ACCOUNTS),
+        *accounted("triplets", triplets.keys, [*(row.triplet_id for row in scored), *rejected], ACCOUNTS),
         share("rejected_share", triplets, flags, seen.most("rejected_share"), TOO_LONG),
     ]

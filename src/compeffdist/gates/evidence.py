@@ -14,6 +14,7 @@ from compeffdist.params import GateParams
 from compeffdist.records import R
 
 T = TypeVar("T")
+Rows = Mapping[Records[Any], Sequence[Rule]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Evidence:
     tables: Mapping[str, Table[Any]]
 
     def __getitem__(self, artefact: Records[R]) -> Table[R]:
-        """One of the tables in ROWS."""
+        """One of the tables in the gate's `rows`."""
         return self.tables[artefact]
 
     def read(self, artefact: Artefact[T]) -> T:
@@ -60,8 +61,9 @@ class Gate(Protocol):
 
     GUARDS: Sequence[Artefact[Any]]
     """The artefacts let through, whose hashes make the token."""
-    ROWS: Mapping[Records[Any], Sequence[Rule]]
-    """Read and judged row by row, each by the rules of every table and by these."""
+
+    def rows(self, given: Given, /) -> Rows:
+        """What is judged row by row: artefacts, and what is expected of them beyond the rules of every table."""
 
     def expectations(self, seen: Evidence, /) -> Sequence[Expectation]:
         """What must hold beyond single rows; asked only if every row has its fields."""

@@ -188,7 +188,8 @@ def share(name: str, table: Columns, flags: Sequence[bool], bound: Bound = REPOR
 
 def largest(name: str, table: Columns, values: Sequence[float], bound: Bound, advice: str) -> Expectation:
     """The largest value of a row, undefined of no rows; the offender is the first that has it."""
-    return _of_values("max", name, table, values, bound, advice, lambda: [table.keys[values.index(max(values))]])
+    worst = [table.keys[values.index(max(values))]] if values else []
+    return _of_values("max", name, table, values, bound, advice, lambda: worst)
 
 
 def stated(

@@ -61,7 +61,7 @@ def write_token(given: Given, gate: str, guards: Sequence[Artefact[Any]]) -> Non
 
 def outcome_of(gate: Gate, given: Given) -> Outcome:
     """Everything a gate finds. Raises UserError if an artefact cannot be read at all."""
-    tables = {artefact: read_table(given, artefact, rules) for artefact, rules in gate.ROWS.items()}
+    tables = {artefact: read_table(given, artefact, rules) for artefact, rules in gate.rows(given).items()}
     seen = Evidence(given, tables)
     rows = [expected for table in tables.values() for expected in table.rules()]
     rows += [expected for table in tables.values() for expected in table.types()]

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
+from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import CLASS, GROUP, KEPT, balanced, balances_of
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
@@ -30,12 +31,12 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SamplingParams
 from compeffdist.records import Draw, Triplet, by_id
 
 GUARDS = (SAMPLED,)
-ROWS = {SAMPLED: tuple(between(column, 0.0, 1.0) for column in ("inclusion_probability", "draw"))}
 
 REDRAW = "run dvc repro -f sample_triplets"
 LOST = f"no row of theirs was kept, which chance does not explain: look at sampling.scope, or {REDRAW}"
@@ -52,6 +53,10 @@ def kept_off_expected(probabilities: Sequence[float], kept: Sequence[bool]) -> f
     return off / deviation if deviation else (0.0 if off < 0.5 else math.inf)
 
 
+def rows(given: Given) -> Rows:
+    return {SAMPLED: tuple(between(column, 0.0, 1.0) for column in ("inclusion_probability", "draw"))}
+
+
 def expectations(seen: Evidence) -> list[Expectation]:
     draws, bounds = seen[SAMPLED].records, seen.given.params.gates.sample
     return [
@@ -59,19 +64,20 @@ def expectations(seen: Evidence) -> list[Expectation]:
         *_fairness(seen, draws),
         *_proxy(seen),
         _none_lost(draws, bounds.absence_chance, seen.param("absence_chance")),
-        *balanced("polarity", seen, _by_polarity(seen), bounds.class_rows),
+        *balanced("monitored", seen, _monitored(seen), bounds.class_rows),
         *balanced("task", seen, _by_task(seen), bounds.class_rows),
     ]
 
 
 def distributions(seen: Evidence) -> list[Distribution]:
-    polarity, tasks = (
+    question = stage_domain(seen.given).monitored.name
+    monitored, tasks = (
         balances_of(*(rows.columns[name] for name in (GROUP, CLASS, KEPT)))
-        for rows in (_by_polarity(seen), _by_task(seen))
+        for rows in (_monitored(seen), _by_task(seen))
     )
     largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
     return [
-        *(balance.distribution("Overall polarity, by the teacher") for balance in polarity),
+        *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in monitored),
         *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
     ]
 
@@ -110,7 +116,7 @@ def _rate(seen: Evidence, draws: Sequence[Draw]) -> Bound:
     if draws and own_rate is not None:
         of_own = sum(draw.instruction_id in own for draw in draws)
         rate = (of_own * own_rate + (len(draws) - of_own) * rate) / len(draws)
-    return Bound(rate - RATE_TOLERANCE, rate + RATE_TOLERANCE, param="sampling.rate, sampling.own_rate")
+    return Bound(rate - RATE_TOLERANCE, rate + RATE_TOLERANCE, param="sampling.rate")
 
 
 def _proxy(seen: Evidence) -> list[Expectation]:
@@ -149,10 +155,11 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
     return no_row("instructions_lost", instructions, lost, LOST, param)
 
 
-def _by_polarity(seen: Evidence) -> Columns:
-    """All answered rows by overall polarity; of a pair whose difficulty was predicted, the answer is not known yet."""
-    rows = _answered(seen)
-    return _classes([(row, "all rows", row.polarity, kept) for row, kept in rows])
+def _monitored(seen: Evidence) -> Columns:
+    """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
+    not known yet."""
+    labelled = [(row, row.monitored, kept) for row, kept in _answered(seen)]
+    return _classes([(row, "all rows", label, kept) for row, label, kept in labelled if label is not None])
 
 
 def _by_task(seen: Evidence) -> Columns:
@@ -163,7 +170,7 @@ def _by_task(seen: Evidence) -> Columns:
 
 def _answered(seen: Evidence) -> list[tuple[Triplet, bool]]:
     triplets = by_id(seen.read(TRIPLETS))
-    return [(triplets[draw.sample_id], draw.kept) for draw in seen[SAMPLED].records if draw.sample_id in triplets]
+    return [(triplets[draw.triplet_id], draw.kept) for draw in seen[SAMPLED].records if draw.triplet_id in triplets]
 
 
 def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Columns:

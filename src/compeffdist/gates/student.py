@@ -15,15 +15,15 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
 from compeffdist.files import read_jsonl
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import REPORTED, Columns, Expectation, count, largest, no_row, stated
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.params import Params
 from compeffdist.records import Triplet
 
 GUARDS = (STUDENT_PREDICTIONS, STUDENT_CARD)
 """Let through when the run ends (`verdict`)."""
-ROWS: dict[Any, Any] = {}
 NEEDED = ("gold", "answers", "student_minus_base_family")
 
 Levers = Mapping[str, object]
@@ -38,6 +38,10 @@ def _levers(params: Params) -> Levers:
         "responses.calibration": params.responses.calibration,
         "label_priors.strength": params.label_priors.strength,
     }
+
+
+def rows(given: Given) -> Rows:
+    return {}
 
 
 def expectations(seen: Evidence) -> list[Expectation]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, metrics_of, rejects_of
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     NOUGHT,
     SOME,
@@ -25,23 +25,27 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.instructions.label_sets import MOST_LABELS, label_set
 from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
 from compeffdist.records import TASK_TYPES, Task
 
 GUARDS = (TASKS, DEMONSTRATIONS, INSTRUCTIONS)
 MADE = {"generate_tasks": TASKS, "write_demonstrations": DEMONSTRATIONS}
-ROWS = {
-    TASKS: (one_of("type", TASK_TYPES),),
-    DEMONSTRATIONS: (),
-    INSTRUCTIONS: (one_of("type", TASK_TYPES),),
-    **{rejects_of(stage): () for stage in MADE},
-}
 
 UNFIT = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
 LOST = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
 IDLE = "see the reasons in data/rejects/generate_tasks.parquet; tasks.max_tokens or the teacher may be short"
 BARE = "see the reasons in data/rejects/write_demonstrations.parquet; demonstrations.calls may be few"
+
+
+def rows(given: Given) -> Rows:
+    return {
+        TASKS: (one_of("type", TASK_TYPES),),
+        DEMONSTRATIONS: [],
+        INSTRUCTIONS: (one_of("type", TASK_TYPES),),
+        **{rejects_of(stage): [] for stage in MADE},
+    }
 
 
 def expectations(seen: Evidence) -> list[Expectation]:

@@ -5,15 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import EVALUATION, TEXTS, metrics_of, rejects_of
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import NOUGHT, SOME, Columns, Expectation, no_row, row_count, stated
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.records import Text
 from compeffdist.texts.decontaminate import contaminated
 
 GUARDS = (TEXTS,)
 REJECTS, COUNTS = rejects_of("ingest_texts"), metrics_of("ingest_texts")
-ROWS = {TEXTS: (), REJECTS: ()}
+
+
+def rows(given: Given) -> Rows:
+    return {TEXTS: [], REJECTS: []}
 
 
 def expectations(seen: Evidence) -> list[Expectation]:

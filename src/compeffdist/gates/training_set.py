@@ -9,19 +9,23 @@ from collections.abc import Sequence
 from compeffdist.artefacts import SAMPLED, STUDENT_CARD, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
 from compeffdist.files import canonical_json, hash_text
 from compeffdist.gates.curves import learnt
-from compeffdist.gates.evidence import Evidence
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
+from compeffdist.given import Given
 from compeffdist.records import by_id
 
 GUARDS = (TRAINING, STUDENT_CARD)
 LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
-ROWS = {LEFT_OUT: (), TRAINING: (), REFUSED: ()}
 
 ACCOUNTS = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
+
+
+def rows(given: Given) -> Rows:
+    return {LEFT_OUT: [], TRAINING: [], REFUSED: []}
 
 
 def expectations(seen: Evidence) -> list[Expectation]:
@@ -50,7 +54,7 @@ def _trained(seen: Evidence) -> list[Expectation]:
     return [
         stated("trained", card.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
         no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
-        _hashed("sample_ids_as_sampled", card.get("sample_ids_sha256"), ids),
+        _hashed("triplet_ids_as_sampled", card.get("triplet_ids_sha256"), ids),
         _hashed("contents_as_sampled", card.get("training_set_sha256"), contents),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
         not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),

@@ -5,23 +5,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
-from compeffdist.gates.evidence import Evidence
+from compeffdist.domain import stage_domain
+from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import SOME, Columns, Expectation, accounted, among, no_row, one_of, row_count, share
 from compeffdist.gates.outcome import Distribution
+from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
 from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.polarity import POLARITIES
 from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Triplet, by_id
 
 GUARDS = (TRIPLETS,)
 REJECTS = rejects_of("collect_responses")
-ROWS = {TRIPLETS: (one_of("polarity", POLARITIES), one_of("task_type", TASK_TYPES)), REJECTS: ()}
 
 ACCOUNTS = "every pair is a triplet or a reject, and one of them: run dvc repro -f collect_responses"
 CHANGED = "texts, instructions or pairs have changed since: run dvc repro"
 ODD = "an answer is none of its instruction's labels or scores: run dvc repro -f collect_responses"
 WEIGHTS = "labels and probabilities are not those the response was chosen by: run dvc repro -f collect_responses"
 REFUSED = "the teacher fails at some task: see the reasons in metrics/collect_responses.json"
+
+
+def rows(given: Given) -> Rows:
+    labels = one_of("monitored", stage_domain(given).monitored.labels)
+    return {TRIPLETS: [labels, one_of("task_type", TASK_TYPES)], REJECTS: []}
 
 
 def expectations(seen: Evidence) -> list[Expectation]:
@@ -45,9 +50,10 @@ def expectations(seen: Evidence) -> list[Expectation]:
 
 
 def distributions(seen: Evidence) -> list[Distribution]:
-    triplets = seen[TRIPLETS].records
+    triplets, question = seen[TRIPLETS].records, stage_domain(seen.given).monitored.name
+    answers = Counter(row.monitored or "no answer" for row in triplets)
     return [
-        Distribution.of_counts("Overall polarity, by the teacher", Counter(row.polarity for row in triplets)),
+        Distribution.of_counts(f"{question.capitalize()}, by the teacher", answers),
         Distribution.of_counts("Type of task", Counter(row.task_type for row in triplets)),
         Distribution.of_counts("Refused answers by reason", Counter(row.reason for row in seen[REJECTS].records)),
     ]

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from compeffdist.instructions.label_sets import clean_label, is_label
+from compeffdist.instructions.label_sets import is_label
 from compeffdist.instructions.rendering import Answerable
+from compeffdist.label_spelling import clean_label
 from compeffdist.prompting import inline
 from compeffdist.teacher.parsing import BadAnswer, is_worded, parse_json, spans_missing
 from compeffdist.texts.words import words

@@ -12,42 +12,42 @@ from typing import Any
 from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of
-from compeffdist.teacher.asking import Asked
-from compeffdist.teacher.requests import CHOSEN
+from compeffdist.teacher.requests import CHOSEN, Answer
 
 
 @dataclass(frozen=True)
 class Priors:
     """What the answers of one collection were calibrated by, so that answers bought later are calibrated alike."""
 
-    polarity: Prior
-    """Of the overall-polarity question; empty if nothing was calibrated."""
+    monitored: Prior
+    """Of the question that is asked of every text; empty if nothing was calibrated."""
     instructions: Mapping[str, Prior]
     """By instruction id; those without an answer that has likelihoods are missing."""
 
     def to_json(self) -> dict[str, Any]:
         """For the artefact."""
-        return {"polarity": dict(self.polarity), "instructions": {k: dict(v) for k, v in self.instructions.items()}}
+        return {"monitored": dict(self.monitored), "instructions": {k: dict(v) for k, v in self.instructions.items()}}
 
 
 def read_priors(source: Path) -> Priors:
     """What `Priors.to_json` gave. Raises UserError if the file is not that."""
     value = read_json(source)
-    if not isinstance(value, dict) or value.keys() != {"polarity", "instructions"}:
+    if not isinstance(value, dict) or value.keys() != {"monitored", "instructions"}:
         raise UserError(f"{source}: not label priors; run the stage that writes it again")
     return Priors(**value)
 
 
 def label_probabilities(
-    asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0
+    answers: Sequence[Answer | None], prior: Prior | None, strength: float = 1.0
 ) -> list[dict[str, float] | None]:
-    """The probability of each label for each answer to one question; None for one without likelihoods.
+    """The probability of each label for each answer to one question; None for one without likelihoods, or where there
+    is no answer.
 
     Args:
         prior: to calibrate by; None to take the likelihoods as they are.
         strength: as for `calibrate`.
     """
-    rows = [_likelihoods(a) for a in asked]
+    rows = [_likelihoods(answer) for answer in answers]
     present = [row for row in rows if row is not None]
     scored = iter(
         calibrate(present, prior, strength) if prior else [{k: math.exp(v) for k, v in row.items()} for row in present]
@@ -55,27 +55,27 @@ def label_probabilities(
     return [None if row is None else next(scored) for row in rows]
 
 
-def decide_labels(asked: Sequence[Asked], prior: Prior | None, strength: float = 1.0) -> list[str | None]:
+def decide_labels(answers: Sequence[Answer | None], prior: Prior | None, strength: float = 1.0) -> list[str | None]:
     """The label for each answer to one question; None where there is no answer.
 
     Args:
         prior, strength: as for `label_probabilities`. A label that a server without log-probabilities merely chose
             has nothing to divide, and stands.
     """
-    found = label_probabilities(asked, prior, strength)
-    return [only_chosen(a) if row is None else likeliest(row) for a, row in zip(asked, found, strict=True)]
+    found = label_probabilities(answers, prior, strength)
+    return [only_chosen(a) if row is None else likeliest(row) for a, row in zip(answers, found, strict=True)]
 
 
-def prior_of_answers(asked: Sequence[Asked]) -> Prior:
+def prior_of_answers(answers: Sequence[Answer | None]) -> Prior:
     """The prior of one question, over its answers that have likelihoods; empty if none has."""
-    present = [row for a in asked if (row := _likelihoods(a)) is not None]
+    present = [row for answer in answers if (row := _likelihoods(answer)) is not None]
     return prior_of(present) if present else {}
 
 
-def _likelihoods(asked: Asked) -> dict[str, float] | None:
-    return dict(asked.answer.label_logprobs) if asked.answer and asked.answer.label_logprobs else None
+def _likelihoods(answer: Answer | None) -> dict[str, float] | None:
+    return dict(answer.label_logprobs) if answer and answer.label_logprobs else None
 
 
-def only_chosen(asked: Asked) -> str | None:
+def only_chosen(answer: Answer | None) -> str | None:
     """The label of an answer that has no likelihoods."""
-    return asked.answer.text if asked.answer and asked.answer.kind == CHOSEN else None
+    return answer.text if answer and answer.decided == CHOSEN else None

@@ -16,18 +16,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.domain import DemonstrationPrompts, filled
 from compeffdist.instructions.answers import check_answer, choices
-from compeffdist.instructions.calibration import only_chosen
+from compeffdist.instructions.calibration import label_probabilities, only_chosen, prior_of_answers
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.instructions.schemas import object_of
-from compeffdist.label_priors import calibrate
-from compeffdist.params import DemonstrationsParams, TeacherParams, stage_seed
+from compeffdist.params import DemonstrationsParams, stage_seed
 from compeffdist.prompting import clipped, inline
-from compeffdist.records import Demonstration, Instruction, Reject, Task, Text
-from compeffdist.teacher.asking import Asked, Teacher
-from compeffdist.teacher.parsing import BadAnswer, parse_json
-from compeffdist.teacher.requests import Request
+from compeffdist.records import Demonstration, Instruction, Reject, Task, Text, by_id
+from compeffdist.teacher.conversation import Conversation, Question, Said, json_question, label_question
+from compeffdist.teacher.parsing import BadAnswer
+from compeffdist.teacher.requests import Answer
 from compeffdist.texts.words import word_grams, words
 
 STAGE = "write_demonstrations"
@@ -37,13 +37,6 @@ INPUT_CHARACTERS = 180
 CUT_MARGIN = 12
 """An input within so many characters of the limit that does not end like a sentence was cut short by it."""
 SENTENCE_ENDS = ".!?…\"'”’)"
-SUBJECTS = (
-    *("a hotel stay", "a mobile phone", "a football match", "a train journey", "a restaurant meal", "a novel"),
-    *("a pair of shoes", "a concert", "a visit to the doctor", "a new boss", "a video game", "a birthday party"),
-    *("an election", "the weather", "a haircut", "a television series", "a neighbour", "a parcel that came late"),
-    *("a school exam", "a car repair", "a museum", "a coffee machine", "a wedding", "a bank"),
-)
-"""What instances are about, in turn by hash."""
 
 
 def _order(seed: int, *parts: object) -> bytes:
@@ -84,10 +77,11 @@ def wanted_outputs(task: Task, call: int) -> list[str]:
     return [possible[(call * INSTANCES + offset) % len(possible)] for offset in range(INSTANCES)] if possible else []
 
 
-def subjects(task_id: str, call: int, seed: int) -> list[str]:
-    """What the instances of one call are about: two subjects, each task beginning anywhere and going round."""
+def subjects(known: Sequence[str], task_id: str, call: int, seed: int) -> list[str]:
+    """What the instances of one call are about: two of the known subjects, each task beginning anywhere and going
+    round."""
     start = int.from_bytes(_order(seed, task_id)[:8], "big")
-    return [SUBJECTS[(start + call * INSTANCES + offset) % len(SUBJECTS)] for offset in range(INSTANCES)]
+    return [known[(start + call * INSTANCES + offset) % len(known)] for offset in range(INSTANCES)]
 
 
 @dataclass(frozen=True)
@@ -111,8 +105,8 @@ class Call:
         parts = parts or [{"input": text, "output": free}] * INSTANCES
         return object_of({f"instance_{number}": object_of(part) for number, part in enumerate(parts, 1)})
 
-    def request(self, params: DemonstrationsParams, teacher: TeacherParams, seed: int) -> Request:
-        """The question."""
+    def question(self, params: DemonstrationsParams, prompts: DemonstrationPrompts) -> Question[Any]:
+        """What is asked; read is an instance for each key of the schema."""
         styles = "\n".join(f"- {inline(clipped(r.text, params.reference_characters))}" for r in self.references)
         wishes = "\n".join(
             f"- instance_{number}: about {subject}" + (f"; the right answer is: {output}" if output else "")
@@ -121,35 +115,29 @@ class Call:
             )
         )
         end = "" if self.outputs else ' "output" is the right answer to the task on that text.'
-        prompt = (
-            f"This is how people write:\n{styles}\n\n"
-            f"This is a task: {definition(self.task.description, self.task)}\n\n"
-            f"Write {INSTANCES} new short texts in that manner, on which the task can be done:\n{wishes}\n"
-            f'Each "input" is one or two short sentences as a person writes them, without naming the answer.{end}\n'
-            "Answer in JSON."
+        prompt = filled(
+            prompts.prompt,
+            styles=styles,
+            task=definition(self.task.description, self.task),
+            count=INSTANCES,
+            wishes=wishes,
+            output=end,
         )
-        return Request.generation(teacher, prompt, params.max_tokens, seed, self.schema)
+        return json_question(self.task.id, prompt, self.schema, params.max_tokens)
 
 
-def parse_instances(call: Call, asked: Asked) -> tuple[list[Demonstration], list[Reject]]:
+def parse_instances(
+    call: Call, said: Said[Any] | Reject, talk: Conversation
+) -> tuple[list[Demonstration], list[Reject]]:
     """The demonstrations of one call that can be used, and a reject with reason for each of the others."""
-
-    def reject(number: int, reason: str, detail: str) -> Reject:
-        place = f"call {call.number}.{number}"
-        return Reject(stage=STAGE, record_id=call.task.id, reason=reason, detail=f"{place}: {detail}")
-
-    if asked.answer is None:
-        return [], [reject(number, "no_answer", asked.reason) for number in range(1, INSTANCES + 1)]
-    try:
-        instances = parse_json(asked.answer.whole_text(), call.schema)
-    except ValueError as error:
-        return [], [reject(number, "unparsable", str(error)) for number in range(1, INSTANCES + 1)]
     kept, rejects = [], []
     for number in range(1, INSTANCES + 1):
         try:
-            kept.append(_demonstration(call, asked.answer_id, instances[f"instance_{number}"]))
+            if isinstance(said, Reject):
+                raise BadAnswer(said.reason, said.detail)
+            kept.append(_demonstration(call, said.answer_id, said.value[f"instance_{number}"]))
         except BadAnswer as bad:
-            rejects.append(reject(number, bad.reason, bad.detail))
+            rejects.append(talk.reject(call.task.id, bad.reason, f"call {call.number}.{number}: {bad.detail}"))
     return kept, rejects
 
 
@@ -186,31 +174,35 @@ def write_demonstrations(
     tasks: Sequence[Task],
     texts: Sequence[Text],
     params: DemonstrationsParams,
-    teacher_params: TeacherParams,
-    teacher: Teacher,
-    seed: int,
+    prompts: DemonstrationPrompts,
+    talk: Conversation,
 ) -> tuple[list[Demonstration], list[Reject]]:
     """Demonstrations of the tasks that are to have them.
 
     Every instance asked for comes back as a demonstration or as a reject.
     """
-    seed = stage_seed(seed, STAGE)
-    references = References(texts, seed)
+    references = References(texts, talk.seed)
     calls = [
-        Call(task, n, references.of_call(task.id, n), subjects(task.id, n, seed), wanted_outputs(task, n))
+        Call(
+            task,
+            n,
+            references.of_call(task.id, n),
+            subjects(prompts.subjects, task.id, n, talk.seed),
+            wanted_outputs(task, n),
+        )
         for task in tasks
         if is_demonstrated(task)
         for n in range(params.calls)
     ]
-    requests = [call.request(params, teacher_params, seed) for call in calls]
     found: list[Demonstration] = []
     rejects: list[Reject] = []
-    for call, asked in zip(calls, teacher.ask(requests, "demonstrations"), strict=True):
-        written, refused = parse_instances(call, asked)
+    asked = talk.ask([call.question(params, prompts) for call in calls], "demonstrations")
+    for call, said in zip(calls, asked, strict=True):
+        written, refused = parse_instances(call, said, talk)
         found += written
         rejects += refused
     distinct, repeated = _drop_repeated(found)
-    upheld, doubted = uphold(distinct, {task.id: task for task in tasks}, teacher_params, teacher)
+    upheld, doubted = uphold(distinct, by_id(tasks), talk)
     kept, surplus = _drop_surplus(upheld, params.per_task)
     return kept, rejects + repeated + doubted + surplus
 
@@ -246,7 +238,7 @@ def _drop_surplus(demonstrations: Sequence[Demonstration], per_task: int) -> tup
 
 
 def uphold(
-    demonstrations: Sequence[Demonstration], tasks: Mapping[str, Task], teacher_params: TeacherParams, teacher: Teacher
+    demonstrations: Sequence[Demonstration], tasks: Mapping[str, Task], talk: Conversation
 ) -> tuple[list[Demonstration], list[Reject]]:
     """Keep a demonstration of a fixed answer if the teacher, asked blind, finds that answer likelier than chance.
 
@@ -255,24 +247,25 @@ def uphold(
     demonstration of a task without fixed answers is kept.
     """
     fixed = [d for d in demonstrations if choices(tasks[d.task_id])]
-    requests = [_blind_request(d, tasks[d.task_id], teacher_params) for d in fixed]
-    asked = teacher.ask(requests, "demonstrations, blind") if requests else []
-    rows: dict[str, dict[str, Mapping[str, float]]] = {}
-    for demonstration, given in zip(fixed, asked, strict=True):
-        if given.answer is not None and given.answer.label_logprobs is not None:
-            rows.setdefault(demonstration.task_id, {})[demonstration.id] = given.answer.label_logprobs
-    found = {
-        key: probabilities
-        for group in rows.values()
-        for key, probabilities in zip(group, calibrate(list(group.values())), strict=True)
+    asked = talk.ask([_blind_question(d, tasks[d.task_id]) for d in fixed], "demonstrations, blind") if fixed else []
+    answers = [None if isinstance(said, Reject) else said.answer for said in asked]
+    of_task: dict[str, list[int]] = {}
+    for place, demonstration in enumerate(fixed):
+        of_task.setdefault(demonstration.task_id, []).append(place)
+    found: dict[int, Mapping[str, float]] = {}
+    for places in of_task.values():
+        of_one = [answers[place] for place in places]
+        rows = label_probabilities(of_one, prior_of_answers(of_one))
+        found |= {place: row for place, row in zip(places, rows, strict=True) if row is not None}
+    doubts = {
+        demonstration.id: _doubt(demonstration.output, found.get(place, {}), only_chosen(answers[place]))
+        for place, demonstration in enumerate(fixed)
     }
-    chosen = {d.id: label for d, given in zip(fixed, asked, strict=True) if (label := only_chosen(given))}
-    doubts = {d.id: _doubt(d.output, found.get(d.id, {}), chosen.get(d.id, "")) for d in fixed}
     kept = [demonstration for demonstration in demonstrations if not doubts.get(demonstration.id)]
     return kept, [_reject(demonstration, *doubt) for demonstration in fixed if (doubt := doubts[demonstration.id])]
 
 
-def _doubt(output: str, probabilities: Mapping[str, float], chosen: str) -> tuple[str, str] | None:
+def _doubt(output: str, probabilities: Mapping[str, float], chosen: str | None) -> tuple[str, str] | None:
     """Why an output is not upheld by what the teacher said blind, as reason and detail; None if it is."""
     if chosen:
         return None if chosen == output else ("not_upheld", f"{output} was wanted, {chosen} is chosen")
@@ -283,9 +276,9 @@ def _doubt(output: str, probabilities: Mapping[str, float], chosen: str) -> tupl
     return None
 
 
-def _blind_request(demonstration: Demonstration, task: Task, teacher: TeacherParams) -> Request:
+def _blind_question(demonstration: Demonstration, task: Task) -> Question[Answer]:
     prompt = with_text(instruction_prompt(task.description, task, []), demonstration.input)
-    return Request.likelihood(teacher.system_prompt, prompt, tuple(choices(task)))
+    return label_question(demonstration.id, prompt, choices(task))
 
 
 def shown_demonstrations(

@@ -1,4 +1,4 @@
-"""Attribute enumeration: the teacher names the sentiment-related attributes of each text.
+"""Attribute enumeration: the teacher names the attributes of each text that the domain is about.
 
 Method section 1 (official prompt `facet_analysis`, scripts 0 and 1). We ask for JSON under a schema in place of the
 official numbered list, whose lazy parser let an item without a description swallow the next one. Here and wherever a
@@ -10,42 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.domain import AttributePrompts, filled
 from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.instructions.schemas import array_of, object_of, string_of
-from compeffdist.params import AttributesParams, TeacherParams, stage_seed
+from compeffdist.params import AttributesParams
 from compeffdist.prompting import delimited, inline
 from compeffdist.records import Mention, Reject, Text, by_id
-from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import parse_json
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.conversation import Conversation, Question, json_question
 from compeffdist.texts.draw import draw_evenly
 
 STAGE = "enumerate_attributes"
-EXAMPLE_TEXT = "Third parcel they lost. Lovely people, as ever."
-EXAMPLE = [
-    {"attribute": "sarcasm", "description": "whether praise is meant as blame", "value": "mock praise"},
-    {"attribute": "resignation", "description": "how far the writer has given up hope", "value": "mostly"},
-]
-"""Shows small teachers what is general and what belongs to the text."""
 NAME_CHARACTERS, DESCRIPTION_CHARACTERS, VALUE_CHARACTERS = 40, 100, 60
 
 
-def enumeration_request(text: Text, params: AttributesParams, teacher: TeacherParams, seed: int) -> Request:
+def attributes_question(text: Text, params: AttributesParams, prompts: AttributePrompts) -> Question[Any]:
     """The question for one text."""
-    prompt = (
-        "Name the sentiment-related attributes of the text below.\n"
-        f"- Brainstorm: give {params.max_per_text} attributes, from any angle you can think of.\n"
-        "- An attribute is a general characteristic that bears on sentiment, opinion, emotion or attitude: what is "
-        "felt, how strongly, in which manner, about which aspect, toward whom, to what end.\n"
-        "- Leave out tedious specifics of this one text.\n"
-        '- "attribute": its name, one to three words, such as would fit many texts.\n'
-        '- "description": what the attribute means for any text, in a few words.\n'
-        '- "value": what it is in this text, in a few words.\n'
-        f"For the text {EXAMPLE_TEXT!r} two of them might be:\n{canonical_json(EXAMPLE)}\n"
-        "Answer in JSON.\n\n" + delimited(text.text)
+    prompt = filled(
+        prompts.prompt,
+        count=params.max_per_text,
+        example_text=prompts.example_text,
+        example=canonical_json([item.model_dump() for item in prompts.example]),
+        text=delimited(text.text),
     )
-    return Request.generation(teacher, prompt, params.max_tokens, seed, _schema(params.max_per_text))
+    return json_question(text.id, prompt, _schema(params.max_per_text), params.max_tokens)
 
 
 def _schema(most: int) -> dict[str, Any]:
@@ -91,40 +79,29 @@ class Enumerated:
 
 
 def enumerate_attributes(
-    texts: Sequence[Text],
-    params: AttributesParams,
-    teacher_params: TeacherParams,
-    teacher: Teacher,
-    seed: int,
+    texts: Sequence[Text], params: AttributesParams, prompts: AttributePrompts, talk: Conversation
 ) -> Enumerated:
     """Ask about each text drawn. A text whose answer yields no mention is a reject with a reason."""
-    seed = stage_seed(seed, STAGE)
     by_text = by_id(texts)
-    chosen = [by_text[key] for key in draw_evenly({t.id: t.domain for t in texts}, params.texts, seed)]
-    requests = [enumeration_request(text, params, teacher_params, seed) for text in chosen]
+    chosen = [by_text[key] for key in draw_evenly({t.id: t.domain for t in texts}, params.texts, talk.seed)]
     mentions: list[Mention] = []
     rejects: list[Reject] = []
     nameless: list[Reject] = []
     listed = 0
-    for text, asked in zip(chosen, teacher.ask(requests, "attributes"), strict=True):
-        if asked.answer is None:
-            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_answer", detail=asked.reason))
+    asked = talk.ask([attributes_question(text, params, prompts) for text in chosen], "attributes")
+    for text, said in zip(chosen, asked, strict=True):
+        if isinstance(said, Reject):
+            rejects.append(said)
             continue
-        try:
-            items = parse_json(asked.answer.whole_text(), _schema(params.max_per_text))["attributes"]
-        except ValueError as error:
-            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="unparsable", detail=str(error)))
-            continue
+        items = said.value["attributes"]
+        found = [mention_of(text.id, said.answer_id, place, item, params) for place, item in enumerate(items)]
         listed += len(items)
-        found = 0
-        for position, item in enumerate(items):
-            mention = mention_of(text.id, asked.answer_id, position, item, params)
-            if mention is None:
-                detail = f"attribute {position}: {item['attribute']!r}"
-                nameless.append(Reject(stage=STAGE, record_id=text.id, reason="nameless", detail=detail))
-            else:
-                mentions.append(mention)
-                found += 1
-        if not found:
-            rejects.append(Reject(stage=STAGE, record_id=text.id, reason="no_attribute"))
+        mentions += [mention for mention in found if mention is not None]
+        nameless += [
+            talk.reject(text.id, "nameless", f"attribute {place}: {item['attribute']!r}")
+            for place, (item, mention) in enumerate(zip(items, found, strict=True))
+            if mention is None
+        ]
+        if not any(found):
+            rejects.append(talk.reject(text.id, "no_attribute"))
     return Enumerated(mentions, rejects, nameless, listed)

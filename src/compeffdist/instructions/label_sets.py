@@ -1,4 +1,4 @@
-"""Labels: as shown and compared, and which sets of them can serve as the answers of a closed task.
+"""Which labels, and which sets of them can serve as the answers of a closed task.
 
 A closed task is answered by the likelihood of whole labels (`compeffdist.labels`), so every label must be an answer,
 be told from the others by its letters, be no other form of one of them, and not be the beginning of another: whether
@@ -9,14 +9,14 @@ import re
 from collections.abc import Sequence
 from itertools import combinations, permutations, takewhile
 
-from compeffdist.polarity import POLARITIES
+from compeffdist.domain import RepeatedBy
+from compeffdist.label_spelling import clean_label
 from compeffdist.texts.words import words
 
 MOST_LABELS = 8
 LABEL_WORDS = 3
 """Words of a label at most, as every prompt that asks for labels says."""
 
-_EDGE = " .,:;!?\"'`*()[]{}<>_/\\|“”‘’-"
 _SEPARATORS = frozenset('/|,;:"<>[]{}=\\')
 _NAME = "(label|answer|option|choice|class|category|choose|choosing|select|pick|task|text|word|output|input)(e?s)?"
 _PLACEHOLDER = re.compile(
@@ -26,14 +26,6 @@ _PLACEHOLDER = re.compile(
 """What small teachers write where an answer should stand, and ways of giving none."""
 STEM_SHARE = 0.75
 """Two labels of which so much of the shorter is a common beginning are forms of one word: purchase, purchasing."""
-_POLAR = frozenset((*POLARITIES, "mixed", "good", "bad"))
-_DEGREES = ("very", "somewhat", "slightly", "mostly", "strongly", "highly", "extremely", "overall")
-_BESIDE_POLAR = frozenset((*_DEGREES, "sentiment", "feeling", "emotion", "opinion"))
-
-
-def clean_label(label: str) -> str:
-    """A label as shown and compared: one line, lower case, no surrounding punctuation."""
-    return " ".join(label.split()).strip(_EDGE).lower()
 
 
 def is_label(label: str) -> bool:
@@ -77,7 +69,8 @@ def _common_beginning(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def is_polarity_set(labels: Sequence[str]) -> bool:
-    """Whether the labels ask for nothing but polarity, in whatever degrees; a label for its absence does not count."""
-    spelt = [set(words(label)) for label in labels if label not in ("none", "no sentiment")]
-    return bool(spelt) and all(_POLAR & said and said <= _POLAR | _BESIDE_POLAR for said in spelt)
+def repeats(labels: Sequence[str], question: RepeatedBy) -> bool:
+    """Whether the labels ask the monitored question over again, in whatever degrees."""
+    telling = frozenset(question.words)
+    spelt = [set(words(label)) for label in labels if label not in question.absent]
+    return bool(spelt) and all(telling & said and said <= telling.union(question.beside) for said in spelt)

@@ -1,38 +1,41 @@
-"""Tasks that the user asks for, in `tasks.own`, and the overall-polarity question as one of them.
+"""Tasks that the user asks for, in `tasks.own`, and the domain's monitored question as one of them.
 
 They belong to no perspective, have no demonstrations, so that they are asked as evaluation asks them, and are paired
 with every text (or as many as their `texts` says), beyond `pairing.pairs`.
 """
 
+from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set
 from compeffdist.instructions.schemas import field_kinds, object_of
-from compeffdist.params import SEED_TASK, OwnTask, TasksParams
-from compeffdist.polarity import POLARITIES, polarity_instruction
+from compeffdist.params import OwnTask, TasksParams
 from compeffdist.records import Instruction, Task
 
 MOST_OWN_LABELS = 32
 
 
-def own_tasks(params: TasksParams) -> list[Task]:
+def own_tasks(params: TasksParams, monitored: Monitored) -> list[Task]:
     """The seed task, if it is wanted, then those of `tasks.own` in their order.
 
     Raises:
-        UserError: labels that cannot be told apart or are not written as they are compared.
+        UserError: labels that cannot be told apart or are not written as they are compared; one with the name of the
+            monitored question.
     """
-    seed = [polarity_task()] if params.seed_polarity_task else []
+    if monitored.name in (own.name for own in params.own):
+        raise UserError(f"params.yaml: tasks.own: {monitored.name!r} is the name of the domain's own question")
+    seed = [seed_task(monitored)] if params.seed_task else []
     return seed + [own_task(own) for own in params.own]
 
 
-def polarity_task() -> Task:
-    """The seed task `tasks.seed_polarity_task`: the question every text is asked anyway."""
+def seed_task(monitored: Monitored) -> Task:
+    """The seed task `tasks.seed_task`: the question every text is asked anyway."""
     return Task(
         perspective_id="",
-        name=SEED_TASK,
-        description=polarity_instruction(),
+        name=monitored.name,
+        description=monitored.instruction(),
         type="closed_classification",
-        labels=list(POLARITIES),
+        labels=monitored.labels,
     )
 
 

@@ -4,28 +4,25 @@ Analysis prompts, ideas and their definitions are asked for in turn (`task_quest
 near-duplicates, within and across perspectives, are dropped with reason (an open problem in the paper's limitations).
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compeffdist.domain import Domain, TaskPrompts
 from compeffdist.files import canonical_json
-from compeffdist.instructions.label_sets import is_polarity_set, label_set
+from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
 from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
 from compeffdist.instructions.task_questions import (
-    EXAMPLE_HEAD,
-    FORMS,
     Idea,
     analysis_question,
     definition_question,
     ideas_question,
 )
-from compeffdist.params import TasksParams, TeacherParams, stage_seed
+from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
-from compeffdist.teacher.asking import Teacher
-from compeffdist.teacher.parsing import BadAnswer, parse_json
-from compeffdist.teacher.requests import Request
+from compeffdist.teacher.conversation import Conversation, json_question
+from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.texts.words import words
 
 STAGE = "generate_tasks"
@@ -56,11 +53,12 @@ _SAYS_NOTHING = frozenset(
 """Words that say how a task is answered or that it is one; a name made of these alone names nothing."""
 
 
-def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) -> Task:
+def build_task(idea: Idea, definition: dict[str, Any], domain: Domain, monitored_is_asked: bool) -> Task:
     """A task from an idea and its definition.
 
     Args:
-        polarity_is_asked: whether the seed task or one of the user's own asks for polarity, so that no other is to.
+        monitored_is_asked: whether the seed task or one of the user's own is the monitored question, so that no other
+            is to be.
 
     Raises:
         BadAnswer: if the definition cannot be used.
@@ -69,7 +67,7 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
     whole = f"{idea.name} {description}".casefold()
     if any(first in whole and second in whole for first, second in _TWO_TEXTS):
         raise BadAnswer("compares_texts", whole)
-    if _is_example(idea, definition):
+    if _is_example(idea, definition, domain.tasks):
         raise BadAnswer("copies_example", description)
     if len(words(description)) < FEWEST_WORDS:
         raise BadAnswer("no_description", description)
@@ -80,8 +78,8 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
             labels = label_set(definition["labels"])
         except ValueError as error:
             raise BadAnswer("bad_label_set", str(error)) from None
-        if polarity_is_asked and is_polarity_set(labels):
-            raise BadAnswer("polarity_again", ", ".join(labels))
+        if monitored_is_asked and repeats(labels, domain.monitored.repeated_by):
+            raise BadAnswer("monitored_again", ", ".join(labels))
     elif idea.type == "extraction":
         schema = canonical_json(array_of(string_of(1, 80), 0, 5))
     elif idea.type == "structured":
@@ -99,12 +97,12 @@ def build_task(idea: Idea, definition: dict[str, Any], polarity_is_asked: bool) 
     )
 
 
-def _is_example(idea: Idea, definition: Mapping[str, Any]) -> bool:
+def _is_example(idea: Idea, definition: Mapping[str, Any], prompts: TaskPrompts) -> bool:
     """Whether a task is that of the prompts: of its attribute, or with its labels."""
     said = {*words(f"{idea.name} {definition['description']}")}
-    if EXAMPLE_HEAD not in idea.perspective.head and said & {EXAMPLE_HEAD, "hasty"}:
+    if prompts.example_attribute not in idea.perspective.head and said & {*prompts.example_words}:
         return True
-    shown = json.loads(FORMS[idea.type].example).get("labels")
+    shown = prompts.types[idea.type].definition.labels
     return bool(shown) and shown == definition["labels"]
 
 
@@ -120,17 +118,16 @@ def tasks_asked(perspectives: Sequence[Perspective], params: TasksParams) -> int
     """How many tasks a run asks for, the user's own and the seed task included: each comes back as a task or as a
     reject."""
     of_each = params.per_perspective + params.analysis_per_perspective
-    return len(perspectives) * of_each + len(params.own) + params.seed_polarity_task
+    return len(perspectives) * of_each + len(params.own) + params.seed_task
 
 
 class TaskWriter:
     """Asks the three kinds of question; every task that does not come of them is a reject."""
 
-    def __init__(self, params: TasksParams, teacher_params: TeacherParams, teacher: Teacher, seed: int) -> None:
-        self.params, self.teacher_params, self.teacher = params, teacher_params, teacher
-        self.seed = stage_seed(seed, STAGE)
-        self.own = own_tasks(params)
-        self.polarity_is_asked = any(is_polarity_set(task.labels) for task in self.own)
+    def __init__(self, params: TasksParams, domain: Domain, talk: Conversation) -> None:
+        self.params, self.domain, self.talk = params, domain, talk
+        self.own = own_tasks(params, domain.monitored)
+        self.monitored_is_asked = any(repeats(task.labels, domain.monitored.repeated_by) for task in self.own)
         self.rejects: list[Reject] = []
 
     def _ask(
@@ -138,33 +135,28 @@ class TaskWriter:
     ) -> list[Any]:
         """The parsed answer to each question, or None where it was rejected: a reject under its owner's id for each of
         the `tasks_each` tasks it would have given."""
-        requests = [
-            Request.generation(self.teacher_params, prompt, self.params.max_tokens, self.seed, schema)
-            for prompt, schema in questions
+        asked = [
+            json_question(owner, prompt, schema, self.params.max_tokens)
+            for (prompt, schema), owner in zip(questions, owners, strict=True)
         ]
-        values: list[Any] = []
-        for (_, schema), owner, asked in zip(questions, owners, self.teacher.ask(requests, label), strict=True):
-            value, reason, why = None, "no_answer", asked.reason
-            if asked.answer is not None:
-                try:
-                    value = parse_json(asked.answer.whole_text(), schema)
-                except ValueError as error:
-                    reason, why = "unparsable", str(error)
-            if value is None:
-                for number in range(1, tasks_each + 1):
-                    self._reject(owner, reason, f"{label}, {number} of {tasks_each}: {why}")
-            values.append(value)
-        return values
+        found = self.talk.ask(asked, label)
+        self.rejects += [
+            self.talk.reject(lost.record_id, lost.reason, f"{label}, {number} of {tasks_each}: {lost.detail}")
+            for lost in found
+            if isinstance(lost, Reject)
+            for number in range(1, tasks_each + 1)
+        ]
+        return [None if isinstance(said, Reject) else said.value for said in found]
 
     def _reject(self, record_id: str, reason: str, detail: str) -> None:
-        self.rejects.append(Reject(stage=STAGE, record_id=record_id, reason=reason, detail=detail))
+        self.rejects.append(self.talk.reject(record_id, reason, detail))
 
     def analysis_tasks(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Task]:
         """Open-ended analysis tasks of every perspective."""
         count = self.params.analysis_per_perspective
         if not count:
             return []
-        questions = [analysis_question(p, attributes, count) for p in perspectives]
+        questions = [analysis_question(p, attributes, count, self.domain.tasks) for p in perspectives]
         answers = self._ask(questions, [p.id for p in perspectives], count, "analysis prompts")
         return [
             Task(perspective_id=p.id, name=f"analysis: {p.head}", description=inline(prompt), type="analysis")
@@ -176,7 +168,10 @@ class TaskWriter:
     def ideas(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Idea]:
         """Ideas of every perspective; types go round `tasks.types`, each perspective starting one further."""
         wanted = [self._types_for(place) for place in range(len(perspectives))]
-        questions = [ideas_question(p, attributes, kinds) for p, kinds in zip(perspectives, wanted, strict=True)]
+        prompts = self.domain.tasks
+        questions = [
+            ideas_question(p, attributes, kinds, prompts) for p, kinds in zip(perspectives, wanted, strict=True)
+        ]
         answers = self._ask(questions, [p.id for p in perspectives], self.params.per_perspective, "task ideas")
         ideas = []
         for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True):
@@ -196,15 +191,14 @@ class TaskWriter:
 
     def define(self, ideas: Sequence[Idea]) -> list[Task]:
         """The tasks of the ideas whose definition can be used."""
-        answers = self._ask(
-            [definition_question(i) for i in ideas], [i.perspective.id for i in ideas], 1, "definitions"
-        )
+        questions = [definition_question(idea, self.domain.tasks) for idea in ideas]
+        answers = self._ask(questions, [idea.perspective.id for idea in ideas], 1, "definitions")
         tasks = []
         for idea, answer in zip(ideas, answers, strict=True):
             if answer is None:
                 continue
             try:
-                tasks.append(build_task(idea, answer, self.polarity_is_asked))
+                tasks.append(build_task(idea, answer, self.domain, self.monitored_is_asked))
             except BadAnswer as bad:
                 self._reject(idea.perspective.id, bad.reason, f"{idea.name}: {bad.detail}")
         return tasks
@@ -249,13 +243,12 @@ def generate_tasks(
     perspectives: Sequence[Perspective],
     attributes: dict[str, Attribute],
     params: TasksParams,
-    teacher_params: TeacherParams,
-    teacher: Teacher,
+    domain: Domain,
+    talk: Conversation,
     embed: Callable[[Sequence[str]], Any],
-    seed: int,
 ) -> tuple[list[Task], list[Reject]]:
     """The tasks of all perspectives, and a reject for every other task that was asked for (see `tasks_asked`)."""
-    writer = TaskWriter(params, teacher_params, teacher, seed)
+    writer = TaskWriter(params, domain, talk)
     analysis = writer.analysis_tasks(perspectives, attributes)
     defined = writer.define(writer.ideas(perspectives, attributes))
     kept, duplicates = drop_near_duplicates([*writer.own, *defined, *analysis], embed, params.near_duplicate_similarity)

@@ -28,11 +28,11 @@ def kept_triplets(
     kept = [draw for draw in draws if draw.kept]
     for draw in kept:
         _check_there(draw.pair_id, made, PAIRS)
-        if draw.sample_id:
-            _check_there(draw.sample_id, known, TRIPLETS)
+        if draw.triplet_id:
+            _check_there(draw.triplet_id, known, TRIPLETS)
     return (
-        [known[draw.sample_id] for draw in kept if draw.sample_id],
-        [made[draw.pair_id] for draw in kept if not draw.sample_id],
+        [known[draw.triplet_id] for draw in kept if draw.triplet_id],
+        [made[draw.pair_id] for draw in kept if not draw.triplet_id],
     )
 
 

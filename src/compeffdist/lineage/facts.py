@@ -62,10 +62,10 @@ def answer_facts(found: KnownAnswer | None) -> Facts:
 
 def _asked_for(answer: Answer, request: str) -> str:
     """What was wanted of the teacher; of a generated answer only the question says more, and a record has none."""
-    if answer.kind == CHOSEN:
+    if answer.decided == CHOSEN:
         return "one of the labels, without likelihoods"
     if answer.label_logprobs is not None:
-        return "the likelihood of each whole label" + (", by its first token" if answer.kind == FIRST_TOKENS else "")
+        return "the likelihood of each whole label" + (", by its first token" if answer.decided == FIRST_TOKENS else "")
     if not request:
         return "text"
     asked = json.loads(request)
@@ -94,7 +94,7 @@ def _triplet(record: Triplet, snapshot: Snapshot) -> Facts:
     return [
         ("response", quoted(record.response)),
         ("task", f"{one_line(record.task_name, 60)} ({record.task_type})"),
-        ("polarity of the text", record.polarity),
+        ("label of the text", record.monitored or "none"),
         ("teacher", model_name(snapshot, record.teacher_id)),
         ("decoding", record.decoding_id),
         ("answer", record.answer_id),

@@ -23,12 +23,13 @@ from compeffdist.artefacts import (
     Edge,
     records_at,
 )
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, hash_text, read_json
 from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
 from compeffdist.instructions.parts import SCORED as SCORED_PART
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.record_files import OtherRecords
 from compeffdist.student.loading import CARD
 from compeffdist.texts.decontaminate import contaminated
 
@@ -50,7 +51,7 @@ class Account:
 
 ACCOUNTS = (
     Account(PAIRS, lambda s: s.values(PAIRS, "id", "part", [SCORED_PART]), TRIPLETS, "pair_id", "collect_responses"),
-    Account(TRIPLETS, lambda s: s.values(TRIPLETS, "id"), SCORED, "sample_id", "score_difficulty"),
+    Account(TRIPLETS, lambda s: s.values(TRIPLETS, "id"), SCORED, "triplet_id", "score_difficulty"),
     Account(
         PAIRS, lambda s: s.values(PAIRS, "id", "part", [PREDICTED_PART]), PREDICTED, "pair_id", "predict_difficulty"
     ),
@@ -70,11 +71,20 @@ def record_links(snapshot: Snapshot) -> Iterator[Link]:
             continue
         try:
             ids = [record.id for record in records_at(path).read_file(found)]
+        except OtherRecords as other:
+            yield Link("records", path, "SKIP", _of_another_version(other))
         except UserError as error:
             yield Link("records", path, "FAIL", str(error))
         else:
             twice = [f"{key} stands in it {n} times" for key, n in Counter(ids).items() if n > 1]
             yield judged("records", path, twice, f"{len(ids)} ids fit their contents")
+
+
+def _of_another_version(other: OtherRecords) -> str:
+    return (
+        f"holds {one_line(other.stamp, 40)} records, which another version of this code wrote: its bytes are checked, "
+        "what they say is not; audit it from a checkout of its commit"
+    )
 
 
 def parent_links(snapshot: Snapshot) -> Iterator[Link]:
@@ -124,7 +134,7 @@ def _training_link(snapshot: Snapshot) -> Link:
         return Link("accounts", STUDENT, "FAIL", "its card is not on this machine; bring it with: dvc pull")
     card = read_json(kept if kept.is_file() else here)
     samples = sorted(snapshot.kept_samples())
-    same = card.get("sample_ids_sha256") == hash_text(canonical_json(samples)) and card.get("rows") == len(samples)
+    same = card.get("triplet_ids_sha256") == hash_text(canonical_json(samples)) and card.get("rows") == len(samples)
     problems = [] if same else [f"trained on other rows than the {len(samples)} of the training set"]
     return judged("accounts", STUDENT, problems, f"trained on the {len(samples)} rows of the training set")
 

@@ -8,6 +8,7 @@ of what is shown; states of the data that share an artefact share its table.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from compeffdist.artefacts import (
@@ -24,10 +25,12 @@ from compeffdist.artefacts import (
     Edge,
     edges_into,
     made_from,
+    records_at,
 )
 from compeffdist.lineage.repository import Item, Lock, Repository
 from compeffdist.lineage.tables import Table, distinct
 from compeffdist.models import ModelIdentity, read_identity
+from compeffdist.record_files import OtherRecords, parquet_file
 from compeffdist.records import Record, Reject
 
 
@@ -65,23 +68,37 @@ class Snapshot:
     tables: dict[str, Table] = field(default_factory=dict, repr=False)
     """By the MD5 of their bytes: snapshots that are looked at together share them."""
     missing: list[Item] = field(default_factory=list)
-    """Artefacts of the lock whose bytes are neither in the working folder nor in the cache."""
+    """Artefacts of the lock that cannot be read: their bytes are neither in the working folder nor in the cache, or
+    another version of this code wrote them."""
+    other: dict[str, str] = field(default_factory=dict, init=False)
+    """Path -> record type and version, of the latter."""
     _indices: dict[Edge, dict[str, list[str]]] = field(default_factory=dict, init=False, repr=False)
 
     # ------------------------------------------------------------ tables
 
     def table(self, path: str) -> Table | None:
-        """An artefact's table; none if the lock has no such artefact or its bytes are missing."""
+        """An artefact's table; none if the lock has no such artefact or it cannot be read."""
         item = self.lock.outs.get(path)
         if item is None or item in self.missing:
             return None
         if item.md5 not in self.tables:
             found = self.repository.locate(item)
-            if found is None:
+            if found is None or not self._is_ours(found, path):
                 self.missing.append(item)
                 return None
             self.tables[item.md5] = Table(found, path)
         return self.tables[item.md5]
+
+    def _is_ours(self, file: Path, path: str) -> bool:
+        """Whether this version of the code reads an artefact. Of JSON it shows with the first record that is read."""
+        if not path.endswith(".parquet"):
+            return True
+        try:
+            with parquet_file(file, records_at(path).kind):
+                return True
+        except OtherRecords as other:
+            self.other[path] = other.stamp
+            return False
 
     def values(self, path: str, field: str, key: str = "", among: Collection[str] = ()) -> list[Any]:
         """What the records of an artefact have in a field: all of them, or those whose `key` is among some."""

@@ -45,7 +45,10 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
     yield "held by"
     yield from _places(trace.places, limit, "  ")
     for path in trace.missing:
-        yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
+        if path in trace.snapshot.other:
+            yield f"  not looked into: {path} of that state, which another version of this code wrote"
+        else:
+            yield f"  not on this machine: {path} of that state (dvc fetch --all-commits)"
 
 
 def _read_from(trace: Trace) -> list[str]:

@@ -8,7 +8,7 @@ priors taken out as it was registered with.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ from compeffdist.registry.artifacts import (
     model_files,
     read_evidence,
 )
-from compeffdist.registry.questions import read_carried
+from compeffdist.registry.questions import FORMER_QUESTION, read_carried
+from compeffdist.student.loading import read_card
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +53,8 @@ class TaskRows:
     rows: dict[str, str]
     """Row id -> gold label."""
     question: str = ""
-    """As in params; empty for the overall-polarity question, the only one there was in older versions."""
+    """Older versions have none where it was the one question that every text is asked; it is put in its place when
+    they are read."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,12 @@ def read_evaluation(version: "ModelVersion") -> Evaluation:
         path = Path(folder) / PREDICTIONS
         path.write_bytes(read_evidence(version, PREDICTIONS))
         predictions = read_records(path, Prediction)
-    return Evaluation({name: TaskRows(**task) for name, task in tasks.items()}, predictions)
+    return Evaluation({name: _task_rows(task) for name, task in tasks.items()}, predictions)
+
+
+def _task_rows(kept: Mapping[str, Any]) -> TaskRows:
+    task = TaskRows(**kept)
+    return task if task.question else replace(task, question=FORMER_QUESTION.format(subject=task.subject))
 
 
 def compare(
@@ -224,7 +231,8 @@ def _ask_anew(
         if student is None:
             raise UserError(f"{problem}: it holds no student")
         carried = read_carried({name: path for name in (TASKS, PRIORS) if (path := artifact_folder(folder, name))})
-        score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label)
+        system = read_card(student)["system_prompt"]
+        score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label, system)
         named = f"{champion.name}/{champion.version}"
         given = predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, named, score)
         return take_out(given, asked, carried.strength)

@@ -10,7 +10,7 @@ import numpy as np
 
 from compeffdist.artefacts import SCORED, TRIPLETS
 from compeffdist.errors import UserError
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response
+from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.instructions.rendering import with_text
 from compeffdist.params import Params, stage_seed
 from compeffdist.progress import Progress
@@ -18,7 +18,7 @@ from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_noth
 from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
 from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
-from compeffdist.student.loading import load_student
+from compeffdist.student.loading import load_student, read_card
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,9 +97,9 @@ def scored_part(triplets: Sequence[Triplet], scored: Sequence[ScoredTriplet]) ->
     """Triplets with their scores, joined by id. Raises UserError if a score is of a triplet that is not there."""
     known = by_id(triplets)
     for score in scored:
-        if score.sample_id not in known:
-            raise UserError(f"{SCORED}: {score.sample_id} is not in {TRIPLETS}; run: dvc repro")
-    return [(known[score.sample_id], score) for score in scored]
+        if score.triplet_id not in known:
+            raise UserError(f"{SCORED}: {score.triplet_id} is not in {TRIPLETS}; run: dvc repro")
+    return [(known[score.triplet_id], score) for score in scored]
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,12 @@ def _read(
 ) -> _Prompts:
     model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
     openings = Openings(tokenizer, [triplet for triplet, _ in scored])
+    system = read_card(warm_up)["system_prompt"]
     asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
     rows = [
-        PromptRow(key, encode_prompt(tokenizer, STUDENT_SYSTEM, prompt), openings.of(instruction))
+        PromptRow(key, encode_prompt(tokenizer, system, prompt), openings.of(instruction))
         for key, instruction, prompt in asked
     ]
     limit = params.difficulty.max_length

@@ -35,7 +35,7 @@ ROWS = "evaluation_rows.json"
 STUDENT, BASE = "student", "base"
 """A version's two models, by which its files and its predictions are named. It has files of `base` only with an
 adapter."""
-TASKS, PRIORS = "tasks", "label_priors"
+TASKS, PRIORS, MONITORED = "tasks", "label_priors", "monitored"
 """Of what a version carries beside its weights (`questions`), the files less their ending `.json`."""
 STRENGTH = "prior_strength"
 """Param of a request to a version: how much of a label prior is taken out, 0 to 1, in place of what it says itself."""

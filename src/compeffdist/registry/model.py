@@ -21,7 +21,7 @@ from compeffdist.errors import UserError
 from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of, shrunk_prior
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
 from compeffdist.registry.questions import COLUMNS, Question, by_question, read_carried, read_request
-from compeffdist.student.loading import load_student
+from compeffdist.student.loading import load_student, read_card
 from compeffdist.student.prediction import generate, label_logprobs
 
 MAX_NEW_TOKENS = 256
@@ -39,12 +39,15 @@ REMEMBERED = 256
 
 class StudentModel(PythonModel):
     """A row with `text` gives `label`, `probabilities` and `prior` (whence it was: `version`, `request`, `neutral`,
-    `none`), and `polarity` if nothing else is asked; a row with `prompt`, or a task without labels, gives `answer`."""
+    `none`), and the label under its domain's word for it if nothing else is asked; a row with `prompt`, or a task
+    without labels, gives `answer`."""
 
     def load_context(self, context: Any) -> None:
         """Load weights, tokenizer and what is known of questions from the version's own files."""
         base = context.artifacts.get(BASE)
-        self.model, self.tokenizer = load_student(Path(context.artifacts[STUDENT]), base=Path(base) if base else None)
+        student = Path(context.artifacts[STUDENT])
+        self.model, self.tokenizer = load_student(student, base=Path(base) if base else None)
+        self.system = read_card(student)["system_prompt"]
         self.carried = read_carried(context.artifacts)
         self.neutral: dict[Question, Prior] = {}
 
@@ -63,13 +66,13 @@ class StudentModel(PythonModel):
         """
         try:
             strength = self._strength(params or {})
-            asked = read_request(model_input, self.carried.tasks)
+            asked = read_request(model_input, self.carried)
             results: list[dict[str, Any]] = [{} for _ in asked]
             for question, places in by_question(asked).items():
                 if question.labels:
                     decided = self._labels(question, [asked[place].text for place in places], strength)
                     for place, result in zip(places, decided, strict=True):
-                        results[place] = result | ({"polarity": result["label"]} if asked[place].plain else {})
+                        results[place] = result | ({self.carried.field: result["label"]} if asked[place].plain else {})
             free = [place for place, row in enumerate(asked) if not row.question.labels]
             answers = self._answers([asked[place].question.message(asked[place].text) for place in free])
             for place, answer in zip(free, answers, strict=True):
@@ -113,14 +116,18 @@ class StudentModel(PythonModel):
         """One of each text. Copies are asked once: it is cheaper, and rows of a batch differ in their last bits."""
         distinct = list(dict.fromkeys(texts))
         prompts = [question.message(text) for text in distinct]
-        found = label_logprobs(self.model, self.tokenizer, prompts, question.labels, token_budget=TOKEN_BUDGET)
+        found = label_logprobs(
+            self.model, self.tokenizer, prompts, question.labels, system=self.system, token_budget=TOKEN_BUDGET
+        )
         by_text = dict(zip(distinct, found, strict=True))
         return [by_text[text] for text in texts]
 
     def _answers(self, prompts: Sequence[str]) -> list[str]:
         if not prompts:
             return []
-        return generate(self.model, self.tokenizer, prompts, MAX_NEW_TOKENS, token_budget=TOKEN_BUDGET)
+        return generate(
+            self.model, self.tokenizer, prompts, MAX_NEW_TOKENS, system=self.system, token_budget=TOKEN_BUDGET
+        )
 
 
 def _invalid(message: str) -> Exception:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compeffdist.domain import domain_here
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.models import find_model_folder
@@ -92,5 +93,6 @@ def ask_rows(
 ) -> list[Prediction]:
     """What a model answers to evaluation rows, as `predict_rows`. Raises UserError as `open_model`."""
     with open_model(reference, runtime, base) as model:
-        score = student_scorer(model.folder, model.base, runtime, f"evaluation of {short(reference)}")
+        label, system = f"evaluation of {short(reference)}", domain_here().system_prompts.student
+        score = student_scorer(model.folder, model.base, runtime, label, system)
         return predict_rows(rows, params, reference, model.id, score)

@@ -1,8 +1,9 @@
 """What a registered version can be asked: its own tasks by name, any closed question, a prompt; everything bounded.
 
-A version carries two files beside its weights. `tasks.json` has the tasks it was taught, each with its prompt and its
-labels; `label_priors.json` says what the student says on average of the run's unlabelled texts, asked the questions
-that users ask most (overall polarity, their own tasks), and how much of that is taken out.
+A version carries three files beside its weights. `tasks.json` has the tasks it was taught, each with its prompt and its
+labels; `monitored.json` says which of them, its domain's own question, is asked of a text alone; `label_priors.json`
+what the student says on average of the run's unlabelled texts, asked the questions that users ask most (the domain's,
+their own tasks), and how much of that is taken out.
 """
 
 import json
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.label_priors import Prior
-from compeffdist.params import SEED_TASK, LabelPriorsParams
-from compeffdist.polarity import POLARITIES, polarity_instruction
+from compeffdist.label_spelling import are_distinct
+from compeffdist.params import LabelPriorsParams
 from compeffdist.prompting import closed_question, inline, with_input
-from compeffdist.registry.artifacts import PRIORS, TASKS
+from compeffdist.registry.artifacts import MONITORED, PRIORS, TASKS
 from compeffdist.texts.normalise import whole_characters
 
 if TYPE_CHECKING:
@@ -47,19 +48,33 @@ class Question:
         return with_input(self.instruction, text) if self.instruction else text
 
 
-POLARITY = Question(polarity_instruction(), POLARITIES)
+FORMER_TASK, FORMER_FIELD = "overall polarity", "polarity"
+FORMER_QUESTION = "What is the overall sentiment of the {subject} towards what it speaks of?"
+"""What texts were asked by versions from before there were domains."""
+_FORMER = ("negative", "neutral", "positive")
 WHOLE_PROMPT = Question("")
+
+
+_CARRIED = (TASKS, PRIORS, MONITORED)
+
+
+def _former_question() -> Question:
+    return Question(closed_question(FORMER_QUESTION.format(subject="text"), _FORMER), _FORMER)
 
 
 @dataclass(frozen=True)
 class Carried:
     """What a version knows of questions."""
 
-    tasks: Mapping[str, Question] = field(default_factory=lambda: {SEED_TASK: POLARITY})
+    tasks: Mapping[str, Question] = field(default_factory=lambda: {FORMER_TASK: _former_question()})
     priors: Mapping[str, Prior] = field(default_factory=dict)
     """By task."""
     strength: float = 0.0
     least: int = LabelPriorsParams().least
+    monitored: str = FORMER_TASK
+    """The task that is asked of a text alone, …"""
+    field: str = FORMER_FIELD
+    """… and by which word the answer then has the label, too."""
 
     def prior_of(self, question: Question) -> Prior | None:
         """The prior that the version carries of a question, by whatever name it is asked."""
@@ -68,12 +83,13 @@ class Carried:
         )
 
     def to_files(self, texts: int) -> dict[str, Any]:
-        """Contents of the two files, by name; `texts` is how many each prior was estimated from."""
+        """Contents of the files, by name; `texts` is how many each prior was estimated from."""
         tasks = [{"name": name, "prompt": q.instruction, "labels": list(q.labels)} for name, q in self.tasks.items()]
         priors = {name: dict(prior) for name, prior in self.priors.items()}
         how = "mean label probabilities over unlabelled texts of the run"
         return {
             TASKS: tasks,
+            MONITORED: {"task": self.monitored, "field": self.field},
             PRIORS: {"strength": self.strength, "least": self.least, "texts": texts, "how": how, "priors": priors},
         }
 
@@ -83,12 +99,15 @@ def read_carried(files: Mapping[str, str | Path]) -> Carried:
     it was before there were any."""
     if TASKS not in files or PRIORS not in files:
         return Carried()
-    tasks, priors = (json.loads(Path(files[name]).read_text(encoding="utf-8")) for name in (TASKS, PRIORS))
+    read = {name: json.loads(Path(files[name]).read_text(encoding="utf-8")) for name in files if name in _CARRIED}
+    tasks, priors, asked = read[TASKS], read[PRIORS], read.get(MONITORED, {"task": FORMER_TASK, "field": FORMER_FIELD})
     return Carried(
         tasks={task["name"]: Question(task["prompt"], tuple(task["labels"])) for task in tasks},
         priors=priors["priors"],
         strength=priors["strength"],
         least=priors["least"],
+        monitored=asked["task"],
+        field=asked["field"],
     )
 
 
@@ -100,11 +119,11 @@ class Asked:
     text: str
     """The text, or the whole prompt."""
     plain: bool
-    """Whether nothing but a text was given, so that its polarity is asked."""
+    """Whether nothing but a text was given, so that the domain's question is asked."""
 
 
-def read_request(model_input: "pd.DataFrame", tasks: Mapping[str, Question]) -> list[Asked]:
-    """What each row asks: `text` alone its overall polarity, with `task` that task, with `question` and `labels` that
+def read_request(model_input: "pd.DataFrame", carried: Carried) -> list[Asked]:
+    """What each row asks: `text` alone the domain's question, with `task` that task, with `question` and `labels` that
     question; `prompt` alone a free answer.
 
     Raises:
@@ -122,13 +141,13 @@ def read_request(model_input: "pd.DataFrame", tasks: Mapping[str, Question]) -> 
         texts = {str(key): whole_characters(value) for key, value in row.items() if isinstance(value, str)}
         given = {key: text for key, text in texts.items() if text.strip()}
         try:
-            asked.append(_row(given, tasks))
+            asked.append(_row(given, carried))
         except ValueError as error:
             raise ValueError(f"row {number}: {error}") from None
     return asked
 
 
-def _row(given: Mapping[str, str], tasks: Mapping[str, Question]) -> Asked:
+def _row(given: Mapping[str, str], carried: Carried) -> Asked:
     kinds = [kind for kind in ("text", "prompt") if kind in given]
     if len(kinds) != 1:
         raise ValueError("expected a non-empty text or a non-empty prompt, and not both")
@@ -141,9 +160,9 @@ def _row(given: Mapping[str, str], tasks: Mapping[str, Question]) -> Asked:
         return Asked(WHOLE_PROMPT, value, plain=False)
     match beside:
         case []:
-            return Asked(POLARITY, value, plain=True)
+            return Asked(carried.tasks[carried.monitored], value, plain=True)
         case ["task"]:
-            return Asked(_task(given["task"], tasks), value, plain=False)
+            return Asked(_task(given["task"], carried.tasks), value, plain=False)
         case ["labels", "question"]:
             return Asked(ask_closed(given["question"], given["labels"]), value, plain=False)
     raise ValueError(
@@ -176,7 +195,7 @@ def ask_closed(question: str, labels: str) -> Question:
         raise ValueError(f"expected 2 to {MAX_LABELS} labels separated by commas, got {len(chosen)}")
     if not all(0 < len(label) <= MAX_LABEL_CHARACTERS for label in chosen):
         raise ValueError(f"a label must have 1 to {MAX_LABEL_CHARACTERS} characters")
-    if len({label.casefold() for label in chosen}) < len(chosen):
+    if not are_distinct(chosen):
         raise ValueError("two labels are the same")
     return Question(closed_question(inline(question), chosen), chosen)
 

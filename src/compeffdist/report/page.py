@@ -122,8 +122,8 @@ def _teacher(run: Run) -> Iterator[str]:
     yield table(["stage", *SOURCES], map(cells, found))
     if dict(answers)["collect_sampled"]["used"]:
         yield (
-            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks for the overall '
-            "polarity of texts that collect_responses may have asked for already.</p>"
+            '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks texts '
+            "the one question that collect_responses may have asked them already.</p>"
         )
 
 
@@ -157,12 +157,12 @@ def _rows(run: Run) -> Iterator[str]:
     yield "<h2>Instructions, and rows from hard to easy</h2>"
     yield '<p>The distribution of difficulty, and more rows: <a href="difficulty.html">difficulty</a>.</p>'
     scored: defaultdict[str, list[ScoredTriplet]] = defaultdict(list)
-    for score in sorted(run.scored, key=lambda score: (-score.ranking, score.sample_id)):
+    for score in sorted(run.scored, key=lambda score: (-score.ranking, score.triplet_id)):
         scored[score.instruction_id].append(score)
     draws: defaultdict[str, list[Draw]] = defaultdict(list)
     for draw in run.draws:
         draws[draw.instruction_id].append(draw)
-    rows = _Rows(by_id(run.texts), by_id(run.triplets), {draw.sample_id: draw for draw in run.draws})
+    rows = _Rows(by_id(run.texts), by_id(run.triplets), {draw.triplet_id: draw for draw in run.draws})
     ranked = sorted(run.instructions, key=lambda i: (-len(scored[i.id]), i.id))
     for instruction in ranked[:MOST_INSTRUCTIONS]:
         yield from _instruction(instruction, draws[instruction.id], scored[instruction.id], rows)
@@ -179,7 +179,7 @@ class _Rows:
 
     def html(self, score: ScoredTriplet) -> str:
         """A row of the table."""
-        draw, triplet = self.draws[score.sample_id], self.triplets[score.sample_id]
+        draw, triplet = self.draws[score.triplet_id], self.triplets[score.triplet_id]
         figures = [f"{score.ranking:.3f}", f"{draw.inclusion_probability:.2f}", "kept" if draw.kept else "not kept"]
         # a purge finds the page by the text's id
         ids = f"{triplet.id} of {triplet.text_id}"

@@ -74,6 +74,15 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
+def system_prompt_of(folder: Path, otherwise: str) -> str:
+    """What stood before every prompt a student was trained on; `otherwise` of a model that is no student.
+
+    Raises:
+        UserError: if its card cannot be read.
+    """
+    return str(read_card(folder)["system_prompt"]) if (Path(folder) / CARD).exists() else otherwise
+
+
 def student_id(folder: Path) -> str:
     """Hash over all of a student folder: weights or adapter, tokenizer, chat template, card (which names
     the base).

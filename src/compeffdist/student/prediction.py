@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from compeffdist.errors import UserError
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id
+from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
 from compeffdist.student.batching import TokenRow, batches, collate, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
@@ -31,7 +31,7 @@ def label_logprobs(
     prompts: Sequence[str],
     labels: Sequence[str],
     *,
-    system: str = STUDENT_SYSTEM,
+    system: str,
     token_budget: int = 4096,
     share: bool = True,
     progress: "Progress | None" = None,
@@ -81,7 +81,7 @@ def generate(
     prompts: Sequence[str],
     max_new_tokens: int,
     *,
-    system: str = STUDENT_SYSTEM,
+    system: str,
     token_budget: int = 4096,
     progress: "Progress | None" = None,
 ) -> list[str]:

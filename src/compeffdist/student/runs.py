@@ -30,11 +30,13 @@ def train(
     given: Given,
     rows: Sequence[TrainingRow],
     settings: FineTuningParams,
+    system: str,
     output: Artefact[Any],
     curve: Artefact[Any],
     on_point: Callable[[CurvePoint], None] | None = None,
 ) -> Made:
-    """Fine-tune the base student on rows into `output`, with a row of `curve` for each optimiser step."""
+    """Fine-tune the base student on rows into `output`, with a row of `curve` for each optimiser step; `system` as for
+    `fine_tune`."""
     base, folder = base_student(given)
     runtime = given.params.runtime
     result = fine_tune(
@@ -42,6 +44,7 @@ def train(
         rows,
         settings,
         base_id=base.id,
+        system=system,
         seed=given.seed,
         output=given.out(output),
         stage=given.name,

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, canonical_json, hash_text, write_json
-from compeffdist.formatting import STUDENT_SYSTEM, encode_prompt, encode_response, end_token_id, load_tokenizer
+from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
@@ -102,6 +102,7 @@ def fine_tune(
     settings: FineTuningParams,
     *,
     base_id: str,
+    system: str,
     seed: int,
     output: Path,
     stage: str,
@@ -119,6 +120,7 @@ def fine_tune(
         base: folder of the base model.
         rows: in any order; they are trained in an order drawn from `seed` and their ids alone.
         base_id: identity of the base model, for the card.
+        system: what stands before every prompt, now and whenever the student is asked.
         stage: name of the stage, for rejects and the progress line.
         device: as in `runtime.device`.
         on_point: called after each optimiser step; after a resume first for those that were done before.
@@ -135,11 +137,11 @@ def fine_tune(
     device = resolve_device(device)
     _check_processes(device)
     tokenizer = load_tokenizer(base)
-    encoded, rejected = encode_rows(tokenizer, rows, settings.max_length, stage, settings.soft_labels)
+    encoded, rejected = encode_rows(tokenizer, system, rows, settings.max_length, stage, settings.soft_labels)
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
-    card = _card(base_id, rows, encoded, settings, seed)
+    card = _card(base_id, system, rows, encoded, settings, seed)
     dtype = compute_dtype(device, settings.compute_dtype)
     with ExitStack() as stack:
         kept = checkpoint_steps and checkpoints
@@ -172,6 +174,7 @@ def fine_tune(
 
 def encode_rows(
     tokenizer: "PreTrainedTokenizerBase",
+    system: str,
     rows: Sequence[TrainingRow],
     max_length: int,
     stage: str,
@@ -191,7 +194,7 @@ def encode_rows(
         if not row.response.strip():
             rejected.append(Reject(stage=stage, record_id=row.id, reason="empty_response"))
             continue
-        prompt = encode_prompt(tokenizer, STUDENT_SYSTEM, row.prompt)
+        prompt = encode_prompt(tokenizer, system, row.prompt)
         corrections = _soft_target(tokenizer, row, soft_labels) if soft_labels else ()
         response = encode_response(tokenizer, row.response, end=True)
         made = EncodedRow(row.id, prompt, response, corrections=corrections)
@@ -220,6 +223,7 @@ def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[Traini
 
 def _card(
     base_id: str,
+    system: str,
     rows: Sequence[TrainingRow],
     encoded: Sequence[EncodedRow],
     settings: FineTuningParams,
@@ -237,10 +241,10 @@ def _card(
         "method": settings.method,
         "settings": settings.model_dump() | {"learning_rate": settings.step_size},
         "seed": seed,
-        "system_prompt": STUDENT_SYSTEM,
+        "system_prompt": system,
         "rows": len(contents),
         "training_set_sha256": hash_text(canonical_json(contents)),
-        "sample_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
+        "triplet_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
 
 

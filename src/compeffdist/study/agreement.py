@@ -50,13 +50,13 @@ def _agreement(first: Scores, other: Scores) -> Agreement:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    places = pc.index_in(first.sample_ids, value_set=other.sample_ids.combine_chunks())
+    places = pc.index_in(first.triplet_ids, value_set=other.triplet_ids.combine_chunks())
     shared = pc.is_valid(places).to_numpy()
     there = places.drop_null().to_numpy()
     if len(there) < 2:
         raise UserError(f"{other.name}: {len(there)} triplets in common with {first.name}; compare runs on the same")
     ours, theirs = first.ranking[shared], other.ranking[there]
-    ids = first.sample_ids.filter(pa.array(shared))
+    ids = first.triplet_ids.filter(pa.array(shared))
     groups = first.instruction_ids.filter(pa.array(shared))
     overlap = {}
     for rate in RATES:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def choose_examples(scores: Scores, per_decile: int, seed: int) -> "NDArray[np.int64]":
     """Places of rows, easiest decile first: in each, those whose draw under `seed` is lowest."""
-    draws = uniform_draws(scores.sample_ids, seed)
+    draws = uniform_draws(scores.triplet_ids, seed)
     order = np.lexsort((draws, scores.decile))
     counts = np.bincount(scores.decile, minlength=DECILES)
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -56,12 +56,12 @@ def study_scores(
     """
     scores = read_scores(scored)
     places = choose_examples(scores, PER_DECILE, seed)
-    ids = [scores.sample_ids[int(place)].as_py() for place in places]
+    ids = [scores.triplet_ids[int(place)].as_py() for place in places]
     chosen = read_triplets(triplets, ids)
     figures = decile_figures(scores)
     examples: dict[int, list[tuple[Triplet, float]]] = {decile["decile"]: [] for decile in figures}
-    for place, sample_id in zip(places, ids, strict=True):
-        examples[int(scores.decile[place]) + 1].append((chosen[sample_id], float(scores.ranking[place])))
+    for place, triplet_id in zip(places, ids, strict=True):
+        examples[int(scores.decile[place]) + 1].append((chosen[triplet_id], float(scores.ranking[place])))
     return Study(
         scores,
         correlations(scores),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 LABEL = "difficulty"
-COLUMNS = ("sample_id", "task_type", "task", "prompt", "response", LABEL)
+COLUMNS = ("triplet_id", "task_type", "task", "prompt", "response", LABEL)
 SCALE = (1, 2, 3, 4, 5)
 """1: anyone would answer so at once, to 5: an expert would have to think."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -46,12 +46,12 @@ def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int
     Rows go round: the first of every decile, the second of every decile, …; within a decile likewise over its
     task types. Which rows of a type, and the order of the sheet, are drawn by seed.
     """
-    draws = uniform_draws(scores.sample_ids, seed)
+    draws = uniform_draws(scores.triplet_ids, seed)
     types = np.unique(np.asarray(task_types), return_inverse=True)[1]
     turn_in_type = _turns([scores.decile, types], draws)
     turn_in_decile = _turns([scores.decile], types, turn_in_type)
     chosen = np.lexsort((draws, scores.decile, turn_in_decile))[:count]
-    shuffled = uniform_draws(scores.sample_ids, seed + 1)
+    shuffled = uniform_draws(scores.triplet_ids, seed + 1)
     return chosen[np.argsort(shuffled[chosen], kind="stable")]
 
 
@@ -77,9 +77,9 @@ def task_types_of(scores: Scores, triplets: Path) -> list[str]:
     import pyarrow.compute as pc
 
     table = read_columns(triplets, Triplet, ["id", "task_type"], ["task_type"])
-    places = pc.index_in(scores.sample_ids, value_set=table["id"].combine_chunks())
+    places = pc.index_in(scores.triplet_ids, value_set=table["id"].combine_chunks())
     if places.null_count:
-        lost = scores.sample_ids.filter(pc.is_null(places))[0]
+        lost = scores.triplet_ids.filter(pc.is_null(places))[0]
         raise UserError(f"{triplets}: {lost} has a score but is not there; scores and triplets are of two runs")
     types: list[str] = table["task_type"].take(places).to_pylist()
     return types
@@ -108,17 +108,17 @@ def read_labels(source: Path) -> dict[str, int]:
     Raises:
         UserError: as `read_rows`; naming the line: an id twice, a label that is none.
     """
-    wanted = dict.fromkeys(("sample_id", LABEL), "of the sheet that --sheet writes; keep its first line")
+    wanted = dict.fromkeys(("triplet_id", LABEL), "of the sheet that --sheet writes; keep its first line")
     labels: dict[str, int] = {}
     seen: set[str] = set()
     for row in read_rows(Path(source), "csv", wanted, ragged=True):
         where = f"{source}: line {row.line}"
-        sample_id, label = row.fields["sample_id"].strip(), row.fields[LABEL].strip()
-        if sample_id in seen:
-            raise UserError(f"{where}: {one_line(sample_id, 80)} is there twice")
-        seen.add(sample_id)
+        triplet_id, label = row.fields["triplet_id"].strip(), row.fields[LABEL].strip()
+        if triplet_id in seen:
+            raise UserError(f"{where}: {one_line(triplet_id, 80)} is there twice")
+        seen.add(triplet_id)
         if label:
-            labels[sample_id] = _label(label, where)
+            labels[triplet_id] = _label(label, where)
     return labels
 
 
@@ -161,7 +161,7 @@ def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: 
     import pyarrow.compute as pc
 
     ids = list(labels)
-    places = pc.index_in(pa.array(ids, pa.string()), value_set=scores.sample_ids.combine_chunks())
+    places = pc.index_in(pa.array(ids, pa.string()), value_set=scores.triplet_ids.combine_chunks())
     if places.null_count:
         stranger = ids[int(np.argmax(places.is_null()))]
         raise UserError(f"{source}: {one_line(stranger, 80)} is not among the scores in {scores.name}")

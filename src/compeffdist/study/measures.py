@@ -29,7 +29,7 @@ class Scores:
     """The scores of one run as columns of n rows."""
 
     name: str
-    sample_ids: "pa.ChunkedArray"
+    triplet_ids: "pa.ChunkedArray"
     instruction_ids: "pa.ChunkedArray"
     """Dictionary-encoded."""
     ranking: "Floats"
@@ -42,7 +42,7 @@ class Scores:
     @cached_property
     def decile(self) -> "Integers":
         """0 for the easiest tenth of all rows to 9 for the hardest, by score and then id."""
-        rank, size = rank_in_groups(self.sample_ids, np.zeros(len(self), np.int64), self.ranking)
+        rank, size = rank_in_groups(self.triplet_ids, np.zeros(len(self), np.int64), self.ranking)
         return DECILES * (rank - 1) // size
 
 
@@ -52,7 +52,7 @@ def read_scores(source: Path, name: str = "") -> Scores:
     Raises:
         UserError: if it cannot be read, or holds fewer than two rows.
     """
-    names = ["sample_id", "instruction_id", RANKING, *COLUMNS]
+    names = ["triplet_id", "instruction_id", RANKING, *COLUMNS]
     table = read_columns(source, ScoredTriplet, names, ["instruction_id"], COLUMNS)
     if len(table) < 2:
         raise UserError(f"{source}: {len(table)} scores; a study needs at least two")
@@ -63,7 +63,7 @@ def read_scores(source: Path, name: str = "") -> Scores:
         for measure, column in values.items()
         if np.isfinite(column).any() and not np.array_equal(column, ranking)
     }
-    return Scores(name or str(source), table["sample_id"], table["instruction_id"], ranking, told)
+    return Scores(name or str(source), table["triplet_id"], table["instruction_id"], ranking, told)
 
 
 def rank_correlations(one: "Floats", other: "Floats") -> dict[str, Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from compeffdist.artefacts import BASE, TRIPLETS, WARM_UP
 from compeffdist.difficulty.scoring import code_versions, score_triplets
+from compeffdist.domain import domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
-from compeffdist.formatting import STUDENT_SYSTEM
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.params import Params, stage_seed
@@ -101,6 +101,7 @@ def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
             rows,
             params.warm_up.training,
             base_id=base.id,
+            system=domain_of(params).system_prompts.student,
             seed=stage_seed(params.seed, WARM_UP_STAGE),
             output=warm_up,
             stage=variant.name,
@@ -117,7 +118,7 @@ def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, para
         params.difficulty,
         params.runtime,
         weights=student_id(warm_up),
-        system=STUDENT_SYSTEM,
+        system=domain_of(params).system_prompts.student,
         base_folder=model_folder(base, cache_folder(params.runtime.cache)),
     )
     write_records(target, ScoredTriplet, scored, COLUMNS)

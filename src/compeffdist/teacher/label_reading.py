@@ -1,17 +1,16 @@
 """Which label a chat server means: by the likeliest first tokens, or by what it says.
 
-Labels are users' own: with case, punctuation, quotes and stars of theirs ("5*", "n.a."). What is done to an answer
-before it is compared is done to the labels too, and never before they were compared as they are.
+Labels and answers are compared as they are before they are compared in any other form (`label_spelling`).
 """
 
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compeffdist.errors import one_line
+from compeffdist.label_spelling import QUOTES, bare, begun, folded
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.parsing import WRAPPER, is_json, parse_json, without_thoughts
 from compeffdist.teacher.replies import dig, thinks
@@ -23,8 +22,6 @@ LEAST_MASS = 0.1
 else, and how the rest is shared out is chance as much as judgement. A small model spends a sixth on a fitting label."""
 _ROUNDING = 0.01
 """By how much a log-probability may be above 0, or their probabilities above 1."""
-_QUOTES = {'"': '"', "'": "'", "`": "`", "*": "*", "_": "_", "“": "”", "‘": "’", "„": "“", "«": "»", "(": ")", "[": "]"}
-_AROUND = " .。!,:;" + "".join({*_QUOTES, *_QUOTES.values()})
 _SPACE_MARKS = "\u2581\u0120\u010a"
 """How vocabularies write a space or a line end, where a server hands their entries out as they are."""
 _SPOKEN = {"type": ["string", "number", "boolean"]}
@@ -45,8 +42,8 @@ def chosen_label(text: str, labels: Sequence[str], *, cut: bool = False) -> str:
         RequestFailed: if it states none, or one that several labels may be meant by.
     """
     label = _stated_label(text, labels)
-    begun = _begun(without_thoughts(text))
-    if cut and any(other != label and _begun(other).startswith(begun) for other in labels):
+    beginning = begun(without_thoughts(text))
+    if cut and any(other != label and begun(other).startswith(beginning) for other in labels):
         raise RequestFailed(f"server's answer was cut, and a longer label may be meant: {one_line(text, 60)!r}")
     return label
 
@@ -67,7 +64,7 @@ def _stated_label(text: str, labels: Sequence[str]) -> str:
 
 def _meant(said: str, labels: Sequence[str]) -> str:
     """The one label that a text reads as; empty if it reads as none, or as several."""
-    for form in (_as_it_is, _folded, _bare):
+    for form in (str.strip, folded, bare):
         for reading in _peeled(said):
             fitting = [label for label in labels if form(label) == form(reading) and form(label)]
             if len(fitting) == 1:
@@ -90,7 +87,7 @@ def _labels_in_object(spoken: str, labels: Sequence[str]) -> list[str]:
     fenced = _FENCE.fullmatch(spoken)
     if not is_json(fenced[1] if fenced else spoken):
         others = [label for label in labels if label not in found]
-        return [] if any(_folded(label) in _folded(spoken) for label in others) else found
+        return [] if any(folded(label) in folded(spoken) for label in others) else found
     return found
 
 
@@ -108,30 +105,13 @@ def _peeled(said: str) -> Iterator[str]:
     said = said.strip()
     yield said
     while True:
-        if len(said) > 1 and _QUOTES.get(said[0]) == said[-1]:
+        if len(said) > 1 and QUOTES.get(said[0]) == said[-1]:
             said = said[1:-1].strip()
         elif said.endswith((".", "。", "!")):
             said = said[:-1].rstrip()
         else:
             return
         yield said
-
-
-def _as_it_is(text: str) -> str:
-    return text.strip()
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
-def _begun(text: str) -> str:
-    """How a text begins: what opens around a label left out, what closes it not."""
-    return _folded(text).lstrip(_AROUND)
-
-
-def _bare(text: str) -> str:
-    return _folded(text).strip(_AROUND)
 
 
 def first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
@@ -198,4 +178,4 @@ def _mass(labels: Sequence[str], tokens: Iterable[tuple[str, float]]) -> tuple[d
 
 def _opening(text: str) -> str:
     """How a token or label begins, case, spaces and quotes apart."""
-    return text.translate(dict.fromkeys(map(ord, _SPACE_MARKS), " ")).casefold().strip(_AROUND)
+    return bare(text.translate(dict.fromkeys(map(ord, _SPACE_MARKS), " ")))

@@ -26,7 +26,7 @@ from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure, R
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
-from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, LENGTH, Answer, Request
+from compeffdist.teacher.requests import FIRST_TOKENS, LENGTH, Answer, Request
 from compeffdist.teacher.server_client import Refused, ServerClient
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
@@ -158,7 +158,7 @@ class OpenAIEngine:
         body = self._body(request) | {"max_tokens": longest + WRAPPING_TOKENS, "temperature": 0.0}
         held = _wrap({"type": "string", "enum": list(request.labels)})
         text, finish, spent = await self._said(client, body, held, spent)
-        return Answer(chosen_label(text, request.labels, cut=finish == LENGTH), None, *spent, CHOSEN)
+        return Answer.of_choice(chosen_label(text, request.labels, cut=finish == LENGTH), *spent)
 
     async def _said(
         self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any], spent: Spent

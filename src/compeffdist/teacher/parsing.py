@@ -22,18 +22,18 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _CLOSERS = {"{": "}", "[": "]"}
 _OPENER = re.compile(r"[{\[]")
 _FENCED = re.compile(r"`{3,}[^\n`{\[]*(.*?)`{3,}", re.DOTALL)
-_THOUGHTS = re.compile(
-    r"<(?P<tag>think|thinking|thought|reasoning|seed:think)>.*?</(?P=tag)>"
-    r"|\[THINK\].*?\[/THINK\]"
-    r"|◁think▷.*?◁/think▷"
-    r"|<\|channel\|>analysis<\|message\|>.*?<\|channel\|>final<\|message\|>",
-    re.DOTALL | re.IGNORECASE,
+_MARKS = (
+    *((f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "thought", "reasoning", "seed:think")),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    ("◁think▷", "◁/think▷"),
+    (r"<\|channel\|>analysis", r"<\|channel\|>final<\|message\|>"),
 )
-"""How models that reason mark it, where their server leaves it in the answer."""
-_OPENS_THOUGHTS = re.compile(
-    r"<(think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|channel\|>analysis", re.IGNORECASE
+"""How models that reason mark it, where their server leaves it in the answer: what opens thoughts, and what closes
+them."""
+_OPENS_THOUGHTS, _CLOSES_THOUGHTS, _THOUGHTS = (
+    re.compile("|".join(forms), re.DOTALL | re.IGNORECASE)
+    for forms in (*zip(*_MARKS, strict=True), [f"{opens}.*?{closes}" for opens, closes in _MARKS])
 )
-_CLOSES_THOUGHTS = re.compile(r"</(think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|◁/think▷", re.IGNORECASE)
 
 
 def opens_with_thoughts(text: str) -> bool:

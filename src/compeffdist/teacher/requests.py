@@ -56,11 +56,17 @@ class Request:
 
     @classmethod
     def generation(
-        cls, teacher: TeacherParams, prompt: str, max_tokens: int, seed: int, schema: Mapping[str, Any] | None = None
+        cls,
+        system: str,
+        prompt: str,
+        teacher: TeacherParams,
+        max_tokens: int,
+        seed: int,
+        schema: Mapping[str, Any] | None = None,
     ) -> Self:
         """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
         return cls(
-            system=teacher.system_prompt,
+            system=system,
             prompt=prompt,
             max_tokens=max_tokens,
             temperature=teacher.temperature,
@@ -132,10 +138,11 @@ class Answer:
     """Prompt tokens the server had in its prefix cache."""
     completion_tokens: int
     finish_reason: str
-    """For text: `stop` or `length` (cut at max_tokens); what else a server says is no answer, but stands in stores of
-    older versions. For a label, how it was decided:
-    `labels` (likelihood of each whole label), `first_tokens` (of each label's first token) or `chosen` (one greedy
-    answer, held to the labels where the server can)."""
+    """Of generated text: `stop` or `length` (cut at max_tokens); what else a server says is no answer, but stands in
+    stores of older versions. Empty for a label."""
+    decided: str = ""
+    """How a label was decided: `labels` (likelihood of each whole label), `first_tokens` (of each label's first token)
+    or `chosen` (one greedy answer, held to the labels where the server can). Empty for generated text."""
 
     @classmethod
     def of_labels(
@@ -143,17 +150,22 @@ class Answer:
     ) -> Self:
         """Answer to a likelihood request that took `calls` forward passes (counted as completion tokens)."""
         best = max(logprobs, key=lambda label: logprobs[label])
-        return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, how)
+        return cls(best, dict(logprobs), prompt_tokens, cached_tokens, calls, "", how)
+
+    @classmethod
+    def of_choice(cls, label: str, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> Self:
+        """Answer to a likelihood request by a server that cannot weigh labels."""
+        return cls(label, None, prompt_tokens, cached_tokens, completion_tokens, "", CHOSEN)
 
     @property
     def kind(self) -> str:
         """How a label was decided, `generated` for text."""
-        return self.finish_reason if self.finish_reason in (WEIGHED, FIRST_TOKENS, CHOSEN) else "generated"
+        return self.decided or "generated"
 
     @property
     def ended(self) -> bool:
         """Whether it ended in a known way, cut at max_tokens included: else it is asked for again."""
-        return self.kind != "generated" or how_text_ended(self.finish_reason) is not None
+        return bool(self.decided) or how_text_ended(self.finish_reason) is not None
 
     def whole_text(self) -> str:
         """The text, whole or cut at max_tokens. Raises ValueError if it ended otherwise."""
@@ -162,10 +174,16 @@ class Answer:
         return self.text
 
     def to_json(self) -> str:
-        """Canonical JSON of every field."""
-        return canonical_json(dataclasses.asdict(self))
+        """Canonical JSON as stores and records hold it: `finish_reason` says either how the text ended or how the label
+        was decided, so that answers of every version are read alike and written alike."""
+        fields = dataclasses.asdict(self)
+        decided = fields.pop("decided")
+        return canonical_json(fields | {"finish_reason": decided or self.finish_reason})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The inverse of `to_json`. Raises ValueError or TypeError if it is not an answer."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        if isinstance(fields, dict) and fields.get("finish_reason") in (WEIGHED, FIRST_TOKENS, CHOSEN):
+            fields |= {"finish_reason": "", "decided": fields["finish_reason"]}
+        return cls(**fields)

@@ -1,0 +1,90 @@
+"""The smoke profile end to end on support tickets that the test writes: another domain, and no code. Minutes.
+
+python -m pytest -m pipeline tests/pipeline/test_support.py
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compeffdist.record_files import read_records
+from compeffdist.records import Triplet
+from compeffdist.teacher.store import stored_rows
+from tests.pipeline.test_smoke import Checkout, accounts
+
+pytestmark = pytest.mark.pipeline
+
+PRODUCTS = ("router", "printer", "laptop", "mail server", "web shop", "scanner")
+FAULTS = ("drops the connection every hour", "shows error 42 at start", "is very slow since the last update")
+TRIED = ("I have restarted it twice.", "We swapped the cable.", "Nothing was tried so far.")
+URGENCIES = {"can wait": "Next month is fine.", "soon": "This week, please.", "at once": "Everybody here is blocked!"}
+
+
+def write_tickets(folder: Path) -> None:
+    """Tickets to learn from, and others to be judged by."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = itertools.product(PRODUCTS, FAULTS, TRIED, URGENCIES.items())
+    tickets = [(f"The {product} {fault}. {tried} {wish}", label) for product, fault, tried, (label, wish) in kinds]
+    asked = [
+        {"text": f"Hello, ticket {n}: my {product} has gone dark today. {wish}", "label": label}
+        for n, (product, (label, wish)) in enumerate(itertools.product(PRODUCTS, URGENCIES.items()))
+    ]
+    for name, rows in (("tickets", [{"text": text} for text, _ in tickets]), ("judged", asked)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """One finished run on tickets."""
+    made = Checkout(tmp_path_factory.mktemp("support") / "checkout")
+    made.run("compeffdist", "profile", "smoke")
+    write_tickets(made.folder / "data/sources")
+    path = made.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["domain"] = "support"
+    params["texts"]["sources"] = [
+        {"name": "tickets", "kind": "jsonl", "location": "tickets.jsonl", "domain": "ticket", "licence": "own"}
+    ]
+    params["evaluation"]["tasks"] = [
+        {"name": "urgency", "location": "judged.jsonl", "labels": [*URGENCIES], "rows": 12, "subject": "ticket"}
+    ]
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    made.run("dvc", "repro")
+    yield made
+
+
+def test_no_question_to_the_teacher_speaks_of_sentiment(checkout: Checkout) -> None:
+    asked = [row.request for row, _ in stored_rows(checkout.folder / ".compeffdist/answers.sqlite")]
+    assert asked
+    for request in asked:
+        assert "sentiment" not in request.casefold() and "polarity" not in request.casefold(), request
+
+
+def test_every_record_is_accounted_for_and_texts_have_the_domain_s_label(checkout: Checkout) -> None:
+    for path in (checkout.folder / "metrics").glob("*.json"):
+        for records in accounts(json.loads(path.read_text())):
+            assert records["in"] == records["out"] + records["rejected"], path.name
+    triplets = read_records(checkout.folder / "data/triplets.parquet", Triplet)
+    assert {triplet.monitored for triplet in triplets} <= {*URGENCIES, None}
+    assert sum(checkout.read("metrics/collect_responses.json")["monitored"].values()) > 0
+
+
+def test_the_registered_student_asks_the_domain_s_question(checkout: Checkout) -> None:
+    plain = json.loads(checkout.run("compeffdist", "predict", "--text", "The router is dead.", "--json").stdout)
+    assert plain["urgency"] in URGENCIES and set(plain["probabilities"]) == set(URGENCIES)
+    own = ("--question", "Is it about hardware?", "--labels", "yes,no")
+    closed = json.loads(checkout.run("compeffdist", "predict", "--text", "The router is dead.", *own, "--json").stdout)
+    assert closed["label"] in ("yes", "no") and "urgency" not in closed
+    free = json.loads(checkout.run("compeffdist", "predict", "--prompt", "Say something.", "--json").stdout)
+    assert isinstance(free["answer"], str)
+    tasks = checkout.run("compeffdist", "predict", "--list-tasks").stdout
+    assert tasks.splitlines()[0] == "urgency: can wait, soon or at once"
+
+
+def test_the_table_is_of_the_domain_s_own_question(checkout: Checkout) -> None:
+    evaluation = json.loads(checkout.run("compeffdist", "results", "--json").stdout)["evaluation"]
+    assert evaluation["tasks"]["urgency"]["prompt"].startswith("How urgently does the ticket ask for help?")

@@ -1,0 +1,158 @@
+"""A domain is data: both files hold, a fault is one line with file and key, nothing of one is in another's prompts."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compeffdist.domain import DOMAINS, domain_here, domain_names, domain_of, filled, load_domain
+from compeffdist.environment import PRIVATE
+from compeffdist.errors import UserError
+from compeffdist.instructions.label_sets import repeats
+from compeffdist.instructions.own_tasks import own_tasks
+from compeffdist.params import validate_params
+from compeffdist.profiles import compose
+from tests.asked import ask_every_stage
+from tests.fakes import put_domains
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / DOMAINS
+TICKETS = [
+    "The router drops every hour since the update; I restarted it twice. Our whole office is offline.",
+    "My invoice names the wrong company. No hurry, next month is fine.",
+    "Third ticket: the app closes when I open a <text> file, cache cleared, please call back today.",
+]
+WORDS_OF_SENTIMENT = re.compile("sentiment|polarity|opinion|emotion|feeling|attitude|positive|negative", re.IGNORECASE)
+
+
+def written(folder: Path, change: Any) -> Path:
+    """A copy of the default domain, changed."""
+    raw = yaml.safe_load((FOLDER / "sentiment.yaml").read_text())
+    change(raw)
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize("name", domain_names(FOLDER))
+def test_a_domain_of_ours_does_not_repeat_its_own_examples_and_knows_its_question_again(name: str) -> None:
+    domain = load_domain(name, FOLDER)
+    assert repeats(domain.monitored.labels, domain.monitored.repeated_by)
+    assert not repeats(
+        domain.tasks.types["closed_classification"].definition.labels or [], domain.monitored.repeated_by
+    )
+    assert {word for word in domain.tasks.example_words if word in domain.tasks.example_attribute}
+
+
+def test_no_prompt_of_support_tickets_speaks_of_sentiment() -> None:
+    asked = ask_every_stage(load_domain("support", FOLDER), TICKETS)
+    assert {stage: len(requests) > 0 for stage, requests in asked.items()} == dict.fromkeys(asked, True)
+    for request in (request for requests in asked.values() for request in requests):
+        said = f"{request.system}\n{request.prompt}\n{request.schema}\n{' '.join(request.labels)}"
+        assert not WORDS_OF_SENTIMENT.search(said), said
+    assert asked["collect_responses"][0].labels == ("can wait", "soon", "at once")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda raw: raw.pop("monitored"), r"mine\.yaml: monitored: Field required"),
+        (lambda raw: raw["monitored"].update(label=["a", "b"]), r"mine\.yaml: monitored\.label: unknown key"),
+        (lambda raw: raw["monitored"].update(labels=["up"]), r"mine\.yaml: monitored\.labels: .*at least 2"),
+        (lambda raw: raw["monitored"].update(labels=["Up", "up "]), r"mine\.yaml: monitored: .*two are the same"),
+        (
+            lambda raw: raw["monitored"].update(question="How {loud}?"),
+            r"monitored\.question: unknown placeholder {loud}",
+        ),
+        (
+            lambda raw: raw["attributes"].update(prompt="{count} {example_text} {example}"),
+            r"prompt: .*{text} is missing",
+        ),
+        (
+            lambda raw: raw["demonstrations"].update(prompt="{style}"),
+            r"demonstrations\.prompt: unknown placeholder {style}",
+        ),
+        (lambda raw: raw["tasks"]["types"].pop("scoring"), r"mine\.yaml: tasks: types: 'scoring' is missing"),
+        (lambda raw: raw["tasks"]["types"].update(quiz=raw["tasks"]["types"]["scoring"]), r"'quiz' is no type of task"),
+        (lambda raw: raw["tasks"]["types"]["structured"].update(definition={"description": "x"}), r"fields is missing"),
+        (lambda raw: raw.update(name="mine"), r"mine\.yaml: expected a mapping of sections .* without a name"),
+        (lambda raw: raw["system_prompts"].update(student=7), r"system_prompts\.student: .*string"),
+    ],
+)
+def test_a_fault_is_one_line_naming_file_and_key(tmp_path: Path, change: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said) as fault:
+        load_domain("mine", written(tmp_path / "domains", change))
+    assert "\n" not in str(fault.value)
+
+
+def test_a_domain_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml: no such file; the param `domain` names one of: mine"):
+        load_domain("none", written(tmp_path / "domains", lambda raw: None))
+    (tmp_path / "domains" / "torn.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"torn\.yaml: not valid YAML"):
+        load_domain("torn", tmp_path / "domains")
+
+
+@pytest.mark.parametrize("name", ["../sentiment", "a/b", "", "sentiment.yaml", "-x"])
+def test_the_param_names_a_file_and_no_path(name: str) -> None:
+    raw = compose("smoke", ROOT / "profiles") | {"domain": name}
+    with pytest.raises(UserError, match=r"params\.yaml: domain: must be the name of a file in domains/"):
+        validate_params(raw, "params.yaml")
+
+
+def test_a_task_of_the_user_s_own_may_not_have_the_name_of_the_domain_s_question() -> None:
+    raw = compose("smoke", ROOT / "profiles") | {"domain": "support"}
+    raw["tasks"]["own"] = [{"name": "urgency", "question": "How soon?", "labels": ["soon", "later"]}]
+    params = validate_params(raw, "params.yaml")
+    with pytest.raises(UserError, match=r"tasks\.own: 'urgency' is the name of the domain's own question"):
+        own_tasks(params.tasks, domain_of(params, FOLDER).monitored)
+
+
+def test_outside_a_checkout_the_default_domain_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert domain_here().name == "sentiment"
+
+
+def test_dvc_runs_a_stage_again_when_its_domain_changes_and_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put_domains()
+    stage = {"cmd": "echo ran >> ran.txt", "deps": ["domains/${domain}.yaml"], "params": ["domain"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"ask": stage}}))
+    Path("params.yaml").write_text("domain: sentiment\n")
+    env = {**os.environ, **PRIVATE}
+
+    def runs() -> int:
+        command = [str(Path(sys.executable).parent / "dvc"), "repro", "-q"]
+        subprocess.run(command, env=env, check=True)
+        return len(Path("ran.txt").read_text().splitlines())
+
+    subprocess.run([str(Path(sys.executable).parent / "dvc"), "init", "-q", "--no-scm"], env=env, check=True)
+    assert [runs(), runs()] == [1, 1]
+    Path("domains/support.yaml").write_text("other: prompts\n")
+    assert runs() == 1
+    with Path("domains/sentiment.yaml").open("a") as file:
+        file.write("# edited\n")
+    assert runs() == 2
+    Path("params.yaml").write_text("domain: support\n")
+    assert runs() == 3
+
+
+@given(st.text(), st.text())
+def test_what_is_put_into_a_template_is_not_looked_into(first: str, second: str) -> None:
+    assert filled("{a}|{b}|{a}", a=first + "{b}", b=second) == f"{first}{{b}}|{second}|{first}{{b}}"
+
+
+def test_a_question_with_a_subject_is_put_into_evaluation_tasks_that_have_none() -> None:
+    params = validate_params(compose("smoke", ROOT / "profiles"), "params.yaml").evaluation
+    asked = load_domain("support", FOLDER).monitored.asked_in(params)
+    for before, after in zip(params.tasks, asked.tasks, strict=True):
+        assert after.question == (before.question or f"How urgently does the {before.subject} ask for help?")
