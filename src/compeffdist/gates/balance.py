@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from compeffdist.errors import one_line
 from compeffdist.gates.evidence import Evidence
-from compeffdist.gates.expected import Aggregate, Columns, Expectation, aggregate, figure
+from compeffdist.gates.expected import REPORTED, Aggregate, Columns, Expectation, aggregate, figure
 from compeffdist.gates.outcome import Distribution
 
 
@@ -64,6 +64,9 @@ class Balance:
         return Distribution(title, ["before", "after"], list(zip(self.classes, shares, strict=True)))
 
 
+Measure = Callable[[Balance], float]
+
+
 def entropy(shares: Sequence[float]) -> float:
     """Shannon entropy in bits."""
     return -math.fsum(share * math.log2(share) for share in shares if share > 0)
@@ -84,7 +87,7 @@ def balances_of(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bo
     ]
 
 
-def _worst(measure: Callable[[Balance], float]) -> Aggregate:
+def _worst(measure: Measure) -> Aggregate:
     def worst(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bool], least: int) -> float | None:
         return max(map(measure, balances_of(groups, classes, kept, least)), default=None)
 
@@ -92,44 +95,58 @@ def _worst(measure: Callable[[Balance], float]) -> Aggregate:
     return aggregate(worst)
 
 
-MEASURES: Mapping[Callable[[Balance], float], Aggregate] = {
+MEASURES: Mapping[Measure, Aggregate] = {
     measure: _worst(measure)
     for measure in (Balance.largest_class_share, Balance.class_growth, Balance.entropy_loss, Balance.js_distance)
 }
 """A measure, named as its bound in `gates.sample` is; the larger, the worse -> its worst over groups of rows."""
-GROUP, CLASS, KEPT = "group", "class", "kept"
 
 
-def balanced(scope: str, seen: Evidence, rows: Columns, least: int) -> list[Expectation]:
-    """The worst balance by each measure of rows with columns GROUP, CLASS and KEPT. Undefined, and judged by nobody,
-    where no group has `least` rows."""
-    balances = balances_of(*(rows.columns[name] for name in (GROUP, CLASS, KEPT)), least)
-    return [_balanced(scope, measure, worst, seen, rows, balances, least) for measure, worst in MEASURES.items()]
+@dataclass(frozen=True)
+class Classes:
+    """Rows with the group and class of each, and whether it was kept."""
+
+    keys: Sequence[str]
+    groups: Sequence[str]
+    classes: Sequence[str]
+    kept: Sequence[bool]
+
+    def balances(self, least: int = 1) -> list[Balance]:
+        """Of the groups of at least so many rows."""
+        return balances_of(self.groups, self.classes, self.kept, least)
+
+    def of(self, group: str, name: str) -> list[str]:
+        """The keys of the kept rows of a class in a group."""
+        rows = zip(self.keys, self.groups, self.classes, self.kept, strict=True)
+        return [key for key, *row, kept in rows if row == [group, name] and kept]
 
 
-def _balanced(
-    scope: str,
-    measure: Callable[[Balance], float],
-    aggregate: Aggregate,
-    seen: Evidence,
-    rows: Columns,
-    balances: Sequence[Balance],
-    least: int,
-) -> Expectation:
-    name = measure.__name__
+def balanced(scope: str, seen: Evidence, rows: Classes, least: int) -> list[Expectation]:
+    """The worst balance of groups by each measure. Undefined, and judged by nobody, where none has `least` rows."""
+    columns = {"group": rows.groups, "class": rows.classes, "kept": rows.kept}
+    table, balances = Columns(rows.keys, columns), rows.balances(least)
+    return [
+        figure(
+            f"{scope}.{measure.__name__}",
+            table,
+            worst_of,
+            list(columns),
+            seen.most(measure.__name__) if balances else REPORTED,
+            *_advice(measure, balances, rows),
+            least=least,
+        )
+        for measure, worst_of in MEASURES.items()
+    ]
+
+
+def _advice(measure: Measure, balances: Sequence[Balance], rows: Classes) -> tuple[str, Callable[[], list[str]]]:
+    """Where to look, and the kept rows of the class that swelled most in the worst group."""
     if not balances:
-        return figure(f"{scope}.{name}", rows, aggregate, (GROUP, CLASS, KEPT), least=least)
+        return "", list
     worst = max(balances, key=measure)
     label, before, after = worst.swelled()
-    found = zip(rows.keys, rows.columns[GROUP], rows.columns[CLASS], rows.columns[KEPT], strict=True)
-    return figure(
-        f"{scope}.{name}",
-        rows,
-        aggregate,
-        (GROUP, CLASS, KEPT),
-        seen.most(name),
+    advice = (
         f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes it "
-        "hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric",
-        lambda: [key for key, group, of, kept in found if kept and group == worst.group and of == label],
-        least=least,
+        "hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
     )
+    return advice, lambda: rows.of(worst.group, label)

@@ -112,14 +112,23 @@ def _number_of_perspectives(seen: Evidence) -> Expectation:
 
 
 def _shape(seen: Evidence) -> list[Expectation]:
-    rows, perspectives, bound = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.most("largest_share")
+    rows, perspectives, bounds = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.given.params.gates.clusters
+    most = seen.most("largest_share")
     sizes = [len(perspective.member_ids) for perspective in perspectives]
     alone = [size == 1 for size in sizes]
-    loose = [p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < seen.params.coherence]
+    loose = [p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < bounds.coherence]
     largest = [p.id for p, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
     columns = ["coherence", "total_count"]
     return [
-        figure("largest_perspective_share", rows, largest_share, {"size": sizes}, bound, COLLAPSE, lambda: largest),
+        figure(
+            "largest_perspective_share",
+            rows,
+            largest_share,
+            {"size": sizes},
+            most,
+            COLLAPSE,
+            lambda: largest,
+        ),
         share("singleton_share", rows, alone, seen.most("singleton_share"), EXPLOSION),
         figure("coherence", rows, weighted_mean, columns, seen.least("coherence"), APART, lambda: loose),
     ]
@@ -127,25 +136,24 @@ def _shape(seen: Evidence) -> list[Expectation]:
 
 def _members(seen: Evidence) -> list[Expectation]:
     """Coherence with each attribute counting once: over mentions, a frequent name hides a heap of rare ones."""
-    rows, perspectives, least = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.params.member_coherence
-    several = loosest(perspectives)
-    heaps = [p.id for p in several if (p.member_coherence or 0.0) < least]
+    rows, several, bound = seen[CLUSTERS].by("id"), loosest(seen[CLUSTERS].records), seen.least("member_coherence")
+    bounds = seen.given.params.gates.clusters
+    heaps = [p.id for p in several if (p.member_coherence or 0.0) < bounds.member_coherence]
     lowest = several[0] if several else None
     shown = f"of {lowest.head!r}, {lowest.member_coherence}" if lowest else "of none"
-    follow = {p.id: (p.member_coherence, len(p.member_ids) - 1) for p in several}
-    values, weights = zip(*(follow.get(key, (0.0, 0)) for key in rows.keys), strict=True) if rows.keys else ((), ())
+    loose = {p.id: (p.member_coherence, len(p.member_ids) - 1) for p in several}
+    values, followers = ([loose.get(key, (0.0, 0))[place] for key in rows.keys] for place in (0, 1))
+    columns = {"coherence of followers": values, "followers": followers}
     apart = f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}"
     many = (
         f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; loosest "
         f"are the members {shown}: {LOOSE}"
     )
-    name, bound = "member_coherence", seen.least("member_coherence")
-    coherence = figure(
-        name, rows, weighted_mean, {"coherence of followers": values, "followers": weights}, bound, apart, lambda: heaps
-    )
     return [
+        figure("member_coherence", rows, weighted_mean, columns, bound, apart, lambda: heaps)
+        if several
         # of attributes that are all alone, none is far from its exemplar
-        coherence if several else stated(name, 1.0, bound),
+        else stated("member_coherence", 1.0, bound),
         stated("lowest_member_coherence", lowest.member_coherence if lowest else None),
         share("heaps_share", rows, among(rows.keys, heaps), seen.most("heaps_share"), many),
     ]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from compeffdist.gates.outcome import Number
 
@@ -26,6 +26,11 @@ class Bound:
     """Whether the figure must be above `low` and not just at least that."""
     param: str = ""
     """The params that set it; empty where nothing but this may ever hold."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is judged by it."""
+        return self.low is None and self.high is None
 
 
 REPORTED, NONE, SOME, HOLDS = Bound(), Bound(high=0), Bound(low=1), Bound(low=1, high=1)
@@ -116,11 +121,12 @@ def between(column: str, low: float, high: float | None) -> Rule:
 # ---------------------------------------------------------------- expectations of a gate
 
 Aggregate = Callable[..., Number | None]
+F = TypeVar("F", bound=Aggregate)
 AGGREGATES: dict[str, Aggregate] = {}
 """By name, functions of whole columns that Great Expectations has no expectation for; None where undefined."""
 
 
-def aggregate(function: Aggregate) -> Aggregate:
+def aggregate(function: F) -> F:
     """Makes a function of columns one that `figure` can hold against a bound."""
     AGGREGATES[function.__name__] = function
     return function

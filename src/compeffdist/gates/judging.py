@@ -35,42 +35,35 @@ def judge(expectations: Sequence[Expectation]) -> list[Finding]:
 
 
 def _finding(expectation: Expectation, result: Any) -> Finding:
-    passed, details = bool(result.success), result.result or {}
+    bound, details, raised = expectation.bound, result.result or {}, _exception(result)
     value = _number(details.get("observed_value" if expectation.is_aggregate else "unexpected_count"))
+    # what is only reported may be undefined, but not because it could not be computed
+    if result.success or (bound.is_open and not raised):
+        value = value if expectation.is_aggregate else 0
+        return Finding(expectation.name, True, value, bound.low, bound.high, bound.above, bound.param)
     advice = expectation.advice
-    if passed:
-        offenders: list[str] = []
-        advice, value = "", value if expectation.is_aggregate else 0
-    elif expectation.offenders is not None:
+    if expectation.offenders is None:
+        offenders = [str(expectation.table.keys[row]) for row in details.get("partial_unexpected_index_list") or []]
+        advice = advice if value is not None else _reason(expectation, raised)
+    else:
         offenders = list(expectation.offenders())
         value = value if expectation.is_aggregate else len(offenders)
-    else:
-        rows = details.get("partial_unexpected_index_list") or []
-        offenders = [str(expectation.table.keys[row]) for row in rows]
-        advice = advice if value is not None else _reason(expectation, result)
-    bound = expectation.bound
+        advice = "; ".join(filter(None, (raised, advice)))
     return Finding(
-        name=expectation.name,
-        passed=passed,
-        value=value,
-        low=bound.low,
-        high=bound.high,
-        above=bound.above,
-        param=bound.param,
-        advice=advice,
-        offenders=_first(offenders),
+        expectation.name, False, value, bound.low, bound.high, bound.above, bound.param, advice, _first(offenders)
     )
 
 
-def _reason(expectation: Expectation, result: Any) -> str:
+def _reason(expectation: Expectation, raised: str) -> str:
     """Why Great Expectations gave no count."""
     column = expectation.arguments.get("column")
-    if column is not None and column not in expectation.table.columns:
+    if column is not None and column not in expectation.table.columns and column not in expectation.brings:
         return f"there is no column {column}"
-    return _exception(result) or "Great Expectations gave no result"
+    return raised or "Great Expectations gave no result"
 
 
 def _exception(result: Any) -> str:
+    """What went wrong in computing it; empty if nothing did."""
     info = result.exception_info or {}
     # one exception, or several under the names of the metrics that raised them
     raised = [info] if "exception_message" in info else [part for part in info.values() if isinstance(part, dict)]
@@ -86,7 +79,7 @@ def _first(offenders: Iterable[str]) -> list[str]:
 def _number(value: Any) -> Number | None:
     """A Python number; JSON has no NaN: what is no finite number is undefined."""
     value = value.item() if hasattr(value, "item") else value
-    return value if value is not None and math.isfinite(value) else None
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _validate(frame: "pd.DataFrame", expectations: Sequence[Expectation]) -> list[Any]:

@@ -66,6 +66,8 @@ class Finding:
         if self.low is None and self.high == 0 and isinstance(self.high, int):  # a count of what must not be
             return "0"
         low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
+        if low is None and high is None:  # it is only reported, and could not be computed
+            return "a number"
         if low is None or high is None:
             return f"at most {high}" if low is None else f"{'above' if self.above else 'at least'} {low}"
         return low if low == high else f"from {low} to {high}"

@@ -21,7 +21,7 @@ from compeffdist.gates.evidence import Evidence, Gate
 from compeffdist.gates.judging import judge
 from compeffdist.gates.outcome import LAST, Outcome, page_of, report_of, token_of
 from compeffdist.gates.page import render
-from compeffdist.gates.tables import WHOLE, read_table
+from compeffdist.gates.tables import WHOLE, Table, read_table
 from compeffdist.given import Given
 
 
@@ -61,7 +61,9 @@ def write_token(given: Given, gate: str, guards: Sequence[Artefact[Any]]) -> Non
 
 def outcome_of(gate: Gate, given: Given) -> Outcome:
     """Everything a gate finds. Raises UserError if an artefact cannot be read at all."""
-    tables = {artefact: read_table(given, artefact, rules) for artefact, rules in gate.rows(given).items()}
+    tables: dict[str, Table[Any]] = {
+        artefact: read_table(given, artefact, rules) for artefact, rules in gate.rows(given).items()
+    }
     seen = Evidence(given, tables)
     rows = [expected for table in tables.values() for expected in table.rules()]
     rows += [expected for table in tables.values() for expected in table.types()]
@@ -70,7 +72,9 @@ def outcome_of(gate: Gate, given: Given) -> Outcome:
     if any(f"{table.name}.{fault}" in broken for table in tables.values() for fault in WHOLE):
         return Outcome(given.stage.gate, seen.params.action, findings, {})
     contents = [table.contents() for table in tables.values()]
-    found = judge([*contents, *gate.expectations(seen)])
-    findings += [finding for finding in found if finding.low is not None or finding.high is not None]
+    own = gate.expectations(seen)
+    found = judge([*contents, *own])
+    reported = {expectation.name for expectation in own if expectation.bound.is_open}
+    findings += [finding for finding in found if finding.name not in reported or not finding.passed]
     figures = {finding.name: finding.value for finding in found[len(contents) :]}
     return Outcome(given.stage.gate, seen.params.action, findings, figures, gate.distributions(seen))

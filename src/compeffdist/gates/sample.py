@@ -11,7 +11,7 @@ from typing import Any
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
 from compeffdist.domain import stage_domain
-from compeffdist.gates.balance import CLASS, GROUP, KEPT, balanced, balances_of
+from compeffdist.gates.balance import Classes, balanced
 from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     REPORTED,
@@ -71,20 +71,18 @@ def expectations(seen: Evidence) -> list[Expectation]:
 
 def distributions(seen: Evidence) -> list[Distribution]:
     question = stage_domain(seen.given).monitored.name
-    monitored, tasks = (
-        balances_of(*(rows.columns[name] for name in (GROUP, CLASS, KEPT)))
-        for rows in (_monitored(seen), _by_task(seen))
-    )
-    largest = sorted(tasks, key=lambda balance: (-sum(balance.before.values()), balance.group))[:SHOWN_TASKS]
+    largest = sorted(_by_task(seen).balances(), key=lambda balance: (-sum(balance.before.values()), balance.group))[
+        :SHOWN_TASKS
+    ]
     return [
-        *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in monitored),
+        *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in _monitored(seen).balances()),
         *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
     ]
 
 
 def _accounts(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
     """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
-    pairs = [row.pair_id for artefact in (SCORED, PREDICTED) for row in seen.read(artefact)]
+    pairs = [*(row.pair_id for row in seen.read(SCORED)), *(row.pair_id for row in seen.read(PREDICTED))]
     drawn = seen[SAMPLED].by("pair_id")
     against = [draw.kept != (draw.draw < draw.inclusion_probability) for draw in draws]
     return [
@@ -155,14 +153,14 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
     return no_row("instructions_lost", instructions, lost, LOST, param)
 
 
-def _monitored(seen: Evidence) -> Columns:
+def _monitored(seen: Evidence) -> Classes:
     """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
     not known yet."""
     labelled = [(row, row.monitored, kept) for row, kept in _answered(seen)]
     return _classes([(row, "all rows", label, kept) for row, label, kept in labelled if label is not None])
 
 
-def _by_task(seen: Evidence) -> Columns:
+def _by_task(seen: Evidence) -> Classes:
     """The answered rows of each closed task by label."""
     closed = [(row, kept) for row, kept in _answered(seen) if row.task_type == "closed_classification"]
     return _classes([(row, row.instruction_id, row.response, kept) for row, kept in closed])
@@ -173,6 +171,6 @@ def _answered(seen: Evidence) -> list[tuple[Triplet, bool]]:
     return [(triplets[draw.triplet_id], draw.kept) for draw in seen[SAMPLED].records if draw.triplet_id in triplets]
 
 
-def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Columns:
+def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Classes:
     triplets, groups, classes, kept = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Columns([row.id for row in triplets], {GROUP: groups, CLASS: classes, KEPT: kept})
+    return Classes([row.id for row in triplets], groups, classes, kept)

@@ -7,9 +7,10 @@ cannot be told apart teaches nothing; a schema that does not parse refuses every
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, metrics_of, rejects_of
+from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, Records, metrics_of, rejects_of
 from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     NOUGHT,
@@ -31,7 +32,7 @@ from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
 from compeffdist.records import TASK_TYPES, Task
 
 GUARDS = (TASKS, DEMONSTRATIONS, INSTRUCTIONS)
-MADE = {"generate_tasks": TASKS, "write_demonstrations": DEMONSTRATIONS}
+MADE: Mapping[str, Records[Any]] = {"generate_tasks": TASKS, "write_demonstrations": DEMONSTRATIONS}
 
 UNFIT = "drop the task from the teacher's answers, or ask a stronger teacher (models.teacher, tasks.types)"
 LOST = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
@@ -80,24 +81,18 @@ def _definitions(seen: Evidence) -> list[Expectation]:
 
 def _parents(seen: Evidence, perspectives: Columns) -> list[Expectation]:
     """Links by id between tasks, perspectives, demonstrations and instructions."""
-    tasks, demonstrations, instructions = (seen[artefact].by("id") for artefact in GUARDS)
-    told, shown = seen[INSTRUCTIONS].records, seen[DEMONSTRATIONS].records
-    instructed, of, known, there = (
-        Counter(row.task_id for row in told),
-        *map(set, (perspectives.keys, tasks.keys, demonstrations.keys)),
-    )
+    tasks, told, shown = seen[TASKS].by("id"), seen[INSTRUCTIONS].records, seen[DEMONSTRATIONS].records
+    instructions, demonstrations = seen[INSTRUCTIONS].by("id"), seen[DEMONSTRATIONS].by("id")
+    homes, known, there = set(perspectives.keys), set(tasks.keys), set(demonstrations.keys)
     # the user's own tasks and the seed task belong to no perspective
-    homeless = [not is_own(task) and task.perspective_id not in of for task in seen[TASKS].records]
+    homeless = [not is_own(task) and task.perspective_id not in homes for task in seen[TASKS].records]
+    instructed = Counter(row.task_id for row in told)
+    undemonstrated = [not there.issuperset(row.demonstration_ids) for row in told]
     return [
         no_row("tasks_without_perspective", tasks, homeless, LOST),
         no_row("tasks_without_one_instruction", tasks, [instructed[key] != 1 for key in tasks.keys], LOST),
         no_row("instructions_without_task", instructions, [row.task_id not in known for row in told], LOST),
-        no_row(
-            "instructions_without_demonstration",
-            instructions,
-            [not there.issuperset(row.demonstration_ids) for row in told],
-            LOST,
-        ),
+        no_row("instructions_without_demonstration", instructions, undemonstrated, LOST),
         no_row("demonstrations_without_task", demonstrations, [row.task_id not in known for row in shown], LOST),
     ]
 
