@@ -107,6 +107,15 @@ def quotient(ones: Sequence[float], others: Sequence[float]) -> float:
     return sum(ones) / sum(others)
 
 
+def test_columns_that_are_brought_along_do_not_mix() -> None:
+    rows = Columns(["row"], {"ones": [6.0]})
+    halves, thirds = ({"ones": [3.0], "others": [divisor]} for divisor in (2.0, 3.0))
+    found = judge(
+        [figure("half", rows, quotient, halves), figure("third", rows, quotient, thirds), average("ones", rows, "ones")]
+    )
+    assert [finding.value for finding in found] == [1.5, 1.0, 6.0]
+
+
 def test_what_is_undefined_fails_if_there_is_a_bound_and_is_reported_as_null_if_there_is_none() -> None:
     assert not one(stated("figure", None, SOME)).passed
     assert one(stated("figure", None)) == Finding("figure", True, None)

@@ -47,6 +47,12 @@ def test_a_table_without_ids_is_a_finding(check: Check) -> None:
     assert finding["value"] is None
 
 
+def test_a_file_of_something_else_is_a_finding(check: Check) -> None:
+    for column in plant.pq.read_table("data/sampled.parquet").column_names[1:]:
+        plant.without_column("data/sampled.parquet", column)
+    stopped(check("sample"), "sampled.misfit_columns", "run the stage that writes it again")
+
+
 def test_an_altered_row_no_longer_fits_its_id(check: Check) -> None:
     plant.edit("data/texts.parquet", lambda rows: [rows[0] | {"text": "Something else."}, *rows[1:]])
     finding = stopped(check("texts"), "texts.ids_off_contents", "altered after it was written")

@@ -120,15 +120,7 @@ def _shape(seen: Evidence) -> list[Expectation]:
     largest = [p.id for p, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
     columns = ["coherence", "total_count"]
     return [
-        figure(
-            "largest_perspective_share",
-            rows,
-            largest_share,
-            {"size": sizes},
-            most,
-            COLLAPSE,
-            lambda: largest,
-        ),
+        figure("largest_perspective_share", rows, largest_share, {"size": sizes}, most, COLLAPSE, lambda: largest),
         share("singleton_share", rows, alone, seen.most("singleton_share"), EXPLOSION),
         figure("coherence", rows, weighted_mean, columns, seen.least("coherence"), APART, lambda: loose),
     ]
@@ -143,7 +135,7 @@ def _members(seen: Evidence) -> list[Expectation]:
     shown = f"of {lowest.head!r}, {lowest.member_coherence}" if lowest else "of none"
     loose = {p.id: (p.member_coherence, len(p.member_ids) - 1) for p in several}
     values, followers = ([loose.get(key, (0.0, 0))[place] for key in rows.keys] for place in (0, 1))
-    columns = {"coherence of followers": values, "followers": followers}
+    columns = {"coherence": values, "followers": followers}
     apart = f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}"
     many = (
         f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; loosest "
@@ -162,17 +154,9 @@ def _members(seen: Evidence) -> list[Expectation]:
 def _frequencies(seen: Evidence) -> list[Expectation]:
     rows, counts = seen[ATTRIBUTES].by("id"), [attribute.count for attribute in seen[ATTRIBUTES].records]
     top = [key for key, number in zip(rows.keys, counts, strict=True) if number == max(counts)]
-    once = [number == 1 for number in counts]
+    once, most = [number == 1 for number in counts], seen.most("top_attribute_share")
     return [
         row_count("attributes", rows),
-        figure(
-            "top_attribute_share",
-            rows,
-            largest_share,
-            ["count"],
-            seen.most("top_attribute_share"),
-            ONE_THING,
-            lambda: top,
-        ),
+        figure("top_attribute_share", rows, largest_share, ["count"], most, ONE_THING, lambda: top),
         share("counted_once_share", rows, once, seen.most("counted_once_share"), CHANCE),
     ]

@@ -88,7 +88,7 @@ class Expectation:
 
     def looked_at(self) -> list[str]:
         """The columns it needs."""
-        single = [self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments]
+        single: list[str] = [self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments]
         return [*single, *self.arguments.get("columns", ())]
 
 
@@ -123,13 +123,17 @@ def between(column: str, low: float, high: float | None) -> Rule:
 Aggregate = Callable[..., Number | None]
 F = TypeVar("F", bound=Aggregate)
 AGGREGATES: dict[str, Aggregate] = {}
-"""By name, functions of whole columns that Great Expectations has no expectation for; None where undefined."""
+"""By module and name, functions of whole columns that Great Expectations has none for; None where undefined."""
 
 
 def aggregate(function: F) -> F:
     """Makes a function of columns one that `figure` can hold against a bound."""
-    AGGREGATES[function.__name__] = function
+    AGGREGATES[_full_name(function)] = function
     return function
+
+
+def _full_name(function: Aggregate) -> str:
+    return f"{function.__module__}.{function.__name__}"
 
 
 def figure(
@@ -143,36 +147,29 @@ def figure(
     **options: Any,
 ) -> Expectation:
     """A function of columns, the table's or some that are brought along, and of options."""
-    arguments = {"aggregate": function.__name__, "columns": list(columns), "options": options}
-    brings = columns if isinstance(columns, Mapping) else {}
+    brings: Mapping[str, Sequence[Any]] = {}
+    if isinstance(columns, Mapping):
+        brings = {f"{name}: {column}": values for column, values in columns.items()}
+    arguments = {"aggregate": _full_name(function), "columns": list(brings or columns), "options": options}
     return Expectation(name, table, "expect_aggregate_to_be_between", arguments, bound, advice, brings, offenders)
 
 
 def row_count(name: str, table: Columns, bound: Bound = REPORTED, advice: str = "") -> Expectation:
     """How many rows there are."""
-    return Expectation(
-        name, table, "expect_table_row_count_to_be_between", {}, bound, advice, offenders=lambda: table.keys
-    )
+    kind = "expect_table_row_count_to_be_between"
+    return Expectation(name, table, kind, {}, bound, advice, offenders=lambda: table.keys)
 
 
 def average(name: str, table: Columns, column: str, bound: Bound = REPORTED, advice: str = "") -> Expectation:
     """The mean of a column."""
-    return Expectation(
-        name, table, "expect_column_mean_to_be_between", {"column": column}, bound, advice, offenders=tuple
-    )
+    kind = "expect_column_mean_to_be_between"
+    return Expectation(name, table, kind, {"column": column}, bound, advice, offenders=tuple)
 
 
 def distinct(name: str, table: Columns, column: str, bound: Bound, advice: str = "") -> Expectation:
     """How many distinct values a column has."""
-    return Expectation(
-        name,
-        table,
-        "expect_column_unique_value_count_to_be_between",
-        {"column": column},
-        bound,
-        advice,
-        offenders=tuple,
-    )
+    kind = "expect_column_unique_value_count_to_be_between"
+    return Expectation(name, table, kind, {"column": column}, bound, advice, offenders=tuple)
 
 
 def count(
@@ -215,29 +212,22 @@ def _of_values(
     offenders: Callable[[], Iterable[str]],
 ) -> Expectation:
     """An aggregate of a column that is brought along."""
-    return Expectation(
-        name,
-        table,
-        f"expect_column_{figure}_to_be_between",
-        {"column": name},
-        bound,
-        advice,
-        brings={name: values},
-        offenders=offenders,
-    )
+    column, kind = f"{name}: values", f"expect_column_{figure}_to_be_between"
+    return Expectation(name, table, kind, {"column": column}, bound, advice, {column: values}, offenders)
 
 
 def no_row(name: str, table: Columns, faulty: Sequence[bool], advice: str, param: str = "") -> Expectation:
     """No row has a fault."""
-    arguments = {"column": name, "value_set": [False]}
-    bound = Bound(high=0, param=param)
-    return Expectation(name, table, "expect_column_values_to_be_in_set", arguments, bound, advice, {name: faulty})
+    column, bound = f"{name}: faulty", Bound(high=0, param=param)
+    arguments = {"column": column, "value_set": [False]}
+    return Expectation(name, table, "expect_column_values_to_be_in_set", arguments, bound, advice, {column: faulty})
 
 
 def same(name: str, table: Columns, column: str, other: Sequence[Any], advice: str) -> Expectation:
     """A column has the values it must have, row by row."""
-    arguments = {"column_A": column, "column_B": name, "ignore_row_if": "neither"}
-    return Expectation(name, table, "expect_column_pair_values_to_be_equal", arguments, NONE, advice, {name: other})
+    brought = f"{name}: other"
+    arguments = {"column_A": column, "column_B": brought, "ignore_row_if": "neither"}
+    return Expectation(name, table, "expect_column_pair_values_to_be_equal", arguments, NONE, advice, {brought: other})
 
 
 def among(keys: Iterable[str], some: Iterable[str]) -> list[bool]:
