@@ -25,7 +25,7 @@ from tests.lineage import mini
 from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.domain import domain_here
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams

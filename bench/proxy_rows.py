@@ -13,13 +13,11 @@ from typing import Any
 
 import yaml
 
-from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.domain import domain_here
 from compeffdist.environment import quiet
 from compeffdist.files import canonical_json, write_json
-from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.rendering import instruction_prompt
-from compeffdist.instructions.responses import collect_responses
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
@@ -30,7 +28,9 @@ from compeffdist.student.loading import CARD, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
 from compeffdist.teacher.conversation import Conversation
-from compeffdist.texts.ingest import ingest
+from compeffdist.texts.ingest_texts import ingest
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.pair_texts import pair_texts
 
 
 def main() -> None:

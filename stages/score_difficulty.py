@@ -2,7 +2,7 @@
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import DIFFICULTY_HISTOGRAM, INSTRUCTIONS, SCORED, TRIPLETS, WARM_UP
-from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.given import Given, Made
 from compeffdist.instructions.answers import choices

@@ -11,8 +11,8 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.ledger import Ledger
 from compeffdist.params import Params, validate_params
+from compeffdist.promotion.alias_state import HEAD, LEDGER, LENGTH
 from compeffdist.promotion.promote import Outcome, promote
-from compeffdist.promotion.standing import HEAD, LEDGER, LENGTH
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import (

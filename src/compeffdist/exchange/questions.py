@@ -13,12 +13,9 @@ from pathlib import Path
 from compeffdist.domain import DOMAINS, Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
-from compeffdist.instructions.demonstrations import write_demonstrations
-from compeffdist.instructions.enumeration import enumerate_attributes
-from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.instructions.responses import collect_responses
-from compeffdist.instructions.tasks import TaskWriter
-from compeffdist.instructions.training_set import kept_triplets
+from compeffdist.instructions.enumerate_attributes import enumerate_attributes
+from compeffdist.instructions.generate_tasks import TaskWriter
+from compeffdist.instructions.write_demonstrations import write_demonstrations
 from compeffdist.models import read_identity
 from compeffdist.params import Params
 from compeffdist.record_files import read_perspectives, read_records
@@ -28,6 +25,9 @@ from compeffdist.teacher.conversation import Conversation, label_question
 from compeffdist.teacher.engine import ModelCard
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.collect_sampled import kept_triplets
+from compeffdist.triplets.parts import SCORED, in_part
 
 TEACHER_CARD = Path("models/teacher.json")
 

@@ -18,7 +18,7 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import Table, json_table, read_table
 from compeffdist.given import Given
-from compeffdist.instructions.clusters import coherence_of, loosest, member_coherence_of
+from compeffdist.instructions.cluster_attributes import coherence_of, loosest, member_coherence_of
 from compeffdist.params import ClustersGateParams
 from compeffdist.records import Attribute, Perspective
 

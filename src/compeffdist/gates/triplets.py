@@ -12,8 +12,8 @@ from compeffdist.gates.running import Evidence, Measured
 from compeffdist.gates.tables import read_table
 from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
-from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Reject, Triplet, by_id
+from compeffdist.triplets.parts import SCORED, in_part
 
 GUARDS = (TRIPLETS,)
 

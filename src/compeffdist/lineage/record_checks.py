@@ -25,13 +25,13 @@ from compeffdist.artefacts import (
 )
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, hash_text, read_json
-from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
-from compeffdist.instructions.parts import SCORED as SCORED_PART
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.record_files import OtherRecords
 from compeffdist.student.loading import CARD
 from compeffdist.texts.decontaminate import contaminated
+from compeffdist.triplets.parts import PREDICTED as PREDICTED_PART
+from compeffdist.triplets.parts import SCORED as SCORED_PART
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Loading a student: full weights or an adapter over its base, in a precision the machine is fast in.
 
-A student folder says in `student.json` (its card) what it is. Weights are computed in `compute_dtype`: bfloat16 ones
+A student folder says in `student.json` (its card) what it is. Weights are computed in `student_dtype`: bfloat16 ones
 in bfloat16 where the machine is fast in it, so that scores on two kinds of machine agree closely but not bit for bit;
 float32 ones and adapters in float32, because a short training moves weights by less than bfloat16 tells apart.
 """
@@ -27,7 +27,7 @@ STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """How safetensors files call what PyTorch does."""
 
 
-def compute_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
+def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
     """The precision to compute in; `auto` is float32 for weights stored in it, else bfloat16 where the hardware
     multiplies it, else float32.
 
@@ -103,7 +103,7 @@ def load_student(
     Args:
         folder: a Hugging Face model folder, or an adapter folder as `fine_tune` writes it.
         device: as in `runtime.device`.
-        dtype: as in `compute_dtype`.
+        dtype: as in `student_dtype`.
         base: folder with the base weights; needed for an adapter, else unused.
 
     Returns:
@@ -135,7 +135,7 @@ def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":
         raise UserError(f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)")
     logging.disable_progress_bar()
     try:
-        dtype = compute_dtype(device, requested, stored_dtype(folder))
+        dtype = student_dtype(device, requested, stored_dtype(folder))
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )

@@ -16,7 +16,7 @@ Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (1
 updates are smaller than bfloat16 can add. Products are computed in bfloat16 (autocast) where the hardware multiplies
 it (`training.compute_dtype`). The result is saved in float32 (`saved_dtype`): the laptop's warm-up of three steps
 lowers the loss on other rows from 2.30 to 1.64, and to 2.13 once rounded to bfloat16. LoRA keeps the base in
-`compute_dtype` and the adapter in float32.
+`student_dtype` and the adapter in float32.
 
 Same seed, same machine, same number of threads: same bytes. Another machine gives slightly different sums.
 """
@@ -39,7 +39,7 @@ from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
 from compeffdist.student.curve import CurvePoint, Recorder
-from compeffdist.student.loading import CARD, compute_dtype, stored_dtype
+from compeffdist.student.loading import CARD, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
 
@@ -142,7 +142,7 @@ def fine_tune(
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
     card = _card(base_id, system, rows, encoded, settings, seed)
-    dtype = compute_dtype(device, settings.compute_dtype)
+    dtype = student_dtype(device, settings.compute_dtype)
     with ExitStack() as stack:
         kept = checkpoint_steps and checkpoints
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

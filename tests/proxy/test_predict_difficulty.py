@@ -11,7 +11,7 @@ from compeffdist.errors import UserError
 from compeffdist.files import read_json, write_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
-from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
+from compeffdist.proxy.predict_difficulty import Openings, Predictions, predict_difficulty, scored_part
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 from compeffdist.student.loading import CARD
