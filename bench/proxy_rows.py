@@ -24,7 +24,7 @@ from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.record_files import write_records
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id
-from compeffdist.student.loading import CARD, student_id
+from compeffdist.student.loading import PROVENANCE, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
 from compeffdist.teacher.conversation import Conversation
@@ -57,7 +57,7 @@ def main() -> None:
     student = resolve_model("student", params.models.student, cache)
     write_json(folder / "student.json", student.to_json())
     release_engine()
-    if not (folder / "warmup" / CARD).exists():
+    if not (folder / "warmup" / PROVENANCE).exists():
         warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
     scored, unscored = score_triplets(
         triplets,

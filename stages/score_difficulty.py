@@ -7,7 +7,7 @@ from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.given import Given, Made
 from compeffdist.instructions.answers import choices
 from compeffdist.student.base import base_student
-from compeffdist.student.loading import read_card, student_id
+from compeffdist.student.loading import read_provenance, student_id
 
 
 def run(given: Given) -> Made:
@@ -19,7 +19,7 @@ def run(given: Given) -> Made:
         params.difficulty,
         params.runtime,
         weights=student_id(warm_up),
-        system=read_card(warm_up)["system_prompt"],
+        system=read_provenance(warm_up)["system_prompt"],
         base_folder=base_folder,
         choices={each.id: labels for each in given[INSTRUCTIONS] if (labels := choices(each))},
     )

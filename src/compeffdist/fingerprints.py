@@ -30,7 +30,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("git", "given", "imports", "ledger", "network", "params", "progress", "registry.server", "running"),
         *("tracking_uri", "yaml12"),
     ),
-    "fetches models and packages, whose bytes are tied by hash in identity cards and corpora": (
+    "fetches models and packages, whose bytes are tied by hash in identities and corpora": (
         *("packages", "models", "models.gguf", "models.identity", "models.index", "models.inspection"),
         *("models.references", "models.resolving"),
     ),

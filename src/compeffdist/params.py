@@ -125,7 +125,7 @@ class ModelParams(Section):
     `api:name@server` for a teacher behind an OpenAI-compatible server: the name it has there, and a word of yours for
     who serves it. The two are all its identity, so answers are shared by whatever is called the same."""
     licence: Line
-    """Licence of the weights, recorded in the identity card and the model version."""
+    """Licence of the weights, recorded in the identity and the model version."""
     dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
     """Precision that a GGUF is converted to, and that a teacher computes in, or float32 on a CPU without instructions
     for it. A student in a folder of weights has the precision of its files; an embedder computes in float32."""

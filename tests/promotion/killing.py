@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compeffdist.params import Params
-from compeffdist.promotion import mutex
+from compeffdist.promotion import alias_state, mutex
 from compeffdist.promotion import promote as promotion
 from tests.test_pipeline_definition import ROOT
 

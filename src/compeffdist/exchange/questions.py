@@ -22,21 +22,21 @@ from compeffdist.record_files import read_perspectives, read_records
 from compeffdist.records import Attribute, Draw, EvaluationRow, Instruction, Pair, Task, Text, Triplet, by_id
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.conversation import Conversation, label_question
-from compeffdist.teacher.engine import ModelCard
+from compeffdist.teacher.engine import TeacherIdentity
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.triplets.collect_responses import collect_responses
 from compeffdist.triplets.collect_sampled import kept_triplets
 from compeffdist.triplets.parts import SCORED, in_part
 
-TEACHER_CARD = Path("models/teacher.json")
+TEACHER_IDENTITY = Path("models/teacher.json")
 
 
 @dataclass
 class RememberingTeacher:
     """Answers what is known, buys nothing, and notes what it was asked."""
 
-    identity: ModelCard
+    identity: TeacherIdentity
     known: KnownAnswers
     questions: dict[str, Request] = field(default_factory=dict)
     """By key."""
@@ -56,7 +56,7 @@ class RememberingTeacher:
 class Questions:
     """What a run asked, as far as it can be told."""
 
-    identity: ModelCard
+    identity: TeacherIdentity
     """Of the teacher."""
     requests: Mapping[str, Request]
     """By key."""
@@ -76,7 +76,7 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
         UserError: there is no teacher yet (resolve_models has not run), no such domain, or an answer was altered.
     """
     domain = domain_of(params, root / DOMAINS)
-    teacher = RememberingTeacher(read_identity(root / TEACHER_CARD), known)
+    teacher = RememberingTeacher(read_identity(root / TEACHER_IDENTITY), known)
     unknown: dict[str, str] = {}
     for stage, replay in REPLAYS.items():
         try:

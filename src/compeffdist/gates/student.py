@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_CARD, STUDENT_PREDICTIONS, TRAINING
+from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_PREDICTIONS, STUDENT_PROVENANCE, TRAINING
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
@@ -21,7 +21,7 @@ from compeffdist.given import Given
 from compeffdist.params import Params, StudentGateParams
 from compeffdist.records import Triplet
 
-GUARDS = (STUDENT_PREDICTIONS, STUDENT_CARD)
+GUARDS = (STUDENT_PREDICTIONS, STUDENT_PROVENANCE)
 """Let through when the run ends (`verdict`)."""
 NEEDED = ("gold", "answers", "student_minus_base_family")
 

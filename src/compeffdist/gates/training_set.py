@@ -7,7 +7,7 @@ check that shares what it checks proves nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compeffdist.artefacts import SAMPLED, STUDENT_CARD, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
+from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
 from compeffdist.files import canonical_json, hash_text
 from compeffdist.gates.curves import curve_figures
 from compeffdist.gates.expected import Figure, accounted, none_of
@@ -17,7 +17,7 @@ from compeffdist.gates.texts import contamination
 from compeffdist.given import Given
 from compeffdist.records import Reject, Triplet, by_id
 
-GUARDS = (TRAINING, STUDENT_CARD)
+GUARDS = (TRAINING, STUDENT_PROVENANCE)
 
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
@@ -30,7 +30,7 @@ def gather(given: Given) -> Evidence:
         UserError: if one of them cannot be read.
     """
     bounds = given.params.gates.training_set
-    card, rejects = given[STUDENT_CARD], read_table(given, rejects_of("train_student"))
+    card, rejects = given[STUDENT_PROVENANCE], read_table(given, rejects_of("train_student"))
     param = "gates.training_set.loss_ratio"
     curve = curve_figures("training", given[TRAINING_CURVE], bounds.loss_ratio, param, UNLEARNT)
     training, refused = read_table(given, TRAINING), read_table(given, rejects_of("collect_sampled"))

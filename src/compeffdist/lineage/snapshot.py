@@ -182,9 +182,9 @@ class Snapshot:
 
     @cached_property
     def identities(self) -> dict[str, ModelIdentity]:
-        """Identity cards of teacher, student and embedder, by model id."""
-        cards = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
-        return {card.id: card for card in map(read_identity, filter(None, cards))}
+        """Identities of teacher, student and embedder, by model id."""
+        identities = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
+        return {identity.id: identity for identity in map(read_identity, filter(None, identities))}
 
     def _reject_tables(self) -> list[ArtefactTable]:
         paths = sorted(path for path in self.lock.outs if path.startswith(REJECTS))
