@@ -51,7 +51,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 ROOT = Path(__file__).parents[1]
-WORDS = (ROOT / "src/compeffdist/params.py").read_text().split()
+WORDS = (ROOT / "src/compeffdist/params/whole.py").read_text().split()
 LABELS = ("good", "bad")
 PER_TEXT = 5
 """Instructions a text is paired with."""
