@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import TEACHER
 from compeffdist.errors import UserError
-from compeffdist.exchange.questions import TEACHER_IDENTITY, Questions
+from compeffdist.exchange.questions import Questions
 from compeffdist.models import ModelIdentity, indexed_identities, read_identity
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import ANSWERS, refuse_other_folder, write_record
@@ -70,7 +71,7 @@ def export_answers(
 def known_cards(known: KnownAnswers, cache: Path) -> list[ModelIdentity]:
     """Identities of all models that this machine knows: the checkout's teacher, those of the records, those in the
     cache; of the same model, the first."""
-    own = [read_identity(TEACHER_IDENTITY)] if TEACHER_IDENTITY.exists() else []
+    own = [read_identity(Path(TEACHER))] if Path(TEACHER).exists() else []
     recorded = [identity for record in known.records for identity in record.identities]
     return list(
         {identity.id: identity for identity in reversed([*own, *recorded, *indexed_identities(cache)])}.values()
