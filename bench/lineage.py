@@ -25,7 +25,7 @@ from tests.lineage import mini
 from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.domain import domain_here
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
@@ -51,7 +51,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 ROOT = Path(__file__).parents[1]
-WORDS = (ROOT / "src/compeffdist/params.py").read_text().split()
+WORDS = (ROOT / "src/compeffdist/params/whole.py").read_text().split()
 LABELS = ("good", "bad")
 PER_TEXT = 5
 """Instructions a text is paired with."""

@@ -29,7 +29,6 @@ from compeffdist.domain import domain_here
 from compeffdist.embedding import embed
 from compeffdist.environment import quiet
 from compeffdist.formatting import encode_prompt, encode_response
-from compeffdist.instructions.parts import SCORED, assign_parts
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import DifficultyParams, ProxyParams, validate_params
 from compeffdist.profiles import compose
@@ -38,7 +37,7 @@ from compeffdist.proxy.fitting import expected_scores, fit_proxy
 from compeffdist.proxy.inputs import fit_view, means_by_instruction, rows_through
 from compeffdist.proxy.mixed_ridge import fit_mixed_ridge
 from compeffdist.proxy.openings import fit_openings
-from compeffdist.proxy.predicting import Openings, scored_part
+from compeffdist.proxy.predict_difficulty import Openings, scored_part
 from compeffdist.proxy.prompt_features import PromptFeatures, PromptRow, read_prompts
 from compeffdist.proxy.report import RATES, Compared, proxy_report
 from compeffdist.record_files import read_records
@@ -47,6 +46,7 @@ from compeffdist.student.batching import TokenRow, collate, plan_batches
 from compeffdist.student.head import split_model
 from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import generate
+from compeffdist.triplets.parts import SCORED, assign_parts
 
 TOP_P, BUDGET, DRAFT_TOKENS = 0.95, 4096, 16
 

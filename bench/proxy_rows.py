@@ -13,24 +13,24 @@ from typing import Any
 
 import yaml
 
-from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.domain import domain_here
 from compeffdist.environment import quiet
 from compeffdist.files import canonical_json, write_json
-from compeffdist.instructions.pairing import pair_texts
 from compeffdist.instructions.rendering import instruction_prompt
-from compeffdist.instructions.responses import collect_responses
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, resolve_model
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from compeffdist.record_files import write_records
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id
-from compeffdist.student.loading import CARD, student_id
+from compeffdist.student.loading import PROVENANCE, student_id
 from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
 from compeffdist.teacher.conversation import Conversation
-from compeffdist.texts.ingest import ingest
+from compeffdist.texts.ingest_texts import ingest
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.pair_texts import pair_texts
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     student = resolve_model("student", params.models.student, cache)
     write_json(folder / "student.json", student.to_json())
     release_engine()
-    if not (folder / "warmup" / CARD).exists():
+    if not (folder / "warmup" / PROVENANCE).exists():
         warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
     scored, unscored = score_triplets(
         triplets,

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compeffdist.columns import BATCH_ROWS, write_columns
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.difficulty.sampling import sample_rows
 from compeffdist.measures.registry import COLUMNS as MEASURES
 from compeffdist.params import SamplingParams

@@ -23,13 +23,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.domain import domain_here
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
-from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.instructions.responses import collect_responses
-from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import FineTuningParams, Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
@@ -38,6 +35,9 @@ from compeffdist.student.runs import TRAIN, training_row
 from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.collect_sampled import kept_triplets
+from compeffdist.triplets.parts import SCORED, in_part
 from compeffdist.yaml12 import read_yaml
 
 SECTIONS = ("responses", "sampling", "training")

@@ -3,7 +3,7 @@
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.embedding import stage_embedder
 from compeffdist.given import Given, Made
-from compeffdist.instructions.clusters import cluster_attributes
+from compeffdist.instructions.cluster_attributes import cluster_attributes
 from compeffdist.record_files import write_perspectives
 
 

@@ -6,11 +6,11 @@ from compeffdist.accounting import account
 from compeffdist.artefacts import INSTRUCTIONS, LABEL_PRIORS, PAIRS, TEACHER, TEXTS, TRIPLETS
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
-from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.instructions.responses import collect_responses
 from compeffdist.records import by_id
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.parts import SCORED, in_part
 
 
 def run(given: Given) -> Made:

@@ -5,11 +5,11 @@ from compeffdist.artefacts import INSTRUCTIONS, LABEL_PRIORS, PAIRS, SAMPLED, TE
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.calibration import read_priors
-from compeffdist.instructions.responses import collect_responses
-from compeffdist.instructions.training_set import asked_of_the_teacher, kept_triplets
 from compeffdist.records import by_id
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.collect_sampled import asked_of_the_teacher, kept_triplets
 
 
 def run(given: Given) -> Made:

@@ -5,7 +5,7 @@ from compeffdist.artefacts import ATTRIBUTES, MENTIONS, TEACHER, TEXTS
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.attributes import count_attributes
-from compeffdist.instructions.enumeration import enumerate_attributes
+from compeffdist.instructions.enumerate_attributes import enumerate_attributes
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation
 

@@ -7,7 +7,7 @@ from compeffdist.artefacts import ATTRIBUTES, CLUSTERS, TASKS, TEACHER
 from compeffdist.domain import stage_domain
 from compeffdist.embedding import stage_embedder
 from compeffdist.given import Given, Made
-from compeffdist.instructions.tasks import generate_tasks, tasks_asked
+from compeffdist.instructions.generate_tasks import generate_tasks, tasks_asked
 from compeffdist.records import by_id
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation

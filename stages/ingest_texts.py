@@ -1,10 +1,10 @@
 """Stage ingest_texts: user texts from their sources, and the evaluation rows they must not hold."""
 
 from compeffdist.artefacts import EVALUATION, TEXTS
-from compeffdist.evaluation.tasks import load_evaluation
+from compeffdist.evaluation.rows import load_evaluation
 from compeffdist.given import Given, Made
 from compeffdist.models import cache_folder
-from compeffdist.texts.ingest import ingest, source_lines
+from compeffdist.texts.ingest_texts import ingest, source_lines
 from compeffdist.texts.withdrawals import withdrawn_ids
 
 

@@ -2,8 +2,8 @@
 
 from compeffdist.artefacts import CLUSTERS, INSTRUCTIONS, MENTIONS, PAIRS, TEXTS
 from compeffdist.given import Given, Made
-from compeffdist.instructions.pairing import pair_texts, pairing_metrics
-from compeffdist.instructions.parts import assign_parts, part_counts
+from compeffdist.triplets.pair_texts import pair_texts, pairing_metrics
+from compeffdist.triplets.parts import assign_parts, part_counts
 
 
 def run(given: Given) -> Made:

@@ -3,10 +3,10 @@
 from compeffdist.accounting import account
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, PREDICTED, PROXY, SCORED, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.given import Given, Made
-from compeffdist.instructions import parts
-from compeffdist.proxy.predicting import predict_difficulty, scored_part
+from compeffdist.proxy.predict_difficulty import predict_difficulty, scored_part
 from compeffdist.records import by_id
 from compeffdist.student.base import base_student
+from compeffdist.triplets import parts
 
 
 def run(given: Given) -> Made:

@@ -19,7 +19,7 @@ from compeffdist.domain import stage_domain
 from compeffdist.gates.outcome import LAST, gate_tags, report_of
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
-from compeffdist.registry.artifacts import evaluation_evidence
+from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
 from compeffdist.student.base import base_student
@@ -44,7 +44,7 @@ def run(given: Given) -> Made:
         params.registry,
         version_tags(params, teacher, base, student, headline) | gate_states,
         run_id=given[STUDENT_RUN]["run_id"],
-        evidence=evaluation_evidence(predictions, rows, monitored.asked_in(params.evaluation).tasks),
+        attachments=evaluation_attachments(predictions, rows, monitored.asked_in(params.evaluation).tasks),
         carried=carried.to_files(len(texts)),
         earned=gate_states[f"gate.{LAST}"] != "failed",
     )

@@ -1,20 +1,20 @@
-"""Stage resolve_models: teacher, student and embedder become local weights and identity cards.
+"""Stage resolve_models: teacher, student and embedder become local weights and identities.
 
 The weights stay in the cache (params.runtime.cache): downloaded and converted once, shared by all checkouts. A teacher
-whose card is in a record of params.runtime.recorded is fetched when an answer has to be bought, not here.
+whose identity is in a record of params.runtime.recorded is fetched when an answer has to be bought, not here.
 """
 
 from compeffdist.artefacts import BASE, EMBEDDER, TEACHER
 from compeffdist.given import Given, Made
 from compeffdist.models import cache_folder, resolve_model
-from compeffdist.teacher.recorded import recorded_cards
+from compeffdist.teacher.recorded import recorded_identities
 
 
 def run(given: Given) -> Made:
     models, runtime = given.params.models, given.params.runtime
     cache = cache_folder(runtime.cache)
     identities = {
-        TEACHER: resolve_model("teacher", models.teacher, cache, recorded_cards(runtime)),
+        TEACHER: resolve_model("teacher", models.teacher, cache, recorded_identities(runtime)),
         BASE: resolve_model("student", models.student, cache),
         EMBEDDER: resolve_model("embedder", models.embedder, cache),
     }
@@ -24,4 +24,4 @@ def run(given: Given) -> Made:
         for identity in identities.values()
         if not identity.served_name
     }
-    return Made({card: identity.to_json() for card, identity in identities.items()}, metrics=sizes)
+    return Made({path: identity.to_json() for path, identity in identities.items()}, metrics=sizes)

@@ -1,7 +1,7 @@
 """Stage sample_triplets: difficulty-prioritised sampling; every row's inclusion probability and draw is kept."""
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.given import Given, Made
 from compeffdist.instructions.own_tasks import is_own
 

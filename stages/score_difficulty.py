@@ -2,12 +2,12 @@
 
 from compeffdist.accounting import account
 from compeffdist.artefacts import DIFFICULTY_HISTOGRAM, INSTRUCTIONS, SCORED, TRIPLETS, WARM_UP
-from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.given import Given, Made
 from compeffdist.instructions.answers import choices
 from compeffdist.student.base import base_student
-from compeffdist.student.loading import read_card, student_id
+from compeffdist.student.loading import read_provenance, student_id
 
 
 def run(given: Given) -> Made:
@@ -19,7 +19,7 @@ def run(given: Given) -> Made:
         params.difficulty,
         params.runtime,
         weights=student_id(warm_up),
-        system=read_card(warm_up)["system_prompt"],
+        system=read_provenance(warm_up)["system_prompt"],
         base_folder=base_folder,
         choices={each.id: labels for each in given[INSTRUCTIONS] if (labels := choices(each))},
     )

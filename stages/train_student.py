@@ -12,7 +12,7 @@ from compeffdist.student.runs import train, training_row
 
 def run(given: Given) -> Made:
     params, rows = given.params, [training_row(triplet) for triplet in given[TRAINING]]
-    teacher, base = (read_identity(given.path(card)) for card in (TEACHER, BASE))
+    teacher, base = (read_identity(given.path(identity)) for identity in (TEACHER, BASE))
     system = stage_domain(given).system_prompts.student
     with training_run(given.name, params, teacher, base, given.path(TRAINING)) as run_id:
         made = train(given, rows, params.training, system, STUDENT, TRAINING_CURVE, log_curve_point)

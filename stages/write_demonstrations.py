@@ -4,7 +4,7 @@ from compeffdist.accounting import account
 from compeffdist.artefacts import DEMONSTRATIONS, INSTRUCTIONS, TASKS, TEACHER, TEXTS
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
-from compeffdist.instructions.demonstrations import (
+from compeffdist.instructions.write_demonstrations import (
     INSTANCES,
     build_instructions,
     is_demonstrated,

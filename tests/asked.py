@@ -6,12 +6,11 @@ from typing import Any
 
 from compeffdist.domain import Domain
 from compeffdist.evaluation.predictions import predict_rows, teacher_scorer
-from compeffdist.evaluation.tasks import EvaluationRow
+from compeffdist.evaluation.rows import EvaluationRow
 from compeffdist.instructions.attributes import count_attributes
-from compeffdist.instructions.demonstrations import build_instructions, write_demonstrations
-from compeffdist.instructions.enumeration import enumerate_attributes
-from compeffdist.instructions.responses import collect_responses
-from compeffdist.instructions.tasks import generate_tasks
+from compeffdist.instructions.enumerate_attributes import enumerate_attributes
+from compeffdist.instructions.generate_tasks import generate_tasks
+from compeffdist.instructions.write_demonstrations import build_instructions, write_demonstrations
 from compeffdist.params import (
     AttributesParams,
     DemonstrationsParams,
@@ -25,6 +24,7 @@ from compeffdist.params import (
 from compeffdist.records import Pair, Perspective, Text, by_id
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.triplets.collect_responses import collect_responses
 from tests.fakes import FakeTeacher
 
 SEED = 42

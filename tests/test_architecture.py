@@ -30,6 +30,7 @@ LAYERS = [
     {"teacher"},
     {"student"},
     {"instructions"},
+    {"triplets"},
     {"difficulty"},
     {"proxy"},
     {"evaluation", "study"},

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from compeffdist.files import read_json, write_json
-from compeffdist.instructions.parts import PREDICTED, SCORED
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
@@ -26,6 +25,7 @@ from compeffdist.records import (
     Text,
     Triplet,
 )
+from compeffdist.triplets.parts import PREDICTED, SCORED
 from tests.fakes import put_domains
 from tests.stages import run_stage
 from tests.student.tiny import tiny_model_folder

@@ -118,7 +118,7 @@ class Located(Artefact[Path]):
 
 
 TEACHER, BASE, EMBEDDER = (Json(f"models/{role}.json") for role in ("teacher", "student", "embedder"))
-"""Identity cards (`models.read_identity`)."""
+"""Identities (`models.read_identity`)."""
 IDENTITIES = (TEACHER, BASE, EMBEDDER)
 TEXTS = Records("data/texts.parquet", Text)
 EVALUATION = Records("data/evaluation.jsonl", EvaluationRow)
@@ -152,7 +152,7 @@ SAMPLED = Records("data/sampled.parquet", Draw, Edge("pair_id", PAIRS), Edge("tr
 # kept triplets stand in it once more: an id leads to where the record stands first
 TRAINING = Records("data/training.parquet", Triplet, Edge("pair_id", PAIRS))
 STUDENT = Located("models/student")
-STUDENT_CARD = Json("models/student/student.json")
+STUDENT_PROVENANCE = Json("models/student/student.json")
 STUDENT_RUN = Json("models/student_run.json")
 TRAINING_CURVE = Located("metrics/training_curve.csv")
 STUDENT_PREDICTIONS = Records("data/student_predictions.parquet", Prediction, Edge("row_id", EVALUATION))

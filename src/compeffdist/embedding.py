@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def stage_embedder(given: Given) -> "Callable[[Sequence[str]], NDArray[np.float64]]":
-    """`embed` with the run's embedder, for a stage that depends on its identity card. Raises UserError as `embed`."""
+    """`embed` with the run's embedder, for a stage that depends on its identity. Raises UserError as `embed`."""
     runtime = given.params.runtime
     folder = model_folder(read_identity(given.path(EMBEDDER)), cache_folder(runtime.cache))
     return partial(embed, folder=folder, device=runtime.device)

@@ -27,10 +27,12 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "says where artefacts lie, as dvc.yaml does, and what lineage follows": ("artefacts",),
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
         *("accounting", "connections", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
-        *("git", "given", "imports", "ledger", "network", "params", "progress", "registry.server", "running"),
+        *("git", "given", "imports", "ledger", "network", "progress", "registry.server", "running"),
+        *("params", "params.sections", "params.models", "params.texts", "params.instructions", "params.difficulty"),
+        *("params.student", "params.evaluation", "params.gates", "params.whole"),
         *("tracking_uri", "yaml12"),
     ),
-    "fetches models and packages, whose bytes are tied by hash in identity cards and corpora": (
+    "fetches models and packages, whose bytes are tied by hash in identities and corpora": (
         *("packages", "models", "models.gguf", "models.identity", "models.index", "models.inspection"),
         *("models.references", "models.resolving"),
     ),

@@ -18,7 +18,7 @@ from compeffdist.records import Reject
 T = TypeVar("T")
 NOT_TRACKED = ("profile", "runtime", "models")
 """Params that every stage has without declaring them, since they decide no artefact: under which name, where, how fast,
-and where weights are fetched, whose hashes the identity cards hold."""
+and where weights are fetched, whose hashes the identities hold."""
 
 
 class Undeclared(Exception):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
-from compeffdist.difficulty.scoring import score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.difficulty.shards import RowFigures
 from compeffdist.labels import LabelTrie, build_trie
 from compeffdist.measures.label_ranks import LABEL_RANK, LABEL_SURPRISE

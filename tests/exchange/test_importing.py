@@ -79,7 +79,7 @@ def test_an_answer_of_a_model_that_nobody_knows_is_left_out_of_an_export(
         store.put_many([stored(replace(some(1)[0], teacher_id="model_unknown"))])
     main(["answers", "export", "--all", "--out", "r", "--json"])
     told = json.loads(capsys.readouterr().out)
-    assert told["rejected"] == {"no_identity_card": 1} and told["wanted"] == told["written"] + 1
+    assert told["rejected"] == {"no_identity": 1} and told["wanted"] == told["written"] + 1
 
 
 def test_the_command_accounts_for_each_source_and_leaves_with_1_if_a_row_was_rejected(

@@ -9,7 +9,7 @@ import pytest
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import REPLAYS, questions_of
-from compeffdist.instructions.tasks import STAGE as TASKS_STAGE
+from compeffdist.instructions.generate_tasks import STAGE as TASKS_STAGE
 from compeffdist.params import load_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Reject

@@ -20,7 +20,7 @@ from tests.exchange.world import Checkout, Engine, run_stages
 from tests.models.making import make_folder
 from tests.stages import run_stage, stage
 
-CARD = Path("models/teacher.json")
+IDENTITY = Path("models/teacher.json")
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ def teacher_params() -> ModelParams:
 
 
 def test_the_card_is_taken_from_the_record_and_the_run_replays_without_the_weights(cloned: Checkout) -> None:
-    before = read_identity(CARD)
+    before = read_identity(IDENTITY)
     run_stage("resolve_models")
-    card = read_identity(CARD)
-    assert card.id == before.id
-    assert (card.reference, card.revision) == (teacher_params().reference[0], "1.0")
+    identity = read_identity(IDENTITY)
+    assert identity.id == before.id
+    assert (identity.reference, identity.revision) == (teacher_params().reference[0], "1.0")
     assert json.loads(Path("metrics/resolve_models.json").read_text())["teacher"]["parameters"] == 10
     artefacts = cloned.artefacts()
     run_stages()
@@ -65,15 +65,15 @@ def test_the_card_is_taken_from_the_record_and_the_run_replays_without_the_weigh
 
 def test_weights_that_are_in_the_cache_give_the_same_card(cloned: Checkout) -> None:
     run_stage("resolve_models")
-    recorded = CARD.read_bytes()
-    refer("teacher", f"path:{Path('weights').absolute()}#sha256={read_identity(CARD).source_sha256}")
+    recorded = IDENTITY.read_bytes()
+    refer("teacher", f"path:{Path('weights').absolute()}#sha256={read_identity(IDENTITY).source_sha256}")
     cloned.set(recorded=[])
     run_stage("resolve_models")
-    resolved = CARD.read_bytes()
-    assert read_identity(CARD).id == json.loads(recorded)["id"]
+    resolved = IDENTITY.read_bytes()
+    assert read_identity(IDENTITY).id == json.loads(recorded)["id"]
     cloned.set(recorded=["r"])
     run_stage("resolve_models")
-    assert CARD.read_bytes() == resolved
+    assert IDENTITY.read_bytes() == resolved
 
 
 @pytest.mark.parametrize("change", ["hash", "dtype", "no hash"])
@@ -91,10 +91,10 @@ def test_a_folder_that_lies_here_is_looked_at(cloned: Checkout) -> None:
     """Its hash covers its weights alone."""
     other = make_folder(Path("models/local/other").absolute(), template="{{ messages }}")
     refer("teacher", f"path:{other}#sha256={hash_file(other / 'model.safetensors')}")
-    before = read_identity(CARD)
+    before = read_identity(IDENTITY)
     run_stage("resolve_models")
-    assert read_identity(CARD).source_sha256 == before.source_sha256
-    assert read_identity(CARD).id != before.id
+    assert read_identity(IDENTITY).source_sha256 == before.source_sha256
+    assert read_identity(IDENTITY).id != before.id
 
 
 def test_weights_are_fetched_when_an_answer_has_to_be_bought(
@@ -105,12 +105,12 @@ def test_weights_are_fetched_when_an_answer_has_to_be_bought(
     monkeypatch.setattr("compeffdist.teacher.asking.open_engine", engine.open)
     asked = Request.likelihood("s", "a new question", ("yes", "no"))
     with (
-        open_teacher(CARD, load_params()) as teacher,
+        open_teacher(IDENTITY, load_params()) as teacher,
         pytest.raises(UserError, match=r"nobody-has-it==1\.0: unreachable"),
     ):
         teacher.ask([asked], "test")
     package_index("nobody-has-it==1.0", {f"model/{p.name}": p.read_bytes() for p in Path("weights").iterdir()})
-    with open_teacher(CARD, load_params()) as teacher:
+    with open_teacher(IDENTITY, load_params()) as teacher:
         (one,) = teacher.ask([asked], "test")
     assert one.answer is not None and engine.opened == 1
 
@@ -122,16 +122,16 @@ def test_other_bytes_than_the_card_s_are_refused_in_one_line(
     other = make_folder(tmp_path / "other", template="another")
     package_index("nobody-has-it==1.0", {f"model/{p.name}": p.read_bytes() for p in other.iterdir()})
     with pytest.raises(UserError, match=r"gives model_\w+, but the recorded answers are of model_"):
-        obtain_folder(read_identity(CARD), teacher_params(), cache_folder("cache"))
+        obtain_folder(read_identity(IDENTITY), teacher_params(), cache_folder("cache"))
 
 
 def test_a_hub_branch_is_taken_for_the_commit_it_was_recorded_at(ran: Checkout) -> None:
     sha256 = hash_file(Path("weights/model.safetensors"))
-    card = replace(read_identity(CARD), reference=f"hf:org/tiny@main#sha256={sha256}", revision="c" * 40)
+    identity = replace(read_identity(IDENTITY), reference=f"hf:org/tiny@main#sha256={sha256}", revision="c" * 40)
 
     def resolved(branch: str) -> str:
         params = ModelParams(reference=[f"hf:org/tiny@{branch}#sha256={sha256}"], licence="MIT", dtype="float32")
-        return resolve_model("teacher", params, Path("nothing-here"), [card]).revision
+        return resolve_model("teacher", params, Path("nothing-here"), [identity]).revision
 
     assert resolved("main") == "c" * 40
     with pytest.raises(UserError, match="no reference could be resolved"):
@@ -146,7 +146,7 @@ def test_keys_do_not_hang_on_the_precision_that_this_machine_computes_in(
         monkeypatch.setattr("compeffdist.precision.cpu_multiplies", lambda dtype, able=able: able)
         folder = make_folder(Path(f"machine_{able}").absolute())
         params = ModelParams(reference=[f"path:{folder}"], licence="MIT", dtype="bfloat16")
-        card = resolve_model("teacher", params, Path(f"cache_{able}").absolute())
-        assert card.dtype == "bfloat16"
-        keys.append(Request.likelihood("s", "a question", ("yes", "no")).key(card.id))
+        identity = resolve_model("teacher", params, Path(f"cache_{able}").absolute())
+        assert identity.dtype == "bfloat16"
+        keys.append(Request.likelihood("s", "a question", ("yes", "no")).key(identity.id))
     assert keys[0] == keys[1]

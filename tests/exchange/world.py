@@ -18,7 +18,7 @@ from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_p
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import Attribute, Draw, EvaluationRow, Pair, Perspective, Text, Triplet
-from compeffdist.teacher.engine import ModelCard, OnAnswer, OnFailure
+from compeffdist.teacher.engine import OnAnswer, OnFailure, TeacherIdentity
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
@@ -84,7 +84,9 @@ class Engine:
     name: str = "mini"
     starts: int = 1
 
-    def open(self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> "Engine":
+    def open(
+        self, identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> "Engine":
         assert folder is not None and (folder / "model.safetensors").exists()
         self.opened += 1
         return self
@@ -98,7 +100,7 @@ class Engine:
         pass
 
 
-def never(card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def never(identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """The opener of an engine that nothing may need."""
     raise AssertionError("an answer was to be bought")
 
@@ -181,8 +183,8 @@ def _write_inputs(folder: Path) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
     params = load_params()
     for role in ("teacher", "embedder"):
-        card = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
-        write_json(folder / f"models/{role}.json", card.to_json())
+        identity = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
+        write_json(folder / f"models/{role}.json", identity.to_json())
     texts = [
         Text(text=f"the {thing} was {mood} as ever", domain="d", source="s", source_row="1", licence="MIT")
         for thing in THINGS

@@ -9,12 +9,11 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.evaluation.summary import summarise
 from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
-from compeffdist.instructions.demonstrations import build_instructions
 from compeffdist.instructions.own_tasks import seed_task
-from compeffdist.instructions.training_set import kept_triplets
+from compeffdist.instructions.write_demonstrations import build_instructions
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams
 from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import (
@@ -34,6 +33,7 @@ from compeffdist.records import (
     Triplet,
     by_id,
 )
+from compeffdist.triplets.collect_sampled import kept_triplets
 from tests.fakes import SENTIMENT
 from tests.scored import a_score, write_scored
 

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt
-from compeffdist.instructions.demonstrations import build_instructions, is_demonstrated
+from compeffdist.instructions.generate_tasks import drop_near_duplicates, generate_tasks, tasks_asked
 from compeffdist.instructions.own_tasks import is_own, own_task, own_tasks
-from compeffdist.instructions.pairing import pair_texts
-from compeffdist.instructions.responses import collect_responses, response_question
-from compeffdist.instructions.tasks import drop_near_duplicates, generate_tasks, tasks_asked
+from compeffdist.instructions.write_demonstrations import build_instructions, is_demonstrated
 from compeffdist.params import (
     DemonstrationsParams,
     EvaluationTask,
@@ -24,8 +22,10 @@ from compeffdist.params import (
 )
 from compeffdist.records import EvaluationRow, Instruction, Task, Text
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.triplets.collect_responses import collect_responses, response_question
+from compeffdist.triplets.pair_texts import pair_texts
 from tests.fakes import SENTIMENT, conversation
-from tests.instructions.test_tasks import answer, distinct, perspective
+from tests.instructions.test_generate_tasks import answer, distinct, perspective
 
 EMOTION = OwnTask(name="emotion", question="Which emotion does the writer show?", labels=["anger", "joy", "sadness"])
 STRENGTH = OwnTask(name="strength", question="How strong is it?", scale=[1, 5])

@@ -25,7 +25,7 @@ from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, read_versions
 from compeffdist.params import EvaluationTask, RegistryParams
-from compeffdist.registry.artifacts import evaluation_evidence
+from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.known import KnownAnswers
@@ -114,10 +114,10 @@ class World:
         }
         task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")
         data = self.folder / "data"
-        evidence = evaluation_evidence(data / "student_predictions.parquet", data / "evaluation.jsonl", [task])
+        attachments = evaluation_attachments(data / "student_predictions.parquet", data / "evaluation.jsonl", [task])
         settings = RegistryParams(model_name=MODEL, experiment="mini")
         student, base = self.folder / "models/student", self.folder / "base"
-        return register_student(student, base, settings, tags, evidence=evidence).version
+        return register_student(student, base, settings, tags, attachments=attachments).version
 
 
 def build(folder: Path, uri: str, base: Path, proxy: bool = False) -> World:

@@ -18,9 +18,7 @@ from compeffdist.difficulty import drawing
 from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.gates.outcome import report_of
-from compeffdist.instructions import parts
 from compeffdist.instructions.rendering import instruction_prompt, with_text
-from compeffdist.instructions.training_set import kept_triplets
 from compeffdist.models import ModelIdentity
 from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
@@ -51,8 +49,10 @@ from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
-from compeffdist.texts.ingest import ingest
+from compeffdist.texts.ingest_texts import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
+from compeffdist.triplets import parts
+from compeffdist.triplets.collect_sampled import kept_triplets
 from tests.scored import a_score, write_scored
 
 STORE = Path("answers.sqlite")

@@ -1,4 +1,4 @@
-"""References are tried in order, and the stage writes cards that lead to the weights."""
+"""References are tried in order, and the stage writes identities that lead to the weights."""
 
 import json
 import runpy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compeffdist.params import Params
-from compeffdist.promotion import mutex, standing
+from compeffdist.promotion import alias_state, mutex
 from compeffdist.promotion import promote as promotion
 from tests.test_pipeline_definition import ROOT
 
@@ -33,21 +33,21 @@ class Died(BaseException):
 
 def dying(place: str, die: Callable[..., Any], change: Callable[[Any, str, Any], None]) -> None:
     """Arrange for `die` to be called at `place` of a promotion."""
-    point = standing._point
+    point = alias_state._point
 
     def before_champion(client: Any, name: str, alias: str, version: int | None) -> None:
-        die() if alias == standing.CHAMPION else point(client, name, alias, version)
+        die() if alias == alias_state.CHAMPION else point(client, name, alias, version)
 
     def after_champion(client: Any, name: str, alias: str, version: int | None) -> None:
         point(client, name, alias, version)
-        if alias == standing.CHAMPION:
+        if alias == alias_state.CHAMPION:
             die()
 
     target, name, replacement = {
         "before the entry": (promotion.Ledger, "append", die),
-        "before the aliases": (promotion, "settle", die),
-        "between the aliases": (standing, "_point", before_champion),
-        "before the tags": (standing, "_point", after_champion),
+        "before the aliases": (promotion, "apply_ledger", die),
+        "between the aliases": (alias_state, "_point", before_champion),
+        "before the tags": (alias_state, "_point", after_champion),
     }[place]
     change(target, name, replacement)
 

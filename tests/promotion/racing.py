@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compeffdist.ledger import Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.standing import LEDGER
+from compeffdist.promotion.alias_state import LEDGER
 from compeffdist.registry.tracking import open_tracking
 
 RACER = """

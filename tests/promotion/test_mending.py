@@ -9,9 +9,9 @@ from compeffdist.errors import UserError
 from compeffdist.ledger import Ledger
 from compeffdist.params import Params
 from compeffdist.promotion import promote as promote_module
+from compeffdist.promotion.alias_state import HEAD, LEDGER
 from compeffdist.promotion.history import history_lines, read_history
 from compeffdist.promotion.promote import promote, rollback
-from compeffdist.promotion.standing import HEAD, LEDGER
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.killing import abandoned_promotion, killed_promotion
 from tests.promotion.versions import audit_clean, make_version
@@ -42,7 +42,7 @@ def test_a_promotion_killed_after_its_entry_is_finished_by_the_next_command(
     assert len(Ledger(LEDGER).entries()) == 2
     history = read_history(params, told.append)
     assert aliases() == {"champion": second, "former-champion": first}
-    assert [line.split(":")[0] for line in told] == ["mended", "mended"]
+    assert [line.split(":")[0] for line in told] == ["repaired", "repaired"]
     assert ".promotion-lock, left by" in told[0] and "entry 2 (promote of" in told[1]
     assert history.problem == "" and history_lines(history)[-1].endswith("version 2")
     told.clear()
@@ -54,7 +54,7 @@ def test_the_first_promotion_ever_killed_is_finished(params: Params, aliases: Al
     abandoned_promotion("before the aliases", version, params)
     assert aliases() == {}
     with pytest.raises(UserError, match="is champion already"):
-        promote(version, params, audit_clean, tell=told.append)
+        promote(version, params, audit_clean, notify=told.append)
     assert aliases() == {"champion": version}
     assert told[1].endswith("champion: none -> version 1")
 
@@ -64,7 +64,7 @@ def test_a_promotion_killed_before_its_entry_changed_nothing(params: Params, ali
     promote(first, params, audit_clean)
     abandoned_promotion("before the entry", second, params)
     assert aliases() == {"champion": first} and len(Ledger(LEDGER).entries()) == 1
-    assert promote(second, params, audit_clean, tell=told.append).entry is not None
+    assert promote(second, params, audit_clean, notify=told.append).entry is not None
     assert [".promotion-lock" in line for line in told] == [True]
 
 
@@ -74,7 +74,7 @@ def test_a_rollback_finishes_what_was_left_before_it_goes_back(
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
     abandoned_promotion("before the aliases", second, params)
-    assert rollback(params, audit_clean, tell=told.append).version == first
+    assert rollback(params, audit_clean, notify=told.append).version == first
     assert aliases() == {"champion": first} and len(told) == 2
     assert len(Ledger(LEDGER).entries()) == 3
 
@@ -88,7 +88,7 @@ def test_a_store_that_fails_after_the_entry_says_who_finishes_it(
         raise MlflowException("API request to http://ada:secret@host/api failed")
 
     version = make_version(params, GOOD)
-    monkeypatch.setattr(promote_module, "settle", fail)
+    monkeypatch.setattr(promote_module, "apply_ledger", fail)
     with pytest.raises(UserError, match=r"entry 1 is written.*the next promote, rollback or history finishes") as error:
         promote(version, params, audit_clean)
     assert "secret" not in str(error.value)

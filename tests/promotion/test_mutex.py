@@ -14,6 +14,7 @@ from compeffdist.errors import UserError
 from compeffdist.ledger import Ledger
 from compeffdist.params import Params
 from compeffdist.promotion import mutex as mutex_module
+from compeffdist.promotion.alias_state import LEDGER
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.mutex import (
     GONE_SECONDS,
@@ -25,7 +26,6 @@ from compeffdist.promotion.mutex import (
     promotion_mutex,
 )
 from compeffdist.promotion.promote import promote
-from compeffdist.promotion.standing import LEDGER
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.racing import race
 from tests.promotion.versions import make_version
@@ -92,7 +92,7 @@ def test_that_of_a_process_that_left_is_removed(client: MlflowClient, name: str,
     leave(client, name, **({"pid": gone_pid()} if how == "a process that left" else {"started": "1"}))
     with promotion_mutex(client, name, told.append) as mutex:
         assert mutex.held()
-    assert len(told) == 1 and told[0].startswith(f"mended: removed {name}{SUFFIX}, left by Eve")
+    assert len(told) == 1 and told[0].startswith(f"repaired: removed {name}{SUFFIX}, left by Eve")
     assert names(client, name) == []
 
 

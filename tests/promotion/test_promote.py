@@ -11,8 +11,8 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.ledger import Ledger
 from compeffdist.params import Params, validate_params
+from compeffdist.promotion.alias_state import HEAD, LEDGER, LENGTH
 from compeffdist.promotion.promote import Outcome, promote
-from compeffdist.promotion.standing import HEAD, LEDGER, LENGTH
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import (
@@ -79,7 +79,7 @@ def test_the_figures_are_paired_differences_over_the_same_rows(params: Params) -
         ({"tags": {"gates": "warned: clusters, sample"}}, "gates: tag gates is 'warned: clusters, sample'"),
         ({"dropped": 3}, "evaluation: tweets: the student has no prediction for 3 of 40 rows, such as row_"),
         ({"dropped": 85}, "evaluation: tweets: the base has no prediction for 5 of 40 rows"),
-        ({"evidence": ["files.json"]}, "evaluation: evaluation_rows.json is not kept with the version"),
+        ({"attachments": ["files.json"]}, "evaluation: evaluation_rows.json is not kept with the version"),
         ({"rows": []}, "evaluation: films: the base's predictions are not of the task's rows"),
         ({"tags": {"metric.macro_f1_base": None}}, "evaluation: the version has no tag metric.macro_f1_base"),
         ({"tags": {"metric.macro_f1_student": "0.9999"}}, "metric.macro_f1_student is 0.9999, but .* give 0.85"),

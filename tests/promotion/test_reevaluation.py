@@ -20,9 +20,9 @@ from tests.promotion.versions import (
     LABELS,
     ROWS,
     TASKS,
+    attachments_of,
     audit_clean,
     evaluation_rows,
-    evidence_of,
     make_version,
     mean_macro_f1,
     predictions,
@@ -38,7 +38,7 @@ def real_champion(params: Params, student_folder: Path, base_folder: Path) -> in
     rows = evaluation_rows()
     answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
     made = register_student(
-        student_folder, base_folder, params.registry, {"gates": "passed"}, evidence=evidence_of(rows, answers)
+        student_folder, base_folder, params.registry, {"gates": "passed"}, attachments=attachments_of(rows, answers)
     )
     promote(made.version, params, audit_clean, override="to have a real one")
     return made.version
@@ -92,7 +92,7 @@ def test_a_champion_is_asked_anew_as_it_is_served(params: Params, student_folder
         base_folder,
         params.registry,
         {"gates": "passed"},
-        evidence=evidence_of(rows, answers),
+        attachments=attachments_of(rows, answers),
         carried=Carried(strength=1.0).to_files(0),
     )
     promote(made.version, params, audit_clean, override="to have a real one")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from compeffdist.errors import UserError
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
+from compeffdist.promotion.alias_state import LEDGER, champions
 from compeffdist.promotion.promote import promote, rollback
-from compeffdist.promotion.standing import LEDGER, champions
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import audit_clean, make_version
 

@@ -24,9 +24,9 @@ from compeffdist.registry.tracking import open_tracking
 from tests.promotion.racing import race
 from tests.promotion.versions import (
     BASE_RIGHT,
+    attachments_of,
     audit_clean,
     evaluation_rows,
-    evidence_of,
     make_version,
     predictions,
 )
@@ -75,8 +75,8 @@ def test_a_real_student_is_promoted_replaced_and_returned_to(
 ) -> None:
     rows = evaluation_rows()
     answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
-    evidence = evidence_of(rows, answers)
-    made = register_student(student_folder, base_folder, params.registry, {"gates": "passed"}, evidence=evidence)
+    attachments = attachments_of(rows, answers)
+    made = register_student(student_folder, base_folder, params.registry, {"gates": "passed"}, attachments=attachments)
     assert audit(made.version) == []
     assert promote(made.version, params, audit, override="its predictions are made up").entry is not None
     # other rows: the champion is fetched from the server and asked about them
@@ -99,9 +99,9 @@ def test_a_flipped_byte_on_the_server_is_found(
 ) -> None:
     rows = evaluation_rows()
     answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
-    evidence = evidence_of(rows, answers)
+    attachments = attachments_of(rows, answers)
     before = set(server[1].rglob("*"))
-    made = register_student(student_folder, base_folder, params.registry, {}, evidence=evidence)
+    made = register_student(student_folder, base_folder, params.registry, {}, attachments=attachments)
     files = [path for path in server[1].rglob("*") if path.is_file() and path not in before]
     # fetching every file over HTTP takes a second, so one of each kind stands for all (test_artifacts has them all)
     chosen = {path.suffix: path for path in sorted(files) if path.stat().st_size}

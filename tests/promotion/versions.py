@@ -15,8 +15,8 @@ from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import (
     MANIFEST,
     PREDICTIONS,
-    evaluation_evidence,
-    log_evidence,
+    evaluation_attachments,
+    log_attachments,
     manifest,
 )
 from compeffdist.registry.tracking import experiment_id, open_tracking
@@ -74,7 +74,7 @@ def mean_macro_f1(answers: Sequence[Prediction]) -> float:
     return sum(scores) / max(len(scores), 1)
 
 
-def evidence_of(
+def attachments_of(
     rows: Sequence[EvaluationRow], answers: Sequence[Prediction], subject: str = "text"
 ) -> dict[str, bytes]:
     """As the stage register_student logs it."""
@@ -82,7 +82,7 @@ def evidence_of(
     with tempfile.TemporaryDirectory() as folder:
         write_records(Path(folder) / "rows.jsonl", EvaluationRow, rows)
         write_records(Path(folder) / PREDICTIONS, Prediction, answers)
-        return evaluation_evidence(Path(folder) / PREDICTIONS, Path(folder) / "rows.jsonl", tasks)
+        return evaluation_attachments(Path(folder) / PREDICTIONS, Path(folder) / "rows.jsonl", tasks)
 
 
 def make_version(
@@ -92,7 +92,7 @@ def make_version(
     rows: Sequence[EvaluationRow] | None = None,
     dropped: int = 0,
     subject: str = "text",
-    evidence: Sequence[str] = (MANIFEST, PREDICTIONS, "evaluation_rows.json"),
+    attachments: Sequence[str] = (MANIFEST, PREDICTIONS, "evaluation_rows.json"),
 ) -> int:
     """Register a version that earns what `right` says.
 
@@ -100,7 +100,7 @@ def make_version(
         tags: laid over those of a sound version; None removes one.
         dropped: predictions left out.
         subject: what the prompt calls a text.
-        evidence: names of the evidence kept.
+        attachments: names of the attachments kept.
     """
     client, name = open_tracking(), params.registry.model_name
     rows = evaluation_rows() if rows is None else rows
@@ -114,7 +114,7 @@ def make_version(
         (Path(folder) / "MLmodel").write_text("flavors: {python_function: {artifacts: {}}}\n")
         client.log_artifacts(run.info.run_id, folder, "model")
         files = {MANIFEST: canonical_json(manifest(Path(folder))).encode()}
-    kept = files | evidence_of(rows, [*base, *student][: len(base) + len(student) - dropped], subject)
+    kept = files | attachments_of(rows, [*base, *student][: len(base) + len(student) - dropped], subject)
     figures = {
         "metric.macro_f1_student": mean_macro_f1(student),
         "metric.macro_f1_base": mean_macro_f1(base),
@@ -122,7 +122,7 @@ def make_version(
     }
     sound = {"predict": "ok", "gates": "passed", "student_id": "student_s", "base_id": "model_b"}
     sound |= {key: f"{figure:.4f}" for key, figure in figures.items()}
-    sound |= log_evidence(client, run.info.run_id, {key: kept[key] for key in evidence})
+    sound |= log_attachments(client, run.info.run_id, {key: kept[key] for key in attachments})
     source = f"{run.info.artifact_uri}/model"
     final = {key: value for key, value in {**sound, **tags}.items() if value is not None}
     return int(client.create_model_version(name, source, run.info.run_id, tags=final).version)

@@ -104,10 +104,10 @@ def test_no_prediction_is_beyond_the_scores_there_can_be() -> None:
 def test_a_prediction_is_the_formula_written_out_over_what_is_saved(tmp_path: Path) -> None:
     world = make_answers(2.0)
     save_proxy(fit(world).proxy, {}, tmp_path / "proxy")
-    saved, card = load_file(tmp_path / "proxy/proxy.safetensors"), read_json(tmp_path / "proxy/proxy.json")
-    prompts, found = world["prompts"], {name: [] for name in card["instruction_ids"]}
+    saved, description = load_file(tmp_path / "proxy/proxy.safetensors"), read_json(tmp_path / "proxy/proxy.json")
+    prompts, found = world["prompts"], {name: [] for name in description["instruction_ids"]}
     for row, name in enumerate(world["instruction_ids"]):
-        c = card["instruction_ids"].index(name)
+        c = description["instruction_ids"].index(name)
         shown = [prompts.states[row] - saved["view.states"][c], prompts.signals[row] - saved["view.signals"][c]]
         x = np.concatenate(shown) @ saved["view.projection"]
         beliefs = prompts.log_p[row] - saved["view.log_p"][c]
@@ -118,7 +118,7 @@ def test_a_prediction_is_the_formula_written_out_over_what_is_saved(tmp_path: Pa
     for c, (name, rows) in enumerate(found.items()):
         mean = np.mean([expected for _, expected, _ in rows])
         for row, expected, ridge in rows:
-            plain = saved["levels"][c] + card["slope"] * (expected - mean + ridge) / 2
+            plain = saved["levels"][c] + description["slope"] * (expected - mean + ridge) / 2
             assert predicted[row] == pytest.approx(np.clip(plain, 0, 1), abs=1e-9), name
 
 

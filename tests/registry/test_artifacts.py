@@ -12,14 +12,15 @@ from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.record_files import write_records
 from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import (
-    EVIDENCE,
+    ATTACHMENTS,
+    FOLDER,
     MANIFEST,
     PREDICTIONS,
     ROWS,
-    evaluation_evidence,
+    evaluation_attachments,
     find_version,
     model_files,
-    read_evidence,
+    read_attachment,
     tag_of,
     verify_version,
 )
@@ -29,9 +30,9 @@ from compeffdist.registry.tracking import open_tracking
 EVALUATED = {PREDICTIONS: b"predictions of the first evaluation", ROWS: b'{"films":{}}'}
 
 
-def register(student: Path, base: Path, name: str, evidence: dict[str, bytes]) -> Registration:
+def register(student: Path, base: Path, name: str, attachments: dict[str, bytes]) -> Registration:
     named = RegistryParams(model_name=f"{name}-{student.parent.name}", experiment="tests")
-    return register_student(student, base, named, {}, evidence=evidence)
+    return register_student(student, base, named, {}, attachments=attachments)
 
 
 def flip_byte(path: Path) -> None:
@@ -41,9 +42,9 @@ def flip_byte(path: Path) -> None:
     path.write_bytes(whole[:place] + bytes([(whole[place] ^ 1) if whole else 1]) + whole[place + 1 :])
 
 
-def evidence_files(version: ModelVersion) -> list[Path]:
+def attached_files(version: ModelVersion) -> list[Path]:
     run = Path(open_tracking().get_run(version.run_id).info.artifact_uri.removeprefix("file://"))
-    return [run / "evidence" / version.tags[tag_of(name)] / name for name in EVIDENCE]
+    return [run / FOLDER / version.tags[tag_of(name)] / name for name in ATTACHMENTS]
 
 
 def test_a_flipped_byte_in_any_file_of_a_version_is_found(student_folder: Path, base_folder: Path) -> None:
@@ -66,11 +67,11 @@ def test_a_flipped_byte_in_any_file_of_a_version_is_found(student_folder: Path, 
             else:
                 path.write_bytes(b"")
     assert verify_version(client, made.model_name, made.version) == []
-    for path in evidence_files(version):
+    for path in attached_files(version):
         flip_byte(path)
         assert [path.name in problem for problem in verify_version(client, made.model_name, made.version)] == [True]
         flip_byte(path)
-    planted, found = len(files) + len(EVIDENCE), len(problems & named) + len(EVIDENCE)
+    planted, found = len(files) + len(ATTACHMENTS), len(problems & named) + len(ATTACHMENTS)
     print(f"{found} of {planted} planted faults found ({student_folder.parent.name})")
     assert found == planted > 40
 
@@ -102,22 +103,22 @@ def test_a_new_evaluation_takes_the_old_ones_place(student_folder: Path, base_fo
     again = register(student_folder, base_folder, "again", {**EVALUATED, PREDICTIONS: b"newer"})
     assert (again.version, again.reused) == (first.version, True)
     version = find_version(open_tracking(), first.model_name, first.version)
-    assert read_evidence(version, PREDICTIONS) == b"newer"
+    assert read_attachment(version, PREDICTIONS) == b"newer"
     assert version.tags["student_predictions_sha256"] == hash_bytes(b"newer")
     assert verify_version(open_tracking(), first.model_name, first.version) == []
 
 
-def test_registering_again_mends_damaged_evidence(student_folder: Path, base_folder: Path) -> None:
+def test_registering_again_repairs_damaged_attachments(student_folder: Path, base_folder: Path) -> None:
     made = register(student_folder, base_folder, "mended", EVALUATED)
     client = open_tracking()
     version = find_version(client, made.model_name, made.version)
-    evidence_files(version)[-1].write_bytes(b"{}")
+    attached_files(version)[-1].write_bytes(b"{}")
     assert ["evaluation_rows.json" in problem for problem in verify_version(client, made.model_name, 1)] == [True]
     register(student_folder, base_folder, "mended", EVALUATED)
     assert verify_version(client, made.model_name, 1) == []
 
 
-def test_a_version_without_evidence_says_what_is_missing(student_folder: Path, base_folder: Path) -> None:
+def test_a_version_without_attachments_says_what_is_missing(student_folder: Path, base_folder: Path) -> None:
     made = register(student_folder, base_folder, "unevaluated", {})
     problems = verify_version(open_tracking(), made.model_name, made.version)
     assert [problem.split()[0] for problem in problems] == [PREDICTIONS, ROWS]
@@ -125,7 +126,7 @@ def test_a_version_without_evidence_says_what_is_missing(student_folder: Path, b
 
 def test_the_manifest_names_every_file_that_loading_needs(student_folder: Path, base_folder: Path) -> None:
     made = register(student_folder, base_folder, "manifest", EVALUATED)
-    files = json.loads(read_evidence(find_version(open_tracking(), made.model_name, made.version), MANIFEST))
+    files = json.loads(read_attachment(find_version(open_tracking(), made.model_name, made.version), MANIFEST))
     weights = {path.rpartition("/")[0] for path in files if path.endswith(".safetensors")}
     assert weights == {"artifacts/student"} | ({"artifacts/model"} if "lora" in student_folder.parts[-2] else set())
     assert {"MLmodel", "served.py", "code/compeffdist/registry/model.py"} <= files.keys()
@@ -139,7 +140,7 @@ def test_an_unknown_version_is_one_line_with_those_there_are(student_folder: Pat
         find_version(open_tracking(), "nobody", 1)
 
 
-def test_evaluation_evidence_holds_no_text(tmp_path: Path) -> None:
+def test_evaluation_attachments_hold_no_text(tmp_path: Path) -> None:
     rows = [
         EvaluationRow(task=task, text=text, label="good", source_row="1", licence="MIT")
         for task, text in (("films", "a secret text"), ("books", "another secret"))
@@ -147,9 +148,9 @@ def test_evaluation_evidence_holds_no_text(tmp_path: Path) -> None:
     write_records(tmp_path / "rows.jsonl", EvaluationRow, rows)
     (tmp_path / "predictions.parquet").write_bytes(b"parquet")
     task = EvaluationTask(name="films", location="x", labels=["bad", "good"], rows=1, subject="film review")
-    evidence = evaluation_evidence(tmp_path / "predictions.parquet", tmp_path / "rows.jsonl", [task])
-    assert b"secret" not in b"".join(evidence.values())
-    assert json.loads(evidence[ROWS]) == {
+    attachments = evaluation_attachments(tmp_path / "predictions.parquet", tmp_path / "rows.jsonl", [task])
+    assert b"secret" not in b"".join(attachments.values())
+    assert json.loads(attachments[ROWS]) == {
         "films": {
             "labels": ["bad", "good"],
             "question": "",
@@ -158,7 +159,7 @@ def test_evaluation_evidence_holds_no_text(tmp_path: Path) -> None:
         }
     }
     with pytest.raises(UserError, match="no such file"):
-        evaluation_evidence(tmp_path / "none.parquet", tmp_path / "rows.jsonl", [task])
+        evaluation_attachments(tmp_path / "none.parquet", tmp_path / "rows.jsonl", [task])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ ASKING = (
 )
 
 
-def card(role: str) -> ModelIdentity:
+def identity(role: str) -> ModelIdentity:
     return ModelIdentity(
         role=role,
         reference=f"path:{role}",
@@ -126,7 +126,7 @@ def run() -> Run:
     metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
     expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
     return Run(
-        models={role: card(role) for role in ("teacher", "student", "embedder")},
+        models={role: identity(role) for role in ("teacher", "student", "embedder")},
         metrics=metrics,
         gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
         evaluation={

@@ -12,7 +12,7 @@ from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
-from compeffdist.student.loading import compute_dtype, load_student, stored_dtype, student_id
+from compeffdist.student.loading import load_student, stored_dtype, student_dtype, student_id
 from compeffdist.student.training import TrainingRow, fine_tune
 from tests.fakes import SYSTEM
 
@@ -22,8 +22,8 @@ def test_auto_precision_is_bfloat16_exactly_where_the_cpu_multiplies_it(
 ) -> None:
     for multiplies, expected in ((False, torch.float32), (True, torch.bfloat16)):
         monkeypatch.setattr(precision, "cpu_multiplies", lambda dtype, value=multiplies: value)
-        assert compute_dtype("cpu") == expected
-        assert compute_dtype("cpu", stored=torch.float32) == torch.float32
+        assert student_dtype("cpu") == expected
+        assert student_dtype("cpu", stored=torch.float32) == torch.float32
 
 
 def test_weights_have_the_precision_of_their_file_whatever_the_configuration_says(

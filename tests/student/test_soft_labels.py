@@ -96,8 +96,8 @@ def test_soft_rows_are_counted_and_part_of_what_a_student_is(tiny_folder: Path, 
         for name, rows in (("first", ROWS), ("second", other))
     )
     assert first.metrics()["soft_rows"] == 4
-    assert first.card["training_set_sha256"] != second.card["training_set_sha256"]
-    assert first.card["triplet_ids_sha256"] == second.card["triplet_ids_sha256"]
+    assert first.provenance["training_set_sha256"] != second.provenance["training_set_sha256"]
+    assert first.provenance["triplet_ids_sha256"] == second.provenance["triplet_ids_sha256"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.floats(0.01, 1))

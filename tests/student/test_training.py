@@ -245,7 +245,7 @@ def test_a_method_has_a_learning_rate_of_its_own_and_the_card_names_it(
 ) -> None:
     settings = FineTuningParams.model_validate({"epochs": 1.0, "batch_size": 10, "schedule": "constant"} | update)
     result = train(tiny_folder, tmp_path / "out", settings)
-    assert result.curve[0].learning_rate == rate == result.card["settings"]["learning_rate"]
+    assert result.curve[0].learning_rate == rate == result.provenance["settings"]["learning_rate"]
 
 
 def test_an_adapter_whose_base_is_not_given_is_one_clear_line(tiny_folder: Path, tmp_path: Path) -> None:

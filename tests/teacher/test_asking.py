@@ -14,7 +14,7 @@ from compeffdist.errors import UserError
 from compeffdist.exchange.questions import RememberingTeacher
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
-from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, TeacherIdentity
 from compeffdist.teacher.engines import open_engine
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
@@ -42,7 +42,9 @@ class FakeEngine:
     name: str = "fake"
     starts: int = 1
 
-    def open(self, card: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+    def open(
+        self, identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> Engine:
         self.opened += 1
         return self
 

@@ -30,7 +30,7 @@ from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from tests.teacher.test_asking import Card, FakeEngine, question
 
 
-def card(name: str) -> ModelIdentity:
+def identity(name: str) -> ModelIdentity:
     return ModelIdentity(
         role="teacher",
         reference=f"path:{name}",
@@ -48,7 +48,7 @@ def card(name: str) -> ModelIdentity:
     )
 
 
-TEACHERS = [card("one"), card("two")]
+TEACHERS = [identity("one"), identity("two")]
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 ANSWER_VALUES = st.one_of(
     st.builds(Answer, TEXTS, st.none(), st.integers(0, 999), st.integers(0, 9), st.integers(0, 99), st.just("stop")),
@@ -106,7 +106,7 @@ def test_a_record_gives_back_what_was_put_in_and_its_bytes_know_no_order(
     record = AnswerRecord(folders[0])
     assert record.rows() == {row.key: row for row in answers} and record.problems() == []
     assert record.get_many(record.keys) == {row.key: Answer.from_json(row.answer) for row in answers}
-    assert {model.id for model in record.cards} == {row.teacher_id for row in answers}
+    assert {model.id for model in record.identities} == {row.teacher_id for row in answers}
     files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
     assert files[0] == files[1]
 
@@ -167,7 +167,7 @@ def test_a_file_that_is_missing_or_was_not_there_is_named(tmp_path: Path) -> Non
     (tmp_path / "r/models/other.json").unlink()
     (tmp_path / "r/models" / f"{TEACHERS[0].id}.json").unlink()
     found = AnswerRecord(tmp_path / "r").problems()
-    assert f"models: no identity card of {TEACHERS[0].id}" in found
+    assert f"models: no identity of {TEACHERS[0].id}" in found
 
 
 def test_a_record_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) -> None:

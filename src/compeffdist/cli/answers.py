@@ -69,9 +69,10 @@ def _import(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> None:
     from functools import partial
 
+    from compeffdist.artefacts import TEACHER
     from compeffdist.errors import UserError
     from compeffdist.exchange.printing import verification_lines
-    from compeffdist.exchange.questions import TEACHER_CARD, questions_of
+    from compeffdist.exchange.questions import questions_of
     from compeffdist.exchange.verifying import verify_record
     from compeffdist.models import read_identity
     from compeffdist.params import load_params
@@ -85,7 +86,7 @@ def _verify(args: argparse.Namespace) -> None:
     record = AnswerRecord(args.record)
     # not the store: what follows from an answer is to follow from the recorded one
     questions = questions_of(params, KnownAnswers(None, [record, *open_records(params.runtime)]))
-    weights = partial(teacher_weights, read_identity(TEACHER_CARD), params)
+    weights = partial(teacher_weights, read_identity(Path(TEACHER)), params)
     try:
         done = verify_record(record, questions, params, weights, args.sample, args.seed)
     finally:

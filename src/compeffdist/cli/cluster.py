@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.attributes}: no attributes in it")
 
     from compeffdist.embedding import embed
-    from compeffdist.instructions.clusters import cluster_attributes
+    from compeffdist.instructions.cluster_attributes import cluster_attributes
     from compeffdist.models import cache_folder, model_folder, resolve_model
     from compeffdist.record_files import write_perspectives
 

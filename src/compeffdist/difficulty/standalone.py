@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.difficulty.scoring import chosen_ranking, measure_rows
+from compeffdist.difficulty.score_difficulty import chosen_ranking, measure_rows
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, hash_file, write_jsonl
 from compeffdist.formatting import encode_prompt, encode_response

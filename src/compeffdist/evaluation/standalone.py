@@ -18,9 +18,9 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import take_out
+from compeffdist.evaluation.rows import load_evaluation_rows
 from compeffdist.evaluation.summary import by_task
 from compeffdist.evaluation.table import difference_cell, markdown
-from compeffdist.evaluation.tasks import load_evaluation_rows
 from compeffdist.models.references import short
 from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources, written_label
 from compeffdist.records import EvaluationRow, Prediction

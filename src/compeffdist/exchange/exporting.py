@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import TEACHER
 from compeffdist.errors import UserError
-from compeffdist.exchange.questions import TEACHER_CARD, Questions
-from compeffdist.models import ModelIdentity, indexed_cards, read_identity
+from compeffdist.exchange.questions import Questions
+from compeffdist.models import ModelIdentity, indexed_identities, read_identity
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import ANSWERS, refuse_other_folder, write_record
 
@@ -22,7 +23,7 @@ class Exported:
     """Answers that a run asked for, or all that are known."""
     written: int
     rejected: dict[str, int]
-    """By reason: `not_bought`, or `no_identity_card` of the model that gave them."""
+    """By reason: `not_bought`, or `no_identity` of the model that gave them."""
     kinds: dict[str, int]
     """Written, by how they were had."""
     unknown: dict[str, str]
@@ -35,12 +36,12 @@ class Exported:
 
 
 def export_answers(
-    folder: Path, known: KnownAnswers, cards: Sequence[ModelIdentity], questions: Questions | None
+    folder: Path, known: KnownAnswers, identities: Sequence[ModelIdentity], questions: Questions | None
 ) -> Exported:
     """Write a record of the answers to a run's questions, or, without questions, of all answers that are known.
 
     Args:
-        cards: identity cards of the models that may have given them.
+        identities: identities of the models that may have given them.
 
     Raises:
         UserError: nothing to write, an answer that was altered, or a folder that holds something else.
@@ -48,14 +49,14 @@ def export_answers(
     refuse_other_folder(folder)
     wanted = set(questions.requests) if questions else known.keys()
     rows = known.rows(wanted)
-    carded = {card.id for card in cards}
+    identified = {identity.id for identity in identities}
     ended = [row for row in rows.values() if row.parse().ended]
-    written = [row for row in ended if row.teacher_id in carded]
+    written = [row for row in ended if row.teacher_id in identified]
     if not written:
         raise UserError(f"none of {len(wanted)} answers of known models is in the store or a record; run: dvc repro")
-    write_record(folder, written, cards)
+    write_record(folder, written, identities)
     rejected = {"not_bought": len(wanted) - len(rows), "ended_early": len(rows) - len(ended)}
-    rejected |= {"no_identity_card": len(ended) - len(written)}
+    rejected |= {"no_identity": len(ended) - len(written)}
     return Exported(
         folder=folder,
         wanted=len(wanted),
@@ -68,8 +69,10 @@ def export_answers(
 
 
 def known_cards(known: KnownAnswers, cache: Path) -> list[ModelIdentity]:
-    """Identity cards of all models that this machine knows: the checkout's teacher, those of the records, those in the
+    """Identities of all models that this machine knows: the checkout's teacher, those of the records, those in the
     cache; of the same model, the first."""
-    own = [read_identity(TEACHER_CARD)] if TEACHER_CARD.exists() else []
-    recorded = [card for record in known.records for card in record.cards]
-    return list({card.id: card for card in reversed([*own, *recorded, *indexed_cards(cache)])}.values())
+    own = [read_identity(Path(TEACHER))] if Path(TEACHER).exists() else []
+    recorded = [identity for record in known.records for identity in record.identities]
+    return list(
+        {identity.id: identity for identity in reversed([*own, *recorded, *indexed_identities(cache)])}.values()
+    )

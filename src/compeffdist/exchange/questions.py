@@ -10,33 +10,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compeffdist.artefacts import (
+    ATTRIBUTES,
+    CLUSTERS,
+    EVALUATION,
+    INSTRUCTIONS,
+    PAIRS,
+    SAMPLED,
+    TASKS,
+    TEACHER,
+    TEXTS,
+    TRIPLETS,
+)
 from compeffdist.domain import DOMAINS, Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
-from compeffdist.instructions.demonstrations import write_demonstrations
-from compeffdist.instructions.enumeration import enumerate_attributes
-from compeffdist.instructions.parts import SCORED, in_part
-from compeffdist.instructions.responses import collect_responses
-from compeffdist.instructions.tasks import TaskWriter
-from compeffdist.instructions.training_set import kept_triplets
+from compeffdist.instructions.enumerate_attributes import enumerate_attributes
+from compeffdist.instructions.generate_tasks import TaskWriter
+from compeffdist.instructions.write_demonstrations import write_demonstrations
 from compeffdist.models import read_identity
 from compeffdist.params import Params
-from compeffdist.record_files import read_perspectives, read_records
-from compeffdist.records import Attribute, Draw, EvaluationRow, Instruction, Pair, Task, Text, Triplet, by_id
+from compeffdist.records import Pair, by_id
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.conversation import Conversation, label_question
-from compeffdist.teacher.engine import ModelCard
+from compeffdist.teacher.engine import TeacherIdentity
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
-
-TEACHER_CARD = Path("models/teacher.json")
+from compeffdist.triplets.collect_responses import collect_responses
+from compeffdist.triplets.collect_sampled import kept_triplets
+from compeffdist.triplets.parts import SCORED, in_part
 
 
 @dataclass
 class RememberingTeacher:
     """Answers what is known, buys nothing, and notes what it was asked."""
 
-    identity: ModelCard
+    identity: TeacherIdentity
     known: KnownAnswers
     questions: dict[str, Request] = field(default_factory=dict)
     """By key."""
@@ -56,7 +65,7 @@ class RememberingTeacher:
 class Questions:
     """What a run asked, as far as it can be told."""
 
-    identity: ModelCard
+    identity: TeacherIdentity
     """Of the teacher."""
     requests: Mapping[str, Request]
     """By key."""
@@ -76,55 +85,53 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
         UserError: there is no teacher yet (resolve_models has not run), no such domain, or an answer was altered.
     """
     domain = domain_of(params, root / DOMAINS)
-    teacher = RememberingTeacher(read_identity(root / TEACHER_CARD), known)
+    teacher = RememberingTeacher(read_identity(root / TEACHER), known)
     unknown: dict[str, str] = {}
     for stage, replay in REPLAYS.items():
         try:
-            replay(root / "data", params, domain, Conversation(teacher, domain, params.teacher, params.seed, stage))
+            replay(root, params, domain, Conversation(teacher, domain, params.teacher, params.seed, stage))
         except UserError as error:
             unknown[stage] = one_line(error, 200)
     return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
 
 
-def _enumeration(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    enumerate_attributes(read_records(data / "texts.parquet", Text), params.attributes, domain.attributes, talk)
+def _enumeration(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    enumerate_attributes(TEXTS.read(root), params.attributes, domain.attributes, talk)
 
 
-def _tasks(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    perspectives = read_perspectives(data / "clusters.json")
-    attributes = by_id(read_records(data / "attributes.parquet", Attribute))
+def _tasks(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    perspectives = CLUSTERS.read(root)
+    attributes = by_id(ATTRIBUTES.read(root))
     # what is a near-duplicate is decided once all are defined
     writer = TaskWriter(params.tasks, domain, talk)
     writer.analysis_tasks(perspectives, attributes)
     writer.define(writer.ideas(perspectives, attributes))
 
 
-def _demonstrations(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    tasks = read_records(data / "tasks.jsonl", Task)
-    write_demonstrations(
-        tasks, read_records(data / "texts.parquet", Text), params.demonstrations, domain.demonstrations, talk
-    )
+def _demonstrations(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    tasks = TASKS.read(root)
+    write_demonstrations(tasks, TEXTS.read(root), params.demonstrations, domain.demonstrations, talk)
 
 
-def _responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    _collect(data, params, domain, talk, in_part(read_records(data / "pairs.parquet", Pair), SCORED))
+def _responses(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    _collect(root, params, domain, talk, in_part(PAIRS.read(root), SCORED))
 
 
-def _sampled_responses(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    draws = read_records(data / "sampled.parquet", Draw)
-    triplets = read_records(data / "triplets.parquet", Triplet)
-    _, unanswered = kept_triplets(draws, triplets, read_records(data / "pairs.parquet", Pair))
-    _collect(data, params, domain, talk, unanswered)
+def _sampled_responses(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    draws = SAMPLED.read(root)
+    triplets = TRIPLETS.read(root)
+    _, unanswered = kept_triplets(draws, triplets, PAIRS.read(root))
+    _collect(root, params, domain, talk, unanswered)
 
 
-def _collect(data: Path, params: Params, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
-    instructions = by_id(read_records(data / "instructions.jsonl", Instruction))
-    texts = by_id(read_records(data / "texts.parquet", Text))
+def _collect(root: Path, params: Params, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
+    instructions = by_id(INSTRUCTIONS.read(root))
+    texts = by_id(TEXTS.read(root))
     collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)
 
 
-def _evaluation(data: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    rows = read_records(data / "evaluation.jsonl", EvaluationRow)
+def _evaluation(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
+    rows = EVALUATION.read(root)
 
     def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
         # the stage's own scorer stops at the first row without an answer
@@ -142,4 +149,4 @@ REPLAYS: Mapping[str, Callable[[Path, Params, Domain, Conversation], None]] = {
     "collect_sampled": _sampled_responses,
     "evaluate_teacher": _evaluation,
 }
-"""By stage, every one that asks the teacher: data folder, params, domain and conversation -> its questions, asked."""
+"""By stage, every one that asks the teacher: checkout, params, domain and conversation -> its questions, asked."""

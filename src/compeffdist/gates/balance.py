@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compeffdist.errors import one_line
-from compeffdist.gates.evidence import Evidence
 from compeffdist.gates.expected import REPORTED, Aggregate, Columns, Expectation, aggregate, figure
+from compeffdist.gates.gate import Inputs
 from compeffdist.gates.outcome import Distribution
 
 
@@ -121,7 +121,7 @@ class Classes:
         return [key for key, *row, kept in rows if row == [group, name] and kept]
 
 
-def balanced(scope: str, seen: Evidence, rows: Classes, least: int) -> list[Expectation]:
+def balanced(scope: str, seen: Inputs, rows: Classes, least: int) -> list[Expectation]:
     """The worst balance of groups by each measure. Undefined, and judged by nobody, where none has `least` rows."""
     columns = {"group": rows.groups, "class": rows.classes, "kept": rows.kept}
     table, balances = Columns(rows.keys, columns), rows.balances(least)

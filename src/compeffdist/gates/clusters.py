@@ -11,7 +11,6 @@ from statistics import fmean
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.files import read_json
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     HOLDS,
     Bound,
@@ -24,9 +23,10 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
-from compeffdist.instructions.clusters import FIGURE_DECIMALS, loosest
+from compeffdist.instructions.cluster_attributes import FIGURE_DECIMALS, loosest
 from compeffdist.records import Perspective
 
 GUARDS = (CLUSTERS,)
@@ -65,7 +65,7 @@ def rows(given: Given) -> Rows:
     return {ATTRIBUTES: [], CLUSTERS: []}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     diagnostics = read_json(seen.given.path(CLUSTERS)).get("diagnostics") or {}
     members = [member for row in seen[CLUSTERS].records for member in row.member_ids]
     return [
@@ -79,7 +79,7 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     perspectives = seen[CLUSTERS].records
     sizes = Counter({perspective.head: len(perspective.member_ids) for perspective in perspectives})
     counts = {attribute.name: attribute.count for attribute in seen[ATTRIBUTES].records}
@@ -102,7 +102,7 @@ def _lowest(perspectives: Sequence[Perspective]) -> Distribution:
     )
 
 
-def _number_of_perspectives(seen: Evidence) -> Expectation:
+def _number_of_perspectives(seen: Inputs) -> Expectation:
     bounds, vocabulary = seen.given.params.gates.clusters, len(seen[ATTRIBUTES].rows)
     fewest = max(math.floor(bounds.fewest_per_root * math.sqrt(vocabulary)), 1)
     most = max(math.ceil(bounds.most_per_attribute * vocabulary), fewest)
@@ -111,7 +111,7 @@ def _number_of_perspectives(seen: Evidence) -> Expectation:
     return row_count("perspectives", seen[CLUSTERS].by("id"), bound, COLLAPSE if collapsed else EXPLOSION)
 
 
-def _shape(seen: Evidence) -> list[Expectation]:
+def _shape(seen: Inputs) -> list[Expectation]:
     rows, perspectives, bounds = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.given.params.gates.clusters
     most = seen.most("largest_share")
     sizes = [len(perspective.member_ids) for perspective in perspectives]
@@ -126,7 +126,7 @@ def _shape(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def _members(seen: Evidence) -> list[Expectation]:
+def _members(seen: Inputs) -> list[Expectation]:
     """Coherence with each attribute counting once: over mentions, a frequent name hides a heap of rare ones."""
     rows, several, bound = seen[CLUSTERS].by("id"), loosest(seen[CLUSTERS].records), seen.least("member_coherence")
     bounds = seen.given.params.gates.clusters
@@ -151,7 +151,7 @@ def _members(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def _frequencies(seen: Evidence) -> list[Expectation]:
+def _frequencies(seen: Inputs) -> list[Expectation]:
     rows, counts = seen[ATTRIBUTES].by("id"), [attribute.count for attribute in seen[ATTRIBUTES].records]
     top = [key for key, number in zip(rows.keys, counts, strict=True) if number == max(counts)]
     once, most = [number == 1 for number in counts], seen.most("top_attribute_share")

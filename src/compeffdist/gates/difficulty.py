@@ -12,7 +12,6 @@ from operator import itemgetter
 from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
 from compeffdist.difficulty.summary import BINS, NEAR, spearman
 from compeffdist.gates.curves import learnt
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     HOLDS,
     SOME,
@@ -29,6 +28,7 @@ from compeffdist.gates.expected import (
     row_count,
     share,
 )
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.measures.perplexity import IFD, PERPLEXITY
@@ -76,7 +76,7 @@ def rows(given: Given) -> Rows:
     }
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     scored, rows = seen[SCORED].records, seen[SCORED].by("triplet_id")
     with_ifd = any(row.measures[IFD.name] is not None for row in scored)
     without_ifd = [with_ifd and row.measures[IFD.name] is None for row in scored]
@@ -90,14 +90,14 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     scored = seen[SCORED].records
     counts = Counter(min(int(row.ranking * BINS), BINS - 1) for row in scored)
     shares = [(f"{place / BINS:.2f}", [counts[place] / (len(scored) or 1)]) for place in range(BINS)]
     return [Distribution("Triplets by difficulty, from", ["share"], shares)]
 
 
-def _saturation(seen: Evidence, rows: Columns, scores: Sequence[float]) -> list[Expectation]:
+def _saturation(seen: Inputs, rows: Columns, scores: Sequence[float]) -> list[Expectation]:
     """Saturation, spread, ties, and agreement with perplexity."""
     near_zero, near_one = [score < NEAR for score in scores], [score > 1 - NEAR for score in scores]
     commonest = max(Counter(scores).items(), key=itemgetter(1), default=(None, 0))[0]
@@ -113,7 +113,7 @@ def _saturation(seen: Evidence, rows: Columns, scores: Sequence[float]) -> list[
     ]
 
 
-def _accounts(seen: Evidence, scored: Sequence[ScoredTriplet]) -> list[Expectation]:
+def _accounts(seen: Inputs, scored: Sequence[ScoredTriplet]) -> list[Expectation]:
     """Triplets in = scores + rejects, triplet by triplet."""
     triplets = Columns([triplet.id for triplet in seen.read(TRIPLETS)])
     rejected = [reject.record_id for reject in seen[REJECTS].records]

@@ -17,7 +17,7 @@ from typing import Any
 from compeffdist.artefacts import Artefact
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
-from compeffdist.gates.evidence import Evidence, Gate
+from compeffdist.gates.gate import Gate, Inputs
 from compeffdist.gates.judging import judge
 from compeffdist.gates.outcome import LAST, Outcome, page_of, report_of, token_of
 from compeffdist.gates.page import render
@@ -64,7 +64,7 @@ def outcome_of(gate: Gate, given: Given) -> Outcome:
     tables: dict[str, Table[Any]] = {
         artefact: read_table(given, artefact, rules) for artefact, rules in gate.rows(given).items()
     }
-    seen = Evidence(given, tables)
+    seen = Inputs(given, tables)
     rows = [expected for table in tables.values() for expected in table.rules()]
     rows += [expected for table in tables.values() for expected in table.types()]
     findings = judge(rows)

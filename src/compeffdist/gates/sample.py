@@ -12,7 +12,6 @@ from typing import Any
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
 from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import Classes, balanced
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
@@ -30,6 +29,7 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.own_tasks import is_own
@@ -57,7 +57,7 @@ def rows(given: Given) -> Rows:
     return {SAMPLED: tuple(between(column, 0.0, 1.0) for column in ("inclusion_probability", "draw"))}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     draws, bounds = seen[SAMPLED].records, seen.given.params.gates.sample
     return [
         *_accounts(seen, draws),
@@ -69,7 +69,7 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     question = stage_domain(seen.given).monitored.name
     largest = sorted(_by_task(seen).balances(), key=lambda balance: (-sum(balance.before.values()), balance.group))[
         :SHOWN_TASKS
@@ -80,7 +80,7 @@ def distributions(seen: Evidence) -> list[Distribution]:
     ]
 
 
-def _accounts(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
+def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
     pairs = [*(row.pair_id for row in seen.read(SCORED)), *(row.pair_id for row in seen.read(PREDICTED))]
     drawn = seen[SAMPLED].by("pair_id")
@@ -91,7 +91,7 @@ def _accounts(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
     ]
 
 
-def _fairness(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
+def _fairness(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """As many rows as the rate promises, and as many kept as their probabilities promise."""
     drawn, kept = seen[SAMPLED].by("pair_id"), [draw.kept for draw in draws]
     expected = math.fsum(draw.inclusion_probability for draw in draws)
@@ -107,7 +107,7 @@ def _fairness(seen: Evidence, draws: Sequence[Draw]) -> list[Expectation]:
     ]
 
 
-def _rate(seen: Evidence, draws: Sequence[Draw]) -> Bound:
+def _rate(seen: Inputs, draws: Sequence[Draw]) -> Bound:
     """The mean rate of all rows, those of the user's own tasks at theirs."""
     rate, own_rate = seen.given.params.sampling.rate, seen.given.params.sampling.own_rate
     own = {instruction.id for instruction in seen.read(INSTRUCTIONS) if is_own(instruction)}
@@ -117,7 +117,7 @@ def _rate(seen: Evidence, draws: Sequence[Draw]) -> Bound:
     return Bound(rate - RATE_TOLERANCE, rate + RATE_TOLERANCE, param="sampling.rate")
 
 
-def _proxy(seen: Evidence) -> list[Expectation]:
+def _proxy(seen: Inputs) -> list[Expectation]:
     """How well the proxy orders held-out rows; in mode direct there is none."""
     if not seen.read(PREDICTED):
         return []
@@ -153,20 +153,20 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
     return no_row("instructions_lost", instructions, lost, LOST, param)
 
 
-def _monitored(seen: Evidence) -> Classes:
+def _monitored(seen: Inputs) -> Classes:
     """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
     not known yet."""
     labelled = [(row, row.monitored, kept) for row, kept in _answered(seen)]
     return _classes([(row, "all rows", label, kept) for row, label, kept in labelled if label is not None])
 
 
-def _by_task(seen: Evidence) -> Classes:
+def _by_task(seen: Inputs) -> Classes:
     """The answered rows of each closed task by label."""
     closed = [(row, kept) for row, kept in _answered(seen) if row.task_type == "closed_classification"]
     return _classes([(row, row.instruction_id, row.response, kept) for row, kept in closed])
 
 
-def _answered(seen: Evidence) -> list[tuple[Triplet, bool]]:
+def _answered(seen: Inputs) -> list[tuple[Triplet, bool]]:
     triplets = by_id(seen.read(TRIPLETS))
     return [(triplets[draw.triplet_id], draw.kept) for draw in seen[SAMPLED].records if draw.triplet_id in triplets]
 

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
-from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_CARD, STUDENT_PREDICTIONS, TRAINING
+from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_PREDICTIONS, STUDENT_PROVENANCE, TRAINING
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
 from compeffdist.files import read_jsonl
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import REPORTED, Columns, Expectation, count, largest, no_row, stated
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.params import Params
 from compeffdist.records import Triplet
 
-GUARDS = (STUDENT_PREDICTIONS, STUDENT_CARD)
+GUARDS = (STUDENT_PREDICTIONS, STUDENT_PROVENANCE)
 """Let through when the run ends (`verdict`)."""
 NEEDED = ("gold", "answers", "student_minus_base_family")
 
@@ -44,7 +44,7 @@ def rows(given: Given) -> Rows:
     return {}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     """Raises UserError if the evaluation lacks figures that are judged."""
     evaluation, training = _evaluation(seen), seen.read(TRAINING)
     tasks = evaluation["tasks"]
@@ -60,11 +60,11 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     return [_labels(name, task) for name, task in _evaluation(seen)["tasks"].items()]
 
 
-def _evaluation(seen: Evidence) -> Mapping[str, Any]:
+def _evaluation(seen: Inputs) -> Mapping[str, Any]:
     evaluation = seen.read(EVALUATED)
     tasks = evaluation.get("tasks") if isinstance(evaluation, dict) else None
     if not isinstance(tasks, dict) or not all(key in task for task in tasks.values() for key in NEEDED):
@@ -85,7 +85,7 @@ def _answered(rows: Mapping[str, int], tasks: Mapping[str, Any]) -> Expectation:
     return no_row("tasks_of_other_rows", _named(names), off, advice)
 
 
-def _gain(seen: Evidence, mean: Mapping[str, Any], advice: str) -> list[Expectation]:
+def _gain(seen: Inputs, mean: Mapping[str, Any], advice: str) -> list[Expectation]:
     gain = mean["student_minus_base"]
     shown = f"the student is not shown to be better than its base, mean gain {difference_cell(gain)}: {advice}"
     return [
@@ -96,7 +96,7 @@ def _gain(seen: Evidence, mean: Mapping[str, Any], advice: str) -> list[Expectat
     ]
 
 
-def _worse(seen: Evidence, tasks: Mapping[str, Any], advice: str) -> Expectation:
+def _worse(seen: Inputs, tasks: Mapping[str, Any], advice: str) -> Expectation:
     intervals = {name: task["student_minus_base_family"] for name, task in tasks.items()}
     worse = [interval["high"] < 0 for interval in intervals.values()]
     shown = "; ".join(f"{name} {difference_cell(intervals[name])}" for name in compress(intervals, worse))
@@ -104,7 +104,7 @@ def _worse(seen: Evidence, tasks: Mapping[str, Any], advice: str) -> Expectation
     return count("tasks_worse", _named(intervals), worse, seen.most("worse_tasks"), advice)
 
 
-def _overuse(seen: Evidence, uses: Sequence[LabelUse], advice: str) -> Expectation:
+def _overuse(seen: Inputs, uses: Sequence[LabelUse], advice: str) -> Expectation:
     """The largest share that one label has; where one is most of the gold, giving it often may be right."""
     worst = max(uses, key=lambda use: use.share, default=None)
     table, shares = _named(use.task for use in uses), [use.share for use in uses]

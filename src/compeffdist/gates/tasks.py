@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, Records, metrics_of, rejects_of
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import (
     NOUGHT,
     SOME,
@@ -25,6 +24,7 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.label_sets import MOST_LABELS, label_set
@@ -49,7 +49,7 @@ def rows(given: Given) -> Rows:
     }
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     perspectives = Columns(sorted({perspective.id for perspective in seen.read(CLUSTERS)}))
     return [
         row_count("tasks", seen[TASKS].by("id"), SOME, "no task is left: see data/rejects/generate_tasks.parquet"),
@@ -62,11 +62,11 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     return [Distribution.of_counts("Tasks by type", Counter(task.type for task in seen[TASKS].records))]
 
 
-def _definitions(seen: Evidence) -> list[Expectation]:
+def _definitions(seen: Inputs) -> list[Expectation]:
     """No task whose answers could not be told right from wrong."""
     rows, tasks = seen[TASKS].by("id"), seen[TASKS].records
     unfit = [task.type == "closed_classification" and not _are_labels(task) for task in tasks]
@@ -79,7 +79,7 @@ def _definitions(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def _parents(seen: Evidence, perspectives: Columns) -> list[Expectation]:
+def _parents(seen: Inputs, perspectives: Columns) -> list[Expectation]:
     """Links by id between tasks, perspectives, demonstrations and instructions."""
     tasks, told, shown = seen[TASKS].by("id"), seen[INSTRUCTIONS].records, seen[DEMONSTRATIONS].records
     instructions, demonstrations = seen[INSTRUCTIONS].by("id"), seen[DEMONSTRATIONS].by("id")
@@ -97,7 +97,7 @@ def _parents(seen: Evidence, perspectives: Columns) -> list[Expectation]:
     ]
 
 
-def _generated(seen: Evidence, perspectives: Columns) -> list[Expectation]:
+def _generated(seen: Inputs, perspectives: Columns) -> list[Expectation]:
     """Tasks the teacher wrote of perspectives, which are the method; the others would be there without it."""
     tasks, rejects = seen[TASKS], seen[rejects_of("generate_tasks")].records
     generated = [bool(task.perspective_id) and task.type != "analysis" for task in tasks.records]
@@ -115,14 +115,14 @@ def _generated(seen: Evidence, perspectives: Columns) -> list[Expectation]:
     ]
 
 
-def _idle(seen: Evidence, perspectives: Columns) -> Expectation:
+def _idle(seen: Inputs, perspectives: Columns) -> Expectation:
     """Perspectives without a task."""
     busy = {task.perspective_id for task in seen[TASKS].records}
     idle = [key not in busy for key in perspectives.keys]
     return share("idle_perspectives_share", perspectives, idle, seen.most("idle_perspectives"), IDLE)
 
 
-def _undemonstrated(seen: Evidence) -> Expectation:
+def _undemonstrated(seen: Inputs) -> Expectation:
     """Tasks without a demonstration; analysis, the user's own tasks and the seed task have none by design."""
     shown = {demonstration.task_id for demonstration in seen[DEMONSTRATIONS].records}
     asked = Columns(sorted({t.id for t in seen[TASKS].records if not is_own(t) and t.type != "analysis"}))
@@ -136,7 +136,7 @@ def _undemonstrated(seen: Evidence) -> Expectation:
     return share(name, asked, bare, bound, BARE)
 
 
-def _accounted(seen: Evidence, stage: str) -> Expectation:
+def _accounted(seen: Inputs, stage: str) -> Expectation:
     """A stage's in = out + rejected."""
     counts = seen.read(metrics_of(stage)).get("records", {})
     missing = counts.get("in", 0) - len(seen[MADE[stage]].rows) - len(seen[rejects_of(stage)].rows)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.artefacts import EVALUATION, TEXTS, metrics_of, rejects_of
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import NOUGHT, SOME, Columns, Expectation, no_row, row_count, stated
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.records import Text
@@ -20,7 +20,7 @@ def rows(given: Given) -> Rows:
     return {TEXTS: [], REJECTS: []}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     texts = seen[TEXTS]
     return [
         row_count("texts", texts.by("id"), SOME, "no text is left: see the reasons in metrics/ingest_texts.json"),
@@ -30,7 +30,7 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     return [Distribution.of_counts("Texts by domain", Counter(text.domain for text in seen[TEXTS].records))]
 
 
@@ -43,7 +43,7 @@ def _accounted(texts: Sequence[Text], rejected: int, counts: Mapping[str, Any]) 
     return stated("rows_unaccounted", missing, NOUGHT, advice, [f"source:{name}" for name in off])
 
 
-def not_contaminated(seen: Evidence, texts: Sequence[Text]) -> Expectation:
+def not_contaminated(seen: Inputs, texts: Sequence[Text]) -> Expectation:
     """No text holds an evaluation text or part of one."""
     evaluation = {row.id: row.text for row in seen.read(EVALUATION)}
     overlap = seen.given.params.texts.contamination_overlap

@@ -1,22 +1,22 @@
 """What must hold of the set the student was trained on: what was sampled, nothing of the evaluation rows, and learnt.
 
-The hashes of the student's card are derived here again from the artefacts, and not by the code that wrote them: a
+The hashes in the student's identity are derived here again from the artefacts, and not by the code that wrote them: a
 check that shares what it checks proves nothing.
 """
 
 from collections.abc import Sequence
 
-from compeffdist.artefacts import SAMPLED, STUDENT_CARD, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
+from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
 from compeffdist.files import canonical_json, hash_text
 from compeffdist.gates.curves import learnt
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
 from compeffdist.given import Given
 from compeffdist.records import by_id
 
-GUARDS = (TRAINING, STUDENT_CARD)
+GUARDS = (TRAINING, STUDENT_PROVENANCE)
 LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
 
 ACCOUNTS = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
@@ -28,7 +28,7 @@ def rows(given: Given) -> Rows:
     return {LEFT_OUT: [], TRAINING: [], REFUSED: []}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     training = seen[TRAINING].records
     kept = [draw.pair_id for draw in seen.read(SAMPLED) if draw.kept]
     found = [*(row.pair_id for row in training), *(reject.record_id for reject in seen[REFUSED].records)]
@@ -41,26 +41,27 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     return []
 
 
-def _trained(seen: Evidence) -> list[Expectation]:
-    """The student's card is of the training set less what training rejected, and that holds no evaluation text."""
-    training, left_out, card = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id"), seen.read(STUDENT_CARD)
+def _trained(seen: Inputs) -> list[Expectation]:
+    """The student's identity is of the training set less what training rejected, and that holds no evaluation text."""
+    training, left_out = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id")
+    provenance = seen.read(STUDENT_PROVENANCE)
     ids = sorted(training.keys() - set(left_out.keys))
     contents = [[key, training[key].prompt, training[key].response] for key in ids]
     texts, used = by_id(seen.read(TEXTS)), Columns(sorted({training[key].text_id for key in ids}))
     return [
-        stated("trained", card.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
+        stated("trained", provenance.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
         no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
-        _hashed("triplet_ids_as_sampled", card.get("triplet_ids_sha256"), ids),
-        _hashed("contents_as_sampled", card.get("training_set_sha256"), contents),
+        _hashed("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), ids),
+        _hashed("contents_as_sampled", provenance.get("training_set_sha256"), contents),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
         not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
     ]
 
 
 def _hashed(name: str, given: object, value: Sequence[object]) -> Expectation:
-    """1 if the card's hash is that of `value`."""
+    """1 if the student's hash is that of `value`."""
     return stated(name, int(given == hash_text(canonical_json(value))), HOLDS, RETRAIN)

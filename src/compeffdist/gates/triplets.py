@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
 from compeffdist.domain import stage_domain
-from compeffdist.gates.evidence import Evidence, Rows
 from compeffdist.gates.expected import SOME, Columns, Expectation, accounted, among, no_row, one_of, row_count, share
+from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
-from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Triplet, by_id
+from compeffdist.triplets.parts import SCORED, in_part
 
 GUARDS = (TRIPLETS,)
 REJECTS = rejects_of("collect_responses")
@@ -29,7 +29,7 @@ def rows(given: Given) -> Rows:
     return {TRIPLETS: [labels, one_of("task_type", TASK_TYPES)], REJECTS: []}
 
 
-def expectations(seen: Evidence) -> list[Expectation]:
+def expectations(seen: Inputs) -> list[Expectation]:
     rows, triplets, pairs = seen[TRIPLETS].by("id"), seen[TRIPLETS].records, in_part(seen.read(PAIRS), SCORED)
     texts, instructions = by_id(seen.read(TEXTS)), by_id(seen.read(INSTRUCTIONS))
     refused = [reject.record_id for reject in seen[REJECTS].records]
@@ -49,7 +49,7 @@ def expectations(seen: Evidence) -> list[Expectation]:
     ]
 
 
-def distributions(seen: Evidence) -> list[Distribution]:
+def distributions(seen: Inputs) -> list[Distribution]:
     triplets, question = seen[TRIPLETS].records, stage_domain(seen.given).monitored.name
     answers = Counter(row.monitored or "no answer" for row in triplets)
     return [

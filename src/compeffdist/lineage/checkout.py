@@ -16,7 +16,7 @@ from compeffdist.models import cache_folder
 from compeffdist.params import load_params
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import named_records
-from compeffdist.texts.ingest import whole_ids
+from compeffdist.texts.ingest_texts import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
 
 PROMOTIONS = Path("data/promotions.jsonl")

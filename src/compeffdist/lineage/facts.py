@@ -43,9 +43,9 @@ def facts_of(node: Node, snapshot: Snapshot) -> Facts:
 
 
 def model_name(snapshot: Snapshot, model_id: str) -> str:
-    """A model by the reference in its identity card, without the hash that `model_id` covers anyway."""
-    card = snapshot.identities.get(model_id)
-    return f"{one_line(card.reference.split('#')[0])} ({model_id})" if card else model_id
+    """A model by the reference in its identity, without the hash that `model_id` covers anyway."""
+    identity = snapshot.identities.get(model_id)
+    return f"{one_line(identity.reference.split('#')[0])} ({model_id})" if identity else model_id
 
 
 def answer_facts(found: KnownAnswer | None) -> Facts:

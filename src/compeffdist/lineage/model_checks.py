@@ -18,7 +18,7 @@ from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.store import store_problems, stored_keys
 
 ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
-"""Tag of a version -> role of the identity card with that id."""
+"""Tag of a version -> role of the identity with that id."""
 
 
 def answer_links(snapshot: Snapshot, store: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
@@ -57,21 +57,25 @@ def _record_link(record: AnswerRecord) -> Link:
 
 
 def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
-    """The weights on this machine against the identity cards, every file hashed again. Those of a teacher whose answers
+    """The weights on this machine against the identities, every file hashed again. Those of a teacher whose answers
     are all recorded need not be here."""
-    recorded = {card.id for record in records if not record.problems() for card in record.cards}
-    for card in snapshot.identities.values():
-        if card.served_name:
-            yield Link("weights", card.role, "SKIP", f"{card.served_name} is behind an API: its weights are unknown")
+    recorded = {identity.id for record in records if not record.problems() for identity in record.identities}
+    for identity in snapshot.identities.values():
+        if identity.served_name:
+            yield Link(
+                "weights", identity.role, "SKIP", f"{identity.served_name} is behind an API: its weights are unknown"
+            )
             continue
-        altered = altered_files(card, cache)
+        altered = altered_files(identity, cache)
         if altered is None:
             answers = ": its answers are recorded, and it is fetched if one has to be bought"
-            why = answers if card.role == "teacher" and card.id in recorded else ""
-            yield Link("weights", card.role, "SKIP", f"{card.id} is not in this machine's cache{why}")
+            why = answers if identity.role == "teacher" and identity.id in recorded else ""
+            yield Link("weights", identity.role, "SKIP", f"{identity.id} is not in this machine's cache{why}")
         else:
             problems = [f"{path} was changed" for path in altered]
-            yield judged("weights", card.role, problems, f"{card.id}", "fetch it again: dvc repro -f -s resolve_models")
+            yield judged(
+                "weights", identity.role, problems, f"{identity.id}", "fetch it again: dvc repro -f -s resolve_models"
+            )
 
 
 def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
@@ -84,7 +88,7 @@ def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
         for tag, path in TAGS_OF_DATA.items()
         if tag in version.tags and version.tags[tag] != lock.md5(path)
     ]
-    roles = {card.role: card.id for card in snapshot.identities.values()}
+    roles = {identity.role: identity.id for identity in snapshot.identities.values()}
     expected = {tag: roles.get(role) for tag, role in ROLES_OF_TAGS.items()} | _gates(snapshot)
     wrong += [
         f"{tag} is {version.tags.get(tag)}, the data says {value}"

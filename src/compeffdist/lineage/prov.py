@@ -52,8 +52,8 @@ def _teachers(document: "ProvDocument", snapshot: Snapshot, nodes: Mapping[str, 
             teacher = node.record.teacher_id
             if teacher not in agents:
                 agents.add(teacher)
-                card = snapshot.identities.get(teacher)
-                reference = card.reference if card else "unknown"
+                identity = snapshot.identities.get(teacher)
+                reference = identity.reference if identity else "unknown"
                 document.agent(f"ced:{teacher}", {"prov:type": "prov:SoftwareAgent", "ced:reference": reference})
             document.wasAttributedTo(f"ced:{key}", f"ced:{teacher}")
 

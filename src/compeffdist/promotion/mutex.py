@@ -39,7 +39,7 @@ KEY_CHARACTERS = 8
 ATTEMPTS = 5
 """Tries to create it, each followed by finding it released again."""
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 """Takes a line the user should see."""
 
 
@@ -100,17 +100,17 @@ class Mutex:
 
 
 @contextmanager
-def promotion_mutex(client: "MlflowClient", model_name: str, tell: Tell) -> Iterator[Mutex]:
+def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> Iterator[Mutex]:
     """Hold the mutex of a model's promotions.
 
     Args:
-        tell: is told if one of a process that left was removed.
+        notify: is told if one of a process that left was removed.
 
     Raises:
         UserError: one line saying who holds it, and since when.
         MlflowException: the store cannot be asked.
     """
-    with _held(client, f"{model_name}{SUFFIX}", tell) as mutex:
+    with _held(client, f"{model_name}{SUFFIX}", notify) as mutex:
         yield mutex
 
 
@@ -120,12 +120,12 @@ def current_holder(client: "MlflowClient", model_name: str) -> Holder | None:
     return found[0] if found else None
 
 
-def break_mutex(client: "MlflowClient", model_name: str, key: str, tell: Tell) -> None:
+def break_mutex(client: "MlflowClient", model_name: str, key: str, notify: Notify) -> None:
     """Remove the mutex that a process left behind which this machine cannot look for.
 
     Args:
         key: of the use that is meant (`Holder.key`): a later one's mutex stays.
-        tell: is told what was removed.
+        notify: is told what was removed.
 
     Raises:
         UserError: nobody holds it under that key, or its process is at work on this machine.
@@ -138,21 +138,21 @@ def break_mutex(client: "MlflowClient", model_name: str, key: str, tell: Tell) -
         holder, age = found
         if holder.here and not holder.is_gone(age):
             raise UserError(f"{holder.line()}: that process is at work on this machine; end it first")
-        return _remove(client, name, holder, tell)
+        return _remove(client, name, holder, notify)
     now = current_holder(client, model_name)
     raise UserError(f"no promotion of {model_name} is under way with key {key}" + (f"; {_advice(now)}" if now else ""))
 
 
 @contextmanager
-def _held(client: "MlflowClient", name: str, tell: Tell) -> Iterator[Mutex]:
-    mutex = _take(client, name, tell)
+def _held(client: "MlflowClient", name: str, notify: Notify) -> Iterator[Mutex]:
+    mutex = _take(client, name, notify)
     try:
         yield mutex
     finally:
         mutex.release()
 
 
-def _take(client: "MlflowClient", name: str, tell: Tell) -> Mutex:
+def _take(client: "MlflowClient", name: str, notify: Notify) -> Mutex:
     own = _this_process()
     for _ in range(ATTEMPTS):
         if _create(client, name, own):
@@ -165,17 +165,17 @@ def _take(client: "MlflowClient", name: str, tell: Tell) -> Mutex:
             return Mutex(client, name, own.token)
         if not holder.is_gone(age):
             raise UserError(_advice(holder))
-        _remove(client, name, holder, tell)
+        _remove(client, name, holder, notify)
     raise UserError(f"{name}: others keep taking it; try again")
 
 
-def _remove(client: "MlflowClient", name: str, gone: Holder, tell: Tell) -> None:
-    with _held(client, f"{name}{REMOVAL}", tell):
+def _remove(client: "MlflowClient", name: str, gone: Holder, notify: Notify) -> None:
+    with _held(client, f"{name}{REMOVAL}", notify):
         found = _read(client, name)
         if found is None or found[0].token != gone.token:
             return
         client.delete_registered_model(name)
-        tell(f"mended: removed {name}, left by {gone.who} (process {gone.pid} on {gone.host}) at {gone.at}")
+        notify(f"repaired: removed {name}, left by {gone.who} (process {gone.pid} on {gone.host}) at {gone.at}")
 
 
 def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:

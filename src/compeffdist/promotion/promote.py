@@ -2,7 +2,7 @@
 
 The order is what makes it safe: the mutex, what an earlier command left undone, the checks, the ledger's entry on
 the disk, the aliases. A process that dies before the entry has changed nothing; one that dies after it is finished
-by the next command (`standing`).
+by the next command (`alias_state`).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry, Ledger
 from compeffdist.params import Params
+from compeffdist.promotion.alias_state import (
+    LEDGER,
+    PROMOTE,
+    ROLLBACK,
+    AliasState,
+    apply_ledger,
+    champions,
+    finished_line,
+    identify_registry,
+    read_alias_state,
+)
 from compeffdist.promotion.comparison import (
     BASE_STUDENT,
     Comparison,
@@ -21,19 +32,8 @@ from compeffdist.promotion.comparison import (
     compare,
     read_evaluation,
 )
-from compeffdist.promotion.first import unearned
-from compeffdist.promotion.mutex import Mutex, Tell, promotion_mutex
-from compeffdist.promotion.standing import (
-    LEDGER,
-    PROMOTE,
-    ROLLBACK,
-    Standing,
-    champions,
-    identify_registry,
-    mended_line,
-    read_standing,
-    settle,
-)
+from compeffdist.promotion.first_champion import unearned
+from compeffdist.promotion.mutex import Mutex, Notify, promotion_mutex
 from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.tracking import open_tracking, store_errors
 
@@ -71,11 +71,11 @@ class _Turn:
 
     client: "MlflowClient"
     ledger: Ledger
-    standing: Standing
+    state: AliasState
     mutex: Mutex
 
 
-def promote(version: int, params: Params, audit: Audit, override: str | None = None, tell: Tell = print) -> Outcome:
+def promote(version: int, params: Params, audit: Audit, override: str | None = None, notify: Notify = print) -> Outcome:
     """Make a version champion if it has earned it.
 
     It has if its gates passed, the audit is clean, its evaluation is whole, and a paired bootstrap over the same
@@ -84,7 +84,7 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
 
     Args:
         override: why it becomes champion all the same; recorded together with what it failed.
-        tell: is told what was mended on the way.
+        notify: is told what was repaired on the way.
 
     Returns:
         An outcome without an entry, with all reasons, if it has not and no override was given.
@@ -94,20 +94,20 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
             is broken; an override without a reason.
     """
     reason = _reason(override)
-    with _turn(params, tell) as turn:
-        standing = turn.standing
+    with _turn(params, notify) as turn:
+        state = turn.state
         candidate = _answering_version(turn, version)
-        if standing.champion == standing.by_ledger == version:
-            raise UserError(f"version {version} of {standing.model_name} is champion already")
+        if state.champion == state.by_ledger == version:
+            raise UserError(f"version {version} of {state.model_name} is champion already")
         comparison, unmet = _compared(turn, candidate, params)
-        reasons = [*_prefixed("registry", [standing.fault()]), *_gates(candidate), *_audited(audit, version), *unmet]
+        reasons = [*_prefixed("registry", [state.fault()]), *_gates(candidate), *_audited(audit, version), *unmet]
         figures = comparison.to_row() if comparison else None
         body = {"figures": figures, "tags": {tag: candidate.tags.get(tag, "") for tag in RECORDED}}
         return _decide(turn, PROMOTE, version, body, reasons, reason)
 
 
 def rollback(
-    params: Params, audit: Audit, reason: str = "", override: str | None = None, tell: Tell = print
+    params: Params, audit: Audit, reason: str = "", override: str | None = None, notify: Notify = print
 ) -> Outcome:
     """Make the former champion champion again, by the ledger; done again, the one before that.
 
@@ -117,52 +117,52 @@ def rollback(
         reason: is recorded.
         override: why it is done although the audit of that version finds something, or the registry is not as
             the ledger says.
-        tell: is told what was mended on the way.
+        notify: is told what was repaired on the way.
 
     Raises:
         UserError: there is no former champion, it is gone from the registry or never answered; else as `promote`.
     """
     overriding = _reason(override)
-    with _turn(params, tell) as turn:
-        version = _former(turn.standing)
+    with _turn(params, notify) as turn:
+        version = _former(turn.state)
         _answering_version(turn, version)
-        reasons = [*_prefixed("registry", [turn.standing.fault()]), *_audited(audit, version)]
+        reasons = [*_prefixed("registry", [turn.state.fault()]), *_audited(audit, version)]
         return _decide(turn, ROLLBACK, version, {"reason": one_line(reason)}, reasons, overriding)
 
 
 @contextmanager
-def _turn(params: Params, tell: Tell) -> Iterator[_Turn]:
+def _turn(params: Params, notify: Notify) -> Iterator[_Turn]:
     client, ledger, name = open_tracking(), Ledger(LEDGER), params.registry.model_name
-    with store_errors(), promotion_mutex(client, name, tell) as mutex:
-        yield _Turn(client, ledger, mend(client, ledger, name, tell), mutex)
+    with store_errors(), promotion_mutex(client, name, notify) as mutex:
+        yield _Turn(client, ledger, finish_unfinished(client, ledger, name, notify), mutex)
 
 
-def mend(client: "MlflowClient", ledger: Ledger, model_name: str, tell: Tell) -> Standing:
+def finish_unfinished(client: "MlflowClient", ledger: Ledger, model_name: str, notify: Notify) -> AliasState:
     """Finish what a process that died between ledger and aliases left undone; call with the mutex held."""
-    standing = read_standing(client, ledger, model_name)
-    unfinished = standing.unfinished()
+    state = read_alias_state(client, ledger, model_name)
+    unfinished = state.unfinished()
     if unfinished is None:
-        return standing
-    settle(client, model_name, standing.entries)
-    tell(mended_line(unfinished, standing))
-    return read_standing(client, ledger, model_name)
+        return state
+    apply_ledger(client, model_name, state.entries)
+    notify(finished_line(unfinished, state))
+    return read_alias_state(client, ledger, model_name)
 
 
 def _answering_version(turn: _Turn, version: int) -> "ModelVersion":
-    found = find_version(turn.client, turn.standing.model_name, version)
+    found = find_version(turn.client, turn.state.model_name, version)
     if found.tags.get("predict") != "ok":
         raise UserError(f"version {version} of {found.name} was never seen to answer (tag predict)")
     return found
 
 
-def _former(standing: Standing) -> int:
+def _former(state: AliasState) -> int:
     """The version a rollback returns to: the ledger's champion if another is set, else the one before it."""
-    made = champions(standing.entries)
-    if made and standing.champion != made[-1]:
+    made = champions(state.entries)
+    if made and state.champion != made[-1]:
         return made[-1]
     if len(made) < 2:
-        none = f"{standing.model_name} has no former champion to roll back to ({LEDGER})"
-        raise UserError(standing.fault() or none)
+        none = f"{state.model_name} has no former champion to roll back to ({LEDGER})"
+        raise UserError(state.fault() or none)
     return made[-2]
 
 
@@ -187,12 +187,12 @@ def _compared(turn: _Turn, candidate: "ModelVersion", params: Params) -> tuple[C
 
 def _against_champion(turn: _Turn, version: int, evaluation: Evaluation, params: Params) -> Comparison:
     # a champion set outside is the one to beat, unless that is this version, whose setting is to be recorded
-    standing = turn.standing
-    champion = standing.champion if standing.champion != version else standing.by_ledger
+    state = turn.state
+    champion = state.champion if state.champion != version else state.by_ledger
     if champion is None:
         reference, against = evaluation.answers(BASE), BASE_STUDENT
     else:
-        found = find_version(turn.client, standing.model_name, champion)
+        found = find_version(turn.client, state.model_name, champion)
         reference, asked = champion_answers(turn.client, found, evaluation, params)
         against = f"champion, version {champion}" + (" (asked anew)" if asked else "")
     return compare(evaluation, reference, against, params.promotion, params.seed)
@@ -224,14 +224,14 @@ def _reason(override: str | None) -> str:
 
 def _decide(turn: _Turn, action: str, version: int, body: dict[str, Any], reasons: list[str], override: str) -> Outcome:
     """Refuse, or write the entry and then set the aliases."""
-    standing, entry = turn.standing, None
+    state, entry = turn.state, None
     if not reasons or override:
         entry = _record(turn, action, version, body | {"failed": reasons, "override": override if reasons else ""})
     return Outcome(
         action=action,
-        model_name=standing.model_name,
+        model_name=state.model_name,
         version=version,
-        before=standing.champion,
+        before=state.champion,
         reasons=reasons,
         comparison=body.get("figures"),
         entry=entry,
@@ -241,15 +241,15 @@ def _decide(turn: _Turn, action: str, version: int, body: dict[str, Any], reason
 def _record(turn: _Turn, action: str, version: int, body: dict[str, Any]) -> Entry:
     from mlflow import MlflowException
 
-    standing = turn.standing
+    state = turn.state
     # somebody may have set an alias by hand while the checks ran, or another machine may have lost patience
-    if read_standing(turn.client, turn.ledger, standing.model_name) != standing or not turn.mutex.held():
+    if read_alias_state(turn.client, turn.ledger, state.model_name) != state or not turn.mutex.held():
         raise UserError("ledger or registry changed while the checks ran; this command changed nothing: try again")
-    registry = identify_registry(turn.client, standing)
-    whole = {"registry": registry, "model": standing.model_name, "from": standing.champion, "to": version, **body}
+    registry = identify_registry(turn.client, state)
+    whole = {"registry": registry, "model": state.model_name, "from": state.champion, "to": version, **body}
     entry = turn.ledger.append(action, whole)
     try:
-        settle(turn.client, standing.model_name, [*standing.entries, entry])
+        apply_ledger(turn.client, state.model_name, [*state.entries, entry])
     except MlflowException as error:
         raise UserError(
             f"entry {entry.number} is written, but the registry could not be changed: {one_line(error, 200)}; the "

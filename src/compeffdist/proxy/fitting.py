@@ -50,7 +50,7 @@ FOLDS = 5
 FEWEST_ROWS = 50
 """Scored rows, beyond the first of each instruction, below which nothing can be fitted, let alone held out: one row
 says nothing of the order within its instruction, nor of how far rows lie apart there."""
-CARD, ARRAYS = "proxy.json", "proxy.safetensors"
+DESCRIPTION, ARRAYS = "proxy.json", "proxy.safetensors"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Proxy:
         """Predicted scores in [0, 1], (n,).
 
         Args:
-            prompts: n rows, read with the openings that the proxy was fitted with (in the card of one that is saved).
+            prompts: n rows, read with the openings that the proxy was fitted with (in its description, if it is saved).
             instruction_ids: of each row; all known to the proxy.
         """
         place = {key: number for number, key in enumerate(self.instruction_ids)}
@@ -199,8 +199,8 @@ def _fold(row_id: str) -> int:
     return hashlib.sha256(row_id.encode()).digest()[0] % FOLDS
 
 
-def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
-    """Write a proxy as safetensors and JSON, atomically; `card` says what it was made from."""
+def save_proxy(proxy: Proxy, description: dict[str, Any], folder: Path) -> None:
+    """Write a proxy as safetensors and JSON, atomically; `description` says what it was made from."""
     from safetensors.numpy import save_file
 
     view, heads = proxy.view, proxy.heads
@@ -220,9 +220,9 @@ def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
     with atomic_folder(folder) as target:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / ARRAYS)
         write_json(
-            target / CARD,
+            target / DESCRIPTION,
             {
-                **card,
+                **description,
                 "instruction_ids": list(proxy.instruction_ids),
                 "slope": proxy.slope,
                 "penalty": heads.ridge.penalty,
@@ -233,25 +233,25 @@ def save_proxy(proxy: Proxy, card: dict[str, Any], folder: Path) -> None:
 def save_nothing(folder: Path) -> None:
     """Write that no proxy was fitted, because no pair was to be predicted."""
     with atomic_folder(folder) as target:
-        write_json(target / CARD, {"instruction_ids": []})
+        write_json(target / DESCRIPTION, {"instruction_ids": []})
 
 
 def load_proxy(folder: Path) -> Proxy:
     """The proxy that `save_proxy` wrote. Raises UserError if there is none."""
     from safetensors.numpy import load_file
 
-    card = read_json(folder / CARD)
+    description = read_json(folder / DESCRIPTION)
     if not (folder / ARRAYS).is_file():
         raise UserError(f"{folder}: holds no proxy; it is trained under difficulty.mode: proxy")
     arrays = load_file(folder / ARRAYS)
     view = View(*(arrays[f"view.{name}"] for name in ("states", "signals", "log_p", "projection")))
     heads = Heads(
         arrays["levels"],
-        MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], card["penalty"]),
+        MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], description["penalty"]),
         OpeningModel(*(arrays[f"openings.{name}"] for name in ("biases", "slopes", "weights"))),
         arrays["openings.mean_expected"],
     )
-    return Proxy(card["instruction_ids"], view, heads, card["slope"])
+    return Proxy(description["instruction_ids"], view, heads, description["slope"])
 
 
 def proxy_id(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """What is kept with a model version, so that it can be checked and judged wherever the tracking server is reached.
 
-Three small files, the evidence, lie in the version's run, each in a folder named by its SHA-256, which a tag of the
+Three small files, the attachments, lie in the version's run, each in a folder named by its SHA-256, which a tag of the
 version holds: the manifest of the registered files, the predictions of student and base student, and the
 evaluation rows they are of (ids, tasks and labels; no text). A new evaluation adds files and moves the tags, so
 that no crash leaves a version with half of each.
@@ -39,16 +39,18 @@ TASKS, PRIORS, MONITORED = "tasks", "label_priors", "monitored"
 """Of what a version carries beside its weights (`questions`), the files less their ending `.json`."""
 STRENGTH = "prior_strength"
 """Param of a request to a version: how much of a label prior is taken out, 0 to 1, in place of what it says itself."""
-EVIDENCE = (MANIFEST, PREDICTIONS, ROWS)
+ATTACHMENTS = (MANIFEST, PREDICTIONS, ROWS)
+FOLDER = "evidence"
+"""Of a run's artifacts, where they lie."""
 
 
 def tag_of(name: str) -> str:
-    """The tag of a version that holds the SHA-256 of a file of evidence, e.g. `files_sha256`."""
+    """The tag of a version that holds the SHA-256 of a file of attachments, e.g. `files_sha256`."""
     return f"{Path(name).stem}_sha256"
 
 
-def evaluation_evidence(predictions: Path, rows: Path, tasks: Sequence[EvaluationTask]) -> dict[str, bytes]:
-    """The evidence of an evaluation, name -> contents.
+def evaluation_attachments(predictions: Path, rows: Path, tasks: Sequence[EvaluationTask]) -> dict[str, bytes]:
+    """The attachments of an evaluation, name -> contents.
 
     Args:
         predictions: data/student_predictions.parquet.
@@ -72,26 +74,26 @@ def evaluation_evidence(predictions: Path, rows: Path, tasks: Sequence[Evaluatio
     return {PREDICTIONS: predictions.read_bytes(), ROWS: canonical_json(described).encode()}
 
 
-def log_evidence(client: "MlflowClient", run_id: str, evidence: Mapping[str, bytes]) -> dict[str, str]:
-    """Store evidence in a run; returns the tags the version is to have, once all of it is there."""
+def log_attachments(client: "MlflowClient", run_id: str, attachments: Mapping[str, bytes]) -> dict[str, str]:
+    """Store attachments in a run; returns the tags the version is to have, once all of it is there."""
     tags = {}
     here = located(client.get_run(run_id).info.artifact_uri)
-    for name, contents in evidence.items():
+    for name, contents in attachments.items():
         digest = hash_bytes(contents)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_bytes(contents)
             if here is not None:  # MLflow remembers where a run's files lay when this process first asked
-                (here / "evidence" / digest).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, here / "evidence" / digest / name)
+                (here / FOLDER / digest).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, here / FOLDER / digest / name)
             else:
-                client.log_artifact(run_id, str(path), f"evidence/{digest}")
+                client.log_artifact(run_id, str(path), f"{FOLDER}/{digest}")
         tags[tag_of(name)] = digest
     return tags
 
 
-def read_evidence(version: "ModelVersion", name: str) -> bytes:
-    """The contents of a file of evidence, checked against its tag.
+def read_attachment(version: "ModelVersion", name: str) -> bytes:
+    """The contents of a file of attachments, checked against its tag.
 
     Raises:
         UserError: the version has none, it cannot be fetched, or it is not what was stored.
@@ -107,7 +109,7 @@ def read_evidence(version: "ModelVersion", name: str) -> bytes:
         )
     with tempfile.TemporaryDirectory() as folder:
         try:
-            artifact = f"evidence/{digest}/{name}"
+            artifact = f"{FOLDER}/{digest}/{name}"
             here = located(MlflowClient().get_run(str(version.run_id)).info.artifact_uri)
             if here is not None:
                 contents = (here / artifact).read_bytes()
@@ -167,7 +169,7 @@ def manifest(model: Path) -> dict[str, str]:
 
 def carries(version: "ModelVersion", files: Mapping[str, bytes]) -> bool:
     """Whether a version's artifacts beside its weights are these, name (less `.json`) -> contents, by its manifest."""
-    kept: dict[str, str] = json.loads(read_evidence(version, MANIFEST))
+    kept: dict[str, str] = json.loads(read_attachment(version, MANIFEST))
     beside = {path: digest for path, digest in kept.items() if re.fullmatch(r"artifacts/[^/]+\.json", path)}
     return beside == {f"artifacts/{name}.json": hash_bytes(contents) for name, contents in files.items()}
 
@@ -180,7 +182,7 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", st
     """
     other = []
     try:
-        expected: dict[str, str] = json.loads(read_evidence(version, MANIFEST))
+        expected: dict[str, str] = json.loads(read_attachment(version, MANIFEST))
         with model_files(client, name, version.version) as folder:
             found = manifest(folder)
             student = artifact_folder(folder, STUDENT) if student_md5 else None
@@ -198,7 +200,7 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", st
 
 
 def verify_version(client: "MlflowClient", name: str, version: int | str, student_md5: str = "") -> list[str]:
-    """What of a version is not as it was registered: its files, its evidence. One line each; empty if all is.
+    """What of a version is not as it was registered: its files, its attachments. One line each; empty if all is.
 
     Args:
         student_md5: as `file_problems`.
@@ -208,9 +210,9 @@ def verify_version(client: "MlflowClient", name: str, version: int | str, studen
     """
     found = find_version(client, name, version)
     problems = file_problems(client, name, found, student_md5)
-    for evidence in (PREDICTIONS, ROWS):
+    for name_of in (PREDICTIONS, ROWS):
         try:
-            read_evidence(found, evidence)
+            read_attachment(found, name_of)
         except UserError as error:
             problems.append(str(error))
     return problems

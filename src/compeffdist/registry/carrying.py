@@ -16,7 +16,7 @@ from compeffdist.params import LabelPriorsParams, RuntimeParams
 from compeffdist.progress import Progress
 from compeffdist.records import Instruction
 from compeffdist.registry.questions import Carried, Question
-from compeffdist.student.loading import load_student, read_card
+from compeffdist.student.loading import load_student, read_provenance
 from compeffdist.student.prediction import label_logprobs, label_trie
 
 
@@ -76,7 +76,7 @@ def _priors(
 ) -> dict[str, Prior]:
     model, tokenizer = load_student(folder, runtime.device, base=base)
     priors: dict[str, Prior] = {}
-    system = read_card(folder)["system_prompt"]
+    system = read_provenance(folder)["system_prompt"]
     passes = sum(len(label_trie(tokenizer, question.labels).branches) for question in questions.values())
     with Progress("label priors", total=passes * len(texts)) as progress:
         for name, question in questions.items():

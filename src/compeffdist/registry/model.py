@@ -21,7 +21,7 @@ from compeffdist.errors import UserError
 from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of, shrunk_prior
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
 from compeffdist.registry.questions import COLUMNS, Question, by_question, read_carried, read_request
-from compeffdist.student.loading import load_student, read_card
+from compeffdist.student.loading import load_student, read_provenance
 from compeffdist.student.prediction import generate, label_logprobs
 
 MAX_NEW_TOKENS = 256
@@ -47,7 +47,7 @@ class StudentModel(PythonModel):
         base = context.artifacts.get(BASE)
         student = Path(context.artifacts[STUDENT])
         self.model, self.tokenizer = load_student(student, base=Path(base) if base else None)
-        self.system = read_card(student)["system_prompt"]
+        self.system = read_provenance(student)["system_prompt"]
         self.carried = read_carried(context.artifacts)
         self.neutral: dict[Question, Prior] = {}
 

@@ -15,7 +15,7 @@ from compeffdist.params import EvaluationParams, RuntimeParams
 from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
 from compeffdist.registry.tracking import is_missing, open_registry, store_errors
-from compeffdist.student.loading import CARD, student_id
+from compeffdist.student.loading import PROVENANCE, student_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,7 +61,7 @@ def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterat
     folder = find_model_folder(reference, runtime.cache)
     if (folder / "adapter_config.json").exists() and not base:
         raise UserError(f"{reference}: holds an adapter; name the model it was trained on with --base")
-    own_id = student_id(folder) if (folder / CARD).exists() else reference
+    own_id = student_id(folder) if (folder / PROVENANCE).exists() else reference
     yield OpenedModel(folder, find_model_folder(base, runtime.cache) if base else None, own_id)
 
 

@@ -27,13 +27,13 @@ from compeffdist.registry.artifacts import (
     artifact_folder,
     carries,
     file_problems,
-    log_evidence,
+    log_attachments,
     manifest,
     model_files,
 )
 from compeffdist.registry.local_store import belongs_elsewhere
 from compeffdist.registry.tracking import experiment_id, is_missing, open_tracking, store_errors
-from compeffdist.student.loading import read_card, student_id
+from compeffdist.student.loading import read_provenance, student_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +72,7 @@ def register_student(
     settings: RegistryParams,
     tags: Mapping[str, str],
     run_id: str = "",
-    evidence: Mapping[str, bytes] = MappingProxyType({}),
+    attachments: Mapping[str, bytes] = MappingProxyType({}),
     earned: bool = True,
     carried: Mapping[str, Any] = MappingProxyType({}),
 ) -> Registration:
@@ -82,7 +82,7 @@ def register_student(
         base_folder: the base model, registered with an adapter so that the version loads offline.
         tags: of the version; `student_id` is added.
         run_id: the training run to log the model in; a run of its own if the store does not know it.
-        evidence: how the student was evaluated (`artifacts.evaluation_evidence`), which promotion asks for.
+        attachments: how the student was evaluated (`artifacts.evaluation_attachments`), which promotion asks for.
         carried: what it knows of questions (`Carried.to_files`). A version that carries something else is another.
         earned: whether it gets the alias. If not, the alias stays where it was, unless that is this version.
 
@@ -95,8 +95,8 @@ def register_student(
     known = _sound_version(client, settings.model_name, identifier, files)
     tags = {**tags, "student_id": identifier}
     version = known or _new_version(client, folder, base_folder, settings, run_id, tags, files)
-    evidence = {**evidence, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
-    tags |= log_evidence(client, str(version.run_id), evidence)
+    attachments = {**attachments, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
+    tags |= log_attachments(client, str(version.run_id), attachments)
     for key, value in tags.items():
         client.set_model_version_tag(settings.model_name, version.version, key, value)
     tried = _try(client, settings.model_name, version.version)
@@ -124,7 +124,7 @@ def version_tags(
 
     `headline` are the figures people compare versions by; they become tags `metric.NAME`.
     """
-    card = read_card(student)
+    provenance = read_provenance(student)
     tags = {
         "git_commit": git_commit(),
         "profile": params.profile,
@@ -132,13 +132,13 @@ def version_tags(
         "dataset_md5": hash_file(Path(TRAINING), "md5"),
         "triplets_md5": hash_file(Path(TRIPLETS), "md5"),
         "student_md5": folder_md5(student),
-        "training_set_sha256": card["training_set_sha256"],
+        "training_set_sha256": provenance["training_set_sha256"],
         "teacher_id": teacher.id,
         "teacher_reference": teacher.reference,
         "base_id": base.id,
         "base_reference": base.reference,
         "licence": base.licence,
-        "method": card["method"],
+        "method": provenance["method"],
         "label_priors.strength": f"{params.label_priors.strength:g}",
     }
     if Path("dvc.lock").exists():  # absent when the stage is run by hand, outside a pipeline

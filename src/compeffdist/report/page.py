@@ -44,11 +44,11 @@ def _models(run: Run) -> Iterator[str]:
     rows = (
         [
             role,
-            card.reference,
-            card.licence,
-            "unknown" if card.parameters is None else f"{card.parameters / 1e6:,.0f} M",
+            identity.reference,
+            identity.licence,
+            "unknown" if identity.parameters is None else f"{identity.parameters / 1e6:,.0f} M",
         ]
-        for role, card in run.models.items()
+        for role, identity in run.models.items()
     )
     yield table(["model", "reference", "licence", "parameters"], (cells(row, 3) for row in rows))
 

@@ -65,7 +65,7 @@ def read_run(given: Given) -> Run:
     """
     stages = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))]
     return Run(
-        models={role: read_identity(given.path(card)) for role, card in zip(ROLES, IDENTITIES, strict=True)},
+        models={role: read_identity(given.path(identity)) for role, identity in zip(ROLES, IDENTITIES, strict=True)},
         metrics={stage: given[metrics_of(stage)] for stage in stages},
         gates={gate: given[report_of(gate)] for gate in gates()},
         evaluation=given[EVALUATED],

@@ -6,8 +6,8 @@ plain values is ever made; and `trainer_state.json`, written last. Its pickle of
 reads, is not written (`ResponseTrainer`).
 
 A checkpoint takes 12 bytes a trained parameter. It lies outside DVC's outs, which are deleted before a stage runs, in a
-folder named by what the training is: the student's card (base, rows, settings, seed), the device and the precision of
-its products. The order of the rows hangs on seed and epoch alone, so that it is the same after a resume.
+folder named by what the training is: the student's provenance (base, rows, settings, seed), the device and the
+precision of its products. The order of the rows hangs on seed and epoch alone, so that it is the same after a resume.
 
 Checkpoints of a stage are removed when its student is written.
 """

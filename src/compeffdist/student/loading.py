@@ -1,8 +1,8 @@
 """Loading a student: full weights or an adapter over its base, in a precision the machine is fast in.
 
-A student folder says in `student.json` (its card) what it is. Weights are computed in `compute_dtype`: bfloat16 ones
-in bfloat16 where the machine is fast in it, so that scores on two kinds of machine agree closely but not bit for bit;
-float32 ones and adapters in float32, because a short training moves weights by less than bfloat16 tells apart.
+A student folder says in `student.json`, its provenance, what it is. Weights are computed in `student_dtype`: bfloat16
+ones in bfloat16 where the machine is fast in it, so that scores on two kinds of machine agree closely but not bit for
+bit; float32 ones and adapters in float32, because a short training moves weights by less than bfloat16 tells apart.
 """
 
 import math
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-CARD = "student.json"
+PROVENANCE = "student.json"
 STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """How safetensors files call what PyTorch does."""
 
 
-def compute_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
+def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
     """The precision to compute in; `auto` is float32 for weights stored in it, else bfloat16 where the hardware
     multiplies it, else float32.
 
@@ -68,29 +68,29 @@ def stored_dtype(folder: Path) -> "torch.dtype | None":
     return getattr(torch, name) if name else None
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a student folder. Raises UserError if there is none."""
-    card: dict[str, Any] = read_json(Path(folder) / CARD)
-    return card
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """The provenance of a student folder. Raises UserError if there is none."""
+    provenance: dict[str, Any] = read_json(Path(folder) / PROVENANCE)
+    return provenance
 
 
 def system_prompt_of(folder: Path, otherwise: str) -> str:
     """What stood before every prompt a student was trained on; `otherwise` of a model that is no student.
 
     Raises:
-        UserError: if its card cannot be read.
+        UserError: if its provenance cannot be read.
     """
-    return str(read_card(folder)["system_prompt"]) if (Path(folder) / CARD).exists() else otherwise
+    return str(read_provenance(folder)["system_prompt"]) if (Path(folder) / PROVENANCE).exists() else otherwise
 
 
 def student_id(folder: Path) -> str:
-    """Hash over all of a student folder: weights or adapter, tokenizer, chat template, card (which names
+    """Hash over all of a student folder: weights or adapter, tokenizer, chat template, provenance (which names
     the base).
 
     Raises:
         UserError: if the folder holds no student.
     """
-    read_card(folder)
+    read_provenance(folder)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()}
     return content_id("student", hashes)
 
@@ -103,7 +103,7 @@ def load_student(
     Args:
         folder: a Hugging Face model folder, or an adapter folder as `fine_tune` writes it.
         device: as in `runtime.device`.
-        dtype: as in `compute_dtype`.
+        dtype: as in `student_dtype`.
         base: folder with the base weights; needed for an adapter, else unused.
 
     Returns:
@@ -120,7 +120,7 @@ def load_student(
     from peft import PeftModel
 
     if base is None:
-        raise UserError(f"{folder}: an adapter of {read_card(folder)['base_id']}, whose folder was not given")
+        raise UserError(f"{folder}: an adapter of {read_provenance(folder)['base_id']}, whose folder was not given")
     dtype = "float32" if dtype == "auto" and device == "cpu" else dtype
     model: Any = PeftModel.from_pretrained(_load(base, dtype, device), str(folder))
     model = model.merge_and_unload() if next(model.parameters()).dtype == torch.float32 else model
@@ -135,7 +135,7 @@ def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":
         raise UserError(f"{folder}: not a model folder (no config.json); run the stage that writes it (dvc repro)")
     logging.disable_progress_bar()
     try:
-        dtype = compute_dtype(device, requested, stored_dtype(folder))
+        dtype = student_dtype(device, requested, stored_dtype(folder))
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )

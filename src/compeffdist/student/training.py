@@ -16,7 +16,7 @@ Precision: full fine-tuning keeps float32 weights, gradients and Adam moments (1
 updates are smaller than bfloat16 can add. Products are computed in bfloat16 (autocast) where the hardware multiplies
 it (`training.compute_dtype`). The result is saved in float32 (`saved_dtype`): the laptop's warm-up of three steps
 lowers the loss on other rows from 2.30 to 1.64, and to 2.13 once rounded to bfloat16. LoRA keeps the base in
-`compute_dtype` and the adapter in float32.
+`student_dtype` and the adapter in float32.
 
 Same seed, same machine, same number of threads: same bytes. Another machine gives slightly different sums.
 """
@@ -39,7 +39,7 @@ from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
 from compeffdist.student.curve import CurvePoint, Recorder
-from compeffdist.student.loading import CARD, compute_dtype, stored_dtype
+from compeffdist.student.loading import PROVENANCE, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
 
@@ -78,7 +78,7 @@ class TrainingResult:
     seconds: float
     steps_before: int
     """Steps of an earlier run that this one went on from; `seconds` are without them."""
-    card: dict[str, Any] = field(repr=False)
+    provenance: dict[str, Any] = field(repr=False)
 
     def metrics(self) -> dict[str, Any]:
         """The run in plain numbers, for the stage's metrics file."""
@@ -113,13 +113,13 @@ def fine_tune(
 ) -> TrainingResult:
     """Train the model in `base` on `rows` and write a student folder, atomically.
 
-    The folder holds safetensors weights (or the adapter), tokenizer, chat template and the card
+    The folder holds safetensors weights (or the adapter), tokenizer, chat template and the provenance
     `student.json`. It names no path of this machine and holds no pickle.
 
     Args:
         base: folder of the base model.
         rows: in any order; they are trained in an order drawn from `seed` and their ids alone.
-        base_id: identity of the base model, for the card.
+        base_id: identity of the base model, for the provenance.
         system: what stands before every prompt, now and whenever the student is asked.
         stage: name of the stage, for rejects and the progress line.
         device: as in `runtime.device`.
@@ -141,13 +141,13 @@ def fine_tune(
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
     started = time.monotonic()
-    card = _card(base_id, system, rows, encoded, settings, seed)
-    dtype = compute_dtype(device, settings.compute_dtype)
+    provenance = _provenance(base_id, system, rows, encoded, settings, seed)
+    dtype = student_dtype(device, settings.compute_dtype)
     with ExitStack() as stack:
         kept = checkpoint_steps and checkpoints
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if kept:
-            folder = kept / stage / hash_text(canonical_json([card, device, str(dtype)]))[:16]
+            folder = kept / stage / hash_text(canonical_json([provenance, device, str(dtype)]))[:16]
         recorder = Recorder(stage, round(sum(row.length for row in encoded) * settings.epochs), on_point)
         trainer, resumed = _trainer(
             base, tokenizer, encoded, settings, seed, device, dtype, recorder, folder, checkpoint_steps if kept else 0
@@ -155,7 +155,7 @@ def fine_tune(
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if trainer.is_world_process_zero():
         trainer.finish()
-        _save(trainer, tokenizer, base_id, _saved_dtype(base, settings), card, output)
+        _save(trainer, tokenizer, base_id, _saved_dtype(base, settings), provenance, output)
         if checkpoints:
             remove_checkpoints(checkpoints / stage)
     epochs = settings.epochs
@@ -168,7 +168,7 @@ def fine_tune(
         soft_rows=sum(bool(row.corrections) for row in encoded),
         seconds=time.monotonic() - started,
         steps_before=recorder.replayed,
-        card=card,
+        provenance=provenance,
     )
 
 
@@ -221,7 +221,7 @@ def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[Traini
     return ordered if len(ordered) <= count else random.Random(seed).sample(ordered, count)
 
 
-def _card(
+def _provenance(
     base_id: str,
     system: str,
     rows: Sequence[TrainingRow],
@@ -229,7 +229,7 @@ def _card(
     settings: FineTuningParams,
     seed: int,
 ) -> dict[str, Any]:
-    """What the student was made from. Equal cards on one machine are equal students."""
+    """What the student was made from. Equal provenances on one machine are equal students."""
     trained = {row.id for row in encoded}
     contents = [
         [row.id, row.prompt, row.response, *([row.labels, row.probabilities] if settings.soft_labels else [])]
@@ -379,14 +379,14 @@ def _save(
     tokenizer: "PreTrainedTokenizerBase",
     base_id: str,
     dtype: Any,
-    card: dict[str, Any],
+    provenance: dict[str, Any],
     output: Path,
 ) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     if dtype is not None:
         model = model.to(dtype)
     with atomic_folder(output) as folder:
-        if card["method"] == "lora":
+        if provenance["method"] == "lora":
             # peft and transformers would record the base folder's path on this machine
             model.peft_config["default"].base_model_name_or_path = base_id
         else:
@@ -394,10 +394,10 @@ def _save(
         # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
         model.generation_config.eos_token_id = end_token_id(tokenizer)
         # peft would look for embedding changes by fetching the base model's config from the hub
-        model.save_pretrained(folder, **({"save_embedding_layers": False} if card["method"] == "lora" else {}))
-        (folder / "README.md").unlink(missing_ok=True)  # peft's model card, filled with placeholders
+        model.save_pretrained(folder, **({"save_embedding_layers": False} if provenance["method"] == "lora" else {}))
+        (folder / "README.md").unlink(missing_ok=True)  # peft's model provenance, filled with placeholders
         tokenizer.save_pretrained(folder)
-        write_json(folder / CARD, card)
+        write_json(folder / PROVENANCE, provenance)
 
 
 def _quiet() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.artefacts import BASE, TRIPLETS, WARM_UP
-from compeffdist.difficulty.scoring import code_versions, score_triplets
+from compeffdist.difficulty.score_difficulty import code_versions, score_triplets
 from compeffdist.domain import domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file

@@ -21,7 +21,7 @@ from compeffdist.files import home_path
 from compeffdist.models import ModelIdentity, cache_folder, obtain_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
-from compeffdist.teacher.engine import Engine, ModelCard
+from compeffdist.teacher.engine import Engine, TeacherIdentity
 from compeffdist.teacher.engines import EngineOpener, open_engine
 from compeffdist.teacher.recorded import open_records
 from compeffdist.teacher.requests import Answer, Request
@@ -54,7 +54,7 @@ class Teacher(Protocol):
     """Whoever answers requests: what the stages know of it."""
 
     @property
-    def identity(self) -> ModelCard:
+    def identity(self) -> TeacherIdentity:
         """The model whose answers these are."""
         ...
 
@@ -73,7 +73,7 @@ class BuyingTeacher:
 
     def __init__(
         self,
-        identity: ModelCard,
+        identity: TeacherIdentity,
         teacher: TeacherParams,
         runtime: RuntimeParams,
         weights: Weights,
@@ -204,19 +204,19 @@ def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:
     return {key: answer for key, answer in answers.items() if answer.ended}
 
 
-def open_teacher(card: Path, params: Params) -> BuyingTeacher:
-    """The teacher whose identity card the stage resolve_models wrote to `card`. Its weights are fetched when an answer
+def open_teacher(source: Path, params: Params) -> BuyingTeacher:
+    """The teacher whose identity the stage resolve_models wrote to `source`. Its weights are fetched when an answer
     has to be bought.
 
     Raises:
-        UserError: if the card or a record is missing or broken.
+        UserError: if the identity or a record is missing or broken.
     """
-    identity = read_identity(card)
+    identity = read_identity(source)
     return BuyingTeacher(identity, params.teacher, params.runtime, partial(teacher_weights, identity, params))
 
 
 def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
-    """The folder that holds exactly the weights of an identity card, fetched if need be; None behind an API.
+    """The folder that holds exactly the weights of an identity, fetched if need be; None behind an API.
 
     Raises:
         UserError: if they cannot be had, or what is fetched is another model.

@@ -36,7 +36,7 @@ class Engine(Protocol):
         ...
 
 
-class ModelCard(Protocol):
+class TeacherIdentity(Protocol):
     """What an engine and the store need of a model's identity."""
 
     @property

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from compeffdist.engines import ENGINES
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.teacher.engine import Engine, ModelCard
+from compeffdist.teacher.engine import Engine, TeacherIdentity
 
-EngineOpener = Callable[[ModelCard, TeacherParams, RuntimeParams, Path | None], Engine]
+EngineOpener = Callable[[TeacherIdentity, TeacherParams, RuntimeParams, Path | None], Engine]
 """Called with the teacher's identity, both sections of params, and the folder of its weights, None behind an API."""
 
 
-def open_engine(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def open_engine(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """The engine that `teacher.engine` names; `folder` holds the weights, None for a model behind an API.
 
     Raises:

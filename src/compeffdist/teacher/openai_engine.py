@@ -22,7 +22,7 @@ from compeffdist.files import canonical_json
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.dialect import Dialect, is_too_long
-from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
@@ -70,7 +70,7 @@ async def answer_concurrently(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def open_openai(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def open_openai(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """See `EngineOpener`. The name before `@` is the one the model has on its server."""
     return OpenAIEngine(model.served_name.rpartition("@")[0], runtime)
 

@@ -1,6 +1,6 @@
 """Recorded answers: a folder of bought answers that others use without buying them again.
 
-`record.json` says what the folder holds, `answers.parquet` has a row an answer, `models/` the identity cards of the
+`record.json` says what the folder holds, `answers.parquet` has a row an answer, `models/` the identities of the
 models that gave them. There are no questions in it: an answer is found by the hash of its whole question (its key).
 The same answers give the same bytes, in whatever order and on whichever machine they were bought (for one version of
 the Parquet library), so that git keeps a record that was made again as the same file. About 100 bytes an answer.
@@ -114,8 +114,8 @@ class AnswerRecord:
         return set(self._table.column("key").to_pylist())
 
     @cached_property
-    def cards(self) -> list[ModelIdentity]:
-        """Identity cards of the models whose answers it holds, by id."""
+    def identities(self) -> list[ModelIdentity]:
+        """Identities of the models whose answers it holds, by id."""
         _ = self.manifest
         return [read_identity(path) for path in sorted((self.folder / MODELS).glob("*.json"))]
 
@@ -183,8 +183,8 @@ class AnswerRecord:
             problems.append(f"{ANSWERS}: keys are not sorted, or one stands there twice")
         if len(rows) != self.manifest["answers"]:
             problems.append(f"{ANSWERS}: {len(rows)} answers, {MANIFEST} says {self.manifest['answers']}")
-        unknown = sorted({row.teacher_id for row, _ in rows} - {card.id for card in self.cards})
-        return problems + [f"{MODELS}: no identity card of {model}" for model in unknown]
+        unknown = sorted({row.teacher_id for row, _ in rows} - {identity.id for identity in self.identities})
+        return problems + [f"{MODELS}: no identity of {model}" for model in unknown]
 
     def _damaged_files(self) -> list[str]:
         present = {name: self.folder / name for name in self.manifest["files"]}
@@ -215,31 +215,31 @@ def keys_in(content: bytes) -> set[str]:
         return set()
 
 
-def write_record(folder: Path, answers: Iterable[RecordedAnswer], cards: Sequence[ModelIdentity]) -> None:
+def write_record(folder: Path, answers: Iterable[RecordedAnswer], identities: Sequence[ModelIdentity]) -> None:
     """Write a record, in place of the one that is there. The manifest comes last and makes it whole.
 
     Args:
-        cards: identity cards of the models that gave the answers; others are left out.
+        identities: identities of the models that gave the answers; others are left out.
 
     Raises:
-        ValueError: two answers with one key, or one of a model without a card: defects of the caller.
+        ValueError: two answers with one key, or one of a model without an identity: defects of the caller.
         UserError: the folder holds something else.
     """
     refuse_other_folder(folder)
     rows = sorted(answers, key=lambda row: row.key)
     teachers = {row.teacher_id for row in rows}
-    models = {card.id: card for card in cards if card.id in teachers}
+    models = {identity.id: identity for identity in identities if identity.id in teachers}
     if len({row.key for row in rows}) != len(rows):
         raise ValueError(f"{folder}: two answers have the same key")
     if absent := sorted(teachers - models.keys()):
-        raise ValueError(f"{folder}: no identity card of {absent[0]}")
+        raise ValueError(f"{folder}: no identity of {absent[0]}")
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_answers(folder / ANSWERS, rows)
     for former in (folder / MODELS).glob("*.json"):
         if former.stem not in models:
             former.unlink()
-    for key, card in models.items():
-        write_json(folder / MODELS / f"{key}.json", card.to_json())
+    for key, identity in models.items():
+        write_json(folder / MODELS / f"{key}.json", identity.to_json())
     files = {name: hash_file(folder / name) for name in (ANSWERS, *(f"{MODELS}/{key}.json" for key in models))}
     write_json(folder / MANIFEST, {"format": FORMAT, "answers": len(rows), "files": files})
 
@@ -248,7 +248,7 @@ def remove_answers(record: AnswerRecord, keys: Collection[str]) -> None:
     """Write a record again without some answers. Raises UserError if it was altered: it is not to be made whole so."""
     if problems := record.problems():
         raise UserError(f"{record.folder}: {problems[0]}; {_restore(record.folder)}")
-    write_record(record.folder, [row for key, row in record.rows().items() if key not in keys], record.cards)
+    write_record(record.folder, [row for key, row in record.rows().items() if key not in keys], record.identities)
 
 
 def refuse_other_folder(folder: Path) -> None:
@@ -276,9 +276,9 @@ def open_records(runtime: RuntimeParams) -> list[AnswerRecord]:
     return records
 
 
-def recorded_cards(runtime: RuntimeParams) -> list[ModelIdentity]:
-    """Identity cards in the records of `runtime.recorded`. Raises UserError as `open_records`."""
-    return [card for record in open_records(runtime) for card in record.cards]
+def recorded_identities(runtime: RuntimeParams) -> list[ModelIdentity]:
+    """Identities in the records of `runtime.recorded`. Raises UserError as `open_records`."""
+    return [identity for record in open_records(runtime) for identity in record.identities]
 
 
 def _write_answers(target: Path, rows: Sequence[RecordedAnswer]) -> None:

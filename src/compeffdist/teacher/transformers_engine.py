@@ -15,7 +15,7 @@ from compeffdist.labels import LabelTrie
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
 from compeffdist.teacher.json_grammar import json_grammar
 from compeffdist.teacher.replies import kept_text
 from compeffdist.teacher.requests import LENGTH, STOP, Answer, Request
@@ -27,7 +27,9 @@ Numbered = tuple[int, Request, list[int]]
 """Index, request, prompt ids."""
 
 
-def open_transformers(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def open_transformers(
+    model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+) -> Engine:
     """See `EngineOpener`."""
     assert folder is not None
     return TransformersEngine(folder, model.dtype, teacher, runtime)

@@ -16,7 +16,7 @@ from compeffdist.labels import Branch
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, ModelCard, OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
 from compeffdist.teacher.json_grammar import json_grammar
 from compeffdist.teacher.openai_engine import answer_concurrently
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
@@ -32,7 +32,7 @@ TOUCH_SECONDS = 5.0
 Reply = dict[str, Any]
 
 
-def open_vllm(model: ModelCard, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def open_vllm(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """See `EngineOpener`."""
     assert folder is not None
     return VllmEngine(folder, model.dtype, teacher, runtime)

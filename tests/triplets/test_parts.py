@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from compeffdist.instructions.parts import PREDICTED, SCORED, assign_parts, in_part, part_counts
 from compeffdist.params import DifficultyParams, ProxyParams
 from compeffdist.records import Pair
+from compeffdist.triplets.parts import PREDICTED, SCORED, assign_parts, in_part, part_counts
 
 SIZES = {"i0": 100, "i1": 50, "i2": 9, "i3": 1}
 PAIRS = [

@@ -11,10 +11,10 @@ from compeffdist.errors import UserError
 from compeffdist.files import read_json, write_json
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
-from compeffdist.proxy.predicting import Openings, Predictions, predict_difficulty, scored_part
+from compeffdist.proxy.predict_difficulty import Openings, Predictions, predict_difficulty, scored_part
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
-from compeffdist.student.loading import CARD
+from compeffdist.student.loading import PROVENANCE
 from tests.scored import a_score
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tiny_model_folder(tmp_path_factory.mktemp("student"))
-    write_json(made / CARD, {"system_prompt": "Be brief."})
+    write_json(made / PROVENANCE, {"system_prompt": "Be brief."})
     return made
 
 
@@ -96,9 +96,11 @@ def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, t
     assert [row.pair_id for row in found[0].predicted] == [pairs[place][0].id for place in (0, 2, 3, 4)]
     assert all(0 <= row.difficulty <= 1 for row in found[0].predicted)
     assert [(reject.record_id, reject.reason) for reject in found[0].rejects] == [(pairs[1][0].id, "too_long")]
-    card = read_json(tmp_path / "one/proxy/proxy.json")
+    provenance = read_json(tmp_path / "one/proxy/proxy.json")
     positive, negative = (tiny_tokenizer()(word).input_ids[0] for word in ("positive", "negative"))
-    assert card["openings"] == {task.id: sorted([positive, negative]) for task in (acting, plot)}  # as many of each
+    assert provenance["openings"] == {
+        task.id: sorted([positive, negative]) for task in (acting, plot)
+    }  # as many of each
     report = found[0].metrics["held_out"]
     assert (report["rows"], report["instructions"]) == (70, 2)
     assert report["rates"]["0.5"]["calls_saved"] == pytest.approx(1 - (75 + 0.5 * 5) / 80)  # 5 were refused

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.instructions.parts import PREDICTED, SCORED
-from compeffdist.instructions.training_set import asked_of_the_teacher, kept_triplets
 from compeffdist.records import Draw, Pair, Triplet
+from compeffdist.triplets.collect_sampled import asked_of_the_teacher, kept_triplets
+from compeffdist.triplets.parts import PREDICTED, SCORED
 
 PAIRS = [Pair(instruction_id="i", text_id=f"t{number}", method="random") for number in range(5)]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compeffdist.instructions.demonstrations import (
+from compeffdist.instructions.write_demonstrations import (
     INSTANCES,
     STAGE,
     References,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation import tasks
-from compeffdist.evaluation.tasks import load_evaluation, load_evaluation_rows
+from compeffdist.evaluation.rows import load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import EvaluationRow, content_id

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.instructions import clusters
-from compeffdist.instructions.clusters import cluster_attributes
+from compeffdist.instructions import cluster_attributes as clusters
+from compeffdist.instructions.cluster_attributes import cluster_attributes
 from compeffdist.params import ClustersParams
 from compeffdist.record_files import read_perspectives, write_perspectives
 from compeffdist.records import Attribute

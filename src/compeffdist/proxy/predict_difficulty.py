@@ -18,7 +18,7 @@ from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_noth
 from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
 from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
-from compeffdist.student.loading import load_student, read_card
+from compeffdist.student.loading import load_student, read_provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -123,7 +123,7 @@ def _read(
 ) -> _Prompts:
     model, tokenizer = load_student(warm_up, params.runtime.device, base=base_folder)
     openings = Openings(tokenizer, [triplet for triplet, _ in scored])
-    system = read_card(warm_up)["system_prompt"]
+    system = read_provenance(warm_up)["system_prompt"]
     asked = [(triplet.pair_id, triplet.instruction_id, triplet.prompt) for triplet, _ in scored]
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}

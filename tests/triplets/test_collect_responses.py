@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from compeffdist.errors import UserError
 from compeffdist.files import write_json
 from compeffdist.instructions.calibration import Priors, decide_labels, read_priors
-from compeffdist.instructions.responses import Collected, check_response, collect_responses
 from compeffdist.params import ResponsesParams
 from compeffdist.records import Instruction, Pair, Text
 from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.triplets.collect_responses import Collected, check_response, collect_responses
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
 MONITORED = SENTIMENT.monitored

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from compeffdist.difficulty.drawing import sample_triplets
+from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.difficulty.sampling import random_difficulty
 from compeffdist.errors import UserError
 from compeffdist.measures.registry import MEASURES

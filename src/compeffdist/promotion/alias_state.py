@@ -36,7 +36,7 @@ REGISTRY, HEAD, LENGTH = "registry_id", "ledger_head", "ledger_length"
 
 
 @dataclass(frozen=True)
-class Standing:
+class AliasState:
     """What ledger and registry say of a registered model."""
 
     model_name: str
@@ -96,7 +96,7 @@ def champions(entries: Sequence[Entry]) -> list[int]:
     return made
 
 
-def read_standing(client: "MlflowClient", ledger: Ledger, model_name: str) -> Standing:
+def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) -> AliasState:
     """Read ledger and registry.
 
     Raises:
@@ -114,7 +114,7 @@ def read_standing(client: "MlflowClient", ledger: Ledger, model_name: str) -> St
     entries = ledger.entries()  # after the registry: read before, it could lack what the registry has seen since
     registry_id = model.tags.get(REGISTRY, "")
     aliases = {alias: int(version) for alias, version in model.aliases.items()}
-    return Standing(
+    return AliasState(
         model_name=model_name,
         registry_id=registry_id,
         entries=tuple(entry for entry in entries if registry_id and entry.body.get("registry") == registry_id),
@@ -125,16 +125,16 @@ def read_standing(client: "MlflowClient", ledger: Ledger, model_name: str) -> St
     )
 
 
-def identify_registry(client: "MlflowClient", standing: Standing) -> str:
+def identify_registry(client: "MlflowClient", state: AliasState) -> str:
     """The registry's id, made now if it has none."""
-    if standing.registry_id:
-        return standing.registry_id
+    if state.registry_id:
+        return state.registry_id
     made = uuid.uuid4().hex
-    client.set_registered_model_tag(standing.model_name, REGISTRY, made)
+    client.set_registered_model_tag(state.model_name, REGISTRY, made)
     return made
 
 
-def settle(client: "MlflowClient", model_name: str, entries: Sequence[Entry]) -> None:
+def apply_ledger(client: "MlflowClient", model_name: str, entries: Sequence[Entry]) -> None:
     """Make the registry say what the ledger says: aliases first, then the tags that say that it is done."""
     made = champions(entries)
     _point(client, model_name, FORMER, made[-2] if len(made) > 1 else None)
@@ -156,10 +156,10 @@ def _point(client: "MlflowClient", model_name: str, alias: str, version: int | N
     return client.delete_registered_model_alias(model_name, alias)
 
 
-def mended_line(entry: Entry, standing: Standing) -> str:
+def finished_line(entry: Entry, state: AliasState) -> str:
     """What finishing an entry did, for the user."""
-    before = f"version {standing.champion}" if standing.champion else "none"
+    before = f"version {state.champion}" if state.champion else "none"
     return (
-        f"mended: entry {entry.number} ({entry.action} of {entry.at} by {entry.who}) was written but not carried out "
+        f"repaired: entry {entry.number} ({entry.action} of {entry.at} by {entry.who}) was written but not carried out "
         f"to the end; {CHAMPION}: {before} -> version {entry.body['to']}"
     )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.scoring import score_triplets, scorer_identity
+from compeffdist.difficulty.score_difficulty import score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.records import Triplet
@@ -122,7 +122,7 @@ def test_scores_that_other_code_computed_are_not_reused(
         return len(list(tmp_path.iterdir()))
 
     assert [folders(), folders()] == [1, 1]
-    monkeypatch.setattr("compeffdist.difficulty.scoring.hash_file", lambda path: "an edited file")
+    monkeypatch.setattr("compeffdist.difficulty.score_difficulty.hash_file", lambda path: "an edited file")
     assert folders() == 2
 
 

@@ -14,7 +14,7 @@ from compeffdist.errors import UserError
 from compeffdist.record_files import read_table, table_of
 
 
-class Table:
+class ArtefactTable:
     """The records in `file`, which holds the bytes of the artefact `path`.
 
     Raises:

@@ -9,7 +9,7 @@ from compeffdist.errors import UserError
 from compeffdist.params import TextsParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Reject, Text
-from compeffdist.texts.ingest import ingest, source_lines, whole_ids
+from compeffdist.texts.ingest_texts import ingest, source_lines, whole_ids
 from compeffdist.texts.withdrawals import withdraw, withdrawn_ids
 
 SUBJECTS = [

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from compeffdist.instructions.own_tasks import seed_task
-from compeffdist.instructions.task_questions import ANSWERED_BY, Idea, ideas_question
-from compeffdist.instructions.tasks import (
+from compeffdist.instructions.generate_tasks import (
     build_task,
     drop_near_duplicates,
     generate_tasks,
     tasks_asked,
 )
+from compeffdist.instructions.own_tasks import seed_task
+from compeffdist.instructions.task_questions import ANSWERED_BY, Idea, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer

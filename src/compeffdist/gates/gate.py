@@ -10,7 +10,7 @@ from compeffdist.gates.expected import Bound, Expectation, Rule
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.tables import Table
 from compeffdist.given import Given
-from compeffdist.params import GateParams
+from compeffdist.params.gates import GateParams
 from compeffdist.records import R
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ Rows = Mapping[Records[Any], Sequence[Rule]]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Inputs:
     """What a gate sees: its tables, seen[TRIPLETS]; other inputs of its stage, seen.read(TEXTS); and its params."""
 
     given: Given
@@ -65,8 +65,8 @@ class Gate(Protocol):
     def rows(self, given: Given, /) -> Rows:
         """What is judged row by row: artefacts, and what is expected of them beyond the rules of every table."""
 
-    def expectations(self, seen: Evidence, /) -> Sequence[Expectation]:
+    def expectations(self, seen: Inputs, /) -> Sequence[Expectation]:
         """What must hold beyond single rows; asked only if every row has its fields."""
 
-    def distributions(self, seen: Evidence, /) -> Sequence[Distribution]:
+    def distributions(self, seen: Inputs, /) -> Sequence[Distribution]:
         """For the page; likewise."""

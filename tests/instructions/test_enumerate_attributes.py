@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from compeffdist.accounting import account
-from compeffdist.instructions.enumeration import STAGE, enumerate_attributes
+from compeffdist.instructions.enumerate_attributes import STAGE, enumerate_attributes
 from compeffdist.params import AttributesParams
 from compeffdist.records import Text
 from compeffdist.teacher.requests import Answer, Request

@@ -10,8 +10,8 @@ from typing import Any
 
 from compeffdist.artefacts import PAIRS, SAMPLED, TRIPLETS
 from compeffdist.errors import UserError
-from compeffdist.instructions.parts import SCORED, in_part
 from compeffdist.records import Draw, Pair, Triplet, by_id
+from compeffdist.triplets.parts import SCORED, in_part
 
 STAGE = "collect_sampled"
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from compeffdist.instructions.pairing import pair_texts, pairing_metrics
 from compeffdist.params import PairingParams
 from compeffdist.records import Instruction, Mention, Pair, Perspective, Text
+from compeffdist.triplets.pair_texts import pair_texts, pairing_metrics
 
 
 def text(number: int) -> Text:

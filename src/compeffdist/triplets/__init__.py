@@ -1,0 +1,1 @@
+"""From instructions and texts to triplets: pairs, the teacher's responses, the training set."""
