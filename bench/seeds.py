@@ -27,6 +27,7 @@ from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.domain import domain_here
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
+from compeffdist.instructions.own_tasks import is_own
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import FineTuningParams, Params, load_params, stage_seed, validate_params
 from compeffdist.record_files import read_records
@@ -137,7 +138,9 @@ def sampled(params: Params, seed: int) -> list[Triplet]:
         draws = Path(scratch) / "sampled.parquet"
         settings, stage = params.sampling, stage_seed(seed, "sample_triplets")
         difficulties = Path("data/scored.parquet"), Path("data/predicted.parquet")
-        sample_triplets(*difficulties, Path("data/triplets.parquet"), draws, settings, stage)
+        instructions = read_records(Path("data/instructions.jsonl"), Instruction)
+        own = {instruction.id for instruction in instructions if is_own(instruction)}
+        sample_triplets(*difficulties, Path("data/triplets.parquet"), draws, settings, stage, own)
         drawn = read_records(draws, Draw)
     pairs = read_records(Path("data/pairs.parquet"), Pair)
     kept, unanswered = kept_triplets(drawn, read_records(Path("data/triplets.parquet"), Triplet), pairs)
