@@ -17,7 +17,7 @@ from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs, label_trie
 
-from .test_scoring import SYSTEM, folder, fp32, make_triplet, runtime_of
+from .test_score_difficulty import SYSTEM, folder, fp32, make_triplet, runtime_of
 
 __all__ = ["folder", "fp32"]
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from compeffdist.errors import UserError
-from compeffdist.evaluation import tasks
+from compeffdist.evaluation import rows as tasks
 from compeffdist.evaluation.rows import load_evaluation, load_evaluation_rows
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.record_files import read_records, write_records

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compeffdist.difficulty import drawing
+from compeffdist.difficulty import sample_triplets as drawing
 from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.gates.outcome import report_of
