@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compeffdist.declaration import CODE
 from compeffdist.difficulty import sample_triplets as drawing
 from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
@@ -393,6 +394,8 @@ def check() -> None:
 
 
 GATES = ("texts", "sample", "student")
+CODED = "pair_texts"
+"""The stage that has code in `stages/`."""
 
 PIPELINE: dict[str, tuple[list[str], list[str]]] = {
     "resolve_models": ([], ["models/teacher.json", "models/student.json", "models/embedder.json"]),
@@ -441,6 +444,8 @@ def definition() -> dict[str, object]:
         stage: dict[str, object] = {"cmd": f"{sys.executable} mini.py {name}", "deps": deps, "outs": outs}
         if name == "ingest_texts":
             stage |= {"params": ["texts"], "metrics": [{"metrics/ingest_texts.json": {"cache": False}}]}
+        if name == CODED:
+            stage["params"] = [{CODE: [CODED]}]
         if name == "check":
             stage["metrics"] = [{str(report_of(gate)): {"cache": False}} for gate in GATES]
         stages[name] = stage

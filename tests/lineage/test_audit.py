@@ -4,6 +4,7 @@ import random
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,9 +12,10 @@ import pytest
 import yaml
 
 from compeffdist.artefacts import TEXTS, TRIPLETS
+from compeffdist.declaration import CODE
 from compeffdist.gates.outcome import report_of
 from compeffdist.ledger import Ledger
-from compeffdist.lineage.byte_checks import cache_links, workspace_links
+from compeffdist.lineage.byte_checks import cache_links, committed_inputs_links, workspace_links
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
 from compeffdist.lineage.record_checks import ACCOUNTS, record_links
@@ -172,6 +174,23 @@ def test_code_params_and_sources_that_changed_since_are_named(own_world: World) 
     found = "\n".join(failures(own_world))
     assert "sources.jsonl (stage ingest_texts)" in found
     assert "texts (stage ingest_texts)" in found
+
+
+def test_code_that_means_something_else_since_is_named_and_a_comment_is_not(own_world: World) -> None:
+    script = own_world.folder / "stages/pair_texts.py"
+    script.write_text(f"# said otherwise\n{script.read_text()}")
+    assert failures(own_world) == []
+    script.write_text("PAIRS = 2\n")
+    assert any("inputs" in line and "stage pair_texts" in line for line in failures(own_world))
+    own_world.run("git", "checkout", "-q", "stages")
+    (own_world.folder / CODE).write_text('pair_texts: "0123456789abcdef"\n')
+    own_world.commit("fingerprints that no run had")
+    lock = own_world.repository.locks()[0]
+    links = committed_inputs_links(own_world.repository, lock, own_world.run("git", "rev-parse", "HEAD").strip())
+    assert [link.status for link in links] == ["PASS"]  # the commit before holds the lock, too, and fits
+    later = replace(lock, commits=())
+    links = committed_inputs_links(own_world.repository, later, own_world.run("git", "rev-parse", "HEAD").strip())
+    assert ["code of stage pair_texts" in link.detail for link in links] == [True]
 
 
 def test_an_untrue_tag_and_an_edited_ledger_are_named(own_world: World) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from compeffdist.errors import one_line
+from compeffdist.declaration import CODE, Stage, read_pipeline
+from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_bytes
+from compeffdist.fingerprints import fingerprint
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
 from compeffdist.yaml12 import read_yaml
@@ -76,7 +78,7 @@ def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:
 
 
 def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]:
-    """Code, source files and params in the working folder are those that the stages ran with."""
+    """Source files, code and params in the working folder are those that the stages ran with."""
     stale = []
     for stage in lock.stages.values():
         for dep in stage.deps:
@@ -84,10 +86,21 @@ def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]
             if dep.path not in lock.outs and (not path.exists() or _md5(repository, path) != dep.md5):
                 stale.append(f"{dep.path} (stage {stage.name})")
     inputs = {dep.path for stage in lock.stages.values() for dep in stage.deps} - lock.outs.keys()
-    yield judged("inputs", "code and sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
+    yield judged("inputs", "sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
+    if coded := [stage for stage in lock.stages.values() if stage.code]:
+        present = read_pipeline(repository.root)
+        other = [f"stage {s.name}" for s in coded if not _has_code(present.get(s.name), s.code, repository.root)]
+        yield judged("inputs", "code", other, f"{len(coded)} stages by their code", "changed since: dvc repro")
     path = repository.root / "params.yaml"
     params = read_yaml(path.read_bytes(), str(path))
     yield judged("inputs", "params.yaml", params_problems(lock, params), "as the stages ran", "run: dvc repro")
+
+
+def _has_code(stage: Stage | None, code: str, root: Path) -> bool:
+    try:
+        return stage is not None and fingerprint(stage, root) == code
+    except UserError:  # a file of it is gone, or is not Python
+        return False
 
 
 def committed_inputs_links(repository: Repository, lock: Lock, commit: str) -> Iterator[Link]:
@@ -120,7 +133,7 @@ def params_problems(lock: Lock, params: Mapping[str, Any]) -> list[str]:
 
 def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list[str]:
     deps = {dep.path: dep.md5 for stage in lock.stages.values() for dep in stage.deps if dep.path not in lock.outs}
-    files = repository.files_at((commit, path) for path in (*deps, "params.yaml"))
+    files = repository.files_at((commit, path) for path in (*deps, "params.yaml", CODE))
     # source files may be ignored by git: what git does not have it cannot contradict
     problems = [
         path
@@ -128,6 +141,9 @@ def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list
         if (content := files[commit, path]) is not None and hash_bytes(content, "md5") != md5
     ]
     params = read_yaml(files[commit, "params.yaml"] or b"{}", f"params.yaml of commit {commit[:10]}")
+    # a stage refuses to run under fingerprints that are not those of its code
+    code = read_yaml(files[commit, CODE] or b"{}", f"{CODE} of commit {commit[:10]}")
+    problems += [f"code of stage {s.name}" for s in lock.stages.values() if s.code and code.get(s.name) != s.code]
     return problems + params_problems(lock, params)
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compeffdist.declaration import CODE
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_bytes, hash_file
 from compeffdist.git import Git
@@ -49,6 +50,8 @@ class StageLock:
     params: Mapping[str, Any]
     """Declared key -> value, of params.yaml."""
     outs: tuple[Item, ...]
+    code: str = ""
+    """Fingerprint of its code; empty of a state in which stages depended on files of code."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,11 @@ def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
     def items(key: str) -> tuple[Item, ...]:
         return tuple(Item(entry["path"], str(entry.get("md5", ""))) for entry in value.get(key, ()))
 
-    params = {key: found for file in value.get("params", {}).values() for key, found in file.items()}
-    return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"))
+    files = value.get("params", {})
+    params = {key: found for file, values in files.items() if file != CODE for key, found in values.items()}
+    return StageLock(
+        name, str(value["cmd"]), items("deps"), params, items("outs"), str(files.get(CODE, {}).get(name, ""))
+    )
 
 
 class Repository:
