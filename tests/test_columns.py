@@ -107,7 +107,7 @@ def test_a_missing_value_or_column_or_file_is_named(tmp_path: Path) -> None:
     table = pq.read_table(path)
     with pytest.raises(UserError, match="dvc repro"):
         read_columns(tmp_path / "none.parquet", Draw, ["rank"])
-    with pytest.raises(UserError, match="holds draw@2 records, expected pair@2"):
+    with pytest.raises(UserError, match="holds draw@3 records, expected pair@2"):
         read_columns(path, Pair, ["text_id"])
     pq.write_table(table.drop_columns(["rank"]), path)
     with pytest.raises(UserError, match="no column 'rank'"):

@@ -143,7 +143,7 @@ def test_scores_in_another_order_and_in_batches_are_the_same_draws(
 ) -> None:
     scored = make_scored(60)
     straight = draw(tmp_path, scored)
-    for module in ("columns", "difficulty.drawing"):
+    for module in ("columns", "difficulty.sample_triplets"):
         monkeypatch.setattr(f"compeffdist.{module}.BATCH_ROWS", 7)
     shuffled = draw(tmp_path, [scored[n] for n in np.random.default_rng(1).permutation(60)])
     assert pq.ParquetFile(tmp_path / "sampled.parquet").num_row_groups == 9
