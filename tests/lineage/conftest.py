@@ -34,6 +34,7 @@ from compeffdist.teacher.known import KnownAnswers
 from compeffdist.tracking_uri import SQLITE
 from tests.fakes import SENTIMENT, put_domains
 from tests.lineage import mini
+from tests.models.making import make_identity
 from tests.student.tiny import tiny_model_folder
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +111,7 @@ class World:
             "triplets_md5": lock.md5("data/triplets.parquet"),
             "student_md5": lock.md5("models/student"),
             "teacher_id": mini.TEACHER.id,
-            "base_id": mini.identity("student").id,
+            "base_id": make_identity("student", role="student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
             **gate_tags({gate: report_of(gate).read(self.folder) for gate in mini.GATES}),
         }

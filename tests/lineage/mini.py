@@ -20,7 +20,6 @@ from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
 from compeffdist.gates.outcome import report_of
 from compeffdist.instructions.rendering import instruction_prompt, with_text
-from compeffdist.models import ModelIdentity
 from compeffdist.pages import write_page
 from compeffdist.params import SamplingParams, TextsParams
 from compeffdist.prompting import delimited
@@ -54,6 +53,7 @@ from compeffdist.texts.ingest_texts import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
 from compeffdist.triplets import parts
 from compeffdist.triplets.collect_sampled import kept_triplets
+from tests.models.making import make_identity
 from tests.scored import a_score, write_scored
 
 STORE = Path("answers.sqlite")
@@ -66,25 +66,7 @@ UNIQUE = {"near_duplicate_similarity": 1.0}
 GOOD_OR_BAD = ("good", "bad")
 
 
-def identity(role: str) -> ModelIdentity:
-    return ModelIdentity(
-        role=role,
-        reference=f"path:{role}",
-        revision="",
-        source_sha256=hash_text(role),
-        weights={"model.safetensors": hash_text(role)},
-        tokenizer_sha256="t",
-        chat_template_sha256="c",
-        config_sha256="c",
-        parameters=1,
-        weight_bytes=2,
-        licence="Apache-2.0",
-        dtype="bfloat16",
-        architecture="LlamaForCausalLM",
-    )
-
-
-TEACHER = identity("teacher")
+TEACHER = make_identity("teacher", role="teacher")
 
 
 def ask(requests: list[Request]) -> list[str]:
@@ -119,7 +101,7 @@ def rejects(stage: str, found: list[Reject]) -> None:
 
 def resolve_models() -> None:
     for role in ("teacher", "student", "embedder"):
-        write_json(Path(f"models/{role}.json"), identity(role).to_json())
+        write_json(Path(f"models/{role}.json"), make_identity(role, role=role).to_json())
 
 
 def ingest_texts() -> None:
@@ -316,7 +298,7 @@ def student(folder: Path, samples: list[str]) -> None:
     write_json(
         folder / "student.json",
         {
-            "base_id": identity("student").id,
+            "base_id": make_identity("student", role="student").id,
             "method": "full",
             "rows": len(samples),
             "triplet_ids_sha256": hash_text(canonical_json(sorted(samples))),

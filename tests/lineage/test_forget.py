@@ -51,7 +51,7 @@ def test_a_dry_run_shows_all_of_it_and_changes_nothing(world: World) -> None:
     lines = "\n".join(plan_lines(plan, dry_run=True))
     assert lines.endswith(f"nothing is done yet; next: compeffdist forget {text.id}")
     assert (plan.source, plan.source_row) == ("mine", text.source_row)
-    assert plan.records["text"] == 1 and plan.records["sample"] >= 1
+    assert plan.records["text"] == 1 and plan.records["triplet"] >= 1
     assert {"ingest_texts", "collect_responses", "sample_triplets", "collect_sampled"} <= set(plan.stages)
     assert f"model version models:/{MODEL}/1" in lines
     assert text.text not in lines

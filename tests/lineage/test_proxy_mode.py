@@ -95,7 +95,7 @@ def test_every_record_leads_back_to_texts_or_evaluation_rows(proxy_world: World)
 def test_a_version_leads_back_to_all_rows_of_its_training_set(proxy_world: World) -> None:
     trace = proxy_world.tracer().trace(f"models:/{MODEL}@candidate")
     rows = {row.id for row in proxy_world.records(TRAINING)}
-    assert {key for key in trace.ancestors if key.startswith("sample_")} == rows
+    assert {key for key in trace.ancestors if key.startswith("triplet_")} == rows
     json.dumps(trace.to_json())
 
 

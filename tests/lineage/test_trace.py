@@ -73,7 +73,7 @@ def test_every_record_of_every_artefact_can_be_traced_back_to_texts_or_evaluatio
 def test_a_version_leads_back_to_exactly_the_rows_it_was_trained_on(world: World) -> None:
     trace = world.tracer().trace(f"models:/{MODEL}@candidate")
     kept = {draw.triplet_id for draw in draws(world) if draw.kept}
-    assert {key for key in trace.ancestors if key.startswith("sample_")} == kept
+    assert {key for key in trace.ancestors if key.startswith("triplet_")} == kept
     assert kept == set(trace.snapshot.kept_samples())
     assert f"trained on: {len(kept)} of" in shown(world, f"models:/{MODEL}/1")
     assert "rows from mine (CC0-1.0)" in shown(world, f"models:/{MODEL}/1")
@@ -88,7 +88,7 @@ def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(world: World) ->
     sample = draws(world)[0].triplet_id
     assert world.tracer().trace(sample[:20]).subject == sample
     with pytest.raises(UserError, match="ids begin so, such as"):
-        world.tracer().trace("sample_")
+        world.tracer().trace("triplet_")
 
 
 def test_an_unknown_id_is_one_line(world: World) -> None:

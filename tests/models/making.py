@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from compeffdist.files import write_json
+from compeffdist.files import hash_text, write_json
+from compeffdist.models import ModelIdentity
 from compeffdist.params import ModelParams
 
 SHA = "ab" * 32
@@ -28,3 +29,22 @@ def make_folder(folder: Path, *, seed: int = 0, template: str = CHAT_TEMPLATE, *
 
 def params(*references: str, licence: str = "MIT", dtype: Any = "float32") -> ModelParams:
     return ModelParams(reference=list(references), licence=licence, dtype=dtype)
+
+
+def make_identity(name: str, role: str = "teacher", **fields: Any) -> ModelIdentity:
+    """The identity of a model that there is not; those of two names differ."""
+    known: dict[str, Any] = {
+        "reference": f"path:{name}",
+        "revision": "",
+        "source_sha256": hash_text(name),
+        "weights": {"model.safetensors": hash_text(name)},
+        "tokenizer_sha256": "t",
+        "chat_template_sha256": "c",
+        "config_sha256": "c",
+        "parameters": 1,
+        "weight_bytes": 2,
+        "licence": "Apache-2.0",
+        "dtype": "bfloat16",
+        "architecture": "LlamaForCausalLM",
+    }
+    return ModelIdentity(role=role, **(known | fields))

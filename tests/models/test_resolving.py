@@ -1,12 +1,11 @@
 """References are tried in order, and the stage writes identities that lead to the weights."""
 
 import json
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, write_json
@@ -16,11 +15,10 @@ from compeffdist.models import (
     read_identity,
     resolve_model,
 )
-from compeffdist.params import RuntimeParams
+from compeffdist.profiles import compose
+from tests.stages import ROOT, run_stage
 
 from .making import SHA, make_folder, params
-
-STAGES = Path(__file__).parents[2] / "stages"
 
 
 def test_alternatives_are_tried_in_order_and_the_first_that_fits_is_used(tmp_path: Path) -> None:
@@ -81,14 +79,17 @@ def test_the_environment_moves_the_cache(monkeypatch: pytest.MonkeyPatch) -> Non
     assert cache_folder("~/x") == Path("/big/disk")
 
 
-def test_the_stage_writes_cards_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = params(f"path:{make_folder(tmp_path / 'm')}")
-    roles = SimpleNamespace(teacher=params("api:gpt-4o@openai"), student=here, embedder=here)
-    settings = SimpleNamespace(models=roles, runtime=RuntimeParams(cache=str(tmp_path / "c")))
+def test_the_stage_writes_identities_that_lead_to_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = compose("smoke", ROOT / "profiles")
+    here = {"reference": [f"path:{make_folder(tmp_path / 'm')}#sha256={hash_file(tmp_path / 'm/model.safetensors')}"]}
+    raw["models"] = {role: here | {"licence": "MIT"} for role in ("student", "embedder")}
+    raw["models"]["teacher"] = {"reference": ["api:gpt-4o@openai"], "licence": "none"}
+    raw["teacher"]["engine"] = "openai"
+    raw["runtime"] |= {"cache": str(tmp_path / "c"), "openai_base_url": "http://127.0.0.1:1/v1"}
     monkeypatch.delenv("COMPEFFDIST_CACHE", raising=False)
-    monkeypatch.setattr("compeffdist.params.load_params", lambda: settings)
     monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(STAGES / "resolve_models.py"), run_name="__main__")
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    run_stage("resolve_models")
     student = read_identity(tmp_path / "models" / "student.json")
     assert model_folder(student, tmp_path / "c") == tmp_path / "m"
     assert read_identity(tmp_path / "models" / "teacher.json").served_name == "gpt-4o@openai"

@@ -26,15 +26,16 @@ from compeffdist.registry.tracking import (
     training_run,
 )
 from compeffdist.student.curve import CurvePoint
+from tests.models.making import make_identity
 from tests.test_pipeline_definition import ROOT
 
 
 def training() -> AbstractContextManager[str]:
     Path("data").mkdir(exist_ok=True)
     Path("data/training.parquet").write_bytes(b"rows")
-    return training_run(
-        "train", Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text())), "teacher", "base"
-    )
+    params = Params.model_validate(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    teacher, base = (make_identity(role) for role in ("teacher", "student"))
+    return training_run("train", params, teacher, base, Path("data/training.parquet"))
 
 
 @pytest.mark.pipeline
@@ -95,7 +96,9 @@ def test_an_error_of_a_training_is_not_told_as_the_store_s(fault: Exception) -> 
     with training() as run_id:
         pass
     run = open_tracking().get_run(run_id)
-    assert (run.info.status, run.data.params["seed"], run.data.tags["teacher_id"]) == ("FINISHED", "42", "teacher")
+    assert (run.info.status, run.data.params["seed"], run.data.tags["teacher_id"]) == (
+        *("FINISHED", "42", make_identity("teacher").id),
+    )
 
 
 @pytest.mark.parametrize("lost", ["metrics", "runs"])

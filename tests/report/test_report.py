@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from compeffdist.models import ModelIdentity
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
 from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
 from compeffdist.report.run import Run
 from compeffdist.teacher.asking import SOURCES
+from tests.models.making import make_identity
 from tests.scored import a_score
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
@@ -21,24 +21,6 @@ ASKING = (
     *("enumerate_attributes", "generate_tasks", "write_demonstrations"),
     *("collect_responses", "collect_sampled", "evaluate_teacher"),
 )
-
-
-def identity(role: str) -> ModelIdentity:
-    return ModelIdentity(
-        role=role,
-        reference=f"path:{role}",
-        revision="",
-        source_sha256="",
-        weights={},
-        tokenizer_sha256="",
-        chat_template_sha256="",
-        config_sha256="",
-        parameters=None if role == "teacher" else 2_000_000,
-        weight_bytes=None,
-        licence="MIT",
-        dtype="float32",
-        architecture="Tiny",
-    )
 
 
 def scores(value: float) -> dict[str, Any]:
@@ -126,7 +108,10 @@ def run() -> Run:
     metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
     expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
     return Run(
-        models={role: identity(role) for role in ("teacher", "student", "embedder")},
+        models={
+            role: make_identity(role, role, parameters=None if role == "teacher" else 2_000_000, licence="MIT")
+            for role in ("teacher", "student", "embedder")
+        },
         metrics=metrics,
         gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
         evaluation={

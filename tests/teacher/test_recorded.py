@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
 from compeffdist.files import hash_text, read_json, write_json
-from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.known import KnownAnswers
@@ -27,28 +26,10 @@ from compeffdist.teacher.recorded import (
 )
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
+from tests.models.making import make_identity
 from tests.teacher.test_asking import Card, FakeEngine, question
 
-
-def identity(name: str) -> ModelIdentity:
-    return ModelIdentity(
-        role="teacher",
-        reference=f"path:{name}",
-        revision="",
-        source_sha256=hash_text(name),
-        weights={"model.safetensors": hash_text(name)},
-        tokenizer_sha256="t",
-        chat_template_sha256="c",
-        config_sha256="c",
-        parameters=1,
-        weight_bytes=2,
-        licence="Apache-2.0",
-        dtype="bfloat16",
-        architecture="LlamaForCausalLM",
-    )
-
-
-TEACHERS = [identity("one"), identity("two")]
+TEACHERS = [make_identity("one"), make_identity("two")]
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 ANSWER_VALUES = st.one_of(
     st.builds(Answer, TEXTS, st.none(), st.integers(0, 999), st.integers(0, 9), st.integers(0, 99), st.just("stop")),
