@@ -7,12 +7,7 @@ value stops before anything runs, with one line naming the key. The docstring un
 from compeffdist.params.difficulty import DifficultyParams, ProxyParams, SamplingParams
 from compeffdist.params.evaluation import EvaluationParams, EvaluationTask, LabelPriorsParams
 from compeffdist.params.gates import (
-    ClustersGateParams,
-    DifficultyGateParams,
     GatesParams,
-    SampleGateParams,
-    StudentGateParams,
-    TasksGateParams,
 )
 from compeffdist.params.instructions import (
     AttributesParams,
@@ -50,10 +45,8 @@ __all__ = [
     "QUESTION_FIELD",
     "SOURCES",
     "AttributesParams",
-    "ClustersGateParams",
     "ClustersParams",
     "DemonstrationsParams",
-    "DifficultyGateParams",
     "DifficultyParams",
     "EvaluationParams",
     "EvaluationTask",
@@ -71,11 +64,8 @@ __all__ = [
     "RegistryParams",
     "ResponsesParams",
     "RuntimeParams",
-    "SampleGateParams",
     "SamplingParams",
     "Section",
-    "StudentGateParams",
-    "TasksGateParams",
     "TasksParams",
     "TeacherParams",
     "TextSource",
