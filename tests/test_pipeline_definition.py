@@ -8,7 +8,7 @@ import yaml
 
 from compeffdist.artefacts import RECORDS
 from compeffdist.declaration import gates, read_pipeline
-from compeffdist.gates.outcome import LAST, page_of, report_of, token_of
+from compeffdist.gates.outcome import LAST, page_of, pass_of, report_of
 from compeffdist.given import given_to
 from compeffdist.params import LOCAL_MODELS, SOURCES, GatesParams, load_params
 from tests.stages import GATES, ROOT
@@ -67,10 +67,10 @@ def test_every_gate_has_its_bounds_in_the_order_of_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize("gate", [gate for gate in GATES if gate != LAST])
-def test_what_is_behind_a_gate_depends_on_its_token_and_not_on_its_report(gate: str) -> None:
-    assert STAGES[f"check_{gate}"].outs == (token_of(gate), page_of(gate), report_of(gate))
+def test_what_is_behind_a_gate_depends_on_its_gate_pass_and_not_on_its_report(gate: str) -> None:
+    assert STAGES[f"check_{gate}"].outs == (pass_of(gate), page_of(gate), report_of(gate))
     place = ORDER.index(f"check_{gate}")
-    behind = [name for name in ORDER if STAGES[name].reads(token_of(gate))]
+    behind = [name for name in ORDER if STAGES[name].reads(pass_of(gate))]
     assert behind and min(map(ORDER.index, behind)) > place
     # whatever reads the artefact it checks, from there on, is behind the gate by way of others or itself
     assert not [name for name in behind if any(STAGES[name].reads(report) for report in REPORTS)]
@@ -81,9 +81,9 @@ def test_the_last_gate_refuses_an_alias_and_ends_the_run_after_all_else() -> Non
     assert STAGES[f"check_{LAST}"].outs == (page_of(LAST), report)
     assert STAGES["register_student"].reads(report)
     end = STAGES[ORDER[-1]]
-    assert end.outs == (token_of(LAST),)
+    assert end.outs == (pass_of(LAST),)
     assert {report, "metrics/registration.json", "metrics/summary.json"} <= set(end.deps)
-    assert not [name for name, stage in STAGES.items() if stage.reads(token_of(LAST))]
+    assert not [name for name, stage in STAGES.items() if stage.reads(pass_of(LAST))]
 
 
 def test_only_gates_depend_on_bounds_and_only_what_follows_evaluation_on_how_they_stood() -> None:

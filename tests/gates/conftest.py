@@ -39,7 +39,7 @@ class Run:
         return Path(f"report/gates/{self.gate}.html").read_text()
 
     @property
-    def token(self) -> Path:
+    def gate_pass(self) -> Path:
         return Path(f"data/gates/{self.gate}.json")
 
     def finding(self, name: str) -> dict[str, Any]:
@@ -105,9 +105,9 @@ def check(world: Path, laptop: dict[str, Any], capsys: pytest.CaptureFixture[str
 
 
 def stopped(done: Run, name: str, *words: str) -> dict[str, Any]:
-    """That the gate stopped over this figure, said so, and left report and page but no token; the finding."""
+    """That the gate stopped over this figure, said so, and left report and page but no gate pass; the finding."""
     assert done.code == 1
-    assert not done.token.exists()
+    assert not done.gate_pass.exists()
     assert "Traceback" not in done.err
     assert name in done.failed()
     assert name in done.page

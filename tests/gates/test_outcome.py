@@ -1,4 +1,4 @@
-"""What a gate leaves: report, page, token, and the tags of a model version."""
+"""What a gate leaves: report, page, gate pass, and the tags of a model version."""
 
 import json
 from html.parser import HTMLParser
@@ -25,7 +25,7 @@ def test_every_gate_has_its_params_and_the_other_way_round() -> None:
 def test_sound_artefacts_pass_with_a_report_of_the_agreed_form(check: Check, gate: str) -> None:
     done = check(gate)
     assert (done.code, done.failed(), done.err) == (0, set(), "")
-    assert done.token.exists()
+    assert done.gate_pass.exists()
     assert "expectations hold" in done.out
     assert {"gate", "passed", "action", "expectations", "figures"} <= done.report.keys()
     assert (done.report["gate"], done.report["passed"], done.report["action"]) == (gate, True, "stop")
@@ -46,32 +46,32 @@ def test_the_same_artefacts_give_the_same_bytes(check: Check) -> None:
 
 
 def test_a_changed_bound_leaves_the_token_as_it_was(check: Check) -> None:
-    before = check("clusters").token.read_bytes()
+    before = check("clusters").gate_pass.read_bytes()
     after = check("clusters", coherence=0.5, action="warn")
-    assert after.token.read_bytes() == before
+    assert after.gate_pass.read_bytes() == before
     assert after.finding("coherence")["low"] == 0.5
 
 
 def test_a_changed_artefact_changes_the_token(check: Check) -> None:
-    before = check("clusters").token.read_bytes()
+    before = check("clusters").gate_pass.read_bytes()
     plant.make_clusters(sizes=[8, 8])
-    assert check("clusters").token.read_bytes() != before
+    assert check("clusters").gate_pass.read_bytes() != before
 
 
 def test_a_gate_that_stops_takes_the_former_token_away(check: Check) -> None:
-    assert check("clusters").token.exists()
-    assert not check("clusters", coherence=0.9).token.exists()
+    assert check("clusters").gate_pass.exists()
+    assert not check("clusters", coherence=0.9).gate_pass.exists()
 
 
 def test_a_gate_set_to_warn_lets_the_run_go_on_and_says_so(check: Check) -> None:
-    token = check("clusters").token.read_bytes()
+    gate_pass = check("clusters").gate_pass.read_bytes()
     done = check("clusters", coherence=0.9, action="warn")
     assert done.code == 0
     assert done.line("coherence").startswith("warning: clusters: coherence is 0.7, must be at least 0.9")
     assert "error" not in done.err
     assert (done.report["passed"], done.report["action"]) == (False, "warn")
     assert "let on with a warning" in done.page
-    assert done.token.read_bytes() == token
+    assert done.gate_pass.read_bytes() == gate_pass
 
 
 class Tags(HTMLParser):

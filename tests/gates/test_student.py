@@ -90,7 +90,7 @@ def test_a_gate_set_to_warn_lets_the_run_end_well(check: Check) -> None:
     plant.make_evaluation(student=20)
     done = check("student", action="warn")
     assert done.code == 0
-    assert done.token.exists()
+    assert done.gate_pass.exists()
     assert "gate student: failed, and the run was let on with a warning; m version 4 has alias candidate" in done.out
 
 

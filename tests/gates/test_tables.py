@@ -96,7 +96,7 @@ def test_a_missing_artefact_is_one_line(check: Check, gate: str) -> None:
     done = check(gate)
     assert done.code == 1
     assert done.err.splitlines() == [f"error: {path}: no such file; run the stage that writes it (dvc repro)"]
-    assert not done.token.exists()
+    assert not done.gate_pass.exists()
 
 
 EMPTIED = {

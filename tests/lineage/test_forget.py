@@ -27,7 +27,7 @@ from tests.lineage.conftest import MODEL, World
 def learnt_text(world: World) -> Text:
     """A text the student was trained on, and whose style no demonstration follows."""
     followed = {key for record in world.records(DEMONSTRATIONS) for key in record.reference_text_ids}
-    kept = world.snapshot.kept_samples()
+    kept = world.snapshot.kept_triplet_ids()
     learnt = {record.text_id for record in world.records(TRIPLETS) if record.id in kept}
     return next(record for record in world.records(TEXTS) if record.id in learnt - followed)
 

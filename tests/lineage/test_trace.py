@@ -74,7 +74,7 @@ def test_a_version_leads_back_to_exactly_the_rows_it_was_trained_on(world: World
     trace = world.tracer().trace(f"models:/{MODEL}@candidate")
     kept = {draw.triplet_id for draw in draws(world) if draw.kept}
     assert {key for key in trace.ancestors if key.startswith("triplet_")} == kept
-    assert kept == set(trace.snapshot.kept_samples())
+    assert kept == set(trace.snapshot.kept_triplet_ids())
     assert f"trained on: {len(kept)} of" in shown(world, f"models:/{MODEL}/1")
     assert "rows from mine (CC0-1.0)" in shown(world, f"models:/{MODEL}/1")
 

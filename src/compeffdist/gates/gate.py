@@ -60,7 +60,7 @@ class Gate(Protocol):
     """A module of this folder, NAME.py for the stage check_NAME."""
 
     GUARDS: Sequence[Artefact[Any]]
-    """The artefacts let through, whose hashes make the token."""
+    """The artefacts let through, whose hashes make the gate pass."""
 
     def rows(self, given: Given, /) -> Rows:
         """What is judged row by row: artefacts, and what is expected of them beyond the rules of every table."""

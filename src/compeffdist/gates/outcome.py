@@ -25,7 +25,7 @@ def page_of(gate: str) -> Page:
     return Page(f"report/gates/{gate}.html")
 
 
-def token_of(gate: str) -> Json:
+def pass_of(gate: str) -> Json:
     """What the stages behind a gate depend on."""
     return Json(f"data/gates/{gate}.json")
 

@@ -60,7 +60,7 @@ def _teachers(document: "ProvDocument", snapshot: Snapshot, nodes: Mapping[str, 
 
 def _versions(document: "ProvDocument", trace: Trace, nodes: Mapping[str, Node]) -> None:
     """A model version is derived from those of the shown triplets that its student was trained on."""
-    kept = [key for key in trace.snapshot.kept_samples() if key in nodes]
+    kept = [key for key in trace.snapshot.kept_triplet_ids() if key in nodes]
     for version in trace.versions:
         entity = f"ced:{quote(version.name)}.{version.number}"
         aliases = ",".join(version.aliases)

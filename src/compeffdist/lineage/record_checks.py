@@ -133,7 +133,7 @@ def _training_link(snapshot: Snapshot) -> Link:
     if not kept.is_file() and not here.is_file():
         return Link("accounts", STUDENT, "FAIL", "its provenance is not on this machine; bring it with: dvc pull")
     provenance = read_json(kept if kept.is_file() else here)
-    samples = sorted(snapshot.kept_samples())
+    samples = sorted(snapshot.kept_triplet_ids())
     same = provenance.get("triplet_ids_sha256") == hash_text(canonical_json(samples)) and provenance.get("rows") == len(
         samples
     )

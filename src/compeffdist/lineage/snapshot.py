@@ -107,7 +107,7 @@ class Snapshot:
             return []
         return table.values(field, table.where(key, among) if key else None)
 
-    def look_at_all(self) -> None:
+    def read_all(self) -> None:
         """Find out which artefacts' bytes are missing."""
         for path in self.lock.outs:
             if path in RECORDS or path.startswith(REJECTS):
@@ -115,7 +115,7 @@ class Snapshot:
 
     def missing_below(self, path: str) -> list[str]:
         """Artefacts whose bytes are missing, of `path` and those made from it."""
-        self.look_at_all()
+        self.read_all()
         absent = {item.path for item in self.missing}
         return [made for made in made_from(path) if made in absent]
 
@@ -157,7 +157,7 @@ class Snapshot:
         """Why stages did not pass on records, or rows of a source, of these ids."""
         return [reject for table in self._reject_tables() for reject in table.records(table.where("record_id", keys))]
 
-    def kept_samples(self) -> list[str]:
+    def kept_triplet_ids(self) -> list[str]:
         """Ids of the triplets a student was trained on: in the training set and not refused by the training."""
         refused = set(self.values(f"{REJECTS}{TRAINED_BY}.parquet", "record_id"))
         return [key for key in self.values(TRAINING, "id") if key not in refused]

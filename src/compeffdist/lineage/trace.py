@@ -137,7 +137,7 @@ class Tracer:
 
     def _of_record(self, reference: str) -> Trace:
         found, key = self._find(reference)
-        found.look_at_all()  # what is missing must be said even where nothing leads to it
+        found.read_all()  # what is missing must be said even where nothing leads to it
         path = found.path_of(key)
         node = found.node(key)
         descendants = found.descendants(key, path) if path else {}
@@ -171,7 +171,7 @@ class Tracer:
             if matches:
                 return snapshot, matches[0]
         for snapshot in self.snapshots:
-            snapshot.look_at_all()
+            snapshot.read_all()
         absent = {item for snapshot in self.snapshots for item in snapshot.missing}
         lack = f"; {len(absent)} artefacts of them are not on this machine, and a remote may have them"
         hint = f"{lack} (dvc fetch --all-commits)" if absent else ""
@@ -239,8 +239,8 @@ class Tracer:
                 f"{self.repository.shallow_hint}"
             )
         snapshot = next(s for s in self.snapshots if s.lock is lock)
-        snapshot.look_at_all()
-        kept = snapshot.kept_samples()
+        snapshot.read_all()
+        kept = snapshot.kept_triplet_ids()
         md5 = snapshot.lock.md5(TRAINING)
         places = tuple(p for s in self.snapshots if s.lock.md5(TRAINING) == md5 for p in s.lock.places)
         return Trace(
@@ -278,7 +278,7 @@ def kept_below(snapshot: Snapshot, key: str) -> list[str]:
     node = snapshot.node(key)
     if node and isinstance(node.record, ScoredTriplet | PredictedDifficulty | Draw):
         reached.update(snapshot.values(TRAINING, "id", "pair_id", [node.record.pair_id]))
-    return [sample for sample in snapshot.kept_samples() if sample in reached]
+    return [sample for sample in snapshot.kept_triplet_ids() if sample in reached]
 
 
 def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> Facts:
