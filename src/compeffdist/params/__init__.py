@@ -6,9 +6,7 @@ value stops before anything runs, with one line naming the key. The docstring un
 
 from compeffdist.params.difficulty import DifficultyParams, ProxyParams, SamplingParams
 from compeffdist.params.evaluation import EvaluationParams, EvaluationTask, LabelPriorsParams
-from compeffdist.params.gates import (
-    GatesParams,
-)
+from compeffdist.params.gates import GatesParams
 from compeffdist.params.instructions import (
     AttributesParams,
     ClustersParams,
