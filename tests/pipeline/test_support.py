@@ -49,6 +49,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     params["texts"]["sources"] = [
         {"name": "tickets", "kind": "jsonl", "location": "tickets.jsonl", "domain": "ticket", "licence": "own"}
     ]
+    # of so few tickets smoke's teacher of 0.5B may write no task of its own
+    params["gates"]["tasks"]["action"] = "warn"
+    params["tasks"]["own"] = [{"name": "device", "question": "Which device is it about?", "labels": [*PRODUCTS]}]
     params["evaluation"]["tasks"] = [
         {"name": "urgency", "location": "judged.jsonl", "labels": [*URGENCIES], "rows": 12, "subject": "ticket"}
     ]
