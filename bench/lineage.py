@@ -26,7 +26,7 @@ from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.sample_triplets import sample_triplets
-from compeffdist.domain import domain_here
+from compeffdist.domain import DEFAULT, DOMAINS, load_domain
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import SamplingParams
 from compeffdist.profiles import PROFILES, compose
@@ -51,6 +51,7 @@ from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 ROOT = Path(__file__).parents[1]
+DOMAIN = load_domain(DEFAULT, ROOT / DOMAINS)
 WORDS = (ROOT / "src/compeffdist/params/whole.py").read_text().split()
 LABELS = ("good", "bad")
 PER_TEXT = 5
@@ -115,7 +116,7 @@ def make(folder: Path, triplets: int) -> None:
     values: dict[str, Any] = compose("laptop", ROOT / PROFILES)
     values["runtime"] |= {"store": "answers.sqlite", "cache": "cache", "recorded": []}
     Path("params.yaml").write_text(yaml.safe_dump(values))
-    Path("dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
+    mini.declare(Path())
     Path("mini.py").write_text("")
     Path("sources.jsonl").write_text("")
     Path("data").mkdir()
@@ -152,7 +153,7 @@ def records(count: int) -> None:
         lambda n: EvaluationRow(
             task="mini",
             text=f"row {n} {prose(generator, 12)}",
-            label=domain_here().monitored.labels[n % 3],
+            label=DOMAIN.monitored.labels[n % 3],
             source_row=str(n),
             licence="x",
         ),

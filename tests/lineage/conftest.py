@@ -17,8 +17,6 @@ import yaml
 from dvc.repo import Repo
 
 from compeffdist.artefacts import records_at
-from compeffdist.declaration import CODE, read_pipeline
-from compeffdist.fingerprints import fingerprint
 from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
@@ -135,11 +133,7 @@ def build(folder: Path, uri: str, base: Path, proxy: bool = False) -> World:
     params["runtime"]["recorded"] = []
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     put_domains(folder)
-    (folder / "stages").mkdir()
-    (folder / f"stages/{mini.CODED}.py").write_text('"""Pairs."""\nPAIRS = 1\n')
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(mini.definition(), sort_keys=False))
-    code = fingerprint(read_pipeline(folder)[mini.CODED], folder)
-    (folder / CODE).write_text(f'{mini.CODED}: "{code}"\n')
+    mini.declare(folder)
     (folder / "sources.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES))
     (folder / "data").mkdir()
     (folder / "data/withdrawals.jsonl").touch()

@@ -13,11 +13,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import yaml
 
-from compeffdist.declaration import CODE
+from compeffdist.declaration import CODE, read_pipeline
 from compeffdist.difficulty import sample_triplets as drawing
 from compeffdist.domain import domain_here
 from compeffdist.files import canonical_json, hash_text, write_json
+from compeffdist.fingerprints import fingerprint
 from compeffdist.gates.outcome import report_of
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.pages import write_page
@@ -432,6 +434,14 @@ def definition() -> dict[str, object]:
             stage["metrics"] = [{str(report_of(gate)): {"cache": False}} for gate in GATES]
         stages[name] = stage
     return {"stages": stages}
+
+
+def declare(folder: Path) -> None:
+    """Write dvc.yaml, the code of CODED, and its fingerprint."""
+    (folder / "stages").mkdir()
+    (folder / f"stages/{CODED}.py").write_text('"""Pairs."""\nPAIRS = 1\n')
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(definition(), sort_keys=False))
+    (folder / CODE).write_text(f'{CODED}: "{fingerprint(read_pipeline(folder)[CODED], folder)}"\n')
 
 
 if __name__ == "__main__":
