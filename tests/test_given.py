@@ -49,6 +49,13 @@ def test_what_is_not_declared_cannot_be_read_or_written() -> None:
     assert not Path(REPORT).exists()
 
 
+def test_a_page_is_not_read_and_a_model_folder_not_written() -> None:
+    with pytest.raises(TypeError, match=r"report/index\.html: a Page is not read"):
+        given(deps=(REPORT,))[REPORT]
+    with pytest.raises(TypeError, match="models/warmup: a Located is written by a library"):
+        Made({WARM_UP: "weights"}).write(given(outs=(WARM_UP,)))
+
+
 def test_params_are_those_declared_and_where_and_how_fast() -> None:
     params = given(params=("seed", "difficulty.top_p", "sampling")).params
     assert (params.seed, params.sampling, params.difficulty.top_p) == (42, PARAMS.sampling, PARAMS.difficulty.top_p)

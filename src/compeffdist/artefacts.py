@@ -39,16 +39,22 @@ T_co = TypeVar("T_co", covariant=True)
 class Artefact(str, Generic[T_co]):
     """A file or folder that a stage writes: its path in a checkout, which is a string, and what it is read as.
 
-    TEXTS.read() are the records of `data/texts.parquet`, TEXTS.read(folder) those of another checkout.
+    TEXTS.read() are the records of `data/texts.parquet`, TEXTS.read(folder) those of another checkout. Each kind below
+    says how it is read and written; a page is never read, and what a library writes is not written here.
     """
 
     def read(self, root: Path = Path()) -> T_co:
-        """What the artefact of a checkout holds. Raises UserError if it is missing or broken."""
-        raise NotImplementedError(f"{self}: read by the library that writes it")
+        """What the artefact of a checkout holds.
+
+        Raises:
+            UserError: it is missing or broken.
+            TypeError: it is of a kind that is not read.
+        """
+        raise TypeError(f"{self}: a {type(self).__name__} is not read")
 
     def write(self, value: Any, root: Path = Path()) -> None:
-        """Write it, atomically."""
-        raise NotImplementedError(f"{self}: written by a library")
+        """Write it, atomically. Raises TypeError if it is of a kind that a library writes."""
+        raise TypeError(f"{self}: a {type(self).__name__} is written by a library, where Given.out says")
 
 
 @dataclass(frozen=True)

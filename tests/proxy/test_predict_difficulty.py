@@ -96,9 +96,9 @@ def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, t
     assert [row.pair_id for row in found[0].predicted] == [pairs[place][0].id for place in (0, 2, 3, 4)]
     assert all(0 <= row.difficulty <= 1 for row in found[0].predicted)
     assert [(reject.record_id, reject.reason) for reject in found[0].rejects] == [(pairs[1][0].id, "too_long")]
-    provenance = read_json(tmp_path / "one/proxy/proxy.json")
+    description = read_json(tmp_path / "one/proxy/proxy.json")
     positive, negative = (tiny_tokenizer()(word).input_ids[0] for word in ("positive", "negative"))
-    assert provenance["openings"] == {
+    assert description["openings"] == {
         task.id: sorted([positive, negative]) for task in (acting, plot)
     }  # as many of each
     report = found[0].metrics["held_out"]

@@ -133,12 +133,11 @@ def _training_link(snapshot: Snapshot) -> Link:
     if not kept.is_file() and not here.is_file():
         return Link("accounts", STUDENT, "FAIL", "its provenance is not on this machine; bring it with: dvc pull")
     provenance = read_json(kept if kept.is_file() else here)
-    samples = sorted(snapshot.kept_triplet_ids())
-    same = provenance.get("triplet_ids_sha256") == hash_text(canonical_json(samples)) and provenance.get("rows") == len(
-        samples
-    )
-    problems = [] if same else [f"trained on other rows than the {len(samples)} of the training set"]
-    return judged("accounts", STUDENT, problems, f"trained on the {len(samples)} rows of the training set")
+    kept_ids = sorted(snapshot.kept_triplet_ids())
+    told = (provenance.get("triplet_ids_sha256"), provenance.get("rows"))
+    same = told == (hash_text(canonical_json(kept_ids)), len(kept_ids))
+    problems = [] if same else [f"trained on other rows than the {len(kept_ids)} of the training set"]
+    return judged("accounts", STUDENT, problems, f"trained on the {len(kept_ids)} rows of the training set")
 
 
 def evaluation_links(snapshot: Snapshot) -> Iterator[Link]:

@@ -45,7 +45,7 @@ FOLDER = "evidence"
 
 
 def tag_of(name: str) -> str:
-    """The tag of a version that holds the SHA-256 of a file of attachments, e.g. `files_sha256`."""
+    """The tag of a version that holds the SHA-256 of an attachment, e.g. `files_sha256`."""
     return f"{Path(name).stem}_sha256"
 
 
@@ -93,7 +93,7 @@ def log_attachments(client: "MlflowClient", run_id: str, attachments: Mapping[st
 
 
 def read_attachment(version: "ModelVersion", name: str) -> bytes:
-    """The contents of a file of attachments, checked against its tag.
+    """The contents of an attachment, checked against its tag.
 
     Raises:
         UserError: the version has none, it cannot be fetched, or it is not what was stored.

@@ -395,7 +395,7 @@ def _save(
         model.generation_config.eos_token_id = end_token_id(tokenizer)
         # peft would look for embedding changes by fetching the base model's config from the hub
         model.save_pretrained(folder, **({"save_embedding_layers": False} if provenance["method"] == "lora" else {}))
-        (folder / "README.md").unlink(missing_ok=True)  # peft's model provenance, filled with placeholders
+        (folder / "README.md").unlink(missing_ok=True)  # peft's model card, of which nothing is filled in
         tokenizer.save_pretrained(folder)
         write_json(folder / PROVENANCE, provenance)
 
