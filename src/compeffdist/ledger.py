@@ -4,7 +4,7 @@ An edited, reordered or removed line breaks the chain and is named. Lines cut of
 is sound in itself, so whoever needs to see that keeps `head` and the number of entries elsewhere, too.
 
 Appending rewrites the file and renames it into place: a ledger has some hundred lines of a few KB, so that costs
-milliseconds, and a killed writer leaves the former file, never half a line to mend.
+milliseconds, and a killed writer leaves the former file, never half a line.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, canonical_json, flush_folder, hash_text
 from compeffdist.git import git_setting
 
+PROMOTIONS = Path("data/promotions.jsonl")
+"""The ledger of promotions, in a checkout."""
 LOCK_SECONDS = 60
 """How long an append waits for another one to finish."""
 

@@ -11,6 +11,10 @@ from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+SCHEME = "models:/"
+"""How a reference to a registered version begins."""
+CHAMPION = "champion"
+"""Alias of the version in use."""
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
 _IN_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(.+)", re.IGNORECASE | re.DOTALL)

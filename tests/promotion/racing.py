@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from compeffdist.ledger import Ledger
+from compeffdist.ledger import PROMOTIONS, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.alias_state import LEDGER
 from compeffdist.registry.tracking import open_tracking
 
 RACER = """
@@ -64,6 +63,6 @@ def race(params: Params, folder: Path, rounds: int) -> list[list[str]]:
     said = [racer.communicate(timeout=300)[0].splitlines() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     champion = open_tracking().get_model_version_by_alias(params.registry.model_name, "champion")
-    entries = Ledger(LEDGER).entries()
+    entries = Ledger(PROMOTIONS).entries()
     assert len(entries) == rounds and entries[-1].body["to"] == int(champion.version)
     return [sorted(pair) for pair in zip(*said, strict=True)]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.ledger import Ledger
+from compeffdist.ledger import PROMOTIONS, Ledger
 from compeffdist.params import Params
 from compeffdist.promotion import promote as promote_module
-from compeffdist.promotion.alias_state import HEAD, LEDGER
+from compeffdist.promotion.alias_state import HEAD
 from compeffdist.promotion.history import history_lines, read_history
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.registry.tracking import open_tracking
@@ -39,7 +39,7 @@ def test_a_promotion_killed_after_its_entry_is_finished_by_the_next_command(
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
     kill(place, second, params)
-    assert len(Ledger(LEDGER).entries()) == 2
+    assert len(Ledger(PROMOTIONS).entries()) == 2
     history = read_history(params, told.append)
     assert aliases() == {"champion": second, "former-champion": first}
     assert [line.split(":")[0] for line in told] == ["repaired", "repaired"]
@@ -63,7 +63,7 @@ def test_a_promotion_killed_before_its_entry_changed_nothing(params: Params, ali
     first, second = make_version(params, GOOD), make_version(params, BETTER)
     promote(first, params, audit_clean)
     abandoned_promotion("before the entry", second, params)
-    assert aliases() == {"champion": first} and len(Ledger(LEDGER).entries()) == 1
+    assert aliases() == {"champion": first} and len(Ledger(PROMOTIONS).entries()) == 1
     assert promote(second, params, audit_clean, notify=told.append).entry is not None
     assert [".promotion-lock" in line for line in told] == [True]
 
@@ -76,7 +76,7 @@ def test_a_rollback_finishes_what_was_left_before_it_goes_back(
     abandoned_promotion("before the aliases", second, params)
     assert rollback(params, audit_clean, notify=told.append).version == first
     assert aliases() == {"champion": first} and len(told) == 2
-    assert len(Ledger(LEDGER).entries()) == 3
+    assert len(Ledger(PROMOTIONS).entries()) == 3
 
 
 def test_a_store_that_fails_after_the_entry_says_who_finishes_it(
@@ -105,7 +105,7 @@ def test_an_alias_set_outside_is_said_and_only_an_override_goes_on(
     assert read_history(params, told.append).problem.startswith(line) and told == []
     for outcome in (promote(versions[2], params, audit_clean), rollback(params, audit_clean)):
         assert outcome.entry is None and outcome.reasons[0].startswith(f"registry: {line}")
-    assert aliases() == {"champion": 2} and len(Ledger(LEDGER).entries()) == 1
+    assert aliases() == {"champion": 2} and len(Ledger(PROMOTIONS).entries()) == 1
     assert promote(versions[2], params, audit_clean, override="2 was an experiment").entry is not None
     assert aliases() == {"champion": 3, "former-champion": 2}
     assert read_history(params, told.append).problem == ""
@@ -136,17 +136,17 @@ def test_a_truncated_ledger_and_a_checkout_that_is_behind_are_found(
         make_version(params, right)
     promote(1, params, audit_clean)
     promote(2, params, audit_clean)
-    whole = LEDGER.read_bytes()
-    LEDGER.write_bytes(whole.splitlines(keepends=True)[0])
+    whole = PROMOTIONS.read_bytes()
+    PROMOTIONS.write_bytes(whole.splitlines(keepends=True)[0])
     line = "this checkout's ledger is behind the registry's: data/promotions.jsonl lacks entry 2"
     assert read_history(params, told.append).problem.startswith(line)
     assert promote(3, params, audit_clean).reasons[0].startswith(f"registry: {line}")
     assert rollback(params, audit_clean).reasons[0].startswith(f"registry: {line}")
-    LEDGER.unlink()
+    PROMOTIONS.unlink()
     with pytest.raises(UserError, match=line):
         rollback(params, audit_clean)
     assert read_history(params, told.append).problem.startswith(line)
-    LEDGER.write_bytes(whole)  # git pull
+    PROMOTIONS.write_bytes(whole)  # git pull
     assert read_history(params, told.append).problem == "" and told == []
     assert promote(3, params, audit_clean).entry is not None
 
@@ -154,7 +154,7 @@ def test_a_truncated_ledger_and_a_checkout_that_is_behind_are_found(
 def test_an_edited_ledger_stops_every_command(params: Params, aliases: Aliases) -> None:
     make_version(params, GOOD)
     promote(1, params, audit_clean)
-    LEDGER.write_bytes(LEDGER.read_bytes().replace(b'"to":1', b'"to":2'))
+    PROMOTIONS.write_bytes(PROMOTIONS.read_bytes().replace(b'"to":1', b'"to":2'))
     for command in (lambda: promote(1, params, audit_clean), lambda: rollback(params, audit_clean)):
         with pytest.raises(UserError, match=r"promotions\.jsonl: line 1 was edited"):
             command()

@@ -11,10 +11,9 @@ import pytest
 from mlflow import MlflowClient
 
 from compeffdist.errors import UserError
-from compeffdist.ledger import Ledger
+from compeffdist.ledger import PROMOTIONS, Ledger
 from compeffdist.params import Params
 from compeffdist.promotion import mutex as mutex_module
-from compeffdist.promotion.alias_state import LEDGER
 from compeffdist.promotion.history import read_history
 from compeffdist.promotion.mutex import (
     GONE_SECONDS,
@@ -150,7 +149,7 @@ def test_a_promotion_whose_mutex_was_removed_changes_nothing(
 
     with pytest.raises(UserError, match="changed while the checks ran; this command changed nothing"):
         promote(version, params, audit)
-    assert names(client, name) == [] and Ledger(LEDGER).entries() == []
+    assert names(client, name) == [] and Ledger(PROMOTIONS).entries() == []
 
 
 def test_a_registered_model_of_that_name_without_tags_is_believed_too(

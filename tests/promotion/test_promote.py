@@ -9,9 +9,9 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
-from compeffdist.ledger import Ledger
+from compeffdist.ledger import PROMOTIONS, Ledger
 from compeffdist.params import Params, validate_params
-from compeffdist.promotion.alias_state import HEAD, LEDGER, LENGTH
+from compeffdist.promotion.alias_state import HEAD, LENGTH
 from compeffdist.promotion.promote import Outcome, promote
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
@@ -40,7 +40,7 @@ def test_the_first_champion_is_held_against_the_base_student(params: Params, ali
     outcome = audited(params, version)
     assert outcome.entry is not None and outcome.reasons == []
     assert aliases() == {"champion": version}
-    entry = Ledger(LEDGER).entries()[-1]
+    entry = Ledger(PROMOTIONS).entries()[-1]
     assert entry == outcome.entry and entry.action == "promote"
     assert (entry.body["from"], entry.body["to"], entry.body["model"]) == (None, version, params.registry.model_name)
     assert entry.body["figures"]["against"] == "base student" and entry.body["figures"]["margin"] == 0.05
@@ -102,7 +102,7 @@ def test_each_thing_that_speaks_against_it_is_said(
     outcome = promote(version, params, audit_clean)
     assert outcome.entry is None
     assert len([line for line in outcome.reasons if re.search(reason, line)]) == 1, outcome.reasons
-    assert aliases() == {} and not LEDGER.exists()
+    assert aliases() == {} and not PROMOTIONS.exists()
 
 
 def test_a_first_champion_needs_no_more_than_its_alias_did(params: Params, aliases: Aliases) -> None:
@@ -180,7 +180,7 @@ def test_a_changed_file_of_the_version_refuses_it(params: Params) -> None:
 def test_an_override_promotes_and_is_recorded_with_what_failed(params: Params, aliases: Aliases) -> None:
     version = make_version(params, {"films": 18, "tweets": 20}, tags={"gates": None})
     outcome = promote(version, params, audit_clean, override="the only one\nthat loads")
-    body = Ledger(LEDGER).entries()[0].body
+    body = Ledger(PROMOTIONS).entries()[0].body
     assert aliases() == {"champion": version} and outcome.reasons == body["failed"] != []
     assert body["override"] == "the only one that loads"
     assert [reason.split(":")[0] for reason in body["failed"]] == ["gates", "first champion"]
@@ -204,7 +204,7 @@ def test_what_no_override_helps_is_one_line(params: Params, aliases: Aliases, ov
         with pytest.raises(UserError, match=message) as error:
             promote(version, params, audit_clean, override=override)
         assert "\n" not in str(error.value)
-    assert aliases() == {"champion": promoted} and len(Ledger(LEDGER).entries()) == 1
+    assert aliases() == {"champion": promoted} and len(Ledger(PROMOTIONS).entries()) == 1
 
 
 def test_an_override_without_a_reason_and_a_model_that_is_not_there_are_one_line(params: Params) -> None:
@@ -256,4 +256,4 @@ def test_an_alias_set_by_hand_while_the_checks_run_is_not_run_over(params: Param
 
     with pytest.raises(UserError, match="changed while the checks ran"):
         promote(second, params, audit)
-    assert aliases() == {"champion": third} and len(Ledger(LEDGER).entries()) == 1
+    assert aliases() == {"champion": third} and len(Ledger(PROMOTIONS).entries()) == 1

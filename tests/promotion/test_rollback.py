@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compeffdist.errors import UserError
-from compeffdist.ledger import Entry, Ledger
+from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.alias_state import LEDGER, champions
+from compeffdist.promotion.alias_state import champions
 from compeffdist.promotion.promote import promote, rollback
 from compeffdist.registry.tracking import open_tracking
 from tests.promotion.versions import audit_clean, make_version
@@ -37,7 +37,7 @@ def test_each_rollback_goes_one_champion_back_and_then_there_is_none(
     assert aliases() == {"champion": 1}
     with pytest.raises(UserError, match="no former champion"):
         rollback(params, audit_clean)
-    bodies = [entry.body for entry in Ledger(LEDGER).entries()]
+    bodies = [entry.body for entry in Ledger(PROMOTIONS).entries()]
     assert [(body["from"], body["to"]) for body in bodies] == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 1)]
     assert bodies[3]["reason"] == "calls complaints neutral"
 

@@ -1,12 +1,11 @@
 """The lineage of the checkout one works in: its repository, registry, response store and ledgers, opened."""
 
 from functools import partial
-from pathlib import Path
 
 from compeffdist.artefacts import REGISTRATION
 from compeffdist.exchange.questions import questions_of
 from compeffdist.files import home_path
-from compeffdist.ledger import Ledger
+from compeffdist.ledger import PROMOTIONS, Ledger
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
@@ -18,8 +17,6 @@ from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import named_records
 from compeffdist.texts.ingest_texts import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
-
-PROMOTIONS = Path("data/promotions.jsonl")
 
 
 def open_tracer() -> Tracer:

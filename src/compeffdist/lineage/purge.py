@@ -31,10 +31,10 @@ from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
 from compeffdist.records import Text
+from compeffdist.tracking_uri import CHAMPION, SCHEME
 
 SHOWN = (DIFFICULTY_PAGE, REPORT)
 """Pages that show a few of all triplets: they count as showing each."""
-CHAMPION = "champion"
 PARQUET = b"PAR1"
 """How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
 
@@ -299,7 +299,7 @@ def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
 
     client = open_tracking()
     for holding in chosen:
-        name, number = holding.name.removeprefix("models:/").rsplit("/", 1)
+        name, number = holding.name.removeprefix(SCHEME).rsplit("/", 1)
         try:
             location = client.get_model_version_download_uri(name, number)
             if not belongs_elsewhere(location):

@@ -15,9 +15,10 @@ from compeffdist.ledger import Entry
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of
-from compeffdist.lineage.versions import SCHEME, Version, find_version
+from compeffdist.lineage.versions import Version, find_version
 from compeffdist.records import Draw, PredictedDifficulty, Reject, ScoredTriplet
 from compeffdist.teacher.known import KnownAnswers
+from compeffdist.tracking_uri import SCHEME
 
 ABSENT = "not on this machine"
 ANSWER_ID = "answer_"

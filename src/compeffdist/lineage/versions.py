@@ -11,13 +11,12 @@ from compeffdist.errors import UserError
 from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.registry.local_store import belongs_elsewhere
 from compeffdist.registry.tracking import is_missing, open_registry, store_errors
-from compeffdist.tracking_uri import database, shown_uri
+from compeffdist.tracking_uri import SCHEME, database, shown_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-SCHEME = "models:/"
 TAGS_OF_DATA: Mapping[str, str] = {"dataset_md5": TRAINING, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
 """Tag of a version -> the out of the lock whose hash it repeats."""
 

@@ -15,20 +15,18 @@ that one ledger in git can outlive a local store and several stores do not get i
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
-from compeffdist.ledger import Entry, Ledger
+from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.registry.tracking import is_missing
+from compeffdist.tracking_uri import CHAMPION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LEDGER = Path("data/promotions.jsonl")
-
-CHAMPION, FORMER = "champion", "former-champion"
-"""Aliases; the former champion is the version that a rollback would make champion."""
+FORMER = "former-champion"
+"""Alias; the former champion is the version that a rollback would make champion."""
 PROMOTE, ROLLBACK = "promote", "rollback"
 """Actions of the ledger."""
 REGISTRY, HEAD, LENGTH = "registry_id", "ledger_head", "ledger_length"
@@ -72,7 +70,7 @@ class AliasState:
         unfinished is finished."""
         if self.head and self.head not in {entry.hash for entry in self.entries}:
             return (
-                f"this checkout's ledger is behind the registry's: {LEDGER} lacks entry {self.length}, which the "
+                f"this checkout's ledger is behind the registry's: {PROMOTIONS} lacks entry {self.length}, which the "
                 "registry has seen; git pull"
             )
         if self.unfinished() or self.champion == self.by_ledger:

@@ -5,12 +5,13 @@ from typing import Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.table import difference_cell
-from compeffdist.ledger import Entry, Ledger
+from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.params import Params
-from compeffdist.promotion.alias_state import CHAMPION, LEDGER, AliasState, read_alias_state
+from compeffdist.promotion.alias_state import AliasState, read_alias_state
 from compeffdist.promotion.mutex import Holder, Notify, current_holder, promotion_mutex
 from compeffdist.promotion.promote import Outcome, finish_unfinished
 from compeffdist.registry.tracking import open_registry, store_errors
+from compeffdist.tracking_uri import CHAMPION
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_history(params: Params, notify: Notify = print) -> History:
     Raises:
         UserError: the ledger is broken.
     """
-    ledger = Ledger(LEDGER)
+    ledger = Ledger(PROMOTIONS)
     ledger.entries()  # a broken one is said first, and whatever the registry has to say
     try:
         state, holder = _standing(ledger, params.registry.model_name, notify)
@@ -76,7 +77,7 @@ def history_lines(history: History) -> list[str]:
     registry = history.state.registry_id if history.state else ""
     lines = [line for entry in history.entries for line in _entry_lines(entry, registry)]
     if not lines:
-        lines = [f"no promotions yet ({LEDGER})"]
+        lines = [f"no promotions yet ({PROMOTIONS})"]
     if history.state and history.state.champion:
         lines.append(f"{CHAMPION} of {history.state.model_name}: version {history.state.champion}")
     if history.under_way:
@@ -121,5 +122,5 @@ def outcome_lines(outcome: Outcome) -> list[str]:
         *figures,
         f"version {outcome.version} of {outcome.model_name} is {CHAMPION}{before}",
         *overridden,
-        f"recorded as entry {outcome.entry.number} of {LEDGER}: commit it",
+        f"recorded as entry {outcome.entry.number} of {PROMOTIONS}: commit it",
     ]

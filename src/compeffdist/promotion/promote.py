@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.ledger import Entry, Ledger
+from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.params import Params
 from compeffdist.promotion.alias_state import (
-    LEDGER,
     PROMOTE,
     ROLLBACK,
     AliasState,
@@ -132,7 +131,7 @@ def rollback(
 
 @contextmanager
 def _turn(params: Params, notify: Notify) -> Iterator[_Turn]:
-    client, ledger, name = open_tracking(), Ledger(LEDGER), params.registry.model_name
+    client, ledger, name = open_tracking(), Ledger(PROMOTIONS), params.registry.model_name
     with store_errors(), promotion_mutex(client, name, notify) as mutex:
         yield _Turn(client, ledger, finish_unfinished(client, ledger, name, notify), mutex)
 
@@ -161,7 +160,7 @@ def _former(state: AliasState) -> int:
     if made and state.champion != made[-1]:
         return made[-1]
     if len(made) < 2:
-        none = f"{state.model_name} has no former champion to roll back to ({LEDGER})"
+        none = f"{state.model_name} has no former champion to roll back to ({PROMOTIONS})"
         raise UserError(state.fault() or none)
     return made[-2]
 

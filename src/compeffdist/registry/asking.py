@@ -18,6 +18,7 @@ from compeffdist.registry.register import CANDIDATE
 from compeffdist.registry.tracking import is_missing, open_registry, raise_if_lost
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
+from compeffdist.tracking_uri import SCHEME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -181,7 +182,7 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
     """What to do where alias candidate is asked for and no version has it; empty if that is not the matter."""
     from mlflow import MlflowException
 
-    name, _, alias = uri.removeprefix("models:/").partition("@")
+    name, _, alias = uri.removeprefix(SCHEME).partition("@")
     if alias != CANDIDATE:
         return ""
     try:

@@ -16,12 +16,12 @@ from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
 from compeffdist.registry.tracking import is_missing, open_registry, store_errors
 from compeffdist.student.loading import PROVENANCE, student_id
+from compeffdist.tracking_uri import SCHEME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-SCHEME = "models:/"
 API = "api:"
 
 
