@@ -37,10 +37,10 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("models.references", "models.resolving"),
     ),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
-        *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.engines"),
-        *("teacher.json_grammar", "teacher.label_reading", "teacher.openai_engine", "teacher.processes"),
-        *("teacher.recorded", "teacher.replies", "teacher.server_client", "teacher.server_errors", "teacher.store"),
-        *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
+        *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.label_reading"),
+        *("teacher.openai_engine", "teacher.processes", "teacher.recorded", "teacher.replies"),
+        *("teacher.server_client", "teacher.server_errors", "teacher.store", "teacher.transformers_engine"),
+        *("teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
     ),
 }
 """Modules that no artefact depends on, by the reason; what they import is not followed."""

@@ -12,10 +12,10 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import RememberingTeacher
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, TeacherIdentity
-from compeffdist.teacher.engines import open_engine
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, open_engine
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
@@ -43,7 +43,7 @@ class FakeEngine:
     starts: int = 1
 
     def open(
-        self, identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+        self, identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> Engine:
         self.opened += 1
         return self

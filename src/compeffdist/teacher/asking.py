@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from compeffdist.errors import UserError, one_line
@@ -21,8 +20,7 @@ from compeffdist.files import home_path
 from compeffdist.models import ModelIdentity, cache_folder, obtain_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
-from compeffdist.teacher.engine import Engine, TeacherIdentity
-from compeffdist.teacher.engines import EngineOpener, open_engine
+from compeffdist.teacher.engine import Engine, EngineOpener, open_engine
 from compeffdist.teacher.recorded import open_records
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
@@ -54,7 +52,7 @@ class Teacher(Protocol):
     """Whoever answers requests: what the stages know of it."""
 
     @property
-    def identity(self) -> TeacherIdentity:
+    def identity(self) -> ModelIdentity:
         """The model whose answers these are."""
         ...
 
@@ -73,7 +71,7 @@ class BuyingTeacher:
 
     def __init__(
         self,
-        identity: TeacherIdentity,
+        identity: ModelIdentity,
         teacher: TeacherParams,
         runtime: RuntimeParams,
         weights: Weights,
@@ -94,9 +92,7 @@ class BuyingTeacher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             if self.engine is not None:
                 self.engine.close()

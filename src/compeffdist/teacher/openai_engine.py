@@ -19,10 +19,11 @@ from typing import Any
 
 from compeffdist.credentials import public_address
 from compeffdist.files import canonical_json
+from compeffdist.models import ModelIdentity
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.dialect import Dialect, is_too_long
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
@@ -70,18 +71,15 @@ async def answer_concurrently(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def open_openai(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
-    """See `EngineOpener`. The name before `@` is the one the model has on its server."""
-    return OpenAIEngine(model.served_name.rpartition("@")[0], runtime)
-
-
 class OpenAIEngine:
     """Chat completions on `runtime.openai_base_url`; its key is COMPEFFDIST_API_KEY, never stored."""
 
     name = "openai"
 
-    def __init__(self, model: str, runtime: RuntimeParams) -> None:
-        self.model, self.runtime, self.starts = model, runtime, 0
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
         self.dialect, self.warned = Dialect(), False
         self.weighs = True
         self.refused_schemas: set[str] = set()

@@ -20,7 +20,7 @@ LIKELIHOOD_PROTOCOL = 1
 change to labels.py or to how an engine asks: then these are bought again, and generated text is not."""
 
 SCHEMA_PROTOCOL = 1
-"""The same of every answer under a schema: raise it with json_grammar.py."""
+"""The same of every answer under a schema: raise it with `chat.json_grammar`."""
 
 
 @dataclass(frozen=True)

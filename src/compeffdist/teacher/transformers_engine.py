@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
 from compeffdist.labels import LabelTrie
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
-from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
-from compeffdist.teacher.json_grammar import json_grammar
+from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.replies import kept_text
 from compeffdist.teacher.requests import LENGTH, STOP, Answer, Request
 
@@ -27,21 +27,16 @@ Numbered = tuple[int, Request, list[int]]
 """Index, request, prompt ids."""
 
 
-def open_transformers(
-    model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
-) -> Engine:
-    """See `EngineOpener`."""
-    assert folder is not None
-    return TransformersEngine(folder, model.dtype, teacher, runtime)
-
-
 class TransformersEngine:
     """The model in `folder`, loaded when first asked. A batch holds `runtime.token_budget` tokens at most."""
 
     name = "transformers"
 
-    def __init__(self, folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> None:
-        self.folder, self.dtype, self.starts = folder, dtype, 0
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        assert folder is not None
+        self.folder, self.dtype, self.starts = folder, model.dtype, 0
         self.max_model_len, self.token_budget = teacher.max_model_len, runtime.token_budget
         self.device = resolve_device(runtime.device)
         self.chat = ChatTokenizer(folder)

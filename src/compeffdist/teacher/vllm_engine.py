@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.labels import Branch
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
-from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
-from compeffdist.teacher.json_grammar import json_grammar
+from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import answer_concurrently
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
@@ -32,21 +32,18 @@ TOUCH_SECONDS = 5.0
 Reply = dict[str, Any]
 
 
-def open_vllm(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
-    """See `EngineOpener`."""
-    assert folder is not None
-    return VllmEngine(folder, model.dtype, teacher, runtime)
-
-
 class VllmEngine:
     """A local vLLM server for the model in `folder`; started when first asked, shared if it runs."""
 
     name = "vllm"
 
-    def __init__(self, folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> None:
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        assert folder is not None
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
         self.chat = ChatTokenizer(folder)
-        self.arguments = _server_arguments(folder, dtype, teacher, runtime)
+        self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
         key = content_id("vllm", {"arguments": self.arguments})
         self.files = EngineFiles(ENGINES_FOLDER.absolute(), key)
 
