@@ -8,7 +8,7 @@ the Parquet library), so that git keeps a record that was made again as the same
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,24 +65,20 @@ class RecordedAnswer:
     @classmethod
     def of(cls, row: StoredAnswer) -> "RecordedAnswer":
         """What a record keeps of a row of the store. Raises ValueError if its answer cannot be read."""
-        kind = _readable(row.key, row.answer).kind
-        return cls(row.key, row.teacher_id, row.answer, row.engine, kind, row.bought)
+        unread = cls(row.key, row.teacher_id, row.answer, row.engine, "", row.bought)
+        return replace(unread, kind=unread.parse().kind)
 
     def parse(self) -> Answer:
         """The answer itself. Raises ValueError if it is none that this version can read."""
-        return _readable(self.key, self.answer)
+        if not _KEY.fullmatch(self.key):
+            raise ValueError(f"{self.key!r} is no key of an answer")
+        try:
+            return Answer.from_json(self.answer)
+        except (ValueError, TypeError):
+            raise ValueError(f"the answer {self.key} is not one this version can read") from None
 
 
-_COLUMNS = tuple(field.name for field in fields(RecordedAnswer))
-
-
-def _readable(key: str, answer: str) -> Answer:
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key of an answer")
-    try:
-        return Answer.from_json(answer)
-    except (ValueError, TypeError):
-        raise ValueError(f"the answer {key} is not one this version can read") from None
+_COLUMNS = [*(field.name for field in fields(RecordedAnswer)), "checksum"]
 
 
 class AnswerRecord:
@@ -153,7 +149,7 @@ class AnswerRecord:
         """What is wrong with the record; nothing if every byte is as it was written. A damaged row is named by its
         key."""
         try:
-            return [*self._damaged_rows(), *self._damaged_files(), *self._unexpected()]
+            return [*self._damaged_rows(), *self._damaged_files()]
         except UserError as error:
             return [str(error)]
 
@@ -167,8 +163,7 @@ class AnswerRecord:
         try:
             with path.open("rb") as file:
                 table = pq.read_table(file)
-            wanted = [*_COLUMNS, "checksum"]
-            if table.schema.names != wanted or any(field.type != pa.string() for field in table.schema):
+            if table.schema.names != _COLUMNS or any(field.type != pa.string() for field in table.schema):
                 raise UserError(f"{path}: not the answers of a record; {_restore(self.folder)}")
             table.validate(full=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -187,21 +182,17 @@ class AnswerRecord:
         return problems + [f"{MODELS}: no identity of {model}" for model in unknown]
 
     def _damaged_files(self) -> list[str]:
-        present = {name: self.folder / name for name in self.manifest["files"]}
-        return [
-            f"{name}: its bytes are not those that were recorded"
-            for name, path in present.items()
-            if not path.is_file() or hash_file(path) != self.manifest["files"][name]
+        """Files that the manifest names, those beside them, and the manifest itself, which no hash covers."""
+        named: dict[str, str] = self.manifest["files"]
+        altered = "its bytes are not those that were recorded"
+        paths = {name: self.folder / name for name in named}
+        problems = [
+            f"{name}: {altered}" for name, path in paths.items() if not path.is_file() or hash_file(path) != named[name]
         ]
-
-    def _unexpected(self) -> list[str]:
-        """What the hashes in the manifest do not cover: the manifest itself, and files beside those it names."""
-        expected = {f"{MODELS}/{path.name}" for path in (self.folder / MODELS).glob("*.json")} | {ANSWERS}
-        problems = [f"{name}: {MANIFEST} does not name it" for name in sorted(expected - self.manifest["files"].keys())]
-        with (self.folder / MANIFEST).open(encoding="utf-8") as file:
-            if file.read() != indented_json(self.manifest):
-                problems.append(f"{MANIFEST}: its bytes are not those that were recorded")
-        return problems
+        present = {f"{MODELS}/{path.name}" for path in (self.folder / MODELS).glob("*.json")} | {ANSWERS}
+        problems += [f"{name}: {MANIFEST} does not name it" for name in sorted(present - named.keys())]
+        whole = (self.folder / MANIFEST).read_text(encoding="utf-8") == indented_json(self.manifest)
+        return problems if whole else [*problems, f"{MANIFEST}: {altered}"]
 
 
 def keys_in(content: bytes) -> set[str]:
@@ -253,14 +244,11 @@ def remove_answers(record: AnswerRecord, keys: Collection[str]) -> None:
 
 def refuse_other_folder(folder: Path) -> None:
     """Raises UserError if a folder to write a record to holds anything but a record."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _half_written(folder):
-        raise UserError(f"{folder}: holds other files; name a new folder, or that of a record to replace")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder")
-
-
-def _half_written(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} <= {ANSWERS, MODELS}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    if MANIFEST not in there and not there <= {ANSWERS, MODELS}:  # those two alone: a record half written
+        raise UserError(f"{folder}: holds other files; name a new folder, or that of a record to replace")
 
 
 def named_records(runtime: RuntimeParams) -> list[AnswerRecord]:
@@ -285,11 +273,9 @@ def _write_answers(target: Path, rows: Sequence[RecordedAnswer]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [*_COLUMNS, "checksum"]
-    values = [(*astuple(row), row.checksum) for row in rows]
-    columns = zip(*values, strict=True) if values else [()] * len(names)
-    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in names])
-    table = pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema)
+    values = [dict(zip(_COLUMNS, (*astuple(row), row.checksum), strict=True)) for row in rows]
+    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in _COLUMNS])
+    table = pa.Table.from_pylist(values, schema=schema)
     with atomic_file(target) as path:
         pq.write_table(
             table,
