@@ -1,7 +1,7 @@
 """Why a connection failed, read from the error of whatever HTTP library and what lies under it.
 
-Libraries wrap a refused connection, an unknown host or a certificate that is not trusted into errors of their own, and
-say "connection error" or half a page. Which library it was is told by names: none is imported for it.
+Libraries wrap it into errors of their own, and say "connection error" or half a page. Which library it was is told by
+names: none is imported for it.
 """
 
 import re

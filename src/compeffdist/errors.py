@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from compeffdist.connections import connection_reason, lost_connection, lost_server
+from compeffdist.connections import chain, connection_reason, lost_connection, lost_server
 from compeffdist.credentials import without_credentials
 from compeffdist.environment import quiet
 
@@ -72,15 +72,13 @@ def run_guarded(behaviour: Callable[[], None]) -> None:
 
 def _told_by_the_machine(error: BaseException) -> str:
     """One line on a fault that lies with the machine or a path; empty if `error` is none."""
-    found: BaseException | None = error
-    while found is not None:
+    for found in chain(error):
         number = found.errno if isinstance(found, OSError) else None
         if number in FULL or _FULL_MESSAGE.search(str(found)):
             where = getattr(found, "filename", None) or "a file"
             return f"no space left on the disk while writing {where}: free some and run again"
         if number in NOT_OURS_TO_MEND:
             return f"{getattr(found, 'filename', None) or 'a file'}: {os.strerror(number or 0)}"
-        found = found.__cause__ or found.__context__
     if lost_connection(error):
         why = connection_reason(error)
         return f"{lost_server(error)}: cannot be reached any more ({why}); see that it runs, and run again"

@@ -163,6 +163,11 @@ def hash_text(text: str) -> str:
     return hash_bytes(text.encode("utf-8"))
 
 
+def hash_json(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hex."""
+    return hash_text(canonical_json(value))
+
+
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """Hash of a file's bytes, in hex, read in chunks."""
     digest = hashlib.new(algorithm, usedforsecurity=False)

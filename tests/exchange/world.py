@@ -184,7 +184,7 @@ def _write_inputs(folder: Path) -> None:
     params = load_params()
     for role in ("teacher", "embedder"):
         identity = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
-        write_json(folder / f"models/{role}.json", identity.to_json())
+        write_json(folder / f"models/{role}.json", identity.to_row())
     texts = [
         Text(text=f"the {thing} was {mood} as ever", domain="d", source="s", source_row="1", licence="MIT")
         for thing in THINGS

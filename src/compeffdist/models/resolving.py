@@ -88,8 +88,7 @@ def model_folder(identity: ModelIdentity, cache: Path) -> Path:
 
 
 def _present_folder(identity: ModelIdentity, cache: Path) -> Path | None:
-    same = (entry for entry in _entries(cache) if entry.identity.id == identity.id)
-    return next((entry.folder for entry in same if entry.holds()), None)
+    return next((entry.folder for entry in _entries(cache, identity.id) if entry.holds()), None)
 
 
 def indexed_identities(cache: Path) -> list[ModelIdentity]:
@@ -97,9 +96,11 @@ def indexed_identities(cache: Path) -> list[ModelIdentity]:
     return [entry.identity for entry in _entries(cache)]
 
 
-def _entries(cache: Path) -> Iterator[IndexEntry]:
-    files = sorted((cache / "models" / "index").glob("*.json"))
-    return (entry for file in files if (entry := IndexEntry.read(file)) is not None)
+def _entries(cache: Path, model_id: str | None = None) -> Iterator[IndexEntry]:
+    for file in sorted((cache / "models" / "index").glob("*.json")):
+        entry = IndexEntry.read(file)
+        if entry is not None and model_id in (None, entry.identity.id):
+            yield entry
 
 
 def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> Path:
@@ -125,10 +126,9 @@ def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
 
     None if this machine's cache has no such model.
     """
-    for entry in _entries(cache):
-        if entry.identity.id == identity.id:
-            files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
-            return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
+    for entry in _entries(cache, identity.id):
+        files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
+        return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
     return None
 
 
@@ -161,19 +161,14 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
                 print(f"models.{role}: trying the next reference: {reasons[-1]}", file=sys.stderr)
         else:
             entry.write()
-            _tell_of_branch(role, reference, entry.identity)
+            if reference.scheme == "hf" and reference.revision != found.revision:
+                print(
+                    f"models.{role}: {short(reference.text)} is a branch, today at {found.revision}; to get this model "
+                    f"again, put that in place of {reference.revision!r}",
+                    file=sys.stderr,
+                )
             return entry.identity
     raise UserError(f"models.{role}: no reference could be resolved: {'; '.join(reasons)}")
-
-
-def _tell_of_branch(role: str, reference: Reference, identity: ModelIdentity) -> None:
-    """Say what a reference to a branch was resolved to: on another day it is another model."""
-    if reference.scheme == "hf" and reference.revision != identity.revision:
-        print(
-            f"models.{role}: {short(reference.text)} is a branch, today at {identity.revision}; to get this model "
-            f"again, put that in place of {reference.revision!r}",
-            file=sys.stderr,
-        )
 
 
 def _api_identity(role: str, reference: Reference, params: ModelParams) -> ModelIdentity:

@@ -14,16 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
-from compeffdist.files import (
-    atomic_file,
-    canonical_json,
-    hash_file,
-    hash_text,
-    home_path,
-    indented_json,
-    read_json,
-    write_json,
-)
+from compeffdist.files import atomic_file, hash_file, hash_json, home_path, indented_json, read_json, write_json
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.params import RuntimeParams
 from compeffdist.records import ID_HEX_DIGITS
@@ -60,7 +51,7 @@ class RecordedAnswer:
     @property
     def checksum(self) -> str:
         """The first 24 hex digits of SHA-256 over the row: what is in a record can be checked without the question."""
-        return hash_text(canonical_json(astuple(self)))[:ID_HEX_DIGITS]
+        return hash_json(astuple(self))[:ID_HEX_DIGITS]
 
     @classmethod
     def of(cls, row: StoredAnswer) -> "RecordedAnswer":
@@ -230,7 +221,7 @@ def write_record(folder: Path, answers: Iterable[RecordedAnswer], identities: Se
         if former.stem not in models:
             former.unlink()
     for key, identity in models.items():
-        write_json(folder / MODELS / f"{key}.json", identity.to_json())
+        write_json(folder / MODELS / f"{key}.json", identity.to_row())
     files = {name: hash_file(folder / name) for name in (ANSWERS, *(f"{MODELS}/{key}.json" for key in models))}
     write_json(folder / MANIFEST, {"format": FORMAT, "answers": len(rows), "files": files})
 

@@ -16,16 +16,10 @@ from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from compeffdist.connections import connection_reason
+from compeffdist.connections import chain, connection_reason
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError, one_line
-from compeffdist.network import (
-    HTTPX,
-    check_environment,
-    host_of,
-    is_loopback,
-    proxy_variable,
-)
+from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, proxy_variable
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field, retold
 from compeffdist.teacher.engine import RequestFailed
@@ -214,9 +208,8 @@ class ServerClient:
     def _describe(self, error: Any) -> str:
         """Status and reason of an error, as the server put them."""
         response = error.response
-        told = self._masked(
-            reason(error_in(read_body(response.text))) or response.reason_phrase or "and gave no reason"
-        )
+        said = reason(error_in(read_body(response.text)))
+        told = self._masked(said or response.reason_phrase or "and gave no reason")
         hidden = response.extensions.get(_HIDDEN)
         return f"{HTTPStatus.OK} with an error in it: {told}" if hidden else f"{error.status_code} {told}"
 
@@ -229,13 +222,8 @@ class ServerClient:
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {
-    "ReadTimeout",
-    "WriteTimeout",
-    "PoolTimeout",
-    "ReadError",
-    "WriteError",
-    "RemoteProtocolError",
-    "DecodingError",
+    *("ReadTimeout", "WriteTimeout", "PoolTimeout"),
+    *("ReadError", "WriteError", "RemoteProtocolError", "DecodingError"),
 }
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
@@ -267,12 +255,7 @@ def _text(raw: Any) -> str:
 
 def _lost_in_answering(error: Exception) -> bool:
     """Whether a connection was there and failed later, which may be the matter of one request."""
-    names = set()
-    found: BaseException | None = error.__cause__
-    while found is not None:
-        names.add(type(found).__name__)
-        found = found.__cause__ or found.__context__
-    return bool(names & _LATER)
+    return error.__cause__ is not None and any(type(found).__name__ in _LATER for found in chain(error.__cause__))
 
 
 def _trusted(url: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_file, hash_text, read_json, write_json
+from compeffdist.files import canonical_json, hash_file, hash_json, read_json, write_json
 from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
@@ -57,7 +57,7 @@ class StoredAnswer:
     @property
     def checksum(self) -> str:
         """SHA-256 over what must not change unnoticed."""
-        return hash_text(canonical_json([self.key, self.teacher_id, self.request, self.answer]))
+        return hash_json([self.key, self.teacher_id, self.request, self.answer])
 
 
 class ResponseStore:
@@ -99,7 +99,7 @@ class ResponseStore:
                 rows = self.connection.execute(query).fetchall()
             self.connection.close()
         if rows is not None and not log.exists():
-            seal = {"rows": len(rows), "rows_sha256": hash_text(canonical_json(rows))}
+            seal = {"rows": len(rows), "rows_sha256": hash_json(rows)}
             write_json(seal_path(self.path), seal | {"file_sha256": hash_file(self.path)})
 
     def put_many(self, rows: Iterable[StoredAnswer], instead_of: Iterable[str] = ()) -> None:
