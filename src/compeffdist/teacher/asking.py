@@ -1,9 +1,9 @@
 """Asking the teacher: look up first, buy what is missing, keep every answer at once.
 
 An answer is looked for in the store, then in the records of `runtime.recorded`, and only then is an engine started and
-are the teacher's weights needed. A recorded answer is used where it lies and not copied into the store: the store is
-what was bought or imported here, and what is withdrawn has one place less to go from. Missing requests are put in the
-order of their prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
+are the teacher's weights needed. A recorded answer is not copied into the store: what is withdrawn has one place less
+to go from. Missing requests are put in the order of their prompts, so that those sharing an instruction follow one
+another and the engine's prefix cache pays.
 """
 
 import sys
@@ -51,10 +51,8 @@ class Asked:
 class Teacher(Protocol):
     """Whoever answers requests: what the stages know of it."""
 
-    @property
-    def identity(self) -> ModelIdentity:
-        """The model whose answers these are."""
-        ...
+    identity: ModelIdentity
+    """The model whose answers these are."""
 
     def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
         """One result per request, in the order given; `label` names the work in progress and errors."""
@@ -62,12 +60,8 @@ class Teacher(Protocol):
 
 
 class BuyingTeacher:
-    """A teacher with its response store, its records and, if something has to be bought, its engine; use as a context
-    manager.
-
-    Args:
-        opener: opens the engine; by default that which `teacher.engine` names.
-    """
+    """A teacher with its response store, its records and, if something has to be bought, its engine, opened by
+    `opener` or as `teacher.engine` names it. Use as a context manager."""
 
     def __init__(
         self,
@@ -167,9 +161,8 @@ class BuyingTeacher:
         answered: set[str] = set()
 
         def keep(index: int, answer: Answer) -> None:
-            key = keys[index]
-            self._store(key, missing[key], answer)
-            answered.add(key)
+            self._store(keys[index], missing[keys[index]], answer)
+            answered.add(keys[index])
             progress.advance(1, tokens=answer.prompt_tokens + answer.completion_tokens)
 
         def give_up(index: int, reason: str) -> None:
@@ -223,10 +216,8 @@ def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
 
 
 def release_engine() -> None:
-    """Let go of the local server that the stages of this run share: training and scoring need its memory.
-
-    Without a server it costs nothing.
-    """
+    """Let go of the local server that the stages of this run share, if there is one: training and scoring need its
+    memory."""
     from compeffdist.teacher.vllm_engine import ENGINES_FOLDER
     from compeffdist.teacher.vllm_supervisor import release_run
 

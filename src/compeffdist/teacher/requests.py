@@ -1,8 +1,7 @@
 """What the teacher is asked, what it answers, and the content id that makes an answer reusable.
 
-A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or
-process. Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys
-sampled answers only.
+A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or process.
+Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys sampled answers only.
 """
 
 import dataclasses
@@ -65,15 +64,8 @@ class Request:
         schema: Mapping[str, Any] | None = None,
     ) -> Self:
         """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
-        return cls(
-            system=system,
-            prompt=prompt,
-            max_tokens=max_tokens,
-            temperature=teacher.temperature,
-            top_p=teacher.top_p,
-            seed=seed,
-            schema=canonical_json(schema) if schema is not None else "",
-        )
+        held = canonical_json(schema) if schema is not None else ""
+        return cls(system, prompt, max_tokens, teacher.temperature, teacher.top_p, seed, held)
 
     @classmethod
     def likelihood(cls, system: str, prompt: str, labels: tuple[str, ...]) -> Self:

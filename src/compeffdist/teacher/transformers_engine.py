@@ -1,8 +1,7 @@
 """The teacher in this process, through transformers: the fallback where no server can run.
 
-Slower than a server by several times (padded batches, no prefix cache) but exact in the same way: greedy
-decoding, schema-constrained output and label likelihoods are those of the model. A sampled answer depends on
-its own seed only, not on what else is in its batch: each row adds Gumbel noise from a generator of its own
+Slower than a server by several times (padded batches, no prefix cache) but exact in the same way. A sampled answer
+depends on its own seed only, not on what else is in its batch: each row adds Gumbel noise from a generator of its own
 and takes the maximum.
 """
 
@@ -176,11 +175,8 @@ class TransformersEngine:
 
 
 class RowDecoding:
-    """A logits processor that gives each row of a batch its own schema, temperature, top-p and seed.
-
-    The scores it returns are such that greedy decoding takes the token the row's own settings ask for:
-    sampling is the maximum over log-probability plus Gumbel noise.
-    """
+    """A logits processor that gives each row of a batch its own schema, temperature, top-p and seed: greedy decoding of
+    the scores it returns takes the token that the row's settings ask for."""
 
     def __init__(self, requests: Sequence[Request], matchers: Sequence[Any], prompt_length: int) -> None:
         import torch

@@ -1,8 +1,8 @@
 """The teacher in a local vLLM server, shared by the stages of a run (see vllm_supervisor).
 
-Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat
-defaults the server has. Label likelihoods are exact: the server returns the log-probabilities of just the
-tokens each branch of the label trie needs, taken from the softmax over the whole vocabulary.
+Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat defaults the
+server has. Label likelihoods are exact: the server returns the log-probabilities of just the tokens each branch of the
+label trie needs, taken from the softmax over the whole vocabulary.
 """
 
 import asyncio
@@ -28,8 +28,6 @@ ENGINES_FOLDER = Path(".compeffdist/engines")
 SERVED_NAME = "teacher"
 MAX_LOGPROB_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
 TOUCH_SECONDS = 5.0
-
-Reply = dict[str, Any]
 
 
 class VllmEngine:
@@ -125,7 +123,7 @@ class VllmEngine:
         return {"model": SERVED_NAME, "prompt": ids, "max_tokens": max_tokens}
 
 
-def _read_logprobs(choice: Reply, tokens: Sequence[int]) -> list[float]:
+def _read_logprobs(choice: dict[str, Any], tokens: Sequence[int]) -> list[float]:
     row = dig(choice, "logprobs", "top_logprobs", 0)
     logprobs = [dig(row, f"token_id:{token}") for token in tokens]
     if not all(isinstance(logprob, int | float) for logprob in logprobs):
