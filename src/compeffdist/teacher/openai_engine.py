@@ -1,13 +1,11 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
-How requests are sent, retried and given up is in `server_client`, which the engine for a local vLLM server shares; what
-a server refuses of them (`seed`, `max_tokens`, temperature 0) in `dialect`.
-
-Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these tell the labels
-apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of `positive`), where
-a label is not among the 20, or where the server gives no log-probabilities of an answer, because it has none or because
-the model thinks first, the server is asked to choose: one greedy answer, held to the labels by a JSON schema if it
-takes one (`chosen`). Such an answer has no likelihoods, and says so. How replies are read is in `replies`.
+Requests are sent, retried and given up in `server_client`, put as this server takes them in `dialect`; replies are
+read in `replies`. Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these
+tell the labels apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of
+`positive`), or where the server gives no log-probabilities of an answer, because it has none or because the model
+thinks first, it is asked to choose: one greedy answer, held to the labels by a JSON schema if it takes one (`chosen`),
+without likelihoods.
 """
 
 import asyncio
@@ -80,8 +78,7 @@ class OpenAIEngine:
         self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> None:
         self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
-        self.dialect, self.warned = Dialect(), False
-        self.weighs = True
+        self.dialect, self.warned, self.weighs = Dialect(), False, True
         self.refused_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
@@ -112,15 +109,10 @@ class OpenAIEngine:
         self.warned = True
 
     async def _generate(self, client: ServerClient, request: Request) -> Answer:
-        body = self._body(request) | {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
-        }
         schema = json.loads(request.schema) if request.schema else {}
         wrapped = bool(schema) and schema.get("type") != "object"
-        body["max_tokens"] += WRAPPING_TOKENS * wrapped
+        body = self._body(request) | {"max_tokens": request.max_tokens + WRAPPING_TOKENS * wrapped}
+        body |= {"temperature": request.temperature, "top_p": request.top_p, "seed": request.seed}
         held = _wrap(schema) if wrapped else schema
         text, finish, spent = await self._said(client, body, held, (0, 0, 0))
         return Answer(_unwrap(text, schema) if wrapped else text, None, *spent, finish)
@@ -198,9 +190,8 @@ class OpenAIEngine:
 
     def _cannot_weigh(self, client: ServerClient) -> None:
         if self.weighs:
-            print(
-                f"{client.place} gives no log-probabilities of answers: labels are chosen, not weighed", file=sys.stderr
-            )
+            told = "gives no log-probabilities of answers: labels are chosen, not weighed"
+            print(f"{client.place} {told}", file=sys.stderr)
         self.weighs = False
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -210,12 +201,7 @@ class OpenAIEngine:
 
 def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
     """Servers take an object at the root only."""
-    return {
-        "type": "object",
-        "properties": {WRAPPER: schema},
-        "required": [WRAPPER],
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": {WRAPPER: schema}, "required": [WRAPPER], "additionalProperties": False}
 
 
 def _unwrap(text: str, schema: dict[str, Any]) -> str:
