@@ -23,20 +23,16 @@ _FULL_MESSAGE = re.compile(r"no space left on device|os error (28|27|122)\b|disk
 
 
 class UserError(Exception):
-    """Bad input or an unusable environment. The message names the file, record or key, and what to do.
-
-    Credentials are masked in it, wherever it is printed or kept.
-    """
+    """Bad input or an unusable environment. The message names the file, record or key, and what to do; credentials are
+    masked in it."""
 
     def __init__(self, message: object) -> None:
         super().__init__(without_credentials(str(message)))
 
 
 def one_line(message: object, limit: int = 600) -> str:
-    """Fold `message` to one printable line of at most `limit` characters (texts in it are hostile input).
-
-    Credentials in addresses are masked: the line goes to a terminal, a log or a ledger.
-    """
+    """Fold `message` to one printable line of at most `limit` characters (texts in it are hostile input), credentials
+    masked: the line goes to a terminal, a log or a ledger."""
     folded = " ".join(without_credentials(str(message)).split())
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in folded)
     return printable if len(printable) <= limit else printable[: limit - 1] + "…"

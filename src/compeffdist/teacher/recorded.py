@@ -2,8 +2,8 @@
 
 `record.json` says what the folder holds, `answers.parquet` has a row an answer, `models/` the identities of the
 models that gave them. There are no questions in it: an answer is found by the hash of its whole question (its key).
-The same answers give the same bytes, in whatever order and on whichever machine they were bought (for one version of
-the Parquet library), so that git keeps a record that was made again as the same file. About 100 bytes an answer.
+The same answers give the same bytes, in whatever order they were bought (for one version of the Parquet library), so
+that git keeps a record that was made again as the same file. About 100 bytes an answer.
 """
 
 import re
@@ -11,7 +11,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, hash_file, hash_json, home_path, indented_json, read_json, write_json
@@ -20,9 +24,6 @@ from compeffdist.params import RuntimeParams
 from compeffdist.records import ID_HEX_DIGITS
 from compeffdist.teacher.requests import Answer
 from compeffdist.teacher.store import StoredAnswer
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FORMAT = 1
 """Raise it when a record is written that an older version of this library cannot read."""
@@ -119,9 +120,6 @@ class AnswerRecord:
 
     def checked(self, keys: Iterable[str] | None = None) -> Iterator[tuple[RecordedAnswer, bool]]:
         """The same in the order of the keys, each with whether it is as it was recorded."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         table = self._table
         if keys is not None:
             table = table.filter(pc.is_in(table.column("key"), value_set=pa.array(list(keys), pa.string())))
@@ -145,10 +143,7 @@ class AnswerRecord:
             return [str(error)]
 
     @cached_property
-    def _table(self) -> "pa.Table":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def _table(self) -> pa.Table:
         _ = self.manifest
         path = self.folder / ANSWERS
         try:
@@ -188,9 +183,6 @@ class AnswerRecord:
 
 def keys_in(content: bytes) -> set[str]:
     """The keys in the bytes of an answers file of whatever version; none if it is not readable."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return set(pq.read_table(pa.BufferReader(content), columns=["key"]).column("key").to_pylist())
     except (pa.ArrowException, OSError, KeyError):
@@ -261,9 +253,6 @@ def recorded_identities(runtime: RuntimeParams) -> list[ModelIdentity]:
 
 
 def _write_answers(target: Path, rows: Sequence[RecordedAnswer]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     values = [dict(zip(_COLUMNS, (*astuple(row), row.checksum), strict=True)) for row in rows]
     schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in _COLUMNS])
     table = pa.Table.from_pylist(values, schema=schema)
