@@ -46,9 +46,7 @@ def fail(message: object) -> NoReturn:
 
 def run_guarded(behaviour: Callable[[], None]) -> None:
     """Run a command or stage privately (no telemetry); turn what a user or the machine can cause into one line.
-
-    Anything else keeps its traceback: it is a defect.
-    """
+    Anything else keeps its traceback: it is a defect."""
     quiet()
     try:
         behaviour()

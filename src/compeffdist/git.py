@@ -134,11 +134,8 @@ class Git:
 
     @cached_property
     def prefix(self) -> str:
-        """Path of the folder within the repository, with its slash; empty at the top.
-
-        Raises:
-            UserError: as `run_git`; git cannot be asked for files of a folder of this name.
-        """
+        """Path of the folder within the repository, with its slash; empty at the top. Raises UserError as `run_git`;
+        git cannot be asked for files of a folder of this name."""
         found = self.text("rev-parse", "--show-prefix").removesuffix("\n")
         if UNSAYABLE.search(found):
             raise UserError(f"{_shown(self.folder)}: git cannot be asked for files of a folder of this name; rename it")

@@ -194,22 +194,15 @@ def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:
 
 
 def open_teacher(source: Path, params: Params) -> BuyingTeacher:
-    """The teacher whose identity the stage resolve_models wrote to `source`. Its weights are fetched when an answer
-    has to be bought.
-
-    Raises:
-        UserError: if the identity or a record is missing or broken.
-    """
+    """The teacher whose identity the stage resolve_models wrote to `source`. Its weights are fetched when an answer has
+    to be bought. Raises UserError if the identity or a record is missing or broken."""
     identity = read_identity(source)
     return BuyingTeacher(identity, params.teacher, params.runtime, partial(teacher_weights, identity, params))
 
 
 def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
-    """The folder that holds exactly the weights of an identity, fetched if need be; None behind an API.
-
-    Raises:
-        UserError: if they cannot be had, or what is fetched is another model.
-    """
+    """The folder that holds exactly the weights of an identity, fetched if need be; None behind an API. Raises
+    UserError if they cannot be had, or what is fetched is another model."""
     if identity.served_name:
         return None
     return obtain_folder(identity, params.models.teacher, cache_folder(params.runtime.cache))

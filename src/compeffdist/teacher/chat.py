@@ -11,11 +11,8 @@ TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
 
 
 class ChatTokenizer:
-    """A model's tokenizer and chat template, used as for the student.
-
-    Raises:
-        UserError: if the folder has no tokenizer, or one without a chat template that takes a system turn.
-    """
+    """A model's tokenizer and chat template, used as for the student. Raises UserError if the folder has no tokenizer,
+    or one without a chat template that takes a system turn."""
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer: Any = load_tokenizer(folder)

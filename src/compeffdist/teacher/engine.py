@@ -24,11 +24,8 @@ class RequestFailed(Exception):
 
 
 class Engine(Protocol):
-    """Answers requests. Every index is reported exactly once, as answered or as failed, in any order.
-
-    Raises:
-        UserError: from `answer`, if the engine as a whole cannot go on; what was reported before stands.
-    """
+    """Answers requests. Every index is reported exactly once, as answered or as failed, in any order. Raises UserError
+    from `answer`, if the engine as a whole cannot go on; what was reported before stands."""
 
     name: str
     starts: int
@@ -48,11 +45,8 @@ EngineOpener = Callable[[ModelIdentity, TeacherParams, RuntimeParams, Path | Non
 
 
 def open_engine(model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
-    """The engine that `teacher.engine` names, as an `EngineOpener`.
-
-    Raises:
-        UserError: if the engine cannot run here or its server cannot be reached.
-    """
+    """The engine that `teacher.engine` names, as an `EngineOpener`. Raises UserError if the engine cannot run here or
+    its server cannot be reached."""
     if folder is None and teacher.engine not in BEHIND_API:
         raise ValueError(f"engine {teacher.engine} needs the folder of the teacher's weights")
     module, _, name = ENGINES[teacher.engine].partition(":")

@@ -74,11 +74,8 @@ _COLUMNS = [*(field.name for field in fields(RecordedAnswer)), "checksum"]
 
 
 class AnswerRecord:
-    """A record, read only. Nothing is read before it is asked for.
-
-    Raises:
-        UserError: from every method, if the folder is no record, was written by a newer version, or was altered.
-    """
+    """A record, read only. Nothing is read before it is asked for. Raises UserError from every method, if the folder is
+    no record, was written by a newer version, or was altered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

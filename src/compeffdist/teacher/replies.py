@@ -72,12 +72,8 @@ def finish_of(choice: Mapping[str, Any]) -> str:
 
 
 def kept_text(text: Any, finish: str) -> str:
-    """An answer as it is kept: without the thoughts before it.
-
-    Raises:
-        RequestFailed: it is no text, holds half a character, which no file can hold, or nothing but thoughts;
-            CutInThoughts if it would have gone on.
-    """
+    """An answer as it is kept: without the thoughts before it. Raises RequestFailed if it is no text, holds half a
+    character, which no file can hold, or nothing but thoughts; CutInThoughts if it would have gone on."""
     if not isinstance(text, str):
         raise RequestFailed("server's answer holds no text")
     if any("\ud800" <= character <= "\udfff" for character in text):

@@ -24,11 +24,8 @@ SCHEMA_PROTOCOL = 1
 
 @dataclass(frozen=True)
 class Request:
-    """One question: text to generate, or, where `labels` is set, the likelihood of each whole label.
-
-    Raises:
-        ValueError: on settings that contradict each other; these are defects of the caller, not of the user.
-    """
+    """One question: text to generate, or, where `labels` is set, the likelihood of each whole label. Raises ValueError
+    on settings that contradict each other; these are defects of the caller, not of the user."""
 
     system: str
     prompt: str

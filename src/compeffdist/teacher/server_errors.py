@@ -98,10 +98,8 @@ def _page_title(text: str) -> str:
 
 
 def hidden_status(body: Any) -> int:
-    """The status that a body of status 200 should have had: 0 if it is an answer, or nothing that is known.
-
-    An error counts by the code it states; else by what it says. What may pass is 503.
-    """
+    """The status that a body of status 200 should have had: 0 if it is an answer, or nothing that is known. An error
+    counts by the code it states; else by what it says. What may pass is 503."""
     error = error_in(body)
     if not isinstance(error, Mapping) or not (said := reason(error)):
         return 0

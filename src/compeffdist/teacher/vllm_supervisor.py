@@ -143,11 +143,8 @@ class Attachment:
 
 
 def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, start_seconds: int) -> Attachment:
-    """Find or start the server for `files.key`, and hold it for this process and its run.
-
-    Raises:
-        UserError: if it does not start within `start_seconds`, with the last telling line of its log.
-    """
+    """Find or start the server for `files.key`, and hold it for this process and its run. Raises UserError if it does
+    not start within `start_seconds`, with the last telling line of its log."""
     if sys.platform != "linux":
         raise UserError("teacher.engine vllm needs Linux; set it to transformers or openai")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -170,10 +167,8 @@ def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, star
 
 
 def release_run(folder: Path) -> None:
-    """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does.
-
-    For stages that need the memory: returns once the servers that nobody else uses are gone.
-    """
+    """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does. For stages
+    that need the memory: returns once the servers that nobody else uses are gone."""
     if not (run := process_id(run_process())):
         return
     for lease in folder.glob(f"*.leases/{run.pid}.{run.started}"):
@@ -274,10 +269,8 @@ class Supervisor:
             time.sleep(TICK_SECONDS)
 
     def _unneeded(self) -> bool:
-        """Nobody holds a lease, or the server is ready and was not used for long enough.
-
-        Quiet is counted in ticks, not by the clock: a machine that slept was not idle.
-        """
+        """Nobody holds a lease, or the server is ready and was not used for long enough. Quiet is counted in ticks, not
+        by the clock: a machine that slept was not idle."""
         used = self.files.last_use()
         quiet = used == self.last_use and self.state.ready
         self.last_use, self.quiet_seconds = used, self.quiet_seconds + TICK_SECONDS if quiet else 0.0
@@ -303,10 +296,8 @@ class Supervisor:
 
 
 def preloading(environment: Mapping[str, str], libraries: Sequence[tuple[Path, str]] = LIBRARIES) -> dict[str, str]:
-    """The variable that has the dynamic linker load those of the libraries that are installed; empty if none is.
-
-    What the user preloads stays, and comes first; a library named there, in whatever folder, is not named again.
-    """
+    """The variable that has the dynamic linker load those of the libraries that are installed; empty if none is. What
+    the user preloads stays, and comes first; a library named there, in whatever folder, is not named again."""
     given = environment.get(PRELOAD, "").replace(":", " ").split()
     named = {Path(path).name for path in given}
     found = [str(folder / name) for folder, name in libraries if name not in named and (folder / name).is_file()]
