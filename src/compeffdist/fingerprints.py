@@ -26,7 +26,7 @@ SCRIPTS = Path("stages")
 PLUMBING: Mapping[str, tuple[str, ...]] = {
     "says where artefacts lie, as dvc.yaml does, and what lineage follows": ("artefacts",),
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
-        *("accounting", "connections", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
+        *("accounting", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
         *("git", "given", "imports", "ledger", "network", "progress", "registry.server", "running"),
         *("params", "params.sections", "params.models", "params.texts", "params.instructions", "params.difficulty"),
         *("params.student", "params.evaluation", "params.gates", "params.whole"),

@@ -15,9 +15,8 @@ from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from compeffdist.connections import chain, connection_reason
 from compeffdist.credentials import public_address
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError, chain, connection_reason, one_line
 from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, proxy_variable
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
