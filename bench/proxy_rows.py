@@ -55,7 +55,7 @@ def main() -> None:
     write_records(folder / "pairs.parquet", Pair, pairs)
     write_records(folder / "triplets.parquet", Triplet, triplets)
     student = resolve_model("student", params.models.student, cache)
-    write_json(folder / "student.json", student.to_json())
+    write_json(folder / "student.json", student.to_row())
     release_engine()
     if not (folder / "warmup" / PROVENANCE).exists():
         warm_up(triplets, params, student.id, model_folder(student, cache), folder / "warmup")
