@@ -24,4 +24,4 @@ def run(given: Given) -> Made:
         for identity in identities.values()
         if not identity.served_name
     }
-    return Made({path: identity.to_json() for path, identity in identities.items()}, metrics=sizes)
+    return Made({path: identity.to_row() for path, identity in identities.items()}, metrics=sizes)

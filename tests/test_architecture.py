@@ -14,7 +14,6 @@ PACKAGE = ROOT / "src" / "compeffdist"
 
 LAYERS = [
     {"__init__", "credentials", "environment"},
-    {"connections"},
     {"errors"},
     {"git", "network", "tracking_uri"},
     {"engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},

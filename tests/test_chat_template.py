@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_a_teacher_with_such_a_template_is_refused_when_it_is_opened(tmp_path: P
     config = tmp_path / "tokenizer_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | saved))
     with pytest.raises(UserError, match=str(tmp_path)) as caught:
-        TransformersEngine(tmp_path, "float32", TeacherParams(), RuntimeParams(device="cpu"))
+        TransformersEngine(SimpleNamespace(dtype="float32"), TeacherParams(), RuntimeParams(device="cpu"), tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.connections import lost_server
 from compeffdist.credentials import public_address
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError, lost_server, one_line
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def set_scene(tiny_folder: Path) -> None:
     """What the stages before pairing leave."""
     reference = ModelParams(reference=[f"path:{tiny_folder}"], licence="Apache-2.0")
     for role in ("teacher", "student"):
-        write_json(Path(f"models/{role}.json"), resolve_model(role, reference, cache_folder("cache")).to_json())
+        write_json(Path(f"models/{role}.json"), resolve_model(role, reference, cache_folder("cache")).to_row())
     things, moods = ("film", "plot", "kettle", "radio", "blanket"), ("great", "dreadful", "dull", "cosy", "loud", "odd")
     texts = [
         Text(text=f"the {thing} was {mood}", domain="d", source="s", source_row="1", licence="MIT")

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.connections import connection_reason
 from compeffdist.environment import THIS_MACHINE, bypass_proxies
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, connection_reason
 from compeffdist.network import (
     HTTPX,
     REQUESTS,

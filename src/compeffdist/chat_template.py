@@ -1,10 +1,9 @@
 """Somebody else's chat template, held to what a prompt needs of it before anything rests on it.
 
 A template is a program that comes with a model. It may leave out the system turn, write a turn twice, escape what it
-is told, or loop over content parts and make nothing of a text, and none of these is an error to it. So it is rendered
-once, with marks in place of what is said: each must come out as it went in, once, system before user. What stands
-around them is the frame of every prompt. It is put around texts as it is, so that no text decides how its prompt is
-framed, and a template costs one rendering, not one a row.
+is told, or make nothing of a text, and none of these is an error to it. So it is rendered once, with marks in place of
+what is said: each must come out as it went in, once, system before user. What stands around them is the frame of every
+prompt: no text decides how its prompt is framed, and a template costs one rendering, not one a row.
 
 Contents are given as texts or, to a template that makes nothing of these, as content parts. One that opens a think
 block where the answer is to begin is told `enable_thinking` false, which hybrid models' templates know.
@@ -14,10 +13,9 @@ whatever the day, or neither answers nor scores could be had again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from compeffdist.errors import UserError, one_line
@@ -38,18 +36,14 @@ _THINKING_OFF: tuple[Mapping[str, Any], ...] = ({}, {"enable_thinking": False})
 _OPENS_THOUGHTS, _CLOSES_THOUGHTS = "<think>", "</think>"
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What a chat template writes around what is said."""
+class Frame(NamedTuple):
+    """What a chat template writes: before the system message, between it and the user's, after that up to where the
+    answer begins, and closing an assistant's message (empty if it writes nothing there)."""
 
     before: str
-    """The system message."""
     between: str
-    """System and user message."""
     after: str
-    """The user message: up to where the answer begins."""
     closing: str
-    """What follows an assistant's message; empty if the template writes none."""
 
 
 _FRAMES: "WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, Frame]]" = WeakKeyDictionary()
@@ -65,8 +59,7 @@ def chat_frame(tokenizer: "PreTrainedTokenizerBase") -> Frame:
     """
     template, known = tokenizer.chat_template, _FRAMES.get(tokenizer)
     if known is None or known[0] != template:
-        known = template, _find_frame(tokenizer)
-        _FRAMES[tokenizer] = known
+        known = _FRAMES[tokenizer] = template, _find_frame(tokenizer)
     return known[1]
 
 

@@ -78,10 +78,8 @@ def quiet() -> None:
 
 
 def bypass_proxies(*hosts: str) -> None:
-    """Have requests to these hosts go there directly, in this process and those it starts, where a proxy is set.
-
-    A proxy for the outside must not see what is said to servers on this machine, and could not reach them.
-    """
+    """Have requests to these hosts go there directly, in this process and those it starts, where a proxy is set. A
+    proxy for the outside must not see what is said to servers on this machine, and could not reach them."""
     if not any(value for name, value in os.environ.items() if name.lower() in PROXIES):
         return  # to set NO_PROXY alone would hide the proxies of a system's own settings
     said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""

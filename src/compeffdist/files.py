@@ -32,12 +32,7 @@ UMASK = _read_umask()
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it is flushed to disk and renamed over `target`.
-
-    Raises:
-        OSError: as the writing did; the temporary file is removed and `target` is left as it was.
-    """
-    target = Path(target)
+    """Yield a temporary path beside `target`; on success it is flushed to disk and replaces `target`, else removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
@@ -65,7 +60,6 @@ def flush_folder(folder: Path) -> None:
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; on success it replaces `target`, else it is removed."""
-    target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary, former = (
         Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)) for _ in range(2)
@@ -81,6 +75,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+_NOT_THERE = "no such file; run the stage that writes it (dvc repro)"
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -95,7 +90,7 @@ def indented_json(value: Any) -> str:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` as indented, key-sorted JSON, atomically."""
+    """Write `value` as `indented_json`, atomically."""
     with atomic_file(target) as path:
         path.write_text(indented_json(value), encoding="utf-8")
 
@@ -110,9 +105,9 @@ def write_jsonl(target: Path, rows: Iterable[Any]) -> None:
 def read_json(source: Path) -> Any:
     """The value in a JSON artefact. Raises UserError if `source` is missing or not JSON."""
     try:
-        return json.loads(Path(source).read_text(encoding="utf-8-sig"))
+        return json.loads(source.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+        raise UserError(f"{source}: {_NOT_THERE}") from None
     except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of thousands of digits
         raise UserError(f"{source}: not valid JSON: {error}") from None
 
@@ -120,7 +115,7 @@ def read_json(source: Path) -> Any:
 def read_jsonl(source: Path) -> Iterator[Any]:
     """Yield the value of each non-blank line of an artefact. Raises UserError naming the line that is not JSON."""
     try:
-        with Path(source).open(encoding="utf-8-sig") as stream:
+        with source.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     try:
@@ -128,7 +123,7 @@ def read_jsonl(source: Path) -> Iterator[Any]:
                     except (ValueError, RecursionError) as error:
                         raise UserError(f"{source}: line {number} is not valid JSON: {error}") from None
     except FileNotFoundError:
-        raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
+        raise UserError(f"{source}: {_NOT_THERE}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not UTF-8: {error}; run the stage that writes it again") from None
 
@@ -163,10 +158,15 @@ def hash_text(text: str) -> str:
     return hash_bytes(text.encode("utf-8"))
 
 
+def hash_json(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hex."""
+    return hash_text(canonical_json(value))
+
+
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """Hash of a file's bytes, in hex, read in chunks."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with Path(path).open("rb") as stream:
+    with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

@@ -26,7 +26,7 @@ SCRIPTS = Path("stages")
 PLUMBING: Mapping[str, tuple[str, ...]] = {
     "says where artefacts lie, as dvc.yaml does, and what lineage follows": ("artefacts",),
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
-        *("accounting", "connections", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
+        *("accounting", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
         *("git", "given", "imports", "ledger", "network", "progress", "registry.server", "running"),
         *("params", "params.sections", "params.models", "params.texts", "params.instructions", "params.difficulty"),
         *("params.student", "params.evaluation", "params.gates", "params.whole"),
@@ -37,10 +37,10 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("models.references", "models.resolving"),
     ),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
-        *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.engines"),
-        *("teacher.json_grammar", "teacher.label_reading", "teacher.openai_engine", "teacher.processes"),
-        *("teacher.recorded", "teacher.replies", "teacher.server_client", "teacher.server_errors", "teacher.store"),
-        *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
+        *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.label_reading"),
+        *("teacher.openai_engine", "teacher.processes", "teacher.recorded", "teacher.replies"),
+        *("teacher.server_client", "teacher.server_errors", "teacher.store", "teacher.transformers_engine"),
+        *("teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
     ),
 }
 """Modules that no artefact depends on, by the reason; what they import is not followed."""

@@ -1,13 +1,9 @@
-"""How a prompt and a response become token ids: one format for training, scoring, prediction and
-evaluation.
+"""How a prompt and a response become token ids: one format for training, scoring, prediction and evaluation.
 
-Prompt and response are tokenised apart and joined as ids, so that the boundary between them is exact and no
-merge reaches across it; the price is that a response's first token may differ from what joint tokenisation
-would give, in every use alike. The system turn is always ours: templates otherwise insert their own, which
-costs tokens and differs from model to model.
-
-Texts are hostile: a special token spelled out in a text (`<|im_end|>`) is tokenised as plain characters, so
-that no text can end its own turn.
+Prompt and response are tokenised apart and joined as ids, so that no merge reaches across the boundary between them;
+the price is that a response's first token may differ from what joint tokenisation would give, in every use alike. The
+system turn is always ours: templates otherwise insert their own. A special token spelled out in a text (`<|im_end|>`)
+is tokenised as plain characters, so that no text can end its own turn.
 """
 
 from pathlib import Path
@@ -31,11 +27,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> list[int]:
-    """Token ids of the system and user turns and the opening of the assistant's.
-
-    Raises:
-        UserError: if the tokenizer's chat template cannot be used (`chat_frame`).
-    """
+    """Token ids of the system and user turns and the opening of the assistant's. Raises UserError as `chat_frame`."""
     frame = chat_frame(tokenizer)
     if not _holds_special_token(tokenizer, system + prompt):
         return _encode(tokenizer, f"{frame.before}{system}{frame.between}{prompt}{frame.after}")
@@ -52,12 +44,8 @@ def encode_response(tokenizer: "PreTrainedTokenizerBase", response: str, *, end:
 
 
 def end_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The token the chat template writes after an assistant's message; the tokenizer's eos if it writes
-    none.
-
-    Raises:
-        UserError: if there is neither, or the chat template cannot be used (`chat_frame`).
-    """
+    """The token the chat template writes after an assistant's message; the tokenizer's eos if it writes none. Raises
+    UserError if there is neither, or as `chat_frame`."""
     following = _encode(tokenizer, chat_frame(tokenizer).closing)
     if following and following[0] in _special_ids(tokenizer):
         return following[0]

@@ -1,10 +1,9 @@
 """The one place that runs git: always under the same settings, and a look-up that failed is told from one that found
 nothing.
 
-What a user configures (signatures shown with a log, colours, a pager, a monitor of files, other date formats) and what
-a hook sets in the environment changes none of what is read here: the commands are git's plumbing, settings that reach
-even that are overridden, and variables that name another repository are left out. Settings that say whose files git may
-read (`safe.directory`) are kept.
+What a user configures and what a hook sets in the environment changes none of what is read here: the commands are
+git's plumbing, settings that reach even that are overridden, and variables that name another repository are left out.
+Settings that say whose files git may read (`safe.directory`) are kept.
 """
 
 import os
@@ -20,6 +19,8 @@ from pathlib import Path, PurePosixPath
 from compeffdist.errors import UserError, one_line
 
 COMMIT = re.compile("HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
+UNSAYABLE = re.compile("[\ud800-\udfff\n\0]")
+"""What no path has that git is asked for: half a character, as in a damaged tag, or what ends a path among others."""
 SETTINGS = {
     "color.ui": "false",
     "core.fsmonitor": "false",
@@ -68,18 +69,18 @@ def run_git(
         NoRepository: the folder is in no git repository.
         UserError: git is not installed, refuses to read the repository, or failed; one line with what to do.
     """
-    command = ["git", "--no-pager"]
-    for name, value in SETTINGS.items():
-        command += ["-c", f"{name}={value}"]
+    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    command = ["git", "--no-pager", *settings, *arguments]
     kept = {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith("GIT_TRACE")}
     try:
-        done = subprocess.run(
-            [*command, *arguments], cwd=folder, env=kept | FIXED, input=given, capture_output=True, check=False
-        )
+        done = subprocess.run(command, cwd=folder, env=kept | FIXED, input=given, capture_output=True, check=False)
     except FileNotFoundError as error:
         if error.filename != "git":
             raise
-        raise _without_git(folder) from None
+        above = _repository_above(folder)
+        raise UserError(
+            f"git is not installed, but {above} is a git repository, whose history is needed: install git"
+        ) from None
     said = done.stderr.decode("utf-8", "replace")
     if done.returncode not in answers:
         raise _failure(folder, arguments[0], said or f"exit status {done.returncode}")
@@ -89,21 +90,10 @@ def run_git(
 
 
 def git_setting(folder: Path, key: str) -> str:
-    """What the user configured, empty if nothing or if there is no git.
-
-    Raises:
-        UserError: the configuration cannot be read.
-    """
+    """What the user configured, empty if nothing or no git. Raises UserError if the configuration cannot be read."""
     if shutil.which("git") is None:
         return ""
     return run_git(folder, "config", "--get", key, answers=(0, 1)).stdout.decode("utf-8", "replace").strip()
-
-
-def _without_git(folder: Path) -> UserError:
-    above = _repository_above(folder)
-    if above is None:
-        return NoRepository(f"{_shown(folder)}: in no git repository")
-    return UserError(f"git is not installed, but {above} is a git repository, whose history is needed: install git")
 
 
 def _failure(folder: Path, command: str, said: str) -> UserError:
@@ -115,18 +105,17 @@ def _failure(folder: Path, command: str, said: str) -> UserError:
             f"git config --global --add safe.directory {place}"
         )
     if "not a git repository (or any" in said:
-        above = _repository_above(folder)
-        if above is None:
-            return NoRepository(f"{_shown(folder)}: in no git repository")
-        said += f" although {above} is there"
+        said += f" although {_repository_above(folder)} is there"
     return UserError(f"git {command} failed in {_shown(folder)}: {one_line(said, 300)}")
 
 
-def _repository_above(folder: Path) -> Path | None:
-    """What looks like a repository around a folder, whether git can read it or not."""
+def _repository_above(folder: Path) -> Path:
+    """What looks like a repository around a folder, whether git can read it or not. Raises NoRepository."""
     here = _shown(folder)
-    found = (place / ".git" for place in (here, *here.parents))
-    return next((place for place in found if os.path.lexists(place)), None)
+    for place in (here, *here.parents):
+        if os.path.lexists(place / ".git"):
+            return place / ".git"
+    raise NoRepository(f"{here}: in no git repository")
 
 
 def _shown(folder: Path) -> Path:
@@ -145,13 +134,10 @@ class Git:
 
     @cached_property
     def prefix(self) -> str:
-        """Path of the folder within the repository, with its slash; empty at the top.
-
-        Raises:
-            UserError: as `run_git`; git cannot be asked for files of a folder of this name.
-        """
+        """Path of the folder within the repository, with its slash; empty at the top. Raises UserError as `run_git`;
+        git cannot be asked for files of a folder of this name."""
         found = self.text("rev-parse", "--show-prefix").removesuffix("\n")
-        if "\n" in found or _unsayable(found):
+        if UNSAYABLE.search(found):
             raise UserError(f"{_shown(self.folder)}: git cannot be asked for files of a folder of this name; rename it")
         return found
 
@@ -161,11 +147,7 @@ class Git:
         return self.text("rev-parse", "--is-shallow-repository").strip() == "true"
 
     def head(self) -> str:
-        """The commit checked out, empty if there is none yet.
-
-        Raises:
-            UserError: as `run_git`; HEAD cannot be read.
-        """
+        """The commit checked out, empty if there is none yet. Raises UserError as `run_git`; HEAD cannot be read."""
         found = self.text("rev-parse", "--quiet", "--verify", "HEAD", answers=(0, 1)).strip()
         if found:
             return found
@@ -182,11 +164,7 @@ class Git:
 
     def commits_of(self, path: str) -> Iterator[tuple[str, str]]:
         """(commit, date) of every commit of any ref in which `path` changed, the newest first; where it is a link, or
-        once was, also of those in which what it leads to changed.
-
-        Raises:
-            UserError: as `run_git`.
-        """
+        once was, also of those in which what it leads to changed. Raises UserError as `run_git`."""
         paths = [path]
         for place in paths:  # which grows by what a link leads to
             commits = self._changes_of([place])[::2]
@@ -221,9 +199,7 @@ class Git:
         """Files as commits hold them, by (commit, path); None where there is none. One call of git for all.
 
         A commit is a whole hash, or HEAD. Whatever else a tag of a version holds is none: git would take a branch for
-        one, or the index. A commit that this repository does not have holds nothing.
-
-        Links are followed, as in a working folder.
+        one, or the index. A commit that this repository does not have holds nothing. Links are followed.
 
         Raises:
             UserError: as `run_git`; a commit has a file whose bytes are not in this repository, or a link that leads
@@ -256,7 +232,7 @@ class Git:
 
     def _name(self, commit: str, path: str) -> str:
         """What git calls a file of a commit; empty if no commit can hold it."""
-        if {"\n", "\0"} & {*path} or _unsayable(path):
+        if UNSAYABLE.search(path):
             return ""
         place = os.path.normpath(PurePosixPath(self.prefix) / path)
         return "" if place == ".." or place.startswith(("../", "/")) else f"{commit}:{place}"
@@ -276,12 +252,3 @@ class Git:
             listed = self.text("ls-tree", "-z", "--full-tree", "--name-only", commit, "--", *places).split("\0")
             if lost := sorted({*places} & {*listed}):
                 raise UserError(f"git: {lost[0]} of commit {commit[:10]} cannot be read: git fetch, or see: git fsck")
-
-
-def _unsayable(path: str) -> bool:
-    """Whether a path is no text: half a character, as in a damaged tag."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -44,10 +44,10 @@ class Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} is deferred and has no attribute {name!r}")
-        # while a library is imported, `from module import name` asks for what will be called later, if at all
-        return self._later(name) if self.importing else getattr(importlib.import_module(self.__name__), name)
+        if not self.importing:
+            return getattr(importlib.import_module(self.__name__), name)
 
-    def _later(self, name: str) -> Any:
+        # while a library is imported, `from module import name` asks for what will be called later, if at all
         def call(*args: Any, **kwargs: Any) -> Any:
             return getattr(importlib.import_module(self.__name__), name)(*args, **kwargs)
 
@@ -65,11 +65,8 @@ def lean_imports(deferred: tuple[str, ...] = (), absent: tuple[str, ...] = ()) -
         deferred: modules to be loaded at their first use. What is taken out of one by name is called, not looked at.
         absent: packages that the library can do without, and does as if they were not installed.
     """
-    standing: dict[str, ModuleType | None] = {
-        **{name: Deferred(name) for name in deferred},
-        **dict.fromkeys(absent),
-    }
-    standing = {name: module for name, module in standing.items() if name not in sys.modules}
+    standing: dict[str, ModuleType | None] = {name: Deferred(name) for name in deferred if name not in sys.modules}
+    standing |= dict.fromkeys(name for name in absent if name not in sys.modules)
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None is how Python says "absent"
     modules.update(standing)
     collects = gc.isenabled()

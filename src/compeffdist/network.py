@@ -54,9 +54,8 @@ REQUESTS = HttpLibrary(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "socks", "PySoc
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, told without asking a name server, which may hang.
 
-    It is by an address of 127.0.0.0/8 or ::1 in every spelling, or that of no host in particular, which servers print
-    as theirs (0.0.0.0); by a name that systems give these (localhost, localhost6, ip6-loopback); by its own host name;
-    or by a name that /etc/hosts gives a loopback address.
+    It is by a loopback address in every spelling, or that of no host in particular, which servers print as theirs
+    (0.0.0.0); by a name that systems give these; by its own host name; or by a name that /etc/hosts gives one.
     """
     name = unicodedata.normalize("NFKC", host).strip("[]").partition("%")[0].rstrip(".").lower()
     if (address := _ip_address(name)) is not None:
@@ -114,11 +113,8 @@ def address_hint(url: str) -> str:
 
 
 def check_environment(url: str, library: HttpLibrary) -> None:
-    """See that what the environment says of proxies and certificates can be used for `url`.
-
-    Raises:
-        UserError: naming the first variable that is at fault.
-    """
+    """Raises UserError, naming the first variable, if what the environment says of proxies and certificates cannot be
+    used for `url`."""
     if faults := environment_faults(url, library):
         raise UserError(f"{faults[0]} (it is needed to reach {public_address(url)})")
 
@@ -159,11 +155,8 @@ def proxy_variable(url: str) -> str:
 
 
 def check_key(variable: str, what: str = "key") -> str:
-    """The key that a variable holds, empty if it is not set.
-
-    Raises:
-        UserError: it cannot be sent as it is. The message has nothing of it but a character that no key has.
-    """
+    """The key that a variable holds, empty if it is not set. Raises UserError if it cannot be sent as it is. The
+    message has nothing of it but a character that no key has."""
     key = os.environ.get(variable, "")
     if fault := header_fault(key):
         raise UserError(f"{variable}: the {what} {fault}; set it anew, without quotes and line ends")
@@ -179,21 +172,14 @@ def header_fault(value: str) -> str:
         return "has a line end in it" if set(value.rstrip("\r\n")) & set("\r\n") else "ends in a line end"
     if odd.isspace():
         return "has white space in it"
-    return f"has a character in it that no key has ({_named(odd)})"
-
-
-def _named(character: str) -> str:
-    return unicodedata.name(character, f"U+{ord(character):04X}").lower()
+    named = unicodedata.name(odd, f"U+{ord(odd):04X}").lower()
+    return f"has a character in it that no key has ({named})"
 
 
 def _proxies() -> list[tuple[str, str]]:
     """Variables that name a proxy, and what they say; in lower case a variable counts for more."""
-    found = []
-    for lower in PROXIES:
-        name = lower if os.environ.get(lower) else lower.upper()
-        if value := os.environ.get(name):
-            found.append((name, value))
-    return found
+    names = (lower if os.environ.get(lower) else lower.upper() for lower in PROXIES)
+    return [(name, value) for name in names if (value := os.environ.get(name))]
 
 
 def _proxy_fault(name: str, value: str, library: HttpLibrary | None) -> str:
@@ -215,8 +201,8 @@ def _proxy_fault(name: str, value: str, library: HttpLibrary | None) -> str:
 
 
 def _certificate_faults(variables: Sequence[str]) -> list[str]:
-    named = next(((name, os.environ[name]) for name in variables if os.environ.get(name)), None)
-    return [certificate_fault(*named)] if named else []
+    named = [name for name in variables if os.environ.get(name)]
+    return [certificate_fault(name, os.environ[name]) for name in named[:1]]
 
 
 def certificate_fault(variable: str, value: str) -> str:
@@ -235,9 +221,6 @@ def certificate_fault(variable: str, value: str) -> str:
     except ssl.SSLError:
         return f"{variable}: holds no certificates: {said}"
     except (OSError, ValueError) as error:
-        return f"{variable}: {_os_reason(error)}: {said}"
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a path"
+        return f"{variable}: {why}: {said}"
     return ""
-
-
-def _os_reason(error: OSError | ValueError) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a path"

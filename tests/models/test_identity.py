@@ -75,9 +75,9 @@ def test_a_model_behind_an_api_is_known_by_name_only(tmp_path: Path) -> None:
 def test_an_identity_survives_json_and_an_edited_one_is_refused(tmp_path: Path) -> None:
     identity = resolve_model("x", params(f"path:{make_folder(tmp_path / 'm')}"), tmp_path / "c")
     file = tmp_path / "identity.json"
-    write_json(file, identity.to_json())
+    write_json(file, identity.to_row())
     assert read_identity(file) == identity
-    write_json(file, {**identity.to_json(), "dtype": "float16"})
+    write_json(file, {**identity.to_row(), "dtype": "float16"})
     with pytest.raises(UserError, match=r"identity\.json: not a model identity: id .* does not match"):
         read_identity(file)
     write_json(file, [1])

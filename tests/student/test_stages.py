@@ -29,7 +29,7 @@ def write_inputs(tiny_folder: Path) -> None:
     reference = ModelParams(reference=[f"path:{tiny_folder}"], licence="Apache-2.0")
     for role in ("teacher", "student"):
         identity = resolve_model(role, reference, cache_folder(raw["runtime"]["cache"]))
-        write_json(Path(f"models/{role}.json"), identity.to_json())
+        write_json(Path(f"models/{role}.json"), identity.to_row())
     triplets = [triplet(number) for number in range(12)]
     write_records(Path("data/triplets.parquet"), Triplet, triplets)
     write_records(Path("data/training.parquet"), Triplet, random.Random(1).sample(triplets[1::2], 6))

@@ -117,7 +117,7 @@ def test_variants_are_scored_as_the_pipeline_would_and_only_once(
     folder: Path, base_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = ModelParams(reference=[f"path:{base_folder}"], licence="Apache-2.0")
-    write_json(Path("models/student.json"), resolve_model("student", reference, cache_folder("cache")).to_json())
+    write_json(Path("models/student.json"), resolve_model("student", reference, cache_folder("cache")).to_row())
     run_stage("warm_up_student")
     arguments = parsed("--top-p", "0.95", "0.5", "--warm-up-rows", "12", "--seeds", "7")
     command.run(arguments)

@@ -12,13 +12,13 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import RememberingTeacher
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, TeacherIdentity
-from compeffdist.teacher.engines import open_engine
+from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, open_engine
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.store import ResponseStore, StoredAnswer
+from compeffdist.teacher.store import ResponseStore, StoredAnswer, stored_keys
 from tests.teacher.server import Body, Reply, chat_reply, serving
 
 
@@ -43,7 +43,7 @@ class FakeEngine:
     starts: int = 1
 
     def open(
-        self, identity: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+        self, identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> Engine:
         self.opened += 1
         return self
@@ -250,8 +250,7 @@ def test_a_killed_run_loses_only_what_was_in_flight(tmp_path: Path) -> None:
         asked_again = len(server.bodies) - before
     # of the 20 asked before the kill, at most the 2 in flight and 2 just answered are bought twice
     assert 20 <= asked_again <= 24
-    with ResponseStore(store) as kept:
-        assert len(kept) == 40
+    assert len(stored_keys(store)) == 40
 
 
 @pytest.mark.parametrize("finish", ["content_filter", "abort", "error", "unknown"])

@@ -5,12 +5,13 @@ import math
 import re
 import socket
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.params import RuntimeParams
+from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.openai_engine import OpenAIEngine, chosen_label, first_token_likelihood
 from compeffdist.teacher.requests import Answer, Request
@@ -44,7 +45,9 @@ def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int
         failures[index] = reason
 
     settings = RuntimeParams(**{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0} | runtime)
-    OpenAIEngine("some-model", settings).answer(requests, on_answer, on_failure)
+    OpenAIEngine(SimpleNamespace(served_name="some-model@here"), TeacherParams(), settings, None).answer(
+        requests, on_answer, on_failure
+    )
     assert sorted(reported) == list(range(len(requests)))
     return answers, failures
 

@@ -25,7 +25,7 @@ from compeffdist.teacher.recorded import (
     write_record,
 )
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.store import ResponseStore, StoredAnswer
+from compeffdist.teacher.store import ResponseStore, StoredAnswer, stored_keys
 from tests.models.making import make_identity
 from tests.teacher.test_asking import Card, FakeEngine, question
 
@@ -251,7 +251,7 @@ def test_what_is_recorded_is_used_without_an_engine_or_weights_and_not_copied(tm
         teacher.weights = unwanted
         got = teacher.ask([question(str(n)) for n in range(30)], "test")
     assert [one.answer.text for one in got if one.answer] == [f"it is {n}" for n in range(30)]
-    assert (engine.opened, len(ResponseStore(tmp_path / "store.sqlite"))) == (0, 0)
+    assert (engine.opened, stored_keys(tmp_path / "store.sqlite")) == (0, set())
 
 
 def test_a_record_that_is_not_there_stops_before_anything_is_asked(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ LABELS = Request.likelihood("s", "the film", ("negative", "positive"))
 
 def ask_vllm(folder: Path, reply: Body, requests: list[Request]) -> dict[int, Answer | str]:
     """The vLLM engine against a server that completes everything with `reply`."""
-    engine = VllmEngine(folder, "float32", TeacherParams(max_model_len=200), RuntimeParams(retries=0))
+    engine = VllmEngine(
+        SimpleNamespace(dtype="float32"), TeacherParams(max_model_len=200), RuntimeParams(retries=0), folder
+    )
     got: dict[int, Answer | str] = {}
 
     def respond(body: Body, n: int) -> Reply:

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.params import RuntimeParams
+from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.requests import Request
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
@@ -437,7 +438,12 @@ def test_requests_in_flight_at_once_find_it_out_each_and_it_is_said_once(capsys:
 
 def test_what_was_found_out_holds_for_the_whole_run() -> None:
     with serving(refusing("seed")) as server:
-        engine = OpenAIEngine("some-model", RuntimeParams(openai_base_url=server.url))
+        engine = OpenAIEngine(
+            SimpleNamespace(served_name="some-model@here"),
+            TeacherParams(),
+            RuntimeParams(openai_base_url=server.url),
+            None,
+        )
         for prompt in ("one", "two"):
             engine.answer([question(prompt)], lambda index, answer: None, lambda index, reason: None)
     assert ["seed" in body for body in server.bodies] == [True, False, False]

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ LABELS = ("negative", "neutral", "positive", "positive neutral")
 
 def engine(folder: Path, budget: int = 4096, max_model_len: int = 400) -> TransformersEngine:
     teacher = TeacherParams(engine="transformers", max_model_len=max_model_len)
-    return TransformersEngine(folder, "float32", teacher, RuntimeParams(token_budget=budget, device="cpu"))
+    return TransformersEngine(
+        SimpleNamespace(dtype="float32"), teacher, RuntimeParams(token_budget=budget, device="cpu"), folder
+    )
 
 
 def ask(made: TransformersEngine, requests: Sequence[Request]) -> dict[int, Answer | str]:

@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,7 @@ SCHEMA = '{"properties":{"mood":{"enum":["good","bad"]}},"required":["mood"],"ty
 LABELS = ("negative", "neutral", "positive", "very negative", "very positive", "very")
 TEACHER = TeacherParams(engine="vllm", max_model_len=512)
 RUNTIME = RuntimeParams(engine_memory_gib=0.5, max_num_seqs=8)
+IDENTITY: Any = SimpleNamespace(dtype="bfloat16", served_name=f"{SERVED_NAME}@here")
 REQUESTS = [
     Request("You are brief.", "What is the capital of France?", 12, 0.0, 1.0, 0),
     Request("You are brief.", "The film was great. How does the writer feel?", 30, 0.0, 1.0, 0, schema=SCHEMA),
@@ -41,12 +44,14 @@ REQUESTS = [
 STAGE = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.requests import Request
 from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine
 from compeffdist.teacher.vllm_supervisor import attach
 runtime = RuntimeParams(engine_memory_gib=0.5, max_num_seqs=8)
-engine = VllmEngine(Path(sys.argv[1]), "bfloat16", TeacherParams(max_model_len=512), runtime)
+identity = SimpleNamespace(dtype="bfloat16")
+engine = VllmEngine(identity, TeacherParams(max_model_len=512), runtime, Path(sys.argv[1]))
 engine.answer([Request("s", "hi", 2, 0.0, 1.0, 0)], print, print)
 print("answered", flush=True)
 time.sleep(600)
@@ -109,9 +114,9 @@ def test_answers_agree_with_the_model_run_in_process(
     workplace: Path, real_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sockets_and_folders()
-    engine = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
+    engine = VllmEngine(IDENTITY, TEACHER, RUNTIME, real_folder)
     got = ask(engine, REQUESTS)
-    expected = ask(TransformersEngine(real_folder, "bfloat16", TEACHER, RUNTIME), REQUESTS[:4])
+    expected = ask(TransformersEngine(IDENTITY, TEACHER, RUNTIME, real_folder), REQUESTS[:4])
     mood, labels, reference = got[1], got[2], expected[2]
     assert isinstance(mood, Answer)
     assert json.loads(mood.text)["mood"] in ("good", "bad")
@@ -127,7 +132,7 @@ def test_answers_agree_with_the_model_run_in_process(
         assert ours.prompt_tokens == other.prompt_tokens
 
     # a second engine, as the next stage has, finds the same server; the same seed gives the same sample
-    second = VllmEngine(real_folder, "bfloat16", TEACHER, RUNTIME)
+    second = VllmEngine(IDENTITY, TEACHER, RUNTIME, real_folder)
     again = ask(second, [REQUESTS[4]])[0]
     assert (engine.starts, second.starts) == (1, 0)
     assert isinstance(again, Answer)
@@ -155,7 +160,7 @@ def check_openai_engine(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> 
     server = attach(engine.files, engine.arguments, RUNTIME.engine_idle_seconds, 60)
     monkeypatch.setenv(KEY_VARIABLE, server.api_key)
     runtime = RuntimeParams(openai_base_url=server.base_url)
-    got = ask(OpenAIEngine(SERVED_NAME, runtime), PLAIN_REQUESTS)
+    got = ask(OpenAIEngine(IDENTITY, TEACHER, runtime, None), PLAIN_REQUESTS)
     answers = [answer for _, answer in sorted(got.items()) if isinstance(answer, Answer)]
     assert len(answers) == len(PLAIN_REQUESTS), got
     assert [answer.kind for answer in answers] == [*["generated"] * 3, FIRST_TOKENS, CHOSEN, CHOSEN]
@@ -207,7 +212,7 @@ def test_a_model_that_cannot_be_served_is_one_clear_line(workplace: Path, real_f
     for path in real_folder.iterdir():
         if path.suffix != ".safetensors":
             (broken / path.name).symlink_to(path.absolute())
-    engine = VllmEngine(broken, "bfloat16", TEACHER, RUNTIME)
+    engine = VllmEngine(IDENTITY, TEACHER, RUNTIME, broken)
     with pytest.raises(UserError, match=r"did not start: .*Error: Cannot find any model weights.*whole log"):
         ask(engine, REQUESTS[:1])
     assert eventually(lambda: not server_processes(workplace))

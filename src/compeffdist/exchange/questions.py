@@ -28,12 +28,11 @@ from compeffdist.evaluation.predictions import predict_rows
 from compeffdist.instructions.enumerate_attributes import enumerate_attributes
 from compeffdist.instructions.generate_tasks import TaskWriter
 from compeffdist.instructions.write_demonstrations import write_demonstrations
-from compeffdist.models import read_identity
+from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.params import Params
 from compeffdist.records import Pair, by_id
 from compeffdist.teacher.asking import Asked
 from compeffdist.teacher.conversation import Conversation, label_question
-from compeffdist.teacher.engine import TeacherIdentity
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.triplets.collect_responses import collect_responses
@@ -45,7 +44,7 @@ from compeffdist.triplets.parts import SCORED, in_part
 class RememberingTeacher:
     """Answers what is known, buys nothing, and notes what it was asked."""
 
-    identity: TeacherIdentity
+    identity: ModelIdentity
     known: KnownAnswers
     questions: dict[str, Request] = field(default_factory=dict)
     """By key."""
@@ -65,7 +64,7 @@ class RememberingTeacher:
 class Questions:
     """What a run asked, as far as it can be told."""
 
-    identity: TeacherIdentity
+    identity: ModelIdentity
     """Of the teacher."""
     requests: Mapping[str, Request]
     """By key."""

@@ -11,7 +11,7 @@ from typing import Any
 from compeffdist.exchange.questions import Questions
 from compeffdist.params import Params
 from compeffdist.teacher.asking import BuyingTeacher, Weights
-from compeffdist.teacher.engines import EngineOpener
+from compeffdist.teacher.engine import EngineOpener
 from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.requests import Answer
 

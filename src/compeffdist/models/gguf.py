@@ -45,11 +45,8 @@ def converted(sha256: str, dtype: str, cache: Path, obtain: Callable[[Path], Pat
 
 
 def join_parts(reference: Reference, cache: Path, scratch: Path) -> Path:
-    """Fetch the parts of a GGUF and join them in order into `scratch`, which a killed conversion finds again.
-
-    Raises:
-        UserError: a part cannot be had, or the whole has another hash; then nothing of it is kept.
-    """
+    """Fetch the parts of a GGUF and join them in order into `scratch`, which a killed conversion finds again. Raises
+    UserError if a part cannot be had, or the whole has another hash; then nothing of it is kept."""
     if scratch.is_file() and hash_file(scratch) == reference.sha256:
         return scratch
     paths = _fetch_parts(reference, cache)

@@ -6,10 +6,10 @@ has the same id on every machine, so that answers bought from it can be shared.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from compeffdist.errors import UserError
-from compeffdist.files import canonical_json, hash_text, read_json
+from compeffdist.files import read_json
 from compeffdist.records import Record
 
 
@@ -19,12 +19,7 @@ class ModelIdentity(Record):
 
     PREFIX: ClassVar[str] = "model"
     IDENTITY: ClassVar[tuple[str, ...]] = (
-        "weights",
-        "tokenizer_sha256",
-        "chat_template_sha256",
-        "config_sha256",
-        "dtype",
-        "served_name",
+        *("weights", "tokenizer_sha256", "chat_template_sha256", "config_sha256", "dtype", "served_name"),
     )
 
     role: str
@@ -51,25 +46,11 @@ class ModelIdentity(Record):
     served_name: str = ""
     """`NAME@SERVER` of a model behind an API, all that is known of it; else empty."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The identity as a JSON object."""
-        return self.to_row()
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "ModelIdentity":
-        """The inverse of `to_json`. Raises ValueError on a missing or unknown field or a wrong id."""
-        return cls.from_row(value)
-
 
 def read_identity(path: Path) -> ModelIdentity:
     """Read an identity. Raises UserError if it is missing, broken or edited."""
     value = read_json(path)
     try:
-        return ModelIdentity.from_json(value)
+        return ModelIdentity.from_row(value)
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: not a model identity: {error}; run: dvc repro -f -s resolve_models") from None
-
-
-def hash_of(value: Any) -> str:
-    """SHA-256 of the canonical JSON of a value."""
-    return hash_text(canonical_json(value))

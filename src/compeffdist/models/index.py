@@ -1,15 +1,14 @@
 """What references were resolved to on this machine, so that hashing gigabytes happens once.
 
-Hashing takes seconds per GB; afterwards an entry is trusted while each file's size and modification time are as they
-were.
+An entry is trusted while each file's size and modification time are as they were.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compeffdist.errors import UserError
-from compeffdist.files import hash_file, read_json, write_json
-from compeffdist.models.identity import ModelIdentity, hash_of
+from compeffdist.files import hash_file, hash_json, read_json, write_json
+from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.references import Reference
 
 
@@ -47,7 +46,7 @@ class IndexEntry:
     def place(reference: Reference, dtype: str, cache: Path) -> Path:
         """Where the entry of a reference is kept. A relative path counts as the absolute one."""
         key = [reference.scheme, reference.location, reference.revision, reference.member, reference.sha256]
-        return cache / "models" / "index" / f"{hash_of([*key, dtype])[:24]}.json"
+        return cache / "models" / "index" / f"{hash_json([*key, dtype])[:24]}.json"
 
     @classmethod
     def read(cls, file: Path) -> "IndexEntry | None":
@@ -55,13 +54,13 @@ class IndexEntry:
         try:
             value = read_json(file)
             stamps = {name: Stamp(**stamp) for name, stamp in value["stamps"].items()}
-            return cls(file, ModelIdentity.from_json(value["identity"]), Path(value["folder"]), stamps)
+            return cls(file, ModelIdentity.from_row(value["identity"]), Path(value["folder"]), stamps)
         except (UserError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self) -> None:
         stamps = {name: vars(stamp) for name, stamp in self.stamps.items()}
-        value = {"identity": self.identity.to_json(), "folder": str(self.folder), "stamps": stamps}
+        value = {"identity": self.identity.to_row(), "folder": str(self.folder), "stamps": stamps}
         write_json(self.file, value)
 
     def holds(self) -> bool:

@@ -10,24 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError
-from compeffdist.files import hash_file, hash_text, read_json
-from compeffdist.models.identity import ModelIdentity, hash_of
+from compeffdist.files import hash_file, hash_json, hash_text, read_json
+from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.index import IndexEntry, Stamp
 from compeffdist.models.references import Reference, expect_hash
 from compeffdist.params import ModelParams
 from compeffdist.progress import Progress
 
 _TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
 _CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _CONFIG_FILES = ("config.json", "generation_config.json", "modules.json", "sentence_bert_config.json")
@@ -56,7 +48,7 @@ def identify(role: str, reference: Reference, found: Found, params: ModelParams,
         raise UserError(f"{folder}: no tokenizer in this folder")
     template = _present(folder, [_CHAT_TEMPLATE_FILE])
     hashes = _hash_all(folder, [*shards, *configs, *tokenizer, *template])
-    weights_sha256 = hashes[shards[0]] if len(shards) == 1 else hash_of({n: hashes[n] for n in shards})
+    weights_sha256 = hashes[shards[0]] if len(shards) == 1 else hash_json({n: hashes[n] for n in shards})
     if reference.sha256 and not reference.is_gguf:
         expect_hash("weights", reference.sha256, weights_sha256)
     identity = ModelIdentity(
@@ -65,9 +57,9 @@ def identify(role: str, reference: Reference, found: Found, params: ModelParams,
         revision=found.revision,
         source_sha256=found.gguf_sha256 or weights_sha256,
         weights={name: hashes[name] for name in shards},
-        tokenizer_sha256=hash_of({name: hashes[name] for name in tokenizer}),
+        tokenizer_sha256=hash_json({name: hashes[name] for name in tokenizer}),
         chat_template_sha256=chat_template_hash(folder),
-        config_sha256=hash_of({name: _settings(folder / name) for name in configs}),
+        config_sha256=hash_json({name: _settings(folder / name) for name in configs}),
         parameters=sum(_count_parameters(folder / name) for name in shards),
         weight_bytes=sum((folder / name).stat().st_size for name in shards),
         licence=params.licence,
@@ -121,19 +113,15 @@ def _weight_files(folder: Path) -> list[str]:
             own = sorted(set(read_json(index)["weight_map"].values()))
         except (KeyError, TypeError, AttributeError):
             raise UserError(f"{index}: not an index of weight files") from None
-    missing = sorted(set(own) - set(_present(folder, own)))
-    if missing:
+    if missing := sorted(set(own) - set(_present(folder, own))):
         raise UserError(f"{folder}: {missing[0]} is missing (pickled weights are not loaded)")
     modules = [f"{part}model.safetensors" for part in _module_folders(folder) if part]
     return [*own, *_present(folder, modules)]
 
 
 def _count_parameters(weights: Path) -> int:
-    """Parameters stored in a safetensors file, by its header (int64 tensors are position buffers).
-
-    Raises:
-        UserError: the file is cut short or broken.
-    """
+    """Parameters stored in a safetensors file, by its header (int64 tensors are position buffers). Raises UserError if
+    the file is cut short or broken."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -145,6 +133,7 @@ def _count_parameters(weights: Path) -> int:
 
 
 def chat_template_hash(folder: Path) -> str:
+    """Of the template's text, wherever the folder keeps it; empty where there is none."""
     template = folder / _CHAT_TEMPLATE_FILE
     if template.is_file():
         return hash_file(template)
@@ -155,12 +144,10 @@ def chat_template_hash(folder: Path) -> str:
     inside = config.get("chat_template") if isinstance(config, dict) else None
     if not inside:
         return ""
-    return hash_text(inside) if isinstance(inside, str) else hash_of(inside)
+    return hash_text(inside) if isinstance(inside, str) else hash_json(inside)
 
 
 def _settings(config: Path) -> Any:
     """Contents of a configuration file without the notes of the library that saved it."""
     value = read_json(config)
-    if isinstance(value, dict):
-        return {key: item for key, item in value.items() if key not in _CONFIG_NOTES}
-    return value
+    return {key: value[key] for key in value.keys() - _CONFIG_NOTES} if isinstance(value, dict) else value

@@ -58,11 +58,8 @@ def resolve_model(role: str, params: ModelParams, cache: Path, recorded: Sequenc
 
 
 def find_model_folder(reference: str, runtime_cache: str) -> Path:
-    """The local folder of a model named on a command line: a folder, or a reference, fetched if need be.
-
-    Raises:
-        UserError: as `resolve_model` does.
-    """
+    """The local folder of a model named on a command line: a folder, or a reference, fetched if need be. Raises
+    UserError as `resolve_model` does."""
     folder = Path(reference.removeprefix("path:"))
     if folder.is_dir():
         return folder
@@ -72,11 +69,8 @@ def find_model_folder(reference: str, runtime_cache: str) -> Path:
 
 
 def model_folder(identity: ModelIdentity, cache: Path) -> Path:
-    """The local Hugging Face folder that holds exactly the bytes of an identity.
-
-    Raises:
-        UserError: it is not in the cache of this machine, has changed since, or lies behind an API.
-    """
+    """The local Hugging Face folder that holds exactly the bytes of an identity. Raises UserError if it is not in the
+    cache of this machine, has changed since, or lies behind an API."""
     if identity.served_name:
         raise UserError(f"model {identity.served_name!r} is served by an API: its weights are not here")
     if (folder := _present_folder(identity, cache)) is not None:
@@ -88,8 +82,7 @@ def model_folder(identity: ModelIdentity, cache: Path) -> Path:
 
 
 def _present_folder(identity: ModelIdentity, cache: Path) -> Path | None:
-    same = (entry for entry in _entries(cache) if entry.identity.id == identity.id)
-    return next((entry.folder for entry in same if entry.holds()), None)
+    return next((entry.folder for entry in _entries(cache, identity.id) if entry.holds()), None)
 
 
 def indexed_identities(cache: Path) -> list[ModelIdentity]:
@@ -97,17 +90,16 @@ def indexed_identities(cache: Path) -> list[ModelIdentity]:
     return [entry.identity for entry in _entries(cache)]
 
 
-def _entries(cache: Path) -> Iterator[IndexEntry]:
-    files = sorted((cache / "models" / "index").glob("*.json"))
-    return (entry for file in files if (entry := IndexEntry.read(file)) is not None)
+def _entries(cache: Path, model_id: str | None = None) -> Iterator[IndexEntry]:
+    for file in sorted((cache / "models" / "index").glob("*.json")):
+        entry = IndexEntry.read(file)
+        if entry is not None and model_id in (None, entry.identity.id):
+            yield entry
 
 
 def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> Path:
-    """The local folder that holds exactly the bytes of an identity, fetched by its references if need be.
-
-    Raises:
-        UserError: it cannot be had, or what the references give is another model.
-    """
+    """The local folder that holds exactly the bytes of an identity, fetched by its references if need be. Raises
+    UserError if it cannot be had, or what the references give is another model."""
     if (folder := _present_folder(identity, cache)) is not None:
         return folder
     fetched = resolve_model(identity.role, params, cache)
@@ -121,22 +113,17 @@ def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> 
 
 
 def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
-    """Files of a model in the cache whose bytes are no longer those of its identity, all hashed again.
-
-    None if this machine's cache has no such model.
-    """
-    for entry in _entries(cache):
-        if entry.identity.id == identity.id:
-            files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
-            return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
+    """Files of a model in the cache whose bytes are no longer those of its identity, all hashed again. None if this
+    machine's cache has no such model."""
+    for entry in _entries(cache, identity.id):
+        files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
+        return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
     return None
 
 
 def _pinned_revision(reference: Reference, identity: ModelIdentity, dtype: str) -> str | None:
-    """The revision that a reference has if its hash says that it is the model of an identity; None if not.
-
-    The hash of a folder covers its weights alone: where it lies here, it is looked at.
-    """
+    """The revision that a reference has if its hash says that it is the model of an identity; None if not. The hash of
+    a folder covers its weights alone: where it lies here, it is looked at."""
     if not reference.sha256 or (reference.sha256, dtype) != (identity.source_sha256, identity.dtype):
         return None
     if reference.scheme == "path":
@@ -161,19 +148,14 @@ def _resolve_first(role: str, references: list[Reference], params: ModelParams, 
                 print(f"models.{role}: trying the next reference: {reasons[-1]}", file=sys.stderr)
         else:
             entry.write()
-            _tell_of_branch(role, reference, entry.identity)
+            if reference.scheme == "hf" and reference.revision != found.revision:
+                print(
+                    f"models.{role}: {short(reference.text)} is a branch, today at {found.revision}; to get this model "
+                    f"again, put that in place of {reference.revision!r}",
+                    file=sys.stderr,
+                )
             return entry.identity
     raise UserError(f"models.{role}: no reference could be resolved: {'; '.join(reasons)}")
-
-
-def _tell_of_branch(role: str, reference: Reference, identity: ModelIdentity) -> None:
-    """Say what a reference to a branch was resolved to: on another day it is another model."""
-    if reference.scheme == "hf" and reference.revision != identity.revision:
-        print(
-            f"models.{role}: {short(reference.text)} is a branch, today at {identity.revision}; to get this model "
-            f"again, put that in place of {reference.revision!r}",
-            file=sys.stderr,
-        )
 
 
 def _api_identity(role: str, reference: Reference, params: ModelParams) -> ModelIdentity:

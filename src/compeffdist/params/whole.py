@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from compeffdist.engines import ENGINES, engines_for
+from compeffdist.engines import BEHIND_API, ENGINES
 from compeffdist.errors import UserError
 from compeffdist.measures.registry import MEASURES
 from compeffdist.params.difficulty import DifficultyParams, SamplingParams
@@ -119,10 +119,11 @@ class Params(Section):
                 "asked for after it: set sampling.scope: instruction"
             )
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
-        if is_api != ENGINES[self.teacher.engine].behind_api:
+        if is_api != (self.teacher.engine in BEHIND_API):
+            fitting = " or ".join(name for name in ENGINES if (name in BEHIND_API) == is_api)
             raise ValueError(
                 f"models.teacher.reference {'api:…' if is_api else 'to weights'} does not go with teacher.engine "
-                f"{self.teacher.engine!r}: set that to {engines_for(behind_api=is_api)}"
+                f"{self.teacher.engine!r}: set that to {fitting}"
             )
         return self
 

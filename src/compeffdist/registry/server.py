@@ -10,10 +10,9 @@ import os
 import socket
 from urllib.parse import urlsplit
 
-from compeffdist.connections import connection_reason
 from compeffdist.credentials import public_address
 from compeffdist.environment import THIS_MACHINE, bypass_proxies
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError, connection_reason, one_line
 from compeffdist.network import (
     REQUESTS,
     address_hint,

@@ -14,8 +14,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.connections import connection_reason, lost_connection
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError, connection_reason, lost_connection, one_line
 from compeffdist.files import hash_file
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params

@@ -1,9 +1,9 @@
 """Asking the teacher: look up first, buy what is missing, keep every answer at once.
 
 An answer is looked for in the store, then in the records of `runtime.recorded`, and only then is an engine started and
-are the teacher's weights needed. A recorded answer is used where it lies and not copied into the store: the store is
-what was bought or imported here, and what is withdrawn has one place less to go from. Missing requests are put in the
-order of their prompts, so that those sharing an instruction follow one another and the engine's prefix cache pays.
+are the teacher's weights needed. A recorded answer is not copied into the store: what is withdrawn has one place less
+to go from. Missing requests are put in the order of their prompts, so that those sharing an instruction follow one
+another and the engine's prefix cache pays.
 """
 
 import sys
@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from compeffdist.errors import UserError, one_line
@@ -21,8 +20,7 @@ from compeffdist.files import home_path
 from compeffdist.models import ModelIdentity, cache_folder, obtain_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
-from compeffdist.teacher.engine import Engine, TeacherIdentity
-from compeffdist.teacher.engines import EngineOpener, open_engine
+from compeffdist.teacher.engine import Engine, EngineOpener, open_engine
 from compeffdist.teacher.recorded import open_records
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
@@ -53,10 +51,8 @@ class Asked:
 class Teacher(Protocol):
     """Whoever answers requests: what the stages know of it."""
 
-    @property
-    def identity(self) -> TeacherIdentity:
-        """The model whose answers these are."""
-        ...
+    identity: ModelIdentity
+    """The model whose answers these are."""
 
     def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
         """One result per request, in the order given; `label` names the work in progress and errors."""
@@ -64,16 +60,12 @@ class Teacher(Protocol):
 
 
 class BuyingTeacher:
-    """A teacher with its response store, its records and, if something has to be bought, its engine; use as a context
-    manager.
-
-    Args:
-        opener: opens the engine; by default that which `teacher.engine` names.
-    """
+    """A teacher with its response store, its records and, if something has to be bought, its engine, opened by
+    `opener` or as `teacher.engine` names it. Use as a context manager."""
 
     def __init__(
         self,
-        identity: TeacherIdentity,
+        identity: ModelIdentity,
         teacher: TeacherParams,
         runtime: RuntimeParams,
         weights: Weights,
@@ -94,9 +86,7 @@ class BuyingTeacher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             if self.engine is not None:
                 self.engine.close()
@@ -171,9 +161,8 @@ class BuyingTeacher:
         answered: set[str] = set()
 
         def keep(index: int, answer: Answer) -> None:
-            key = keys[index]
-            self._store(key, missing[key], answer)
-            answered.add(key)
+            self._store(keys[index], missing[keys[index]], answer)
+            answered.add(keys[index])
             progress.advance(1, tokens=answer.prompt_tokens + answer.completion_tokens)
 
         def give_up(index: int, reason: str) -> None:
@@ -205,32 +194,23 @@ def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:
 
 
 def open_teacher(source: Path, params: Params) -> BuyingTeacher:
-    """The teacher whose identity the stage resolve_models wrote to `source`. Its weights are fetched when an answer
-    has to be bought.
-
-    Raises:
-        UserError: if the identity or a record is missing or broken.
-    """
+    """The teacher whose identity the stage resolve_models wrote to `source`. Its weights are fetched when an answer has
+    to be bought. Raises UserError if the identity or a record is missing or broken."""
     identity = read_identity(source)
     return BuyingTeacher(identity, params.teacher, params.runtime, partial(teacher_weights, identity, params))
 
 
 def teacher_weights(identity: ModelIdentity, params: Params) -> Path | None:
-    """The folder that holds exactly the weights of an identity, fetched if need be; None behind an API.
-
-    Raises:
-        UserError: if they cannot be had, or what is fetched is another model.
-    """
+    """The folder that holds exactly the weights of an identity, fetched if need be; None behind an API. Raises
+    UserError if they cannot be had, or what is fetched is another model."""
     if identity.served_name:
         return None
     return obtain_folder(identity, params.models.teacher, cache_folder(params.runtime.cache))
 
 
 def release_engine() -> None:
-    """Let go of the local server that the stages of this run share: training and scoring need its memory.
-
-    Without a server it costs nothing.
-    """
+    """Let go of the local server that the stages of this run share, if there is one: training and scoring need its
+    memory."""
     from compeffdist.teacher.vllm_engine import ENGINES_FOLDER
     from compeffdist.teacher.vllm_supervisor import release_run
 

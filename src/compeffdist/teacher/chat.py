@@ -1,4 +1,4 @@
-"""Requests as token ids: the same for every engine that holds the weights itself, and as for the student."""
+"""Requests as token ids, and the grammar of their answers: the same for every engine that holds the weights itself."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,8 @@ TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
 
 
 class ChatTokenizer:
-    """A model's tokenizer and chat template.
-
-    Raises:
-        UserError: if the folder has no tokenizer, or one without a chat template that takes a system turn.
-    """
+    """A model's tokenizer and chat template, used as for the student. Raises UserError if the folder has no tokenizer,
+    or one without a chat template that takes a system turn."""
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer: Any = load_tokenizer(folder)
@@ -37,3 +34,16 @@ class ChatTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated tokens, special tokens left out."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def json_grammar(schema: str) -> str:
+    """A JSON schema as a grammar in xgrammar's EBNF: JSON as models write it, and no other white space.
+
+    Left free, weak models write white space without end. Without any, they are led off their ground: of 48 lists that
+    Qwen2.5-Coder-1.5B was asked for, 23 held bare punctuation or the beginning of another turn, and none with a space
+    after each comma and colon. A string of bounded length holds no escape in it, hence no quotation mark and no
+    backslash: a span that has one cannot be copied whole.
+    """
+    import xgrammar
+
+    return str(xgrammar.Grammar.from_json_schema(schema, any_whitespace=False, separators=(", ", ": ")))

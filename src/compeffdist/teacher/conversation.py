@@ -9,7 +9,6 @@ System prompt, decoding, seed and the stage's name are the conversation's, so th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from compeffdist.domain import Domain
@@ -54,11 +53,8 @@ class Said(Generic[T]):
 
 def json_question(owner: str, prompt: str, schema: Mapping[str, Any], max_tokens: int) -> Question[Any]:
     """A question answered in JSON; read is the value under the schema."""
-    return Question(owner, prompt, partial(_json, schema=dict(schema)), max_tokens, schema)
-
-
-def _json(answer: Answer, schema: dict[str, Any]) -> Any:
-    return parse_json(answer.whole_text(), schema)
+    held = dict(schema)
+    return Question(owner, prompt, lambda answer: parse_json(answer.whole_text(), held), max_tokens, schema)
 
 
 def label_question(owner: str, prompt: str, labels: Sequence[str]) -> Question[Answer]:
@@ -67,18 +63,12 @@ def label_question(owner: str, prompt: str, labels: Sequence[str]) -> Question[A
 
 
 class Conversation:
-    """A stage's questions to the teacher.
-
-    Args:
-        seed: of the run.
-        stage: whose questions and rejects they are.
-    """
+    """A stage's questions to the teacher; `seed` is the run's."""
 
     def __init__(self, teacher: Teacher, domain: Domain, params: TeacherParams, seed: int, stage: str) -> None:
         self.teacher, self.params, self.stage = teacher, params, stage
         self.system = domain.system_prompts.teacher if params.system_prompt is None else params.system_prompt
         self.seed = stage_seed(seed, SEEDED_AS.get(stage, stage))
-        """The stage's own."""
 
     @property
     def teacher_id(self) -> str:

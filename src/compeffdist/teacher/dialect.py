@@ -1,9 +1,8 @@
 """What one chat server takes of a request, found out from what it refuses.
 
-Servers differ: reasoning models of OpenAI take `max_completion_tokens` only and no temperature but 1, others refuse
-`seed` or allow five `top_logprobs`. A refusal names the field; the request is asked again without it, and once the
-server takes that, so are all that follow in this run. An answer's key is of the question as it was meant, so it stays
-the same whatever a server makes of it: what it leaves out is said once.
+Reasoning models of OpenAI take `max_completion_tokens` only and no temperature but 1, other servers refuse `seed` or
+allow five `top_logprobs`. A refusal names the field; the request is asked again without it, and once the server takes
+that, so are all that follow in this run, which is said once. An answer's key is of the question as it was meant.
 
 A message that names a field may mean its value ("max_tokens is too large"): where that value is the user's, or the
 request would grow beyond bounds without it, the refusal stands.
@@ -49,14 +48,10 @@ class Change:
     instead: str | float | None
     """A name that it goes by, a number to send, or None: the field is left out."""
 
-    def fits(self, body: Mapping[str, Any]) -> bool:
-        """Whether a request has what is to be changed."""
-        return self.field in body and self.value in (None, body[self.field])
-
-    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def applied(self, body: dict[str, Any]) -> dict[str, Any]:
         """The request as the server takes it."""
-        if not self.fits(body):
-            return dict(body)
+        if self.field not in body or self.value not in (None, body[self.field]):
+            return body
         rest = {name: value for name, value in body.items() if name != self.field}
         if isinstance(self.instead, str):
             return rest | {self.instead: body[self.field]}
@@ -80,9 +75,12 @@ class Dialect:
     def __init__(self) -> None:
         self.known: list[Change] = []
 
-    def spoken(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A request as this server takes it, as far as is known."""
-        return _applied(body, self.known)
+    def spoken(self, body: Mapping[str, Any], tried: Sequence[Change] = ()) -> dict[str, Any]:
+        """A request as this server takes it, as far as is known, with further changes that are tried."""
+        changed = dict(body)
+        for change in (*self.known, *tried):
+            changed = change.applied(changed)
+        return changed
 
     def learn(self, changes: Sequence[Change]) -> list[Change]:
         """Remember changes that the server has taken; returns those that are new."""
@@ -97,11 +95,6 @@ def changes_for(body: Mapping[str, Any], said: str) -> list[Change]:
     return [change for field in named if (change := _change(field, body[field], said))]
 
 
-def retold(body: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
-    """`body` with changes applied in turn."""
-    return _applied(body, changes)
-
-
 def names_a_field(body: Mapping[str, Any], said: str) -> bool:
     """Whether a message is about a field of `body` that a request can do without."""
     named = fields_named(said, [field for field in _CAN_CHANGE if field in body])
@@ -111,13 +104,6 @@ def names_a_field(body: Mapping[str, Any], said: str) -> bool:
 def is_too_long(said: str) -> bool:
     """Whether a refusal says that question and answer together are longer than the server reads."""
     return bool(_TOO_LONG.search(said))
-
-
-def _applied(body: Mapping[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
-    changed = dict(body)
-    for change in changes:
-        changed = change.applied(changed)
-    return changed
 
 
 def _change(field: str, value: Any, said: str) -> Change | None:

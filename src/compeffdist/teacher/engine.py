@@ -1,9 +1,16 @@
-"""What every teacher engine does: it is given requests and hands back each answer as it finishes, so that the caller
-can keep it at once."""
+"""What every teacher engine does, and which one a run opens.
 
+An engine is given requests and hands back each answer as it finishes, so that the caller can keep it at once.
+"""
+
+import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
+from compeffdist.engines import BEHIND_API, ENGINES
+from compeffdist.models import ModelIdentity
+from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.requests import Answer, Request
 
 OnAnswer = Callable[[int, Answer], None]
@@ -17,11 +24,8 @@ class RequestFailed(Exception):
 
 
 class Engine(Protocol):
-    """Answers requests. Every index is reported exactly once, as answered or as failed, in any order.
-
-    Raises:
-        UserError: from `answer`, if the engine as a whole cannot go on; what was reported before stands.
-    """
+    """Answers requests. Every index is reported exactly once, as answered or as failed, in any order. Raises UserError
+    from `answer`, if the engine as a whole cannot go on; what was reported before stands."""
 
     name: str
     starts: int
@@ -36,20 +40,15 @@ class Engine(Protocol):
         ...
 
 
-class TeacherIdentity(Protocol):
-    """What an engine and the store need of a model's identity."""
+EngineOpener = Callable[[ModelIdentity, TeacherParams, RuntimeParams, Path | None], Engine]
+"""Called with the teacher's identity, both sections of params, and the folder of its weights, None behind an API."""
 
-    @property
-    def id(self) -> str:
-        """Content id of the model."""
-        ...
 
-    @property
-    def dtype(self) -> str:
-        """Precision the weights are loaded in."""
-        ...
-
-    @property
-    def served_name(self) -> str:
-        """`NAME@SERVER` of a model behind an API."""
-        ...
+def open_engine(model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
+    """The engine that `teacher.engine` names, as an `EngineOpener`. Raises UserError if the engine cannot run here or
+    its server cannot be reached."""
+    if folder is None and teacher.engine not in BEHIND_API:
+        raise ValueError(f"engine {teacher.engine} needs the folder of the teacher's weights")
+    module, _, name = ENGINES[teacher.engine].partition(":")
+    opener: EngineOpener = getattr(importlib.import_module(module), name)
+    return opener(model, teacher, runtime, folder)

@@ -115,10 +115,8 @@ def _peeled(said: str) -> Iterator[str]:
 
 
 def first_token_candidates(choice: Mapping[str, Any]) -> dict[str, float]:
-    """The likeliest first tokens of an answer (text -> natural-log probability); tokens of one text are added up.
-
-    Empty if the server gives none, if what it calls log-probabilities cannot be any, or if they are those of thoughts.
-    """
+    """The likeliest first tokens of an answer (text -> natural-log probability); tokens of one text are added up. Empty
+    if the server gives none, if what it calls log-probabilities cannot be any, or if they are those of thoughts."""
     candidates = dig(choice, "logprobs", "content", 0, "top_logprobs")
     if not isinstance(candidates, list) or thinks(choice):
         return {}

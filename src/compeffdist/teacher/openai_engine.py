@@ -1,13 +1,11 @@
 """The teacher behind any OpenAI-compatible server: vLLM elsewhere, Ollama, a hosted API.
 
-How requests are sent, retried and given up is in `server_client`, which the engine for a local vLLM server shares; what
-a server refuses of them (`seed`, `max_tokens`, temperature 0) in `dialect`.
-
-Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these tell the labels
-apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of `positive`), where
-a label is not among the 20, or where the server gives no log-probabilities of an answer, because it has none or because
-the model thinks first, the server is asked to choose: one greedy answer, held to the labels by a JSON schema if it
-takes one (`chosen`). Such an answer has no likelihoods, and says so. How replies are read is in `replies`.
+Requests are sent, retried and given up in `server_client`, put as this server takes them in `dialect`; replies are
+read in `replies`. Labels are weighed by the 20 likeliest first tokens, which is all this protocol gives, where these
+tell the labels apart and carry enough of the mass (`label_reading`). Where they do not ("1" and "10"; "Positive" of
+`positive`), or where the server gives no log-probabilities of an answer, because it has none or because the model
+thinks first, it is asked to choose: one greedy answer, held to the labels by a JSON schema if it takes one (`chosen`),
+without likelihoods.
 """
 
 import asyncio
@@ -19,10 +17,11 @@ from typing import Any
 
 from compeffdist.credentials import public_address
 from compeffdist.files import canonical_json
+from compeffdist.models import ModelIdentity
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.dialect import Dialect, is_too_long
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
@@ -70,20 +69,16 @@ async def answer_concurrently(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def open_openai(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
-    """See `EngineOpener`. The name before `@` is the one the model has on its server."""
-    return OpenAIEngine(model.served_name.rpartition("@")[0], runtime)
-
-
 class OpenAIEngine:
     """Chat completions on `runtime.openai_base_url`; its key is COMPEFFDIST_API_KEY, never stored."""
 
     name = "openai"
 
-    def __init__(self, model: str, runtime: RuntimeParams) -> None:
-        self.model, self.runtime, self.starts = model, runtime, 0
-        self.dialect, self.warned = Dialect(), False
-        self.weighs = True
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
+        self.dialect, self.warned, self.weighs = Dialect(), False, True
         self.refused_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
@@ -114,15 +109,10 @@ class OpenAIEngine:
         self.warned = True
 
     async def _generate(self, client: ServerClient, request: Request) -> Answer:
-        body = self._body(request) | {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
-        }
         schema = json.loads(request.schema) if request.schema else {}
         wrapped = bool(schema) and schema.get("type") != "object"
-        body["max_tokens"] += WRAPPING_TOKENS * wrapped
+        body = self._body(request) | {"max_tokens": request.max_tokens + WRAPPING_TOKENS * wrapped}
+        body |= {"temperature": request.temperature, "top_p": request.top_p, "seed": request.seed}
         held = _wrap(schema) if wrapped else schema
         text, finish, spent = await self._said(client, body, held, (0, 0, 0))
         return Answer(_unwrap(text, schema) if wrapped else text, None, *spent, finish)
@@ -200,9 +190,8 @@ class OpenAIEngine:
 
     def _cannot_weigh(self, client: ServerClient) -> None:
         if self.weighs:
-            print(
-                f"{client.place} gives no log-probabilities of answers: labels are chosen, not weighed", file=sys.stderr
-            )
+            told = "gives no log-probabilities of answers: labels are chosen, not weighed"
+            print(f"{client.place} {told}", file=sys.stderr)
         self.weighs = False
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -212,12 +201,7 @@ class OpenAIEngine:
 
 def _wrap(schema: dict[str, Any]) -> dict[str, Any]:
     """Servers take an object at the root only."""
-    return {
-        "type": "object",
-        "properties": {WRAPPER: schema},
-        "required": [WRAPPER],
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": {WRAPPER: schema}, "required": [WRAPPER], "additionalProperties": False}
 
 
 def _unwrap(text: str, schema: dict[str, Any]) -> str:

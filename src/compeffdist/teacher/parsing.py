@@ -126,10 +126,8 @@ def _values(text: str) -> list[Any]:
 
 
 def _embedded(text: str) -> list[Any]:
-    """Every JSON object and list that stands in a text, outermost ones only.
-
-    What begins as one and breaks off is passed over with what it holds: parts of a broken value are no answer.
-    """
+    """Every JSON object and list that stands in a text, outermost ones only. What begins as one and breaks off is
+    passed over with what it holds: parts of a broken value are no answer."""
     found: list[Any] = []
     place = 0
     while opener := _OPENER.search(text, place):

@@ -27,7 +27,7 @@ def run_process() -> int:
     """Pid of the topmost `dvc` or `make` this process runs under, else its own: the run lasts as long."""
     found = pid = os.getpid()
     while (fields := _stat(pid)) and (pid := int(fields[1])) > 0:
-        if _is_run(_arguments(pid)):
+        if _is_run(_told(pid, "cmdline").split("\0")):
             found = pid
     return found
 
@@ -41,15 +41,12 @@ def _is_run(arguments: list[str]) -> bool:
 
 def _stat(pid: int) -> list[str]:
     """Fields of /proc/PID/stat from the third (state) on; empty if there is no such process."""
-    try:
-        # the second field, the name in brackets, may hold spaces and brackets
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+    # the second field, the name in brackets, may hold spaces and brackets
+    return _told(pid, "stat").rpartition(")")[2].split()
 
 
-def _arguments(pid: int) -> list[str]:
+def _told(pid: int, file: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
     except OSError:
-        return []
+        return ""

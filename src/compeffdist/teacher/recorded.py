@@ -2,36 +2,28 @@
 
 `record.json` says what the folder holds, `answers.parquet` has a row an answer, `models/` the identities of the
 models that gave them. There are no questions in it: an answer is found by the hash of its whole question (its key).
-The same answers give the same bytes, in whatever order and on whichever machine they were bought (for one version of
-the Parquet library), so that git keeps a record that was made again as the same file. About 100 bytes an answer.
+The same answers give the same bytes, in whatever order they were bought (for one version of the Parquet library), so
+that git keeps a record that was made again as the same file. About 100 bytes an answer.
 """
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from compeffdist.errors import UserError
-from compeffdist.files import (
-    atomic_file,
-    canonical_json,
-    hash_file,
-    hash_text,
-    home_path,
-    indented_json,
-    read_json,
-    write_json,
-)
+from compeffdist.files import atomic_file, hash_file, hash_json, home_path, indented_json, read_json, write_json
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.params import RuntimeParams
 from compeffdist.records import ID_HEX_DIGITS
 from compeffdist.teacher.requests import Answer
 from compeffdist.teacher.store import StoredAnswer
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FORMAT = 1
 """Raise it when a record is written that an older version of this library cannot read."""
@@ -60,37 +52,30 @@ class RecordedAnswer:
     @property
     def checksum(self) -> str:
         """The first 24 hex digits of SHA-256 over the row: what is in a record can be checked without the question."""
-        return hash_text(canonical_json(astuple(self)))[:ID_HEX_DIGITS]
+        return hash_json(astuple(self))[:ID_HEX_DIGITS]
 
     @classmethod
     def of(cls, row: StoredAnswer) -> "RecordedAnswer":
         """What a record keeps of a row of the store. Raises ValueError if its answer cannot be read."""
-        kind = _readable(row.key, row.answer).kind
-        return cls(row.key, row.teacher_id, row.answer, row.engine, kind, row.bought)
+        unread = cls(row.key, row.teacher_id, row.answer, row.engine, "", row.bought)
+        return replace(unread, kind=unread.parse().kind)
 
     def parse(self) -> Answer:
         """The answer itself. Raises ValueError if it is none that this version can read."""
-        return _readable(self.key, self.answer)
+        if not _KEY.fullmatch(self.key):
+            raise ValueError(f"{self.key!r} is no key of an answer")
+        try:
+            return Answer.from_json(self.answer)
+        except (ValueError, TypeError):
+            raise ValueError(f"the answer {self.key} is not one this version can read") from None
 
 
-_COLUMNS = tuple(field.name for field in fields(RecordedAnswer))
-
-
-def _readable(key: str, answer: str) -> Answer:
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key of an answer")
-    try:
-        return Answer.from_json(answer)
-    except (ValueError, TypeError):
-        raise ValueError(f"the answer {key} is not one this version can read") from None
+_COLUMNS = [*(field.name for field in fields(RecordedAnswer)), "checksum"]
 
 
 class AnswerRecord:
-    """A record, read only. Nothing is read before it is asked for.
-
-    Raises:
-        UserError: from every method, if the folder is no record, was written by a newer version, or was altered.
-    """
+    """A record, read only. Nothing is read before it is asked for. Raises UserError from every method, if the folder is
+    no record, was written by a newer version, or was altered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,9 +117,6 @@ class AnswerRecord:
 
     def checked(self, keys: Iterable[str] | None = None) -> Iterator[tuple[RecordedAnswer, bool]]:
         """The same in the order of the keys, each with whether it is as it was recorded."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         table = self._table
         if keys is not None:
             table = table.filter(pc.is_in(table.column("key"), value_set=pa.array(list(keys), pa.string())))
@@ -153,22 +135,18 @@ class AnswerRecord:
         """What is wrong with the record; nothing if every byte is as it was written. A damaged row is named by its
         key."""
         try:
-            return [*self._damaged_rows(), *self._damaged_files(), *self._unexpected()]
+            return [*self._damaged_rows(), *self._damaged_files()]
         except UserError as error:
             return [str(error)]
 
     @cached_property
-    def _table(self) -> "pa.Table":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def _table(self) -> pa.Table:
         _ = self.manifest
         path = self.folder / ANSWERS
         try:
             with path.open("rb") as file:
                 table = pq.read_table(file)
-            wanted = [*_COLUMNS, "checksum"]
-            if table.schema.names != wanted or any(field.type != pa.string() for field in table.schema):
+            if table.schema.names != _COLUMNS or any(field.type != pa.string() for field in table.schema):
                 raise UserError(f"{path}: not the answers of a record; {_restore(self.folder)}")
             table.validate(full=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -187,28 +165,21 @@ class AnswerRecord:
         return problems + [f"{MODELS}: no identity of {model}" for model in unknown]
 
     def _damaged_files(self) -> list[str]:
-        present = {name: self.folder / name for name in self.manifest["files"]}
-        return [
-            f"{name}: its bytes are not those that were recorded"
-            for name, path in present.items()
-            if not path.is_file() or hash_file(path) != self.manifest["files"][name]
+        """Files that the manifest names, those beside them, and the manifest itself, which no hash covers."""
+        named: dict[str, str] = self.manifest["files"]
+        altered = "its bytes are not those that were recorded"
+        paths = {name: self.folder / name for name in named}
+        problems = [
+            f"{name}: {altered}" for name, path in paths.items() if not path.is_file() or hash_file(path) != named[name]
         ]
-
-    def _unexpected(self) -> list[str]:
-        """What the hashes in the manifest do not cover: the manifest itself, and files beside those it names."""
-        expected = {f"{MODELS}/{path.name}" for path in (self.folder / MODELS).glob("*.json")} | {ANSWERS}
-        problems = [f"{name}: {MANIFEST} does not name it" for name in sorted(expected - self.manifest["files"].keys())]
-        with (self.folder / MANIFEST).open(encoding="utf-8") as file:
-            if file.read() != indented_json(self.manifest):
-                problems.append(f"{MANIFEST}: its bytes are not those that were recorded")
-        return problems
+        present = {f"{MODELS}/{path.name}" for path in (self.folder / MODELS).glob("*.json")} | {ANSWERS}
+        problems += [f"{name}: {MANIFEST} does not name it" for name in sorted(present - named.keys())]
+        whole = (self.folder / MANIFEST).read_text(encoding="utf-8") == indented_json(self.manifest)
+        return problems if whole else [*problems, f"{MANIFEST}: {altered}"]
 
 
 def keys_in(content: bytes) -> set[str]:
     """The keys in the bytes of an answers file of whatever version; none if it is not readable."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return set(pq.read_table(pa.BufferReader(content), columns=["key"]).column("key").to_pylist())
     except (pa.ArrowException, OSError, KeyError):
@@ -239,7 +210,7 @@ def write_record(folder: Path, answers: Iterable[RecordedAnswer], identities: Se
         if former.stem not in models:
             former.unlink()
     for key, identity in models.items():
-        write_json(folder / MODELS / f"{key}.json", identity.to_json())
+        write_json(folder / MODELS / f"{key}.json", identity.to_row())
     files = {name: hash_file(folder / name) for name in (ANSWERS, *(f"{MODELS}/{key}.json" for key in models))}
     write_json(folder / MANIFEST, {"format": FORMAT, "answers": len(rows), "files": files})
 
@@ -253,14 +224,11 @@ def remove_answers(record: AnswerRecord, keys: Collection[str]) -> None:
 
 def refuse_other_folder(folder: Path) -> None:
     """Raises UserError if a folder to write a record to holds anything but a record."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists() and not _half_written(folder):
-        raise UserError(f"{folder}: holds other files; name a new folder, or that of a record to replace")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder")
-
-
-def _half_written(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} <= {ANSWERS, MODELS}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    if MANIFEST not in there and not there <= {ANSWERS, MODELS}:  # those two alone: a record half written
+        raise UserError(f"{folder}: holds other files; name a new folder, or that of a record to replace")
 
 
 def named_records(runtime: RuntimeParams) -> list[AnswerRecord]:
@@ -282,14 +250,9 @@ def recorded_identities(runtime: RuntimeParams) -> list[ModelIdentity]:
 
 
 def _write_answers(target: Path, rows: Sequence[RecordedAnswer]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = [*_COLUMNS, "checksum"]
-    values = [(*astuple(row), row.checksum) for row in rows]
-    columns = zip(*values, strict=True) if values else [()] * len(names)
-    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in names])
-    table = pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema)
+    values = [dict(zip(_COLUMNS, (*astuple(row), row.checksum), strict=True)) for row in rows]
+    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in _COLUMNS])
+    table = pa.Table.from_pylist(values, schema=schema)
     with atomic_file(target) as path:
         pq.write_table(
             table,

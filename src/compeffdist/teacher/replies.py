@@ -50,12 +50,12 @@ def only_choice(reply: Mapping[str, Any]) -> dict[str, Any]:
 
 def token_counts(reply: Mapping[str, Any]) -> tuple[int, int, int]:
     """(prompt, cached, completion) tokens of a reply; 0 where the server does not say."""
-    paths = (("prompt_tokens",), ("prompt_tokens_details", "cached_tokens"), ("completion_tokens",))
-    counts = (dig(reply, "usage", *path) for path in paths)
-    prompt, cached, completion = (
-        count if isinstance(count, int) and 0 <= count < _MOST_TOKENS else 0 for count in counts
-    )
-    return prompt, cached, completion
+
+    def count(*path: str) -> int:
+        said = dig(reply, "usage", *path)
+        return said if isinstance(said, int) and 0 <= said < _MOST_TOKENS else 0
+
+    return count("prompt_tokens"), count("prompt_tokens_details", "cached_tokens"), count("completion_tokens")
 
 
 def finish_of(choice: Mapping[str, Any]) -> str:
@@ -72,12 +72,8 @@ def finish_of(choice: Mapping[str, Any]) -> str:
 
 
 def kept_text(text: Any, finish: str) -> str:
-    """An answer as it is kept: without the thoughts before it.
-
-    Raises:
-        RequestFailed: it is no text, holds half a character, which no file can hold, or nothing but thoughts;
-            CutInThoughts if it would have gone on.
-    """
+    """An answer as it is kept: without the thoughts before it. Raises RequestFailed if it is no text, holds half a
+    character, which no file can hold, or nothing but thoughts; CutInThoughts if it would have gone on."""
     if not isinstance(text, str):
         raise RequestFailed("server's answer holds no text")
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -119,11 +115,10 @@ def reply_text(reply: Mapping[str, Any], held: bool = False) -> tuple[str, str]:
 def thinks(choice: Mapping[str, Any]) -> bool:
     """Whether what a choice begins with is thoughts, not an answer."""
     message = choice.get("message")
-    first = dig(choice, "logprobs", "content", 0, "token")
-    begun = (_said(dig(message, "content")), first)
-    return bool(_thoughts(message).strip()) or any(
-        isinstance(text, str) and opens_with_thoughts(text) for text in begun
-    )
+    if _thoughts(message).strip():
+        return True
+    begun = (_said(dig(message, "content")), dig(choice, "logprobs", "content", 0, "token"))
+    return any(isinstance(text, str) and opens_with_thoughts(text) for text in begun)
 
 
 def _only_thoughts(finish: str) -> RequestFailed:
@@ -139,7 +134,9 @@ def _said(content: Any) -> str | None:
         return content
     if not isinstance(content, list):
         return None
-    parts = [part if isinstance(part, str) else _part_text(part) for part in content]
+    parts = [
+        part if isinstance(part, str) else dig(part, "text") for part in content if dig(part, "type") in _TEXT_PARTS
+    ]
     texts = [text for text in parts if isinstance(text, str)]
     return "".join(texts) if texts else None
 
@@ -148,10 +145,6 @@ def _refused(content: Any) -> Any:
     """What the first part of a content says that refuses to answer."""
     parts = content if isinstance(content, list) else []
     return next((dig(part, "refusal") for part in parts if dig(part, "type") == "refusal"), None)
-
-
-def _part_text(part: Any) -> Any:
-    return dig(part, "text") if dig(part, "type") in _TEXT_PARTS else None
 
 
 def _thoughts(message: Any) -> str:

@@ -1,8 +1,7 @@
 """What the teacher is asked, what it answers, and the content id that makes an answer reusable.
 
-A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or
-process. Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys
-sampled answers only.
+A request is complete: the same request to the same teacher is the same purchase, in whatever stage, run or process.
+Greedy decoding ignores seed and top_p, so they are left out of its id: changing the seed re-buys sampled answers only.
 """
 
 import dataclasses
@@ -20,16 +19,13 @@ LIKELIHOOD_PROTOCOL = 1
 change to labels.py or to how an engine asks: then these are bought again, and generated text is not."""
 
 SCHEMA_PROTOCOL = 1
-"""The same of every answer under a schema: raise it with json_grammar.py."""
+"""The same of every answer under a schema: raise it with `chat.json_grammar`."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question: text to generate, or, where `labels` is set, the likelihood of each whole label.
-
-    Raises:
-        ValueError: on settings that contradict each other; these are defects of the caller, not of the user.
-    """
+    """One question: text to generate, or, where `labels` is set, the likelihood of each whole label. Raises ValueError
+    on settings that contradict each other; these are defects of the caller, not of the user."""
 
     system: str
     prompt: str
@@ -65,15 +61,8 @@ class Request:
         schema: Mapping[str, Any] | None = None,
     ) -> Self:
         """A request for text, or for JSON that meets `schema`, decoded as `teacher` says."""
-        return cls(
-            system=system,
-            prompt=prompt,
-            max_tokens=max_tokens,
-            temperature=teacher.temperature,
-            top_p=teacher.top_p,
-            seed=seed,
-            schema=canonical_json(schema) if schema is not None else "",
-        )
+        held = canonical_json(schema) if schema is not None else ""
+        return cls(system, prompt, max_tokens, teacher.temperature, teacher.top_p, seed, held)
 
     @classmethod
     def likelihood(cls, system: str, prompt: str, labels: tuple[str, ...]) -> Self:

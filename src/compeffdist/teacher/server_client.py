@@ -2,8 +2,7 @@
 
 Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend (refused
 connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered is
-reported and the rest go on, unless the server answers nothing at all. An error that comes with status 200 is taken for
-the error it is.
+reported and the rest go on, unless the server answers nothing at all.
 """
 
 import os
@@ -13,22 +12,14 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from compeffdist.connections import connection_reason
 from compeffdist.credentials import public_address
-from compeffdist.errors import UserError, one_line
-from compeffdist.network import (
-    HTTPX,
-    check_environment,
-    host_of,
-    is_loopback,
-    proxy_variable,
-)
+from compeffdist.errors import UserError, chain, connection_reason, one_line
+from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, proxy_variable
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field, retold
+from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
 
@@ -82,7 +73,7 @@ class ServerClient:
                 verify=_trusted(base_url) if direct else True,
                 event_hooks={"response": [_unhide_error]},
             )
-            with _without_variables("OPENAI_"):
+            with _without_openai_variables():
                 self.client = openai.AsyncOpenAI(
                     base_url=base_url,
                     api_key=key or "none",
@@ -97,9 +88,7 @@ class ServerClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.client.close()
 
     async def check(self) -> None:
@@ -121,7 +110,7 @@ class ServerClient:
         dialect = self.dialect or Dialect()
         tried: list[Change] = []
         for _ in range(CHANGES):
-            asked = retold(dialect.spoken(body), tried)
+            asked = dialect.spoken(body, tried)
             try:
                 reply = await self._json(lambda asked=asked: create(**asked), asked)  # type: ignore[misc]
             except Refused as refusal:
@@ -145,13 +134,11 @@ class ServerClient:
         e = self.openai
         try:
             raw = await call()
-        except e.APITimeoutError as error:
-            if not _lost_in_answering(error):
-                raise self._fatal(error) from None
-            raise self._exhausted(f"no answer within {self.timeout:g} s") from None
         except e.APIConnectionError as error:
             if not _lost_in_answering(error):
                 raise self._fatal(error) from None
+            if isinstance(error, e.APITimeoutError):
+                raise self._exhausted(f"no answer within {self.timeout:g} s") from None
             raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
         except e.APIStatusError as error:
             if error.response.extensions.get(_HIDDEN) == _BROKEN_OFF:
@@ -159,8 +146,9 @@ class ServerClient:
             raise self._sorted(error, body) from None
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
+        content = raw.content
         try:
-            value = read_body(_text(raw))
+            value = read_body(content.decode("utf-8-sig") if isinstance(content, bytes) else str(content))
         except UnicodeDecodeError:  # to replace what cannot be read would change the answer
             raise self._exhausted("server's answer is not UTF-8") from None
         if isinstance(value, str):
@@ -217,9 +205,8 @@ class ServerClient:
     def _describe(self, error: Any) -> str:
         """Status and reason of an error, as the server put them."""
         response = error.response
-        told = self._masked(
-            reason(error_in(read_body(response.text))) or response.reason_phrase or "and gave no reason"
-        )
+        said = reason(error_in(read_body(response.text)))
+        told = self._masked(said or response.reason_phrase or "and gave no reason")
         hidden = response.extensions.get(_HIDDEN)
         return f"{HTTPStatus.OK} with an error in it: {told}" if hidden else f"{error.status_code} {told}"
 
@@ -232,13 +219,8 @@ class ServerClient:
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {
-    "ReadTimeout",
-    "WriteTimeout",
-    "PoolTimeout",
-    "ReadError",
-    "WriteError",
-    "RemoteProtocolError",
-    "DecodingError",
+    *("ReadTimeout", "WriteTimeout", "PoolTimeout"),
+    *("ReadError", "WriteError", "RemoteProtocolError", "DecodingError"),
 }
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
@@ -263,19 +245,9 @@ async def _unhide_error(response: Any) -> None:
         response.extensions[_HIDDEN] = _WHOLE if error_in(body) is body else _BROKEN_OFF
 
 
-def _text(raw: Any) -> str:
-    content = raw.content
-    return content.decode("utf-8-sig") if isinstance(content, bytes) else str(content)
-
-
 def _lost_in_answering(error: Exception) -> bool:
     """Whether a connection was there and failed later, which may be the matter of one request."""
-    names = set()
-    found: BaseException | None = error.__cause__
-    while found is not None:
-        names.add(type(found).__name__)
-        found = found.__cause__ or found.__context__
-    return bool(names & _LATER)
+    return error.__cause__ is not None and any(type(found).__name__ in _LATER for found in chain(error.__cause__))
 
 
 def _trusted(url: str) -> Any:
@@ -298,9 +270,9 @@ def _secrets(url: str, key: str) -> list[str]:
 
 
 @contextmanager
-def _without_variables(prefix: str) -> Iterator[None]:
+def _without_openai_variables() -> Iterator[None]:
     """The openai client sends what such variables say (organisation, headers) to whatever server it is given."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OPENAI_")}
     try:
         yield
     finally:

@@ -29,9 +29,15 @@ _PASSING = re.compile(
     r"overload|rate.?limit|too many|time.?out|timed out|temporar|unavailable|try again|retry|busy|capacity|loading",
     re.IGNORECASE,
 )
-_KEY = re.compile(r"api.?key|unauthori[sz]ed|authentication|credential", re.IGNORECASE)
-_MISSING = re.compile(r"not found|does not exist|no such", re.IGNORECASE)
 _CREDIT = re.compile(r"insufficient.?(quota|balance|funds|credit)|billing|out of credit|payment", re.IGNORECASE)
+_BY_WORDS = (
+    (HTTPStatus.PAYMENT_REQUIRED, _CREDIT),
+    (HTTPStatus.SERVICE_UNAVAILABLE, _PASSING),
+    (HTTPStatus.UNAUTHORIZED, re.compile(r"api.?key|unauthori[sz]ed|authentication|credential", re.IGNORECASE)),
+    (HTTPStatus.NOT_FOUND, re.compile(r"not found|does not exist|no such", re.IGNORECASE)),
+    (HTTPStatus.BAD_REQUEST, _PERMANENT),
+)
+"""What an error says and the status it should have had; the first that fits."""
 _PASSING_STATUS = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
@@ -66,7 +72,8 @@ def _told(value: Any, depth: int) -> Iterator[str]:
 
 
 def _told_by_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
-    where = ".".join(str(step) for step in value.get("loc") or () if step != "body") if _is_list(value, "loc") else ""
+    path = value.get("loc")
+    where = ".".join(str(step) for step in path if step != "body") if isinstance(path, list) else ""
     found = [text for key in (*_SAYING, *_SAYING_TOO) for text in _told(value.get(key), depth - 1)]
     metadata = value.get("metadata")
     if isinstance(metadata, Mapping):  # "Provider returned error", and inside what the provider said
@@ -77,10 +84,6 @@ def _told_by_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
     yield from (f"{where}: {text}" if where else text for text in found)
     if not found and isinstance(value.get("code"), str):
         yield value["code"]
-
-
-def _is_list(value: Mapping[str, Any], key: str) -> bool:
-    return isinstance(value.get(key), list)
 
 
 def _page_title(text: str) -> str:
@@ -95,15 +98,17 @@ def _page_title(text: str) -> str:
 
 
 def hidden_status(body: Any) -> int:
-    """The status that a body of status 200 should have had: 0 if it is an answer, or nothing that is known.
-
-    An error counts by the code it states; else by what it says. What may pass is 503.
-    """
+    """The status that a body of status 200 should have had: 0 if it is an answer, or nothing that is known. An error
+    counts by the code it states; else by what it says. What may pass is 503."""
     error = error_in(body)
     if not isinstance(error, Mapping) or not (said := reason(error)):
         return 0
-    codes = " ".join(str(code) for code in _codes(error, _DEPTH))
-    return _stated_status(error) or _status_by_words(f"{codes} {said}")
+    codes = [str(code) for code in _codes(error, _DEPTH)]
+    stated = next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), 0)
+    if stated:
+        return status_of(stated, error)
+    told = " ".join([*codes, said])
+    return next((status for status, words in _BY_WORDS if words.search(told)), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def error_in(body: Any) -> Any:
@@ -142,26 +147,6 @@ def _codes(value: Any, depth: int) -> Iterator[Any]:
         yield from (code for code in found if isinstance(code, str | int))
         for key in ("error", "base_resp"):
             yield from _codes(value.get(key), depth - 1)
-
-
-def _stated_status(body: Mapping[str, Any]) -> int:
-    for code in _codes(body, _DEPTH):
-        number = str(code)
-        if re.fullmatch(r"[45]\d\d", number):
-            return status_of(int(number), body)
-    return 0
-
-
-def _status_by_words(said: str) -> int:
-    if _CREDIT.search(said):
-        return HTTPStatus.PAYMENT_REQUIRED
-    if _PASSING.search(said):
-        return HTTPStatus.SERVICE_UNAVAILABLE
-    if _KEY.search(said):
-        return HTTPStatus.UNAUTHORIZED
-    if _MISSING.search(said):
-        return HTTPStatus.NOT_FOUND
-    return HTTPStatus.BAD_REQUEST if _PERMANENT.search(said) else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 # ---------------------------------------------------------------- fields of a request

@@ -1,30 +1,27 @@
 """The response store: every answer the teacher ever gave, kept by content id in one append-only SQLite file.
 
-It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money.
-Several processes may share it: the first answer to a key stays, a later one is ignored. Each answer is
-committed as it comes (write-ahead log, no fsync per commit: about 0.1 ms), so a killed stage loses only what
-was in flight; a power cut may lose the last seconds, never the file. WAL needs a local disk: do not put the
-store on a network file system.
+It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money. Several
+processes may share it: the first answer to a key stays. Each answer is committed as it comes (write-ahead log, no fsync
+per commit: about 0.1 ms), so a killed stage loses only what was in flight; a power cut may lose the last seconds, never
+the file. WAL needs a local disk: do not put the store on a network file system.
 """
 
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_file, hash_text, read_json, write_json
+from compeffdist.files import canonical_json, hash_file, hash_json, read_json, write_json
 from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
 KEYS_PER_QUERY = 500
-ROWS = "SELECT key, teacher_id, request, answer, engine, created_at, checksum FROM answers"
 
 MIGRATIONS = (
     """
@@ -60,7 +57,7 @@ class StoredAnswer:
     @property
     def checksum(self) -> str:
         """SHA-256 over what must not change unnoticed."""
-        return hash_text(canonical_json([self.key, self.teacher_id, self.request, self.answer]))
+        return hash_json([self.key, self.teacher_id, self.request, self.answer])
 
 
 class ResponseStore:
@@ -74,10 +71,10 @@ class ResponseStore:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._guarded():
+        with _guarded(self.path):
             self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            with self._guarded():
+            with _guarded(self.path):
                 self._log_ahead()
                 self.connection.execute("PRAGMA synchronous=NORMAL")
                 self._migrate()
@@ -88,45 +85,40 @@ class ResponseStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it."""
         log = Path(f"{self.path}-wal")
         written = log.exists() and log.stat().st_size > 0
-        with self._guarded():
-            contents = self.contents() if written or not seal_path(self.path).exists() else None
+        rows: list[Any] | None = None
+        with _guarded(self.path):
+            if written or not seal_path(self.path).exists():
+                query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
+                rows = self.connection.execute(query).fetchall()
             self.connection.close()
-        if contents is not None and not log.exists():
-            write_json(seal_path(self.path), contents | {"file_sha256": hash_file(self.path)})
-
-    def contents(self) -> dict[str, Any]:
-        """Number of rows, and a hash over all of them."""
-        query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
-        with self._guarded():
-            rows = self.connection.execute(query).fetchall()
-        return {"rows": len(rows), "rows_sha256": hash_text(canonical_json(rows))}
+        if rows is not None and not log.exists():
+            seal = {"rows": len(rows), "rows_sha256": hash_json(rows)}
+            write_json(seal_path(self.path), seal | {"file_sha256": hash_file(self.path)})
 
     def put_many(self, rows: Iterable[StoredAnswer], instead_of: Iterable[str] = ()) -> None:
         """Add rows in one transaction; a key that is there already keeps its first answer, but for those named in
         `instead_of`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
-        with self._guarded(), self._transaction():
+        with _guarded(self.path), self._transaction():
             self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in instead_of])
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
         """The rows of those keys that are there; each is checked against its checksum."""
-        with self._guarded():
+        with _guarded(self.path):
             return {row.key: row for row in _checked_rows(self.connection, self.path, keys)}
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers to those keys that are there. Questions, which are longer, are let go one by one."""
-        with self._guarded():
+        with _guarded(self.path):
             return {row.key: self._parse(row) for row in _checked_rows(self.connection, self.path, keys)}
 
     def keys_holding(self, needle: str) -> list[str]:
@@ -135,25 +127,18 @@ class ResponseStore:
             "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
             "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
         )
-        with self._guarded():
+        with _guarded(self.path):
             return [key for (key,) in self.connection.execute(query, json_forms(needle))]
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Remove rows, and their bytes from the file; how many there were."""
-        with self._guarded():
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove rows, and their bytes from the file."""
+        with _guarded(self.path):
             self.connection.execute("PRAGMA secure_delete=ON")
             with self._transaction():
-                removed = self.connection.executemany(
-                    "DELETE FROM answers WHERE key = ?", [(key,) for key in keys]
-                ).rowcount
+                self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         seal_path(self.path).unlink(missing_ok=True)  # closing makes a new one
-        return int(removed)
-
-    def __len__(self) -> int:
-        with self._guarded():
-            return int(self.connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def _parse(self, row: StoredAnswer) -> Answer:
         try:
@@ -196,9 +181,6 @@ class ResponseStore:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def _guarded(self) -> AbstractContextManager[None]:
-        return _guarded(self.path)
-
 
 def json_forms(needle: str) -> tuple[str, str]:
     """How a string stands in the JSON of a question or answer: as such, and in JSON that is a string there itself, as a
@@ -220,15 +202,9 @@ def stored_keys(path: Path) -> set[str]:
 
 
 def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
-    """Every row of a store that is only looked at, and whether it is as it was stored.
-
-    Raises:
-        UserError: as the store.
-    """
+    """Every row of a store that is only looked at, and whether it is as stored. Raises UserError as the store."""
     with _guarded(path), closing(_reading(path)) as connection:
-        for *fields, checksum in connection.execute(f"{ROWS} ORDER BY key"):
-            row = StoredAnswer(*fields)
-            yield row, row.checksum == checksum
+        yield from _rows(connection, "ORDER BY key")
 
 
 def _reading(path: Path) -> sqlite3.Connection:
@@ -238,13 +214,21 @@ def _reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
 
 
+def _rows(
+    connection: sqlite3.Connection, which: str = "", values: Sequence[str] = ()
+) -> Iterator[tuple[StoredAnswer, bool]]:
+    columns = "key, teacher_id, request, answer, engine, created_at, checksum"
+    for *fields, checksum in connection.execute(f"SELECT {columns} FROM answers {which}", values):
+        row = StoredAnswer(*fields)
+        yield row, row.checksum == checksum
+
+
 def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> Iterator[StoredAnswer]:
     wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), KEYS_PER_QUERY):
         batch = wanted[start : start + KEYS_PER_QUERY]
-        for *fields, checksum in connection.execute(f"{ROWS} WHERE key IN ({','.join('?' * len(batch))})", batch):
-            row = StoredAnswer(*fields)
-            if row.checksum != checksum:
+        for row, sound in _rows(connection, f"WHERE key IN ({','.join('?' * len(batch))})", batch):
+            if not sound:
                 raise UserError(
                     f"{path}: the answer {row.key} was altered after it was stored; "
                     "restore the file, or delete that row to ask again"
@@ -268,18 +252,17 @@ def seal_path(store: Path) -> Path:
 def store_problems(path: Path) -> list[str]:
     """What is wrong with a store's bytes; nothing if none of them changed since it was last written.
 
-    Each row carries a checksum over question and answer. Bytes outside the rows (SQLite's own structure, free
-    space) carry none, hence the seal: a hash over the whole file, written when its last writer leaves. While
-    somebody writes, or after a writer was killed, only the rows are checked. The file is not written to.
+    Bytes outside the rows (SQLite's own structure, free space) carry no checksum, hence the seal: a hash over the whole
+    file, written when its last writer leaves. While somebody writes, or after a writer was killed, only the rows are
+    checked.
     """
     in_use = Path(f"{path}-wal").exists() and Path(f"{path}-wal").stat().st_size > 0
     sealed = hash_file(path)
     try:
         with closing(_reading(path)) as file:
             problems = [f"SQLite: {line}" for (line,) in file.execute("PRAGMA integrity_check") if line != "ok"]
-            for *fields, checksum in file.execute(ROWS):
-                if StoredAnswer(*fields).checksum != checksum:
-                    problems.append(f"the answer {fields[0]} was altered after it was stored")
+            altered = (row.key for row, sound in _rows(file) if not sound)
+            problems += [f"the answer {key} was altered after it was stored" for key in altered]
     except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, UnicodeEncodeError) as error:
         return [f"not readable: {one_line(error, 120)}"]
     if in_use or problems:

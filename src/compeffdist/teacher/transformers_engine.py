@@ -1,38 +1,30 @@
 """The teacher in this process, through transformers: the fallback where no server can run.
 
-Slower than a server by several times (padded batches, no prefix cache) but exact in the same way: greedy
-decoding, schema-constrained output and label likelihoods are those of the model. A sampled answer depends on
-its own seed only, not on what else is in its batch: each row adds Gumbel noise from a generator of its own
+Slower than a server by several times (padded batches, no prefix cache) but exact in the same way. A sampled answer
+depends on its own seed only, not on what else is in its batch: each row adds Gumbel noise from a generator of its own
 and takes the maximum.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.utils import logging
 
 from compeffdist.errors import UserError
 from compeffdist.labels import LabelTrie
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.precision import compute_dtype, resolve_device
-from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
-from compeffdist.teacher.json_grammar import json_grammar
+from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.replies import kept_text
 from compeffdist.teacher.requests import LENGTH, STOP, Answer, Request
 
-if TYPE_CHECKING:
-    import torch
-
 Numbered = tuple[int, Request, list[int]]
 """Index, request, prompt ids."""
-
-
-def open_transformers(
-    model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
-) -> Engine:
-    """See `EngineOpener`."""
-    assert folder is not None
-    return TransformersEngine(folder, model.dtype, teacher, runtime)
 
 
 class TransformersEngine:
@@ -40,8 +32,11 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> None:
-        self.folder, self.dtype, self.starts = folder, dtype, 0
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        assert folder is not None
+        self.folder, self.dtype, self.starts = folder, model.dtype, 0
         self.max_model_len, self.token_budget = teacher.max_model_len, runtime.token_budget
         self.device = resolve_device(runtime.device)
         self.chat = ChatTokenizer(folder)
@@ -50,8 +45,6 @@ class TransformersEngine:
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`. Batches are of like length, shortest first."""
-        import torch
-
         self._load()
         numbered: list[Numbered] = []
         for index, request in enumerate(requests):
@@ -74,10 +67,6 @@ class TransformersEngine:
     def _load(self) -> None:
         if self.model is not None:
             return
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-
         logging.disable_progress_bar()
         dtype = getattr(torch, compute_dtype(self.dtype, self.device == "cpu"))
         try:
@@ -98,8 +87,6 @@ class TransformersEngine:
             yield batch
 
     def _generate(self, batch: Sequence[Numbered], on_answer: OnAnswer, on_failure: OnFailure) -> None:
-        from transformers import GenerationConfig
-
         requests = [request for _, request, _ in batch]
         ids, mask = self._pad([row for _, _, row in batch])
         # the sampling defaults a model ships with are not part of a request's id, so none of them apply
@@ -146,10 +133,8 @@ class TransformersEngine:
             else:
                 on_answer(index, Answer.of_labels(logprobs, tokens, 0, len(children)))
 
-    def _last_logits(self, rows: Sequence[list[int]]) -> "torch.Tensor":
+    def _last_logits(self, rows: Sequence[list[int]]) -> torch.Tensor:
         """Next-token logits after each row of ids: (rows, vocabulary), float32."""
-        import torch
-
         if not rows:
             return torch.empty(0, 0)
         ids, mask = self._pad(rows)
@@ -157,10 +142,8 @@ class TransformersEngine:
         output = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1)
         return output.logits[:, -1].float()
 
-    def _pad(self, rows: Sequence[list[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
+    def _pad(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids and attention mask, padded on the left: each (rows, longest)."""
-        import torch
-
         longest = max(map(len, rows))
         ids = [[self.chat.end] * (longest - len(row)) + row for row in rows]
         mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
@@ -181,19 +164,14 @@ class TransformersEngine:
 
 
 class RowDecoding:
-    """A logits processor that gives each row of a batch its own schema, temperature, top-p and seed.
-
-    The scores it returns are such that greedy decoding takes the token the row's own settings ask for:
-    sampling is the maximum over log-probability plus Gumbel noise.
-    """
+    """A logits processor that gives each row of a batch its own schema, temperature, top-p and seed: greedy decoding of
+    the scores it returns takes the token that the row's settings ask for."""
 
     def __init__(self, requests: Sequence[Request], matchers: Sequence[Any], prompt_length: int) -> None:
-        import torch
-
         self.requests, self.matchers, self.prompt_length = requests, matchers, prompt_length
         self.generators = [torch.Generator().manual_seed(request.seed) for request in requests]
 
-    def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """ids (rows, so far) and scores (rows, vocabulary) -> scores (rows, vocabulary)."""
         scores = scores.float()
         for row, (request, matcher) in enumerate(zip(self.requests, self.matchers, strict=True)):
@@ -203,7 +181,7 @@ class RowDecoding:
                 scores[row] = self._sampled(scores[row], request, self.generators[row])
         return scores
 
-    def _constrain(self, matcher: Any, ids: "torch.Tensor", scores: "torch.Tensor") -> None:
+    def _constrain(self, matcher: Any, ids: torch.Tensor, scores: torch.Tensor) -> None:
         import xgrammar
 
         if len(ids) > self.prompt_length and not matcher.is_terminated():
@@ -214,9 +192,7 @@ class RowDecoding:
         matcher.fill_next_token_bitmask(allowed)
         xgrammar.apply_token_bitmask_inplace(scores, allowed.to(scores.device))
 
-    def _sampled(self, scores: "torch.Tensor", request: Request, generator: "torch.Generator") -> "torch.Tensor":
-        import torch
-
+    def _sampled(self, scores: torch.Tensor, request: Request, generator: torch.Generator) -> torch.Tensor:
         logprobs = torch.log_softmax(scores / request.temperature, dim=-1)
         ordered, order = logprobs.sort(descending=True)
         probabilities = ordered.exp()

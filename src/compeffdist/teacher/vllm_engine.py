@@ -1,8 +1,8 @@
 """The teacher in a local vLLM server, shared by the stages of a run (see vllm_supervisor).
 
-Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat
-defaults the server has. Label likelihoods are exact: the server returns the log-probabilities of just the
-tokens each branch of the label trie needs, taken from the softmax over the whole vocabulary.
+Requests go to /v1/completions as token ids, so that the prompt is ours to the last token, whatever chat defaults the
+server has. Label likelihoods are exact: the server returns the log-probabilities of just the tokens each branch of the
+label trie needs, taken from the softmax over the whole vocabulary.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.labels import Branch
+from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.records import content_id
-from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer
-from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed, TeacherIdentity
-from compeffdist.teacher.json_grammar import json_grammar
+from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
+from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import answer_concurrently
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
@@ -29,24 +29,19 @@ SERVED_NAME = "teacher"
 MAX_LOGPROB_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
 TOUCH_SECONDS = 5.0
 
-Reply = dict[str, Any]
-
-
-def open_vllm(model: TeacherIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None) -> Engine:
-    """See `EngineOpener`."""
-    assert folder is not None
-    return VllmEngine(folder, model.dtype, teacher, runtime)
-
 
 class VllmEngine:
     """A local vLLM server for the model in `folder`; started when first asked, shared if it runs."""
 
     name = "vllm"
 
-    def __init__(self, folder: Path, dtype: str, teacher: TeacherParams, runtime: RuntimeParams) -> None:
+    def __init__(
+        self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
+    ) -> None:
+        assert folder is not None
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
         self.chat = ChatTokenizer(folder)
-        self.arguments = _server_arguments(folder, dtype, teacher, runtime)
+        self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
         key = content_id("vllm", {"arguments": self.arguments})
         self.files = EngineFiles(ENGINES_FOLDER.absolute(), key)
 
@@ -128,7 +123,7 @@ class VllmEngine:
         return {"model": SERVED_NAME, "prompt": ids, "max_tokens": max_tokens}
 
 
-def _read_logprobs(choice: Reply, tokens: Sequence[int]) -> list[float]:
+def _read_logprobs(choice: dict[str, Any], tokens: Sequence[int]) -> list[float]:
     row = dig(choice, "logprobs", "top_logprobs", 0)
     logprobs = [dig(row, f"token_id:{token}") for token in tokens]
     if not all(isinstance(logprob, int | float) for logprob in logprobs):

@@ -1,9 +1,8 @@
 """vLLM's OpenAI-compatible server, so started that none of its processes outlives the one that began it.
 
-vLLM runs its engine core and workers in processes of their own, and these go on at full load when the server
-is killed outright. So each process asks the kernel to be killed with its parent: this module is `__main__` of
-the server and, because workers are spawned (not forked), is imported first thing as `__mp_main__` in each of
-them. Linux only.
+vLLM's engine core and workers go on at full load when the server is killed outright. So each process asks the kernel to
+be killed with its parent: this module is `__main__` of the server and, because workers are spawned (not forked), is
+imported first thing as `__mp_main__` in each of them. Linux only.
 
     python -m compeffdist.teacher.vllm_server --model FOLDER … (as vllm.entrypoints.openai.api_server)
 """
@@ -31,8 +30,8 @@ def die_with_parent() -> None:
 
 def main() -> None:
     """Set what must stand before vLLM is imported, then run its server with our arguments."""
-    os.environ |= {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    os.environ |= {"HF_HUB_OFFLINE": "1"}
+    os.environ |= {"VLLM_WORKER_MULTIPROC_METHOD": "spawn", "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--cpu-kv-cache-bytes", required=True)

@@ -1,16 +1,14 @@
 """One vLLM server for a whole run: started on demand, shared by its stages, gone when the run is.
 
-A server takes a minute to start, so it must outlive the stage that needed it first; and it holds gigabytes,
-so it must not outlive the run, however that ends. A supervisor process of its own session starts the server
-and ends it when
+A server takes a minute to start, so it must outlive the stage that needed it first; and it holds gigabytes, so it must
+not outlive the run, however that ends. A supervisor process of its own session starts the server and ends it when
 
 - every process with a lease is gone: each stage leases for itself and for the `dvc` or `make` it runs under;
 - no request came for `idle_seconds`: the stages that train need the memory;
 - it is told to (TERM). Killed outright, it takes the server with it (see vllm_server).
 
-Clients and supervisor meet in a folder: `KEY.json` says where the server is (it holds its API key: mode
-0600), `KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming
-and going.
+Clients and supervisor meet in a folder: `KEY.json` says where the server is (it holds its API key: mode 0600),
+`KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming and going.
 
     python -m compeffdist.teacher.vllm_supervisor FOLDER KEY IDLE_SECONDS SERVER_ARGUMENT…
 """
@@ -25,18 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from filelock import FileLock, Timeout
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.teacher.openai_engine import KEY_VARIABLE
-from compeffdist.teacher.preload import preloading
 from compeffdist.teacher.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 
@@ -45,6 +40,18 @@ TICK_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 """Loading frees each layer's weights once they are packed; blocks this large then go back to the system at once."""
+PRELOAD = "LD_PRELOAD"
+LIBRARIES = (
+    # pip install intel-openmp
+    (Path(sys.prefix) / "lib", "libiomp5.so"),
+    # Debian's libtcmalloc-minimal4, on either architecture
+    (Path("/usr/lib/x86_64-linux-gnu"), "libtcmalloc_minimal.so.4"),
+    (Path("/usr/lib/aarch64-linux-gnu"), "libtcmalloc_minimal.so.4"),
+)
+"""(folder, file) of an OpenMP runtime with cheaper barriers and an allocator that does not fall back on the kernel for
+each step's buffers: vLLM on a CPU asks for both in its log. Measured with a 1.5B teacher on two cores: 1, 8 and 32
+requests in flight went from 0.8, 12 and 30 generated tokens/s to 1.8, 20 and 33. Neither changes what is computed,
+neither is needed, and neither can be loaded once vLLM runs."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +143,8 @@ class Attachment:
 
 
 def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, start_seconds: int) -> Attachment:
-    """Find or start the server for `files.key`, and hold it for this process and its run.
-
-    Raises:
-        UserError: if it does not start within `start_seconds`, with the last telling line of its log.
-    """
+    """Find or start the server for `files.key`, and hold it for this process and its run. Raises UserError if it does
+    not start within `start_seconds`, with the last telling line of its log."""
     if sys.platform != "linux":
         raise UserError("teacher.engine vllm needs Linux; set it to transformers or openai")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -155,19 +159,16 @@ def attach(files: EngineFiles, arguments: Sequence[str], idle_seconds: int, star
                 supervisor = _start_supervisor(files, arguments, idle_seconds)
                 ready = _await_ready(files, supervisor, start_seconds)
     except Timeout:
-        raise UserError(
-            f"{files.lock().lock_file}: another process is starting the vLLM server and does not end"
-        ) from None
+        place = files.lock().lock_file
+        raise UserError(f"{place}: another process is starting the vLLM server and does not end") from None
     if ready is None:
         raise UserError(f"the vLLM server did not start: {telling_line(files.log)} (whole log: {files.log})")
     return Attachment(files, f"http://{HOST}:{ready.port}/v1", ready.api_key, started)
 
 
 def release_run(folder: Path) -> None:
-    """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does.
-
-    For stages that need the memory: returns once the servers that nobody else uses are gone.
-    """
+    """Give up the run's leases on all servers of `folder`: each ends when the last stage that uses it does. For stages
+    that need the memory: returns once the servers that nobody else uses are gone."""
     if not (run := process_id(run_process())):
         return
     for lease in folder.glob(f"*.leases/{run.pid}.{run.started}"):
@@ -268,10 +269,8 @@ class Supervisor:
             time.sleep(TICK_SECONDS)
 
     def _unneeded(self) -> bool:
-        """Nobody holds a lease, or the server is ready and was not used for long enough.
-
-        Quiet is counted in ticks, not by the clock: a machine that slept was not idle.
-        """
+        """Nobody holds a lease, or the server is ready and was not used for long enough. Quiet is counted in ticks, not
+        by the clock: a machine that slept was not idle."""
         used = self.files.last_use()
         quiet = used == self.last_use and self.state.ready
         self.last_use, self.quiet_seconds = used, self.quiet_seconds + TICK_SECONDS if quiet else 0.0
@@ -296,6 +295,15 @@ class Supervisor:
         self.told_to_end = True
 
 
+def preloading(environment: Mapping[str, str], libraries: Sequence[tuple[Path, str]] = LIBRARIES) -> dict[str, str]:
+    """The variable that has the dynamic linker load those of the libraries that are installed; empty if none is. What
+    the user preloads stays, and comes first; a library named there, in whatever folder, is not named again."""
+    given = environment.get(PRELOAD, "").replace(":", " ").split()
+    named = {Path(path).name for path in given}
+    found = [str(folder / name) for folder, name in libraries if name not in named and (folder / name).is_file()]
+    return {PRELOAD: ":".join([*given, *found])} if given or found else {}
+
+
 def _end_group(server: "subprocess.Popen[bytes]") -> None:
     for stop in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -308,11 +316,9 @@ def _end_group(server: "subprocess.Popen[bytes]") -> None:
 def _answers(port: int) -> bool:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        reply: IO[bytes]
-        with direct.open(f"http://{HOST}:{port}/health", timeout=5) as reply:
-            reply.read()
+        direct.open(f"http://{HOST}:{port}/health", timeout=5).close()
         return True
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, ValueError):
         return False
 
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from compeffdist.teacher.preload import VARIABLE, preloading
+from compeffdist.teacher.vllm_supervisor import PRELOAD, preloading
 
 
 def test_only_what_is_installed_is_preloaded(tmp_path: Path) -> None:
     (tmp_path / "liba.so").touch()
     places = ((tmp_path, "liba.so"), (tmp_path, "libb.so"))
-    assert preloading({}, places) == {VARIABLE: f"{tmp_path}/liba.so"}
+    assert preloading({}, places) == {PRELOAD: f"{tmp_path}/liba.so"}
     assert preloading({}, ((tmp_path, "libb.so"),)) == {}
 
 
@@ -16,5 +16,5 @@ def test_what_the_user_preloads_comes_first_and_is_not_named_twice(tmp_path: Pat
     for name in ("liba.so", "libb.so"):
         (tmp_path / name).touch()
     places = ((tmp_path, "liba.so"), (tmp_path, "libb.so"))
-    own = {VARIABLE: "/mine/libc.so /mine/liba.so"}
-    assert preloading(own, places) == {VARIABLE: f"/mine/libc.so:/mine/liba.so:{tmp_path}/libb.so"}
+    own = {PRELOAD: "/mine/libc.so /mine/liba.so"}
+    assert preloading(own, places) == {PRELOAD: f"/mine/libc.so:/mine/liba.so:{tmp_path}/libb.so"}
