@@ -8,6 +8,7 @@ import functools
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import one_line
@@ -35,12 +36,11 @@ def judge(expectations: Sequence[Expectation]) -> list[Finding]:
 
 
 def _finding(expectation: Expectation, result: Any) -> Finding:
-    bound, details, raised = expectation.bound, result.result or {}, _exception(result)
+    bound, details, raised = asdict(expectation.bound), result.result or {}, expectation.fault or _exception(result)
     value = _number(details.get("observed_value" if expectation.is_aggregate else "unexpected_count"))
     # what is only reported may be undefined, but not because it could not be computed
-    if result.success or (bound.is_open and not raised):
-        value = value if expectation.is_aggregate else 0
-        return Finding(expectation.name, True, value, bound.low, bound.high, bound.above, bound.param)
+    if not raised and (result.success or expectation.bound.is_open):
+        return Finding(expectation.name, True, value if expectation.is_aggregate else 0, **bound)
     advice = expectation.advice
     if expectation.offenders is None:
         offenders = [str(expectation.table.keys[row]) for row in details.get("partial_unexpected_index_list") or []]
@@ -49,9 +49,7 @@ def _finding(expectation: Expectation, result: Any) -> Finding:
         offenders = list(expectation.offenders())
         value = value if expectation.is_aggregate else len(offenders)
         advice = "; ".join(filter(None, (raised, advice)))
-    return Finding(
-        expectation.name, False, value, bound.low, bound.high, bound.above, bound.param, advice, _first(offenders)
-    )
+    return Finding(expectation.name, False, value, **bound, advice=advice, offenders=_first(offenders))
 
 
 def _reason(expectation: Expectation, raised: str) -> str:
@@ -107,8 +105,6 @@ def _arguments(expectation: Expectation) -> dict[str, Any]:
 def _artefacts() -> Any:
     """What gives a frame to Great Expectations: an ephemeral context, one a process, without bars and chatter."""
     gx = great_expectations()
-    from compeffdist.gates import own_expectations as own_expectations
-
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
