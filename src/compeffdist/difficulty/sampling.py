@@ -23,20 +23,19 @@ or whether a row has a response yet: ids, groups and numbers are all.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from compeffdist.params import SamplingParams
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-    Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
-    """Of one row each, in Arrow for many; groups may be dictionary-encoded."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+"""Of one row each, in Arrow for many; groups may be dictionary-encoded."""
 
 HASH_BATCH = 65_536
 CONTROL = "random difficulty:"
@@ -47,15 +46,15 @@ CONTROL = "random difficulty:"
 class Sample:
     """Decisions on n rows as arrays of length n, in the order the rows were given."""
 
-    rank: "Integers"
+    rank: Integers
     """1-based in the row's group, easiest first."""
-    group_size: "Integers"
-    inclusion_probability: "Floats"
-    draw: "Floats"
+    group_size: Integers
+    inclusion_probability: Floats
+    draw: Floats
     kept: "NDArray[np.bool_]"
 
 
-def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params: SamplingParams, seed: int) -> Sample:
+def sample_rows(ids: Strings, groups: Strings, difficulty: Floats, params: SamplingParams, seed: int) -> Sample:
     """Decide on n rows given as columns.
 
     Args:
@@ -79,7 +78,7 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
     return Sample(rank, size, probability, draw, draw < probability)
 
 
-def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> "Floats":
+def _probability(rank: Integers, size: Integers, params: SamplingParams) -> Floats:
     if params.method == "soft":
         return soft_probability(rank, size, params.rate, params.peak)
     if params.method == "hard":
@@ -89,15 +88,7 @@ def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> 
     return np.full(len(rank), params.rate)
 
 
-def inclusion_probability(x: "Floats", rate: float, peak: float) -> "Floats":
-    """F(x) for x in (0, 1): the keep probability at a place in the difficulty order (method section 10)."""
-    power = 1.0 / rate - 1.0
-    falling = (1.0 - x) / (1.0 - peak) if peak < 1.0 else np.ones_like(x)
-    result: Floats = np.where(x < peak, x / peak, falling) ** power
-    return result
-
-
-def cumulative_probability(x: "Floats", rate: float, peak: float) -> "Floats":
+def cumulative_probability(x: Floats, rate: float, peak: float) -> Floats:
     """Integral of F from 0 to x, in closed form; `rate` at x = 1."""
     power = 1.0 / rate  # b + 1
     integral: Floats = peak * (np.minimum(x, peak) / peak) ** power
@@ -106,22 +97,19 @@ def cumulative_probability(x: "Floats", rate: float, peak: float) -> "Floats":
     return rate * integral
 
 
-def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: float) -> "Floats":
+def soft_probability(rank: Integers, size: Integers, rate: float, peak: float) -> Floats:
     """Mean of F over the slice ((rank-1)/size, rank/size]: sums to rate x size over a group."""
     upper = cumulative_probability(rank / size, rate, peak)
     lower = cumulative_probability((rank - 1) / size, rate, peak)
     return np.clip(size * (upper - lower), 0.0, 1.0)
 
 
-def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> "tuple[Integers, Integers]":
+def rank_in_groups(ids: Strings, groups: Integers, difficulty: Floats) -> tuple[Integers, Integers]:
     """Every row's 1-based rank in its group, easiest first and ties by id, and its group's size.
 
     Args:
         groups: (n,), each row's group as a number from 0.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     # large: 2 GiB of ids are 69 million rows
     keys = _whole(_in_arrow(ids).cast(pa.large_string()))
     columns = {"group": groups, "difficulty": difficulty, "id": keys}
@@ -133,17 +121,11 @@ def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> 
     return rank, sizes[groups].astype(np.int64)
 
 
-def uniform_draws(keys: "Strings", seed: int) -> "Floats":
-    """A uniform number in [0, 1) per key, from its hash under `seed`: 53 bits, the same in any order."""
-    return _hashed(keys, seed, "")
+def uniform_draws(keys: Strings, seed: int, prefix: str = "") -> Floats:
+    """A uniform number in [0, 1) per key, from the hash of prefix and key under `seed`: 53 bits, the same in any order.
 
-
-def random_difficulty(ids: "Strings", seed: int) -> "Floats":
-    """Uniform numbers in [0, 1) that have nothing to do with the rows' draws: the control among the metrics."""
-    return _hashed(ids, seed, CONTROL)
-
-
-def _hashed(keys: "Strings", seed: int, prefix: str) -> "Floats":
+    Under another prefix, such as CONTROL, the numbers have nothing to do with those under none.
+    """
     secret = seed.to_bytes(16, "big")
     array = _in_arrow(keys)
     draws = np.empty(len(array))
@@ -154,10 +136,8 @@ def _hashed(keys: "Strings", seed: int, prefix: str) -> "Floats":
     return draws * 2.0**-53
 
 
-def _groups(groups: "Strings") -> "tuple[Integers, list[str]]":
+def _groups(groups: Strings) -> tuple[Integers, list[str]]:
     """Each row's group as a number from 0, and the groups' names."""
-    import pyarrow as pa
-
     array = _in_arrow(groups)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
@@ -165,9 +145,7 @@ def _groups(groups: "Strings") -> "tuple[Integers, list[str]]":
     return array.indices.to_numpy(), array.dictionary.to_pylist()
 
 
-def _in_arrow(strings: "Strings") -> Any:
-    import pyarrow as pa
-
+def _in_arrow(strings: Strings) -> Any:
     return strings if isinstance(strings, pa.Array | pa.ChunkedArray) else pa.array(strings, pa.string())
 
 

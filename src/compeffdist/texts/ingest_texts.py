@@ -7,7 +7,7 @@ on the order of the rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def ingest(
     drawn = set(draw_evenly(domains, params.count, stage_seed(seed, STAGE)))
     intake.drop({key: "" for key in domains if key not in drawn}, "not_drawn")
     if not intake.kept:
-        reason, count = intake.most_frequent_reason()
+        reason, count = Counter(reject.reason for _, reject in intake.rejects).most_common(1)[0]
         raise UserError(f"no text is left of {intake.read.total()} rows; {count} were rejected as {reason}")
     return intake.result()
 
@@ -99,23 +99,18 @@ class _Intake:
         """Normalise a row; keep it, or reject it for what it is or for being an exact duplicate."""
         self.read[raw.source] += 1
         content = normalise(raw.text)
-        if self.withdrawn and _id(content) in self.withdrawn:  # whole, whatever it would be cut to
-            where = f"{raw.source}:{raw.row}"
-            self._reject(raw.source, where, "withdrawn", where)
-            return
-        reason = raw.fault or self._unfit(content)
+        is_withdrawn = bool(self.withdrawn) and _id(content) in self.withdrawn  # whole, whatever it would be cut to
+        reason = "withdrawn" if is_withdrawn else raw.fault or self._unfit(content)
         if reason == "too_long" and self.params.too_long == "truncate":
             content = truncate(content, self.params.max_characters)
             reason = self._unfit(content)
             self.truncated[raw.source] += not reason
+        text = Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
+        if not reason and text.id in self.withdrawn:
+            reason = "withdrawn"
         if reason:
             where = f"{raw.source}:{raw.row}"
             self._reject(raw.source, where, reason, where)
-            return
-        text = Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
-        if text.id in self.withdrawn:
-            where = f"{raw.source}:{raw.row}"
-            self._reject(raw.source, where, "withdrawn", where)
         else:
             self._keep_one(text)
 
@@ -125,9 +120,6 @@ class _Intake:
             text = self.kept.pop(key)
             where = f"{text.source}:{text.source_row}"
             self._reject(text.source, key, reason, f"{where} {detail}".rstrip())
-
-    def most_frequent_reason(self) -> tuple[str, int]:
-        return Counter(reject.reason for _, reject in self.rejects).most_common(1)[0]
 
     def result(self) -> tuple[list[Text], list[Reject], dict[str, Any]]:
         texts = sorted(self.kept.values(), key=lambda text: text.id)
@@ -146,8 +138,7 @@ class _Intake:
         return "too_long" if len(content) > self.params.max_characters else ""
 
     def _keep_one(self, text: Text) -> None:
-        """Of rows with the same text, keep that of the source named first, there the first row or smallest
-        id."""
+        """Of rows with the same text, keep that of the source named first, there the first row or smallest id."""
         former = self.kept.get(text.id)
         if former is not None and self._precedence(former) < self._precedence(text):
             text, former = former, text
@@ -176,7 +167,7 @@ class _Intake:
             "rejected": total.total(),
             "requested": self.params.count,
             "truncated": self.truncated.total(),
-            "domains": _sorted_counts(text.domain for text in self.kept.values()),
+            "domains": dict(sorted(Counter(text.domain for text in self.kept.values()).items())),
             "reasons": dict(sorted(total.items())),
             "sources": {
                 name: {
@@ -197,7 +188,3 @@ def source_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         reasons = sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "none"
         yield f"texts: {name}: {counts['out']:,} of {counts['in']:,} rows; left out: {left_out}"
-
-
-def _sorted_counts(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
