@@ -11,7 +11,7 @@ import yaml
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
-from compeffdist.params import PARAMS_FILE, Params, validate_params
+from compeffdist.params import PARAMS_FILE, validate_params
 from compeffdist.yaml12 import read_yaml
 
 PROFILES = Path("profiles")
@@ -50,7 +50,7 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
 
 def write_profile(
     name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES, *, replace_edits: bool = False
-) -> Params:
+) -> None:
     """Compose a profile and write it as `target`, atomically.
 
     Raises:
@@ -63,7 +63,6 @@ def write_profile(
     with atomic_file(target) as path:
         header = f"# Composed by `compeffdist profile {name}`. Edit freely; `dvc repro` re-runs what depends on it.\n"
         path.write_text(header + yaml.safe_dump(composed, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return validate_params(composed, str(target))
 
 
 def _edits(target: Path, folder: Path) -> list[str]:

@@ -1,9 +1,8 @@
 """Difficulties in, draws out, column by column: a million rows take seconds, ten million a few GiB.
 
 `sampling.py` decides; here the columns it needs are read, checked and written. Scored triplets and pairs whose
-difficulty was predicted are ranked together and drawn by pair id, so a pair's draw is the same before it is
-answered as after. The file of draws has the rows of the file of scores in their order, then those of the file of
-predictions.
+difficulty was predicted are ranked together and drawn by pair id, so a pair's draw is the same before it is answered as
+after. The file of draws has the rows of the file of scores in their order, then those of the file of predictions.
 """
 
 from collections.abc import Collection, Iterator

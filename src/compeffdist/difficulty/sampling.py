@@ -1,18 +1,16 @@
 """Difficulty-prioritised sampling: which rows are kept, with known inclusion probabilities.
 
 Within a group of size n (an instruction's rows, those of them with one answer, or all rows), rows are ranked by
-difficulty, easiest first. Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint
-x = (i - 0.5)/n.
-`soft` keeps it, independently of all others, with probability F, the family of the official
+difficulty, easiest first. Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x =
+(i - 0.5)/n. `soft` keeps it, independently of all others, with probability F, the family of the official
 difficulty_prioritized_sampling.py:
 
     F(x) = (x/a)^b           for x < a        b = 1/rate - 1, because the integral of F over [0, 1] is
     F(x) = ((1-x)/(1-a))^b   for x >= a       1/(b+1) = rate whatever the peak a; for a = 1: F(x) = x^b
 
-Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead
-of 0.75). So a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n
-exactly, never exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same
-number: (i - 0.5)/n.
+Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead of 0.75). So
+a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n exactly, never exceeds 1,
+needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same number: (i - 0.5)/n.
 
 A row's uniform draw is a hash of the seed and its id. The sample is therefore the same whatever the order of
 rows or their layout in shards, and new rows in one instruction leave every other instruction's sample alone.
@@ -62,9 +60,8 @@ def sample_rows(ids: Strings, groups: Strings, difficulty: Floats, params: Sampl
         groups: what rows are ranked among; under scope `global` all are ranked together whatever these are.
         difficulty: (n,), finite, larger is harder.
 
-    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
-    down at random without bias: one draw per group, shared by its rows, against probabilities 1, the
-    fraction, 0.
+    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or down at random
+    without bias: one draw per group, shared by its rows, against probabilities 1, the fraction, 0.
 
     Raises:
         ValueError: if a difficulty is not finite.

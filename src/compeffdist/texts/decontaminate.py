@@ -27,10 +27,9 @@ MIN_SHARED_GRAMS = 5
 def contaminated(texts: Mapping[str, str], evaluation_texts: Mapping[str, str], overlap: float) -> dict[str, str]:
     """The ids of contaminated texts, each with the evaluation text that it holds: `<row id> <test>`.
 
-    Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text
-    found in the longer one at which the overlap test holds; below MIN_SHARED_GRAMS shared ones it must be
-    reached for the longer text too. The work is linear in the words of the texts: they are looked up in an
-    index of the evaluation texts.
+    Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text found in the
+    longer one at which the overlap test holds; below MIN_SHARED_GRAMS shared ones it must be reached for the longer
+    text too. The work is linear in the words of the texts: they are looked up in an index of the evaluation texts.
     """
     index = _Index(evaluation_texts)
     found: dict[str, str] = {}

@@ -32,8 +32,7 @@ def even_shares(available: Mapping[K, int], total: int) -> dict[K, int]:
 
 
 def draw_evenly(groups: Mapping[str, str], total: int, seed: int) -> list[str]:
-    """Draw `total` ids (or all there are) from `groups` (id -> group), evenly over the groups. Sorted by
-    id."""
+    """Draw `total` ids (or all there are) from `groups` (id -> group), evenly over the groups. Sorted by id."""
     members: defaultdict[str, list[str]] = defaultdict(list)
     for key, group in groups.items():
         members[group].append(key)

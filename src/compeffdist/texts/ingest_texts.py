@@ -1,5 +1,4 @@
-"""From sources to texts: normalise, filter, deduplicate, decontaminate, draw. Every row is kept or rejected
-by name.
+"""From sources to texts: normalise, filter, deduplicate, decontaminate, draw. Every row is kept or rejected by name.
 
 The rules run from cheap to dear, and contaminated texts go before near-duplicates are looked for, so that
 none of them can take a clean text's place. Which texts are kept depends on their contents and the seed, not

@@ -27,14 +27,12 @@ class RawText:
 
     source: str
     row: str
-    """The row's id in its source: its own (`id_field`), else its number from 1 (of the line, in JSON
-    Lines)."""
+    """The row's id in its source: its own (`id_field`), else its number from 1 (of the line, in JSON Lines)."""
     text: str
     domain: str
     licence: str
     fault: str = ""
-    """Why the row cannot be used, a reject reason: `no_text`, `not_a_string`, `too_large`,
-    `encoding_lost`."""
+    """Why the row cannot be used, a reject reason: `no_text`, `not_a_string`, `too_large`, `encoding_lost`."""
 
 
 def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:

@@ -1,9 +1,8 @@
 """Withdrawn texts: whoever wrote a text may take it back, and it stays out of every later run.
 
-The list is a hash-chained ledger kept in git. It holds the ids of the texts, which are hashes of their
-contents, never the texts; of a text that was cut to `texts.max_characters`, also the id of the whole, so that it
-stays out when it would be cut elsewhere. The first entry only opens it, because DVC warns of an empty
-dependency at every turn.
+The list is a hash-chained ledger kept in git. It holds the ids of the texts, which are hashes of their contents, never
+the texts; of a text that was cut to `texts.max_characters`, also the id of the whole, so that it stays out when it
+would be cut elsewhere. The first entry only opens it, because DVC warns of an empty dependency at every turn.
 """
 
 from collections.abc import Sequence

@@ -102,8 +102,7 @@ def _candidates(
 
 
 def _keys(instructions: Sequence[Instruction]) -> list[str]:
-    """What an instruction's choice of texts hangs on: perspective and task name, or its id if those are not
-    its own."""
+    """What an instruction's choice of texts hangs on: perspective and task name, or its id if those are not its own."""
     named = [f"{instruction.perspective_id}:{instruction.task_name}" for instruction in instructions]
     uses = Counter(named)
     return [key if uses[key] == 1 else item.id for key, item in zip(named, instructions, strict=True)]
@@ -149,8 +148,7 @@ def _least_used(pool: Integers, uses: NDArray[np.int32], quota: int, rank: np.ui
 
 
 def _mix(values: Hashes) -> Hashes:
-    """A bijection of 64-bit words in which every input bit reaches every output bit (splitmix64's
-    finaliser)."""
+    """A bijection of 64-bit words in which every input bit reaches every output bit (splitmix64's finaliser)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -169,8 +167,7 @@ def pairing_metrics(
     texts: Sequence[Text],
     params: PairingParams,
 ) -> dict[str, Any]:
-    """The stage's metrics: texts and instructions accounted for apart, pairs wanted and made, and their
-    spread."""
+    """The stage's metrics: texts and instructions accounted for apart, pairs wanted and made, and their spread."""
     per_instruction = Counter(pair.instruction_id for pair in pairs)
     per_text = Counter(pair.text_id for pair in pairs)
     unpaired = [reject for reject in rejects if reject.reason == "unpaired"]
