@@ -49,11 +49,8 @@ class LabelTrie:
 
 
 def build_trie(labels: Mapping[str, Sequence[int]], end: int) -> LabelTrie:
-    """The trie over label -> tokens; `end` is the marker that ends an answer.
-
-    Raises:
-        ValueError: if there is no label, a label has no tokens or holds `end`, or two have the same tokens.
-    """
+    """The trie over label -> tokens; `end` is the marker that ends an answer. Raises ValueError if there is no label, a
+    label has no tokens or holds `end`, or two have the same tokens."""
     paths = {label: tuple(tokens) for label, tokens in labels.items()}
     if not paths or not all(paths.values()):
         raise ValueError("every label needs at least one token")

@@ -51,11 +51,8 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
 def write_profile(
     name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES, *, replace_edits: bool = False
 ) -> None:
-    """Compose a profile and write it as `target`, atomically.
-
-    Raises:
-        UserError: from `compose`, or `target` differs from its profile, unless `replace_edits`.
-    """
+    """Compose a profile and write it as `target`, atomically. Raises UserError as `compose`, and if `target`
+    differs from its profile, unless `replace_edits`."""
     composed = compose(name, folder)
     if not replace_edits and (edits := _edits(target, folder)):
         named = ", ".join(edits[:NAMED_EDITS]) + (f" and {len(edits) - NAMED_EDITS} more" * (len(edits) > NAMED_EDITS))

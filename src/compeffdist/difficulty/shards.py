@@ -56,11 +56,8 @@ class RowFigures(TokenFigures):
 
 
 class ScoreShards:
-    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving.
-
-    Raises:
-        UserError: on opening, if a shard is not what was written, or of another version.
-    """
+    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving. Opening
+    it raises UserError if a shard is not what was written, or of another version."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)

@@ -99,11 +99,8 @@ def score_file(
 
 
 def read_prompted(source: Path) -> list[PromptedResponse]:
-    """Rows of a file; a row without `id` is known by its number.
-
-    Raises:
-        UserError: as `read_rows`; naming the row whose prompt or response is no string or whose id came before.
-    """
+    """Rows of a file; a row without `id` is known by its number. Raises UserError as `read_rows`, and naming the row
+    whose prompt or response is no string or whose id came before."""
     if source.suffix not in SUFFIXES:
         raise UserError(f"{source}: expected a file whose name ends in .jsonl or .parquet")
     columns = {"prompt": "what is answered", "response": "the answer"}

@@ -10,11 +10,8 @@ from compeffdist.gates.expected import SOME, Bound, Columns, Expectation, figure
 
 
 def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation]:
-    """Every loss is a number, and there is less of it in the end than in the beginning.
-
-    Raises:
-        UserError: if the curve is missing or is none.
-    """
+    """Every loss is a number, and there is less of it in the end than in the beginning. Raises UserError if the curve
+    is missing or is none."""
     losses = _losses(curve)
     third = max(len(losses) // 3, 1)  # thirds, because a step is one batch and its loss is noisy
     first, last = losses[:third], losses[-third:]

@@ -106,11 +106,8 @@ class Table(Generic[R]):
 
 
 def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) -> Table[R]:
-    """Read an input of a gate without judging it.
-
-    Raises:
-        UserError: if the file is missing, or not Parquet, JSON Lines or a JSON file of perspectives at all.
-    """
+    """Read an input of a gate without judging it. Raises UserError if the file is missing, or not Parquet, JSON Lines
+    or a JSON file of perspectives at all."""
     source, kind = given.path(artefact), artefact.kind
     if source.suffix == ".json":
         return json_table(source, _perspectives(source), kind, also)

@@ -103,11 +103,8 @@ def cluster_attributes(
 
 
 def pairwise_similarity(vectors: NDArray[np.floating[Any]]) -> Floats:
-    """(n, n) minus squared Euclidean distances of unit rows, 2 cos - 2, rounded; the diagonal is exactly 0.
-
-    Raises:
-        ValueError: if the rows are not of unit length.
-    """
+    """(n, n) minus squared Euclidean distances of unit rows, 2 cos - 2, rounded; the diagonal is exactly 0. Raises
+    ValueError if the rows are not of unit length."""
     vectors = np.asarray(vectors, dtype=np.float64)
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
         raise ValueError("vectors must have rows of unit length")

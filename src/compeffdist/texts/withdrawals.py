@@ -15,11 +15,7 @@ ACTION = "withdraw"
 
 
 def withdrawn_ids(path: Path = WITHDRAWALS) -> frozenset[str]:
-    """Ids of all withdrawn texts, as they were and whole.
-
-    Raises:
-        UserError: if the ledger was edited.
-    """
+    """Ids of all withdrawn texts, as they were and whole. Raises UserError if the ledger was edited."""
     bodies = [entry.body for entry in Ledger(path).entries() if entry.action == ACTION]
     return frozenset(key for body in bodies for key in (body["text_id"], *body.get("whole_ids", ())))
 

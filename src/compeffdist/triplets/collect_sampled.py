@@ -19,11 +19,8 @@ STAGE = "collect_sampled"
 def kept_triplets(
     draws: Sequence[Draw], triplets: Sequence[Triplet], pairs: Sequence[Pair]
 ) -> tuple[list[Triplet], list[Pair]]:
-    """The kept triplets, and the kept pairs without one, each in the order of the draws.
-
-    Raises:
-        UserError: if a kept draw speaks of a triplet or pair that is not there.
-    """
+    """The kept triplets, and the kept pairs without one, each in the order of the draws. Raises UserError if a kept
+    draw speaks of a triplet or pair that is not there."""
     known, made = by_id(triplets), by_id(pairs)
     kept = [draw for draw in draws if draw.kept]
     for draw in kept:
