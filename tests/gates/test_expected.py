@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
-    Bound,
     Columns,
     Expectation,
     accounted,
@@ -24,7 +23,7 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.judging import judge
-from compeffdist.gates.outcome import Finding
+from compeffdist.gates.outcome import Bound, Finding
 from compeffdist.gates.tables import are_given, are_typed
 
 FEW = settings(max_examples=15, deadline=None)

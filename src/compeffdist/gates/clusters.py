@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.files import read_json
-from compeffdist.gates.expected import HOLDS, Bound, Expectation, accounted, among, figure, row_count, share, stated
+from compeffdist.gates.expected import HOLDS, Expectation, accounted, among, figure, row_count, share, stated
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.outcome import Bound, Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.cluster_attributes import coherence_of, loosest, member_coherence_of
 from compeffdist.records import Perspective

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import fmean
 
 from compeffdist.errors import UserError
-from compeffdist.gates.expected import SOME, Bound, Columns, Expectation, figure, no_row, row_count
+from compeffdist.gates.expected import SOME, Columns, Expectation, figure, no_row, row_count
+from compeffdist.gates.outcome import Bound
 
 
 def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation]:

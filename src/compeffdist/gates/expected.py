@@ -12,27 +12,10 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import one_line
-from compeffdist.gates.outcome import Number
+from compeffdist.gates.outcome import Bound, Number
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What a figure is held against; with neither end it is reported and judged by nobody."""
-
-    low: Number | None = None
-    high: Number | None = None
-    above: bool = False
-    """Whether the figure must be above `low` and not just at least that."""
-    param: str = ""
-    """The params that set it; empty where nothing but this may ever hold."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing is judged by it."""
-        return self.low is None and self.high is None
 
 
 REPORTED, NONE, SOME, HOLDS = Bound(), Bound(high=0), Bound(low=1), Bound(low=1, high=1)
@@ -89,6 +72,12 @@ class Expectation:
     def is_aggregate(self) -> bool:
         """Whether a figure is held against `bound`; otherwise it is counted what breaks a rule."""
         return self.type.endswith("_to_be_between") and not self.type.startswith("expect_column_values_")
+
+    def kwargs(self) -> dict[str, Any]:
+        """What Great Expectations is told."""
+        bound = self.bound
+        bounds = {"min_value": bound.low, "max_value": bound.high, "strict_min": bound.above}
+        return {**self.arguments, **(bounds if self.is_aggregate else {})}
 
     def looked_at(self) -> list[str]:
         """The columns it needs."""

@@ -8,7 +8,6 @@ import functools
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import one_line
@@ -36,11 +35,11 @@ def judge(expectations: Sequence[Expectation]) -> list[Finding]:
 
 
 def _finding(expectation: Expectation, result: Any) -> Finding:
-    bound, details, raised = asdict(expectation.bound), result.result or {}, expectation.fault or _exception(result)
+    bound, details, raised = expectation.bound, result.result or {}, expectation.fault or _exception(result)
     value = _number(details.get("observed_value" if expectation.is_aggregate else "unexpected_count"))
     # what is only reported may be undefined, but not because it could not be computed
-    if not raised and (result.success or expectation.bound.is_open):
-        return Finding(expectation.name, True, value if expectation.is_aggregate else 0, **bound)
+    if not raised and (result.success or bound.is_open):
+        return Finding(expectation.name, True, value if expectation.is_aggregate else 0, bound)
     advice = expectation.advice
     if expectation.offenders is None:
         offenders = [str(expectation.table.keys[row]) for row in details.get("partial_unexpected_index_list") or []]
@@ -49,7 +48,7 @@ def _finding(expectation: Expectation, result: Any) -> Finding:
         offenders = list(expectation.offenders())
         value = value if expectation.is_aggregate else len(offenders)
         advice = "; ".join(filter(None, (raised, advice)))
-    return Finding(expectation.name, False, value, **bound, advice=advice, offenders=_first(offenders))
+    return Finding(expectation.name, False, value, bound, advice, _first(offenders))
 
 
 def _reason(expectation: Expectation, raised: str) -> str:
@@ -86,19 +85,12 @@ def _validate(frame: "pd.DataFrame", expectations: Sequence[Expectation]) -> lis
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     rules = [
-        ExpectationConfiguration(type=expectation.type, kwargs=_arguments(expectation), meta={"place": place})
+        ExpectationConfiguration(type=expectation.type, kwargs=expectation.kwargs(), meta={"place": place})
         for place, expectation in enumerate(expectations)
     ]
     batch = _artefacts().get_batch({"dataframe": frame})
     outcome = batch.validate(gx.ExpectationSuite(name="gate", expectations=rules), result_format=FORMAT)
     return sorted(outcome.results, key=lambda result: result.expectation_config.meta["place"])
-
-
-def _arguments(expectation: Expectation) -> dict[str, Any]:
-    bound, arguments = expectation.bound, dict(expectation.arguments)
-    if expectation.is_aggregate:
-        arguments |= {"min_value": bound.low, "max_value": bound.high, "strict_min": bound.above}
-    return arguments
 
 
 @functools.cache

@@ -15,7 +15,6 @@ from compeffdist.gates.balance import Row, balanced, balances_of
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
-    Bound,
     Columns,
     Expectation,
     accounted,
@@ -29,7 +28,7 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.outcome import Bound, Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SamplingParams

@@ -14,7 +14,6 @@ from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS,
 from compeffdist.gates.expected import (
     NOUGHT,
     SOME,
-    Bound,
     Columns,
     Expectation,
     count,
@@ -25,7 +24,7 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.outcome import Bound, Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.label_sets import MOST_LABELS, label_set
 from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own

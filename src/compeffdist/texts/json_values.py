@@ -40,8 +40,8 @@ def repeated_key(value: Any, keys: Collection[str]) -> str | None:
 
 
 def read_document(path: Path) -> Any:
-    """The value of a JSON file, UTF-8 or UTF-16, with or without a byte-order mark. Raises UserError as `read_lines`, and
-    if the file is not JSON."""
+    """The value of a JSON file, UTF-8 or UTF-16, with or without a byte-order mark. Raises UserError as `read_lines`,
+    and if the file is not JSON."""
     try:
         return parse_value("".join(read_lines(path)))
     except ValueError as error:
