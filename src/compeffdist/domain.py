@@ -166,8 +166,7 @@ class TaskPrompts(Section):
 
     analysis_prompt: Annotated[str, _template("names", "explained", "count")]
     ideas_prompt: Annotated[
-        str,
-        _template("count", "attribute", "wanted", "example_attribute", "example", "quoted_attribute", "meaning"),
+        str, _template("count", "attribute", "wanted", "example_attribute", "example", "quoted_attribute", "meaning")
     ]
     definition_prompt: Annotated[
         str, _template("answered_by", "wish", "example_attribute", "example", "name", "purpose")

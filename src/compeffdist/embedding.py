@@ -69,11 +69,7 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
         model_kwargs={"dtype": torch.float32 if device == "mps" else torch.float64, "use_safetensors": True},
     )
     vectors = model.encode(
-        list(texts),
-        batch_size=batch_size,
-        normalize_embeddings=True,
-        convert_to_numpy=True,
-        show_progress_bar=False,
+        list(texts), batch_size=batch_size, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
     )
     vectors = np.asarray(vectors, dtype=np.float64).reshape(len(texts), -1)
     finite = np.isfinite(vectors).all(axis=1)

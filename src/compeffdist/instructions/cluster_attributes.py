@@ -144,12 +144,7 @@ def propagate(similarity: Floats, weights: Floats, preference: float, params: Cl
 
 
 def _propagate_once(
-    similarity: Floats,
-    weights: Floats,
-    preference: float,
-    params: ClustersParams,
-    patience: int,
-    seed: int,
+    similarity: Floats, weights: Floats, preference: float, params: ClustersParams, patience: int, seed: int
 ) -> Exemplars:
     points = np.arange(len(similarity))
     if params.weighting == "duplicated":
@@ -225,8 +220,7 @@ def _perspective(
 ) -> Perspective:
     # of equally frequent members the one most like the exemplar names the perspective
     members = sorted(
-        members,
-        key=lambda index: (-attributes[index].count, -float(similarity[index, exemplar]), attributes[index].id),
+        members, key=lambda index: (-attributes[index].count, -float(similarity[index, exemplar]), attributes[index].id)
     )
     counts = [attributes[index].count for index in members]
     # s = 2 cos - 2 on unit vectors

@@ -12,12 +12,7 @@ from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
 from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
-from compeffdist.instructions.task_questions import (
-    Idea,
-    analysis_question,
-    definition_question,
-    ideas_question,
-)
+from compeffdist.instructions.task_questions import Idea, analysis_question, definition_question, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task

@@ -82,10 +82,7 @@ def analysis_question(
         if member in attributes and attributes[member].descriptions
     ][:EXPLAINED_MEMBERS]
     prompt = filled(
-        prompts.analysis_prompt,
-        names=", ".join(perspective.member_names),
-        explained="\n".join(explained),
-        count=count,
+        prompts.analysis_prompt, names=", ".join(perspective.member_names), explained="\n".join(explained), count=count
     )
     return prompt, object_of({"prompts": array_of(string_of(2, 160), count, count)})
 

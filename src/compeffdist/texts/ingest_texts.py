@@ -24,11 +24,7 @@ STAGE = "ingest_texts"
 
 
 def ingest(
-    params: TextsParams,
-    evaluation_texts: Mapping[str, str],
-    seed: int,
-    cache: Path,
-    withdrawn: Collection[str] = (),
+    params: TextsParams, evaluation_texts: Mapping[str, str], seed: int, cache: Path, withdrawn: Collection[str] = ()
 ) -> tuple[list[Text], list[Reject], dict[str, Any]]:
     """The user texts of a run, the rejected rows, and the counts of both. Texts and rejects are sorted by id.
 
