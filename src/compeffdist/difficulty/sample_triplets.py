@@ -150,11 +150,7 @@ def _batches(table: pa.Table, difficulty: Floats, sample: Sample) -> Iterator[di
 
 
 def sample_metrics(instructions: pa.ChunkedArray, sample: Sample) -> dict[str, Any]:
-    """Counts of a sample, in all and by instruction, for the stage's metrics file.
-
-    Args:
-        instructions: of each row, dictionary-encoded.
-    """
+    """Counts of a sample, in all and by instruction (of each row, dictionary-encoded), for the stage's metrics file."""
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in instructions.chunks] or [np.empty(0, np.int32)])
     names = instructions.chunk(0).dictionary.to_pylist() if instructions.num_chunks else []
     rows = np.bincount(codes, minlength=len(names)).tolist()

@@ -102,11 +102,7 @@ def soft_probability(rank: Integers, size: Integers, rate: float, peak: float) -
 
 
 def rank_in_groups(ids: Strings, groups: Integers, difficulty: Floats) -> tuple[Integers, Integers]:
-    """Every row's 1-based rank in its group, easiest first and ties by id, and its group's size.
-
-    Args:
-        groups: (n,), each row's group as a number from 0.
-    """
+    """Every row's 1-based rank in its group (a number from 0), easiest first and ties by id, and its group's size."""
     # large: 2 GiB of ids are 69 million rows
     keys = _whole(_in_arrow(ids).cast(pa.large_string()))
     columns = {"group": groups, "difficulty": difficulty, "id": keys}

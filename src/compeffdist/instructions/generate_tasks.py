@@ -49,14 +49,11 @@ _SAYS_NOTHING = frozenset(
 
 
 def build_task(idea: Idea, definition: dict[str, Any], domain: Domain, monitored_is_asked: bool) -> Task:
-    """A task from an idea and its definition.
+    """A task from an idea and its definition. Raises BadAnswer if that cannot be used.
 
     Args:
         monitored_is_asked: whether the seed task or one of the user's own is the monitored question, so that no other
             is to be.
-
-    Raises:
-        BadAnswer: if the definition cannot be used.
     """
     description = " ".join(definition["description"].split())
     whole = f"{idea.name} {description}".casefold()

@@ -30,15 +30,12 @@ def ingest(
 
     Args:
         evaluation_texts: row id -> text of every row that evaluation will use.
-        seed: the run's one seed.
         cache: folder for packages and datasets.
-        withdrawn: ids of texts that were taken back; a row that holds one is rejected under its place in the
-            source, so that no artefact names the text.
+        withdrawn: ids of texts that were taken back; a row that holds one is rejected under its place in the source,
+            so that no artefact names the text.
 
     Returns:
-        Texts; one Reject for every other row, with `<source>:<row>` first in its detail; metrics: `in`,
-        `out`, `rejected`, `truncated`, `requested`, `domains` (texts of each), `reasons` (rejects by reason),
-        and `sources` (the same counts by source).
+        Texts; one Reject for every other row, with `<source>:<row>` first in its detail; and counts for the metrics.
 
     Raises:
         UserError: as `read_source`; or no text is left.

@@ -38,11 +38,9 @@ class RawText:
 def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
     """The rows of a source, or of the part of it that `source.part` names, in the source's order.
 
-    `cache` is the folder for packages and datasets.
-
     Raises:
-        UserError: no such file, dataset, corpus or column; a broken file (names the line or byte); wrong
-            encoding; no rows; not one usable text; an `id_field` value that is missing or stands twice.
+        UserError: no such file, dataset, corpus or column; a broken file (names the line or byte); wrong encoding; no
+            rows; not one usable text; an `id_field` value that is missing or stands twice.
     """
     if source.kind == "package":
         return _counted(source, _package_rows(source, cache))
