@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.files import write_json
-from compeffdist.gates.expected import Bound
 from compeffdist.gates.judging import judge
+from compeffdist.gates.outcome import Bound
 from compeffdist.gates.sample import proxy_order
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
@@ -99,7 +99,7 @@ def test_the_proxy_is_judged_by_the_order_that_the_sample_is_drawn_in() -> None:
 
     def judged(**sampling: Any) -> tuple[Any, Any]:
         [finding] = judge([proxy_order(held_out, SamplingParams(**sampling), Bound(high=0.05))[1]])
-        return finding.value, finding.high
+        return finding.value, finding.bound.high
 
     assert judged() == (0.2, 0.05)
     assert judged(scope="global") == (0.001, 0.05)
