@@ -15,7 +15,7 @@ from compeffdist.registry.local_store import located
 from compeffdist.registry.opening import named_version
 from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import is_missing, open_registry, raise_if_lost
+from compeffdist.registry.tracking import found_or_none, open_registry, raise_if_lost
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
 from compeffdist.tracking_uri import SCHEME
@@ -42,10 +42,8 @@ class PromptedRow:
 
 def read_prompted_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[PromptedRow]:
     """Rows of a JSON Lines file, each with a `text` or a `prompt`; with a text, `task`, or `question` and `labels` (a
-    list, or separated by commas), may say what is asked of it. Other fields are left out, and halves of a character.
-
-    Args:
-        asked: what is asked of the texts whose rows do not say it.
+    list, or separated by commas), may say what is asked of it, else that is `asked`. Other fields are left out, and
+    halves of a character.
 
     Raises:
         UserError: as `read_rows`; naming the row that has neither text nor prompt, or both, or a field of another type.
@@ -135,7 +133,6 @@ def _loaded(client: "MlflowClient", uri: str) -> Any:
 
     version = _named(client, uri)
     place = located(client.get_model_version_download_uri(version.name, version.version)) if version else None
-
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return mlflow.pyfunc.load_model(uri if place is None else str(place))
@@ -162,10 +159,7 @@ def even_parts(count: int, most: int) -> list[range]:
 
 def tasks_of(uri: str) -> list[dict[str, Any]]:
     """The tasks a registered version is asked by name, each with `name`, `prompt` and `labels` (none: a free answer).
-
-    Raises:
-        UserError: if there is no such version, or it carries no tasks.
-    """
+    Raises UserError if there is no such version, or it carries no tasks."""
     client = open_registry()
     version = _named(client, uri)
     if version is None:
@@ -174,8 +168,7 @@ def tasks_of(uri: str) -> list[dict[str, Any]]:
         found = artifact_folder(folder, TASKS)
         if found is None:
             raise UserError(f"{uri}: an older version, which names no tasks; register the student anew")
-        tasks: list[dict[str, Any]] = read_json(found)
-    return tasks
+        return list(read_json(found))
 
 
 def _no_candidate(client: "MlflowClient", uri: str) -> str:
@@ -186,18 +179,18 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
     if alias != CANDIDATE:
         return ""
     try:
-        aliases = client.get_registered_model(name).aliases
+        model = found_or_none(client.get_registered_model, name)
     except MlflowException as error:
         raise_if_lost(error)
-        if not is_missing(error):
-            return ""
+        return ""
+    if model is None:
         return f"there is no registered model {name}: make one with dvc repro, or name another with --model"
-    if CANDIDATE in aliases:
+    if CANDIDATE in model.aliases:
         return ""
     numbers = [int(version.version) for version in client.search_model_versions(f"name = '{name}'")]
     if not numbers:
         return f"{name} has no versions: make one with dvc repro, or name another model with --model"
-    others = [f"models:/{name}@{other}" for other in sorted(aliases)]
+    others = [f"models:/{name}@{other}" for other in sorted(model.aliases)]
     return (
         f"no version of {name} is {CANDIDATE}: no student has passed its gate yet (compeffdist results says why); to "
         f"ask one all the same, name it: --model {' or '.join([*others, f'models:/{name}/{max(numbers)}'])}"

@@ -55,14 +55,12 @@ def belongs_elsewhere(uri: str) -> Path | None:
 
     An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy. A copy
     may also share the original's `mlruns`, by a link or as its neighbour: what is in there is the original's.
-
-    Raises:
-        UserError: the database cannot be read.
+    Raises UserError if the database cannot be read.
     """
     store, path = database(), located(uri)
     if store is None or path is None:
         return None
-    originals = _originals(store)
+    originals = [original for original in _named_originals(store) if _is_other(original, store)]
     theirs = originals and (
         not _inside(path, store) or any(_inside(original.parent / FOLDER, store) for original in originals)
     )
@@ -70,12 +68,8 @@ def belongs_elsewhere(uri: str) -> Path | None:
     return path if theirs or any(beside) else None
 
 
-def _originals(store: Path) -> list[Path]:
-    """The databases that this one is a copy of, as far as they are still there."""
-    return [path for path in _named_originals(store) if _is_other(path, store)]
-
-
 def _named_originals(store: Path) -> list[Path]:
+    """The databases that this one is, or was once, a copy of, itself among them; they need not be there any more."""
     if not store.is_file():
         return []
     with _opened(store, "ro") as connection:
@@ -86,11 +80,8 @@ def _named_originals(store: Path) -> list[Path]:
 
 
 def settle_in(store: Path) -> None:
-    """Make a store's paths lead to the files beside it, where they are there; call before anything is written.
-
-    Raises:
-        UserError: the database cannot be changed.
-    """
+    """Make a store's paths lead to the files beside it, where they are there; call before anything is written. Raises
+    UserError if the database cannot be changed."""
     if not store.is_file():
         return
     with _opened(store, "rw") as connection:
@@ -110,16 +101,12 @@ def _changes(
         own = _own_place(path, store) if path is not None and not _inside(path, store) else None
         if own is None or path is None:
             continue
-        # an experiment is where new runs are written: never into another checkout
-        theirs = table == "experiments" and _is_foreign(connection, name, path, store)
+        theirs = False
+        if table == "experiments":  # where new runs are written: never into another checkout
+            owner = _owner(connection, name)
+            theirs = _is_beside_another(path, store) if owner is None else not _is_same(owner, store)
         if theirs or own.exists() or not path.exists():
             yield own.as_uri() if uri.startswith("file:") else str(own), name
-
-
-def _is_foreign(connection: sqlite3.Connection, experiment: int, path: Path, store: Path) -> bool:
-    """Whether an experiment that keeps its files in some other `mlruns` does so since it was another database's."""
-    owner = _owner(connection, experiment)
-    return _is_beside_another(path, store) if owner is None else not _is_same(owner, store)
 
 
 def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None:
@@ -130,14 +117,8 @@ def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None
 
 
 def claim(store: Path, experiment: str, place: str) -> None:
-    """Note that an experiment is written through this database.
-
-    Args:
-        place: where the experiment keeps its files.
-
-    Raises:
-        UserError: it keeps them in a folder of its own, and this database is a copy of the one they belong to.
-    """
+    """Note that an experiment, which keeps its files in `place`, is written through this database. Raises UserError if
+    that is a folder of its own, and this database is a copy of the one that its files belong to."""
     path, originals = local_path(place), [path for path in _named_originals(store) if not _is_same(path, store)]
     with _opened(store, "rw") as connection:
         owner = _owner(connection, experiment)

@@ -14,7 +14,7 @@ from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import BASE, STUDENT, artifact_folder, find_version, model_files
-from compeffdist.registry.tracking import is_missing, open_registry, store_errors
+from compeffdist.registry.tracking import found_or_none, open_registry, store_errors
 from compeffdist.student.loading import PROVENANCE, student_id
 from compeffdist.tracking_uri import SCHEME
 
@@ -38,14 +38,11 @@ class OpenedModel:
 
 @contextmanager
 def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterator[OpenedModel]:
-    """The weights of a model while the block runs.
+    """The weights of a model while the block runs. Raises UserError if there is none, or an adapter's base is not named.
 
     Args:
         reference: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, a folder, or a reference as in `models.student`.
         base: the same of its base model, for a folder with an adapter; a registered version has its own.
-
-    Raises:
-        UserError: there is no such model, or an adapter's base is not named.
     """
     if reference.startswith(SCHEME):
         client = open_registry()
@@ -67,8 +64,6 @@ def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterat
 
 def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
     """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names. Raises UserError if there is none."""
-    from mlflow import MlflowException
-
     name, at, alias = reference.removeprefix(SCHEME).rpartition("@")
     if not at:
         name, _, number = reference.removeprefix(SCHEME).rpartition("/")
@@ -77,12 +72,8 @@ def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
         return find_version(client, name, number)
     # stores differ in how they say that there is no such alias, hence the model, which either is there or not
     with store_errors():
-        try:
-            aliases = client.get_registered_model(name).aliases
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            aliases = {}
+        model = found_or_none(client.get_registered_model, name)
+        aliases = model.aliases if model else {}
         if alias in aliases:
             return client.get_model_version_by_alias(name, alias)
     raise UserError(f"{reference}: there is no such version (aliases: {', '.join(sorted(aliases)) or 'none'})")
