@@ -8,9 +8,9 @@ trained on one; the weights of a student are not searched for words but counted 
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from compeffdist.artefacts import (
     DIFFICULTY_PAGE,
@@ -26,7 +26,7 @@ from compeffdist.artefacts import (
 )
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
+from compeffdist.lineage.repository import EXPERIMENTS, WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
@@ -57,10 +57,6 @@ class Holding:
     needed: bool = False
     """Whether the working folder's data, or the champion, still rests on it: it is not removed."""
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
-
 
 def holdings(
     repository: Repository,
@@ -86,9 +82,15 @@ def holdings(
                 objects.setdefault(md5, f"{path} of {snapshot.lock.places[0]}")
     current = {md5 for md5, _ in _objects(repository, here, text_id)} if here in affected and here else set()
     named = set().union(*(_bytes_of(repository, snapshot.lock) for snapshot in snapshots))
-    objects |= dict(_unnamed(repository, named, text_id, text))
+    for md5, path in repository.cached_objects():
+        if md5 not in named and _holds(path, text_id, text.text if text else ""):
+            objects[md5] = "no known lock: a run that was not committed"
     return [
-        *_in_cache(repository, objects, current),
+        *(
+            Holding("cache object", md5, what, needed=md5 in current)
+            for md5, what in objects.items()
+            if repository.object_path(md5).is_file()
+        ),
         *_in_remotes(repository, objects, current),
         *_experiments(repository, affected),
         *_versions(affected, versions, text_id),
@@ -99,7 +101,7 @@ def unlooked(
     repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version], text_id: str
 ) -> Iterator[str]:
     """What may hold a text and cannot be looked into, one line each."""
-    if repository.shallow:
+    if repository.history.shallow:
         yield "git's history before this shallow clone begins (git fetch --unshallow)"
     for snapshot in snapshots:
         if snapshot.path_of(text_id) and (absent := snapshot.missing_below(TEXTS)):
@@ -178,13 +180,6 @@ def _learnt(name: str) -> bool:
     return name.endswith(".safetensors") or name == "student.json"
 
 
-def _unnamed(repository: Repository, named: set[str], text_id: str, text: Text | None) -> Iterator[tuple[str, str]]:
-    """Objects in the cache that no lock names, from runs that were never committed, and that hold the text."""
-    for md5, path in repository.cached_objects():
-        if md5 not in named and _holds(path, text_id, text.text if text else ""):
-            yield md5, "no known lock: a run that was not committed"
-
-
 def _holds(path: Path, text_id: str, text: str) -> bool:
     """Whether a file's bytes, or the strings in a Parquet file's columns, hold the id or the text."""
     import pyarrow as pa
@@ -222,12 +217,6 @@ def _is_torn(path: Path) -> bool:
     return False
 
 
-def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
-    for md5, what in objects.items():
-        if repository.object_path(md5).is_file():
-            yield Holding("cache object", md5, what, needed=md5 in current)
-
-
 def _in_remotes(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
     for name, remote in repository.remotes():
         with _reaching(name):
@@ -249,7 +238,7 @@ def _reaching(remote: str) -> Iterator[None]:
 
 def _experiments(repository: Repository, affected: Sequence[Snapshot]) -> Iterator[Holding]:
     commits = {commit for snapshot in affected for commit in snapshot.lock.commits}
-    for ref, commit in repository.experiment_refs():
+    for ref, commit in repository.history.refs(EXPERIMENTS):
         if commit in commits:
             yield Holding("experiment", ref, f"experiment {ref.rsplit('/', 1)[1]}")
 
@@ -286,7 +275,7 @@ def _remove_remote(repository: Repository, chosen: Sequence[Holding]) -> None:
 
 def _remove_experiments(repository: Repository, chosen: Sequence[Holding]) -> None:
     for holding in chosen:
-        repository.git("update-ref", "-d", holding.name)
+        repository.history.text("update-ref", "-d", holding.name)
 
 
 def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:

@@ -150,8 +150,7 @@ class Snapshot:
 
     def node(self, key: str) -> Node | None:
         """A record, none if it is not there."""
-        path = self.path_of(key)
-        return self.nodes({key: path}).get(key) if path else None
+        return self.nodes({key: self.path_of(key)}).get(key)
 
     def rejects(self, keys: Collection[str]) -> list[Reject]:
         """Why stages did not pass on records, or rows of a source, of these ids."""
@@ -203,15 +202,13 @@ class Snapshot:
         """Of an edge that is not by id: value -> ids of the records that bear it."""
         if edge not in self._indices:
             found: dict[str, list[str]] = {}
-            for key, values in zip(self.values(edge.path, "id"), self._lists(edge), strict=True):
+            table = self.table(edge.path)
+            borne = table.column(edge.key).to_pylist() if table else []
+            for key, values in zip(self.values(edge.path, "id"), borne, strict=True):
                 for value in values:
                     found.setdefault(value, []).append(key)
             self._indices[edge] = found
         return self._indices[edge]
-
-    def _lists(self, edge: Edge) -> list[list[str]]:
-        table = self.table(edge.path)
-        return table.column(edge.key).to_pylist() if table else []
 
     # ------------------------------------------------------------ ancestry and descent
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import PROMOTIONS, Entry, Ledger
-from compeffdist.registry.tracking import is_missing
+from compeffdist.registry.tracking import found_or_none, is_missing
 from compeffdist.tracking_uri import CHAMPION
 
 if TYPE_CHECKING:
@@ -101,14 +101,9 @@ def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) ->
         UserError: the ledger is broken, or there is no such registered model.
         MlflowException: the store cannot be asked.
     """
-    from mlflow import MlflowException
-
-    try:
-        model = client.get_registered_model(model_name)
-    except MlflowException as error:
-        if is_missing(error):
-            raise UserError(f"there is no registered model {model_name}; run dvc repro first") from None
-        raise
+    model = found_or_none(client.get_registered_model, model_name)
+    if model is None:
+        raise UserError(f"there is no registered model {model_name}; run dvc repro first")
     entries = ledger.entries()  # after the registry: read before, it could lack what the registry has seen since
     registry_id = model.tags.get(REGISTRY, "")
     aliases = {alias: int(version) for alias, version in model.aliases.items()}

@@ -18,15 +18,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import utc_now, who
-from compeffdist.registry.tracking import is_missing
+from compeffdist.registry.tracking import found_or_none, is_missing
 from compeffdist.teacher.processes import ProcessId, process_id
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class Mutex:
                 self._client.delete_registered_model(self._name)
 
 
-@contextmanager
-def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> Iterator[Mutex]:
+def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> AbstractContextManager[Mutex]:
     """Hold the mutex of a model's promotions.
 
     Args:
@@ -110,8 +109,7 @@ def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> 
         UserError: one line saying who holds it, and since when.
         MlflowException: the store cannot be asked.
     """
-    with _held(client, f"{model_name}{SUFFIX}", notify) as mutex:
-        yield mutex
+    return _held(client, f"{model_name}{SUFFIX}", notify)
 
 
 def current_holder(client: "MlflowClient", model_name: str) -> Holder | None:
@@ -195,19 +193,11 @@ def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:
 
 def _read(client: "MlflowClient", name: str) -> tuple[Holder, float] | None:
     """The holder of a mutex and the mutex's age in seconds; none if it is free."""
-    from mlflow import MlflowException
-
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-    return _holder(model.tags), time.time() - model.creation_timestamp / 1000
-
-
-def _holder(tags: Mapping[str, str]) -> Holder:
-    return Holder(**{name: tags.get(name, "unknown") for name in Holder.__dataclass_fields__})
+    model = found_or_none(client.get_registered_model, name)
+    if model is None:
+        return None
+    holder = Holder(**{field: model.tags.get(field, "unknown") for field in Holder.__dataclass_fields__})
+    return holder, time.time() - model.creation_timestamp / 1000
 
 
 def _this_process() -> Holder:

@@ -30,8 +30,8 @@ from compeffdist.promotion.comparison import (
     champion_answers,
     compare,
     read_evaluation,
+    unearned,
 )
-from compeffdist.promotion.first_champion import unearned
 from compeffdist.promotion.mutex import Mutex, Notify, promotion_mutex
 from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.tracking import open_tracking, store_errors
@@ -171,8 +171,7 @@ def _compared(turn: _Turn, candidate: "ModelVersion", params: Params) -> tuple[C
         evaluation = read_evaluation(candidate)
     except UserError as error:
         return None, _prefixed("evaluation", [str(error)])
-    gaps = evaluation.gaps()
-    if gaps:
+    if gaps := evaluation.gaps():
         return None, _prefixed("evaluation", gaps)
     mismatches = _prefixed("evaluation", evaluation.mismatches(candidate.tags))
     try:

@@ -38,7 +38,8 @@ class OpenedModel:
 
 @contextmanager
 def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterator[OpenedModel]:
-    """The weights of a model while the block runs. Raises UserError if there is none, or an adapter's base is not named.
+    """The weights of a model while the block runs. Raises UserError if there is none, or if the base of an adapter is
+    not named.
 
     Args:
         reference: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, a folder, or a reference as in `models.student`.
