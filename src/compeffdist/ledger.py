@@ -49,11 +49,8 @@ class Ledger:
         self.path = Path(path)
 
     def entries(self) -> list[Entry]:
-        """All entries, the whole chain verified.
-
-        Raises:
-            UserError: naming the file and the first line that was edited, reordered, or stands after a removed one.
-        """
+        """All entries, the whole chain verified. Raises UserError naming the file and the first line that was edited,
+        reordered, or stands after a removed one."""
         return self._verified(self._read())
 
     @property
@@ -116,11 +113,8 @@ def utc_now() -> str:
 
 
 def who() -> str:
-    """The git user as `Name <email>`, else the user of the operating system.
-
-    Raises:
-        UserError: git's configuration cannot be read.
-    """
+    """The git user as `Name <email>`, else the user of the operating system. Raises UserError if git's configuration
+    cannot be read."""
     name, email = (git_setting(Path(), key) for key in ("user.name", "user.email"))
     if name or email:
         return one_line(f"{name} <{email}>" if name and email else name or email)

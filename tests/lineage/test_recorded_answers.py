@@ -162,7 +162,7 @@ def test_a_withdrawn_text_s_answers_leave_the_record_as_they_leave_the_store(
     lines = "\n".join(plan_lines(plan))
     assert f"recorded answers to be removed from {FOLDER}: {len(plan.answers)}" in lines
     assert "git's history" not in lines
-    assert plan.to_json()["recorded"] == {str(FOLDER): list(plan.answers)}
+    assert plan.to_json()["recorded"] == {str(FOLDER): plan.answers}
     assert says(FOLDER, text)
     withdrawing.apply(plan)
     left = AnswerRecord(FOLDER)

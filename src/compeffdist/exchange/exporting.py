@@ -73,6 +73,5 @@ def known_cards(known: KnownAnswers, cache: Path) -> list[ModelIdentity]:
     cache; of the same model, the first."""
     own = [read_identity(Path(TEACHER))] if Path(TEACHER).exists() else []
     recorded = [identity for record in known.records for identity in record.identities]
-    return list(
-        {identity.id: identity for identity in reversed([*own, *recorded, *indexed_identities(cache)])}.values()
-    )
+    first = reversed([*own, *recorded, *indexed_identities(cache)])
+    return list({identity.id: identity for identity in first}.values())
