@@ -1,7 +1,7 @@
 """An append-only ledger: JSON Lines, each line holding the hash of the line before it; meant to be kept in git.
 
 An edited, reordered or removed line breaks the chain and is named. Lines cut off the end leave a shorter chain that
-is sound in itself, so whoever needs to see that keeps `head` and the number of entries elsewhere, too.
+is sound in itself, so whoever needs to see that keeps the last entry's number and hash elsewhere, too.
 
 Appending rewrites the file and renames it into place: a ledger has some hundred lines of a few KB, so that costs
 milliseconds, and a killed writer leaves the former file, never half a line.
@@ -52,12 +52,6 @@ class Ledger:
         """All entries, the whole chain verified. Raises UserError naming the file and the first line that was edited,
         reordered, or stands after a removed one."""
         return self._verified(self._read())
-
-    @property
-    def head(self) -> str:
-        """Hash of the last entry, empty if there is none. Raises UserError as `entries`."""
-        entries = self.entries()
-        return entries[-1].hash if entries else ""
 
     def append(self, action: str, body: dict[str, Any]) -> Entry:
         """Add an entry by whoever runs this, now; it is on the disk when this returns.

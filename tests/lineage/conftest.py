@@ -18,6 +18,7 @@ from dvc.repo import Repo
 
 from compeffdist.artefacts import records_at
 from compeffdist.exchange.questions import Questions
+from compeffdist.files import read_json
 from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
@@ -106,7 +107,7 @@ class World:
 
     def records(self, path: str) -> list[Any]:
         """Of an artefact in the working folder."""
-        return records_at(path).read(self.folder)
+        return records_at(path).read_file(self.folder / path)
 
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
@@ -119,7 +120,7 @@ class World:
             "teacher_id": mini.TEACHER.id,
             "base_id": make_identity("student", role="student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
-            **gate_tags({gate: report_of(gate).read(self.folder) for gate in mini.GATES}),
+            **gate_tags({gate: read_json(self.folder / report_of(gate)) for gate in mini.GATES}),
         }
         task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")
         data = self.folder / "data"

@@ -49,17 +49,17 @@ class Trace:
     places: tuple[str, ...]
     """Every working folder, commit and experiment whose data holds it."""
     facts: Facts
-    ancestors: Reached
-    """Ids of records, nearest first, each with its artefact."""
-    descendants: Reached
     training_sets: tuple[TrainingSet, ...]
     """Those that hold it, registered students or not; the newest first."""
     versions: tuple[Version, ...]
     """Model versions trained on it, or the version itself."""
-    rejects: tuple[Reject, ...]
-    """Why a stage did not pass it on, where one did not."""
     ledger: tuple[Entry, ...]
     """Promotions and rollbacks of these versions, in order."""
+    ancestors: Reached = field(default_factory=dict)
+    """Ids of records, nearest first, each with its artefact."""
+    descendants: Reached = field(default_factory=dict)
+    rejects: tuple[Reject, ...] = ()
+    """Why a stage did not pass it on, where one did not."""
 
     @property
     def missing(self) -> list[str]:
@@ -222,9 +222,7 @@ class Tracer:
             snapshot=snapshot,
             places=tuple(place for one in naming for place in one.lock.places),
             facts=answer_facts(found),
-            ancestors={},
             descendants=below,
-            rejects=(),
             **self._uses(list(own)),
         )
 
@@ -250,8 +248,6 @@ class Tracer:
             places=lock.places,
             facts=version_facts(version, snapshot, kept),
             ancestors=snapshot.first_held(kept) | snapshot.ancestors(kept, TRAINING),
-            descendants={},
-            rejects=(),
             versions=(version,),
             training_sets=(TrainingSet(md5, len(kept), places),),
             ledger=self._entries(version.number),

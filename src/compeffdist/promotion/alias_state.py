@@ -12,7 +12,6 @@ Entries carry the id of the registry they are about (a tag of the registered mod
 that one ledger in git can outlive a local store and several stores do not get in each other's way.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -116,15 +115,6 @@ def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) ->
         head=model.tags.get(HEAD, ""),
         length=model.tags.get(LENGTH, ""),
     )
-
-
-def identify_registry(client: "MlflowClient", state: AliasState) -> str:
-    """The registry's id, made now if it has none."""
-    if state.registry_id:
-        return state.registry_id
-    made = uuid.uuid4().hex
-    client.set_registered_model_tag(state.model_name, REGISTRY, made)
-    return made
 
 
 def apply_ledger(client: "MlflowClient", model_name: str, entries: Sequence[Entry]) -> None:

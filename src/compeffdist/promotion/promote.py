@@ -5,6 +5,7 @@ the disk, the aliases. A process that dies before the entry has changed nothing;
 by the next command (`alias_state`).
 """
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.params import Params
 from compeffdist.promotion.alias_state import (
     PROMOTE,
+    REGISTRY,
     ROLLBACK,
     AliasState,
     apply_ledger,
     champions,
     finished_line,
-    identify_registry,
     read_alias_state,
 )
 from compeffdist.promotion.comparison import (
@@ -243,7 +244,9 @@ def _record(turn: _Turn, action: str, version: int, body: dict[str, Any]) -> Ent
     # somebody may have set an alias by hand while the checks ran, or another machine may have lost patience
     if read_alias_state(turn.client, turn.ledger, state.model_name) != state or not turn.mutex.held():
         raise UserError("ledger or registry changed while the checks ran; this command changed nothing: try again")
-    registry = identify_registry(turn.client, state)
+    registry = state.registry_id or uuid.uuid4().hex
+    if not state.registry_id:
+        turn.client.set_registered_model_tag(state.model_name, REGISTRY, registry)
     whole = {"registry": registry, "model": state.model_name, "from": state.champion, "to": version, **body}
     entry = turn.ledger.append(action, whole)
     try:

@@ -70,11 +70,7 @@ def belongs_elsewhere(uri: str) -> Path | None:
 
 def _named_originals(store: Path) -> list[Path]:
     """The databases that this one is, or was once, a copy of, itself among them; they need not be there any more."""
-    if not store.is_file():
-        return []
     with _opened(store, "ro") as connection:
-        if not _has_table(connection, "experiment_tags"):
-            return []
         rows = connection.execute("SELECT value FROM experiment_tags WHERE key IN (?, ?)", (OWNER, COPIED)).fetchall()
     return list(dict.fromkeys(Path(line) for (value,) in rows for line in str(value).splitlines()))
 
@@ -82,8 +78,6 @@ def _named_originals(store: Path) -> list[Path]:
 def settle_in(store: Path) -> None:
     """Make a store's paths lead to the files beside it, where they are there; call before anything is written. Raises
     UserError if the database cannot be changed."""
-    if not store.is_file():
-        return
     with _opened(store, "rw") as connection:
         for table, (key, column) in COLUMNS.items():
             changed = list(_changes(connection, store, table, key, column))
@@ -94,8 +88,6 @@ def _changes(
     connection: sqlite3.Connection, store: Path, table: str, key: str, column: str
 ) -> Iterator[tuple[str, str | int]]:
     """(new place, key) of the rows whose place is not what it should be."""
-    if not _has_table(connection, table):
-        return
     for name, uri in connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"):
         path = local_path(uri)
         own = _own_place(path, store) if path is not None and not _inside(path, store) else None
@@ -182,11 +174,6 @@ def _is_other(owner: Path, store: Path) -> bool:
 
 def _is_same(owner: Path, store: Path) -> bool:
     return owner == store or (owner.is_file() and store.is_file() and owner.samefile(store))
-
-
-def _has_table(connection: sqlite3.Connection, table: str) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
-    return found.fetchone() is not None
 
 
 @contextmanager

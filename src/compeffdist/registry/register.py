@@ -248,7 +248,8 @@ def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         answers = mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(input_example())
-        if not is_distribution(answers[0]["probabilities"]):
+        shares = answers[0]["probabilities"].values()
+        if not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) >= 1e-3:
             raise ValueError(f"probabilities {answers[0]['probabilities']}")
     except Exception as error:  # whatever it is, the version is unfit and must say so
         client.set_model_version_tag(name, version, "predict", "failed")
@@ -257,9 +258,3 @@ def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]
         ) from error
     client.set_model_version_tag(name, version, "predict", "ok")
     return list(answers)
-
-
-def is_distribution(probabilities: Mapping[str, float]) -> bool:
-    """Whether the values are probabilities that sum to 1."""
-    values = list(probabilities.values())
-    return all(0.0 <= value <= 1.0 for value in values) and abs(sum(values) - 1.0) < 1e-3
