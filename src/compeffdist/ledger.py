@@ -54,14 +54,8 @@ class Ledger:
         return self._verified(self._read())
 
     def append(self, action: str, body: dict[str, Any]) -> Entry:
-        """Add an entry by whoever runs this, now; it is on the disk when this returns.
-
-        Args:
-            body: whatever JSON can hold.
-
-        Raises:
-            UserError: as `entries`; `body` cannot be JSON; another process holds the ledger for a minute.
-        """
+        """Add an entry by whoever runs this, now; it is on the disk when this returns. Raises UserError as `entries`,
+        or if `body` cannot be JSON, or another process holds the ledger for a minute."""
         from filelock import FileLock, Timeout
 
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,14 +34,9 @@ class OtherRecords(UserError):
 
 
 def write_records(target: Path, kind: type[R], records: Iterable[R], columns: Mapping[str, Any] = NONE) -> None:
-    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
-
-    Args:
-        columns: name -> type of the items of the kind's open field.
-
-    Raises:
-        ValueError: if two records share an id: that is a defect upstream, and must not reach the disk.
-    """
+    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`; `columns` are
+    name -> type of the items of the kind's open field. Raises ValueError if two records share an id: that is a defect
+    upstream, and must not reach the disk."""
     rows = [record.to_row() for record in records]
     seen: set[str] = set()
     for row in rows:
@@ -121,12 +116,8 @@ def arrow_schema(kind: type[Record], columns: Mapping[str, Any] = NONE) -> "pa.S
 
 @contextmanager
 def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]":
-    """Open a Parquet artefact of `kind`.
-
-    Raises:
-        UserError: if the file is missing, or unreadable (also while it is read).
-        OtherRecords: if it is of another record type or version.
-    """
+    """Open a Parquet artefact of `kind`. Raises UserError if the file is missing, or unreadable (also while it is
+    read), OtherRecords if it is of another record type or version."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

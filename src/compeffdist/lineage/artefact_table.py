@@ -15,11 +15,8 @@ from compeffdist.record_files import parquet_file, table_of
 
 
 class ArtefactTable:
-    """The records in `file`, which holds the bytes of the artefact `path`.
-
-    Raises:
-        UserError: from every method, if the file is not of that artefact.
-    """
+    """The records in `file`, which holds the bytes of the artefact `path`. Every method raises UserError if it does
+    not."""
 
     def __init__(self, file: Path, path: str) -> None:
         self.file, self.path, self.kind = file, path, records_at(path).kind

@@ -229,13 +229,13 @@ class Forgetting:
         with ExitStack() as stack:
             store = stack.enter_context(ResponseStore(self.store)) if self.store else None
             recorded = {key: row.answer for record in self.records for key, row in record.rows().items()}
+            known = {**asked, **{key: (asked.get(key, ("", ""))[0], answer) for key, answer in recorded.items()}}
 
             def holding_it(needle: str) -> dict[str, str]:
                 forms = json_forms(needle)
-                found = {key: "" for key, answer in recorded.items() if any(form in answer for form in forms)}
-                found |= {
+                found = {
                     key: question
-                    for key, (question, answer) in asked.items()
+                    for key, (question, answer) in known.items()
                     if any(form in question or form in answer for form in forms)
                 }
                 if store is not None:

@@ -141,11 +141,8 @@ class Repository:
         return None
 
     def locks(self) -> list[Lock]:
-        """Every distinct lock: that of the working folder first, then those of git, the newest first.
-
-        Raises:
-            UserError: git's history cannot be read, or a lock is a link that leads nowhere or out of it.
-        """
+        """Every distinct lock: that of the working folder first, then those of git, the newest first. Raises UserError
+        if git's history cannot be read, or a lock is a link that leads nowhere or out of it."""
         places: dict[str, list[str]] = {}
         commits: dict[str, list[str]] = {}
         if (here := self._workspace_text()) is not None:

@@ -94,12 +94,8 @@ def champions(entries: Sequence[Entry]) -> list[int]:
 
 
 def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) -> AliasState:
-    """Read ledger and registry.
-
-    Raises:
-        UserError: the ledger is broken, or there is no such registered model.
-        MlflowException: the store cannot be asked.
-    """
+    """Read ledger and registry. Raises UserError if the ledger is broken, or there is no such registered model,
+    MlflowException if the store cannot be asked."""
     model = found_or_none(client.get_registered_model, model_name)
     if model is None:
         raise UserError(f"there is no registered model {model_name}; run dvc repro first")

@@ -168,11 +168,8 @@ def current_holder(client: "MlflowClient", model_name: str) -> Holder | None:
 
 
 def break_mutex(client: "MlflowClient", model_name: str, key: str, notify: Notify) -> None:
-    """Remove the mutex that a process left behind which this machine cannot look for.
-
-    Args:
-        key: of the use that is meant (`Holder.key`): a later one's mutex stays.
-        notify: is told what was removed.
+    """Remove the mutex that a process left behind which this machine cannot look for, if `key` (`Holder.key`) names
+    that use of it and not a later one; `notify` is told.
 
     Raises:
         UserError: nobody holds it under that key, or its process is at work on this machine.

@@ -60,11 +60,7 @@ class Run:
 
 
 def read_run(given: Given) -> Run:
-    """Read the run whose report a stage writes.
-
-    Raises:
-        UserError: an artefact is missing or broken; names it.
-    """
+    """Read the run whose report a stage writes. Raises UserError naming an artefact that is missing or broken."""
     stages = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))]
     return Run(
         models={role: read_identity(given.path(identity)) for role, identity in zip(ROLES, IDENTITIES, strict=True)},
