@@ -25,7 +25,7 @@ from compeffdist.exchange.questions import Questions
 from compeffdist.git import Git, NoRepository
 from compeffdist.lineage.purge import Holding, holdings, purge, unlooked
 from compeffdist.lineage.repository import WORKSPACE, Repository
-from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
+from compeffdist.lineage.snapshot import Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Text
@@ -117,7 +117,7 @@ class Forgetting:
             )
         text = _text(holding[0], text_id) if holding else None
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
-        reached = made_of(current, text_id) if current else {}
+        reached = current.made_of(text_id) if current else {}
         kinds = Counter(records_at(path).kind.PREFIX for path in reached.values())
         asked, unasked = self._asked()
         answers = self._answers(holding, text_id, asked)
@@ -292,11 +292,6 @@ def quoted(text: Text, question: str) -> bool:
     starts = [match.start() for match in re.finditer(re.escape(needle), question)]
     lines = (question[start : start + len(written)].partition("\n")[0] for start in starts)
     return not starts or any(written.startswith(line) for line in lines)
-
-
-def made_of(snapshot: Snapshot, text_id: str) -> Reached:
-    """A text and all that was made of it, by id, each with its artefact; nothing if it is not there."""
-    return {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)} if _text(snapshot, text_id) else {}
 
 
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:

@@ -140,7 +140,7 @@ def unlooked(
 
 def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
     """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
-    reached = {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)}
+    reached = snapshot.made_of(text_id)
     paths = snapshot.paths_with(reached)
     outs = snapshot.lock.outs
     yield from ((outs[path].md5, path) for path in paths)

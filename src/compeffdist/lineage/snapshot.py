@@ -216,14 +216,15 @@ class Snapshot:
         """All records that records of the artefact `path` were made from."""
         return _reach(keys, path, self._parents)
 
-    def descendants(self, key: str, path: str) -> Reached:
-        """All records made from a record of the artefact `path`.
+    def made_of(self, key: str) -> Reached:
+        """A record and all that was made from it; nothing if it is not there.
 
         Of a text, or of what was said on one, only what carries it on: an attribute that other texts have too is
         not that text's, nor is a task on a perspective one of whose attributes it has.
         """
+        path = self.path_of(key)
         if path not in (TEXTS, MENTIONS):
-            return _reach([key], path, self._children)
+            return {key: path, **_reach([key], path, self._children)} if path else {}
         carried = {key}
 
         def whole(path: str, keys: Iterable[str]) -> list[str]:
@@ -237,7 +238,7 @@ class Snapshot:
                 carried.update(own)
                 yield child, own
 
-        return _reach([key], path, carries)
+        return {key: path, **_reach([key], path, carries)}
 
     def children(self, node: Node) -> list[str]:
         """Ids of the records made from a record, in the order of the pipeline."""

@@ -7,6 +7,7 @@ first, so a row that is gone from the data is found where it last was.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from compeffdist.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
@@ -97,27 +98,22 @@ class Trace:
         }
 
 
+@dataclass(frozen=True)
 class Tracer:
-    """Looks ids up over the history of a repository.
+    """Looks ids up over the history of a repository."""
 
-    Args:
-        versions: of the registered model.
-        known: the response store and records, as far as this machine has them.
-        ledger: the promotions.
-        unlooked: a registry that cannot be looked into, as a rule empty.
-    """
+    repository: Repository
+    versions: list[Version]
+    known: KnownAnswers
+    ledger: Sequence[Entry] = ()
+    """Of promotions."""
+    unlooked: str = ""
+    """A registry that cannot be looked into, as a rule empty."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        versions: list[Version],
-        known: KnownAnswers,
-        ledger: Sequence[Entry] = (),
-        unlooked: str = "",
-    ) -> None:
-        self.repository, self.versions, self.known, self.ledger = repository, versions, known, ledger
-        self.unlooked = unlooked
-        self.snapshots = snapshots_of(repository)
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """Every state of the data, that of the working folder first."""
+        return snapshots_of(self.repository)
 
     def trace(self, reference: str) -> Trace:
         """Trace a record by its id, a raw answer or a student by its, or a version by `models:/name/3` or `…@alias`.
@@ -136,9 +132,8 @@ class Tracer:
     def _of_record(self, reference: str) -> Trace:
         found, key = self._find(reference)
         found.read_all()  # what is missing must be said even where nothing leads to it
-        path = found.path_of(key)
-        node = found.node(key)
-        descendants = found.descendants(key, path) if path else {}
+        node, descendants = found.node(key), found.made_of(key)
+        path = descendants.pop(key, "")
         rejects = found.rejects([key, *descendants])
         own = [fact for reject in rejects if reject.record_id == key for fact in reject_facts(reject)]
         return Trace(
@@ -214,8 +209,8 @@ class Tracer:
         snapshot = naming[0] if naming else self.snapshots[0]
         own = _read_from(snapshot, key)
         below: Reached = dict(own)
-        for record, path in own.items():
-            below |= {k: p for k, p in snapshot.descendants(record, path).items() if k not in below}
+        for record in own:
+            below |= {k: p for k, p in snapshot.made_of(record).items() if k not in below}
         return Trace(
             subject=key,
             kind="raw answer",
@@ -264,14 +259,10 @@ def _read_from(snapshot: Snapshot, answer_id: str) -> Reached:
 
 def kept_below(snapshot: Snapshot, key: str) -> list[str]:
     """Those of a student's training rows that `key` is, or that were made from it, or that it is about."""
-    path = snapshot.path_of(key)
-    if not path:
-        return []
-    reached = {key, *snapshot.descendants(key, path)}
-    node = snapshot.node(key)
+    reached, node = set(snapshot.made_of(key)), snapshot.node(key)
     if node and isinstance(node.record, ScoredTriplet | PredictedDifficulty | Draw):
         reached.update(snapshot.values(TRAINING, "id", "pair_id", [node.record.pair_id]))
-    return [sample for sample in snapshot.kept_triplet_ids() if sample in reached]
+    return [sample for sample in snapshot.kept_triplet_ids() if sample in reached] if reached else []
 
 
 def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> Facts:
