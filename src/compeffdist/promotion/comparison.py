@@ -75,11 +75,8 @@ class Evaluation:
         lines = [] if self.tasks else ["no evaluation tasks"]
         for system in (BASE, STUDENT):
             for name, task in self.tasks.items():
-                answered = {
-                    answer.row_id: answer.gold
-                    for answer in self.predictions
-                    if (answer.system, answer.task) == (system, name)
-                }
+                own = [answer for answer in self.predictions if (answer.system, answer.task) == (system, name)]
+                answered = {answer.row_id: answer.gold for answer in own}
                 missing = sorted(task.rows.keys() - answered.keys())
                 if missing:
                     lines.append(
@@ -192,17 +189,13 @@ def unearned(evaluation: Evaluation, over_base: Comparison, params: Params) -> l
             f"it is not shown to be better than its base student: mean gain {difference_cell(asdict(mean))}, of which "
             f"the lower end must be above {100 * (bounds.gain_low or 0.0):g}"
         )
-    student, base = evaluation.answers(STUDENT), evaluation.answers(BASE)
-    confidence = family_confidence(settings.confidence, len(student))
-
-    def gain(task: str) -> Interval:
-        ours, theirs = {task: student[task]}, {task: base[task]}
-        return difference_interval(ours, theirs, "macro_f1", settings.resamples, confidence, params.seed)
-
-    worse = [task for task in student if gain(task).high < 0]
+    confidence = family_confidence(settings.confidence, len(evaluation.tasks))
+    stricter = settings.model_copy(update={"confidence": confidence})
+    held = compare(evaluation, evaluation.answers(BASE), BASE_STUDENT, stricter, params.seed)
+    worse = [task for task, gain in held.tasks.items() if gain.high < 0]
     if len(worse) > bounds.worse_tasks:
         lines.append(f"it is worse than its base student beyond chance on {', '.join(worse)}")
-    use = most_overused(student)
+    use = most_overused(evaluation.answers(STUDENT))
     if use is not None and use.share > bounds.label_share:
         lines.append(f"it gives {use}; gates.student.label_share allows {bounds.label_share:g}")
     return lines
@@ -237,14 +230,7 @@ def _ask_anew(
     if damaged := file_problems(client, champion.name, champion):
         raise UserError(f"{problem}: {damaged[0]}")
     asked = [
-        EvaluationTask(
-            name=name,
-            location=EVALUATION,
-            labels=task.labels,
-            rows=len(task.rows),
-            subject=task.subject,
-            question=task.question,
-        )
+        EvaluationTask(name=name, location=EVALUATION, **{**asdict(task), "rows": len(task.rows)})
         for name, task in tasks.items()
     ]
     rows = [texts[row] for task in tasks.values() for row in task.rows]
