@@ -82,8 +82,8 @@ def holdings(
                 objects.setdefault(md5, f"{path} of {snapshot.lock.places[0]}")
     current = {md5 for md5, _ in _objects(repository, here, text_id)} if here in affected and here else set()
     named = set().union(*(_bytes_of(repository, snapshot.lock) for snapshot in snapshots))
-    for md5, path in repository.cached_objects():
-        if md5 not in named and _holds(path, text_id, text.text if text else ""):
+    for md5, file in repository.cached_objects():
+        if md5 not in named and _holds(file, text_id, text.text if text else ""):
             objects[md5] = "no known lock: a run that was not committed"
     commits = {commit for snapshot in affected for commit in snapshot.lock.commits}
     return [
