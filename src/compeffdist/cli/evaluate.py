@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(args.tasks, _given(args))))
     rows = load_rows(params.tasks, args.seed, cache_folder(runtime.cache))
 
-    from compeffdist.registry.opening import ask_rows
+    from compeffdist.registry.asking import ask_rows
 
     answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
     report = compare_models(answers, params, args.prior, args.seed)

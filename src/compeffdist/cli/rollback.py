@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Roll back, print, and leave with 1 if it was refused."""
     from compeffdist.cli.printing import print_note, print_outcome
+    from compeffdist.lineage.checkout import version_problems
     from compeffdist.params import load_params
-    from compeffdist.promotion.audits import version_problems
     from compeffdist.promotion.promote import rollback
 
     params = load_params()
