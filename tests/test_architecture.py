@@ -17,7 +17,7 @@ LAYERS = [
     {"connections"},
     {"errors"},
     {"git", "network", "tracking_uri"},
-    {"engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},
+    {"arrays", "engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},
     {"declaration"},
     {"fingerprints"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},

@@ -11,18 +11,14 @@ adding a task changes no other task's interval.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+
+from compeffdist.arrays import Floats, Integers
 from compeffdist.errors import UserError
 from compeffdist.evaluation.metrics import METRICS, encode_gold, encode_predicted
 from compeffdist.params import stage_seed
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 Metric = Literal["macro_f1", "accuracy"]
 
@@ -100,11 +96,9 @@ def difference_interval(
 
 
 def _sampled_metrics(
-    systems: Sequence[Predictions], metric: "Callable[[Integers], Floats]", resamples: int, seed: int
-) -> "list[Floats]":
+    systems: Sequence[Predictions], metric: Callable[[Integers], Floats], resamples: int, seed: int
+) -> list[Floats]:
     """For each system the metric on the rows as they are, then on each resample: (1 + resamples,)."""
-    import numpy as np
-
     labels = systems[0].labels
     rows = sorted(systems[0].gold)
     gold = encode_gold([systems[0].gold[row] for row in rows], labels)
@@ -116,18 +110,14 @@ def _sampled_metrics(
     return [metric(_confusions(counts, cells[0], answers, len(labels))) for answers in cells[1:]]
 
 
-def _confusions(counts: "Integers", gold: "Integers", predicted: "Integers", labels: int) -> "Integers":
+def _confusions(counts: Integers, gold: Integers, predicted: Integers, labels: int) -> Integers:
     """(R, cells) counts to (R, C, C + 1) confusion counts; several cells may fall on one entry."""
-    import numpy as np
-
     place = np.zeros((len(gold), labels * (labels + 1)), dtype=np.int64)
     place[np.arange(len(gold)), gold * (labels + 1) + predicted] = 1
     return (counts @ place).reshape(len(counts), labels, labels + 1)
 
 
-def _interval(sampled: "Sequence[Floats]", confidence: float) -> Interval:
-    import numpy as np
-
+def _interval(sampled: Sequence[Floats], confidence: float) -> Interval:
     mean = np.mean(np.stack(sampled), axis=0)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(mean[1:], [tail, 100.0 - tail])

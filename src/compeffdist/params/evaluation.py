@@ -3,11 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params.sections import (

@@ -28,10 +28,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, hash_file, read_json, write_json
 from compeffdist.proxy.inputs import Rows, View, fit_view, means_by_instruction, rows_through
@@ -39,12 +40,6 @@ from compeffdist.proxy.mixed_ridge import MixedRidge, fit_mixed_ridge
 from compeffdist.proxy.openings import OpeningModel, fit_openings
 from compeffdist.proxy.prompt_features import PromptFeatures
 from compeffdist.records import content_id
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 FOLDS = 5
 FEWEST_ROWS = 50
@@ -57,24 +52,23 @@ DESCRIPTION, ARRAYS = "proxy.json", "proxy.safetensors"
 class Heads:
     """What is learnt from scored rows, by instruction."""
 
-    levels: "Floats"
+    levels: Floats
     """(instructions,)"""
     ridge: MixedRidge
     openings: OpeningModel
-    mean_expected: "Floats"
+    mean_expected: Floats
     """(instructions,): mean of `expected` over the instruction's prompts."""
 
-    def shown(self, rows: Rows) -> "Floats":
+    def shown(self, rows: Rows) -> Floats:
         """The mean of both predictors, on the scale of scores and 0 at the instruction's level, (n,)."""
         expected = expected_scores(self.openings, rows) - self.mean_expected[rows.codes]
         return (expected + self.ridge.predict(rows.x, rows.codes)) / 2
 
 
-def expected_scores(openings: OpeningModel, rows: Rows) -> "Floats":
+def expected_scores(openings: OpeningModel, rows: Rows) -> Floats:
     """Expected ranking score of the answer's opening, (n,)."""
     shares = openings.shares(rows.x, rows.beliefs, rows.codes)
-    expected: Floats = np.einsum("na,na->n", shares, rows.scores)
-    return expected
+    return np.einsum("na,na->n", shares, rows.scores)
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Proxy:
     heads: Heads
     slope: float
 
-    def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> "Floats":
+    def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> Floats:
         """Predicted scores in [0, 1], (n,).
 
         Args:
@@ -105,9 +99,9 @@ class Fit:
     """A proxy, and what fits without them say of its rows: (n,) each, in their order, NaN where there is no score."""
 
     proxy: Proxy
-    held_out: "Floats"
+    held_out: Floats
     """Predictions by heads that had not seen the row: for order within an instruction."""
-    unseen: "Floats"
+    unseen: Floats
     """The same by levels that had not seen it either: for order over all instructions."""
 
 
@@ -115,8 +109,8 @@ def fit_proxy(
     prompts: PromptFeatures,
     instruction_ids: Sequence[str],
     ids: Sequence[str],
-    given: "Integers",
-    difficulty: "Floats",
+    given: Integers,
+    difficulty: Floats,
 ) -> Fit:
     """Fit on the rows that have a score.
 
@@ -158,7 +152,7 @@ def fit_proxy(
     return Fit(Proxy(names.tolist(), view, heads, slope), held_out, unseen)
 
 
-def _check_enough(groups: "Integers") -> None:
+def _check_enough(groups: Integers) -> None:
     rows, instructions = len(groups), len(np.unique(groups))
     if rows - instructions < FEWEST_ROWS:
         raise UserError(
@@ -167,7 +161,7 @@ def _check_enough(groups: "Integers") -> None:
         )
 
 
-def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Floats", instructions: int) -> Heads:
+def _fit_heads(rows: Rows, seen: Integers, given: Integers, difficulty: Floats, instructions: int) -> Heads:
     """Heads from the rows `seen`."""
     levels = _levels(rows.codes[seen], difficulty[seen], instructions)
     rest = difficulty[seen] - levels[rows.codes[seen]]
@@ -178,7 +172,7 @@ def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Flo
     return Heads(levels, ridge, openings, mean_expected)
 
 
-def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats":
+def _levels(groups: Integers, target: Floats, instructions: int) -> Floats:
     """Mean score of each instruction, drawn towards that of all as the variances within and between say (the
     random-effects mean, variances by moments); the mean of all where an instruction has no row."""
     counts = np.bincount(groups, minlength=instructions)
@@ -191,8 +185,7 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
         return np.full(instructions, target.mean())
     # 1 where all rows of an instruction are alike
     trust = np.divide(counts * between, counts * between + inside, out=np.zeros(instructions), where=there)
-    levels: Floats = target.mean() + trust * (means - target.mean())
-    return levels
+    return target.mean() + trust * (means - target.mean())
 
 
 def _fold(row_id: str) -> int:

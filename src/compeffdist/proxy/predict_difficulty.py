@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.artefacts import SCORED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response
@@ -22,8 +23,6 @@ from compeffdist.student.loading import load_student, read_provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from compeffdist.proxy.fitting import Floats, Integers
 
 STAGE = "predict_difficulty"
 
@@ -110,7 +109,7 @@ class _Prompts:
     """Of the pairs."""
     instruction_ids: list[str]
     features: PromptFeatures
-    given: "Integers"
+    given: Integers
     """Place of each answer's opening among its instruction's; -1 where there is none, or it is not among them."""
     openings: dict[str, list[int]]
     """Token ids, by instruction, in the order that `features` and `given` have them in."""
@@ -178,7 +177,7 @@ class Openings:
         return openings.index(own) if own in openings else -1
 
 
-def _compared(prompts: _Prompts, predicted: "Floats", difficulty: "Floats") -> Compared:
+def _compared(prompts: _Prompts, predicted: Floats, difficulty: Floats) -> Compared:
     """The scored rows, with what was predicted of them."""
     known = np.flatnonzero(np.isfinite(difficulty))
     ids, groups = [prompts.ids[i] for i in known], [prompts.instruction_ids[i] for i in known]

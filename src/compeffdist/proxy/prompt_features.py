@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compeffdist.arrays import Booleans, Integers
 from compeffdist.difficulty.scorer import BYTES_PER_LOGIT, WORKSPACE_BYTES, nucleus_sizes
 from compeffdist.progress import Progress
-from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.batching import TokenRow, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    Floats = NDArray[np.float32]
-    Integers = NDArray[np.int64]
+Floats32 = NDArray[np.float32]
 
 SIGNALS = ("entropy", "confidence", "margin", "nucleus", "collision", "length")
 MOST_OPENINGS = 16
@@ -51,25 +51,24 @@ class PromptRow:
 class PromptFeatures:
     """What n prompts show, in one order."""
 
-    states: "Floats"
+    states: Floats32
     """(n, hidden)"""
-    signals: "Floats"
+    signals: Floats32
     """(n, len(SIGNALS))"""
-    log_p: "Floats"
+    log_p: Floats32
     """(n, MOST_OPENINGS): of the row's openings, in their order; 0 where it has fewer."""
-    scores: "Floats"
+    scores: Floats32
     """The same of their ranking scores."""
 
-    def rows(self, places: "Integers | slice") -> "PromptFeatures":
+    def rows(self, places: Integers | slice) -> "PromptFeatures":
         """Some of the rows."""
         return PromptFeatures(*(part[places] for part in self._parts()))
 
-    def finite(self) -> "NDArray[np.bool_]":
+    def finite(self) -> Booleans:
         """(n,): which rows hold numbers only."""
-        found: NDArray[np.bool_] = np.all([np.isfinite(part).all(axis=1) for part in self._parts()], axis=0)
-        return found
+        return np.all([np.isfinite(part).all(axis=1) for part in self._parts()], axis=0)
 
-    def _parts(self) -> "tuple[Floats, Floats, Floats, Floats]":
+    def _parts(self) -> tuple[Floats32, ...]:
         return self.states, self.signals, self.log_p, self.scores
 
 
@@ -104,7 +103,7 @@ def read_prompts(
     chunk = max(1, workspace_bytes // (BYTES_PER_LOGIT * parts.vocabulary))
     with torch.inference_mode():
         for batch in plan_batches(tokens, token_budget, share=parts.reuses_prefixes):
-            states = _last_states(parts, prefix, [tokens[index] for index in batch.rows], batch.prefix)
+            states = prefix.states([tokens[index] for index in batch.rows], batch.prefix)
             for start in range(0, len(states), chunk):
                 places = list(batch.rows[start : start + chunk])
                 shown = _features(parts, states[start : start + chunk], [rows[i] for i in places], top_p)
@@ -113,14 +112,6 @@ def read_prompts(
             if progress is not None:
                 progress.advance(len(batch.rows), sum(tokens[index].width for index in batch.rows))
     return PromptFeatures(*found)
-
-
-def _last_states(parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int) -> "Tensor":
-    """(rows, hidden): the states that predict the first response token."""
-    device = parts.weight.device
-    ids, places, _ = (tensor.to(device) for tensor in collate(rows, shared))
-    cache = prefix.read(list(rows[0].prompt_ids[:shared])) if shared else None
-    return parts.hidden(ids, cache)[places[0], places[1]]
 
 
 def _features(
@@ -137,7 +128,12 @@ def _features(
     lengths = torch.tensor([float(len(row.prompt_ids)) for row in rows], device=logits.device).log()
     signals = [-(p * log_p).sum(dim=1), first, first - second, sizes.log(), (p * p).sum(dim=1), lengths]
 
-    tokens, there = (torch.from_numpy(array).to(logits.device) for array in _padded(rows))
+    tokens = torch.zeros((len(rows), MOST_OPENINGS), dtype=torch.int64)
+    there = torch.zeros_like(tokens, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row.openings)] = torch.tensor(row.openings, dtype=torch.int64)
+        there[place, : len(row.openings)] = True
+    tokens, there = tokens.to(logits.device), there.to(logits.device)
     chosen = logits.gather(1, tokens)  # (rows, MOST_OPENINGS)
     ranks = torch.stack([torch.count_nonzero(logits > one[:, None], dim=1) for one in chosen.unbind(dim=1)], dim=1)
     scores = (ranks / sizes[:, None]).clamp(max=1.0)
@@ -147,13 +143,3 @@ def _features(
         log_p.gather(1, tokens).where(there, 0.0),
         scores.where(there, 0.0),
     )
-
-
-def _padded(rows: Sequence[PromptRow]) -> "tuple[Integers, NDArray[np.bool_]]":
-    """Openings, (rows, MOST_OPENINGS), and which of them are there; what is left over is token 0."""
-    tokens = np.zeros((len(rows), MOST_OPENINGS), dtype=np.int64)
-    there = np.zeros(tokens.shape, dtype=np.bool_)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row.openings)] = row.openings
-        there[place, : len(row.openings)] = True
-    return tokens, there

@@ -30,17 +30,12 @@ equal_quality_rate times as many of them give as many rows, as hard, for the sam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.difficulty.sampling import rank_in_groups, soft_probability
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 RATES = (0.1, 0.25, 0.5)
 LOWEST_RATE, TRIED_RATES = 0.01, 60
@@ -57,14 +52,14 @@ class Compared:
 
     ids: Sequence[str]
     instruction_ids: Sequence[str]
-    predicted: "Floats"
-    direct: "Floats"
+    predicted: Floats
+    direct: Floats
 
-    def codes(self) -> "Integers":
+    def codes(self) -> Integers:
         """Each row's instruction as a number from 0, by instruction id."""
         return np.unique(np.asarray(self.instruction_ids), return_inverse=True)[1]
 
-    def groups(self) -> "list[Integers]":
+    def groups(self) -> list[Integers]:
         """Places of the rows of each instruction."""
         codes = self.codes()
         return [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
@@ -130,7 +125,7 @@ def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
     }
 
 
-def _kept_difficulty(rows: Compared, rank: "Integers", size: "Integers", rate: float) -> float:
+def _kept_difficulty(rows: Compared, rank: Integers, size: Integers, rate: float) -> float:
     """Expected mean of the direct scores of what soft sampling (peak 1) keeps in the given order."""
     probability = soft_probability(rank, size, rate, 1.0)
     return float((probability * rows.direct).sum() / probability.sum())
@@ -158,7 +153,7 @@ def _within(name: str, rows: Compared, seed: int) -> dict[str, float | None]:
     return {"value": float(np.average(values, weights=weights)), **interval}
 
 
-def chance_of_order(predicted: "Floats", direct: "Floats", groups: "Sequence[Integers]") -> float:
+def chance_of_order(predicted: Floats, direct: Floats, groups: Sequence[Integers]) -> float:
     """The probability at the head of this module, one-sided; 1 where either side has no order in any group."""
     from scipy.stats import norm, rankdata
 
@@ -172,7 +167,7 @@ def chance_of_order(predicted: "Floats", direct: "Floats", groups: "Sequence[Int
     return float(norm.sf(agreement / np.sqrt(variance))) if variance > 0.0 else 1.0
 
 
-def ordered_groups(rows: Compared) -> "list[Integers]":
+def ordered_groups(rows: Compared) -> list[Integers]:
     """Places of the rows of each instruction that has an order to find."""
     return [
         places
@@ -181,7 +176,7 @@ def ordered_groups(rows: Compared) -> "list[Integers]":
     ]
 
 
-def _correlation(name: str, rows: Compared, places: "Integers") -> float | None:
+def _correlation(name: str, rows: Compared, places: Integers) -> float | None:
     from scipy import stats
 
     predicted, direct = rows.predicted[places], rows.direct[places]

@@ -12,13 +12,14 @@ once: casting it anew for each chunk of positions would cost about as much memor
 itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
+from compeffdist.student.batching import TokenRow, collate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +62,7 @@ class SplitModel:
         else:
             cache = _spread(prefix, len(input_ids))
             output = self.body(input_ids=input_ids, past_key_values=cache, use_cache=True)
-        states: Tensor = output.last_hidden_state
-        return states
+        return output.last_hidden_state
 
     def read_prefix(self, prefix_ids: "Tensor") -> Any:
         """Keys and values of the tokens (1, length) that rows have in common."""
@@ -76,12 +76,18 @@ class SplitModel:
 
 
 class PrefixReader:
-    """The keys and values of the prefix read last: batches of one group follow each other."""
+    """Reads batches of rows, and keeps the keys and values of the last prefix: batches of a group follow each other."""
 
     def __init__(self, parts: SplitModel) -> None:
         self.parts = parts
         self.ids: list[int] = []
         self.cache: Any = None
+
+    def states(self, rows: Sequence[TokenRow], shared: int) -> "Tensor":
+        """(positions, hidden): states that predict response tokens, of rows whose first `shared` tokens are the same."""
+        ids, places, _ = (tensor.to(self.parts.weight.device) for tensor in collate(rows, shared))
+        cache = self.read(list(rows[0].prompt_ids[:shared])) if shared else None
+        return self.parts.hidden(ids, cache)[places[0], places[1]]
 
     def read(self, ids: list[int]) -> Any:
         import torch

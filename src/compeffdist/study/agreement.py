@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from compeffdist.arrays import Booleans, Floats
 from compeffdist.difficulty.sampling import sample_rows
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
 from compeffdist.study.measures import Scores, rank_correlations
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 RATES = (0.1, 0.25, 0.5)
 
@@ -72,6 +68,6 @@ def _agreement(first: Scores, other: Scores) -> Agreement:
     )
 
 
-def _hardest(ids: Any, groups: Any, difficulty: "NDArray[np.float64]", rate: float) -> "NDArray[np.bool_]":
+def _hardest(ids: Any, groups: Any, difficulty: Floats, rate: float) -> Booleans:
     """What `hard` sampling keeps; the seed decides only how small groups are rounded, alike for both runs."""
     return sample_rows(ids, groups, difficulty, SamplingParams(method="hard", rate=rate), 0).kept

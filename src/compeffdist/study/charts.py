@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from compeffdist.arrays import Floats
 
 WIDTH, HEIGHT = 330, 220
 LEFT, BOTTOM, TOP = 56, 34, 8
@@ -18,7 +14,7 @@ BINS = 20
 COLOUR = "#4a7ab5"
 
 
-def histogram(values: "Floats", label: str) -> str:
+def histogram(values: Floats, label: str) -> str:
     """Shares of values in equal bins of [0, 1]."""
     counts = np.histogram(values, bins=BINS, range=(0.0, 1.0))[0]
     shares = counts / max(counts.sum(), 1)
@@ -31,7 +27,7 @@ def histogram(values: "Floats", label: str) -> str:
     return _chart(bars, label, "share of rows", ("0", "1"), ("0", f"{top:.0%}"), f"Histogram of {label}")
 
 
-def density(x: "Floats", y: "Floats", x_label: str, y_label: str, log: bool = False) -> str:
+def density(x: Floats, y: Floats, x_label: str, y_label: str, log: bool = False) -> str:
     """How many rows lie where, as a grid of cells: the darker the more, on a logarithmic scale.
 
     Args:
@@ -68,7 +64,7 @@ def density(x: "Floats", y: "Floats", x_label: str, y_label: str, log: bool = Fa
     )
 
 
-def _edges(values: "Floats") -> "Floats":
+def _edges(values: Floats) -> Floats:
     low, high = float(values.min()), float(values.max())
     return np.array([low, high if high > low else low + 1.0])
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compeffdist.arrays import Integers
 from compeffdist.columns import BATCH_ROWS
 from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError
@@ -13,11 +13,8 @@ from compeffdist.record_files import parquet_file
 from compeffdist.records import Triplet
 from compeffdist.study.measures import DECILES, Scores
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-
-def choose_examples(scores: Scores, per_decile: int, seed: int) -> "NDArray[np.int64]":
+def choose_examples(scores: Scores, per_decile: int, seed: int) -> Integers:
     """Places of rows, easiest decile first: in each, those whose draw under `seed` is lowest."""
     draws = uniform_draws(scores.triplet_ids, seed)
     order = np.lexsort((draws, scores.decile))

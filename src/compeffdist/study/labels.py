@@ -10,10 +10,11 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError, one_line
@@ -21,11 +22,6 @@ from compeffdist.files import atomic_file
 from compeffdist.records import Triplet
 from compeffdist.study.measures import Scores
 from compeffdist.texts.tables import read_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 LABEL = "difficulty"
 COLUMNS = ("triplet_id", "task_type", "task", "prompt", "response", LABEL)
@@ -40,7 +36,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int) -> "NDArray[np.int64]":
+def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int) -> Integers:
     """Places of `count` rows for a sheet (all, if there are fewer), in the order they stand in it.
 
     Rows go round: the first of every decile, the second of every decile, …; within a decile likewise over its
@@ -55,7 +51,7 @@ def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int
     return chosen[np.argsort(shuffled[chosen], kind="stable")]
 
 
-def _turns(groups: "Sequence[NDArray[Any]]", *orders: "NDArray[Any]") -> "NDArray[np.int64]":
+def _turns(groups: Sequence[Integers], *orders: Floats | Integers) -> Integers:
     """Each row's 0-based place in its group, by the last of `orders` first."""
     order = np.lexsort((*orders, *groups))
     new = np.zeros(len(order), dtype=bool)
@@ -175,7 +171,7 @@ def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: 
     return [_judgement(name, column[rows], given, seed) for name, column in measures.items()]
 
 
-def _judgement(measure: str, values: "Floats", labels: "Floats", seed: int) -> Judgement:
+def _judgement(measure: str, values: Floats, labels: Floats, seed: int) -> Judgement:
     there = np.isfinite(values)
     values, labels = values[there], labels[there]
     estimate = _spearman(values[None], labels[None])[0] if len(values) else np.nan
@@ -188,7 +184,7 @@ def _judgement(measure: str, values: "Floats", labels: "Floats", seed: int) -> J
     return Judgement(measure, len(values), float(estimate), float(low), float(high), RESAMPLES - len(defined))
 
 
-def _spearman(ones: "Floats", others: "Floats") -> "Floats":
+def _spearman(ones: Floats, others: Floats) -> Floats:
     """Row by row of two (k, n): the correlation of mean ranks; NaN where one is constant."""
     from scipy.stats import rankdata
 

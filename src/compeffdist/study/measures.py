@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import rank_in_groups
 from compeffdist.errors import UserError
@@ -16,10 +17,7 @@ from compeffdist.records import ScoredTriplet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 DECILES = 10
 
@@ -32,15 +30,15 @@ class Scores:
     triplet_ids: "pa.ChunkedArray"
     instruction_ids: "pa.ChunkedArray"
     """Dictionary-encoded."""
-    ranking: "Floats"
-    measures: "Mapping[str, Floats]"
+    ranking: Floats
+    measures: Mapping[str, Floats]
     """Those that a row of the file has, but for the variant that the ranking score is; NaN where a row has none."""
 
     def __len__(self) -> int:
         return len(self.ranking)
 
     @cached_property
-    def decile(self) -> "Integers":
+    def decile(self) -> Integers:
         """0 for the easiest tenth of all rows to 9 for the hardest, by score and then id."""
         rank, size = rank_in_groups(self.triplet_ids, np.zeros(len(self), np.int64), self.ranking)
         return DECILES * (rank - 1) // size
@@ -66,7 +64,7 @@ def read_scores(source: Path, name: str = "") -> Scores:
     return Scores(name or str(source), table["triplet_id"], table["instruction_id"], ranking, told)
 
 
-def rank_correlations(one: "Floats", other: "Floats") -> dict[str, Any]:
+def rank_correlations(one: Floats, other: Floats) -> dict[str, Any]:
     """Spearman's rho and Kendall's tau-b over the rows where both are finite; null where one is constant."""
     from scipy.stats import kendalltau, spearmanr
 
