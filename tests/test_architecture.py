@@ -100,9 +100,9 @@ def test_every_command_has_help_with_an_example() -> None:
 
     for command in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-m", "compeffdist.cli.main", command.NAME, "--help"],
+            [sys.executable, "-m", "compeffdist.cli.main", command, "--help"],
             capture_output=True,
             text=True,
             check=True,
         )
-        assert f"compeffdist {command.NAME}" in done.stdout.split("example:")[1]
+        assert f"compeffdist {command}" in done.stdout.split("example:")[1]

@@ -149,14 +149,7 @@ class Perspective(Record):
         return self.member_names[0]
 
 
-TASK_TYPES = (
-    "analysis",
-    "closed_classification",
-    "open_classification",
-    "scoring",
-    "extraction",
-    "structured",
-)
+TASK_TYPES = ("analysis", "closed_classification", "open_classification", "scoring", "extraction", "structured")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +157,7 @@ class Task(Record):
     """A task on one text, fully defined. `type` is explicit and decides how an answer is parsed."""
 
     PREFIX = "task"
-    IDENTITY = (
-        "perspective_id",
-        "name",
-        "description",
-        "type",
-        "labels",
-        "score_range",
-        "json_schema",
-        "exact_spans",
-    )
+    IDENTITY = ("perspective_id", "name", "description", "type", "labels", "score_range", "json_schema", "exact_spans")
 
     perspective_id: str
     name: str

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-NAME = "answers"
 HELP = "share bought answers: export them to a record, import what others bought, ask some of a record again"
 EXAMPLE = (
     "compeffdist answers export --out records/ours          those the run in this checkout used\n"
@@ -15,7 +14,6 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     export = actions.add_parser("export", help="write the answers of the run in this checkout to a record")
     export.add_argument(

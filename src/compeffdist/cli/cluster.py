@@ -21,7 +21,6 @@ from compeffdist.records import Attribute, Perspective
 from compeffdist.texts.json_values import read_document, repeated_key
 from compeffdist.texts.normalise import whole_characters
 
-NAME = "cluster"
 HELP = "group attributes into perspectives by affinity propagation over their embeddings"
 EXAMPLE = "compeffdist cluster --attributes data/attributes.parquet --out perspectives.json"
 

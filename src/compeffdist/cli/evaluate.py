@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAME = "evaluate"
 HELP = "ask models about labelled files: macro-F1 and accuracy with intervals, and how the models compare"
 EXAMPLE = "compeffdist evaluate --model models:/compeffdist-student@candidate --tasks tasks.yaml"
 
@@ -13,7 +12,6 @@ DEFAULT_SEED = 42
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument(
         "--model",
         required=True,

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAME = "predict"
 HELP = "ask a registered student its domain's question of texts, its tasks, any closed question, or for free answers"
 EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
 DEFAULT_MODEL = "models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
     rows = parser.add_mutually_exclusive_group(required=True)
     rows.add_argument(

@@ -5,13 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAME = "score"
 HELP = "score how hard responses are for a causal language model"
 EXAMPLE = "compeffdist score --model path:models/warmup --triplets data/triplets.parquet --out scores.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
     parser.add_argument("--base", help="the base model, likewise, where --model is an adapter")
     parser.add_argument(
@@ -40,11 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.texts.normalise import whole_characters
 
     difficulty = checked(
-        DifficultyParams,
-        top_p=args.top_p,
-        max_length=args.max_length,
-        exclude_zero=not args.include_zero,
-        ifd=args.ifd,
+        DifficultyParams, top_p=args.top_p, max_length=args.max_length, exclude_zero=not args.include_zero, ifd=args.ifd
     )
     runtime = checked(RuntimeParams, token_budget=args.token_budget, device=args.device)
     folder = find_model_folder(args.model, runtime.cache)

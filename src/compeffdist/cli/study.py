@@ -6,7 +6,6 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 
-NAME = "study"
 HELP = "check difficulty scores: against other measures, other runs and settings, and human labels"
 EXAMPLE = (
     "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
@@ -17,7 +16,6 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     data, report = Path("data"), Path("report")
     parser.add_argument("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
     parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")

@@ -2,13 +2,11 @@
 
 import argparse
 
-NAME = "trace"
 HELP = "show what a record or model version was made from, and what was made of it"
 EXAMPLE = "compeffdist trace models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("id", help="an id, or its beginning, or models:/NAME/VERSION or models:/NAME@ALIAS")
     parser.add_argument("--all", action="store_true", help="show every branch, where the default is a few of each")
     formats = parser.add_mutually_exclusive_group()

@@ -34,10 +34,7 @@ def by_task(predictions: Sequence[Prediction], params: EvaluationParams) -> dict
 
 
 def summarise(
-    predictions: Mapping[str, Sequence[Prediction]],
-    params: EvaluationParams,
-    seed: int,
-    strength: float = 0.0,
+    predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int, strength: float = 0.0
 ) -> dict[str, Any]:
     """The contents of metrics/evaluation.json.
 
@@ -51,11 +48,7 @@ def summarise(
         UserError: if the systems answered different rows.
     """
     figures = {
-        at: _figures(
-            {system: take_out(predictions[system], params.tasks, at) for system in SYSTEMS},
-            params,
-            seed,
-        )
+        at: _figures({system: take_out(predictions[system], params.tasks, at) for system in SYSTEMS}, params, seed)
         for at in sorted({*STRENGTHS, strength} if strength else {0.0})
     }
     chosen = figures[strength]

@@ -156,8 +156,7 @@ class TasksParams(Section):
     analysis_per_perspective: NonNegativeInt
     """Open-ended analysis prompts kept per perspective at most."""
     types: list[Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]] = Field(
-        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"],
-        min_length=1,
+        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"], min_length=1
     )
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024

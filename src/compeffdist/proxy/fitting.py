@@ -106,11 +106,7 @@ class Fit:
 
 
 def fit_proxy(
-    prompts: PromptFeatures,
-    instruction_ids: Sequence[str],
-    ids: Sequence[str],
-    given: Integers,
-    difficulty: Floats,
+    prompts: PromptFeatures, instruction_ids: Sequence[str], ids: Sequence[str], given: Integers, difficulty: Floats
 ) -> Fit:
     """Fit on the rows that have a score.
 

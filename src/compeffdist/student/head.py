@@ -84,7 +84,7 @@ class PrefixReader:
         self.cache: Any = None
 
     def states(self, rows: Sequence[TokenRow], shared: int) -> "Tensor":
-        """(positions, hidden): states that predict response tokens, of rows whose first `shared` tokens are the same."""
+        """States that predict response tokens, (positions, hidden), of rows that share their first `shared` tokens."""
         ids, places, _ = (tensor.to(self.parts.weight.device) for tensor in collate(rows, shared))
         cache = self.read(list(rows[0].prompt_ids[:shared])) if shared else None
         return self.parts.hidden(ids, cache)[places[0], places[1]]

@@ -14,15 +14,7 @@ from torch.utils.data import Sampler
 
 from compeffdist.student.batching import batches
 from compeffdist.student.branching import BranchAttention, correction_tensors, tensors_of
-from compeffdist.student.packing import (
-    IGNORED,
-    EncodedRow,
-    families,
-    grouped_order,
-    length_order,
-    pack,
-    plan_passes,
-)
+from compeffdist.student.packing import IGNORED, EncodedRow, families, grouped_order, length_order, pack, plan_passes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -56,10 +56,7 @@ class ResponseTrainer(SFTTrainer):
         return self.row_order
 
     def training_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        num_items_in_batch: torch.Tensor | int | None = None,
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Forward and backward of every pass of a batch; the sum of their losses."""
         total = torch.zeros((), device=self.args.device)

@@ -51,11 +51,7 @@ def _measures(study: Study) -> list[str]:
     scores = study.scores
     charts = (
         density(
-            scores.ranking,
-            scores.measures[key],
-            "ranking score",
-            MEASURES[key].title,
-            log=MEASURES[key].logarithmic,
+            scores.ranking, scores.measures[key], "ranking score", MEASURES[key].title, log=MEASURES[key].logarithmic
         )
         for key in CHARTED
         if key in scores.measures
