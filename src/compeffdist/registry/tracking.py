@@ -26,7 +26,7 @@ from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, sho
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
-    from compeffdist.student.curve import CurvePoint
+    from compeffdist.student.training import CurvePoint
 
 STORE_LIBRARIES = ("mlflow", "sqlalchemy")
 

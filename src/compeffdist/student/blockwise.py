@@ -120,14 +120,8 @@ def _blockwise(
 
     if attention_blocks is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    queries, keys, values = (
-        _gathered(states, places)
-        for states, places in (
-            (query, attention_blocks.queries),
-            (key, attention_blocks.keys),
-            (value, attention_blocks.keys),
-        )
-    )
+    queries = _gathered(query, attention_blocks.queries)
+    keys, values = (_gathered(states, attention_blocks.keys) for states in (key, value))
     # for blocks as small as these, plain products are faster than the fused kernel for CPUs
     with sdpa_kernel(SDPBackend.MATH):
         output = sdpa_attention_forward(module, queries, keys, values, attention_mask, **settings)[0]

@@ -9,8 +9,7 @@ do, with the window made small so that it counts. A model for which no way does 
 state in place of keys and values, attention that takes no mask) gets None, and its rows are read whole.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 Marks = tuple["Tensor", ...]
 PROBE_WINDOW = 3
+"""A sliding window that ends within the probe, in place of the model's while it is tried."""
 EXACT, ROUNDED = 1e-4, 0.03
 """Largest accepted difference of the probe's logits, relative to the largest of them, in float32 and in 16 bits."""
 KINDS = ("full_attention", "sliding_attention")
@@ -71,7 +71,7 @@ class BranchAttention:
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def visible(asking: "Marks", asked: "Marks") -> "Tensor":
+def visible(asking: Marks, asked: Marks) -> "Tensor":
     """[rows, asking, asked]: whether a token that asks sees the one that is asked.
 
     Args:
@@ -119,17 +119,22 @@ def branch_attention(model: Any) -> BranchAttention | None:
     names = ["by kind"] if kinds > {"full_attention"} else []
     names += ["windowed"] if getattr(config, "sliding_window", None) else ["one"]
     rows = _probe_rows(config.vocab_size)
-    training = model.training
+    ids = [torch.tensor([row.input_ids], device=model.device) for row in rows]
+    training, window = model.training, getattr(config, "sliding_window", None)
     model.eval()
+    if window is not None:
+        config.sliding_window = PROBE_WINDOW
     try:
-        with torch.no_grad(), _small_window(config):
-            alone = [model(input_ids=_row(model, row), use_cache=False).logits[0].float() for row in rows]
+        with torch.no_grad():
+            alone = [model(input_ids=row, use_cache=False).logits[0].float() for row in ids]
             blocks = use_blocks(model)
             ways = [BranchAttention(name, config, additive, True) for name in names if blocks]
             ways += [BranchAttention(name, config, additive) for name in names]
             return next((way for way in ways if _agrees(model, way, rows, alone)), None)
     finally:
         model.train(training)
+        if window is not None:
+            config.sliding_window = window
 
 
 def _probe_rows(vocabulary: int) -> list[EncodedRow]:
@@ -161,23 +166,3 @@ def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone:
         bool((mine - theirs[start:]).abs().max() <= tolerance * theirs.abs().max())
         for mine, theirs, start in zip(own, alone, starts, strict=True)
     )
-
-
-def _row(model: Any, row: EncodedRow) -> "Tensor":
-    import torch
-
-    return torch.tensor([row.input_ids], device=model.device)
-
-
-@contextmanager
-def _small_window(config: Any) -> Iterator[None]:
-    """A sliding window, where there is one, that ends within the probe."""
-    window = getattr(config, "sliding_window", None)
-    if window is None:
-        yield
-        return
-    config.sliding_window = PROBE_WINDOW
-    try:
-        yield
-    finally:
-        config.sliding_window = window

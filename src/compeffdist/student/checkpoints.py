@@ -9,11 +9,10 @@ A checkpoint takes 12 bytes a trained parameter. It lies outside DVC's outs, whi
 folder named by what the training is: the student's provenance (base, rows, settings, seed), the device and the
 precision of its products. The order of the rows hangs on seed and epoch alone, so that it is the same after a resume.
 
-Checkpoints of a stage are removed when its student is written.
+Checkpoints of a stage, those of other settings as well, are removed when its student is written.
 """
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -56,11 +55,6 @@ def _is_whole(checkpoint: Path, step: int, averaged: bool) -> bool:
     except (OSError, UserError, SafetensorError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError):
         return False
     return True
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Forget the checkpoints of a stage, those of other settings as well."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class CheckpointCallback(TrainerCallback):

@@ -23,6 +23,7 @@ Same seed, same machine, same number of threads: same bytes. Another machine giv
 
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -38,7 +39,6 @@ from compeffdist.formatting import encode_prompt, encode_response, end_token_id,
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
-from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.loading import PROVENANCE, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compeffdist.student.layout import Layout
+    from compeffdist.student.trainer import Recorder
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ class TrainingRow:
     """What could be answered, where the teacher weighed each label; else empty."""
     probabilities: tuple[float, ...] = ()
     """Of `labels`, by the teacher."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One optimiser step."""
+
+    step: int
+    loss: float
+    """Mean negative log-likelihood of the response tokens of the step, in nats; with soft targets, cross-entropy."""
+    learning_rate: float
+    gradient_norm: float
+    """Before clipping."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +145,7 @@ def fine_tune(
         UserError: if no row is left to train on, two rows share an id, or the loss stops being a number.
     """
     _quiet()
-    from compeffdist.student.checkpoints import remove_checkpoints
+    from compeffdist.student.trainer import Recorder
 
     device = resolve_device(device)
     _check_processes(device)
@@ -155,9 +168,10 @@ def fine_tune(
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if trainer.is_world_process_zero():
         trainer.finish()
-        _save(trainer, tokenizer, base_id, _saved_dtype(base, settings), provenance, output)
+        saved = stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
+        _save(trainer, tokenizer, base_id, saved, provenance, output)
         if checkpoints:
-            remove_checkpoints(checkpoints / stage)
+            shutil.rmtree(checkpoints / stage, ignore_errors=True)
     epochs = settings.epochs
     return TrainingResult(
         rows=len(encoded),
@@ -256,21 +270,24 @@ def _trainer(
     seed: int,
     device: str,
     dtype: Any,
-    recorder: Recorder,
+    recorder: "Recorder",
     folder: Path,
     checkpoint_steps: int,
 ) -> tuple[Any, Path | None]:
     """The trainer, and the checkpoint it has to go on from, if there is one in `folder`."""
     import torch
     from datasets import Dataset
+    from transformers import AutoModelForCausalLM
     from transformers.trainer_callback import PrinterCallback
 
     from compeffdist.student.checkpoints import CheckpointCallback, WeightAverage, latest_checkpoint
     from compeffdist.student.layout import EpochOrder
-    from compeffdist.student.trainer import ResponseTrainer, recorder_callback
+    from compeffdist.student.trainer import ResponseTrainer
 
     full, averaged = settings.method == "full", settings.average_last > 0.0
-    model = _load_base(base, torch.float32 if full else dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float32 if full else dtype, local_files_only=True, use_safetensors=True
+    )
     layout = _layout(model, encoded, settings, end_token_id(tokenizer), recorder.stage)
     resumed = latest_checkpoint(folder, averaged=averaged, stage=recorder.stage) if checkpoint_steps else None
     trainer = ResponseTrainer(
@@ -284,7 +301,7 @@ def _trainer(
         ),
         processing_class=tokenizer,
         peft_config=None if full else _lora(settings),
-        callbacks=[recorder_callback(recorder), CheckpointCallback()],
+        callbacks=[recorder, CheckpointCallback()],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, resumed
@@ -305,12 +322,6 @@ def _layout(
         name = type(model).__name__
         print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
     return Padding(encoded, fill, rows, settings.pass_tokens)
-
-
-def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, use_safetensors=True)
 
 
 def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, folder: Path, checkpoint_steps: int) -> Any:
@@ -369,11 +380,6 @@ def _check_processes(device: str) -> None:
         raise UserError("several GPUs are visible to one process; set CUDA_VISIBLE_DEVICES to the one to train on")
 
 
-def _saved_dtype(base: Path, settings: FineTuningParams) -> Any:
-    """Precision to store a fully fine-tuned model in; None to store what was trained, as for an adapter."""
-    return stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
-
-
 def _save(
     trainer: Any,
     tokenizer: "PreTrainedTokenizerBase",
@@ -382,6 +388,7 @@ def _save(
     provenance: dict[str, Any],
     output: Path,
 ) -> None:
+    """Write the student; in `dtype` where one is given, else as it was trained."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if dtype is not None:
         model = model.to(dtype)
