@@ -6,7 +6,8 @@ from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import summarise
 from compeffdist.given import Given, Made
-from compeffdist.student.loading import base_student, student_id
+from compeffdist.student.base import base_student
+from compeffdist.student.loading import student_id
 
 
 def run(given: Given) -> Made:

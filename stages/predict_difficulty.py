@@ -5,7 +5,7 @@ from compeffdist.artefacts import INSTRUCTIONS, PAIRS, PREDICTED, PROXY, SCORED,
 from compeffdist.given import Given, Made
 from compeffdist.proxy.predict_difficulty import predict_difficulty, scored_part
 from compeffdist.records import by_id
-from compeffdist.student.loading import base_student
+from compeffdist.student.base import base_student
 from compeffdist.triplets import parts
 
 

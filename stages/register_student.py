@@ -22,7 +22,7 @@ from compeffdist.models import read_identity
 from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
-from compeffdist.student.loading import base_student
+from compeffdist.student.base import base_student
 from compeffdist.texts.draw import draw_texts
 
 

@@ -6,7 +6,8 @@ from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.difficulty.summary import summarise_scores, write_histogram
 from compeffdist.given import Given, Made
 from compeffdist.instructions.answers import choices
-from compeffdist.student.loading import base_student, read_provenance, student_id
+from compeffdist.student.base import base_student
+from compeffdist.student.loading import read_provenance, student_id
 
 
 def run(given: Given) -> Made:

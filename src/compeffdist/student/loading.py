@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from compeffdist import precision
-from compeffdist.artefacts import BASE
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.formatting import load_tokenizer
-from compeffdist.given import Given
 from compeffdist.imports import transformers_models
-from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.precision import resolve_device
 from compeffdist.records import content_id
-from compeffdist.teacher.asking import release_engine
 
 if TYPE_CHECKING:
     import torch
@@ -96,19 +92,6 @@ def student_id(folder: Path) -> str:
     read_provenance(folder)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()}
     return content_id("student", hashes)
-
-
-def base_student(given: Given) -> tuple[ModelIdentity, Path]:
-    """Identity and folder of the base student, for a stage that is about to load it or one trained from it.
-
-    Lets the teacher's engine go, whichever stages ran before: scoring and training need its memory.
-
-    Raises:
-        UserError: the identity is missing or broken, or the weights are not in the cache.
-    """
-    release_engine()
-    identity = read_identity(given.path(BASE))
-    return identity, model_folder(identity, cache_folder(given.params.runtime.cache))
 
 
 def load_student(

@@ -12,7 +12,7 @@ from compeffdist.files import atomic_file
 from compeffdist.given import Given, Made
 from compeffdist.params import FineTuningParams, Params, stage_seed
 from compeffdist.records import Triplet
-from compeffdist.student.loading import base_student
+from compeffdist.student.base import base_student
 from compeffdist.student.training import CurvePoint, TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
