@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
     """Read the tasks, ask each model, print the figures."""
     from compeffdist.domain import domain_here
     from compeffdist.errors import UserError
-    from compeffdist.evaluation.standalone import compare_models, load_rows, read_tasks, report_lines
+    from compeffdist.evaluation.rows import load_evaluation
+    from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
     from compeffdist.models import cache_folder
     from compeffdist.params import PARAMS_FILE, EvaluationParams, RuntimeParams, load_params
 
@@ -59,14 +60,13 @@ def run(args: argparse.Namespace) -> None:
     runtime = load_params().runtime if PARAMS_FILE.exists() else RuntimeParams()
     runtime = runtime.model_copy(update={"device": args.device} if args.device else {})
     params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(args.tasks, _given(args))))
-    rows = load_rows(params.tasks, args.seed, cache_folder(runtime.cache))
+    rows, _ = load_evaluation(params, args.seed, cache_folder(runtime.cache))
 
     from compeffdist.registry.opening import ask_rows
 
     answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
     report = compare_models(answers, params, args.prior, args.seed)
     if args.out is not None:
-        from compeffdist.evaluation.standalone import decided
         from compeffdist.record_files import write_records
         from compeffdist.records import Prediction
 

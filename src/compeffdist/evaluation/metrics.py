@@ -14,11 +14,6 @@ import numpy as np
 from compeffdist.arrays import Floats, Integers
 
 
-def accuracy(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of rows predicted right. Raises ValueError as `confusion`."""
-    return float(accuracy_of(confusion(gold, predicted, labels)))
-
-
 def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
     """Unweighted mean of the F1 of every label that occurs. Raises ValueError as `confusion`."""
     return float(macro_f1_of(confusion(gold, predicted, labels)))

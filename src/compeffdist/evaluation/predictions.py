@@ -30,8 +30,16 @@ def predict_rows(
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
         logprobs = score([evaluation_prompt(row, task) for row in own], tuple(task.labels))
         predictions += [
-            _prediction(row, task, system, system_id, row_logprobs)
-            for row, row_logprobs in zip(own, logprobs, strict=True)
+            Prediction(
+                row_id=row.id,
+                task=row.task,
+                system=system,
+                system_id=system_id,
+                gold=row.label,
+                predicted=max(task.labels, key=given.__getitem__),
+                probabilities=[math.exp(given[label]) for label in task.labels],
+            )
+            for row, given in zip(own, logprobs, strict=True)
         ]
     return predictions
 
@@ -53,20 +61,6 @@ def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = No
     return closed_question(question, task.labels)
 
 
-def _prediction(
-    row: EvaluationRow, task: EvaluationTask, system: str, system_id: str, logprobs: Mapping[str, float]
-) -> Prediction:
-    return Prediction(
-        row_id=row.id,
-        task=row.task,
-        system=system,
-        system_id=system_id,
-        gold=row.label,
-        predicted=max(task.labels, key=lambda label: logprobs[label]),
-        probabilities=[math.exp(logprobs[label]) for label in task.labels],
-    )
-
-
 def teacher_scorer(talk: Conversation) -> Scorer:
     """Ask the teacher, through the response store. An unanswered row stops: a mean over holes is no figure."""
 
@@ -79,14 +73,11 @@ def teacher_scorer(talk: Conversation) -> Scorer:
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
                     f"({said.detail}); run again: answered rows are kept"
                 )
-            rows.append(said.answer.label_logprobs or _one_hot(said.answer.text, labels))
+            chosen = {label: 0.0 if label == said.answer.text else -math.inf for label in labels}
+            rows.append(said.answer.label_logprobs or chosen)
         return rows
 
     return score
-
-
-def _one_hot(chosen: str, labels: tuple[str, ...]) -> Mapping[str, float]:
-    return {label: 0.0 if label == chosen else -math.inf for label in labels}
 
 
 def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str, system: str) -> Scorer:
