@@ -69,8 +69,7 @@ def _write_sheet(args: argparse.Namespace) -> None:
         raise UserError(f"--sheet-rows: must be at least 1 (got {args.sheet_rows})")
     from compeffdist.artefacts import TRIPLETS
     from compeffdist.params import load_params, stage_seed
-    from compeffdist.study.examples import read_triplets
-    from compeffdist.study.findings import STAGE
+    from compeffdist.study.findings import STAGE, read_triplets
     from compeffdist.study.labels import LABEL, SCALE, choose_rows, task_types_of, write_sheet
     from compeffdist.study.measures import read_scores
 

@@ -1,10 +1,8 @@
 """Do two runs agree which triplets are hard? Rank correlation, and how much of the kept sets is the same."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from compeffdist.arrays import Booleans, Floats
 from compeffdist.difficulty.sampling import sample_rows
 from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
@@ -28,10 +26,6 @@ class Agreement:
     """By rate: of the rows kept by `hard` sampling per instruction on one run's scores, the share kept on the other's
     too. Two runs that have nothing in common overlap by the rate."""
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
-
 
 def agreements(runs: Sequence[Scores]) -> list[Agreement]:
     """Every run after the first, compared with the first on the triplets both scored.
@@ -52,22 +46,20 @@ def _agreement(first: Scores, other: Scores) -> Agreement:
     if len(there) < 2:
         raise UserError(f"{other.name}: {len(there)} triplets in common with {first.name}; compare runs on the same")
     ours, theirs = first.ranking[shared], other.ranking[there]
+    correlations = rank_correlations(ours, theirs)
     ids = first.triplet_ids.filter(pa.array(shared))
     groups = first.instruction_ids.filter(pa.array(shared))
     overlap = {}
     for rate in RATES:
-        kept, kept_too = (_hardest(ids, groups, values, rate) for values in (ours, theirs))
+        # the seed decides only how small groups are rounded, alike for both runs
+        hardest = SamplingParams(method="hard", rate=rate)
+        kept, kept_too = (sample_rows(ids, groups, values, hardest, 0).kept for values in (ours, theirs))
         overlap[f"{rate:g}"] = float((kept & kept_too).sum() / kept.sum()) if kept.any() else float("nan")
     return Agreement(
         run=other.name,
         rows=len(there),
         missing=len(first) + len(other) - 2 * len(there),
-        spearman=(found := rank_correlations(ours, theirs))["spearman"],
-        kendall=found["kendall"],
+        spearman=correlations["spearman"],
+        kendall=correlations["kendall"],
         overlap={rate: share for rate, share in overlap.items() if share == share},
     )
-
-
-def _hardest(ids: Any, groups: Any, difficulty: Floats, rate: float) -> Booleans:
-    """What `hard` sampling keeps; the seed decides only how small groups are rounded, alike for both runs."""
-    return sample_rows(ids, groups, difficulty, SamplingParams(method="hard", rate=rate), 0).kept

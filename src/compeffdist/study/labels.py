@@ -8,9 +8,8 @@ its head makes them read UTF-8.
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -77,8 +76,7 @@ def task_types_of(scores: Scores, triplets: Path) -> list[str]:
     if places.null_count:
         lost = scores.triplet_ids.filter(pc.is_null(places))[0]
         raise UserError(f"{triplets}: {lost} has a score but is not there; scores and triplets are of two runs")
-    types: list[str] = table["task_type"].take(places).to_pylist()
-    return types
+    return table["task_type"].take(places).to_pylist()
 
 
 def write_sheet(target: Path, triplets: Iterable[Triplet]) -> None:
@@ -141,10 +139,6 @@ class Judgement:
     """Of the percentile bootstrap interval over labelled rows."""
     undefined_resamples: int
     """Resamples in which label or measure was constant; they are not in the interval."""
-
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
 
 
 def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: int) -> list[Judgement]:
