@@ -111,7 +111,7 @@ def _figures(predictions: Mapping[str, Sequence[Prediction]], params: Evaluation
 def _brief(figures: Mapping[str, Any]) -> dict[str, Any]:
     """The mean's intervals, and the tasks' macro-F1 without theirs."""
     tasks = {
-        name: {system: interval["estimate"] for system, interval in task["macro_f1"].items()}
+        name: {system: found["estimate"] for system, found in task["macro_f1"].items()}
         for name, task in figures["tasks"].items()
     }
     return {"mean": figures["mean"], "macro_f1_of_tasks": tasks}
