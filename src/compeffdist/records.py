@@ -27,11 +27,8 @@ def content_id(prefix: str, identity: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row of an artefact. `id` is computed from the fields named in IDENTITY when the record is made.
-
-    Raises:
-        ValueError: if an `id` is given that does not match the contents.
-    """
+    """A row of an artefact. `id` is computed from the fields named in IDENTITY when the record is made. Raises
+    ValueError if an `id` is given that does not match the contents."""
 
     PREFIX: ClassVar[str]
     VERSION: ClassVar[int] = 1

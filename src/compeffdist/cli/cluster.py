@@ -80,11 +80,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_attributes(source: Path) -> list[Attribute]:
-    """Attributes from a Parquet artefact or a JSON list of objects with `attribute` (or `name`) and `count`.
-
-    Raises:
-        UserError: naming the file and the item that is not as described.
-    """
+    """Attributes from a Parquet artefact or a JSON list of objects with `attribute` (or `name`) and `count`. Raises
+    UserError naming the file and the item that is not as described."""
     if source.suffix != ".json":
         return read_records(source, Attribute)
     items = read_document(source)

@@ -34,11 +34,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Predictions:
-    """One system's answers on one task, by row id.
-
-    Raises:
-        UserError: no rows, or gold and predicted are of different rows.
-    """
+    """One system's answers on one task, by row id. Raises UserError: no rows, or gold and predicted are of different
+    rows."""
 
     labels: Sequence[str]
     gold: Mapping[str, str]
@@ -78,12 +75,8 @@ def difference_interval(
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Interval of first minus second in the mean over tasks, paired by row id. Arguments as
-    `metric_interval`.
-
-    Raises:
-        UserError: no tasks, or the two differ in tasks, label sets, row ids or gold labels.
-    """
+    """Interval of first minus second in the mean over tasks, paired by row id. Arguments as `metric_interval`. Raises
+    UserError: no tasks, or the two differ in tasks, label sets, row ids or gold labels."""
     _refuse_different_rows(first, second, "the first system's tasks", "the second's")
     sampled = []
     for name, one in _sorted(first):

@@ -31,12 +31,8 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[list[EvaluationRow], dict[str, Any]]:
-    """The drawn rows of all tasks, in the order of the tasks and sorted by id within each, and their counts:
-    task -> `requested`, `rows`, and `labels` (rows of each).
-
-    Raises:
-        UserError: as `load_evaluation_rows`.
-    """
+    """The drawn rows of all tasks, in the order of the tasks and sorted by id within each, and their counts: task ->
+    `requested`, `rows`, and `labels` (rows of each). Raises UserError as `load_evaluation_rows`."""
     rows: list[EvaluationRow] = []
     counts: dict[str, Any] = {}
     for task in params.tasks:
@@ -55,11 +51,8 @@ def load_evaluation_rows(task: EvaluationTask, seed: int, cache: Path) -> list[E
     """The rows of a task, sorted by id: `task.rows` of them, or all there are if there are fewer.
 
     Texts that stand in the source more than once (with the same fields, if the question has any) count once, and not at
-    all if their labels differ.
-
-    Raises:
-        UserError: an unknown corpus; a file as `read_rows`; a row of a file without text, label or a field of the
-            question, or with a label that is not in `task.labels`; a label without any row.
+    all if their labels differ. Raises UserError: an unknown corpus; a file as `read_rows`; a row of a file without
+    text, label or a field of the question, or with a label that is not in `task.labels`; a label without any row.
     """
     pool = list(_file_rows(task) if task.is_file else _corpus_rows(task, cache))
     pool = _distinct(pool)

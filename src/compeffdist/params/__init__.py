@@ -219,10 +219,8 @@ class Params(Section):
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate a params file, by the YAML that DVC reads and writes: there 2e-05 is a number, `no` a word.
-
-    Raises:
-        UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type, bound.
-    """
+    Raises UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type,
+    bound."""
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:

@@ -100,11 +100,8 @@ class PrefixReader:
 
 
 def split_model(model: Any) -> SplitModel:
-    """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts.
-
-    Raises:
-        UserError: if body and head do not give back the model's own logits.
-    """
+    """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts. Raises
+    UserError if body and head do not give back the model's own logits."""
     import torch
 
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -170,10 +167,8 @@ def _goes_on_from_prefixes(plain: SplitModel) -> bool:
 def _spread(prefix: Any, rows: int) -> Any:
     """A cache in which each of `rows` rows starts from the one row of `prefix`, without a copy of it.
 
-    Going on from it makes new tensors of prefix and suffix together, so that `prefix` can be used again.
-
-    Raises:
-        TypeError: if the cache, or a layer of it, is of a kind that keeps more than growing keys and values.
+    Going on from it makes new tensors of prefix and suffix together, so that `prefix` can be used again. Raises
+    TypeError if the cache, or a layer of it, is of a kind that keeps more than growing keys and values.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 

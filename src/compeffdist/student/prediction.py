@@ -84,11 +84,8 @@ def generate(
     token_budget: int = 4096,
     progress: "Progress | None" = None,
 ) -> list[str]:
-    """Greedy answers to `prompts`, in order, without special tokens and surrounding space.
-
-    Raises:
-        UserError: if a prompt with its answer is longer than the model's context.
-    """
+    """Greedy answers to `prompts`, in order, without special tokens and surrounding space. Raises UserError if a prompt
+    with its answer is longer than the model's context."""
     import torch
     from transformers import GenerationConfig
 

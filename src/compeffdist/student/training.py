@@ -194,11 +194,8 @@ def encode_rows(
     stage: str,
     soft_labels: float = 0.0,
 ) -> tuple[list[EncodedRow], list[Reject]]:
-    """Rows as token ids, sorted by id; those that cannot be trained on as rejects.
-
-    Raises:
-        UserError: if two rows share an id.
-    """
+    """Rows as token ids, sorted by id; those that cannot be trained on as rejects. Raises UserError if two rows share
+    an id."""
     encoded: list[EncodedRow] = []
     rejected: list[Reject] = []
     ordered = sorted(rows, key=lambda row: row.id)

@@ -28,11 +28,8 @@ class Agreement:
 
 
 def agreements(runs: Sequence[Scores]) -> list[Agreement]:
-    """Every run after the first, compared with the first on the triplets both scored.
-
-    Raises:
-        UserError: if a run has fewer than two triplets in common with the first.
-    """
+    """Every run after the first, compared with the first on the triplets both scored. Raises UserError if a run has
+    fewer than two triplets in common with the first."""
     return [_agreement(runs[0], run) for run in runs[1:]]
 
 

@@ -88,11 +88,8 @@ def choose_examples(scores: Scores, per_decile: int, seed: int) -> Integers:
 
 
 def read_triplets(source: Path, ids: Collection[str]) -> dict[str, Triplet]:
-    """Triplets by id, of a file that may be much larger than memory.
-
-    Raises:
-        UserError: if the file cannot be read, one is not in it, or does not fit its id.
-    """
+    """Triplets by id, of a file that may be much larger than memory. Raises UserError if the file cannot be read, one
+    is not in it, or does not fit its id."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -64,11 +64,8 @@ def _turns(groups: Sequence[Integers], *orders: Floats | Integers) -> Integers:
 
 
 def task_types_of(scores: Scores, triplets: Path) -> list[str]:
-    """The task type of every scored row.
-
-    Raises:
-        UserError: if the triplets cannot be read, or lack one that has a score.
-    """
+    """The task type of every scored row. Raises UserError if the triplets cannot be read, or lack one that has a
+    score."""
     import pyarrow.compute as pc
 
     table = read_columns(triplets, Triplet, ["id", "task_type"], ["task_type"])
@@ -97,11 +94,8 @@ def _harmless(text: str) -> str:
 
 
 def read_labels(source: Path) -> dict[str, int]:
-    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`).
-
-    Raises:
-        UserError: as `read_rows`; naming the line: an id twice, a label that is none.
-    """
+    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`). Raises
+    UserError as `read_rows`; naming the line: an id twice, a label that is none."""
     wanted = dict.fromkeys(("triplet_id", LABEL), "of the sheet that --sheet writes; keep its first line")
     labels: dict[str, int] = {}
     seen: set[str] = set()
@@ -142,11 +136,8 @@ class Judgement:
 
 
 def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: int) -> list[Judgement]:
-    """The ranking score and every measure against labels, ranking score first.
-
-    Raises:
-        UserError: if a label is of no scored row, there are fewer than FEWEST, or all say the same.
-    """
+    """The ranking score and every measure against labels, ranking score first. Raises UserError if a label is of no
+    scored row, there are fewer than FEWEST, or all say the same."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

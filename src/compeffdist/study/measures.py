@@ -45,11 +45,7 @@ class Scores:
 
 
 def read_scores(source: Path, name: str = "") -> Scores:
-    """Read a scored.parquet.
-
-    Raises:
-        UserError: if it cannot be read, or holds fewer than two rows.
-    """
+    """Read a scored.parquet. Raises UserError if it cannot be read, or holds fewer than two rows."""
     names = ["triplet_id", "instruction_id", RANKING, *COLUMNS]
     table = read_columns(source, ScoredTriplet, names, ["instruction_id"], COLUMNS)
     if len(table) < 2:

@@ -42,11 +42,8 @@ class Variant:
 def make_variants(
     params: Params, top_ps: Sequence[float] = (), warm_up_rows: Sequence[int] = (), seeds: Sequence[int] = ()
 ) -> list[Variant]:
-    """A variant for every value that is not already the pipeline's.
-
-    Raises:
-        UserError: if a value is none the params allow.
-    """
+    """A variant for every value that is not already the pipeline's. Raises UserError if a value is none the params
+    allow."""
     settings: list[tuple[str, float]] = [("difficulty.top_p", value) for value in top_ps]
     settings += [("warm_up.rows", value) for value in warm_up_rows] + [("seed", value) for value in seeds]
     variants = [_variant(params, key, value) for key, value in dict.fromkeys(settings)]
@@ -64,11 +61,8 @@ def _variant(params: Params, key: str, value: float) -> Variant:
 
 
 def score_variants(variants: Iterable[Variant], folder: Path) -> list[Scores]:
-    """Scores of each variant, from `folder` if they are there, else made and put there.
-
-    Raises:
-        UserError: as training and scoring do; or none of a variant's rows could be scored.
-    """
+    """Scores of each variant, from `folder` if they are there, else made and put there. Raises UserError as training
+    and scoring do; or none of a variant's rows could be scored."""
     base = read_identity(Path(BASE))
     return [read_scores(_scored(variant, base, folder), variant.name) for variant in variants]
 
