@@ -40,11 +40,10 @@ def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[st
 
 def encode_gold(gold: Sequence[str], labels: Sequence[str]) -> Integers:
     """Indices into `labels`. Raises ValueError for a label outside the set."""
-    places = {label: index for index, label in enumerate(labels)}
-    unknown = next((label for label in gold if label not in places), None)
-    if unknown is not None:
-        raise ValueError(f"gold label {unknown!r} is not one of {', '.join(labels)}")
-    return np.array([places[label] for label in gold], dtype=np.int64)
+    codes = encode_predicted(gold, labels)
+    if (codes == len(labels)).any():
+        raise ValueError(f"gold label {gold[int(codes.argmax())]!r} is not one of {', '.join(labels)}")
+    return codes
 
 
 def encode_predicted(predicted: Sequence[str], labels: Sequence[str]) -> Integers:

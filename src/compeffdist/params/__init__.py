@@ -55,47 +55,14 @@ from compeffdist.params.sections import (
 )
 from compeffdist.yaml12 import read_yaml
 
-__all__ = [
-    "FILE_SUFFIXES",
-    "LOCAL_MODELS",
-    "PARAMS_FILE",
-    "QUESTION_FIELD",
-    "SOURCES",
-    "AttributesParams",
-    "ClustersParams",
-    "DemonstrationsParams",
-    "DifficultyParams",
-    "EvaluationParams",
-    "EvaluationTask",
-    "FineTuningParams",
-    "GatesParams",
-    "LabelPriorsParams",
-    "Line",
-    "ModelParams",
-    "Name",
-    "OwnTask",
-    "PairingParams",
-    "Params",
-    "PromotionParams",
-    "ProxyParams",
-    "RegistryParams",
-    "ResponsesParams",
-    "RuntimeParams",
-    "SamplingParams",
-    "Section",
-    "TasksParams",
-    "TeacherParams",
-    "TextSource",
-    "TextsParams",
-    "checked",
-    "dataset_folder",
-    "fault_of",
-    "in_sources",
-    "load_params",
-    "stage_seed",
-    "validate_params",
-    "written_label",
-]
+__all__ = ["FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
+__all__ += ["checked", "dataset_folder", "fault_of", "in_sources", "written_label"]
+__all__ += ["load_params", "stage_seed", "validate_params"]
+__all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]
+__all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "DifficultyParams", "EvaluationParams"]
+__all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
+__all__ += ["PromotionParams", "ProxyParams", "RegistryParams", "ResponsesParams", "RuntimeParams", "SamplingParams"]
+__all__ += ["TasksParams", "TeacherParams", "TextsParams"]
 
 
 class RegistryParams(Section):

@@ -24,6 +24,7 @@ over all instructions they are held out, too: of few rows an instruction, the le
 most of its score.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ FOLDS = 5
 FEWEST_ROWS = 50
 """Scored rows, beyond the first of each instruction, below which nothing can be fitted, let alone held out: one row
 says nothing of the order within its instruction, nor of how far rows lie apart there."""
+VIEW, OPENINGS = (tuple(field.name for field in dataclasses.fields(kind)) for kind in (View, OpeningModel))
 DESCRIPTION, ARRAYS = "proxy.json", "proxy.safetensors"
 
 
@@ -131,7 +133,7 @@ def fit_proxy(
         )
     view = fit_view(prompts, codes, len(names))
     rows = rows_through(view, prompts, codes)
-    folds = np.array([_fold(ids[place]) for place in order])
+    folds = np.array([hashlib.sha256(ids[place].encode()).digest()[0] % FOLDS for place in order])
     shown, unseen_levels = np.full(len(order), np.nan), np.full(len(order), np.nan)
     for fold in range(FOLDS):
         left = scored[folds[scored] == fold]
@@ -184,26 +186,17 @@ def _levels(groups: Integers, target: Floats, instructions: int) -> Floats:
     return target.mean() + trust * (means - target.mean())
 
 
-def _fold(row_id: str) -> int:
-    return hashlib.sha256(row_id.encode()).digest()[0] % FOLDS
-
-
 def save_proxy(proxy: Proxy, description: dict[str, Any], folder: Path) -> None:
     """Write a proxy as safetensors and JSON, atomically; `description` says what it was made from."""
     from safetensors.numpy import save_file
 
     view, heads = proxy.view, proxy.heads
     arrays = {
-        "view.states": view.states,
-        "view.signals": view.signals,
-        "view.log_p": view.log_p,
-        "view.projection": view.projection,
+        **{f"view.{name}": getattr(view, name) for name in VIEW},
         "levels": heads.levels,
         "ridge.shared": heads.ridge.shared,
         "ridge.own": heads.ridge.own,
-        "openings.biases": heads.openings.biases,
-        "openings.slopes": heads.openings.slopes,
-        "openings.weights": heads.openings.weights,
+        **{f"openings.{name}": getattr(heads.openings, name) for name in OPENINGS},
         "openings.mean_expected": heads.mean_expected,
     }
     with atomic_folder(folder) as target:
@@ -233,11 +226,11 @@ def load_proxy(folder: Path) -> Proxy:
     if not (folder / ARRAYS).is_file():
         raise UserError(f"{folder}: holds no proxy; it is trained under difficulty.mode: proxy")
     arrays = load_file(folder / ARRAYS)
-    view = View(*(arrays[f"view.{name}"] for name in ("states", "signals", "log_p", "projection")))
+    view = View(*(arrays[f"view.{name}"] for name in VIEW))
     heads = Heads(
         arrays["levels"],
         MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], description["penalty"]),
-        OpeningModel(*(arrays[f"openings.{name}"] for name in ("biases", "slopes", "weights"))),
+        OpeningModel(*(arrays[f"openings.{name}"] for name in OPENINGS)),
         arrays["openings.mean_expected"],
     )
     return Proxy(description["instruction_ids"], view, heads, description["slope"])

@@ -88,14 +88,10 @@ def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Co
         "spearman_within_instruction": _within("spearmanr", rows, seed),
         "kendall_within_instruction": _within("kendalltau", rows, seed),
         "rates": {
-            f"{rate:g}": {**at_rate(rows, rate), "calls_saved": calls_saved(rate, scored, pairs)} for rate in RATES
+            f"{rate:g}": {**at_rate(rows, rate), "calls_saved": 1.0 - (scored + rate * (pairs - scored)) / pairs}
+            for rate in RATES
         },
     }
-
-
-def calls_saved(rate: float, scored: int, pairs: int) -> float:
-    """Share of the teacher's calls that are not made: the formula at the head of this module."""
-    return 1.0 - (scored + rate * (pairs - scored)) / pairs
 
 
 def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:

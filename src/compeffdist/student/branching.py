@@ -11,15 +11,15 @@ state in place of keys and values, attention that takes no mask) gets None, and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from compeffdist.student.blockwise import ARGUMENT, blocks_of, use_blocks
 from compeffdist.student.packing import EncodedRow, Group, Packed, pack
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Marks = tuple["Tensor", ...]
+Marks = tuple[Tensor, ...]
 PROBE_WINDOW = 3
 """A sliding window that ends within the probe, in place of the model's while it is tried."""
 EXACT, ROUNDED = 1e-4, 0.03
@@ -39,7 +39,7 @@ class BranchAttention:
     blocks: bool = False
     """Whether attention is computed block by block (see `blockwise`)."""
 
-    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: Any) -> dict[str, Any]:
+    def model_inputs(self, inputs: dict[str, Tensor], dtype: Any) -> dict[str, Any]:
         """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass.
 
         Args:
@@ -62,16 +62,14 @@ class BranchAttention:
         given = {"input_ids": inputs["input_ids"], "position_ids": positions, "attention_mask": mask}
         return given if blocks is None else given | {ARGUMENT: blocks}
 
-    def _form(self, seen: "Tensor", dtype: Any) -> "Tensor":
-        import torch
-
+    def _form(self, seen: Tensor, dtype: Any) -> Tensor:
         seen = seen[:, None]  # [rows, heads, asking, asked]
         if not self.additive:
             return seen
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def visible(asking: Marks, asked: Marks) -> "Tensor":
+def visible(asking: Marks, asked: Marks) -> Tensor:
     """[rows, asking, asked]: whether a token that asks sees the one that is asked.
 
     Args:
@@ -85,19 +83,15 @@ def visible(asking: Marks, asked: Marks) -> "Tensor":
     return earlier & same & ((branches[1] == 0) | (branches[0] == branches[1]))
 
 
-def tensors_of(packed: Packed, device: Any = "cpu") -> "dict[str, Tensor]":
+def tensors_of(packed: Packed, device: Any = "cpu") -> dict[str, Tensor]:
     """A pass as tensors: [1, length] each, `corrections` apart as places, tokens and weights, [corrections] each."""
-    import torch
-
     names = ("input_ids", "position_ids", "labels", "sequences", "branches")
     made = {name: torch.tensor([getattr(packed, name)], device=device) for name in names}
     return made | correction_tensors(packed.corrections)
 
 
-def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> "dict[str, Tensor]":
+def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> dict[str, Tensor]:
     """What soft targets add to the loss: places of response tokens, tokens, weights."""
-    import torch
-
     columns = list(zip(*corrections, strict=True)) or [(), (), ()]
     return {
         "soft_places": torch.tensor(columns[0], dtype=torch.long),
@@ -111,8 +105,6 @@ def branch_attention(model: Any) -> BranchAttention | None:
 
     On a CPU the model is told to compute attention block by block where it can; rows alone come out of it as before.
     """
-    import torch
-
     config = model.config.get_text_config()
     additive = config._attn_implementation == "eager"
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -148,9 +140,7 @@ def _probe_rows(vocabulary: int) -> list[EncodedRow]:
     ]
 
 
-def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone: Sequence["Tensor"]) -> bool:
-    import torch
-
+def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone: Sequence[Tensor]) -> bool:
     packed = pack(rows, [Group((0, 1), 6, 0), Group((2,), 0, 0)])
     inputs = tensors_of(packed, model.device)
     try:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
@@ -187,21 +188,13 @@ def _adjustments(config: Any) -> "list[Callable[[Tensor], Tensor]]":
     config = config.get_text_config()
     choices: list[Callable[[Tensor], Tensor]] = [_unchanged]
     if cap := getattr(config, "final_logit_softcapping", None):
-        choices.append(partial(_soft_capped, cap=cap))
+        choices.append(lambda logits: cap * (logits / cap).tanh())
     for key in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
         if scale := getattr(config, key, None):
             # the same key multiplies in one architecture and divides in another
-            choices += [partial(_scaled, scale=scale), partial(_scaled, scale=1.0 / scale)]
+            choices += [partial(mul, scale), partial(mul, 1.0 / scale)]
     return choices
 
 
 def _unchanged(logits: "Tensor") -> "Tensor":
     return logits
-
-
-def _soft_capped(logits: "Tensor", cap: float) -> "Tensor":
-    return cap * (logits / cap).tanh()
-
-
-def _scaled(logits: "Tensor", scale: float) -> "Tensor":
-    return logits * scale

@@ -1,8 +1,7 @@
 """Fine-tuning the student: trl's SFTTrainer, LoRA or full weights, loss on the response only.
 
-Rows reach the trainer as ids and labels made by `student.formatting`, with trl's own preparation switched
-off: what is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a
-reason, never cut.
+Rows reach the trainer as ids and labels made by `formatting`, with trl's own preparation switched off: what is trained
+is exactly what is scored and asked later. Rows over `max_length` are rejected with a reason, never cut.
 
 What is fast about it: what rows of an instruction share is read once (`packing`; three quarters of a row's tokens are
 chat frame and instruction), and where trl's fused loss would put every position through the LM head (any device without
@@ -169,7 +168,7 @@ def fine_tune(
     if trainer.is_world_process_zero():
         trainer.finish()
         saved = stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
-        _save(trainer, tokenizer, base_id, saved, provenance, output)
+        _save(trainer, tokenizer, saved, provenance, output)
         if checkpoints:
             shutil.rmtree(checkpoints / stage, ignore_errors=True)
     epochs = settings.epochs
@@ -311,14 +310,12 @@ def _layout(
     from compeffdist.student.branching import branch_attention
     from compeffdist.student.layout import Packing, Padding
 
-    rows = settings.batch_size * settings.gradient_accumulation
-    attention = branch_attention(model) if settings.group_rows > 1 else None
-    if attention is not None:
-        return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
     if settings.group_rows > 1:
+        if (attention := branch_attention(model)) is not None:
+            return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
         name = type(model).__name__
         print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
-    return Padding(encoded, fill, rows, settings.pass_tokens)
+    return Padding(encoded, fill, settings.batch_size * settings.gradient_accumulation, settings.pass_tokens)
 
 
 def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, folder: Path, checkpoint_steps: int) -> Any:
@@ -378,27 +375,23 @@ def _check_processes(device: str) -> None:
 
 
 def _save(
-    trainer: Any,
-    tokenizer: "PreTrainedTokenizerBase",
-    base_id: str,
-    dtype: Any,
-    provenance: dict[str, Any],
-    output: Path,
+    trainer: Any, tokenizer: "PreTrainedTokenizerBase", dtype: Any, provenance: dict[str, Any], output: Path
 ) -> None:
     """Write the student; in `dtype` where one is given, else as it was trained."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if dtype is not None:
         model = model.to(dtype)
+    adapter: dict[str, Any] = {}
+    # peft and transformers would record the base folder's path on this machine
+    if provenance["method"] == "lora":
+        model.peft_config["default"].base_model_name_or_path = provenance["base_id"]
+        adapter["save_embedding_layers"] = False  # else peft fetches the base model's config from the hub
+    else:
+        model.config._name_or_path = provenance["base_id"]
+    # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
+    model.generation_config.eos_token_id = end_token_id(tokenizer)
     with atomic_folder(output) as folder:
-        if provenance["method"] == "lora":
-            # peft and transformers would record the base folder's path on this machine
-            model.peft_config["default"].base_model_name_or_path = base_id
-        else:
-            model.config._name_or_path = base_id
-        # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
-        model.generation_config.eos_token_id = end_token_id(tokenizer)
-        # peft would look for embedding changes by fetching the base model's config from the hub
-        model.save_pretrained(folder, **({"save_embedding_layers": False} if provenance["method"] == "lora" else {}))
+        model.save_pretrained(folder, **adapter)
         (folder / "README.md").unlink(missing_ok=True)  # peft's model card, of which nothing is filled in
         tokenizer.save_pretrained(folder)
         write_json(folder / PROVENANCE, provenance)

@@ -13,9 +13,17 @@ from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError
 from compeffdist.record_files import parquet_file
 from compeffdist.records import Triplet
-from compeffdist.study.agreement import Agreement, agreements
 from compeffdist.study.labels import Judgement, judge_scores, read_labels
-from compeffdist.study.measures import DECILES, Scores, correlations, decile_figures, largest_tie, read_scores
+from compeffdist.study.measures import (
+    DECILES,
+    Agreement,
+    Scores,
+    agreements,
+    correlations,
+    decile_figures,
+    largest_tie,
+    read_scores,
+)
 
 STAGE = "study_difficulty"
 PER_DECILE = 2

@@ -8,11 +8,10 @@ from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Triplet
-from compeffdist.study.agreement import RATES, Agreement
 from compeffdist.study.charts import density, histogram
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
-from compeffdist.study.measures import Scores, largest_tie
+from compeffdist.study.measures import RATES, Agreement, Scores, largest_tie
 
 STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg text{fill:#444}
