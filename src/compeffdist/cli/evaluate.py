@@ -12,36 +12,37 @@ DEFAULT_SEED = 42
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--model",
         required=True,
         action="append",
         metavar="REF",
         help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or hf:…, pypi:…, path:…; repeat it to compare",
     )
-    parser.add_argument(
+    add(
         "--tasks",
         required=True,
         type=Path,
         metavar="FILE",
         help="YAML with a list of tasks as evaluation.tasks in params.yaml, or one labelled .jsonl, .csv or .parquet",
     )
-    parser.add_argument("--question", help="of a labelled file: asks for the label (default: the domain's question)")
-    parser.add_argument("--labels", help="of a labelled file: with commas between (default: those in the file)")
-    parser.add_argument("--text-field", metavar="NAME", help="of a labelled file (default text)")
-    parser.add_argument("--label-field", metavar="NAME", help="of a labelled file (default label)")
-    parser.add_argument("--rows", type=int, metavar="N", help="of a labelled file: draw N, evenly over labels")
-    parser.add_argument("--base", default="", metavar="REF", help="the base model of folders that hold an adapter")
-    parser.add_argument(
+    add("--question", help="of a labelled file: asks for the label (default: the domain's question)")
+    add("--labels", help="of a labelled file: with commas between (default: those in the file)")
+    add("--text-field", metavar="NAME", help="of a labelled file (default text)")
+    add("--label-field", metavar="NAME", help="of a labelled file (default label)")
+    add("--rows", type=int, metavar="N", help="of a labelled file: draw N, evenly over labels")
+    add("--base", default="", metavar="REF", help="the base model of folders that hold an adapter")
+    add(
         "--prior",
         choices=["none", "batch"],
         default="batch",
         help="batch: divide each label's likelihood by its mean over the task's texts (default); none: as it is",
     )
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of draws and intervals (default 42)")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], help="where the models run")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write every answer, .jsonl or .parquet")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON, with and without priors")
+    add("--seed", type=int, default=DEFAULT_SEED, help="of draws and intervals (default 42)")
+    add("--device", choices=["auto", "cpu", "cuda", "mps"], help="where the models run")
+    add("--out", type=Path, metavar="FILE", help="write every answer, .jsonl or .parquet")
+    add("--json", action="store_true", help="print the figures as JSON, with and without priors")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -16,23 +16,18 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     data, report = Path("data"), Path("report")
-    parser.add_argument("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")
-    parser.add_argument("--top-p", type=float, nargs="+", default=[], metavar="P", help="score again with each top-p")
-    parser.add_argument(
-        "--warm-up-rows", type=int, nargs="+", default=[], metavar="N", help="warm up on so many rows, and score again"
-    )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[], metavar="S", help="warm up with another seed, and score again"
-    )
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write rows to label (.csv or .tsv), and no page")
-    parser.add_argument("--sheet-rows", type=int, default=100, metavar="N", help="how many (default: 100)")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
-    parser.add_argument(
-        "--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it"
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
+    add("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")
+    add("--top-p", type=float, nargs="+", default=[], metavar="P", help="score again with each top-p")
+    add("--warm-up-rows", type=int, nargs="+", default=[], metavar="N", help="warm up on so many rows, and score again")
+    add("--seeds", type=int, nargs="+", default=[], metavar="S", help="warm up with another seed, and score again")
+    add("--sheet", type=Path, metavar="FILE", help="write rows to label (.csv or .tsv), and no page")
+    add("--sheet-rows", type=int, default=100, metavar="N", help="how many (default: 100)")
+    add("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
+    add("--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it")
+    add("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -50,15 +50,11 @@ class Predictions:
 def metric_interval(
     tasks: Mapping[str, Predictions], metric: Metric, resamples: int, confidence: float, seed: int
 ) -> Interval:
-    """Interval of a metric's plain mean over tasks; of the metric itself for a single task.
+    """Interval of a metric's plain mean over tasks; of the metric itself for a single task. Raises UserError: no tasks.
 
     Args:
         tasks: task name -> predictions; the name seeds the task's resampling.
-        resamples: bootstrap resamples.
         confidence: e.g. 0.95 for the 2.5th to the 97.5th percentile.
-
-    Raises:
-        UserError: no tasks.
     """
     sampled = [
         _sampled_metrics([predictions], METRICS[metric], resamples, stage_seed(seed, f"bootstrap:{name}"))[0]

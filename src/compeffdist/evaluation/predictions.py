@@ -20,11 +20,8 @@ Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]
 def predict_rows(
     rows: Sequence[EvaluationRow], params: EvaluationParams, system: str, system_id: str, score: Scorer
 ) -> list[Prediction]:
-    """Ask `score` about every row, task by task; predictions are sorted by row id within a task.
-
-    Args:
-        params: with a question in every task (`Monitored.asked_in`).
-    """
+    """Ask `score` about every row, task by task; predictions are sorted by row id within a task. Every task of `params`
+    has a question (`Monitored.asked_in`)."""
     predictions: list[Prediction] = []
     for task in params.tasks:
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
@@ -50,11 +47,8 @@ def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
 
 
 def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
-    """What stands before the text in a task's prompt: its question and the form of the answer.
-
-    Args:
-        fields: of a row, put into the question; without them, their places stay as they are.
-    """
+    """What stands before the text in a task's prompt: its question and the form of the answer. `fields` of a row are
+    put into the question; without them, their places stay as they are."""
     question = task.question
     if fields is not None:
         question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
@@ -81,11 +75,8 @@ def teacher_scorer(talk: Conversation) -> Scorer:
 
 
 def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str, system: str) -> Scorer:
-    """Ask a student, or the base student, in this process.
-
-    Args:
-        system: what stands before every question of a model whose folder does not say it.
-    """
+    """Ask a student, or the base student, in this process; `system` is what stands before every question of a model
+    whose folder does not say it."""
     model, tokenizer = load_student(folder, runtime.device, base=base)
     system = system_prompt_of(folder, system)
 

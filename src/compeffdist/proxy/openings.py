@@ -41,13 +41,8 @@ class OpeningModel:
     """(instructions, openings, inputs)"""
 
     def shares(self, x: Floats, log_p: Floats, codes: Integers) -> Floats:
-        """q, (n, openings); 0 for all openings of an instruction that has had no answer.
-
-        Args:
-            x: (n, inputs).
-            log_p: (n, openings), less the instruction's mean.
-            codes: (n,), the rows' instructions.
-        """
+        """q, (n, openings), of rows x (n, inputs) of the instructions `codes` (n,), `log_p` (n, openings) less the
+        instruction's mean; 0 for all openings of an instruction that has had no answer."""
         logits = self.biases[codes] + self.slopes[codes, None] * log_p
         for code in np.unique(codes):
             places = np.flatnonzero(codes == code)
@@ -59,12 +54,8 @@ class OpeningModel:
 
 
 def fit_openings(x: Floats, log_p: Floats, codes: Integers, given: Integers, instructions: int) -> OpeningModel:
-    """Fit on answered rows.
-
-    Args:
-        x, log_p, codes: as for `OpeningModel.shares`.
-        given: (n,), the place of each answer's opening in its instruction's list.
-    """
+    """Fit on answered rows, as for `OpeningModel.shares`; `given` (n,) are the places of the answers' openings in their
+    instructions' lists."""
     import torch
 
     counts = np.zeros((instructions, log_p.shape[1]))

@@ -40,12 +40,8 @@ class BranchAttention:
     """Whether attention is computed block by block (see `blockwise`)."""
 
     def model_inputs(self, inputs: dict[str, Tensor], dtype: Any) -> dict[str, Any]:
-        """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass.
-
-        Args:
-            inputs: tensors of a `Packed`, each [1, length].
-            dtype: of additive masks.
-        """
+        """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass; `inputs` are
+        the tensors of a `Packed`, each [1, length], `dtype` is that of additive masks."""
         positions = inputs["position_ids"]
         marks = (positions, inputs["sequences"], inputs["branches"])
         blocks = blocks_of(*marks[1:]) if self.blocks else None
@@ -70,11 +66,8 @@ class BranchAttention:
 
 
 def visible(asking: Marks, asked: Marks) -> Tensor:
-    """[rows, asking, asked]: whether a token that asks sees the one that is asked.
-
-    Args:
-        asking: positions, sequences and branches, [rows, asking] each; `asked` likewise.
-    """
+    """[rows, asking, asked]: whether a token that asks sees the one that is asked. `asking` are positions, sequences
+    and branches, [rows, asking] each; `asked` likewise."""
     positions, sequences, branches = (
         (mine[:, :, None], theirs[:, None, :]) for mine, theirs in zip(asking, asked, strict=True)
     )

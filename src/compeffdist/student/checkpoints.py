@@ -31,10 +31,7 @@ STATE, OPTIMIZER, AVERAGE = "trainer_state.json", "optimizer.pt", "average.safet
 
 def latest_checkpoint(folder: Path, *, averaged: bool, stage: str) -> Path | None:
     """The last whole checkpoint in a training's folder; None if there is none. Broken ones are named and passed over.
-
-    Args:
-        averaged: whether it must hold the average of weights so far.
-    """
+    If `averaged`, it must hold the average of weights so far."""
     found = {int(name[1]): path for path in folder.glob("*") if (name := re.fullmatch(r"checkpoint-(\d+)", path.name))}
     for step in sorted(found, reverse=True):
         if _is_whole(found[step], step, averaged):
@@ -66,12 +63,8 @@ class CheckpointCallback(TrainerCallback):
 
 
 class WeightAverage(TrainerCallback):
-    """The mean of the trained weights over the last steps: float32, on the CPU, 4 bytes a trained parameter.
-
-    Args:
-        share: of all steps, the last ones; at least one step.
-        checkpoint: what the training goes on from, if it does.
-    """
+    """The mean of the trained weights over the last `share` of the steps, at least one: float32, on the CPU, 4 bytes a
+    trained parameter. `checkpoint` is what the training goes on from, if it does."""
 
     def __init__(self, share: float, checkpoint: Path | None) -> None:
         self.share, self.checkpoint = share, checkpoint

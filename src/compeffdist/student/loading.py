@@ -28,11 +28,8 @@ STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
-    """The precision to compute in; `auto` is float32 for weights stored in it, else bfloat16 where the hardware
-    multiplies it, else float32.
-
-    `requested` may be "float32", "bfloat16" or "float16".
-    """
+    """The precision to compute in: "float32", "bfloat16" or "float16" as `requested`; `auto` is float32 for weights
+    stored in it, else bfloat16 where the hardware multiplies it, else float32."""
     import torch
 
     if requested != "auto":

@@ -85,11 +85,8 @@ class ResponseTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Negative log-likelihood of the response tokens of one pass, in nats, over `num_items_in_batch`.
-
-        `inputs` is a pass of the layout; `num_items_in_batch` is the number of labelled tokens of the whole optimiser
-        step.
-        """
+        """Negative log-likelihood of the response tokens of one pass of the layout, in nats, over `num_items_in_batch`,
+        the number of labelled tokens of the whole optimiser step."""
         plain = "sequences" not in inputs and not len(inputs["soft_weights"])
         if return_outputs or (plain and inputs["input_ids"].device.type == "cuda"):
             own = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
@@ -116,10 +113,7 @@ def response_loss(model: torch.nn.Module, layout: Layout, inputs: dict[str, torc
 
 def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """What soft targets add to the loss (see `soft_labels`): weighted logits where response tokens are predicted.
-
-    Args:
-        logits: [rows, positions, vocabulary], at the positions `kept`.
-    """
+    `logits` are [rows, positions, vocabulary], at the positions `kept`."""
     length = inputs["labels"].shape[1]
     column = torch.zeros(length, dtype=torch.long, device=logits.device)
     column[kept] = torch.arange(len(kept), device=logits.device)
@@ -129,12 +123,8 @@ def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, tor
 
 
 class Recorder(TrainerCallback):
-    """Keeps the training curve and draws the progress line.
-
-    Args:
-        tokens: of the whole training.
-        on_point: called with each point.
-    """
+    """Keeps the training curve, hands each point to `on_point`, and draws the progress line of a training over
+    `tokens`."""
 
     def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
         self.stage, self.tokens, self.on_point = stage, tokens, on_point
