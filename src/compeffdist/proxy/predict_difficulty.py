@@ -16,7 +16,7 @@ from compeffdist.instructions.rendering import with_text
 from compeffdist.params import Params, stage_seed
 from compeffdist.progress import Progress
 from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
-from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
+from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, prompt_row, read_prompts
 from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student, read_provenance
@@ -127,7 +127,7 @@ def _read(
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
     rows = [
-        PromptRow(key, encode_prompt(tokenizer, system, prompt), openings.of(instruction))
+        prompt_row(key, encode_prompt(tokenizer, system, prompt), openings.of(instruction))
         for key, instruction, prompt in asked
     ]
     limit = params.difficulty.max_length

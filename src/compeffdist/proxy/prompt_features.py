@@ -38,13 +38,10 @@ MOST_OPENINGS = 16
 """First tokens remembered of an instruction's answers: the most frequent."""
 
 
-@dataclass(frozen=True)
-class PromptRow:
-    """A prompt, tokenised, and the openings of its instruction: at most MOST_OPENINGS first tokens of answers."""
-
-    id: str
-    prompt_ids: Sequence[int]
-    openings: Sequence[int]
+def prompt_row(row_id: str, prompt_ids: Sequence[int], openings: Sequence[int]) -> TokenRow:
+    """A prompt, and its instruction's openings as choices, at most MOST_OPENINGS. With any one response token, the last
+    prompt position is the one that is read."""
+    return TokenRow(row_id, prompt_ids, [0], choices=openings)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class PromptFeatures:
 
 def read_prompts(
     model: Any,
-    rows: Sequence[PromptRow],
+    rows: Sequence[TokenRow],
     *,
     top_p: float,
     token_budget: int,
@@ -85,7 +82,7 @@ def read_prompts(
 
     Args:
         model: as for `score_rows`; put in evaluation mode.
-        rows: with unique ids and no empty prompt; a row whose states are not finite has features that are not.
+        rows: of `prompt_row`, with unique ids and no empty prompt; where states are not finite, no features are.
         token_budget, workspace_bytes: as for `score_rows`.
 
     Raises:
@@ -95,27 +92,25 @@ def read_prompts(
 
     model.eval()
     parts = split_model(model)
-    # with any one response token, the last prompt position is the one that is read
-    tokens = [TokenRow(row.id, row.prompt_ids, [0]) for row in rows]
     widths = (parts.weight.shape[1], len(SIGNALS), MOST_OPENINGS, MOST_OPENINGS)
     found = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
     prefix = PrefixReader(parts)
     chunk = max(1, workspace_bytes // (BYTES_PER_LOGIT * parts.vocabulary))
     with torch.inference_mode():
-        for batch in plan_batches(tokens, token_budget, share=parts.reuses_prefixes):
-            states = prefix.states([tokens[index] for index in batch.rows], batch.prefix)
+        for batch in plan_batches(rows, token_budget, share=parts.reuses_prefixes):
+            states = prefix.states([rows[index] for index in batch.rows], batch.prefix)
             for start in range(0, len(states), chunk):
                 places = list(batch.rows[start : start + chunk])
                 shown = _features(parts, states[start : start + chunk], [rows[i] for i in places], top_p)
                 for array, part in zip(found, shown, strict=True):
                     array[places] = part.float().cpu().numpy()
             if progress is not None:
-                progress.advance(len(batch.rows), sum(tokens[index].width for index in batch.rows))
+                progress.advance(len(batch.rows), sum(rows[index].width for index in batch.rows))
     return PromptFeatures(*found)
 
 
 def _features(
-    parts: SplitModel, states: "Tensor", rows: Sequence[PromptRow], top_p: float
+    parts: SplitModel, states: "Tensor", rows: Sequence[TokenRow], top_p: float
 ) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
     """The arrays of `PromptFeatures`, of some rows."""
     import torch
@@ -131,8 +126,8 @@ def _features(
     tokens = torch.zeros((len(rows), MOST_OPENINGS), dtype=torch.int64)
     there = torch.zeros_like(tokens, dtype=torch.bool)
     for place, row in enumerate(rows):
-        tokens[place, : len(row.openings)] = torch.tensor(row.openings, dtype=torch.int64)
-        there[place, : len(row.openings)] = True
+        tokens[place, : len(row.choices)] = torch.tensor(row.choices, dtype=torch.int64)
+        there[place, : len(row.choices)] = True
     tokens, there = tokens.to(logits.device), there.to(logits.device)
     chosen = logits.gather(1, tokens)  # (rows, MOST_OPENINGS)
     ranks = torch.stack([torch.count_nonzero(logits > one[:, None], dim=1) for one in chosen.unbind(dim=1)], dim=1)

@@ -147,9 +147,8 @@ def plan_passes(
         fitting = (one for one in passes if sum(part.tokens for part in one) + sequence.tokens <= tokens)
         room = next(fitting, None)
         if room is None:
-            passes.append([sequence])
-        else:
-            room.append(sequence)
+            passes.append(room := [])
+        room.append(sequence)
     return passes
 
 
