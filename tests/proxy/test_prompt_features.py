@@ -14,6 +14,7 @@ from compeffdist.proxy.prompt_features import (
     prompt_row,
     read_prompts,
 )
+from compeffdist.student.batching import TokenRow
 from tests.difficulty.test_scorer import CONFIGS, VOCABULARY, make_model
 
 TOP_P = 0.9
