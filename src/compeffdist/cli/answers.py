@@ -1,9 +1,13 @@
 """`compeffdist answers`: share what the teacher was paid for."""
 
 import argparse
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from compeffdist.errors import UserError
+from compeffdist.params import load_params
 
 HELP = "share bought answers: export them to a record, import what others bought, ask some of a record again"
 EXAMPLE = (
@@ -40,7 +44,6 @@ def _export(args: argparse.Namespace) -> None:
     from compeffdist.exchange.printing import export_lines
     from compeffdist.exchange.questions import questions_of
     from compeffdist.models import cache_folder
-    from compeffdist.params import load_params
     from compeffdist.teacher.known import known_answers
 
     params = load_params()
@@ -54,7 +57,6 @@ def _import(args: argparse.Namespace) -> None:
     from compeffdist.exchange.importing import import_answers
     from compeffdist.exchange.printing import import_lines
     from compeffdist.files import home_path
-    from compeffdist.params import load_params
     from compeffdist.teacher.store import ResponseStore
 
     with ResponseStore(home_path(load_params().runtime.store)) as store:
@@ -68,12 +70,10 @@ def _verify(args: argparse.Namespace) -> None:
     from functools import partial
 
     from compeffdist.artefacts import TEACHER
-    from compeffdist.errors import UserError
     from compeffdist.exchange.printing import verification_lines
     from compeffdist.exchange.questions import questions_of
     from compeffdist.exchange.verifying import verify_record
     from compeffdist.models import read_identity
-    from compeffdist.params import load_params
     from compeffdist.teacher.asking import release_engine, teacher_weights
     from compeffdist.teacher.known import KnownAnswers
     from compeffdist.teacher.recorded import AnswerRecord, open_records
@@ -95,6 +95,4 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _print(args: argparse.Namespace, value: Any, lines: Iterable[str]) -> None:
-    import json
-
     print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) if args.json else "\n".join(lines))

@@ -78,12 +78,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """What the command line says of a labelled file."""
-    labels = [label.strip() for label in args.labels.split(",")] if args.labels else None
-    named = {
-        "question": args.question,
-        "labels": labels,
-        "text_field": args.text_field,
-        "label_field": args.label_field,
-        "rows": args.rows,
-    }
+    named = {name: getattr(args, name) for name in ("question", "labels", "text_field", "label_field", "rows")}
+    named["labels"] = [label.strip() for label in args.labels.split(",")] if args.labels else None
     return {name: value for name, value in named.items() if value is not None}

@@ -4,7 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from compeffdist.artefacts import TRIPLETS
 from compeffdist.errors import UserError
+from compeffdist.params import load_params, stage_seed
 
 HELP = "check difficulty scores: against other measures, other runs and settings, and human labels"
 EXAMPLE = (
@@ -38,10 +40,8 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         _write_sheet(args)
         return
-    from compeffdist.artefacts import TRIPLETS
     from compeffdist.files import write_json
     from compeffdist.pages import write_page
-    from compeffdist.params import load_params, stage_seed
     from compeffdist.study.findings import STAGE, study_scores
     from compeffdist.study.measures import read_scores
     from compeffdist.study.page import render, summary_lines
@@ -62,8 +62,6 @@ def _write_sheet(args: argparse.Namespace) -> None:
         raise UserError(f"{args.sheet}: already there, and may hold labels; name another file")
     if args.sheet_rows < 1:
         raise UserError(f"--sheet-rows: must be at least 1 (got {args.sheet_rows})")
-    from compeffdist.artefacts import TRIPLETS
-    from compeffdist.params import load_params, stage_seed
     from compeffdist.study.findings import STAGE, read_triplets
     from compeffdist.study.labels import LABEL, SCALE, choose_rows, task_types_of, write_sheet
     from compeffdist.study.measures import read_scores

@@ -15,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the trace."""
     import json
 
     from compeffdist.lineage.checkout import open_tracer

@@ -84,12 +84,8 @@ class Proxy:
     slope: float
 
     def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> Floats:
-        """Predicted scores in [0, 1], (n,).
-
-        Args:
-            prompts: n rows, read with the openings that the proxy was fitted with (in its description, if it is saved).
-            instruction_ids: of each row; all known to the proxy.
-        """
+        """Predicted scores in [0, 1], (n,), of prompts read with the openings that the proxy was fitted with (in its
+        description, if it is saved); it must know all their instructions."""
         place = {key: number for number, key in enumerate(self.instruction_ids)}
         codes = np.array([place[key] for key in instruction_ids], dtype=np.int64)
         shown = self.heads.shown(rows_through(self.view, prompts, codes))

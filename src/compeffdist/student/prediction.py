@@ -35,14 +35,11 @@ def label_logprobs(
     share: bool = True,
     progress: "Progress | None" = None,
 ) -> list[dict[str, float]]:
-    """Log-probability (nats) of each whole label under decoding constrained to the label set, for each
-    prompt.
+    """Log-probability (nats) of each whole label under decoding constrained to the label set, for each prompt.
 
     The probabilities of a prompt's labels sum to 1. A prompt is one row for each branching point of the labels' tokens:
-    usually one in all (see `labels`).
-
-    Args:
-        share: read what prompts have in common once, where it pays and the model's cache allows it.
+    usually one in all (see `labels`). With `share`, what prompts have in common is read once, where it pays and the
+    model's cache allows it.
 
     Raises:
         UserError: if a prompt is longer than the model's context, two labels have the same tokens, or the model cannot

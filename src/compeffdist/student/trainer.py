@@ -25,14 +25,9 @@ from compeffdist.student.training import CurvePoint
 
 
 class ResponseTrainer(SFTTrainer):
-    """SFTTrainer whose loss is a sum over response tokens, whatever passes they are in.
-
-    Args:
-        layout: how rows go through the model.
-        order: in which they come.
-        average: what `finish` puts in the place of the last weights.
-        **settings: as for SFTTrainer; the rows of `train_dataset` know their `place` in the layout.
-    """
+    """SFTTrainer whose loss is a sum over response tokens, whatever passes of `layout` they are in. `finish` puts
+    `average` in the place of the last weights. Other settings as for SFTTrainer; the rows of `train_dataset` know their
+    `place` in the layout."""
 
     def __init__(
         self, layout: Layout, order: EpochOrder, average: WeightAverage | None = None, **settings: Any

@@ -129,7 +129,6 @@ def fine_tune(
     `student.json`. It names no path of this machine and holds no pickle.
 
     Args:
-        base: folder of the base model.
         rows: in any order; they are trained in an order drawn from `seed` and their ids alone.
         base_id: identity of the base model, for the provenance.
         system: what stands before every prompt, now and whenever the student is asked.

@@ -59,15 +59,8 @@ class Study:
 def study_scores(
     scored: Path, triplets: Path, seed: int, runs: Sequence[Scores] = (), labels: Path | None = None
 ) -> Study:
-    """Look at scores from every side that there is.
-
-    Args:
-        runs: other scores of the same triplets.
-        labels: a sheet that a person labelled.
-
-    Raises:
-        UserError: if a file cannot be read, or they do not belong together.
-    """
+    """Look at scores from every side that there is: `runs` are other scores of the same triplets, `labels` a sheet that
+    a person labelled. Raises UserError if a file cannot be read, or they do not belong together."""
     scores = read_scores(scored)
     places = choose_examples(scores, PER_DECILE, seed)
     ids = [scores.triplet_ids[int(place)].as_py() for place in places]
