@@ -78,15 +78,11 @@ def read_prompts(
     workspace_bytes: int = WORKSPACE_BYTES,
     progress: Progress | None = None,
 ) -> PromptFeatures:
-    """Features of each prompt, in the order of `rows`.
+    """Features of each prompt, in the order of `rows`; other arguments as for `score_rows`. Raises UserError on an
+    architecture that cannot be taken apart.
 
     Args:
-        model: as for `score_rows`; put in evaluation mode.
         rows: of `prompt_row`, with unique ids and no empty prompt; where states are not finite, no features are.
-        token_budget, workspace_bytes: as for `score_rows`.
-
-    Raises:
-        UserError: on an architecture that cannot be taken apart.
     """
     import torch
 

@@ -66,12 +66,11 @@ class Compared:
 
 
 def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Compared | None = None) -> dict[str, Any]:
-    """The report on held-out rows, in plain numbers; what is not defined is null.
+    """The report on held-out rows, in plain numbers; what is not defined is null. Of all `pairs`, `scored` are asked
+    whatever comes.
 
     Args:
         rows: with predictions of weights that had not seen them.
-        scored: pairs that are asked whatever comes.
-        pairs: all pairs, those included.
         overall: the rows for figures over all instructions, if `rows` went into the levels of their instructions.
     """
     overall = overall or rows
