@@ -16,7 +16,7 @@ LAYERS = [
     {"__init__", "credentials", "environment"},
     {"errors"},
     {"git", "network", "tracking_uri"},
-    {"engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},
+    {"arrays", "engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},
     {"declaration"},
     {"fingerprints"},
     {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
@@ -99,9 +99,9 @@ def test_every_command_has_help_with_an_example() -> None:
 
     for command in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-m", "compeffdist.cli.main", command.NAME, "--help"],
+            [sys.executable, "-m", "compeffdist.cli.main", command, "--help"],
             capture_output=True,
             text=True,
             check=True,
         )
-        assert f"compeffdist {command.NAME}" in done.stdout.split("example:")[1]
+        assert f"compeffdist {command}" in done.stdout.split("example:")[1]

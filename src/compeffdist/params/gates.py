@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from compeffdist.params.sections import NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
 
