@@ -32,8 +32,8 @@ def test_measures_agree_with_scipy(before: dict[str, int], after: dict[str, int]
     assert made.largest_class_share() == max(after.values()) / sum(after.values())
 
 
-def test_the_class_that_swelled_is_the_one_that_gained_share_not_rows() -> None:
-    assert balance({"a": 60, "b": 40}, {"a": 25, "b": 25}).swelled() == ("b", 0.4, 0.5)
+def test_the_class_that_grew_is_the_one_that_gained_share_not_rows() -> None:
+    assert balance({"a": 60, "b": 40}, {"a": 25, "b": 25}).grown() == ("b", 0.4, 0.5)
 
 
 def test_a_class_lost_altogether_has_a_share_of_zero() -> None:

@@ -14,7 +14,7 @@ from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
 
-def test_a_class_that_swells_is_named_with_both_shares(check: Check) -> None:
+def test_a_class_that_grows_is_named_with_both_shares(check: Check) -> None:
     plant.make_scores(lambda triplet, number: number * 0.1 + (0.8 if triplet.monitored == "neutral" else 0.0))
     plant.make_sample("hard")
     done = check("sample", class_growth=0.25)

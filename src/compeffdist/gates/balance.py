@@ -1,7 +1,7 @@
 """Class balance of a sample against what it was drawn from: largest share, growth, entropy, Jensen-Shannon distance.
 
 Difficulty-prioritised sampling favours what is hard, and classes differ in how hard they are; a class that is hard on
-average swells. Shares of few rows are mostly chance, so a group is judged from `sample.class_rows` rows up.
+average gains share. Shares of few rows are mostly chance, so a group is judged from `sample.class_rows` rows up.
 """
 
 import math
@@ -35,7 +35,7 @@ class Balance:
         total = sum(counts.values())
         return [counts.get(name, 0) / total for name in self.classes]
 
-    def swelled(self) -> tuple[str, float, float]:
+    def grown(self) -> tuple[str, float, float]:
         """The class whose share grew most, with its share before and after."""
         rows = zip(self.classes, self.shares(self.before), self.shares(self.after), strict=True)
         return max(rows, key=lambda row: row[2] - row[1])
@@ -45,8 +45,8 @@ class Balance:
         return max(self.shares(self.after))
 
     def class_growth(self) -> float:
-        """By how much the class that swelled most did."""
-        _, before, after = self.swelled()
+        """By how much the share of the class that grew most did."""
+        _, before, after = self.grown()
         return after - before
 
     def entropy_loss(self) -> float:
@@ -101,7 +101,7 @@ MEASURES = (Balance.largest_class_share, Balance.class_growth, Balance.entropy_l
 def balanced(scope: str, seen: Inputs, rows: Sequence[Row], least: int) -> list[Expectation]:
     """The worst balance of groups by each measure. Undefined, and judged by nobody, where none has `least` rows.
 
-    The offenders are the kept rows of the class that swelled most in the worst group.
+    The offenders are the kept rows of the class that grew most in the worst group.
     """
     balances = balances_of(rows, least)
     if not balances:
@@ -109,12 +109,12 @@ def balanced(scope: str, seen: Inputs, rows: Sequence[Row], least: int) -> list[
     expected = []
     for measure in MEASURES:
         worst = max(balances, key=measure)
-        label, before, after = worst.swelled()
+        label, before, after = worst.grown()
         advice = (
             f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes "
             "it hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
         )
-        swelled = [row.key for row in rows if (row.group, row.name, row.kept) == (worst.group, label, True)]
+        kept = [row.key for row in rows if (row.group, row.name, row.kept) == (worst.group, label, True)]
         bound = seen.most(measure.__name__)
-        expected.append(stated(f"{scope}.{measure.__name__}", measure(worst), bound, advice, swelled))
+        expected.append(stated(f"{scope}.{measure.__name__}", measure(worst), bound, advice, kept))
     return expected

@@ -27,7 +27,7 @@ EXPLOSION = (
     "most attributes were left alone: lower clusters.preference_percentile, look at clusters.weighting, or raise "
     "attributes.more_than"
 )
-UNSETTLED = "message passing had not settled: raise clusters.damping or clusters.max_iterations"
+NOT_CONVERGED = "message passing had not converged: raise clusters.damping or clusters.max_iterations"
 LOOSE = "raise clusters.preference_percentile or attributes.more_than, or look at the embedder"
 APART = f"members lie far from their exemplar, over mentions: {LOOSE}"
 FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
@@ -46,7 +46,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
     members = [member for row in seen[CLUSTERS].records for member in row.member_ids]
     return [
         _number_of_perspectives(seen),
-        stated("converged", int(bool(diagnostics.get("converged"))), HOLDS, UNSETTLED),
+        stated("converged", int(bool(diagnostics.get("converged"))), HOLDS, NOT_CONVERGED),
         stated("iterations", diagnostics.get("iterations")),
         *_shape(seen),
         *_members(seen),

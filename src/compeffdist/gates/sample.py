@@ -1,4 +1,4 @@
-"""What must hold of the sample: the draw it says it is, no instruction lost, no class swelled by its difficulty.
+"""What must hold of the sample: the draw it says it is, no instruction lost, no class much larger for being hard.
 
 In mode proxy also of the order it was drawn in: the teacher is asked for what the sample keeps, and under a proxy that
 orders rows by chance that is a random sample, paid for as a selected one.

@@ -10,23 +10,10 @@ once, its own copies ride along free, and a follower pays for each of its copies
 times w_i, with the diagonal (the preference) left alone, states that same objective over n points: on the
 released vocabulary a seventeenth of the numbers.
 
-Measured with MiniLM on the 1,786 released attributes, percentile 0.5, damping 0.9, convergence after 15 iterations
-(100 for n = 600; CPU seconds on one core):
-
-| weighting               | seconds | perspectives | alone | net similarity, scaled objective     |
-|-------------------------|---------|--------------|-------|--------------------------------------|
-| none                    | 5       | 196          | 0%    | -4397                                |
-| relative                | 5       | 190          | 0%    | -4393; the released result has 180   |
-| scaled                  | 6       | 1,009        | 55%   | -3026                                |
-| scaled, first 600       | 1       | 495          | 83%   | -1143                                |
-| duplicated, first 600   | 62      | 488          | 82%   | -1151                                |
-
-- `scaled` leaves most attributes alone because the weights average 4.1 while the preference is a percentile of
-  unweighted similarities: counts make following four times dearer, and founding a cluster no dearer. `relative`
-  divides the weights by their mean, so that equal counts change nothing and only differences in count weigh.
-- Copies are ties, and message passing on ties can stand still long before it has settled: on the 900 most frequent
-  attributes `duplicated` stops after 36 iterations with 4 clusters and a net similarity of -5230, where every
-  attribute alone would give -1817. See `propagate` for what is done about it.
+`relative` divides the weights by their mean, so that equal counts change nothing: `scaled` weights average 4.1 on that
+vocabulary while the preference is a percentile of unweighted similarities, and most attributes end up alone. Copies are
+ties, on which message passing can stand still long before it has converged (`propagate` says what is done about it).
+docs/method.md has the figures.
 """
 
 import statistics

@@ -2,8 +2,8 @@
 
 MLflow writes absolute paths into its database: after a copy they lead into the original, after a move nowhere. Here a
 path is read by where it lies within `mlruns`. Whoever only asks finds the files beside the database (`located`);
-whoever writes first puts the paths right in it (`settle_in`), so that MLflow's own commands find them, too. What is not
-beside the database although it should be is another checkout's: it may be read, and is neither written nor removed.
+whoever writes first puts the paths right in it (`repair_paths`), so that MLflow's own commands find them, too. What is
+not beside the database although it should be is another checkout's: it may be read, and is neither written nor removed.
 """
 
 import os
@@ -75,7 +75,7 @@ def _named_originals(store: Path) -> list[Path]:
     return list(dict.fromkeys(Path(line) for (value,) in rows for line in str(value).splitlines()))
 
 
-def settle_in(store: Path) -> None:
+def repair_paths(store: Path) -> None:
     """Make a store's paths lead to the files beside it, where they are there; call before anything is written. Raises
     UserError if the database cannot be changed."""
     with _opened(store, "rw") as connection:

@@ -18,7 +18,7 @@ from compeffdist.errors import UserError, connection_reason, lost_connection, on
 from compeffdist.files import hash_file
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params
-from compeffdist.registry.local_store import claim, home_uri, settle_in
+from compeffdist.registry.local_store import claim, home_uri, repair_paths
 from compeffdist.registry.server import expect_server
 from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
@@ -38,7 +38,7 @@ def open_tracking() -> "MlflowClient":
     path = database()
     client = _connected(_first_use_lock(path))
     if path is not None:
-        settle_in(path)
+        repair_paths(path)
     return client
 
 

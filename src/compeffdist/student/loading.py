@@ -38,7 +38,7 @@ def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | N
         return torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return getattr(torch, precision.compute_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
+    return getattr(torch, precision.affordable_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
 
 
 def stored_dtype(folder: Path) -> "torch.dtype | None":
