@@ -38,7 +38,7 @@ from compeffdist.proxy.inputs import fit_view, means_by_instruction, rows_throug
 from compeffdist.proxy.mixed_ridge import fit_mixed_ridge
 from compeffdist.proxy.openings import fit_openings
 from compeffdist.proxy.predict_difficulty import Openings, scored_part
-from compeffdist.proxy.prompt_features import PromptFeatures, PromptRow, read_prompts
+from compeffdist.proxy.prompt_features import PromptFeatures, prompt_row, read_prompts
 from compeffdist.proxy.report import RATES, Compared, proxy_report
 from compeffdist.record_files import read_records
 from compeffdist.records import Pair, ScoredTriplet, Text, Triplet, by_id, content_id
@@ -276,7 +276,8 @@ def inputs_of(folder: Path, triplets: list[Triplet], texts: list[str], quick: bo
     prompts = [encode_prompt(tokenizer, domain_here().system_prompts.student, row.prompt) for row in triplets]
     openings = Openings(tokenizer, triplets)
     rows = [
-        PromptRow(row.pair_id, ids, openings.of(row.instruction_id)) for row, ids in zip(triplets, prompts, strict=True)
+        prompt_row(row.pair_id, ids, openings.of(row.instruction_id))
+        for row, ids in zip(triplets, prompts, strict=True)
     ]
     with Progress("prompts", len(rows)) as progress:
         features = read_prompts(model, rows, top_p=TOP_P, token_budget=BUDGET, progress=progress)

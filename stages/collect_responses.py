@@ -14,9 +14,8 @@ from compeffdist.triplets.parts import SCORED, in_part
 
 
 def run(given: Given) -> Made:
-    params, pairs = given.params, in_part(given[PAIRS], SCORED)
+    params, domain, pairs = given.params, stage_domain(given), in_part(given[PAIRS], SCORED)
     instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
-    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         found = collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)

@@ -13,11 +13,10 @@ from compeffdist.triplets.collect_sampled import asked_of_the_teacher, kept_trip
 
 
 def run(given: Given) -> Made:
-    params, pairs, draws = given.params, given[PAIRS], given[SAMPLED]
+    params, domain, pairs, draws = given.params, stage_domain(given), given[PAIRS], given[SAMPLED]
     kept, unanswered = kept_triplets(draws, given[TRIPLETS], pairs)
     instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
     priors = read_priors(given.path(LABEL_PRIORS))
-    domain = stage_domain(given)
     with open_teacher(given.path(TEACHER), params) as teacher:
         # in mode direct nothing is unanswered: the store is opened, no engine started
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)

@@ -11,8 +11,7 @@ from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
-    params, texts = given.params, given[TEXTS]
-    domain = stage_domain(given)
+    params, domain, texts = given.params, stage_domain(given), given[TEXTS]
     with open_teacher(given.path(TEACHER), params) as teacher:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         found = enumerate_attributes(texts, params.attributes, domain.attributes, talk)

@@ -14,8 +14,8 @@ from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
-    params, perspectives, attributes = given.params, given[CLUSTERS], by_id(given[ATTRIBUTES])
-    domain = stage_domain(given)
+    params, domain = given.params, stage_domain(given)
+    perspectives, attributes = given[CLUSTERS], by_id(given[ATTRIBUTES])
     with open_teacher(given.path(TEACHER), params) as teacher:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         tasks, rejects = generate_tasks(perspectives, attributes, params.tasks, domain, talk, stage_embedder(given))

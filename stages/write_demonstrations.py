@@ -15,8 +15,7 @@ from compeffdist.teacher.conversation import Conversation
 
 
 def run(given: Given) -> Made:
-    params, tasks = given.params, given[TASKS]
-    domain = stage_domain(given)
+    params, domain, tasks = given.params, stage_domain(given), given[TASKS]
     with open_teacher(given.path(TEACHER), params) as teacher:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         demonstrations, rejects = write_demonstrations(

@@ -2,9 +2,8 @@
 
 from compeffdist.artefacts import REPORT, SUMMARY
 from compeffdist.given import Given, Made
-from compeffdist.report.figures import headline
 from compeffdist.report.page import render
-from compeffdist.report.run import read_run
+from compeffdist.report.run import headline, read_run
 
 
 def run(given: Given) -> Made:

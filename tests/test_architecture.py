@@ -1,6 +1,8 @@
 """docs/architecture.md as a contract: nothing imports upward, and heavy libraries only when they are needed."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,36 +13,6 @@ from compeffdist.fingerprints import imported
 from tests.stages import ROOT
 
 PACKAGE = ROOT / "src" / "compeffdist"
-
-LAYERS = [
-    {"__init__", "credentials", "environment"},
-    {"errors"},
-    {"git", "network", "tracking_uri"},
-    {"engines", "files", "imports", "label_spelling", "measures", "progress", "yaml12"},
-    {"declaration"},
-    {"fingerprints"},
-    {"chat_template", "label_priors", "labels", "ledger", "pages", "params", "precision", "prompting", "records"},
-    {"record_files"},
-    {"accounting", "artefacts", "columns", "packages", "profiles"},
-    {"given"},
-    {"domain", "models", "running"},
-    {"embedding", "formatting"},
-    {"texts"},
-    {"teacher"},
-    {"student"},
-    {"instructions"},
-    {"triplets"},
-    {"difficulty"},
-    {"proxy"},
-    {"evaluation", "study"},
-    {"exchange", "gates"},
-    {"registry"},
-    {"lineage"},
-    {"report"},
-    {"promotion"},
-    {"cli"},
-]
-"""From the ground up. A module imports from its own room and from layers below."""
 
 HEAVY = {
     "torch",
@@ -62,22 +34,41 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def level(name: str) -> int:
-    """How high a room is."""
-    return next(height for height, rooms in enumerate(LAYERS) if name in rooms)
+def rows() -> list[list[str]]:
+    """The rooms of docs/architecture.md, a list a row of its table, from the top."""
+    table = (ROOT / "docs/architecture.md").read_text().partition("| room |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return [[name.strip("/").removesuffix(".py") for name in re.findall(r"`([^`]+)`", cell)] for cell in cells]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nothing_imports_upward(path: Path) -> None:
-    own = room(path)
-    for module in imported(path):
-        target = module.split(".")[1] if "." in module else "__init__"
-        if (PACKAGE / target).is_dir() or (PACKAGE / f"{target}.py").exists():
-            assert target == own or level(target) < level(own), f"{own} imports {target}"
+ROW = {name: number for number, names in enumerate(rows()) for name in names}
+
+
+def reached(own: str) -> set[str]:
+    """The other rooms that a room imports from."""
+    paths = [PACKAGE / f"{own}.py"] if (PACKAGE / f"{own}.py").exists() else sorted((PACKAGE / own).rglob("*.py"))
+    names = {module.split(".")[1] for path in paths for module in imported(path) if "." in module}
+    return names & ROOMS - {own}
+
+
+ROOMS = {room(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+
+
+def test_every_room_is_in_the_table_once() -> None:
+    assert sorted(name for names in rows() for name in names) == sorted(ROOMS | {"stages"})
+
+
+@pytest.mark.parametrize("own", sorted(ROOMS))
+def test_nothing_imports_upward(own: str) -> None:
+    assert not {name for name in reached(own) if ROW[name] < ROW[own]}
+
+
+def test_no_rooms_import_in_a_circle() -> None:
+    graphlib.TopologicalSorter({own: reached(own) for own in ROOMS}).prepare()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda path: path.stem)
-def test_stages_hold_no_logic(path: Path) -> None:
+def test_a_stage_is_one_short_function(path: Path) -> None:
     tree = ast.parse(path.read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     if path.stem != "run":
@@ -99,9 +90,9 @@ def test_every_command_has_help_with_an_example() -> None:
 
     for command in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-m", "compeffdist.cli.main", command.NAME, "--help"],
+            [sys.executable, "-m", "compeffdist.cli.main", command, "--help"],
             capture_output=True,
             text=True,
             check=True,
         )
-        assert f"compeffdist {command.NAME}" in done.stdout.split("example:")[1]
+        assert f"compeffdist {command}" in done.stdout.split("example:")[1]

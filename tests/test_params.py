@@ -300,8 +300,8 @@ def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def test_every_knob_of_a_written_profile_can_be_loaded(tmp_path: Path) -> None:
-    written = write_profile("smoke", tmp_path / "params.yaml", ROOT / PROFILES)
-    assert load_params(tmp_path / "params.yaml") == written
+    write_profile("smoke", tmp_path / "params.yaml", ROOT / PROFILES)
+    assert load_params(tmp_path / "params.yaml").model_dump(mode="json") == compose("smoke", ROOT / PROFILES)
 
 
 def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -> None:
@@ -313,7 +313,8 @@ def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -
     with pytest.raises(UserError, match=r"edits that would be lost \(sampling\.rate, seed\); .* --force"):
         write_profile("smoke", target, ROOT / PROFILES)
     assert target.read_text() == edited
-    assert write_profile("smoke", target, ROOT / PROFILES, replace_edits=True).profile == "smoke"
+    write_profile("smoke", target, ROOT / PROFILES, replace_edits=True)
+    assert load_params(target).profile == "smoke"
 
 
 @pytest.mark.parametrize("held", ["", "sampling: {rate: 0.5}\n", "profile: mine\n", "a: [\n"])

@@ -39,20 +39,15 @@ T_co = TypeVar("T_co", covariant=True)
 class Artefact(str, Generic[T_co]):
     """A file or folder that a stage writes: its path in a checkout, which is a string, and what it is read as.
 
-    TEXTS.read() are the records of `data/texts.parquet`, TEXTS.read(folder) those of another checkout. Each kind below
-    says how it is read and written; a page is never read, and what a library writes is not written here.
+    TEXTS.read() are the records of `data/texts.parquet`. Each kind below says how it is read and written; a page is
+    never read, and what a library writes is not written here.
     """
 
-    def read(self, root: Path = Path()) -> T_co:
-        """What the artefact of a checkout holds.
-
-        Raises:
-            UserError: it is missing or broken.
-            TypeError: it is of a kind that is not read.
-        """
+    def read(self) -> T_co:
+        """What it holds. Raises UserError if it is missing or broken, TypeError if it is of a kind that is not read."""
         raise TypeError(f"{self}: a {type(self).__name__} is not read")
 
-    def write(self, value: Any, root: Path = Path()) -> None:
+    def write(self, value: Any) -> None:
         """Write it, atomically. Raises TypeError if it is of a kind that a library writes."""
         raise TypeError(f"{self}: a {type(self).__name__} is written by a library, where Given.out says")
 
@@ -81,15 +76,15 @@ class Records(Artefact[list[R]]):
         made.kind, made.edges, made.columns = kind, edges, columns
         return made
 
-    def read(self, root: Path = Path()) -> list[R]:
-        return self.read_file(root / self)
+    def read(self) -> list[R]:
+        return self.read_file(Path(self))
 
     def read_file(self, file: Path) -> list[R]:
         """The records in `file`, which holds the artefact's bytes under any name, as an object of DVC's cache does."""
         return read_records(file, self.kind, format=Path(self).suffix)
 
-    def write(self, value: Any, root: Path = Path()) -> None:
-        write_records(root / self, self.kind, value, self.columns)
+    def write(self, value: Any) -> None:
+        write_records(Path(self), self.kind, value, self.columns)
 
 
 class _Perspectives(Records[Perspective]):
@@ -102,25 +97,25 @@ class _Perspectives(Records[Perspective]):
 class Json(Artefact[Any]):
     """A JSON file."""
 
-    def read(self, root: Path = Path()) -> Any:
-        return read_json(root / self)
+    def read(self) -> Any:
+        return read_json(Path(self))
 
-    def write(self, value: Any, root: Path = Path()) -> None:
-        write_json(root / self, value)
+    def write(self, value: Any) -> None:
+        write_json(Path(self), value)
 
 
 class Page(Artefact[str]):
     """A page for people, written and never read."""
 
-    def write(self, value: Any, root: Path = Path()) -> None:
-        write_page(root / self, value)
+    def write(self, value: Any) -> None:
+        write_page(Path(self), value)
 
 
 class Located(Artefact[Path]):
     """A model folder, or a file behind a plot: a library writes and reads it."""
 
-    def read(self, root: Path = Path()) -> Path:
-        return root / self
+    def read(self) -> Path:
+        return Path(self)
 
 
 TEACHER, BASE, EMBEDDER = (Json(f"models/{role}.json") for role in ("teacher", "student", "embedder"))
@@ -137,10 +132,7 @@ DEMONSTRATIONS = Records(
     "data/demonstrations.jsonl", Demonstration, Edge("task_id", TASKS), Edge("reference_text_ids", TEXTS)
 )
 INSTRUCTIONS = Records(
-    "data/instructions.jsonl",
-    Instruction,
-    Edge("task_id", TASKS),
-    Edge("demonstration_ids", DEMONSTRATIONS),
+    "data/instructions.jsonl", Instruction, Edge("task_id", TASKS), Edge("demonstration_ids", DEMONSTRATIONS)
 )
 PAIRS = Records("data/pairs.parquet", Pair, Edge("instruction_id", INSTRUCTIONS), Edge("text_id", TEXTS))
 TRIPLETS = Records("data/triplets.parquet", Triplet, Edge("pair_id", PAIRS))

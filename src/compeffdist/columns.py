@@ -4,19 +4,21 @@ A batch of rows at a time exists as Python strings while its ids are computed (a
 JSON and SHA-256); everything else is Arrow. Writing keeps 12 bytes a row, to find an id that comes twice.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file, canonical_json
 from compeffdist.record_files import NONE, arrow_schema, parquet_file
 from compeffdist.records import ID_HEX_DIGITS, Record
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BATCH_ROWS = 1 << 16
 """Rows read, checked and written at a time; a row group of what is written."""
@@ -30,7 +32,7 @@ def read_columns(
     names: Sequence[str],
     categories: Sequence[str] = (),
     columns: Mapping[str, Any] = NONE,
-) -> "pa.Table":
+) -> pa.Table:
     """Columns of a Parquet artefact; every row's id is checked against its contents, as `read_records` does.
 
     Args:
@@ -41,8 +43,6 @@ def read_columns(
     Raises:
         UserError: as `read_records`; also if a column is not there, or a row has no value in it.
     """
-    import pyarrow as pa
-
     schema = arrow_schema(kind, columns)
     needed = list(dict.fromkeys(["id", *kind.IDENTITY, *names]))
     tables = [_picked(schema.empty_table(), names, categories)]
@@ -58,14 +58,12 @@ def read_columns(
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _picked(table: "pa.Table", names: Sequence[str], categories: Sequence[str]) -> "pa.Table":
-    import pyarrow as pa
-
+def _picked(table: pa.Table, names: Sequence[str], categories: Sequence[str]) -> pa.Table:
     return pa.table({name: table[name].dictionary_encode() if name in categories else table[name] for name in names})
 
 
 def write_columns(
-    target: Path, kind: type[Record], batches: "Iterable[Mapping[str, pa.Array]]", columns: Mapping[str, Any] = NONE
+    target: Path, kind: type[Record], batches: Iterable[Mapping[str, pa.Array]], columns: Mapping[str, Any] = NONE
 ) -> None:
     """Write a Parquet artefact batch by batch, atomically: every column of `kind` but `id`, which is computed.
 
@@ -75,9 +73,6 @@ def write_columns(
     Raises:
         ValueError: if two rows share an id, or a value that makes up an id is not finite: nothing is written then.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     schema = arrow_schema(kind, columns)
     digests = []
     with atomic_file(target) as path:
@@ -90,7 +85,7 @@ def write_columns(
             raise ValueError(f"{target}: two {kind.PREFIX} records share the id {kind.PREFIX}_{twice}")
 
 
-def content_ids(kind: type[Record], columns: "Mapping[str, pa.Array]") -> list[str]:
+def content_ids(kind: type[Record], columns: Mapping[str, pa.Array]) -> list[str]:
     """The ids of rows given as columns: what `content_id` gives for each, in about a third of the time."""
     names = sorted(kind.IDENTITY)
     pattern = "{" + ",".join(f"{canonical_json(name)}:%s" for name in names) + "}"
@@ -100,13 +95,8 @@ def content_ids(kind: type[Record], columns: "Mapping[str, pa.Array]") -> list[s
     return [f"{kind.PREFIX}_{digest[:ID_HEX_DIGITS]}" for digest in digests]
 
 
-def _json_values(column: "pa.Array") -> Iterable[str]:
+def _json_values(column: pa.Array) -> Iterable[str]:
     """Each value as `canonical_json` writes it. Raises ValueError on a number that is not finite."""
-    import json
-
-    import numpy as np
-    import pyarrow as pa
-
     values: list[Any] = column.to_pylist()
     if column.null_count == 0 and pa.types.is_floating(column.type) and np.isfinite(column.to_numpy()).all():
         return map(float.__repr__, values)  # what json writes for a finite number
@@ -115,10 +105,8 @@ def _json_values(column: "pa.Array") -> Iterable[str]:
     return map(canonical_json, values)
 
 
-def _check(batch: "pa.RecordBatch", kind: type[Record], schema: "pa.Schema", where: str, done: int) -> None:
+def _check(batch: pa.RecordBatch, kind: type[Record], schema: pa.Schema, where: str, done: int) -> None:
     """Refuse a missing value, or an id that does not fit; `done` rows came before."""
-    import numpy as np
-
     for name in batch.schema.names:
         if batch[name].null_count and not schema.field(name).nullable:
             row = done + 1 + int(np.argmax(batch[name].is_null()))
@@ -140,8 +128,6 @@ def _digests(ids: Sequence[str]) -> bytes:
 
 def _repeated(digests: Sequence[bytes]) -> str:
     """The hex digits of an id that comes twice; empty if none does."""
-    import numpy as np
-
     together = np.frombuffer(b"".join(digests), dtype=DIGEST)
     high = np.sort(together["high"].astype(np.uint64))
     same = high[1:][high[1:] == high[:-1]]  # of ten million distinct ids, a pair in one file of 400,000

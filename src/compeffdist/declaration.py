@@ -40,7 +40,8 @@ class Stage:
     def reads(self, path: str) -> bool:
         """Whether a file is a dependency, or lies in one. A place such as `${domain}`, which DVC fills with a param,
         stands for any name."""
-        return any(re.fullmatch(f"{_pattern(dep)}(/.*)?", path) for dep in self.deps)
+        patterns = ("[^/]+".join(map(re.escape, PLACE.split(dep))) for dep in self.deps)
+        return any(re.fullmatch(f"{pattern}(/.*)?", path) for pattern in patterns)
 
     def writes(self, path: str) -> bool:
         """Whether a path is an out."""
@@ -48,11 +49,8 @@ class Stage:
 
 
 def read_pipeline(root: Path = Path()) -> dict[str, Stage]:
-    """The stages of a checkout by name, in the order of dvc.yaml.
-
-    Raises:
-        UserError: dvc.yaml is missing, is not YAML or holds no stages.
-    """
+    """The stages of a checkout by name, in the order of dvc.yaml. Raises UserError if that is missing, is not YAML or
+    holds no stages."""
     path = root / PIPELINE
     try:
         text = path.read_bytes()
@@ -79,10 +77,6 @@ def _stage(name: str, stage: Mapping[str, Any]) -> Stage:
     outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(stage.get(kind))]
     params = [key for key in stage.get("params") or () if isinstance(key, str)]
     return Stage(name, str(stage.get("desc", "")), tuple(_paths(stage.get("deps"))), tuple(params), tuple(outs))
-
-
-def _pattern(dep: str) -> str:
-    return "[^/]+".join(map(re.escape, PLACE.split(dep)))
 
 
 def _paths(entries: Any) -> list[str]:

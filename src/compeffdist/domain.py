@@ -166,8 +166,7 @@ class TaskPrompts(Section):
 
     analysis_prompt: Annotated[str, _template("names", "explained", "count")]
     ideas_prompt: Annotated[
-        str,
-        _template("count", "attribute", "wanted", "example_attribute", "example", "quoted_attribute", "meaning"),
+        str, _template("count", "attribute", "wanted", "example_attribute", "example", "quoted_attribute", "meaning")
     ]
     definition_prompt: Annotated[
         str, _template("answered_by", "wish", "example_attribute", "example", "name", "purpose")
@@ -216,12 +215,8 @@ def domain_names(folder: Path = DOMAINS) -> list[str]:
 
 
 def load_domain(name: str, folder: Path = DOMAINS) -> Domain:
-    """A domain by its name.
-
-    Raises:
-        UserError: one line naming file and key: missing file, broken YAML, unknown key, wrong type, a placeholder that
-            is missing or unknown.
-    """
+    """A domain by its name. Raises UserError, naming file and key: missing file, broken YAML, unknown key, wrong type,
+    a placeholder that is missing or unknown."""
     path = folder / f"{name}.yaml"
     try:
         raw = read_yaml(path.read_bytes(), str(path))
@@ -249,8 +244,5 @@ def domain_of(params: Params, folder: Path = DOMAINS) -> Domain:
 
 def domain_here() -> Domain:
     """The domain of the params in the working folder; without any, the default one of the checkout this code lies in.
-
-    Raises:
-        UserError: as `load_params` and `load_domain`.
-    """
+    Raises UserError as `load_params` and `load_domain`."""
     return domain_of(load_params()) if PARAMS_FILE.exists() else load_domain(DEFAULT, _OURS)

@@ -14,7 +14,9 @@ the last bits decides nothing.
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compeffdist.artefacts import EMBEDDER
 from compeffdist.errors import UserError
@@ -23,19 +25,15 @@ from compeffdist.imports import sentence_transformers
 from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.precision import resolve_device
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-
-def stage_embedder(given: Given) -> "Callable[[Sequence[str]], NDArray[np.float64]]":
+def stage_embedder(given: Given) -> Callable[[Sequence[str]], NDArray[np.float64]]:
     """`embed` with the run's embedder, for a stage that depends on its identity. Raises UserError as `embed`."""
     runtime = given.params.runtime
     folder = model_folder(read_identity(given.path(EMBEDDER)), cache_folder(runtime.cache))
     return partial(embed, folder=folder, device=runtime.device)
 
 
-def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32) -> "NDArray[np.float64]":
+def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32) -> NDArray[np.float64]:
     """Unit-length embeddings of `texts`, in their order.
 
     Args:
@@ -50,8 +48,6 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
     Raises:
         UserError: if the folder is not a sentence-transformers model, or a vector is not finite.
     """
-    import numpy as np
-
     if not texts:
         return np.zeros((0, 0), dtype=np.float64)
     if not (Path(folder) / "modules.json").is_file():
@@ -69,11 +65,7 @@ def embed(texts: Sequence[str], folder: Path, device: str, batch_size: int = 32)
         model_kwargs={"dtype": torch.float32 if device == "mps" else torch.float64, "use_safetensors": True},
     )
     vectors = model.encode(
-        list(texts),
-        batch_size=batch_size,
-        normalize_embeddings=True,
-        convert_to_numpy=True,
-        show_progress_bar=False,
+        list(texts), batch_size=batch_size, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
     )
     vectors = np.asarray(vectors, dtype=np.float64).reshape(len(texts), -1)
     finite = np.isfinite(vectors).all(axis=1)

@@ -28,8 +28,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
         *("accounting", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
         *("git", "given", "imports", "ledger", "network", "progress", "registry.server", "running"),
-        *("params", "params.sections", "params.models", "params.texts", "params.instructions", "params.difficulty"),
-        *("params.student", "params.evaluation", "params.gates", "params.whole"),
+        *("params", "params.sections", "params.models", "params.pipeline", "params.evaluation", "params.gates"),
         *("tracking_uri", "yaml12"),
     ),
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": (

@@ -48,12 +48,8 @@ class Given:
         return stage_seed(self.params.seed, self.name)
 
     def __getitem__(self, artefact: Artefact[T]) -> T:
-        """What an input holds.
-
-        Raises:
-            UserError: it is missing or broken.
-            Undeclared: it is no dependency of the stage.
-        """
+        """What an input holds. Raises UserError if it is missing or broken, Undeclared if it is no dependency of the
+        stage."""
         self.path(artefact)
         return artefact.read()
 
@@ -83,11 +79,8 @@ class Made:
     """Lines for people."""
 
     def write(self, given: Given) -> None:
-        """Write everything; figures last.
-
-        Raises:
-            Undeclared: something is no out of the stage, or an out was not written.
-        """
+        """Write everything; figures last. Raises Undeclared if something is no out of the stage, or an out was not
+        written."""
         for artefact, value in self.outs.items():
             given.out(artefact)
             artefact.write(value)

@@ -47,10 +47,7 @@ def shrunk_prior(logprobs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
     Of a model that gives a label a hundredth whatever the text, pseudo-texts of even probability say two hundredths
     (of 100 texts, with four of them), and then the label is still said to nothing, or to everything. A power keeps the
-    proportions.
-
-    Args:
-        logprobs: as for `prior_of`.
+    proportions. `logprobs` as for `prior_of`.
     """
     share = len(logprobs) / (len(logprobs) + 1)
     means = {label: math.fsum(math.exp(row[label]) for row in logprobs) / len(logprobs) for label in logprobs[0]}

@@ -1,15 +1,13 @@
 """The likelihood of each whole label of a closed set, as under decoding constrained to that set.
 
-The labels' tokens make a trie. Where a label is a prefix of another, an end-of-answer marker is a further
-child. At each node with several children the model's next-token distribution is renormalised over those
-children, and
+The labels' tokens make a trie. Where a label is a prefix of another, an end-of-answer marker is a further child. At
+each node with several children the model's next-token distribution is renormalised over those children, and
 
     P(label) = product over the branching nodes on its path of P(child | prompt, path) / sum of P(children).
 
-So probabilities sum to 1 and no label gains from being short: tokens that follow of necessity count for
-nothing. The cost is one forward pass per branching node, usually one to three, however long the labels are.
-The price is that the first branch decides as greedily as constrained decoding does: mass the model would put
-outside the set is lost.
+So probabilities sum to 1 and no label gains from being short: tokens that follow of necessity count for nothing. The
+cost is one forward pass per branching node, usually one to three, however long the labels are. The price is that the
+first branch decides as greedily as constrained decoding does: mass the model would put outside the set is lost.
 """
 
 import math
@@ -51,11 +49,8 @@ class LabelTrie:
 
 
 def build_trie(labels: Mapping[str, Sequence[int]], end: int) -> LabelTrie:
-    """The trie over label -> tokens; `end` is the marker that ends an answer.
-
-    Raises:
-        ValueError: if there is no label, a label has no tokens or holds `end`, or two have the same tokens.
-    """
+    """The trie over label -> tokens; `end` is the marker that ends an answer. Raises ValueError if there is no label, a
+    label has no tokens or holds `end`, or two have the same tokens."""
     paths = {label: tuple(tokens) for label, tokens in labels.items()}
     if not paths or not all(paths.values()):
         raise ValueError("every label needs at least one token")

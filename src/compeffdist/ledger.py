@@ -1,7 +1,7 @@
 """An append-only ledger: JSON Lines, each line holding the hash of the line before it; meant to be kept in git.
 
 An edited, reordered or removed line breaks the chain and is named. Lines cut off the end leave a shorter chain that
-is sound in itself, so whoever needs to see that keeps `head` and the number of entries elsewhere, too.
+is sound in itself, so whoever needs to see that keeps the last entry's number and hash elsewhere, too.
 
 Appending rewrites the file and renames it into place: a ledger has some hundred lines of a few KB, so that costs
 milliseconds, and a killed writer leaves the former file, never half a line.
@@ -49,28 +49,13 @@ class Ledger:
         self.path = Path(path)
 
     def entries(self) -> list[Entry]:
-        """All entries, the whole chain verified.
-
-        Raises:
-            UserError: naming the file and the first line that was edited, reordered, or stands after a removed one.
-        """
+        """All entries, the whole chain verified. Raises UserError naming the file and the first line that was edited,
+        reordered, or stands after a removed one."""
         return self._verified(self._read())
 
-    @property
-    def head(self) -> str:
-        """Hash of the last entry, empty if there is none. Raises UserError as `entries`."""
-        entries = self.entries()
-        return entries[-1].hash if entries else ""
-
     def append(self, action: str, body: dict[str, Any]) -> Entry:
-        """Add an entry by whoever runs this, now; it is on the disk when this returns.
-
-        Args:
-            body: whatever JSON can hold.
-
-        Raises:
-            UserError: as `entries`; `body` cannot be JSON; another process holds the ledger for a minute.
-        """
+        """Add an entry by whoever runs this, now; it is on the disk when this returns. Raises UserError as `entries`,
+        or if `body` cannot be JSON, or another process holds the ledger for a minute."""
         from filelock import FileLock, Timeout
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,11 +101,8 @@ def utc_now() -> str:
 
 
 def who() -> str:
-    """The git user as `Name <email>`, else the user of the operating system.
-
-    Raises:
-        UserError: git's configuration cannot be read.
-    """
+    """The git user as `Name <email>`, else the user of the operating system. Raises UserError if git's configuration
+    cannot be read."""
     name, email = (git_setting(Path(), key) for key in ("user.name", "user.email"))
     if name or email:
         return one_line(f"{name} <{email}>" if name and email else name or email)

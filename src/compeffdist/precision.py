@@ -19,7 +19,7 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def compute_dtype(stored: str, on_cpu: bool) -> str:
+def affordable_dtype(stored: str, on_cpu: bool) -> str:
     """`stored`, or float32 on a CPU without instructions for 16-bit matrix products.
 
     float32 holds every bfloat16 and float16 weight exactly, so the model is the same and only rounding between its

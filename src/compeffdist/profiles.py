@@ -11,7 +11,7 @@ import yaml
 
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
-from compeffdist.params import PARAMS_FILE, Params, validate_params
+from compeffdist.params import PARAMS_FILE, validate_params
 from compeffdist.yaml12 import read_yaml
 
 PROFILES = Path("profiles")
@@ -50,12 +50,9 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
 
 def write_profile(
     name: str, target: Path = PARAMS_FILE, folder: Path = PROFILES, *, replace_edits: bool = False
-) -> Params:
-    """Compose a profile and write it as `target`, atomically.
-
-    Raises:
-        UserError: from `compose`, or `target` differs from its profile, unless `replace_edits`.
-    """
+) -> None:
+    """Compose a profile and write it as `target`, atomically. Raises UserError as `compose`, and if `target`
+    differs from its profile, unless `replace_edits`."""
     composed = compose(name, folder)
     if not replace_edits and (edits := _edits(target, folder)):
         named = ", ".join(edits[:NAMED_EDITS]) + (f" and {len(edits) - NAMED_EDITS} more" * (len(edits) > NAMED_EDITS))
@@ -63,7 +60,6 @@ def write_profile(
     with atomic_file(target) as path:
         header = f"# Composed by `compeffdist profile {name}`. Edit freely; `dvc repro` re-runs what depends on it.\n"
         path.write_text(header + yaml.safe_dump(composed, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return validate_params(composed, str(target))
 
 
 def _edits(target: Path, folder: Path) -> list[str]:

@@ -34,14 +34,9 @@ class OtherRecords(UserError):
 
 
 def write_records(target: Path, kind: type[R], records: Iterable[R], columns: Mapping[str, Any] = NONE) -> None:
-    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`.
-
-    Args:
-        columns: name -> type of the items of the kind's open field.
-
-    Raises:
-        ValueError: if two records share an id: that is a defect upstream, and must not reach the disk.
-    """
+    """Write records in the given order, atomically, as Parquet or JSON Lines by the suffix of `target`; `columns` are
+    name -> type of the items of the kind's open field. Raises ValueError if two records share an id: that is a defect
+    upstream, and must not reach the disk."""
     rows = [record.to_row() for record in records]
     seen: set[str] = set()
     for row in rows:
@@ -66,12 +61,20 @@ def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
     Raises:
         UserError: if the file is missing, of another record type or version, or a record does not fit its id.
     """
+    if (format or Path(source).suffix) == ".jsonl":
+        return _parsed(kind, read_jsonl(source), f"{source}: record", "run the stage that writes it again")
+    with parquet_file(Path(source), kind) as file:
+        rows = file.read().to_pylist()
+    return _parsed(kind, rows, f"{source}: record", "run the stage that writes it again")
+
+
+def _parsed(kind: type[R], rows: Iterable[dict[str, Any]], where: str, advice: str) -> list[R]:
     records: list[R] = []
-    for number, row in enumerate(_rows(Path(source), kind, format), 1):
+    for number, row in enumerate(rows, 1):
         try:
             records.append(kind.from_row(row))
         except ValueError as error:
-            raise UserError(f"{source}: record {number}: {error}; run the stage that writes it again") from None
+            raise UserError(f"{where} {number}: {error}; {advice}") from None
     return records
 
 
@@ -82,22 +85,13 @@ def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagno
 
 
 def read_perspectives(source: Path) -> list[Perspective]:
-    """Read what `write_perspectives` wrote.
-
-    Raises:
-        UserError: missing file, not JSON, no perspectives in it, or one that does not fit its id.
-    """
-    value = read_json(source)
+    """Read what `write_perspectives` wrote. Raises UserError if there is no such file, it is not JSON, has no
+    perspectives in it, or one that does not fit its id."""
+    value, advice = read_json(source), "run: dvc repro cluster_attributes"
     rows = value.get("perspectives") if isinstance(value, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{source}: holds no list of perspectives; run: dvc repro cluster_attributes")
-    perspectives = []
-    for number, row in enumerate(rows, 1):
-        try:
-            perspectives.append(Perspective.from_row(row))
-        except ValueError as error:
-            raise UserError(f"{source}: perspective {number}: {error}; run: dvc repro cluster_attributes") from None
-    return perspectives
+        raise UserError(f"{source}: holds no list of perspectives; {advice}")
+    return _parsed(Perspective, rows, f"{source}: perspective", advice)
 
 
 def table_of(kind: type[Record], rows: Iterable[dict[str, Any]], columns: Mapping[str, Any] = NONE) -> "pa.Table":
@@ -120,34 +114,10 @@ def arrow_schema(kind: type[Record], columns: Mapping[str, Any] = NONE) -> "pa.S
     )
 
 
-def read_table(source: Path, kind: type[Record], format: str = "", columns: Sequence[str] | None = None) -> "pa.Table":
-    """Some columns, or all, of what `write_records` wrote, as an Arrow table. Ids are not checked.
-
-    Raises:
-        UserError: if the file is missing, or of another record type or version.
-    """
-    if (format or Path(source).suffix) == ".jsonl":
-        table = table_of(kind, (record.to_row() for record in read_records(source, kind, format)))
-        return table.select(columns) if columns else table
-    with parquet_file(Path(source), kind) as file:
-        return file.read(columns=list(columns) if columns else None)
-
-
-def _rows(source: Path, kind: type[Record], format: str) -> Iterable[dict[str, Any]]:
-    if (format or source.suffix) == ".jsonl":
-        return read_jsonl(source)
-    with parquet_file(source, kind) as file:
-        return typing.cast(list[dict[str, Any]], file.read().to_pylist())
-
-
 @contextmanager
 def parquet_file(source: Path, kind: type[Record]) -> "Iterator[pq.ParquetFile]":
-    """Open a Parquet artefact of `kind`.
-
-    Raises:
-        UserError: if the file is missing, or unreadable (also while it is read).
-        OtherRecords: if it is of another record type or version.
-    """
+    """Open a Parquet artefact of `kind`. Raises UserError if the file is missing, or unreadable (also while it is
+    read), OtherRecords if it is of another record type or version."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -27,11 +27,8 @@ def content_id(prefix: str, identity: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row of an artefact. `id` is computed from the fields named in IDENTITY when the record is made.
-
-    Raises:
-        ValueError: if an `id` is given that does not match the contents.
-    """
+    """A row of an artefact. `id` is computed from the fields named in IDENTITY when the record is made. Raises
+    ValueError if an `id` is given that does not match the contents."""
 
     PREFIX: ClassVar[str]
     VERSION: ClassVar[int] = 1
@@ -149,14 +146,7 @@ class Perspective(Record):
         return self.member_names[0]
 
 
-TASK_TYPES = (
-    "analysis",
-    "closed_classification",
-    "open_classification",
-    "scoring",
-    "extraction",
-    "structured",
-)
+TASK_TYPES = ("analysis", "closed_classification", "open_classification", "scoring", "extraction", "structured")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +154,7 @@ class Task(Record):
     """A task on one text, fully defined. `type` is explicit and decides how an answer is parsed."""
 
     PREFIX = "task"
-    IDENTITY = (
-        "perspective_id",
-        "name",
-        "description",
-        "type",
-        "labels",
-        "score_range",
-        "json_schema",
-        "exact_spans",
-    )
+    IDENTITY = ("perspective_id", "name", "description", "type", "labels", "score_range", "json_schema", "exact_spans")
 
     perspective_id: str
     name: str

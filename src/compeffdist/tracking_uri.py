@@ -67,7 +67,12 @@ def check_tracking_uri() -> None:
     if uri.startswith(HTTP):
         _check_authority(uri)
     if (path := database()) is not None:
-        _check_folder(path)
+        folder = path.parent
+        if (read := unquote(str(folder))) != str(folder):
+            raise UserError(
+                f"{folder}: MLflow takes this folder's name for an encoded one and looks for files in {read}: rename "
+                f"it, or set {VARIABLE} to a store elsewhere (sqlite:////absolute/path/mlflow.db)"
+            )
     elif "://" in uri and (missing := missing_driver(uri)):
         raise UserError(
             f"{VARIABLE} {shown_uri()}: needs the Python package {PACKAGES.get(missing, missing)}, which is not "
@@ -106,14 +111,4 @@ def _check_authority(uri: str) -> None:
         raise UserError(
             f"{VARIABLE} {shown_uri()}: user name or password has a character that ends one in an address ('/', '@', "
             "'?', '#', ':'): write it as %2F, %40, %3F, %23, %3A, or set MLFLOW_TRACKING_USERNAME and _PASSWORD"
-        )
-
-
-def _check_folder(database: Path) -> None:
-    folder = database.parent
-    if unquote(str(folder)) != str(folder):
-        read = unquote(str(folder))
-        raise UserError(
-            f"{folder}: MLflow takes this folder's name for an encoded one and looks for files in {read}: rename it, "
-            f"or set {VARIABLE} to a store elsewhere (sqlite:////absolute/path/mlflow.db)"
         )

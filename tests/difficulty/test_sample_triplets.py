@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.difficulty.sample_triplets import sample_triplets
-from compeffdist.difficulty.sampling import random_difficulty
+from compeffdist.difficulty.sampling import CONTROL, uniform_draws
 from compeffdist.errors import UserError
 from compeffdist.measures.registry import MEASURES
 from compeffdist.params import SamplingParams
@@ -135,7 +135,7 @@ def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path)
 def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
     scored = make_scored(20)
     draws = draw(tmp_path, scored, metric="random")
-    assert [row.difficulty for row in draws] == random_difficulty([row.pair_id for row in scored], 3).tolist()
+    assert [row.difficulty for row in draws] == uniform_draws([row.pair_id for row in scored], 3, CONTROL).tolist()
 
 
 def test_scores_in_another_order_and_in_batches_are_the_same_draws(

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compeffdist.difficulty.sampling import (
+    CONTROL,
     cumulative_probability,
-    inclusion_probability,
-    random_difficulty,
     rank_in_groups,
     sample_rows,
     soft_probability,
@@ -35,6 +34,12 @@ def columns(rows: int, groups: int = 1) -> tuple[list[str], list[str], np.ndarra
         [f"instruction_{number % groups}" for number in range(rows)],
         np.arange(rows, dtype=np.float64),
     )
+
+
+def inclusion_probability(x: np.ndarray[Any, Any], rate: float, peak: float) -> np.ndarray[Any, Any]:
+    """F(x) for x in (0, 1), as the module says it."""
+    falling = (1.0 - x) / (1.0 - peak) if peak < 1.0 else np.ones_like(x)
+    return np.where(x < peak, x / peak, falling) ** (1.0 / rate - 1.0)
 
 
 @given(rate=RATES, peak=PEAKS)
@@ -189,9 +194,9 @@ def test_global_scope_ranks_all_rows_together() -> None:
 
 def test_random_difficulty_says_nothing_of_the_draw() -> None:
     ids, _, _ = columns(20_000)
-    difficulty = random_difficulty(ids, 4)
+    difficulty = uniform_draws(ids, 4, CONTROL)
     assert abs(np.corrcoef(difficulty, uniform_draws(ids, 4))[0, 1]) < 6 / np.sqrt(20_000)
-    assert (difficulty != random_difficulty(ids, 5)).all()
+    assert (difficulty != uniform_draws(ids, 5, CONTROL)).all()
 
 
 def test_rate_one_keeps_everything() -> None:

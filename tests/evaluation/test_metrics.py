@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval, metric_interval
-from compeffdist.evaluation.metrics import accuracy, confusion, macro_f1
+from compeffdist.evaluation.metrics import accuracy_of, confusion, macro_f1
 
 LABELS = ["negative", "neutral", "positive"]
 ANSWERS = [*LABELS, "unsure"]
@@ -26,7 +26,7 @@ def test_metrics_equal_scikit_learns_over_the_labels_that_occur(answers: list[tu
     if "unsure" not in predicted:  # else scikit-learn takes it for a label, which it is not
         assert expected == pytest.approx(sk.f1_score(gold, predicted, average="macro"))
     assert macro_f1(gold, predicted, LABELS) == pytest.approx(expected)
-    assert accuracy(gold, predicted, LABELS) == pytest.approx(sk.accuracy_score(gold, predicted))
+    assert accuracy_of(confusion(gold, predicted, LABELS)) == pytest.approx(sk.accuracy_score(gold, predicted))
     counts = confusion(gold, predicted, LABELS)
     assert counts.sum() == len(answers)
     np.testing.assert_array_equal(counts, sk.confusion_matrix(gold, predicted, labels=ANSWERS)[:3])
@@ -43,9 +43,9 @@ def test_gold_labels_outside_the_set_and_empty_input_are_refused() -> None:
     with pytest.raises(ValueError, match="gold label 'mixed' is not one of"):
         macro_f1(["mixed"], ["positive"], LABELS)
     with pytest.raises(ValueError, match="no rows"):
-        accuracy([], [], LABELS)
+        confusion([], [], LABELS)
     with pytest.raises(ValueError, match="3 gold, 1 predicted"):
-        accuracy(["positive"] * 3, ["positive"], LABELS)
+        confusion(["positive"] * 3, ["positive"], LABELS)
 
 
 def system(count: int, skill: float, seed: int, prefix: str = "row") -> Predictions:
@@ -89,7 +89,7 @@ def test_the_interval_agrees_with_resampling_row_numbers() -> None:
 def test_accuracy_intervals_are_as_wide_as_the_normal_approximation_says() -> None:
     answers = system(400, 0.6, 0)
     found = interval({"tweets": answers}, "accuracy")
-    share = accuracy(*values(answers), LABELS)
+    share = accuracy_of(confusion(*values(answers), LABELS))
     assert found.high - found.low == pytest.approx(2 * 1.96 * (share * (1 - share) / 400) ** 0.5, rel=0.1)
 
 

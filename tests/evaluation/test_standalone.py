@@ -10,7 +10,8 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.evaluation.standalone import compare_models, decided, load_rows, read_tasks, report_lines
+from compeffdist.evaluation.rows import load_evaluation_rows
+from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import Prediction
 
@@ -44,7 +45,7 @@ def test_files_lie_beside_the_file_of_tasks(labelled: Path, monkeypatch: pytest.
     for folder, source in ((labelled.parent, Path("tasks.yaml")), (Path("/"), tasks)):
         monkeypatch.chdir(folder)
         [task] = read_tasks(source, {})
-        rows = load_rows([task], 1, Path("unused"))
+        rows = load_evaluation_rows(task, 1, Path("unused"))
         assert len(rows) == 20 and {row.label for row in rows} == set(LABELS)
 
 
@@ -60,7 +61,7 @@ def test_what_is_not_beside_them_lies_where_params_say(labelled: Path, monkeypat
 def test_a_labelled_file_is_a_task_of_its_own(labelled: Path) -> None:
     [task] = read_tasks(labelled, {"question": "Which?", "rows": 4})
     assert (task.name, task.labels, task.question) == ("mine", ["0", "1"], "Which?")
-    assert len(load_rows([task], 1, Path("unused"))) == 4
+    assert len(load_evaluation_rows(task, 1, Path("unused"))) == 4
     [task] = read_tasks(labelled, {"labels": ["1", "0"]})
     assert task.labels == ["1", "0"]
 

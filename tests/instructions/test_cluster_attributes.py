@@ -94,7 +94,7 @@ def test_scaled_rows_state_the_same_objective_as_duplicated_points(seed: int) ->
     similarity = clusters.pairwise_similarity(unit(rng.normal(size=(5, 3))))
     copies = rng.integers(1, 4, size=5)
     owners = np.repeat(np.arange(5), copies)
-    preference = clusters.preference_at(similarity, 30)
+    preference = float(np.percentile(similarity, 30))
     on_points = best_net_similarity(similarity, copies.astype(float), preference)
     on_copies = best_net_similarity(similarity[np.ix_(owners, owners)], np.ones(len(owners)), preference)
     assert on_points == pytest.approx(on_copies)
@@ -105,7 +105,7 @@ def test_message_passing_comes_close_to_the_best_exemplars_and_reports_their_net
     rng = np.random.default_rng(seed)
     similarity = clusters.pairwise_similarity(unit(rng.normal(size=(9, 3))))
     weights = rng.integers(1, 6, size=9).astype(float)
-    preference = clusters.preference_at(similarity, 10)
+    preference = float(np.percentile(similarity, 10))
     found = clusters.propagate(
         similarity, weights, preference, settings(weighting="scaled", convergence_iterations=100), 1
     )
@@ -158,11 +158,13 @@ def test_weights_are_one_plus_the_floor_of_the_logarithm() -> None:
 
 
 def test_the_preference_is_a_percentile_of_the_unweighted_matrix_with_its_diagonal() -> None:
-    similarity = clusters.pairwise_similarity(unit([[1, 0], [0, 1], [-1, 0]]))
+    vectors = unit([[1, 0], [0, 1], [-1, 0]])
+    similarity = clusters.pairwise_similarity(vectors)
     np.testing.assert_allclose(similarity, [[0, -2, -4], [-2, 0, -2], [-4, -2, 0]], atol=1e-6)
-    assert clusters.preference_at(similarity, 0) == -4
-    assert clusters.preference_at(similarity, 50) == -2
-    assert clusters.preference_at(similarity, 100) == 0
+    named = [attribute(name, 3) for name in ("left", "mid", "right")]
+    for percentile, preference in ((0, -4), (50, -2), (100, 0)):
+        _, diagnostics = cluster_attributes(named, vectors, settings(preference_percentile=percentile), 1)
+        assert diagnostics["preference"] == preference
 
 
 def test_coherence_is_the_count_weighted_mean_cosine_to_the_exemplar() -> None:

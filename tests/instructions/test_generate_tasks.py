@@ -16,7 +16,7 @@ from compeffdist.instructions.generate_tasks import (
     tasks_asked,
 )
 from compeffdist.instructions.own_tasks import seed_task
-from compeffdist.instructions.task_questions import ANSWERED_BY, Idea, ideas_question
+from compeffdist.instructions.task_questions import FORMS, Idea, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer
@@ -68,7 +68,7 @@ def answer(request: Request) -> str:
         return json.dumps({"prompts": ["Explain the tone of this text."]})
     if "task_1" in properties:
         return json.dumps({key: {"name": f"Side {key}.", "purpose": "Do it."} for key in properties})
-    kind = next(kind for kind in DEFINITIONS if f"answered by {ANSWERED_BY[kind]}, so" in request.prompt)
+    kind = next(kind for kind in DEFINITIONS if f"answered by {FORMS[kind].answered_by}, so" in request.prompt)
     return json.dumps({"description": f"Do the {kind} as told.", **DEFINITIONS[kind]})
 
 

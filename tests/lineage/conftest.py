@@ -17,6 +17,8 @@ import yaml
 from dvc.repo import Repo
 
 from compeffdist.artefacts import records_at
+from compeffdist.exchange.questions import Questions
+from compeffdist.files import read_json
 from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
@@ -29,6 +31,7 @@ from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.known import KnownAnswers
+from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.tracking_uri import SQLITE
 from tests.fakes import SENTIMENT, put_domains
 from tests.lineage import mini
@@ -77,15 +80,21 @@ class World:
     def store(self) -> Path:
         return self.folder / mini.STORE
 
-    def tracer(self) -> Tracer:
-        return Tracer(self.repository, self.versions, KnownAnswers(self.store, []))
+    def known(self, *records: AnswerRecord) -> KnownAnswers:
+        return KnownAnswers(self.store, records)
 
-    def auditor(self) -> Auditor:
+    def tracer(self) -> Tracer:
+        return Tracer(self.repository, self.versions, self.known())
+
+    def auditor(self, *records: AnswerRecord) -> Auditor:
         ledgers = (self.folder / "data/promotions.jsonl", self.folder / "data/withdrawals.jsonl")
-        return Auditor(self.repository, self.versions, self.store, self.folder / "cache", ledgers)
+        return Auditor(self.repository, self.versions, self.known(*records), self.folder / "cache", ledgers)
 
     def forgetting(self) -> Forgetting:
-        return Forgetting(self.repository, self.versions, self.store, lambda text_id, source: [])
+        def questions() -> Questions:
+            raise AssertionError("without records nobody asks for questions")
+
+        return Forgetting(self.repository, self.versions, self.known(), lambda text_id, source: [], questions)
 
     def dvc_commit(self, *stage: str) -> None:
         """`dvc commit --force`: whatever is in the working folder counts as made by the stages."""
@@ -98,7 +107,7 @@ class World:
 
     def records(self, path: str) -> list[Any]:
         """Of an artefact in the working folder."""
-        return records_at(path).read(self.folder)
+        return records_at(path).read_file(self.folder / path)
 
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
@@ -111,7 +120,7 @@ class World:
             "teacher_id": mini.TEACHER.id,
             "base_id": make_identity("student", role="student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
-            **gate_tags({gate: report_of(gate).read(self.folder) for gate in mini.GATES}),
+            **gate_tags({gate: read_json(self.folder / report_of(gate)) for gate in mini.GATES}),
         }
         task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")
         data = self.folder / "data"

@@ -16,12 +16,12 @@ from compeffdist.declaration import CODE
 from compeffdist.gates.outcome import report_of
 from compeffdist.ledger import Ledger
 from compeffdist.lineage.byte_checks import cache_links, committed_inputs_links, workspace_links
+from compeffdist.lineage.checkout import version_problems
 from compeffdist.lineage.links import Link
 from compeffdist.lineage.model_checks import version_links
 from compeffdist.lineage.record_checks import ACCOUNTS, record_links
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
-from compeffdist.promotion.audits import version_problems
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Triplet
 from compeffdist.registry.artifacts import manifest, model_files, verify_version

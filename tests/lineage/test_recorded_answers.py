@@ -10,7 +10,6 @@ import pytest
 from compeffdist.artefacts import ANSWERED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import Questions
-from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.tree import render
@@ -54,13 +53,8 @@ def forget_store(world: World) -> None:
         path.unlink()
 
 
-def auditor(world: World, *records: AnswerRecord) -> Auditor:
-    made = world.auditor()
-    return Auditor(made.repository, made.versions, made.store, made.cache, made.ledgers, records)
-
-
 def told(world: World, *records: AnswerRecord) -> list[str]:
-    return [str(link) for link in auditor(world, *records).audit().links]
+    return [str(link) for link in world.auditor(*records).audit().links]
 
 
 # ---------------------------------------------------------------- audit
@@ -74,14 +68,14 @@ def test_answers_are_looked_for_in_the_store_and_in_records(own_world: World, re
     forget_store(own_world)
     alone = told(own_world, record)
     assert any(f"0 in the store, {len(wanted)} recorded" in line for line in alone)
-    assert auditor(own_world, record).audit().passed
+    assert own_world.auditor(record).audit().passed
 
 
 def test_an_answer_that_is_in_neither_is_named_where_there_is_a_store(own_world: World, record: AnswerRecord) -> None:
     lost = own_world.records(TRIPLETS)[0].answer_id
     with ResponseStore(own_world.store) as store:
         store.delete([lost])
-    assert auditor(own_world, record).audit().passed
+    assert own_world.auditor(record).audit().passed
     assert any(line.startswith("FAIL  store") and f"{lost} is not there" in line for line in told(own_world))
 
 
@@ -151,9 +145,7 @@ def forgetting(world: World, record: AnswerRecord, questions: Questions | None) 
             raise UserError("models/teacher.json: no such file")
         return questions
 
-    return Forgetting(
-        world.repository, world.versions, world.store, lambda text_id, source: [], records=[record], questions=ask
-    )
+    return Forgetting(world.repository, world.versions, world.known(record), lambda text_id, source: [], ask)
 
 
 def says(folder: Path, text: Text) -> bool:
@@ -170,7 +162,7 @@ def test_a_withdrawn_text_s_answers_leave_the_record_as_they_leave_the_store(
     lines = "\n".join(plan_lines(plan))
     assert f"recorded answers to be removed from {FOLDER}: {len(plan.answers)}" in lines
     assert "git's history" not in lines
-    assert plan.to_json()["recorded"] == {str(FOLDER): list(plan.answers)}
+    assert plan.to_json()["recorded"] == {str(FOLDER): plan.answers}
     assert says(FOLDER, text)
     withdrawing.apply(plan)
     left = AnswerRecord(FOLDER)

@@ -20,9 +20,9 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def test_files_of_commits_are_found(repository: Repository) -> None:
-    commit = repository.git("rev-parse", "HEAD").strip()
+    commit = repository.history.text("rev-parse", "HEAD").strip()
     wanted = [(commit, "two words.txt"), ("HEAD", "dvc.yaml"), (commit, "none.txt"), ("0" * 40, "dvc.yaml")]
-    assert list(repository.files_at(wanted).values()) == [b"two\n", b"stages: {}\n", None, None]
+    assert list(repository.history.files_at(wanted).values()) == [b"two\n", b"stages: {}\n", None, None]
 
 
 @pytest.mark.parametrize(

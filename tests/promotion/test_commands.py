@@ -31,7 +31,7 @@ def registry_alone(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(version: int) -> list[str]:
         return verify_version(open_tracking(), params.registry.model_name, version)
 
-    monkeypatch.setattr("compeffdist.promotion.audits.version_problems", found)
+    monkeypatch.setattr("compeffdist.lineage.checkout.version_problems", found)
 
 
 def typed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -11,15 +11,16 @@ from compeffdist.proxy.prompt_features import (
     MOST_OPENINGS,
     SIGNALS,
     PromptFeatures,
-    PromptRow,
+    prompt_row,
     read_prompts,
 )
+from compeffdist.student.batching import TokenRow
 from tests.difficulty.test_scorer import CONFIGS, VOCABULARY, make_model
 
 TOP_P = 0.9
 
 
-def make_rows(count: int = 12, seed: int = 0) -> list[PromptRow]:
+def make_rows(count: int = 12, seed: int = 0) -> list[TokenRow]:
     """Three instructions' prompts: beginnings in common, ends of their own."""
     generator = np.random.default_rng(seed)
     heads = [generator.integers(3, VOCABULARY, 40).tolist() for _ in range(3)]
@@ -27,11 +28,11 @@ def make_rows(count: int = 12, seed: int = 0) -> list[PromptRow]:
     for number in range(count):
         own = generator.integers(3, VOCABULARY, int(generator.integers(2, 9))).tolist()
         openings = generator.permutation(np.arange(3, VOCABULARY))[: number % 5].tolist()
-        rows.append(PromptRow(f"pair_{number:02d}", heads[number % 3] + own, openings))
+        rows.append(prompt_row(f"pair_{number:02d}", heads[number % 3] + own, openings))
     return rows
 
 
-def plainly(model: Any, row: PromptRow) -> list[list[float]]:
+def plainly(model: Any, row: TokenRow) -> list[list[float]]:
     """The features of one prompt, read alone, by the definitions."""
     with torch.inference_mode():
         output = model(torch.tensor([row.prompt_ids]), output_hidden_states=True)
@@ -47,9 +48,9 @@ def plainly(model: Any, row: PromptRow) -> list[list[float]]:
         float((p * p).sum()),
         float(np.log(len(row.prompt_ids))),
     ]
-    empty = [0.0] * (MOST_OPENINGS - len(row.openings))
-    scores = [float(token_figures(logits, torch.tensor([token]), TOP_P)[1]) for token in row.openings]
-    return [state.tolist(), signals, [float(p[token].log()) for token in row.openings] + empty, scores + empty]
+    empty = [0.0] * (MOST_OPENINGS - len(row.choices))
+    scores = [float(token_figures(logits, torch.tensor([token]), TOP_P)[1]) for token in row.choices]
+    return [state.tolist(), signals, [float(p[token].log()) for token in row.choices] + empty, scores + empty]
 
 
 def parts(features: PromptFeatures) -> list[Any]:

@@ -1,6 +1,7 @@
 """What is kept with a version: any byte of it that changes is found, and a new evaluation takes the old one's place."""
 
 import json
+import py_compile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.record_files import write_records
 from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import (
-    ATTACHMENTS,
     FOLDER,
     MANIFEST,
     PREDICTIONS,
@@ -27,6 +27,7 @@ from compeffdist.registry.artifacts import (
 from compeffdist.registry.register import Registration, register_student
 from compeffdist.registry.tracking import open_tracking
 
+ATTACHMENTS = (MANIFEST, PREDICTIONS, ROWS)
 EVALUATED = {PREDICTIONS: b"predictions of the first evaluation", ROWS: b'{"films":{}}'}
 
 
@@ -85,6 +86,27 @@ def test_missing_and_added_files_are_named(student_folder: Path, base_folder: Pa
         "served.py is missing from the registered model",
         "other.py was added to the registered model",
     ]
+
+
+def test_bytecode_that_is_not_of_the_source_beside_it_is_named(student_folder: Path, base_folder: Path) -> None:
+    made = register(student_folder, base_folder, "bytecode", EVALUATED)
+    client = open_tracking()
+    with model_files(client, made.model_name, str(made.version)) as folder:
+        sources = [folder / "served.py", folder / "code/compeffdist/registry/model.py"]
+        kept = [Path(py_compile.compile(str(source), doraise=True) or "") for source in sources]
+        optimised = Path(py_compile.compile(str(sources[1]), doraise=True, optimize=2) or "")
+        assert verify_version(client, made.model_name, made.version) == []
+        other = folder.parent / "other.py"
+        other.write_text("print('run in place of what was registered')\n")
+        strange = kept[0].with_name("nowhere.txt")
+        for planted in (kept[0], optimised):
+            py_compile.compile(str(other), str(planted), doraise=True)
+        kept[1].write_bytes(b"not bytecode")
+        strange.touch()
+        names = [path.relative_to(folder).as_posix() for path in (*kept, optimised, strange)]
+    assert sorted(verify_version(client, made.model_name, made.version)) == sorted(
+        f"{name} is not bytecode of the source beside it: remove it" for name in names
+    )
 
 
 def test_a_damaged_version_is_not_reused(student_folder: Path, base_folder: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.versions import read_versions
-from compeffdist.registry.asking import ask_model, tasks_of
-from compeffdist.registry.opening import named_version
+from compeffdist.registry.asking import ask_model, named_version, tasks_of
 from compeffdist.registry.register import _has_run
 from compeffdist.registry.tracking import open_registry
 

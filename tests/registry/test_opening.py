@@ -8,11 +8,12 @@ import pytest
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt
-from compeffdist.evaluation.standalone import load_rows, read_tasks
+from compeffdist.evaluation.rows import load_evaluation_rows
+from compeffdist.evaluation.standalone import read_tasks
 from compeffdist.params import RegistryParams, RuntimeParams
 from compeffdist.record_files import read_records
 from compeffdist.records import Prediction
-from compeffdist.registry.opening import open_model
+from compeffdist.registry.asking import open_model
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import label_logprobs
@@ -77,7 +78,7 @@ def test_evaluate_asks_with_the_pipeline_s_prompt_and_label_rule(
     assert report["tasks"]["mine"]["prompt"] == "How was it? Answer with exactly one of: dreadful or great."
 
     [task] = read_tasks(labelled, {"question": "How was it?"})
-    rows = {row.id: row for row in load_rows([task], 42, Path("unused"))}
+    rows = {row.id: row for row in load_evaluation_rows(task, 42, Path("unused"))}
     model, tokenizer = load_student(student_folder, "cpu", base=base_folder)
     answers = [answer for answer in read_records(out, Prediction) if answer.system == models[0]]
     prompts = [evaluation_prompt(rows[answer.row_id], task) for answer in answers]

@@ -13,8 +13,7 @@ import pytest
 
 from compeffdist.errors import UserError, run_guarded
 from compeffdist.registry import server as server_module
-from compeffdist.registry.asking import ask_model, tasks_of
-from compeffdist.registry.opening import named_version
+from compeffdist.registry.asking import ask_model, named_version, tasks_of
 from compeffdist.registry.server import PATIENCE, expect_server
 from compeffdist.registry.tracking import open_tracking, store_errors
 

@@ -25,7 +25,7 @@ from compeffdist.registry.tracking import (
     store_errors,
     training_run,
 )
-from compeffdist.student.curve import CurvePoint
+from compeffdist.student.training import CurvePoint
 from tests.models.making import make_identity
 from tests.test_pipeline_definition import ROOT
 

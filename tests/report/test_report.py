@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
-from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
-from compeffdist.report.run import Run
+from compeffdist.report.run import Run, headline
 from compeffdist.teacher.asking import SOURCES
 from tests.models.making import make_identity
 from tests.scored import a_score

@@ -8,9 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from compeffdist.errors import UserError
-from compeffdist.study.agreement import agreements
-from compeffdist.study.examples import choose_examples, read_triplets
-from compeffdist.study.measures import correlations, decile_figures, largest_tie, rank_correlations, read_scores
+from compeffdist.study.findings import choose_examples, read_triplets
+from compeffdist.study.measures import (
+    agreements,
+    correlations,
+    decile_figures,
+    largest_tie,
+    rank_correlations,
+    read_scores,
+)
 from tests.scored import write_scored
 
 from .world import a_score, a_triplet, write_world

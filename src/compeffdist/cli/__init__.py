@@ -1,1 +1,1 @@
-"""One file a command, over behaviour that lives elsewhere."""
+"""One file a command, with its help, its arguments and what it runs, over behaviour that lives elsewhere."""

@@ -1,11 +1,14 @@
 """`compeffdist answers`: share what the teacher was paid for."""
 
 import argparse
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-NAME = "answers"
+from compeffdist.errors import UserError
+from compeffdist.params import load_params
+
 HELP = "share bought answers: export them to a record, import what others bought, ask some of a record again"
 EXAMPLE = (
     "compeffdist answers export --out records/ours          those the run in this checkout used\n"
@@ -15,7 +18,6 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     export = actions.add_parser("export", help="write the answers of the run in this checkout to a record")
     export.add_argument(
@@ -42,7 +44,6 @@ def _export(args: argparse.Namespace) -> None:
     from compeffdist.exchange.printing import export_lines
     from compeffdist.exchange.questions import questions_of
     from compeffdist.models import cache_folder
-    from compeffdist.params import load_params
     from compeffdist.teacher.known import known_answers
 
     params = load_params()
@@ -56,7 +57,6 @@ def _import(args: argparse.Namespace) -> None:
     from compeffdist.exchange.importing import import_answers
     from compeffdist.exchange.printing import import_lines
     from compeffdist.files import home_path
-    from compeffdist.params import load_params
     from compeffdist.teacher.store import ResponseStore
 
     with ResponseStore(home_path(load_params().runtime.store)) as store:
@@ -70,12 +70,10 @@ def _verify(args: argparse.Namespace) -> None:
     from functools import partial
 
     from compeffdist.artefacts import TEACHER
-    from compeffdist.errors import UserError
     from compeffdist.exchange.printing import verification_lines
     from compeffdist.exchange.questions import questions_of
     from compeffdist.exchange.verifying import verify_record
     from compeffdist.models import read_identity
-    from compeffdist.params import load_params
     from compeffdist.teacher.asking import release_engine, teacher_weights
     from compeffdist.teacher.known import KnownAnswers
     from compeffdist.teacher.recorded import AnswerRecord, open_records
@@ -97,6 +95,4 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _print(args: argparse.Namespace, value: Any, lines: Iterable[str]) -> None:
-    import json
-
     print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) if args.json else "\n".join(lines))

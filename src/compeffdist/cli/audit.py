@@ -2,13 +2,11 @@
 
 import argparse
 
-NAME = "audit"
 HELP = "hash and look up again every link from source texts to registered models; exit code 1 if one is broken"
 EXAMPLE = "compeffdist audit --model models:/compeffdist-student@champion"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("--model", metavar="REF", help="audit one version with the data it was trained on")
     parser.add_argument("--failures", action="store_true", help="print only links that are broken")
     parser.add_argument("--json", action="store_true", help="print the links as JSON")

@@ -21,7 +21,6 @@ from compeffdist.records import Attribute, Perspective
 from compeffdist.texts.json_values import read_document, repeated_key
 from compeffdist.texts.normalise import whole_characters
 
-NAME = "cluster"
 HELP = "group attributes into perspectives by affinity propagation over their embeddings"
 EXAMPLE = "compeffdist cluster --attributes data/attributes.parquet --out perspectives.json"
 
@@ -34,26 +33,21 @@ SHOWN = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; what is not given is as in params.yaml, else each param's own default."""
+    add = parser.add_argument
     weightings = get_args(ClustersParams.model_fields["weighting"].annotation)
-    parser.add_argument(
+    add(
         "--attributes",
         required=True,
         type=Path,
         metavar="FILE",
         help='attributes.parquet, or JSON: [{"attribute": NAME, "count": N}, …]',
     )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="where to write the perspectives (JSON)"
-    )
-    parser.add_argument("--embedder", metavar="REF", help="model reference, e.g. path:FOLDER or hf:REPO@REVISION")
-    parser.add_argument(
-        "--preference-percentile", type=float, metavar="Q", help="0-100; higher gives more perspectives"
-    )
-    parser.add_argument(
-        "--damping", type=float, metavar="D", help="0.5 to below 1; raise it if there is no convergence"
-    )
-    parser.add_argument("--weighting", choices=weightings, help="how counts weigh")
-    parser.add_argument("--json", action="store_true", help="print the diagnostics as JSON")
+    add("--out", required=True, type=Path, metavar="FILE", help="where to write the perspectives (JSON)")
+    add("--embedder", metavar="REF", help="model reference, e.g. path:FOLDER or hf:REPO@REVISION")
+    add("--preference-percentile", type=float, metavar="Q", help="0-100; higher gives more perspectives")
+    add("--damping", type=float, metavar="D", help="0.5 to below 1; raise it if there is no convergence")
+    add("--weighting", choices=weightings, help="how counts weigh")
+    add("--json", action="store_true", help="print the diagnostics as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -81,11 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_attributes(source: Path) -> list[Attribute]:
-    """Attributes from a Parquet artefact or a JSON list of objects with `attribute` (or `name`) and `count`.
-
-    Raises:
-        UserError: naming the file and the item that is not as described.
-    """
+    """Attributes from a Parquet artefact or a JSON list of objects with `attribute` (or `name`) and `count`. Raises
+    UserError naming the file and the item that is not as described."""
     if source.suffix != ".json":
         return read_records(source, Attribute)
     items = read_document(source)

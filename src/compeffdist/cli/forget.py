@@ -2,20 +2,16 @@
 
 import argparse
 
-NAME = "forget"
 HELP = "withdraw a text: show what it went into, remove it from the response store, keep it out of later runs"
 EXAMPLE = "compeffdist forget text_9f2c5e1ab03d4c77a1e0b6d2 --dry-run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("text_id", help="id of the text, as in data/texts.parquet")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--dry-run", action="store_true", help="only show what would be done")
     modes.add_argument(
-        "--purge",
-        action="store_true",
-        help="after dvc repro: remove what older data, experiments and students hold",
+        "--purge", action="store_true", help="after dvc repro: remove what older data, experiments and students hold"
     )
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 

@@ -2,18 +2,15 @@
 
 import argparse
 
-NAME = "history"
 HELP = "print the ledger of promotions and rollbacks, verified, and whether the registry agrees with it"
 EXAMPLE = "compeffdist history --json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print the entries as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, verify, print."""
     import json
 
     from compeffdist.cli.printing import print_note

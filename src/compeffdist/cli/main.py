@@ -1,45 +1,16 @@
 """`compeffdist COMMAND`: arguments in, one line of help each. Heavy imports happen inside the commands."""
 
 import argparse
-from types import ModuleType
+from importlib import import_module
 
 from compeffdist import __version__
-from compeffdist.cli import (
-    answers,
-    audit,
-    cluster,
-    evaluate,
-    forget,
-    history,
-    predict,
-    profile,
-    promote,
-    results,
-    rollback,
-    score,
-    study,
-    trace,
-    unlock,
-)
 from compeffdist.errors import run_guarded
 
-COMMANDS: tuple[ModuleType, ...] = (
-    profile,
-    results,
-    evaluate,
-    predict,
-    trace,
-    audit,
-    forget,
-    answers,
-    promote,
-    rollback,
-    history,
-    unlock,
-    cluster,
-    score,
-    study,
+COMMANDS = (
+    *("profile", "results", "evaluate", "predict", "trace", "audit", "forget", "answers"),
+    *("promote", "rollback", "history", "unlock", "cluster", "score", "study"),
 )
+"""The modules of this package that are commands, in the order of the help."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,9 +20,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in COMMANDS:
+    for name in COMMANDS:
+        module = import_module(f"compeffdist.cli.{name}")
         command = commands.add_parser(
-            module.NAME,
+            name,
             help=module.HELP,
             description=module.HELP,
             epilog=f"example:\n  {module.EXAMPLE}",

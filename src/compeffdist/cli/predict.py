@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAME = "predict"
 HELP = "ask a registered student its domain's question of texts, its tasks, any closed question, or for free answers"
 EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
 DEFAULT_MODEL = "models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
     rows = parser.add_mutually_exclusive_group(required=True)
     rows.add_argument(
         "--text", action="append", help="a text of which its domain's question (or what else) is asked; may be repeated"
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--task", help="a task the student was taught, asked of every text that names none")
     asked.add_argument("--question", help="a question asked of every text that names none; needs --labels")
-    parser.add_argument("--labels", help="the answers to --question, separated by commas")
+    add("--labels", help="the answers to --question, separated by commas")
     strength = parser.add_mutually_exclusive_group()
     strength.add_argument(
         "--prior-strength",
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much of the student's liking for some labels is taken out, 0 to 1 (default: as it was registered)",
     )
     strength.add_argument("--no-priors", action="store_const", const=0.0, dest="prior_strength", help="take none out")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a row")
+    add("--json", action="store_true", help="print one JSON object a row")
 
 
 def run(args: argparse.Namespace) -> None:

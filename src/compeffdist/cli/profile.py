@@ -2,13 +2,11 @@
 
 import argparse
 
-NAME = "profile"
 HELP = "compose a profile into params.yaml"
 EXAMPLE = "compeffdist profile laptop"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("name", help="profile, a file of profiles/: laptop, own, smoke, workstation, paper")
     parser.add_argument("--check", action="store_true", help="validate only; write nothing")
     parser.add_argument("--force", action="store_true", help="replace params.yaml though it was edited by hand")

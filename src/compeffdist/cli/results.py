@@ -4,13 +4,11 @@ import argparse
 
 from compeffdist.artefacts import EVALUATED, REGISTRATION, REPORT, STUDENT
 
-NAME = "results"
 HELP = "print the evaluation table of the last run"
 EXAMPLE = "compeffdist results --json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("--evaluation", default=EVALUATED, help="file the stage evaluate_student wrote")
     parser.add_argument("--registration", default=REGISTRATION, help="file register_student wrote")
     parser.add_argument("--json", action="store_true", help="print the files' contents as JSON")

@@ -5,29 +5,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAME = "score"
 HELP = "score how hard responses are for a causal language model"
 EXAMPLE = "compeffdist score --model path:models/warmup --triplets data/triplets.parquet --out scores.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
-    parser.add_argument("--base", help="the base model, likewise, where --model is an adapter")
-    parser.add_argument(
-        "--triplets", required=True, type=Path, help=".jsonl or .parquet with prompt, response and perhaps id"
-    )
-    parser.add_argument("--out", required=True, type=Path, help=".jsonl or .parquet to write, a row for each row")
-    parser.add_argument("--system", help="system prompt (default: the student's)")
-    parser.add_argument("--plain", action="store_true", help="prompts as they are, without the chat template")
-    parser.add_argument("--top-p", type=float, default=0.95, help="mass of the nucleus (default 0.95)")
-    parser.add_argument("--max-length", type=int, default=2048, help="longest row in tokens (default 2048)")
-    parser.add_argument("--include-zero", action="store_true", help="rank by the mean over all tokens")
-    parser.add_argument("--ifd", action="store_true", help="also instruction-following difficulty: a second pass")
-    parser.add_argument("--token-budget", type=int, default=4096, help="tokens of a batch (default 4096)")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add = parser.add_argument
+    add("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
+    add("--base", help="the base model, likewise, where --model is an adapter")
+    add("--triplets", required=True, type=Path, help=".jsonl or .parquet with prompt, response and perhaps id")
+    add("--out", required=True, type=Path, help=".jsonl or .parquet to write, a row for each row")
+    add("--system", help="system prompt (default: the student's)")
+    add("--plain", action="store_true", help="prompts as they are, without the chat template")
+    add("--top-p", type=float, default=0.95, help="mass of the nucleus (default 0.95)")
+    add("--max-length", type=int, default=2048, help="longest row in tokens (default 2048)")
+    add("--include-zero", action="store_true", help="rank by the mean over all tokens")
+    add("--ifd", action="store_true", help="also instruction-following difficulty: a second pass")
+    add("--token-budget", type=int, default=4096, help="tokens of a batch (default 4096)")
+    add("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,11 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.texts.normalise import whole_characters
 
     difficulty = checked(
-        DifficultyParams,
-        top_p=args.top_p,
-        max_length=args.max_length,
-        exclude_zero=not args.include_zero,
-        ifd=args.ifd,
+        DifficultyParams, top_p=args.top_p, max_length=args.max_length, exclude_zero=not args.include_zero, ifd=args.ifd
     )
     runtime = checked(RuntimeParams, token_budget=args.token_budget, device=args.device)
     folder = find_model_folder(args.model, runtime.cache)

@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
+from compeffdist.artefacts import TRIPLETS
 from compeffdist.errors import UserError
+from compeffdist.params import load_params, stage_seed
 
-NAME = "study"
 HELP = "check difficulty scores: against other measures, other runs and settings, and human labels"
 EXAMPLE = (
     "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
@@ -17,24 +18,18 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    add = parser.add_argument
     data, report = Path("data"), Path("report")
-    parser.add_argument("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")
-    parser.add_argument("--top-p", type=float, nargs="+", default=[], metavar="P", help="score again with each top-p")
-    parser.add_argument(
-        "--warm-up-rows", type=int, nargs="+", default=[], metavar="N", help="warm up on so many rows, and score again"
-    )
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[], metavar="S", help="warm up with another seed, and score again"
-    )
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write rows to label (.csv or .tsv), and no page")
-    parser.add_argument("--sheet-rows", type=int, default=100, metavar="N", help="how many (default: 100)")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
-    parser.add_argument(
-        "--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it"
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add("--scored", type=Path, default=data / "scored.parquet", metavar="FILE", help="what is studied")
+    add("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="other scores of its triplets")
+    add("--top-p", type=float, nargs="+", default=[], metavar="P", help="score again with each top-p")
+    add("--warm-up-rows", type=int, nargs="+", default=[], metavar="N", help="warm up on so many rows, and score again")
+    add("--seeds", type=int, nargs="+", default=[], metavar="S", help="warm up with another seed, and score again")
+    add("--sheet", type=Path, metavar="FILE", help="write rows to label (.csv or .tsv), and no page")
+    add("--sheet-rows", type=int, default=100, metavar="N", help="how many (default: 100)")
+    add("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
+    add("--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it")
+    add("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -45,10 +40,8 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         _write_sheet(args)
         return
-    from compeffdist.artefacts import TRIPLETS
     from compeffdist.files import write_json
     from compeffdist.pages import write_page
-    from compeffdist.params import load_params, stage_seed
     from compeffdist.study.findings import STAGE, study_scores
     from compeffdist.study.measures import read_scores
     from compeffdist.study.page import render, summary_lines
@@ -69,10 +62,7 @@ def _write_sheet(args: argparse.Namespace) -> None:
         raise UserError(f"{args.sheet}: already there, and may hold labels; name another file")
     if args.sheet_rows < 1:
         raise UserError(f"--sheet-rows: must be at least 1 (got {args.sheet_rows})")
-    from compeffdist.artefacts import TRIPLETS
-    from compeffdist.params import load_params, stage_seed
-    from compeffdist.study.examples import read_triplets
-    from compeffdist.study.findings import STAGE
+    from compeffdist.study.findings import STAGE, read_triplets
     from compeffdist.study.labels import LABEL, SCALE, choose_rows, task_types_of, write_sheet
     from compeffdist.study.measures import read_scores
 

@@ -2,13 +2,11 @@
 
 import argparse
 
-NAME = "trace"
 HELP = "show what a record or model version was made from, and what was made of it"
 EXAMPLE = "compeffdist trace models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("id", help="an id, or its beginning, or models:/NAME/VERSION or models:/NAME@ALIAS")
     parser.add_argument("--all", action="store_true", help="show every branch, where the default is a few of each")
     formats = parser.add_mutually_exclusive_group()
@@ -17,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the trace."""
     import json
 
     from compeffdist.lineage.checkout import open_tracer

@@ -2,13 +2,11 @@
 
 import argparse
 
-NAME = "unlock"
 HELP = "remove the lock that a killed promotion on another machine left behind; history and promote name its key"
 EXAMPLE = "compeffdist unlock 3f2a9c1b"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
     parser.add_argument("key", metavar="KEY", help="of the lock that is meant: a later promotion's stays")
 
 

@@ -33,11 +33,8 @@ def further_rows(row: TokenRow, trie: LabelTrie) -> list[TokenRow]:
 
 
 def log_probabilities(row_id: str, trie: LabelTrie, seen: Mapping[str, RowFigures]) -> dict[str, float] | None:
-    """Log-probability of each label, summing to 1 over them; None if a branching was not looked at.
-
-    Args:
-        seen: rows of `with_choices` and `further_rows`, by id.
-    """
+    """Log-probability of each label, summing to 1 over them, of rows of `with_choices` and `further_rows` by id; None
+    if a branching was not looked at."""
     logits: list[Sequence[float]] = []
     for number, branch in enumerate(trie.branches):
         found = seen.get(f"{row_id}{MARK}{number}" if branch.path else row_id)

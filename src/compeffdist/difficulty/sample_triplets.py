@@ -1,29 +1,25 @@
 """Difficulties in, draws out, column by column: a million rows take seconds, ten million a few GiB.
 
 `sampling.py` decides; here the columns it needs are read, checked and written. Scored triplets and pairs whose
-difficulty was predicted are ranked together and drawn by pair id, so a pair's draw is the same before it is
-answered as after. The file of draws has the rows of the file of scores in their order, then those of the file of
-predictions.
+difficulty was predicted are ranked together and drawn by pair id, so a pair's draw is the same before it is answered as
+after. The file of draws has the rows of the file of scores in their order, then those of the file of predictions.
 """
 
 from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
-from compeffdist.difficulty.sampling import Sample, random_difficulty, sample_rows
+from compeffdist.difficulty.sampling import CONTROL, Floats, Sample, sample_rows, uniform_draws
 from compeffdist.errors import UserError
 from compeffdist.measures.registry import COLUMNS, MEASURES, RANDOM, RANKING
 from compeffdist.params import SamplingParams
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from compeffdist.difficulty.sampling import Floats
 
 STAGE = "sample_triplets"
 IDS = ["pair_id", "triplet_id", "instruction_id"]
@@ -50,10 +46,14 @@ def sample_triplets(
         UserError: if a file cannot be read, a row of it has no `sampling.metric`, two rows are of one pair, or, under
             scope `answer`, a row has no triplet.
     """
-    table, difficulty = _read_scored(scored, params.metric, seed)
-    more = _read_predicted(predicted)
-    difficulty = np.concatenate([difficulty, more["difficulty"].to_numpy()])
-    table = _joined(table, more)
+    wanted = [params.metric] if params.metric in MEASURES else []
+    table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
+    ids = ["pair_id", "instruction_id"]
+    more = read_columns(predicted, PredictedDifficulty, [*ids, "difficulty"], ["instruction_id"])
+    difficulty = np.concatenate([_difficulty(table, scored, params.metric, seed), more["difficulty"].to_numpy()])
+    # a pair that was only predicted has no triplet
+    more = more.append_column("triplet_id", pa.repeat("", len(more)))
+    table = pa.concat_tables([table.select(IDS), more.select(IDS)]).unify_dictionaries()
     _check_pairs(table, scored, predicted)
     groups = _answers(table, triplets) if params.scope == "answer" else table["instruction_id"]
     sample = _drawn(table, groups, difficulty, params, seed, own)
@@ -62,17 +62,14 @@ def sample_triplets(
 
 
 def _drawn(
-    table: "pa.Table",
-    groups: "pa.ChunkedArray",
-    difficulty: "Floats",
+    table: pa.Table,
+    groups: pa.ChunkedArray,
+    difficulty: Floats,
     params: SamplingParams,
     seed: int,
     own: Collection[str],
 ) -> Sample:
     """`sample_rows`, the rows of the user's own tasks at a rate of their own."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     ids = table["pair_id"]
     if params.own_rate is None or not own:
         return sample_rows(ids, groups, difficulty, params, seed)
@@ -88,29 +85,7 @@ def _drawn(
     return Sample(*(np.concatenate(parts)[order] for parts in columns))
 
 
-def _read_scored(scored: Path, metric: str, seed: int) -> "tuple[pa.Table, Floats]":
-    """Ids, and the difficulty that `metric` names."""
-    wanted = [metric] if metric in MEASURES else []
-    table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
-    return table.select(IDS), _difficulty(table, scored, metric, seed)
-
-
-def _read_predicted(predicted: Path) -> "pa.Table":
-    return read_columns(predicted, PredictedDifficulty, ["pair_id", "instruction_id", "difficulty"], ["instruction_id"])
-
-
-def _joined(table: "pa.Table", more: "pa.Table") -> "pa.Table":
-    """Rows of both, those of `more` without a triplet."""
-    import pyarrow as pa
-
-    nothing = pa.repeat("", len(more))
-    both = pa.concat_tables([table, more.append_column("triplet_id", nothing).select(IDS)])
-    return both.unify_dictionaries()
-
-
-def _check_pairs(table: "pa.Table", scored: Path, predicted: Path) -> None:
-    import pyarrow.compute as pc
-
+def _check_pairs(table: pa.Table, scored: Path, predicted: Path) -> None:
     if pc.count_distinct(table["pair_id"]).as_py() != len(table):
         counts = pc.value_counts(table["pair_id"])
         twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
@@ -120,10 +95,8 @@ def _check_pairs(table: "pa.Table", scored: Path, predicted: Path) -> None:
         )
 
 
-def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
+def _answers(table: pa.Table, triplets: Path) -> pa.ChunkedArray:
     """Of each row its instruction and, where that has labels, its answer."""
-    import pyarrow.compute as pc
-
     answers = read_columns(triplets, Triplet, ["id", "response", "labels"], ["response"])
     places = pc.index_in(table["triplet_id"], value_set=answers["id"])
     if places.null_count:
@@ -138,10 +111,10 @@ def _answers(table: "pa.Table", triplets: Path) -> "pa.ChunkedArray":
     return pc.binary_join_element_wise(instructions, among, "\n")
 
 
-def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Floats":
+def _difficulty(table: pa.Table, scored: Path, metric: str, seed: int) -> Floats:
     """(n,), finite, larger is harder. Raises UserError naming the first row without a value."""
     if metric == RANDOM:
-        return random_difficulty(table["pair_id"], seed)
+        return uniform_draws(table["pair_id"], seed, CONTROL)
     values: Floats = table[metric].to_numpy().astype(np.float64)  # a missing value is NaN
     if metric in MEASURES:
         measure = MEASURES[metric]
@@ -158,10 +131,8 @@ def _difficulty(table: "pa.Table", scored: Path, metric: str, seed: int) -> "Flo
     return values
 
 
-def _batches(table: "pa.Table", difficulty: "Floats", sample: Sample) -> "Iterator[dict[str, pa.Array]]":
+def _batches(table: pa.Table, difficulty: Floats, sample: Sample) -> Iterator[dict[str, pa.Array]]:
     """Draws without their ids, as columns of a few rows at a time."""
-    import pyarrow as pa
-
     for start in range(0, len(table), BATCH_ROWS):
         rows = slice(start, start + BATCH_ROWS)
         ids = table.slice(start, BATCH_ROWS).combine_chunks()
@@ -178,12 +149,8 @@ def _batches(table: "pa.Table", difficulty: "Floats", sample: Sample) -> "Iterat
         }
 
 
-def sample_metrics(instructions: "pa.ChunkedArray", sample: Sample) -> dict[str, Any]:
-    """Counts of a sample, in all and by instruction, for the stage's metrics file.
-
-    Args:
-        instructions: of each row, dictionary-encoded.
-    """
+def sample_metrics(instructions: pa.ChunkedArray, sample: Sample) -> dict[str, Any]:
+    """Counts of a sample, in all and by instruction (of each row, dictionary-encoded), for the stage's metrics file."""
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in instructions.chunks] or [np.empty(0, np.int32)])
     names = instructions.chunk(0).dictionary.to_pylist() if instructions.num_chunks else []
     rows = np.bincount(codes, minlength=len(names)).tolist()

@@ -1,18 +1,16 @@
 """Difficulty-prioritised sampling: which rows are kept, with known inclusion probabilities.
 
 Within a group of size n (an instruction's rows, those of them with one answer, or all rows), rows are ranked by
-difficulty, easiest first. Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint
-x = (i - 0.5)/n.
-`soft` keeps it, independently of all others, with probability F, the family of the official
+difficulty, easiest first. Row i of 1..n stands for the slice ((i-1)/n, i/n] of the difficulty order, with midpoint x =
+(i - 0.5)/n. `soft` keeps it, independently of all others, with probability F, the family of the official
 difficulty_prioritized_sampling.py:
 
     F(x) = (x/a)^b           for x < a        b = 1/rate - 1, because the integral of F over [0, 1] is
     F(x) = ((1-x)/(1-a))^b   for x >= a       1/(b+1) = rate whatever the peak a; for a = 1: F(x) = x^b
 
-Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead
-of 0.75). So a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n
-exactly, never exceeds 1, needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same
-number: (i - 0.5)/n.
+Evaluated at midpoints, F misses the rate in small groups unless b = 1 (n = 3, rate 0.25: 0.71 rows instead of 0.75). So
+a row gets the mean of F over its slice instead of F at its midpoint. That sums to rate x n exactly, never exceeds 1,
+needs no iteration, and in the paper's setting (rate 0.5, a = 1) is the same number: (i - 0.5)/n.
 
 A row's uniform draw is a hash of the seed and its id. The sample is therefore the same whatever the order of
 rows or their layout in shards, and new rows in one instruction leave every other instruction's sample alone.
@@ -23,20 +21,19 @@ or whether a row has a response yet: ids, groups and numbers are all.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from compeffdist.params import SamplingParams
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-    Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
-    """Of one row each, in Arrow for many; groups may be dictionary-encoded."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Strings: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+"""Of one row each, in Arrow for many; groups may be dictionary-encoded."""
 
 HASH_BATCH = 65_536
 CONTROL = "random difficulty:"
@@ -47,15 +44,15 @@ CONTROL = "random difficulty:"
 class Sample:
     """Decisions on n rows as arrays of length n, in the order the rows were given."""
 
-    rank: "Integers"
+    rank: Integers
     """1-based in the row's group, easiest first."""
-    group_size: "Integers"
-    inclusion_probability: "Floats"
-    draw: "Floats"
+    group_size: Integers
+    inclusion_probability: Floats
+    draw: Floats
     kept: "NDArray[np.bool_]"
 
 
-def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params: SamplingParams, seed: int) -> Sample:
+def sample_rows(ids: Strings, groups: Strings, difficulty: Floats, params: SamplingParams, seed: int) -> Sample:
     """Decide on n rows given as columns.
 
     Args:
@@ -63,9 +60,8 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
         groups: what rows are ranked among; under scope `global` all are ranked together whatever these are.
         difficulty: (n,), finite, larger is harder.
 
-    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or
-    down at random without bias: one draw per group, shared by its rows, against probabilities 1, the
-    fraction, 0.
+    `soft` and `random` draw per row. `hard` keeps the hardest rate x n rows of a group, rounded up or down at random
+    without bias: one draw per group, shared by its rows, against probabilities 1, the fraction, 0.
 
     Raises:
         ValueError: if a difficulty is not finite.
@@ -79,7 +75,7 @@ def sample_rows(ids: "Strings", groups: "Strings", difficulty: "Floats", params:
     return Sample(rank, size, probability, draw, draw < probability)
 
 
-def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> "Floats":
+def _probability(rank: Integers, size: Integers, params: SamplingParams) -> Floats:
     if params.method == "soft":
         return soft_probability(rank, size, params.rate, params.peak)
     if params.method == "hard":
@@ -89,15 +85,7 @@ def _probability(rank: "Integers", size: "Integers", params: SamplingParams) -> 
     return np.full(len(rank), params.rate)
 
 
-def inclusion_probability(x: "Floats", rate: float, peak: float) -> "Floats":
-    """F(x) for x in (0, 1): the keep probability at a place in the difficulty order (method section 10)."""
-    power = 1.0 / rate - 1.0
-    falling = (1.0 - x) / (1.0 - peak) if peak < 1.0 else np.ones_like(x)
-    result: Floats = np.where(x < peak, x / peak, falling) ** power
-    return result
-
-
-def cumulative_probability(x: "Floats", rate: float, peak: float) -> "Floats":
+def cumulative_probability(x: Floats, rate: float, peak: float) -> Floats:
     """Integral of F from 0 to x, in closed form; `rate` at x = 1."""
     power = 1.0 / rate  # b + 1
     integral: Floats = peak * (np.minimum(x, peak) / peak) ** power
@@ -106,22 +94,15 @@ def cumulative_probability(x: "Floats", rate: float, peak: float) -> "Floats":
     return rate * integral
 
 
-def soft_probability(rank: "Integers", size: "Integers", rate: float, peak: float) -> "Floats":
+def soft_probability(rank: Integers, size: Integers, rate: float, peak: float) -> Floats:
     """Mean of F over the slice ((rank-1)/size, rank/size]: sums to rate x size over a group."""
     upper = cumulative_probability(rank / size, rate, peak)
     lower = cumulative_probability((rank - 1) / size, rate, peak)
     return np.clip(size * (upper - lower), 0.0, 1.0)
 
 
-def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> "tuple[Integers, Integers]":
-    """Every row's 1-based rank in its group, easiest first and ties by id, and its group's size.
-
-    Args:
-        groups: (n,), each row's group as a number from 0.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def rank_in_groups(ids: Strings, groups: Integers, difficulty: Floats) -> tuple[Integers, Integers]:
+    """Every row's 1-based rank in its group (a number from 0), easiest first and ties by id, and its group's size."""
     # large: 2 GiB of ids are 69 million rows
     keys = _whole(_in_arrow(ids).cast(pa.large_string()))
     columns = {"group": groups, "difficulty": difficulty, "id": keys}
@@ -133,17 +114,11 @@ def rank_in_groups(ids: "Strings", groups: "Integers", difficulty: "Floats") -> 
     return rank, sizes[groups].astype(np.int64)
 
 
-def uniform_draws(keys: "Strings", seed: int) -> "Floats":
-    """A uniform number in [0, 1) per key, from its hash under `seed`: 53 bits, the same in any order."""
-    return _hashed(keys, seed, "")
+def uniform_draws(keys: Strings, seed: int, prefix: str = "") -> Floats:
+    """A uniform number in [0, 1) per key, from the hash of prefix and key under `seed`: 53 bits, the same in any order.
 
-
-def random_difficulty(ids: "Strings", seed: int) -> "Floats":
-    """Uniform numbers in [0, 1) that have nothing to do with the rows' draws: the control among the metrics."""
-    return _hashed(ids, seed, CONTROL)
-
-
-def _hashed(keys: "Strings", seed: int, prefix: str) -> "Floats":
+    Under another prefix, such as CONTROL, the numbers have nothing to do with those under none.
+    """
     secret = seed.to_bytes(16, "big")
     array = _in_arrow(keys)
     draws = np.empty(len(array))
@@ -154,10 +129,8 @@ def _hashed(keys: "Strings", seed: int, prefix: str) -> "Floats":
     return draws * 2.0**-53
 
 
-def _groups(groups: "Strings") -> "tuple[Integers, list[str]]":
+def _groups(groups: Strings) -> tuple[Integers, list[str]]:
     """Each row's group as a number from 0, and the groups' names."""
-    import pyarrow as pa
-
     array = _in_arrow(groups)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
@@ -165,9 +138,7 @@ def _groups(groups: "Strings") -> "tuple[Integers, list[str]]":
     return array.indices.to_numpy(), array.dictionary.to_pylist()
 
 
-def _in_arrow(strings: "Strings") -> Any:
-    import pyarrow as pa
-
+def _in_arrow(strings: Strings) -> Any:
     return strings if isinstance(strings, pa.Array | pa.ChunkedArray) else pa.array(strings, pa.string())
 
 

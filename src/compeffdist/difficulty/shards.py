@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -56,11 +55,8 @@ class RowFigures(TokenFigures):
 
 
 class ScoreShards:
-    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving.
-
-    Raises:
-        UserError: on opening, if a shard is not what was written, or of another version.
-    """
+    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving. Opening
+    it raises UserError if a shard is not what was written, or of another version."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -74,9 +70,7 @@ class ScoreShards:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._write()
 
     def get(self, key: str) -> list[RowFigures | None] | None:

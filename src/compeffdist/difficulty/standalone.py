@@ -49,7 +49,8 @@ def score_file(
     dtype: str = "auto",
     base_folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Score a file row by row into `target`; every row comes out, with scores or with the reason it has none.
+    """Score a file row by row into `target`; every row comes out, with scores or with the reason it has none. Returns
+    counts and means.
 
     Args:
         source: JSON Lines or Parquet with `prompt`, `response` and perhaps `id`, as data/triplets.parquet has.
@@ -57,9 +58,6 @@ def score_file(
         chat: put prompts into the tokenizer's chat template; else prompts are taken as they are.
         dtype: as in `load_student`.
         base_folder: the base model, where `model_folder` holds an adapter.
-
-    Returns:
-        Counts and means.
 
     Raises:
         UserError: a file that cannot be read as that, or a model that cannot be scored with.
@@ -99,11 +97,8 @@ def score_file(
 
 
 def read_prompted(source: Path) -> list[PromptedResponse]:
-    """Rows of a file; a row without `id` is known by its number.
-
-    Raises:
-        UserError: as `read_rows`; naming the row whose prompt or response is no string or whose id came before.
-    """
+    """Rows of a file; a row without `id` is known by its number. Raises UserError as `read_rows`, and naming the row
+    whose prompt or response is no string or whose id came before."""
     if source.suffix not in SUFFIXES:
         raise UserError(f"{source}: expected a file whose name ends in .jsonl or .parquet")
     columns = {"prompt": "what is answered", "response": "the answer"}

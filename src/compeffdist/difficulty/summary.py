@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compeffdist.files import atomic_file
 from compeffdist.measures.label_ranks import LABEL_RANK
 from compeffdist.measures.registry import MEASURES
@@ -21,8 +23,6 @@ def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
 
     A correlation with a constant is undefined and given as null; a measure that no row has is left out.
     """
-    import numpy as np
-
     if not scored:
         return {"ranking": None, "correlation_with_ranking": None}
     ranking = np.array([row.ranking for row in scored])
@@ -51,8 +51,6 @@ def _label_ranks(rows: Sequence[ScoredTriplet]) -> dict[str, Any]:
     ranked = [(row, rank) for row in rows if (rank := row.measures[LABEL_RANK.name]) is not None]
     if not ranked:
         return {"rows": 0}
-    import numpy as np
-
     ranks = [rank for _, rank in ranked]
     return {
         "rows": len(ranked),
@@ -71,16 +69,12 @@ def _tied(keys: Sequence[tuple[str, float]]) -> float:
 
 def spearman(ranking: Sequence[float], values: Sequence[float]) -> float | None:
     """Pearson's correlation of ranks, ties at their mean; SciPy's takes a second to import, in a stage and its gate."""
-    import numpy as np
-
     if len(set(values)) < 2 or len(set(ranking)) < 2:
         return None
     return float(np.corrcoef(_ranks(ranking), _ranks(values))[0, 1])
 
 
 def _ranks(values: Any) -> Any:
-    import numpy as np
-
     _, places, times = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(times) - (times - 1) / 2)[places]
 

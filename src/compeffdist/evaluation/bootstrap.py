@@ -11,18 +11,14 @@ adding a task changes no other task's interval.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+
+from compeffdist.arrays import Floats, Integers
 from compeffdist.errors import UserError
 from compeffdist.evaluation.metrics import METRICS, encode_gold, encode_predicted
 from compeffdist.params import stage_seed
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 Metric = Literal["macro_f1", "accuracy"]
 
@@ -38,11 +34,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Predictions:
-    """One system's answers on one task, by row id.
-
-    Raises:
-        UserError: no rows, or gold and predicted are of different rows.
-    """
+    """One system's answers on one task, by row id. Raises UserError: no rows, or gold and predicted are of different
+    rows."""
 
     labels: Sequence[str]
     gold: Mapping[str, str]
@@ -57,15 +50,11 @@ class Predictions:
 def metric_interval(
     tasks: Mapping[str, Predictions], metric: Metric, resamples: int, confidence: float, seed: int
 ) -> Interval:
-    """Interval of a metric's plain mean over tasks; of the metric itself for a single task.
+    """Interval of a metric's plain mean over tasks; of the metric itself for a single task. Raises UserError: no tasks.
 
     Args:
         tasks: task name -> predictions; the name seeds the task's resampling.
-        resamples: bootstrap resamples.
         confidence: e.g. 0.95 for the 2.5th to the 97.5th percentile.
-
-    Raises:
-        UserError: no tasks.
     """
     sampled = [
         _sampled_metrics([predictions], METRICS[metric], resamples, stage_seed(seed, f"bootstrap:{name}"))[0]
@@ -82,12 +71,8 @@ def difference_interval(
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Interval of first minus second in the mean over tasks, paired by row id. Arguments as
-    `metric_interval`.
-
-    Raises:
-        UserError: no tasks, or the two differ in tasks, label sets, row ids or gold labels.
-    """
+    """Interval of first minus second in the mean over tasks, paired by row id. Arguments as `metric_interval`. Raises
+    UserError: no tasks, or the two differ in tasks, label sets, row ids or gold labels."""
     _refuse_different_rows(first, second, "the first system's tasks", "the second's")
     sampled = []
     for name, one in _sorted(first):
@@ -100,11 +85,9 @@ def difference_interval(
 
 
 def _sampled_metrics(
-    systems: Sequence[Predictions], metric: "Callable[[Integers], Floats]", resamples: int, seed: int
-) -> "list[Floats]":
+    systems: Sequence[Predictions], metric: Callable[[Integers], Floats], resamples: int, seed: int
+) -> list[Floats]:
     """For each system the metric on the rows as they are, then on each resample: (1 + resamples,)."""
-    import numpy as np
-
     labels = systems[0].labels
     rows = sorted(systems[0].gold)
     gold = encode_gold([systems[0].gold[row] for row in rows], labels)
@@ -116,18 +99,14 @@ def _sampled_metrics(
     return [metric(_confusions(counts, cells[0], answers, len(labels))) for answers in cells[1:]]
 
 
-def _confusions(counts: "Integers", gold: "Integers", predicted: "Integers", labels: int) -> "Integers":
+def _confusions(counts: Integers, gold: Integers, predicted: Integers, labels: int) -> Integers:
     """(R, cells) counts to (R, C, C + 1) confusion counts; several cells may fall on one entry."""
-    import numpy as np
-
     place = np.zeros((len(gold), labels * (labels + 1)), dtype=np.int64)
     place[np.arange(len(gold)), gold * (labels + 1) + predicted] = 1
     return (counts @ place).reshape(len(counts), labels, labels + 1)
 
 
-def _interval(sampled: "Sequence[Floats]", confidence: float) -> Interval:
-    import numpy as np
-
+def _interval(sampled: Sequence[Floats], confidence: float) -> Interval:
     mean = np.mean(np.stack(sampled), axis=0)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(mean[1:], [tail, 100.0 - tail])

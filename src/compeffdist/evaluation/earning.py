@@ -7,7 +7,7 @@ equal student is found worse on any task at most (1 - confidence) / 2 of the tim
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compeffdist.evaluation.bootstrap import Predictions
@@ -43,7 +43,7 @@ def family_confidence(confidence: float, tasks: int) -> float:
     return 1.0 - (1.0 - confidence) / tasks
 
 
-def label_counts(labels: Sequence[str], given: Sequence[str]) -> dict[str, int]:
+def label_counts(labels: Sequence[str], given: Iterable[str]) -> dict[str, int]:
     """How often each of a task's labels is among those given, in the task's order."""
     counts = Counter(given)
     return {label: counts[label] for label in labels}
@@ -64,7 +64,7 @@ def most_overused(answers: Mapping[str, Predictions]) -> LabelUse | None:
     """Over the tasks whose gold labels are balanced, the label with the largest share of its task; None without any."""
     uses = []
     for name, task in answers.items():
-        gold = label_counts(task.labels, list(task.gold.values()))
+        gold = label_counts(task.labels, task.gold.values())
         if is_balanced(gold):
-            uses.append(most_given(name, gold, label_counts(task.labels, list(task.predicted.values()))))
+            uses.append(most_given(name, gold, label_counts(task.labels, task.predicted.values())))
     return max(uses, key=lambda use: use.share, default=None)

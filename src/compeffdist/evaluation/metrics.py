@@ -8,19 +8,10 @@ outside the set is an error on its gold label and no false alarm on any other.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
 
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-
-
-def accuracy(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of rows predicted right. Raises ValueError as `confusion`."""
-    return float(accuracy_of(confusion(gold, predicted, labels)))
+from compeffdist.arrays import Floats, Integers
 
 
 def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
@@ -28,7 +19,7 @@ def macro_f1(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str
     return float(macro_f1_of(confusion(gold, predicted, labels)))
 
 
-def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> "Integers":
+def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Integers:
     """Confusion counts.
 
     Returns:
@@ -38,8 +29,6 @@ def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[st
     Raises:
         ValueError: no rows, unequal lengths, or a gold label outside the set.
     """
-    import numpy as np
-
     if not gold or len(gold) != len(predicted):
         raise ValueError(
             f"no rows to evaluate, or not one prediction each: {len(gold)} gold, {len(predicted)} predicted"
@@ -49,43 +38,34 @@ def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[st
     return counts
 
 
-def encode_gold(gold: Sequence[str], labels: Sequence[str]) -> "Integers":
+def encode_gold(gold: Sequence[str], labels: Sequence[str]) -> Integers:
     """Indices into `labels`. Raises ValueError for a label outside the set."""
-    import numpy as np
-
-    places = {label: index for index, label in enumerate(labels)}
-    unknown = next((label for label in gold if label not in places), None)
-    if unknown is not None:
-        raise ValueError(f"gold label {unknown!r} is not one of {', '.join(labels)}")
-    return np.array([places[label] for label in gold], dtype=np.int64)
+    codes = encode_predicted(gold, labels)
+    if (codes == len(labels)).any():
+        raise ValueError(f"gold label {gold[int(codes.argmax())]!r} is not one of {', '.join(labels)}")
+    return codes
 
 
-def encode_predicted(predicted: Sequence[str], labels: Sequence[str]) -> "Integers":
+def encode_predicted(predicted: Sequence[str], labels: Sequence[str]) -> Integers:
     """Indices into `labels`; `len(labels)` for a prediction outside the set."""
-    import numpy as np
-
     places = {label: index for index, label in enumerate(labels)}
     return np.array([places.get(label, len(labels)) for label in predicted], dtype=np.int64)
 
 
-def accuracy_of(counts: "Integers") -> "Floats":
+def accuracy_of(counts: Integers) -> Floats:
     """Accuracy of confusion counts (..., C, C + 1); shape (...)."""
-    import numpy as np
-
     right = np.diagonal(counts, axis1=-2, axis2=-1).sum(axis=-1)
     return np.asarray(right / counts.sum(axis=(-2, -1)))
 
 
-def macro_f1_of(counts: "Integers") -> "Floats":
+def macro_f1_of(counts: Integers) -> Floats:
     """Macro-F1 of confusion counts (..., C, C + 1); shape (...). F1 = 2 TP / (gold + predicted), over the labels
     of which gold + predicted is not 0."""
-    import numpy as np
-
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     total = counts.sum(axis=-1) + counts[..., :-1].sum(axis=-2)
     occurring = np.count_nonzero(total, axis=-1)
     return np.asarray((2.0 * right / np.maximum(total, 1)).sum(axis=-1) / occurring)
 
 
-METRICS: "dict[str, Callable[[Integers], Floats]]" = {"macro_f1": macro_f1_of, "accuracy": accuracy_of}
+METRICS: dict[str, Callable[[Integers], Floats]] = {"macro_f1": macro_f1_of, "accuracy": accuracy_of}
 """Metrics by name, as functions of confusion counts."""

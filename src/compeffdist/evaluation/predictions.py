@@ -20,18 +20,23 @@ Scorer = Callable[[Sequence[str], tuple[str, ...]], Sequence[Mapping[str, float]
 def predict_rows(
     rows: Sequence[EvaluationRow], params: EvaluationParams, system: str, system_id: str, score: Scorer
 ) -> list[Prediction]:
-    """Ask `score` about every row, task by task; predictions are sorted by row id within a task.
-
-    Args:
-        params: with a question in every task (`Monitored.asked_in`).
-    """
+    """Ask `score` about every row, task by task; predictions are sorted by row id within a task. Every task of `params`
+    has a question (`Monitored.asked_in`)."""
     predictions: list[Prediction] = []
     for task in params.tasks:
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
         logprobs = score([evaluation_prompt(row, task) for row in own], tuple(task.labels))
         predictions += [
-            _prediction(row, task, system, system_id, row_logprobs)
-            for row, row_logprobs in zip(own, logprobs, strict=True)
+            Prediction(
+                row_id=row.id,
+                task=row.task,
+                system=system,
+                system_id=system_id,
+                gold=row.label,
+                predicted=max(task.labels, key=given.__getitem__),
+                probabilities=[math.exp(given[label]) for label in task.labels],
+            )
+            for row, given in zip(own, logprobs, strict=True)
         ]
     return predictions
 
@@ -42,29 +47,12 @@ def evaluation_prompt(row: EvaluationRow, task: EvaluationTask) -> str:
 
 
 def task_instruction(task: EvaluationTask, fields: Mapping[str, str] | None = None) -> str:
-    """What stands before the text in a task's prompt: its question and the form of the answer.
-
-    Args:
-        fields: of a row, put into the question; without them, their places stay as they are.
-    """
+    """What stands before the text in a task's prompt: its question and the form of the answer. `fields` of a row are
+    put into the question; without them, their places stay as they are."""
     question = task.question
     if fields is not None:
         question = QUESTION_FIELD.sub(lambda place: inline(fields[place[1]]), question)
     return closed_question(question, task.labels)
-
-
-def _prediction(
-    row: EvaluationRow, task: EvaluationTask, system: str, system_id: str, logprobs: Mapping[str, float]
-) -> Prediction:
-    return Prediction(
-        row_id=row.id,
-        task=row.task,
-        system=system,
-        system_id=system_id,
-        gold=row.label,
-        predicted=max(task.labels, key=lambda label: logprobs[label]),
-        probabilities=[math.exp(logprobs[label]) for label in task.labels],
-    )
 
 
 def teacher_scorer(talk: Conversation) -> Scorer:
@@ -79,22 +67,16 @@ def teacher_scorer(talk: Conversation) -> Scorer:
                     f"evaluation row {prompt.splitlines()[-2][:80]!r}: the teacher gave no answer "
                     f"({said.detail}); run again: answered rows are kept"
                 )
-            rows.append(said.answer.label_logprobs or _one_hot(said.answer.text, labels))
+            chosen = {label: 0.0 if label == said.answer.text else -math.inf for label in labels}
+            rows.append(said.answer.label_logprobs or chosen)
         return rows
 
     return score
 
 
-def _one_hot(chosen: str, labels: tuple[str, ...]) -> Mapping[str, float]:
-    return {label: 0.0 if label == chosen else -math.inf for label in labels}
-
-
 def student_scorer(folder: Path, base: Path | None, runtime: RuntimeParams, label: str, system: str) -> Scorer:
-    """Ask a student, or the base student, in this process.
-
-    Args:
-        system: what stands before every question of a model whose folder does not say it.
-    """
+    """Ask a student, or the base student, in this process; `system` is what stands before every question of a model
+    whose folder does not say it."""
     model, tokenizer = load_student(folder, runtime.device, base=base)
     system = system_prompt_of(folder, system)
 

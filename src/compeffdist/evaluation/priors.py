@@ -7,18 +7,15 @@ keep the likelihoods as they were given, so that figures at any strength can be 
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from compeffdist.label_priors import Prior, calibrate, estimate_prior, likeliest
 from compeffdist.params import EvaluationTask
 from compeffdist.records import Prediction
 
-TaskPriors = Mapping[str, Prior]
-"""Task -> prior; a task without an answer that has likelihoods is missing."""
-
 
 def estimate_priors(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask]) -> dict[str, Prior]:
-    """The prior of each task, from one system's answers to its rows."""
+    """The prior of each task, from one system's answers to its rows; none of a task without likelihoods."""
     priors: dict[str, Prior] = {}
     for task in tasks:
         given = [_logprobs(prediction, task) for prediction in predictions if prediction.task == task.name]

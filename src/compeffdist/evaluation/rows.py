@@ -7,7 +7,7 @@ by content and seed alone; ingest removes from the user texts whatever these row
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,8 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 def load_evaluation(params: EvaluationParams, seed: int, cache: Path) -> tuple[list[EvaluationRow], dict[str, Any]]:
-    """The drawn rows of all tasks, in the order of the tasks and sorted by id within each, and their counts:
-    task -> `requested`, `rows`, and `labels` (rows of each).
-
-    Raises:
-        UserError: as `load_evaluation_rows`.
-    """
+    """The drawn rows of all tasks, in the order of the tasks and sorted by id within each, and their counts: task ->
+    `requested`, `rows`, and `labels` (rows of each). Raises UserError as `load_evaluation_rows`."""
     rows: list[EvaluationRow] = []
     counts: dict[str, Any] = {}
     for task in params.tasks:
@@ -55,14 +51,10 @@ def load_evaluation_rows(task: EvaluationTask, seed: int, cache: Path) -> list[E
     """The rows of a task, sorted by id: `task.rows` of them, or all there are if there are fewer.
 
     Texts that stand in the source more than once (with the same fields, if the question has any) count once, and not at
-    all if their labels differ.
-
-    Raises:
-        UserError: an unknown corpus; a file as `read_rows`; a row of a file without text, label or a field of the
-            question, or with a label that is not in `task.labels`; a label without any row.
+    all if their labels differ. Raises UserError: an unknown corpus; a file as `read_rows`; a row of a file without
+    text, label or a field of the question, or with a label that is not in `task.labels`; a label without any row.
     """
-    pool = list(_file_rows(task) if task.is_file else _corpus_rows(task, cache))
-    pool = _distinct(pool)
+    pool = _distinct(_file_rows(task) if task.is_file else _corpus_rows(task, cache))
     absent = [label for label in task.labels if label not in {row.label for row in pool}]
     if absent:
         raise UserError(f"{task.location}: no row with label {absent[0]!r} (evaluation task {task.name!r})")
@@ -157,9 +149,8 @@ def _question_fields(task: EvaluationTask, fields: Mapping[str, Any], where: str
     return canonical_json(filled) if filled else ""
 
 
-def _distinct(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
-    """One row, that of the smallest id, for each text by letters and digits; none where the labels
-    disagree."""
+def _distinct(rows: Iterable[EvaluationRow]) -> list[EvaluationRow]:
+    """One row, that of the smallest id, for each text by letters and digits; none where the labels disagree."""
     copies: defaultdict[tuple[str, str], list[EvaluationRow]] = defaultdict(list)
     for row in rows:
         copies[compact(row.text) or row.text, row.fields].append(row)

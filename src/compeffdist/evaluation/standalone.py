@@ -6,24 +6,21 @@ divided by its mean over those texts. Figures with and without are always both i
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from compeffdist.errors import UserError
-from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
+from compeffdist.evaluation.earning import label_counts
 from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import take_out
-from compeffdist.evaluation.rows import load_evaluation_rows
-from compeffdist.evaluation.summary import by_task
+from compeffdist.evaluation.summary import METRICS, ByTask, by_task, difference, interval
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.models.references import short
 from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources, written_label
-from compeffdist.records import EvaluationRow, Prediction
+from compeffdist.records import Prediction
 from compeffdist.texts.tables import no_column, read_rows
 from compeffdist.yaml12 import read_yaml
 
@@ -116,19 +113,12 @@ def _task(values: Mapping[str, Any], where: str) -> EvaluationTask:
         raise UserError(f"{where}: {key}{': ' if key else ''}{said}") from None
 
 
-def load_rows(tasks: Sequence[EvaluationTask], seed: int, cache: Path) -> list[EvaluationRow]:
-    """The rows of all tasks. Raises UserError as `load_evaluation_rows`."""
-    return [row for task in tasks for row in load_evaluation_rows(task, seed, cache)]
-
-
 # ---------------------------------------------------------------- figures
 
 
 def decided(predictions: Sequence[Prediction], tasks: Sequence[EvaluationTask], prior: Prior) -> list[Prediction]:
     """The predictions with the label that a prior leaves likeliest; their likelihoods stay as they are."""
-    if prior == "none":
-        return list(predictions)
-    return take_out(predictions, tasks, strength=1.0)
+    return list(predictions) if prior == "none" else take_out(predictions, tasks, strength=1.0)
 
 
 def compare_models(
@@ -156,19 +146,17 @@ def compare_models(
         kind: {name: by_task(decided(own, params.tasks, kind), params) for name, own in answers.items()}
         for kind in PRIORS
     }
-    first = next(iter(answers))
     tasks = {}
     for task in params.tasks:
         own = {
             kind: {name: {task.name: grouped[task.name]} for name, grouped in models.items()}
             for kind, models in systems.items()
         }
-        gold = systems["none"][first][task.name].gold
-        counts = Counter(gold.values())
+        gold = next(iter(systems["none"].values()))[task.name].gold
         tasks[task.name] = {
             "rows": len(gold),
             "prompt": task_instruction(task),
-            "gold": {label: counts[label] for label in task.labels},
+            "gold": label_counts(task.labels, gold.values()),
             **_figures(own, params, seed),
         }
     return {
@@ -182,9 +170,7 @@ def compare_models(
     }
 
 
-def _figures(
-    systems: Mapping[Prior, Mapping[str, Mapping[str, Predictions]]], params: EvaluationParams, seed: int
-) -> dict[str, Any]:
+def _figures(systems: Mapping[Prior, Mapping[str, ByTask]], params: EvaluationParams, seed: int) -> dict[str, Any]:
     first, *others = systems["none"]
     return {
         "models": {
@@ -192,29 +178,19 @@ def _figures(
             for name in (first, *others)
         },
         "differences": {
-            other: {
-                kind: asdict(
-                    difference_interval(
-                        models[first], models[other], "macro_f1", params.bootstrap, params.confidence, seed
-                    )
-                )
-                for kind, models in systems.items()
-            }
+            other: {kind: difference(models[first], models[other], params, seed) for kind, models in systems.items()}
             for other in others
         },
     }
 
 
-def _scores(tasks: Mapping[str, Predictions], params: EvaluationParams, seed: int) -> dict[str, Any]:
+def _scores(tasks: ByTask, params: EvaluationParams, seed: int) -> dict[str, Any]:
     """Macro-F1 and accuracy with intervals; of a single task also the share of the rows that each label is said to."""
-    metrics: tuple[Literal["macro_f1", "accuracy"], ...] = ("macro_f1", "accuracy")
-    figures: dict[str, Any] = {
-        metric: asdict(metric_interval(tasks, metric, params.bootstrap, params.confidence, seed)) for metric in metrics
-    }
+    figures: dict[str, Any] = {metric: interval(tasks, metric, params, seed) for metric in METRICS}
     if len(tasks) == 1:
         [answers] = tasks.values()
-        said = Counter(answers.predicted.values())
-        figures["said"] = {label: said[label] / len(answers.predicted) for label in answers.labels}
+        said = label_counts(answers.labels, answers.predicted.values())
+        figures["said"] = {label: count / len(answers.predicted) for label, count in said.items()}
     return figures
 
 
@@ -225,23 +201,21 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     """The report as a table, a line a task and model, and the differences."""
     percent, prior = f"{100 * report['confidence']:g}%", report["prior"]
     heads = ["task", "rows", "model", f"macro-F1 x 100 [{percent}]", f"accuracy x 100 [{percent}]", "said"]
+    parts = dict(report["tasks"])
+    if len(parts) > 1:
+        parts["**mean**"] = {"rows": sum(part["rows"] for part in parts.values()), **report["mean"]}
     rows = [
         [task if place == 0 else "", str(part["rows"]) if place == 0 else "", _short(name), *_cells(models[prior])]
-        for task, part in report["tasks"].items()
+        for task, part in parts.items()
         for place, (name, models) in enumerate(part["models"].items())
     ]
-    if len(report["tasks"]) > 1:
-        total = str(sum(part["rows"] for part in report["tasks"].values()))
-        rows += [
-            ["**mean**" if place == 0 else "", total if place == 0 else "", _short(name), *_cells(models[prior])]
-            for place, (name, models) in enumerate(report["mean"]["models"].items())
-        ]
     lines = [*markdown(heads, rows)]
     first, *others = report["models"]
     for other in others:
-        parts = [*report["tasks"].items(), *([("mean", report["mean"])] if len(report["tasks"]) > 1 else [])]
         lines += ["", f"{_short(first)} less {_short(other)}, macro-F1 x 100 [{percent}], paired:"]
-        lines += [f"  {task}: {difference_cell(part['differences'][other][prior])}" for task, part in parts]
+        lines += [
+            f"  {task.strip('*')}: {difference_cell(part['differences'][other][prior])}" for task, part in parts.items()
+        ]
     taken = {
         "batch": "each label's likelihood divided by its mean over the task's texts (--prior none: as it is)",
         "none": "labels by likelihood as it is (--prior batch: divided by its mean over the task's texts)",

@@ -5,9 +5,9 @@ A mean is over all tasks or it is not given: systems evaluated on other rows tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
-from compeffdist.evaluation.bootstrap import Predictions, difference_interval, metric_interval
+from compeffdist.evaluation.bootstrap import Metric, Predictions, difference_interval, metric_interval
 from compeffdist.evaluation.earning import family_confidence, label_counts
 from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import estimate_priors, take_out
@@ -17,6 +17,7 @@ from compeffdist.records import Prediction
 
 ByTask = Mapping[str, Predictions]
 
+METRICS: tuple[Metric, ...] = ("macro_f1", "accuracy")
 STRENGTHS = (0.0, 0.5, 1.0)
 """Strengths at which label priors are taken out for comparison, beside the one that is set."""
 
@@ -33,11 +34,20 @@ def by_task(predictions: Sequence[Prediction], params: EvaluationParams) -> dict
     }
 
 
+def interval(tasks: ByTask, metric: Metric, params: EvaluationParams, seed: int) -> dict[str, float]:
+    """`metric_interval` as `params` has it, in plain numbers."""
+    return asdict(metric_interval(tasks, metric, params.bootstrap, params.confidence, seed))
+
+
+def difference(
+    one: ByTask, other: ByTask, params: EvaluationParams, seed: int, confidence: float | None = None
+) -> dict[str, float]:
+    """`difference_interval` of macro-F1, in plain numbers; by default at the confidence of `params`."""
+    return asdict(difference_interval(one, other, "macro_f1", params.bootstrap, confidence or params.confidence, seed))
+
+
 def summarise(
-    predictions: Mapping[str, Sequence[Prediction]],
-    params: EvaluationParams,
-    seed: int,
-    strength: float = 0.0,
+    predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int, strength: float = 0.0
 ) -> dict[str, Any]:
     """The contents of metrics/evaluation.json.
 
@@ -51,11 +61,7 @@ def summarise(
         UserError: if the systems answered different rows.
     """
     figures = {
-        at: _figures(
-            {system: take_out(predictions[system], params.tasks, at) for system in SYSTEMS},
-            params,
-            seed,
-        )
+        at: _figures({system: take_out(predictions[system], params.tasks, at) for system in SYSTEMS}, params, seed)
         for at in sorted({*STRENGTHS, strength} if strength else {0.0})
     }
     chosen = figures[strength]
@@ -82,57 +88,42 @@ def summarise(
 
 def _figures(predictions: Mapping[str, Sequence[Prediction]], params: EvaluationParams, seed: int) -> dict[str, Any]:
     systems = {system: by_task(predictions[system], params) for system in SYSTEMS}
-    tasks = {
-        task.name: {
-            "rows": len(systems["student"][task.name].gold),
+    family = family_confidence(params.confidence, len(params.tasks))
+    tasks = {}
+    for task in params.tasks:
+        own = {system: {task.name: grouped[task.name]} for system, grouped in systems.items()}
+        answers = {system: grouped[task.name].predicted.values() for system, grouped in systems.items()}
+        gold = systems["student"][task.name].gold
+        tasks[task.name] = {
+            "rows": len(gold),
             "prompt": task_instruction(task),
-            **_scores({system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed),
-            **_labels({system: grouped[task.name] for system, grouped in systems.items()}),
-            **_of_the_family(
-                {system: {task.name: grouped[task.name]} for system, grouped in systems.items()}, params, seed
-            ),
+            **_scores(own, params, seed),
+            "gold": label_counts(task.labels, gold.values()),
+            "answers": {system: label_counts(task.labels, given) for system, given in answers.items()},
+            "student_minus_base_family": {
+                "confidence": family,
+                **difference(own["student"], own["base"], params, seed, family),
+            },
         }
-        for task in params.tasks
-    }
     return {"tasks": tasks, "mean": _scores(systems, params, seed)}
 
 
 def _brief(figures: Mapping[str, Any]) -> dict[str, Any]:
     """The mean's intervals, and the tasks' macro-F1 without theirs."""
     tasks = {
-        name: {system: interval["estimate"] for system, interval in task["macro_f1"].items()}
+        name: {system: found["estimate"] for system, found in task["macro_f1"].items()}
         for name, task in figures["tasks"].items()
     }
     return {"mean": figures["mean"], "macro_f1_of_tasks": tasks}
 
 
-def _labels(systems: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Rows by label: of the gold labels, and as each system answered."""
-    gold = systems["student"]
-    return {
-        "gold": label_counts(gold.labels, list(gold.gold.values())),
-        "answers": {system: label_counts(gold.labels, list(one.predicted.values())) for system, one in systems.items()},
-    }
-
-
-def _of_the_family(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:
-    """Student minus base at the confidence under which the intervals of all tasks hold together (`earning`)."""
-    confidence = family_confidence(params.confidence, len(params.tasks))
-    interval = difference_interval(systems["student"], systems["base"], "macro_f1", params.bootstrap, confidence, seed)
-    return {"student_minus_base_family": {"confidence": confidence, **asdict(interval)}}
-
-
 def _scores(systems: Mapping[str, ByTask], params: EvaluationParams, seed: int) -> dict[str, Any]:
-    def interval(system: str, metric: Literal["macro_f1", "accuracy"]) -> dict[str, float]:
-        return asdict(metric_interval(systems[system], metric, params.bootstrap, params.confidence, seed))
-
-    def difference(other: str) -> dict[str, float]:
-        ours, theirs = systems["student"], systems[other]
-        return asdict(difference_interval(ours, theirs, "macro_f1", params.bootstrap, params.confidence, seed))
-
+    student = systems["student"]
     return {
-        "macro_f1": {system: interval(system, "macro_f1") for system in SYSTEMS},
-        "accuracy": {system: interval(system, "accuracy") for system in SYSTEMS},
-        "student_minus_base": difference("base"),
-        "student_minus_teacher": difference("teacher"),
+        **{
+            metric: {system: interval(systems[system], metric, params, seed) for system in SYSTEMS}
+            for metric in METRICS
+        },
+        "student_minus_base": difference(student, systems["base"], params, seed),
+        "student_minus_teacher": difference(student, systems["teacher"], params, seed),
     }

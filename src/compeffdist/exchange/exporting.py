@@ -38,14 +38,8 @@ class Exported:
 def export_answers(
     folder: Path, known: KnownAnswers, identities: Sequence[ModelIdentity], questions: Questions | None
 ) -> Exported:
-    """Write a record of the answers to a run's questions, or, without questions, of all answers that are known.
-
-    Args:
-        identities: identities of the models that may have given them.
-
-    Raises:
-        UserError: nothing to write, an answer that was altered, or a folder that holds something else.
-    """
+    """Write a record of the answers of some models to a run's questions, or, without questions, of all that are known.
+    Raises UserError if there is nothing to write, an answer was altered, or the folder holds something else."""
     refuse_other_folder(folder)
     wanted = set(questions.requests) if questions else known.keys()
     rows = known.rows(wanted)
@@ -73,6 +67,5 @@ def known_cards(known: KnownAnswers, cache: Path) -> list[ModelIdentity]:
     cache; of the same model, the first."""
     own = [read_identity(Path(TEACHER))] if Path(TEACHER).exists() else []
     recorded = [identity for record in known.records for identity in record.identities]
-    return list(
-        {identity.id: identity for identity in reversed([*own, *recorded, *indexed_identities(cache)])}.values()
-    )
+    first = reversed([*own, *recorded, *indexed_identities(cache)])
+    return list({identity.id: identity for identity in first}.values())

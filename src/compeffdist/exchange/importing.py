@@ -31,19 +31,16 @@ class Imported:
 
 
 def import_answers(source: Path, store: ResponseStore) -> Imported:
-    """Put the answers of a record (a folder) or of a response store (a file) into a store.
-
-    A record has no questions: the store keeps such an answer under its key without one.
-
-    Raises:
-        UserError: the source is neither, or cannot be read.
-    """
+    """Put the answers of a record (a folder) or of a response store (a file) into a store. A record has no questions:
+    the store keeps such an answer under its key without one. Raises UserError if the source is neither, or cannot be
+    read."""
     found, rejected = 0, Counter[str]()
     fresh: dict[str, StoredAnswer] = {}
-    for row, why in _rows(source, store.path):
+    for row, sound in _rows(source, store.path):
         found += 1
-        if row is None or row.key in fresh:
-            rejected[why or "repeated"] += 1
+        fault = _fault(row) if sound else "altered"
+        if fault or row.key in fresh:
+            rejected[fault or "repeated"] += 1
         else:
             fresh[row.key] = row
     present = store.rows(fresh)
@@ -58,28 +55,22 @@ def import_answers(source: Path, store: ResponseStore) -> Imported:
     )
 
 
-def _rows(source: Path, store: Path) -> Iterator[tuple[StoredAnswer | None, str]]:
-    """Each row as the store is to have it, or None and why it cannot be taken."""
+def _rows(source: Path, store: Path) -> Iterator[tuple[StoredAnswer, bool]]:
+    """Each row as the store is to have it, and whether it is as it was written."""
     if source.is_dir():
-        for recorded, sound in AnswerRecord(source).checked():
-            unasked = StoredAnswer(
-                recorded.key, recorded.teacher_id, "", recorded.answer, recorded.engine, recorded.bought
-            )
-            yield _taken(unasked, sound)
+        for row, sound in AnswerRecord(source).checked():
+            yield StoredAnswer(row.key, row.teacher_id, "", row.answer, row.engine, row.bought), sound
     elif not source.is_file():
         raise UserError(f"{source}: no such record or response store")
     elif source.resolve() == store.resolve():
         raise UserError(f"{source}: is the response store of this checkout (runtime.store) itself")
     else:
-        for stored, sound in stored_rows(source):
-            yield _taken(stored, sound)
+        yield from stored_rows(source)
 
 
-def _taken(row: StoredAnswer, sound: bool) -> tuple[StoredAnswer | None, str]:
-    if not sound:
-        return None, "altered"
+def _fault(row: StoredAnswer) -> str:
     try:
         RecordedAnswer.of(row)
     except ValueError:
-        return None, "unreadable"
-    return row, ""
+        return "unreadable"
+    return ""

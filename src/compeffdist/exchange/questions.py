@@ -22,9 +22,11 @@ from compeffdist.artefacts import (
     TEXTS,
     TRIPLETS,
 )
-from compeffdist.domain import DOMAINS, Domain, domain_of
+from compeffdist.declaration import read_pipeline
+from compeffdist.domain import Domain, domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.evaluation.predictions import predict_rows
+from compeffdist.given import Given, given_to
 from compeffdist.instructions.enumerate_attributes import enumerate_attributes
 from compeffdist.instructions.generate_tasks import TaskWriter
 from compeffdist.instructions.write_demonstrations import write_demonstrations
@@ -74,8 +76,8 @@ class Questions:
     """Stages whose questions cannot be rebuilt, and why."""
 
 
-def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Questions:
-    """Every question that the artefacts of a checkout imply.
+def questions_of(params: Params, known: KnownAnswers) -> Questions:
+    """Every question that the artefacts of the working folder imply.
 
     A stage whose inputs are not there yet, or cannot be read, is named in `unknown`. So is none whose answers are
     missing: its questions are there, and those that would have followed from the answers are not.
@@ -83,64 +85,60 @@ def questions_of(params: Params, known: KnownAnswers, root: Path = Path()) -> Qu
     Raises:
         UserError: there is no teacher yet (resolve_models has not run), no such domain, or an answer was altered.
     """
-    domain = domain_of(params, root / DOMAINS)
-    teacher = RememberingTeacher(read_identity(root / TEACHER), known)
+    domain = domain_of(params)
+    teacher = RememberingTeacher(read_identity(Path(TEACHER)), known)
     unknown: dict[str, str] = {}
-    for stage, replay in REPLAYS.items():
-        try:
-            replay(root, params, domain, Conversation(teacher, domain, params.teacher, params.seed, stage))
-        except UserError as error:
-            unknown[stage] = one_line(error, 200)
+    for stage in read_pipeline().values():
+        if "teacher" in stage.params:
+            talk = Conversation(teacher, domain, params.teacher, params.seed, stage.name)
+            try:
+                REPLAYS[stage.name](given_to(stage, params), domain, talk)
+            except UserError as error:
+                unknown[stage.name] = one_line(error, 200)
     return Questions(teacher.identity, teacher.questions, teacher.answers, unknown)
 
 
-def _enumeration(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    enumerate_attributes(TEXTS.read(root), params.attributes, domain.attributes, talk)
+def _enumeration(given: Given, domain: Domain, talk: Conversation) -> None:
+    enumerate_attributes(given[TEXTS], given.params.attributes, domain.attributes, talk)
 
 
-def _tasks(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    perspectives = CLUSTERS.read(root)
-    attributes = by_id(ATTRIBUTES.read(root))
+def _tasks(given: Given, domain: Domain, talk: Conversation) -> None:
+    perspectives, attributes = given[CLUSTERS], by_id(given[ATTRIBUTES])
     # what is a near-duplicate is decided once all are defined
-    writer = TaskWriter(params.tasks, domain, talk)
+    writer = TaskWriter(given.params.tasks, domain, talk)
     writer.analysis_tasks(perspectives, attributes)
     writer.define(writer.ideas(perspectives, attributes))
 
 
-def _demonstrations(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    tasks = TASKS.read(root)
-    write_demonstrations(tasks, TEXTS.read(root), params.demonstrations, domain.demonstrations, talk)
+def _demonstrations(given: Given, domain: Domain, talk: Conversation) -> None:
+    write_demonstrations(given[TASKS], given[TEXTS], given.params.demonstrations, domain.demonstrations, talk)
 
 
-def _responses(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    _collect(root, params, domain, talk, in_part(PAIRS.read(root), SCORED))
+def _responses(given: Given, domain: Domain, talk: Conversation) -> None:
+    _collect(given, domain, talk, in_part(given[PAIRS], SCORED))
 
 
-def _sampled_responses(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    draws = SAMPLED.read(root)
-    triplets = TRIPLETS.read(root)
-    _, unanswered = kept_triplets(draws, triplets, PAIRS.read(root))
-    _collect(root, params, domain, talk, unanswered)
+def _sampled_responses(given: Given, domain: Domain, talk: Conversation) -> None:
+    _, unanswered = kept_triplets(given[SAMPLED], given[TRIPLETS], given[PAIRS])
+    _collect(given, domain, talk, unanswered)
 
 
-def _collect(root: Path, params: Params, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
-    instructions = by_id(INSTRUCTIONS.read(root))
-    texts = by_id(TEXTS.read(root))
-    collect_responses(pairs, instructions, texts, params.responses, domain.monitored, talk)
+def _collect(given: Given, domain: Domain, talk: Conversation, pairs: Sequence[Pair]) -> None:
+    instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
+    collect_responses(pairs, instructions, texts, given.params.responses, domain.monitored, talk)
 
 
-def _evaluation(root: Path, params: Params, domain: Domain, talk: Conversation) -> None:
-    rows = EVALUATION.read(root)
-
+def _evaluation(given: Given, domain: Domain, talk: Conversation) -> None:
     def note(prompts: Sequence[str], labels: tuple[str, ...]) -> list[Mapping[str, float]]:
         # the stage's own scorer stops at the first row without an answer
         talk.ask([label_question("", prompt, labels) for prompt in prompts], "evaluation")
         return [dict.fromkeys(labels, 0.0)] * len(prompts)
 
-    predict_rows(rows, domain.monitored.asked_in(params.evaluation), "teacher", talk.teacher_id, note)
+    tasks = domain.monitored.asked_in(given.params.evaluation)
+    predict_rows(given[EVALUATION], tasks, "teacher", talk.teacher_id, note)
 
 
-REPLAYS: Mapping[str, Callable[[Path, Params, Domain, Conversation], None]] = {
+REPLAYS: Mapping[str, Callable[[Given, Domain, Conversation], None]] = {
     "enumerate_attributes": _enumeration,
     "generate_tasks": _tasks,
     "write_demonstrations": _demonstrations,
@@ -148,4 +146,5 @@ REPLAYS: Mapping[str, Callable[[Path, Params, Domain, Conversation], None]] = {
     "collect_sampled": _sampled_responses,
     "evaluate_teacher": _evaluation,
 }
-"""By stage, every one that asks the teacher: checkout, params, domain and conversation -> its questions, asked."""
+"""By stage that has the teacher's params in dvc.yaml, how its questions are asked: what it is given, domain and
+conversation."""

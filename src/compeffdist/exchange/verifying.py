@@ -63,16 +63,10 @@ def verify_record(
 ) -> Verified:
     """Draw answers of a sound record whose questions are known, ask the teacher again, and compare.
 
-    The draw hangs on the seed and the keys alone. The new answers are kept nowhere.
-
-    Args:
-        sample: answers drawn; all, if there are fewer.
-
-    Raises:
-        UserError: if the record cannot be read, or as asking does.
+    `sample` answers are drawn, all if there are fewer, by the seed and the keys alone. The new answers are kept
+    nowhere. Raises UserError if the record cannot be read, or as asking does.
     """
-    problems = tuple(record.problems())
-    if problems:
+    if problems := tuple(record.problems()):
         return Verified(record.folder, problems, 0, 0, 0, {}, {})
     recorded = {key: row.parse() for key, row in record.rows().items()}
     able = recorded.keys() & questions.requests.keys()

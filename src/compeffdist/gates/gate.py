@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from compeffdist.artefacts import Artefact, Records
-from compeffdist.gates.expected import Bound, Expectation, Rule
-from compeffdist.gates.outcome import Distribution
+from compeffdist.gates.expected import Expectation, Rule
+from compeffdist.gates.outcome import Bound, Distribution
 from compeffdist.gates.tables import Table
 from compeffdist.given import Given
 from compeffdist.params.gates import GateParams

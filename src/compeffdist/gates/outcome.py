@@ -35,34 +35,23 @@ Number = int | float
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One expectation and how it turned out."""
+class Bound:
+    """What a figure is held against; with neither end it is reported and judged by nobody."""
 
-    name: str
-    passed: bool
-    value: Number | None
-    """The figure, or how many rows break a rule about rows; None where it could not be computed."""
     low: Number | None = None
     high: Number | None = None
-    """Bounds, both inclusive but for `above`."""
     above: bool = False
-    """Whether the value must be above `low` and not just at least that."""
+    """Whether the figure must be above `low` and not just at least that."""
     param: str = ""
-    """The params that set the bounds; empty where nothing but this may ever hold."""
-    advice: str = ""
-    """Where to look when it fails."""
-    offenders: Sequence[str] = ()
-    """Ids of up to MOST_OFFENDERS records that break it; none if it passed."""
+    """The params that set it; empty where nothing but this may ever hold."""
 
-    def line(self) -> str:
-        """Figure, bound, param and advice in one line."""
-        value = "could not be computed" if self.value is None else f"is {shown(self.value)}"
-        held_by = f" ({self.param})" if self.param else ""
-        advice = f" {self.advice[0].upper()}{self.advice[1:]}." if self.advice else ""
-        return one_line(f"{self.name} {value}, must be {self.bound()}{held_by}.{advice}")
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is judged by it."""
+        return self.low is None and self.high is None
 
-    def bound(self) -> str:
-        """The bounds in words."""
+    def __str__(self) -> str:
+        """In words."""
         if self.low is None and self.high == 0 and isinstance(self.high, int):  # a count of what must not be
             return "0"
         low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
@@ -71,6 +60,33 @@ class Finding:
         if low is None or high is None:
             return f"at most {high}" if low is None else f"{'above' if self.above else 'at least'} {low}"
         return low if low == high else f"from {low} to {high}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One expectation and how it turned out."""
+
+    name: str
+    passed: bool
+    value: Number | None
+    """The figure, or how many rows break a rule about rows; None where it could not be computed."""
+    bound: Bound = Bound()
+    advice: str = ""
+    """Where to look when it fails."""
+    offenders: Sequence[str] = ()
+    """Ids of up to MOST_OFFENDERS records that break it; none if it passed."""
+
+    def line(self) -> str:
+        """Figure, bound, param and advice in one line."""
+        value = "could not be computed" if self.value is None else f"is {shown(self.value)}"
+        held_by = f" ({self.bound.param})" if self.bound.param else ""
+        advice = f" {self.advice[0].upper()}{self.advice[1:]}." if self.advice else ""
+        return one_line(f"{self.name} {value}, must be {self.bound}{held_by}.{advice}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the report, the bound's parts among its own."""
+        own = asdict(self)
+        return {**own.pop("bound"), **own}
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ class Outcome:
             "gate": self.gate,
             "passed": self.passed,
             "action": self.action,
-            "expectations": [asdict(finding) for finding in self.findings],
+            "expectations": [finding.to_json() for finding in self.findings],
             "figures": dict(self.figures),
             "distributions": [asdict(distribution) for distribution in self.distributions],
         }

@@ -25,10 +25,7 @@ def choices(task: Answerable) -> list[str]:
 
 
 def check_answer(task: Answerable, name: str, asked: str, text: str, answer: str) -> str:
-    """An answer to `task` on `text` in canonical form, spans once each.
-
-    Args:
-        name, asked: the name of the task and its definition.
+    """An answer to `task`, of this name and definition, on `text` in canonical form, spans once each.
 
     Raises:
         BadAnswer: empty; a label not in the set, a number off the scale; JSON that does not fit the schema, or a span

@@ -1,13 +1,12 @@
 """From raw attribute names to a counted vocabulary: normalisation and the frequency cut (method section 2).
 
-The official code applies the first of its rules that fits and never trims, so that "use of irony/sarcasm"
-becomes "use of irony" and "sarcasm", and "use of slang" lives on beside "slang". `chained` applies every rule
-in turn. Neither merges plurals or hyphens: clustering puts such spellings together, and a wrong merge cannot
-be undone.
+The official code applies the first of its rules that fits and never trims, so that "use of irony/sarcasm" becomes "use
+of irony" and "sarcasm", and "use of slang" lives on beside "slang". `chained` applies every rule in turn. Neither
+merges plurals or hyphens: clustering puts such spellings together, and a wrong merge cannot be undone.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from compeffdist.records import Attribute, Mention, Reject
@@ -18,8 +17,7 @@ TOP_DESCRIPTIONS = 5
 
 _LABEL, _USE_OF = "attribute:", "use of "
 _EDGE = " \"'`‘’‚‛“”„«»*_~#•·.,;:!?|/\\<>[]{}-–—"
-"""Quotes, list marks, emphasis and punctuation around a name. Round brackets stay: "value (money)" needs
-both."""
+"""Quotes, list marks, emphasis and punctuation around a name. Round brackets stay: "value (money)" needs both."""
 
 
 def normalise(raw_name: str, rule: Literal["chained", "official"]) -> list[str]:
@@ -63,30 +61,26 @@ def _trim(part: str) -> str:
 
 
 def count_attributes(mentions: Sequence[Mention], more_than: int) -> tuple[list[Attribute], list[Reject]]:
-    """Count normalised names and keep those that occur more than `more_than` times (strictly, as the official
-    code).
+    """Count normalised names and keep those that occur more than `more_than` times (strictly, as the official code).
 
-    A mention with several names counts for each of them. The result does not depend on the order of
-    `mentions`.
+    A mention with several names counts for each of them. The result does not depend on the order of `mentions`.
 
     Returns:
         The attributes, most frequent first (ties by id), and a reject with reason `rare` for every other
         name: attributes + rejects = distinct names.
     """
     mentions_of: defaultdict[str, list[Mention]] = defaultdict(list)
-    for mention, name in _named(mentions):
-        mentions_of[name].append(mention)
-    attributes = sorted((_count(name, found) for name, found in mentions_of.items()), key=_most_frequent_first)
+    for mention in mentions:
+        for name in mention.names:
+            mentions_of[name].append(mention)
+    counted = (_count(name, found) for name, found in mentions_of.items())
+    attributes = sorted(counted, key=lambda attribute: (-attribute.count, attribute.id))
     kept = [attribute for attribute in attributes if attribute.count > more_than]
     rare = [
         Reject(stage=STAGE, record_id=attribute.id, reason="rare", detail=f"{attribute.name}: {attribute.count}")
         for attribute in attributes[len(kept) :]
     ]
     return kept, rare
-
-
-def _named(mentions: Iterable[Mention]) -> Iterator[tuple[Mention, str]]:
-    return ((mention, name) for mention in mentions for name in mention.names)
 
 
 def _count(name: str, mentions: Sequence[Mention]) -> Attribute:
@@ -99,7 +93,3 @@ def _count(name: str, mentions: Sequence[Mention]) -> Attribute:
         raw_names=sorted({mention.raw_name for mention in mentions}),
         descriptions=ranked[:TOP_DESCRIPTIONS],
     )
-
-
-def _most_frequent_first(attribute: Attribute) -> tuple[int, str]:
-    return -attribute.count, attribute.id

@@ -40,13 +40,8 @@ def read_priors(source: Path) -> Priors:
 def label_probabilities(
     answers: Sequence[Answer | None], prior: Prior | None, strength: float = 1.0
 ) -> list[dict[str, float] | None]:
-    """The probability of each label for each answer to one question; None for one without likelihoods, or where there
-    is no answer.
-
-    Args:
-        prior: to calibrate by; None to take the likelihoods as they are.
-        strength: as for `calibrate`.
-    """
+    """The probability of each label for each answer to one question, calibrated by a prior unless that is None; None
+    for an answer without likelihoods, or where there is none."""
     rows = [_likelihoods(answer) for answer in answers]
     present = [row for row in rows if row is not None]
     scored = iter(
@@ -56,12 +51,8 @@ def label_probabilities(
 
 
 def decide_labels(answers: Sequence[Answer | None], prior: Prior | None, strength: float = 1.0) -> list[str | None]:
-    """The label for each answer to one question; None where there is no answer.
-
-    Args:
-        prior, strength: as for `label_probabilities`. A label that a server without log-probabilities merely chose
-            has nothing to divide, and stands.
-    """
+    """The label for each answer to one question, by `label_probabilities`; None where there is no answer. A label that
+    a server without log-probabilities merely chose has nothing to divide, and stands."""
     found = label_probabilities(answers, prior, strength)
     return [only_chosen(a) if row is None else likeliest(row) for a, row in zip(answers, found, strict=True)]
 

@@ -10,41 +10,28 @@ once, its own copies ride along free, and a follower pays for each of its copies
 times w_i, with the diagonal (the preference) left alone, states that same objective over n points: on the
 released vocabulary a seventeenth of the numbers.
 
-Measured with MiniLM on the 1,786 released attributes, percentile 0.5, damping 0.9, convergence after 15 iterations
-(100 for n = 600; CPU seconds on one core):
-
-| weighting               | seconds | perspectives | alone | net similarity, scaled objective     |
-|-------------------------|---------|--------------|-------|--------------------------------------|
-| none                    | 5       | 196          | 0%    | -4397                                |
-| relative                | 5       | 190          | 0%    | -4393; the released result has 180   |
-| scaled                  | 6       | 1,009        | 55%   | -3026                                |
-| scaled, first 600       | 1       | 495          | 83%   | -1143                                |
-| duplicated, first 600   | 62      | 488          | 82%   | -1151                                |
-
-- `scaled` leaves most attributes alone because the weights average 4.1 while the preference is a percentile of
-  unweighted similarities: counts make following four times dearer, and founding a cluster no dearer. `relative`
-  divides the weights by their mean, so that equal counts change nothing and only differences in count weigh.
-- Copies are ties, and message passing on ties can stand still long before it has settled: on the 900 most frequent
-  attributes `duplicated` stops after 36 iterations with 4 clusters and a net similarity of -5230, where every
-  attribute alone would give -1817. See `propagate` for what is done about it.
+`relative` divides the weights by their mean, so that equal counts change nothing: `scaled` weights average 4.1 on that
+vocabulary while the preference is a percentile of unweighted similarities, and most attributes end up alone. Copies are
+ties, on which message passing can stand still long before it has converged (`propagate` says what is done about it).
+docs/method.md has the figures.
 """
 
 import statistics
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compeffdist.errors import UserError
 from compeffdist.params import ClustersParams
 from compeffdist.records import Attribute, Perspective
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 SIMILARITY_DECIMALS = 6
 """Embeddings differ in their last bits between batches and machines (`embedding`): nothing finer decides a cluster."""
@@ -59,7 +46,7 @@ Message passing cannot settle exact ties, such as two names with the same embedd
 class Exemplars:
     """What affinity propagation found."""
 
-    exemplar_of: "Integers"
+    exemplar_of: Integers
     """(n,) index of each point's exemplar; an exemplar is its own."""
     iterations: int
     """Of the last run of message passing; 0 for a trivial solution."""
@@ -70,7 +57,7 @@ class Exemplars:
 
 
 def cluster_attributes(
-    attributes: Sequence[Attribute], vectors: "NDArray[np.floating[Any]]", params: ClustersParams, seed: int
+    attributes: Sequence[Attribute], vectors: NDArray[np.floating[Any]], params: ClustersParams, seed: int
 ) -> tuple[list[Perspective], dict[str, Any]]:
     """Group attributes into perspectives.
 
@@ -88,25 +75,23 @@ def cluster_attributes(
     """
     if not attributes:
         raise UserError("no attributes to cluster: lower attributes.more_than or raise attributes.texts")
-    _refuse_repeated(attributes)
     order = sorted(range(len(attributes)), key=lambda index: attributes[index].id)
     ordered = [attributes[index] for index in order]
+    for one, other in pairwise(ordered):
+        if one.id == other.id:
+            raise UserError(f"attribute {other.name!r} is listed twice; add up its counts")
     similarity = pairwise_similarity(vectors[order])
-    preference = preference_at(similarity, params.preference_percentile)
+    # of all entries of the unweighted matrix, zero diagonal included
+    preference = float(np.percentile(similarity, params.preference_percentile))
     weights = count_weights([attribute.count for attribute in ordered], params.weighting)
     found = propagate(similarity, weights, preference, params, seed)
     perspectives = _perspectives(ordered, similarity, found.exemplar_of)
     return perspectives, _diagnostics(perspectives, found, preference, params)
 
 
-def pairwise_similarity(vectors: "NDArray[np.floating[Any]]") -> "Floats":
-    """(n, n) minus squared Euclidean distances of unit rows, 2 cos - 2, rounded; the diagonal is exactly 0.
-
-    Raises:
-        ValueError: if the rows are not of unit length.
-    """
-    import numpy as np
-
+def pairwise_similarity(vectors: NDArray[np.floating[Any]]) -> Floats:
+    """(n, n) minus squared Euclidean distances of unit rows, 2 cos - 2, rounded; the diagonal is exactly 0. Raises
+    ValueError if the rows are not of unit length."""
     vectors = np.asarray(vectors, dtype=np.float64)
     if not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
         raise ValueError("vectors must have rows of unit length")
@@ -115,27 +100,16 @@ def pairwise_similarity(vectors: "NDArray[np.floating[Any]]") -> "Floats":
     return np.asarray(similarity)
 
 
-def preference_at(similarity: "Floats", percentile: float) -> float:
-    """The preference: a percentile (0-100) of all entries of the unweighted matrix, zero diagonal included."""
-    import numpy as np
-
-    return float(np.percentile(similarity, percentile))
-
-
-def count_weights(counts: Sequence[int], weighting: str) -> "Floats":
+def count_weights(counts: Sequence[int], weighting: str) -> Floats:
     """(n,) weights w_i of the objective. `none`: ones. `scaled` and `duplicated`: 1 + floor(ln(1 + count)),
     as official. `relative`: those divided by their mean."""
-    import numpy as np
-
     if weighting == "none":
         return np.ones(len(counts))
     weights = 1.0 + np.floor(np.log1p(np.asarray(counts, dtype=np.float64)))
     return np.asarray(weights / weights.mean() if weighting == "relative" else weights)
 
 
-def propagate(
-    similarity: "Floats", weights: "Floats", preference: float, params: ClustersParams, seed: int
-) -> Exemplars:
+def propagate(similarity: Floats, weights: Floats, preference: float, params: ClustersParams, seed: int) -> Exemplars:
     """Affinity propagation on the weighted objective.
 
     A stop at less than a trivial solution gives (every point alone, or one cluster) was no convergence: it is
@@ -157,15 +131,8 @@ def propagate(
 
 
 def _propagate_once(
-    similarity: "Floats",
-    weights: "Floats",
-    preference: float,
-    params: ClustersParams,
-    patience: int,
-    seed: int,
+    similarity: Floats, weights: Floats, preference: float, params: ClustersParams, patience: int, seed: int
 ) -> Exemplars:
-    import numpy as np
-
     points = np.arange(len(similarity))
     if params.weighting == "duplicated":
         points = np.concatenate([points, np.repeat(points, weights.astype(np.int64) - 1)])
@@ -181,26 +148,18 @@ def _propagate_once(
     return Exemplars(exemplar_of, iterations, patience, net_similarity(similarity, weights, preference, exemplar_of))
 
 
-def _trivial_exemplars(similarity: "Floats", weights: "Floats", preference: float) -> Exemplars:
+def _trivial_exemplars(similarity: Floats, weights: Floats, preference: float) -> Exemplars:
     """The better of every point alone and all points behind the one best exemplar."""
-    import numpy as np
-
     alone = np.arange(len(similarity))
     together = np.full(len(similarity), int(np.argmax(weights @ similarity)))
-    return max(
-        (
-            Exemplars(choice, 0, 0, net_similarity(similarity, weights, preference, choice))
-            for choice in (together, alone)
-        ),
-        key=lambda exemplars: exemplars.net_similarity,
-    )
+    found = [Exemplars(each, 0, 0, net_similarity(similarity, weights, preference, each)) for each in (together, alone)]
+    return max(found, key=lambda exemplars: exemplars.net_similarity)
 
 
 def _run_engine(
-    matrix: "Floats", preferences: "Floats", params: ClustersParams, patience: int, seed: int
-) -> tuple["Integers", "Integers", int]:
+    matrix: Floats, preferences: Floats, params: ClustersParams, patience: int, seed: int
+) -> tuple[Integers, Integers, int]:
     """Exemplar indices (k,), labels (n,) into them, and iterations. Overwrites `matrix`."""
-    import numpy as np
     from sklearn.cluster import AffinityPropagation
     from sklearn.exceptions import ConvergenceWarning
 
@@ -226,10 +185,8 @@ def _run_engine(
     return np.asarray(engine.cluster_centers_indices_), np.asarray(engine.labels_), int(engine.n_iter_)
 
 
-def net_similarity(similarity: "Floats", weights: "Floats", preference: float, exemplar_of: "Integers") -> float:
+def net_similarity(similarity: Floats, weights: Floats, preference: float, exemplar_of: Integers) -> float:
     """The objective of the module's docstring for a given choice of exemplars (n,)."""
-    import numpy as np
-
     followed = similarity[np.arange(len(similarity)), exemplar_of]
     return float(preference * len(np.unique(exemplar_of)) + weights @ followed)
 
@@ -237,15 +194,7 @@ def net_similarity(similarity: "Floats", weights: "Floats", preference: float, e
 # ---------------------------------------------------------------- perspectives
 
 
-def _refuse_repeated(attributes: Sequence[Attribute]) -> None:
-    seen: set[str] = set()
-    for attribute in attributes:
-        if attribute.id in seen:
-            raise UserError(f"attribute {attribute.name!r} is listed twice; add up its counts")
-        seen.add(attribute.id)
-
-
-def _perspectives(attributes: Sequence[Attribute], similarity: "Floats", exemplar_of: "Integers") -> list[Perspective]:
+def _perspectives(attributes: Sequence[Attribute], similarity: Floats, exemplar_of: Integers) -> list[Perspective]:
     groups: dict[int, list[int]] = {}
     for index, exemplar in enumerate(exemplar_of.tolist()):
         groups.setdefault(exemplar, []).append(index)
@@ -254,12 +203,11 @@ def _perspectives(attributes: Sequence[Attribute], similarity: "Floats", exempla
 
 
 def _perspective(
-    attributes: Sequence[Attribute], similarity: "Floats", exemplar: int, members: Sequence[int]
+    attributes: Sequence[Attribute], similarity: Floats, exemplar: int, members: Sequence[int]
 ) -> Perspective:
     # of equally frequent members the one most like the exemplar names the perspective
     members = sorted(
-        members,
-        key=lambda index: (-attributes[index].count, -float(similarity[index, exemplar]), attributes[index].id),
+        members, key=lambda index: (-attributes[index].count, -float(similarity[index, exemplar]), attributes[index].id)
     )
     counts = [attributes[index].count for index in members]
     # s = 2 cos - 2 on unit vectors
@@ -295,30 +243,28 @@ def _diagnostics(
         "singletons_share": round(sizes.count(1) / len(sizes), FIGURE_DECIMALS),
         "coherence": coherence_of(perspectives),
         "member_coherence": member_coherence_of(perspectives),
-        "lowest_member_coherence": _loosest(perspectives),
+        "lowest_member_coherence": next((p.member_coherence for p in loosest(perspectives)), None),
     }
 
 
 def coherence_of(perspectives: Sequence[Perspective]) -> float | None:
     """Cosine similarity of attributes to their exemplar, mean over mentions; None without any."""
-    counts = [perspective.total_count for perspective in perspectives]
-    if not sum(counts):
-        return None
-    return round(statistics.fmean([p.coherence for p in perspectives], weights=counts), FIGURE_DECIMALS)
+    return _weighted_mean([(p.coherence, p.total_count) for p in perspectives])
 
 
 def member_coherence_of(perspectives: Sequence[Perspective]) -> float | None:
     """Cosine similarity of attributes to the exemplar they follow, mean over them; None if none follows another."""
-    loose = [(p.member_coherence, len(p.member_ids) - 1) for p in perspectives if p.member_coherence is not None]
-    values, followers = [value for value, _ in loose], [number for _, number in loose]
-    return round(statistics.fmean(values, weights=followers), FIGURE_DECIMALS) if sum(followers) else None
+    return _weighted_mean(
+        [(p.member_coherence, len(p.member_ids) - 1) for p in perspectives if p.member_coherence is not None]
+    )
+
+
+def _weighted_mean(weighted: Sequence[tuple[float, int]]) -> float | None:
+    values, weights = [value for value, _ in weighted], [weight for _, weight in weighted]
+    return round(statistics.fmean(values, weights), FIGURE_DECIMALS) if sum(weights) else None
 
 
 def loosest(perspectives: Sequence[Perspective]) -> list[Perspective]:
     """Perspectives of several attributes, those whose members are least like their exemplar first."""
     several = [p for p in perspectives if len(p.member_ids) > 1 and p.member_coherence is not None]
     return sorted(several, key=lambda p: (p.member_coherence, p.id))
-
-
-def _loosest(perspectives: Sequence[Perspective]) -> float | None:
-    return next((p.member_coherence for p in loosest(perspectives)), None)

@@ -12,12 +12,7 @@ from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
 from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
-from compeffdist.instructions.task_questions import (
-    Idea,
-    analysis_question,
-    definition_question,
-    ideas_question,
-)
+from compeffdist.instructions.task_questions import Idea, analysis_question, definition_question, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective, Reject, Task
@@ -54,14 +49,11 @@ _SAYS_NOTHING = frozenset(
 
 
 def build_task(idea: Idea, definition: dict[str, Any], domain: Domain, monitored_is_asked: bool) -> Task:
-    """A task from an idea and its definition.
+    """A task from an idea and its definition. Raises BadAnswer if that cannot be used.
 
     Args:
         monitored_is_asked: whether the seed task or one of the user's own is the monitored question, so that no other
             is to be.
-
-    Raises:
-        BadAnswer: if the definition cannot be used.
     """
     description = " ".join(definition["description"].split())
     whole = f"{idea.name} {description}".casefold()

@@ -39,14 +39,8 @@ def is_label(label: str) -> bool:
 
 
 def label_set(labels: Sequence[str], most: int = MOST_LABELS) -> list[str]:
-    """The labels of a closed task, cleaned, in their order; of those with the same letters, the first.
-
-    Args:
-        most: labels at most.
-
-    Raises:
-        ValueError: if they cannot serve, with what is wrong.
-    """
+    """The labels of a closed task, cleaned, in their order; of those with the same letters, the first. Raises
+    ValueError, which says what is wrong, if they cannot serve or are more than `most`."""
     spelt: dict[str, str] = {}
     for label in map(clean_label, labels):
         spelt.setdefault("".join(words(label)), label)

@@ -16,12 +16,8 @@ MOST_OWN_LABELS = 32
 
 
 def own_tasks(params: TasksParams, monitored: Monitored) -> list[Task]:
-    """The seed task, if it is wanted, then those of `tasks.own` in their order.
-
-    Raises:
-        UserError: labels that cannot be told apart or are not written as they are compared; one with the name of the
-            monitored question.
-    """
+    """The seed task, if it is wanted, then those of `tasks.own` in their order. Raises UserError on labels that cannot
+    be told apart or are not written as they are compared, and on one with the name of the monitored question."""
     if monitored.name in (own.name for own in params.own):
         raise UserError(f"params.yaml: tasks.own: {monitored.name!r} is the name of the domain's own question")
     seed = [seed_task(monitored)] if params.seed_task else []

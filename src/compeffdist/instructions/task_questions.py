@@ -7,8 +7,8 @@ Method sections 4-6 (official scripts 2-6), in three kinds of question:
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from compeffdist.domain import TaskPrompts, filled
@@ -20,14 +20,46 @@ from compeffdist.records import Attribute, Perspective
 EXPLAINED_MEMBERS = 5
 """Members whose description the analysis question quotes (official script 2)."""
 
-ANSWERED_BY = {
-    "closed_classification": "choosing among three or four fixed answers",
-    "open_classification": "naming it in one to three words of one's own",
-    "scoring": "a number on a scale",
-    "extraction": "copying the words of the text that show it",
-    "structured": "filling in two to four short fields",
+_WHOLE = {"type": "integer"}
+_FIELD = {"field": string_of(2, 24), "type": {"enum": ["string", "list", "boolean"]}}
+
+
+@dataclass(frozen=True)
+class TaskForm:
+    """How a type of task is put to the teacher."""
+
+    answered_by: str
+    """In plain words, because small teachers repeat whatever jargon a prompt holds."""
+    wish: str = ""
+    """What its definition has beside a description."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The schemas of that."""
+
+
+FORMS = {
+    "closed_classification": TaskForm(
+        "choosing among three or four fixed answers",
+        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
+        'last is "none", for a text that shows nothing of it.',
+        {"labels": array_of(string_of(2, 24), 3, 5)},
+    ),
+    "open_classification": TaskForm("naming it in one to three words of one's own"),
+    "scoring": TaskForm(
+        "a number on a scale",
+        'It says what the "lowest" and the "highest" number mean.',
+        {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
+    ),
+    "extraction": TaskForm(
+        "copying the words of the text that show it",
+        '"verbatim": whether the words must be copied exactly from the text.',
+        {"verbatim": {"type": "boolean"}},
+    ),
+    "structured": TaskForm(
+        "filling in two to four short fields",
+        '"fields": two to four of them, each with a short name and a type.',
+        {"fields": array_of(object_of(_FIELD), 2, 4)},
+    ),
 }
-"""How a type is put to the teacher: in plain words, because small teachers repeat whatever jargon a prompt holds."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +82,7 @@ def analysis_question(
         if member in attributes and attributes[member].descriptions
     ][:EXPLAINED_MEMBERS]
     prompt = filled(
-        prompts.analysis_prompt,
-        names=", ".join(perspective.member_names),
-        explained="\n".join(explained),
-        count=count,
+        prompts.analysis_prompt, names=", ".join(perspective.member_names), explained="\n".join(explained), count=count
     )
     return prompt, object_of({"prompts": array_of(string_of(2, 160), count, count)})
 
@@ -74,7 +103,7 @@ def ideas_question(
         sides = prompts.types[kind].sides
         shown = sides[seen[kind] % len(sides)]
         seen[kind] += 1
-        wanted.append(f"task_{number}: about {shown.side}; answered by {ANSWERED_BY[kind]}")
+        wanted.append(f"task_{number}: about {shown.side}; answered by {FORMS[kind].answered_by}")
         example[f"task_{number}"] = {"name": shown.name, "purpose": shown.purpose}
     prompt = filled(
         prompts.ideas_prompt,
@@ -90,45 +119,12 @@ def ideas_question(
     return prompt, object_of({f"task_{number}": idea for number in range(1, len(types) + 1)})
 
 
-_WHOLE = {"type": "integer"}
-_FIELD = {"field": string_of(2, 24), "type": {"enum": ["string", "list", "boolean"]}}
-
-
-@dataclass(frozen=True)
-class DefinitionForm:
-    """What the definition of a type of task asks for beside its description."""
-
-    wish: str
-    properties: dict[str, Any]
-
-
-FORMS = {
-    "closed_classification": DefinitionForm(
-        '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
-        'last is "none", for a text that shows nothing of it.',
-        {"labels": array_of(string_of(2, 24), 3, 5)},
-    ),
-    "open_classification": DefinitionForm("", {}),
-    "scoring": DefinitionForm(
-        'It says what the "lowest" and the "highest" number mean.',
-        {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
-    ),
-    "extraction": DefinitionForm(
-        '"verbatim": whether the words must be copied exactly from the text.', {"verbatim": {"type": "boolean"}}
-    ),
-    "structured": DefinitionForm(
-        '"fields": two to four of them, each with a short name and a type.',
-        {"fields": array_of(object_of(_FIELD), 2, 4)},
-    ),
-}
-
-
 def definition_question(idea: Idea, prompts: TaskPrompts) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for the full definition of an idea, by its type."""
     form = FORMS[idea.type]
     prompt = filled(
         prompts.definition_prompt,
-        answered_by=ANSWERED_BY[idea.type],
+        answered_by=form.answered_by,
         wish=form.wish,
         example_attribute=prompts.example_attribute,
         example=canonical_json(prompts.types[idea.type].definition.model_dump(exclude_none=True)),

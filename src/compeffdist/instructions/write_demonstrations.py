@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from compeffdist.domain import DemonstrationPrompts, filled
@@ -108,11 +109,10 @@ class Call:
     def question(self, params: DemonstrationsParams, prompts: DemonstrationPrompts) -> Question[Any]:
         """What is asked; read is an instance for each key of the schema."""
         styles = "\n".join(f"- {inline(clipped(r.text, params.reference_characters))}" for r in self.references)
+        asked = zip(self.subjects, self.outputs or [""] * INSTANCES, strict=True)
         wishes = "\n".join(
             f"- instance_{number}: about {subject}" + (f"; the right answer is: {output}" if output else "")
-            for number, subject, output in zip(
-                range(1, INSTANCES + 1), self.subjects, self.outputs or [""] * INSTANCES, strict=True
-            )
+            for number, (subject, output) in enumerate(asked, 1)
         )
         end = "" if self.outputs else ' "output" is the right answer to the task on that text.'
         prompt = filled(
@@ -181,17 +181,10 @@ def write_demonstrations(
 
     Every instance asked for comes back as a demonstration or as a reject.
     """
-    references = References(texts, talk.seed)
+    references, about = References(texts, talk.seed), partial(subjects, prompts.subjects)
     calls = [
-        Call(
-            task,
-            n,
-            references.of_call(task.id, n),
-            subjects(prompts.subjects, task.id, n, talk.seed),
-            wanted_outputs(task, n),
-        )
-        for task in tasks
-        if is_demonstrated(task)
+        Call(task, n, references.of_call(task.id, n), about(task.id, n, talk.seed), wanted_outputs(task, n))
+        for task in filter(is_demonstrated, tasks)
         for n in range(params.calls)
     ]
     found: list[Demonstration] = []
@@ -208,9 +201,8 @@ def write_demonstrations(
 
 
 def _reject(demonstration: Demonstration, reason: str, detail: str) -> Reject:
-    return Reject(
-        stage=STAGE, record_id=demonstration.task_id, reason=reason, detail=f"{detail}: {demonstration.input}"
-    )
+    detail = f"{detail}: {demonstration.input}"
+    return Reject(stage=STAGE, record_id=demonstration.task_id, reason=reason, detail=detail)
 
 
 def _drop_repeated(demonstrations: Sequence[Demonstration]) -> tuple[list[Demonstration], list[Reject]]:
@@ -248,19 +240,16 @@ def uphold(
     """
     fixed = [d for d in demonstrations if choices(tasks[d.task_id])]
     asked = talk.ask([_blind_question(d, tasks[d.task_id]) for d in fixed], "demonstrations, blind") if fixed else []
-    answers = [None if isinstance(said, Reject) else said.answer for said in asked]
-    of_task: dict[str, list[int]] = {}
-    for place, demonstration in enumerate(fixed):
-        of_task.setdefault(demonstration.task_id, []).append(place)
-    found: dict[int, Mapping[str, float]] = {}
-    for places in of_task.values():
-        of_one = [answers[place] for place in places]
-        rows = label_probabilities(of_one, prior_of_answers(of_one))
-        found |= {place: row for place, row in zip(places, rows, strict=True) if row is not None}
-    doubts = {
-        demonstration.id: _doubt(demonstration.output, found.get(place, {}), only_chosen(answers[place]))
-        for place, demonstration in enumerate(fixed)
-    }
+    of_task: dict[str, list[tuple[Demonstration, Answer | None]]] = {}
+    for demonstration, said in zip(fixed, asked, strict=True):
+        answer = None if isinstance(said, Reject) else said.answer
+        of_task.setdefault(demonstration.task_id, []).append((demonstration, answer))
+    doubts: dict[str, tuple[str, str] | None] = {}
+    for answered in of_task.values():
+        answers = [answer for _, answer in answered]
+        weighed = label_probabilities(answers, prior_of_answers(answers))
+        for (demonstration, answer), row in zip(answered, weighed, strict=True):
+            doubts[demonstration.id] = _doubt(demonstration.output, row or {}, only_chosen(answer))
     kept = [demonstration for demonstration in demonstrations if not doubts.get(demonstration.id)]
     return kept, [_reject(demonstration, *doubt) for demonstration in fixed if (doubt := doubts[demonstration.id])]
 

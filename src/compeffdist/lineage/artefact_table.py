@@ -9,17 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import CLUSTERS, records_at
+from compeffdist.artefacts import records_at
 from compeffdist.errors import UserError
-from compeffdist.record_files import read_table, table_of
+from compeffdist.record_files import parquet_file, table_of
 
 
 class ArtefactTable:
-    """The records in `file`, which holds the bytes of the artefact `path`.
-
-    Raises:
-        UserError: from every method, if the file is not of that artefact.
-    """
+    """The records in `file`, which holds the bytes of the artefact `path`. Every method raises UserError if it does
+    not."""
 
     def __init__(self, file: Path, path: str) -> None:
         self.file, self.path, self.kind = file, path, records_at(path).kind
@@ -28,10 +25,11 @@ class ArtefactTable:
     @cached_property
     def whole(self) -> Any:
         """All columns, as an Arrow table."""
-        if self.path == CLUSTERS:
-            return table_of(self.kind, (record.to_row() for record in CLUSTERS.read_file(self.file)))
         # an object of the cache has no suffix to tell its format by
-        return read_table(self.file, self.kind, format=Path(self.path).suffix)
+        if self.path.endswith(".parquet"):
+            with parquet_file(self.file, self.kind) as file:
+                return file.read()
+        return table_of(self.kind, (record.to_row() for record in records_at(self.path).read_file(self.file)))
 
     def column(self, name: str) -> Any:
         """A column as an Arrow array."""
@@ -39,7 +37,8 @@ class ArtefactTable:
             if "whole" in self.__dict__ or not self.path.endswith(".parquet"):
                 found = self.whole[name]
             else:
-                found = read_table(self.file, self.kind, format=".parquet", columns=[name])[name]
+                with parquet_file(self.file, self.kind) as file:
+                    found = file.read(columns=[name])[name]
             self._columns[name] = found.combine_chunks()
         return self._columns[name]
 

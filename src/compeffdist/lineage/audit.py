@@ -9,22 +9,13 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import Ledger
-from compeffdist.lineage.byte_checks import (
-    cache_links,
-    chain_links,
-    committed_inputs_links,
-    stored_links,
-    unrun_links,
-    workspace_inputs_links,
-    workspace_links,
-)
+from compeffdist.lineage import byte_checks, record_checks
 from compeffdist.lineage.links import Audit, Link, judged
 from compeffdist.lineage.model_checks import answer_links, version_links, weight_links
-from compeffdist.lineage.record_checks import account_links, evaluation_links, parent_links, record_links
-from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
+from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
-from compeffdist.teacher.recorded import AnswerRecord
+from compeffdist.teacher.known import KnownAnswers
 
 FROM_GIT = "restore it with: git checkout HEAD -- and its path"
 
@@ -35,28 +26,22 @@ class Auditor:
 
     repository: Repository
     versions: list[Version]
-    store: Path
+    known: KnownAnswers
     cache: Path
     """Of model weights."""
     ledgers: tuple[Path, ...]
-    records: tuple[AnswerRecord, ...] = ()
-    """Of answers, as `runtime.recorded` names them."""
 
     def audit(self) -> Audit:
         """The working folder with all that is around it, and every version that an alias points to or that was
-        trained on its data.
-
-        Raises:
-            UserError: if nothing was run here.
-        """
+        trained on its data. Raises UserError if nothing was run here."""
         lock = self.repository.workspace_lock()
         snapshot = Snapshot(self.repository, lock)
         links = [
-            *workspace_links(self.repository, lock),
-            *workspace_inputs_links(self.repository, lock),
-            *chain_links(lock),
-            *unrun_links(self.repository, lock),
-            *cache_links(self.repository, self.repository.locks()),
+            *byte_checks.workspace_links(self.repository, lock),
+            *byte_checks.workspace_inputs_links(self.repository, lock),
+            *byte_checks.chain_links(lock),
+            *byte_checks.unrun_links(self.repository, lock),
+            *byte_checks.cache_links(self.repository, self.repository.locks()),
             *self._contents(snapshot),
             *self._ledgers(),
         ]
@@ -75,35 +60,28 @@ class Auditor:
             why += self.repository.shallow_hint
             return Audit((Link("registry", version.reference, "FAIL", why),))
         snapshot = Snapshot(self.repository, lock)
-        here = WORKSPACE in lock.places
-        commit = version.tags.get("git_commit", "").removesuffix("-dirty")
-        return Audit(
-            (
-                *(workspace_links if here else stored_links)(self.repository, lock),
-                *self._inputs(lock, commit, here),
-                *chain_links(lock),
-                *self._contents(snapshot),
-                *version_links(version, snapshot),
-                *self._ledgers(),
-            )
-        )
-
-    def _inputs(self, lock: Lock, commit: str, here: bool) -> Iterator[Link]:
-        if here:
-            yield from workspace_inputs_links(self.repository, lock)
+        if WORKSPACE in lock.places:
+            links = [*byte_checks.workspace_links(self.repository, lock)]
+            links += byte_checks.workspace_inputs_links(self.repository, lock)
         else:
-            yield from committed_inputs_links(self.repository, lock, commit)
+            links = [*byte_checks.stored_links(self.repository, lock)]
+            commit = version.tags.get("git_commit", "").removesuffix("-dirty")
+            links += byte_checks.committed_inputs_links(self.repository, lock, commit)
+        links += byte_checks.chain_links(lock)
+        links += self._contents(snapshot)
+        links += version_links(version, snapshot)
+        return Audit((*links, *self._ledgers()))
 
     def _contents(self, snapshot: Snapshot) -> Iterator[Link]:
         """Records, what they say of each other, raw answers and weights of one state of the data."""
-        links = list(record_links(snapshot))
+        links = list(record_checks.record_links(snapshot))
         yield from links
         if all(link.status == "PASS" for link in links):
-            yield from parent_links(snapshot)
-            yield from account_links(snapshot)
-            yield from evaluation_links(snapshot)
-            yield from answer_links(snapshot, self.store, self.records)
-        yield from weight_links(snapshot, self.cache, self.records)
+            yield from record_checks.parent_links(snapshot)
+            yield from record_checks.account_links(snapshot)
+            yield from record_checks.evaluation_links(snapshot)
+            yield from answer_links(snapshot, self.known)
+        yield from weight_links(snapshot, self.cache, self.known.records)
 
     def _ledgers(self) -> Iterator[Link]:
         for path in self.ledgers:
@@ -112,14 +90,10 @@ class Auditor:
             except UserError as error:
                 yield Link("ledger", str(path), "FAIL", str(error))
             else:
-                cut = [line for line in [self._cut(path)] if line]
-                yield judged("ledger", str(path), cut, f"an unbroken chain of {len(entries)} entries", FROM_GIT)
-
-    def _cut(self, path: Path) -> str:
-        """Whether a ledger lacks lines that git has: a chain that was cut off at its end is sound in itself."""
-        place = path.relative_to(self.repository.root).as_posix() if path.is_absolute() else path.as_posix()
-        committed = self.repository.file_at("HEAD", place) or b""
-        present = path.read_bytes() if path.exists() else b""
-        if present.startswith(committed):
-            return ""
-        return f"lines that the last commit has were cut off or replaced ({len(committed)} bytes there)"
+                # a chain that was cut off at its end is sound in itself
+                place = path.relative_to(self.repository.root) if path.is_absolute() else path
+                committed = self.repository.file_at("HEAD", place.as_posix()) or b""
+                kept = (path.read_bytes() if path.exists() else b"").startswith(committed)
+                lost = f"lines that the last commit has were cut off or replaced ({len(committed)} bytes there)"
+                holds = f"an unbroken chain of {len(entries)} entries"
+                yield judged("ledger", str(path), [] if kept else [lost], holds, FROM_GIT)

@@ -1,15 +1,16 @@
 """Are the bytes what the lock says: of artefacts, of the cache, of code, params and what each stage read?"""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from compeffdist.declaration import CODE, Stage, read_pipeline
+from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_bytes
 from compeffdist.fingerprints import fingerprint
 from compeffdist.lineage.links import Link, judged
-from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository
+from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository, files_in, value_at
 from compeffdist.yaml12 import read_yaml
 
 RESTORE = "restore it with: dvc checkout --force, or make it again with: dvc repro"
@@ -23,12 +24,13 @@ def workspace_links(repository: Repository, lock: Lock) -> Iterator[Link]:
         path = repository.root / item.path
         if not path.exists():
             yield Link("bytes", item.path, "FAIL", PULL)
-        elif item.is_folder:
-            yield judged("bytes", item.path, _folder_problems(repository, item), f"each file as in {item.md5}", RESTORE)
-        else:
-            found = repository.md5_of(path)
-            problems = [] if found == item.md5 else [f"MD5 is {found}, dvc.lock says {item.md5}"]
-            yield judged("bytes", item.path, problems, f"MD5 {item.md5}", RESTORE)
+            continue
+        found, problems = repository.md5_of(path), list[str]()
+        if found != item.md5:
+            told = [f"MD5 is {found}, dvc.lock says {item.md5}"]
+            problems = _folder_problems(repository, item) if item.is_folder else told
+        holds = f"each file as in {item.md5}" if item.is_folder else f"MD5 {item.md5}"
+        yield judged("bytes", item.path, problems, holds, RESTORE)
 
 
 def stored_links(repository: Repository, lock: Lock) -> Iterator[Link]:
@@ -36,7 +38,7 @@ def stored_links(repository: Repository, lock: Lock) -> Iterator[Link]:
     for item in lock.outs.values():
         if repository.locate(item) or (item.is_folder and _cached_folder(repository, item)):
             yield Link("bytes", item.path, "PASS", f"{item.md5}, in the cache")
-        elif any(_md5_at(repository, commit, item.path) == item.md5 for commit in lock.commits):
+        elif repository.content(item, lock.commits) is not None:
             yield Link("bytes", item.path, "PASS", f"{item.md5}, in git")
         else:
             yield Link("bytes", item.path, "FAIL", f"{item.md5} is not on this machine; {FETCH}")
@@ -71,8 +73,7 @@ def chain_links(lock: Lock) -> Iterator[Link]:
 
 def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:
     """Every stage of dvc.yaml in the working folder has run: what the lock lacks, no other check can miss."""
-    path = repository.root / "dvc.yaml"
-    stages = read_yaml(path.read_bytes(), str(path))["stages"] if path.exists() else {}
+    stages = read_pipeline(repository.root) if (repository.root / PIPELINE).exists() else {}
     unrun = [f"stage {name} has not run" for name in stages if name not in lock.stages]
     yield judged("chain", "dvc.yaml", unrun, f"all {len(stages)} stages have run", "run: dvc repro")
 
@@ -83,7 +84,7 @@ def workspace_inputs_links(repository: Repository, lock: Lock) -> Iterator[Link]
     for stage in lock.stages.values():
         for dep in stage.deps:
             path = repository.root / dep.path
-            if dep.path not in lock.outs and (not path.exists() or _md5(repository, path) != dep.md5):
+            if dep.path not in lock.outs and (not path.exists() or repository.md5_of(path) != dep.md5):
                 stale.append(f"{dep.path} (stage {stage.name})")
     inputs = {dep.path for stage in lock.stages.values() for dep in stage.deps} - lock.outs.keys()
     yield judged("inputs", "sources", stale, f"{len(inputs)} files as they ran", "changed since: dvc repro")
@@ -120,20 +121,17 @@ def committed_inputs_links(repository: Repository, lock: Lock, commit: str) -> I
 
 def params_problems(lock: Lock, params: Mapping[str, Any]) -> list[str]:
     """Keys whose value is not what a stage ran with."""
-    changed = []
-    for stage in lock.stages.values():
-        for key, value in stage.params.items():
-            found: Any = params
-            for part in key.split("."):
-                found = found.get(part) if isinstance(found, dict) else None
-            if found != value:
-                changed.append(f"{key} (stage {stage.name})")
-    return changed
+    return [
+        f"{key} (stage {stage.name})"
+        for stage in lock.stages.values()
+        for key, value in stage.params.items()
+        if value_at(params, *key.split(".")) != value
+    ]
 
 
 def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list[str]:
     deps = {dep.path: dep.md5 for stage in lock.stages.values() for dep in stage.deps if dep.path not in lock.outs}
-    files = repository.files_at((commit, path) for path in (*deps, "params.yaml", CODE))
+    files = repository.history.files_at((commit, path) for path in (*deps, "params.yaml", CODE))
     # source files may be ignored by git: what git does not have it cannot contradict
     problems = [
         path
@@ -148,13 +146,12 @@ def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list
 
 
 def _folder_problems(repository: Repository, item: Item) -> list[str]:
+    """What is wrong with a folder whose hash is another."""
     folder = repository.root / item.path
-    if repository.folder_md5(folder) == item.md5:
-        return []
     listed = repository.listing(item)
     if listed is None:
         return [f"its files are not those of {item.md5}"]
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    names = {path.relative_to(folder).as_posix() for path in files_in(folder)}
     problems = [f"{name} is missing" for name, _ in listed if name not in names]
     problems += [
         f"{name} was changed" for name, md5 in listed if name in names and repository.md5_of(folder / name) != md5
@@ -176,22 +173,7 @@ def _owners(repository: Repository, locks: list[Lock]) -> dict[str, str]:
         for item in lock.outs.values():
             owners.setdefault(item.md5, item.path)
             if item.is_folder and repository.object_path(item.md5).is_file():
-                for name, md5 in _listing_or_none(repository, item):
-                    owners.setdefault(md5, f"{item.path}/{name}")
+                with suppress(ValueError, KeyError, TypeError):  # the listing itself may be what was altered
+                    for name, md5 in repository.listing(item) or ():
+                        owners.setdefault(md5, f"{item.path}/{name}")
     return owners
-
-
-def _listing_or_none(repository: Repository, item: Item) -> list[tuple[str, str]]:
-    try:
-        return repository.listing(item) or []
-    except (ValueError, KeyError, TypeError):  # the listing itself may be what was altered
-        return []
-
-
-def _md5(repository: Repository, path: Path) -> str:
-    return repository.folder_md5(path) if path.is_dir() else repository.md5_of(path)
-
-
-def _md5_at(repository: Repository, commit: str, path: str) -> str:
-    content = repository.file_at(commit, path)
-    return "" if content is None else hash_bytes(content, "md5")

@@ -1,4 +1,5 @@
-"""The lineage of the checkout one works in: its repository, registry, response store and ledgers, opened."""
+"""The lineage of the checkout one works in: its repository, registry, answers and ledgers, opened as params.yaml names
+them. All raise UserError if one of them cannot be read."""
 
 from functools import partial
 
@@ -10,9 +11,9 @@ from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.trace import Tracer
-from compeffdist.lineage.versions import absent_store, read_versions
+from compeffdist.lineage.versions import Version, absent_store, find_version, read_versions
 from compeffdist.models import cache_folder
-from compeffdist.params import load_params
+from compeffdist.params import Params, load_params
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import named_records
 from compeffdist.texts.ingest_texts import whole_ids
@@ -20,49 +21,37 @@ from compeffdist.texts.withdrawals import WITHDRAWALS
 
 
 def open_tracer() -> Tracer:
-    """A tracer over the working folder, as params.yaml names store and registry.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    params = load_params()
-    repository = Repository()
-    return Tracer(
-        repository,
-        read_versions(repository, params.registry.model_name),
-        known=KnownAnswers(home_path(params.runtime.store), named_records(params.runtime)),
-        ledger=Ledger(PROMOTIONS).entries(),
-        unlooked=absent_registry(repository),
-    )
+    """A tracer over the working folder."""
+    _, repository, versions, known = _opened()
+    return Tracer(repository, versions, known, Ledger(PROMOTIONS).entries(), absent_registry(repository))
 
 
 def open_auditor() -> Auditor:
-    """An auditor over the working folder. Raises UserError as `open_tracer`."""
-    params = load_params()
-    repository = Repository()
-    return Auditor(
-        repository,
-        read_versions(repository, params.registry.model_name),
-        home_path(params.runtime.store),
-        cache_folder(params.runtime.cache),
-        (PROMOTIONS, WITHDRAWALS),
-        tuple(named_records(params.runtime)),
-    )
+    """An auditor over the working folder."""
+    params, repository, versions, known = _opened()
+    return Auditor(repository, versions, known, cache_folder(params.runtime.cache), (PROMOTIONS, WITHDRAWALS))
 
 
 def open_forgetting() -> Forgetting:
-    """What withdraws texts from the working folder. Raises UserError as `open_tracer`."""
-    params = load_params()
-    repository = Repository()
+    """What withdraws texts from the working folder."""
+    params, repository, versions, known = _opened()
+    whole = partial(whole_ids, params.texts, cache_folder(params.runtime.cache))
+    unlooked = list(filter(None, [absent_registry(repository)]))
+    return Forgetting(repository, versions, known, whole, partial(questions_of, params, known), unlooked)
+
+
+def version_problems(number: int) -> list[str]:
+    """What an audit finds wrong with a model version and with the data it was trained on, one line each; empty if the
+    version is sound. Raises UserError if there is no such version, too."""
+    auditor = open_auditor()
+    audit = auditor.version_audit(find_version(auditor.versions, str(number)))
+    return [f"{link.check} {link.subject}: {link.detail}" for link in audit.failures]
+
+
+def _opened() -> tuple[Params, Repository, list[Version], KnownAnswers]:
+    params, repository = load_params(), Repository()
     versions = read_versions(repository, params.registry.model_name)
-    texts, cache = params.texts, cache_folder(params.runtime.cache)
-    whole = partial(whole_ids, texts, cache)
-    records = named_records(params.runtime)
-    known = KnownAnswers(home_path(params.runtime.store), records)
-    questions = partial(questions_of, params, known)
-    store, absent = home_path(params.runtime.store), absent_registry(repository)
-    unlooked = [absent] if absent else []
-    return Forgetting(repository, versions, store, whole, records=records, questions=questions, unlooked=unlooked)
+    return params, repository, versions, KnownAnswers(home_path(params.runtime.store), named_records(params.runtime))
 
 
 def absent_registry(repository: Repository) -> str:

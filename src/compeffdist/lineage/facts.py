@@ -53,9 +53,11 @@ def answer_facts(found: KnownAnswer | None) -> Facts:
     if found is None:
         return [("raw answer", "in no response store or record of this machine")]
     answer, row = found.row.parse(), found.row
+    likelihoods = (answer.label_logprobs or {}).items()
+    said = ", ".join(f"{label} {value:.2f}" for label, value in likelihoods)
     return [
         ("asked for", _asked_for(answer, found.request)),
-        ("raw answer", _said(answer)),
+        ("raw answer", quoted(answer.text) if answer.label_logprobs is None else said),
         ("kept in", f"{one_line(found.place)}, bought {one_line(row.bought)} by engine {one_line(row.engine)}"),
     ]
 
@@ -73,21 +75,9 @@ def _asked_for(answer: Answer, request: str) -> str:
     return f"{decoding}, at most {asked['max_tokens']} tokens" + (", JSON" if asked["schema"] else "")
 
 
-def _said(answer: Answer) -> str:
-    if answer.label_logprobs is None:
-        return quoted(answer.text)
-    return ", ".join(f"{label} {value:.2f}" for label, value in answer.label_logprobs.items())
-
-
 def reject_facts(reject: Reject) -> Facts:
     """Why a stage did not pass a record on."""
     return [("left out by", reject.stage), ("reason", f"{reject.reason} {one_line(reject.detail, 160)}".strip())]
-
-
-def verdict(draw: Draw) -> str:
-    """The sampler's decision in words."""
-    word, sign = ("kept", "<") if draw.kept else ("not kept", ">=")
-    return f"{word}: draw {draw.draw:.3f} {sign} inclusion probability {draw.inclusion_probability:.3f}"
 
 
 def _triplet(record: Triplet, snapshot: Snapshot) -> Facts:
@@ -114,6 +104,12 @@ def _task(record: Task, snapshot: Snapshot) -> Facts:
     return [("task", one_line(record.name, 60)), ("type", record.type), ("answers", one_line(answers, 80))]
 
 
+def _draw(record: Draw, _: Snapshot) -> Facts:
+    word, sign = ("kept", "<") if record.kept else ("not kept", ">=")
+    verdict = f"{word}: draw {record.draw:.3f} {sign} inclusion probability {record.inclusion_probability:.3f}"
+    return [("verdict", verdict), ("rank", f"{record.rank} of {record.group_size}, easiest first")]
+
+
 _DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {
     Text: lambda r, _: [
         ("text", quoted(r.text)),
@@ -132,5 +128,5 @@ _DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {
     Triplet: _triplet,
     ScoredTriplet: _score,
     PredictedDifficulty: lambda r, _: [("predicted difficulty", f"{r.difficulty:.4f}"), ("by", r.proxy_id)],
-    Draw: lambda r, _: [("verdict", verdict(r)), ("rank", f"{r.rank} of {r.group_size}, easiest first")],
+    Draw: _draw,
 }

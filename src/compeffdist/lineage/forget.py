@@ -13,23 +13,24 @@ Forgetting takes three steps, which only together are complete:
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import DEMONSTRATIONS, MENTIONS, REJECTS, TASKS, TEXTS, TRAINING, TRIPLETS, records_at
+from compeffdist.artefacts import ANSWERED, DEMONSTRATIONS, MENTIONS, REJECTS, TASKS, TEXTS, records_at
 from compeffdist.errors import UserError, one_line
 from compeffdist.exchange.questions import Questions
-from compeffdist.lineage.former_records import former_records
+from compeffdist.git import Git, NoRepository
 from compeffdist.lineage.purge import Holding, holdings, purge, unlooked
 from compeffdist.lineage.repository import WORKSPACE, Repository
-from compeffdist.lineage.snapshot import Reached, Snapshot, snapshots_of
+from compeffdist.lineage.snapshot import Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Text
-from compeffdist.teacher.recorded import AnswerRecord, remove_answers
+from compeffdist.teacher.known import KnownAnswers
+from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, keys_in, remove_answers
 from compeffdist.teacher.store import ResponseStore, json_forms, stored_keys
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdraw, withdrawn_ids
 
@@ -43,8 +44,7 @@ class Plan:
     """What a withdrawal means, before anything is done."""
 
     text_id: str
-    already: bool
-    """Whether it was withdrawn before."""
+    withdrawn_before: bool
     source: str
     """Name of the source that still has the text; empty if no state of the data on this machine does."""
     source_row: str
@@ -73,22 +73,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
-        return {
-            "text_id": self.text_id,
-            "withdrawn_before": self.already,
-            "source": f"{self.source}:{self.source_row}" if self.source else "",
-            "records": self.records,
-            "stages": list(self.stages),
-            "answers": list(self.answers),
-            "former": list(self.former),
-            "recorded": {folder: list(keys) for folder, keys in self.recorded.items()},
-            "holdings": [holding.to_json() for holding in self.holdings],
-            "cuts": list(self.cuts),
-            "stand_ins": list(self.stand_ins),
-            "unseen": list(self.unseen),
-            "unlooked": list(self.unlooked),
-            "unasked": list(self.unasked),
-        }
+        fields = asdict(self) | {"source": f"{self.source}:{self.source_row}" if self.source else ""}
+        del fields["source_row"]
+        return fields
 
 
 class Forgetting:
@@ -96,8 +83,8 @@ class Forgetting:
 
     Args:
         whole_ids: of a text's id and its source, the ids of the whole contents it was cut from (`texts.ingest`).
-        records: of answers, which have no questions to search.
-        questions: gives the questions of the working folder's data, to search instead; called if there are records.
+        questions: gives the questions of the working folder's data, to search in place of those that records of
+            answers do not have; called if there are records.
         unlooked: what could not be looked into, one line each, besides what is found so here.
     """
 
@@ -105,28 +92,23 @@ class Forgetting:
         self,
         repository: Repository,
         versions: Sequence[Version],
-        store: Path,
+        known: KnownAnswers,
         whole_ids: Callable[[str, str], list[str]],
-        withdrawals: Path = WITHDRAWALS,
-        records: Sequence[AnswerRecord] = (),
-        questions: Callable[[], Questions] | None = None,
+        questions: Callable[[], Questions],
         unlooked: Sequence[str] = (),
     ) -> None:
-        self.repository, self.versions, self.store = repository, versions, store
-        self.whole_ids, self.withdrawals = whole_ids, withdrawals
-        self.records, self.questions, self.unlooked = records, questions, unlooked
+        self.repository, self.versions, self.records = repository, versions, known.records
+        self.store = known.store if known.store and known.store.exists() else None
+        self.whole_ids, self.questions, self.unlooked = whole_ids, questions, unlooked
         self.snapshots = snapshots_of(repository)
 
     def plan(self, text_id: str) -> Plan:
-        """What withdrawing a text would do.
-
-        Raises:
-            UserError: if no state of the data has a text of that id and it was not withdrawn before.
-        """
+        """What withdrawing a text would do. Raises UserError if no state of the data has a text of that id and it was
+        not withdrawn before."""
         holding = [snapshot for snapshot in self.snapshots if _text(snapshot, text_id)]
-        already = text_id in withdrawn_ids(self.repository.root / self.withdrawals)
+        before = text_id in withdrawn_ids(self.repository.root / WITHDRAWALS)
         unseen = [s.lock.places[0] for s in self.snapshots if s.lock.md5(TEXTS) and s.table(TEXTS) is None]
-        if not holding and not already:
+        if not holding and not before:
             lack = f"; of {len(unseen)} states the texts are not here, and a remote may have them"
             hint = f"{lack} (dvc fetch --all-commits)" if unseen else ""
             raise UserError(
@@ -135,19 +117,19 @@ class Forgetting:
             )
         text = _text(holding[0], text_id) if holding else None
         current = next((snapshot for snapshot in holding if WORKSPACE in snapshot.lock.places), None)
-        reached = made_of(current, text_id) if current else {}
+        reached = current.made_of(text_id) if current else {}
         kinds = Counter(records_at(path).kind.PREFIX for path in reached.values())
         asked, unasked = self._asked()
         answers = self._answers(holding, text_id, asked)
         makers = dict.fromkeys(current.lock.makers[path] for path in current.paths_with(reached)) if current else {}
         return Plan(
             text_id=text_id,
-            already=already,
+            withdrawn_before=before,
             source=text.source if text else "",
             source_row=text.source_row if text else "",
             records=dict(kinds),
             stages=tuple(makers),
-            answers=tuple(sorted(answers & stored_keys(self.store))) if self.store.exists() else (),
+            answers=tuple(sorted(answers & stored_keys(self.store))) if self.store else (),
             recorded={
                 str(record.folder): tuple(sorted(found)) for record in self.records if (found := answers & record.keys)
             },
@@ -167,7 +149,7 @@ class Forgetting:
         A source that cannot be read does not stop a withdrawal: the text's own id is recorded all the same.
         """
         trouble = ""
-        if not plan.already:
+        if not plan.withdrawn_before:
             try:
                 whole = self.whole_ids(plan.text_id, plan.source)
             except UserError as error:
@@ -176,8 +158,8 @@ class Forgetting:
                     f"its source cannot be read ({error}): should texts.max_characters change while the source still "
                     "has the text, it comes back under another id"
                 )
-            withdraw(plan.text_id, self.repository.root / self.withdrawals, whole)
-        if plan.answers:
+            withdraw(plan.text_id, self.repository.root / WITHDRAWALS, whole)
+        if plan.answers and self.store:
             with ResponseStore(self.store) as store:
                 store.delete(plan.answers)
         for record in self.records:
@@ -186,11 +168,8 @@ class Forgetting:
         return trouble
 
     def purge(self, plan: Plan) -> list[Holding]:
-        """Remove what older states hold; what was removed.
-
-        Raises:
-            UserError: if the working folder's data still holds the text: it must be made again first.
-        """
+        """Remove what older states hold; what was removed. Raises UserError if the working folder's data still holds
+        the text: it must be made again first."""
         if plan.records:
             raise UserError("the working folder's data still holds the text; run dvc repro, then purge")
         return purge(self.repository, plan.holdings)
@@ -210,7 +189,7 @@ class Forgetting:
     def _asked(self) -> tuple[dict[str, tuple[str, str]], list[str]]:
         """By key, the JSON of each question of the working folder's data and of its answer, and the stages whose
         questions cannot be told. Nothing where there is no record: the store has its questions."""
-        if not self.records or self.questions is None:
+        if not self.records:
             return {}, []
         try:
             questions = self.questions()
@@ -248,15 +227,15 @@ class Forgetting:
         """Of a string, the keys of all answers that hold it in question or answer, each with its question (empty where
         that is unknown)."""
         with ExitStack() as stack:
-            store = stack.enter_context(ResponseStore(self.store)) if self.store.exists() else None
+            store = stack.enter_context(ResponseStore(self.store)) if self.store else None
             recorded = {key: row.answer for record in self.records for key, row in record.rows().items()}
+            known = {**asked, **{key: (asked.get(key, ("", ""))[0], answer) for key, answer in recorded.items()}}
 
             def holding_it(needle: str) -> dict[str, str]:
                 forms = json_forms(needle)
-                found = {key: "" for key, answer in recorded.items() if any(form in answer for form in forms)}
-                found |= {
+                found = {
                     key: question
-                    for key, (question, answer) in asked.items()
+                    for key, (question, answer) in known.items()
                     if any(form in question or form in answer for form in forms)
                 }
                 if store is not None:
@@ -265,6 +244,23 @@ class Forgetting:
                 return {key: json.loads(question)["prompt"] if question else "" for key, question in found.items()}
 
             yield holding_it
+
+
+def former_records(records: Sequence[AnswerRecord], keys: Set[str]) -> Iterator[str]:
+    """`FILE of commit HASH` for each committed file of a record that holds one of these answers, the newest first. A
+    record may lie beside the project, or in a repository of its own. Raises UserError as `git.run_git`, but for a
+    record that lies in no repository.
+    """
+    for record in records if keys else ():
+        folder = Path(record.folder).absolute()
+        history = Git(folder)
+        try:
+            commits = [commit for commit, _ in history.commits_of(ANSWERS)] if folder.is_dir() else []
+        except NoRepository:
+            continue
+        for (commit, _), content in history.files_at((commit, ANSWERS) for commit in commits).items():
+            if content is not None and keys_in(content) & keys:
+                yield f"{record.folder / ANSWERS} of commit {commit[:10]}"
 
 
 def phrases(snapshot: Snapshot, text_id: str) -> list[str]:
@@ -298,11 +294,6 @@ def quoted(text: Text, question: str) -> bool:
     return not starts or any(written.startswith(line) for line in lines)
 
 
-def made_of(snapshot: Snapshot, text_id: str) -> Reached:
-    """A text and all that was made of it, by id, each with its artefact; nothing if it is not there."""
-    return {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)} if _text(snapshot, text_id) else {}
-
-
 def _text(snapshot: Snapshot, text_id: str) -> Text | None:
     node = snapshot.nodes({text_id: TEXTS}).get(text_id)
     return node.record if node and isinstance(node.record, Text) else None
@@ -319,13 +310,9 @@ def _left_out_for(snapshot: Snapshot, text_id: str) -> list[str]:
 def _answers_on(snapshot: Snapshot, text_id: str) -> Iterator[str]:
     """Keys of the answers behind records on this text. A task or instruction stands on many texts; its answers go
     only if a needle finds the text in them."""
-    for path, field in (
-        (MENTIONS, "text_id"),
-        (DEMONSTRATIONS, "reference_text_ids"),
-        (TRIPLETS, "text_id"),
-        (TRAINING, "text_id"),
-    ):
-        yield from snapshot.values(path, "answer_id", field, [text_id])
+    for path in ANSWERED:
+        naming = "reference_text_ids" if path == DEMONSTRATIONS else "text_id"
+        yield from snapshot.values(path, "answer_id", naming, [text_id])
 
 
 def _written_on(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
 from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_registry
+from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import AnswerRecord
 from compeffdist.teacher.store import store_problems, stored_keys
 
@@ -21,32 +23,33 @@ ROLES_OF_TAGS = {"teacher_id": "teacher", "base_id": "student"}
 """Tag of a version -> role of the identity with that id."""
 
 
-def answer_links(snapshot: Snapshot, store: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
+def answer_links(snapshot: Snapshot, known: KnownAnswers) -> Iterator[Link]:
     """The bytes of the response store and of each record, and the raw answer behind every record that the teacher's
     words went into."""
-    links = [*_store_link(store), *(_record_link(record) for record in records)]
+    has_store = known.store is not None and known.store.exists()
+    links = [_store_link(known.store)] if known.store else []
+    links += map(_record_link, known.records)
     yield from links
     if any(link.status == "FAIL" for link in links):
         return
     wanted = {answer for path in ANSWERED for answer in snapshot.values(path, "answer_id")}
-    stored = wanted & stored_keys(store) if store.exists() else set[str]()
-    recorded = (wanted - stored) & set[str]().union(*(record.keys for record in records))
+    stored = wanted & stored_keys(known.store) if known.store and has_store else set[str]()
+    recorded = (wanted - stored) & set[str]().union(*(record.keys for record in known.records))
     missing = sorted(wanted - stored - recorded)
     found = f"{len(wanted)} answers behind mentions, demonstrations and triplets: {len(stored)} in the store"
-    found += f", {len(recorded)} recorded" if records else ""
-    if missing and not store.exists():
+    found += f", {len(recorded)} recorded" if known.records else ""
+    if missing and not has_store:
         found += f"; {len(missing)} are on no store or record of this machine and cannot be looked at"
         yield Link("store", "raw answers", "SKIP", found)
     else:
         yield judged("store", "raw answers", [f"{key} is not there" for key in missing], found)
 
 
-def _store_link(store: Path) -> Iterator[Link]:
+def _store_link(store: Path) -> Link:
     if not store.exists():
-        yield Link("store", str(store), "SKIP", "not on this machine: its raw answers cannot be looked at")
-    else:
-        held, remedy = "no byte changed since it was last written", "restore it from a backup"
-        yield judged("store", str(store), store_problems(store), held, remedy)
+        return Link("store", str(store), "SKIP", "not on this machine: its raw answers cannot be looked at")
+    held = "no byte changed since it was last written"
+    return judged("store", str(store), store_problems(store), held, "restore it from a backup")
 
 
 def _record_link(record: AnswerRecord) -> Link:
@@ -56,15 +59,14 @@ def _record_link(record: AnswerRecord) -> Link:
     return judged("recorded", str(record.folder), problems, held, remedy)
 
 
-def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord] = ()) -> Iterator[Link]:
+def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord]) -> Iterator[Link]:
     """The weights on this machine against the identities, every file hashed again. Those of a teacher whose answers
     are all recorded need not be here."""
     recorded = {identity.id for record in records if not record.problems() for identity in record.identities}
     for identity in snapshot.identities.values():
         if identity.served_name:
-            yield Link(
-                "weights", identity.role, "SKIP", f"{identity.served_name} is behind an API: its weights are unknown"
-            )
+            unknown = f"{identity.served_name} is behind an API: its weights are unknown"
+            yield Link("weights", identity.role, "SKIP", unknown)
             continue
         altered = altered_files(identity, cache)
         if altered is None:
@@ -72,10 +74,8 @@ def weight_links(snapshot: Snapshot, cache: Path, records: Sequence[AnswerRecord
             why = answers if identity.role == "teacher" and identity.id in recorded else ""
             yield Link("weights", identity.role, "SKIP", f"{identity.id} is not in this machine's cache{why}")
         else:
-            problems = [f"{path} was changed" for path in altered]
-            yield judged(
-                "weights", identity.role, problems, f"{identity.id}", "fetch it again: dvc repro -f -s resolve_models"
-            )
+            problems, remedy = [f"{path} was changed" for path in altered], "dvc repro -f -s resolve_models"
+            yield judged("weights", identity.role, problems, identity.id, f"fetch it again: {remedy}")
 
 
 def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
@@ -104,16 +104,10 @@ def _gates(snapshot: Snapshot) -> dict[str, str]:
     for path, item in lock.outs.items():
         gate = Path(path).stem
         if path == report_of(gate):
-            reports[gate] = _json(snapshot.repository.content(item, lock.commits))
+            reports[gate] = None
+            with suppress(ValueError):  # a report that is not there or is no JSON
+                reports[gate] = json.loads(snapshot.repository.content(item, lock.commits) or b"null")
     try:
         return gate_tags(reports) if reports else {}
     except UserError as error:
         return {"gates": f"otherwise: {error}"}
-
-
-def _json(content: bytes | None) -> Any:
-    """A report; None if it is not there or is no JSON."""
-    try:
-        return json.loads(content or b"null")
-    except ValueError:
-        return None

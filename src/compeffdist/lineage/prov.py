@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from compeffdist.lineage.repository import lock_id
+from compeffdist.files import hash_text
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.lineage.trace import Trace
 from compeffdist.records import Triplet
@@ -23,7 +23,7 @@ def prov_document(trace: Trace) -> "ProvDocument":
     document = ProvDocument()
     document.add_namespace("ced", NAMESPACE)
     snapshot, nodes = trace.snapshot, trace.nodes()
-    lock = lock_id(snapshot.lock)[:16]
+    lock = hash_text(snapshot.lock.text)[:16]
     for path in dict.fromkeys(node.path for node in nodes.values()):
         stage = snapshot.lock.makers[path]
         document.activity(f"ced:{stage}@{lock}", other_attributes={"ced:command": snapshot.lock.stages[stage].command})

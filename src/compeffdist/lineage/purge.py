@@ -6,11 +6,11 @@ trained on one; the weights of a student are not searched for words but counted 
 """
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from compeffdist.artefacts import (
     DIFFICULTY_PAGE,
@@ -26,7 +26,7 @@ from compeffdist.artefacts import (
 )
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json
-from compeffdist.lineage.repository import WORKSPACE, Lock, Repository
+from compeffdist.lineage.repository import EXPERIMENTS, WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below
 from compeffdist.lineage.versions import Version
@@ -57,10 +57,6 @@ class Holding:
     needed: bool = False
     """Whether the working folder's data, or the champion, still rests on it: it is not removed."""
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
-
 
 def holdings(
     repository: Repository,
@@ -86,11 +82,22 @@ def holdings(
                 objects.setdefault(md5, f"{path} of {snapshot.lock.places[0]}")
     current = {md5 for md5, _ in _objects(repository, here, text_id)} if here in affected and here else set()
     named = set().union(*(_bytes_of(repository, snapshot.lock) for snapshot in snapshots))
-    objects |= dict(_unnamed(repository, named, text_id, text))
+    for md5, file in repository.cached_objects():
+        if md5 not in named and _holds(file, text_id, text.text if text else ""):
+            objects[md5] = "no known lock: a run that was not committed"
+    commits = {commit for snapshot in affected for commit in snapshot.lock.commits}
     return [
-        *_in_cache(repository, objects, current),
+        *(
+            Holding("cache object", md5, what, needed=md5 in current)
+            for md5, what in objects.items()
+            if repository.object_path(md5).is_file()
+        ),
         *_in_remotes(repository, objects, current),
-        *_experiments(repository, affected),
+        *(
+            Holding("experiment", ref, f"experiment {ref.rsplit('/', 1)[1]}")
+            for ref, commit in repository.history.refs(EXPERIMENTS)
+            if commit in commits
+        ),
         *_versions(affected, versions, text_id),
     ]
 
@@ -99,7 +106,7 @@ def unlooked(
     repository: Repository, snapshots: Sequence[Snapshot], versions: Sequence[Version], text_id: str
 ) -> Iterator[str]:
     """What may hold a text and cannot be looked into, one line each."""
-    if repository.shallow:
+    if repository.history.shallow:
         yield "git's history before this shallow clone begins (git fetch --unshallow)"
     for snapshot in snapshots:
         if snapshot.path_of(text_id) and (absent := snapshot.missing_below(TEXTS)):
@@ -128,22 +135,12 @@ def unlooked(
             yield f"DVC remote {name}: there is no {remote.path}: nothing was pushed to it yet, or it is not mounted"
 
 
-def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
-    """Remove what is not needed; what was removed. Raises UserError if something cannot be removed."""
-    removed = [holding for holding in found if not holding.needed]
-    for kind, remove in _REMOVERS.items():
-        chosen = [holding for holding in removed if holding.kind == kind]
-        if chosen:
-            remove(repository, chosen)
-    return removed
-
-
 # ---------------------------------------------------------------- finding
 
 
 def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterator[tuple[str, str]]:
     """(MD5, path) of every artefact of a state that holds the text, files of folders among them."""
-    reached = {text_id: TEXTS, **snapshot.descendants(text_id, TEXTS)}
+    reached = snapshot.made_of(text_id)
     paths = snapshot.paths_with(reached)
     outs = snapshot.lock.outs
     yield from ((outs[path].md5, path) for path in paths)
@@ -161,7 +158,10 @@ def _objects(repository: Repository, snapshot: Snapshot, text_id: str) -> Iterat
     }
     for path in (path for path, holds in learnt.items() if holds and path in outs):
         yield outs[path].md5, path
-        yield from ((md5, f"{path}/{name}") for name, md5 in repository.listing(outs[path]) or () if _learnt(name))
+        for name, md5 in repository.listing(outs[path]) or ():
+            # tokenizers and configurations hold nothing that was learnt
+            if name.endswith(".safetensors") or name == "student.json":
+                yield md5, f"{path}/{name}"
     if learnt[WARM_UP]:
         yield from ((outs[page].md5, page) for page in SHOWN if page in outs)
 
@@ -171,18 +171,6 @@ def _bytes_of(repository: Repository, lock: Lock) -> set[str]:
     found = {item.md5 for item in lock.outs.values()}
     folders = (item for item in lock.outs.values() if item.is_folder)
     return found | {md5 for item in folders for _, md5 in repository.listing(item) or ()}
-
-
-def _learnt(name: str) -> bool:
-    """Whether a file of a student's folder holds what was learnt: tokenizers and configurations do not."""
-    return name.endswith(".safetensors") or name == "student.json"
-
-
-def _unnamed(repository: Repository, named: set[str], text_id: str, text: Text | None) -> Iterator[tuple[str, str]]:
-    """Objects in the cache that no lock names, from runs that were never committed, and that hold the text."""
-    for md5, path in repository.cached_objects():
-        if md5 not in named and _holds(path, text_id, text.text if text else ""):
-            yield md5, "no known lock: a run that was not committed"
 
 
 def _holds(path: Path, text_id: str, text: str) -> bool:
@@ -222,12 +210,6 @@ def _is_torn(path: Path) -> bool:
     return False
 
 
-def _in_cache(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
-    for md5, what in objects.items():
-        if repository.object_path(md5).is_file():
-            yield Holding("cache object", md5, what, needed=md5 in current)
-
-
 def _in_remotes(repository: Repository, objects: dict[str, str], current: set[str]) -> Iterator[Holding]:
     for name, remote in repository.remotes():
         with _reaching(name):
@@ -247,13 +229,6 @@ def _reaching(remote: str) -> Iterator[None]:
         raise UserError(f"DVC remote {remote}: {one_line(error, 200)}") from error
 
 
-def _experiments(repository: Repository, affected: Sequence[Snapshot]) -> Iterator[Holding]:
-    commits = {commit for snapshot in affected for commit in snapshot.lock.commits}
-    for ref, commit in repository.experiment_refs():
-        if commit in commits:
-            yield Holding("experiment", ref, f"experiment {ref.rsplit('/', 1)[1]}")
-
-
 def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id: str) -> Iterator[Holding]:
     for version in versions:
         for snapshot in affected:
@@ -268,28 +243,34 @@ def _versions(affected: Sequence[Snapshot], versions: Sequence[Version], text_id
 # ---------------------------------------------------------------- removing
 
 
-def _remove_cached(repository: Repository, chosen: Sequence[Holding]) -> None:
-    # each state's texts, which come first, are removed last: by them the rest is found
-    for holding in reversed(chosen):
+def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
+    """Remove what is not needed; what was removed. Raises UserError if something cannot be removed.
+
+    In an order in which a purge that was cut short finds the rest again: by the artefacts in the cache it is known what
+    else holds the text, so these go last, and of them each state's texts, which come first.
+    """
+    removed = [holding for holding in found if not holding.needed]
+    chosen: dict[Kind, list[Holding]] = {}
+    for holding in removed:
+        chosen.setdefault(holding.kind, []).append(holding)
+    if versions := chosen.get("model version"):
+        _remove_versions(versions)
+    for holding in chosen.get("experiment", ()):
+        repository.history.text("update-ref", "-d", holding.name)
+    if there := chosen.get("remote object"):
+        for name, remote in repository.remotes():
+            with _reaching(name):
+                for holding in there:
+                    if holding.remote == name:
+                        remote.delete(holding.name)
+    for holding in reversed(chosen.get("cache object", [])):
         path = repository.object_path(holding.name)
         path.chmod(0o600)  # DVC makes its objects read-only
         path.unlink()
+    return removed
 
 
-def _remove_remote(repository: Repository, chosen: Sequence[Holding]) -> None:
-    for name, remote in repository.remotes():
-        for holding in chosen:
-            if holding.remote == name:
-                with _reaching(name):
-                    remote.delete(holding.name)
-
-
-def _remove_experiments(repository: Repository, chosen: Sequence[Holding]) -> None:
-    for holding in chosen:
-        repository.git("update-ref", "-d", holding.name)
-
-
-def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
+def _remove_versions(chosen: Sequence[Holding]) -> None:
     """Delete versions and the files logged with them, but for another checkout's; their runs keep figures only."""
     from mlflow import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -307,13 +288,3 @@ def _remove_versions(repository: Repository, chosen: Sequence[Holding]) -> None:
             client.delete_model_version(name, number)
         except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{holding.name}: could not be removed: {one_line(error, 200)}") from None
-
-
-_REMOVERS: Mapping[Kind, Callable[[Repository, Sequence[Holding]], None]] = {
-    "model version": _remove_versions,
-    "experiment": _remove_experiments,
-    "remote object": _remove_remote,
-    "cache object": _remove_cached,
-}
-"""In an order in which a purge that was cut short finds the rest again: by the artefacts in the cache it is known what
-else holds the text, so these go last."""

@@ -20,7 +20,6 @@ from compeffdist.artefacts import (
     TEXTS,
     TRAINING,
     TRIPLETS,
-    Edge,
     records_at,
 )
 from compeffdist.errors import UserError, one_line
@@ -72,19 +71,14 @@ def record_links(snapshot: Snapshot) -> Iterator[Link]:
         try:
             ids = [record.id for record in records_at(path).read_file(found)]
         except OtherRecords as other:
-            yield Link("records", path, "SKIP", _of_another_version(other))
+            unread = f"holds {one_line(other.stamp, 40)} records, which another version of this code wrote"
+            advice = "its bytes are checked, what they say is not; audit it from a checkout of its commit"
+            yield Link("records", path, "SKIP", f"{unread}: {advice}")
         except UserError as error:
             yield Link("records", path, "FAIL", str(error))
         else:
             twice = [f"{key} stands in it {n} times" for key, n in Counter(ids).items() if n > 1]
             yield judged("records", path, twice, f"{len(ids)} ids fit their contents")
-
-
-def _of_another_version(other: OtherRecords) -> str:
-    return (
-        f"holds {one_line(other.stamp, 40)} records, which another version of this code wrote: its bytes are checked, "
-        "what they say is not; audit it from a checkout of its commit"
-    )
 
 
 def parent_links(snapshot: Snapshot) -> Iterator[Link]:
@@ -100,14 +94,9 @@ def parent_links(snapshot: Snapshot) -> Iterator[Link]:
             named += len(wanted)
             for value in dict.fromkeys(value for value in wanted if value not in there):
                 child = snapshot.values(path, "id", edge.field, [value])[0]
-                problems.append(f"{child}: {_missing(path, edge, value)}")
+                nowhere = f"its parent {value} is nowhere in {edge.path}"
+                problems.append(f"{child}: {'no mention bears its name' if path == ATTRIBUTES else nowhere}")
         yield judged("parents", path, problems, f"{named} parents found")
-
-
-def _missing(path: str, edge: Edge, value: str) -> str:
-    if path == ATTRIBUTES:
-        return "no mention bears its name"
-    return f"its parent {value} is nowhere in {edge.path}"
 
 
 def account_links(snapshot: Snapshot) -> Iterator[Link]:

@@ -25,6 +25,8 @@ OBJECTS = ("files", "md5")
 """Where in its cache DVC keeps objects."""
 FOLDER_SUFFIX = ".dir"
 """DVC's mark of a folder's hash."""
+EXPERIMENTS = "refs/exps"
+"""Git's refs of DVC's experiments."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class StageLock:
     params: Mapping[str, Any]
     """Declared key -> value, of params.yaml."""
     outs: tuple[Item, ...]
-    code: str = ""
+    code: str
     """Fingerprint of its code; empty of a state in which stages depended on files of code."""
 
 
@@ -89,14 +91,18 @@ class Lock:
 
     def param(self, key: str) -> Any:
         """The value a stage declared for `key`, or for a section that holds it; None if no stage did."""
-        for stage in self.stages.values():
-            for name, value in stage.params.items():
-                if key == name or key.startswith(f"{name}."):
-                    found = value
-                    for part in key.removeprefix(name).strip(".").split(".") if key != name else ():
-                        found = found.get(part) if isinstance(found, dict) else None
-                    return found
+        declared = ((name, value) for stage in self.stages.values() for name, value in stage.params.items())
+        for name, value in declared:
+            if key == name or key.startswith(f"{name}."):
+                return value_at(value, *key.removeprefix(name).split(".")[1:])
         return None
+
+
+def value_at(section: Any, *keys: str) -> Any:
+    """What stands under a key within a key of a section, and so on; None if nothing does."""
+    for key in keys:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section
 
 
 def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
@@ -105,13 +111,12 @@ def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
 
     files = value.get("params", {})
     params = {key: found for file, values in files.items() if file != CODE for key, found in values.items()}
-    return StageLock(
-        name, str(value["cmd"]), items("deps"), params, items("outs"), str(files.get(CODE, {}).get(name, ""))
-    )
+    code = str(files.get(CODE, {}).get(name, ""))
+    return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"), code)
 
 
 class Repository:
-    """The checkout in `root`: its locks, its objects, and the files of its commits."""
+    """The checkout in `root`: its locks, its objects, and git's `history` of it."""
 
     def __init__(self, root: Path = Path()) -> None:
         self.root = Path(root)
@@ -121,11 +126,8 @@ class Repository:
     # ------------------------------------------------------------ locks
 
     def workspace_lock(self) -> Lock:
-        """The lock of the working folder.
-
-        Raises:
-            UserError: if there is none: nothing has run here; or a link that leads nowhere.
-        """
+        """The lock of the working folder. Raises UserError if there is none: nothing has run here; or a link that leads
+        nowhere."""
         if (text := self._workspace_text()) is None:
             raise UserError(f"{self.root / LOCK}: no such file: nothing was run here yet; run: dvc repro, or git pull")
         return Lock(text, (WORKSPACE,))
@@ -139,62 +141,42 @@ class Repository:
         return None
 
     def locks(self) -> list[Lock]:
-        """Every distinct lock: that of the working folder first, then those of git, the newest first.
-
-        Raises:
-            UserError: git's history cannot be read, or a lock is a link that leads nowhere or out of it.
-        """
+        """Every distinct lock: that of the working folder first, then those of git, the newest first. Raises UserError
+        if git's history cannot be read, or a lock is a link that leads nowhere or out of it."""
         places: dict[str, list[str]] = {}
         commits: dict[str, list[str]] = {}
         if (here := self._workspace_text()) is not None:
             places[here] = [WORKSPACE]
-        experiments = {commit: ref.rsplit("/", 1)[1] for ref, commit in self.experiment_refs()}
+        experiments = {commit: ref.rsplit("/", 1)[1] for ref, commit in self.history.refs(EXPERIMENTS)}
         dates = dict(self.history.commits_of(LOCK))
-        texts = self.files_at((commit, LOCK) for commit in dates)
-        for commit, date in dates.items():
-            text = texts[commit, LOCK]
+        for (commit, _), text in self.history.files_at((commit, LOCK) for commit in dates).items():
             if text:
-                named = f"commit {commit[:10]} of {date}"
-                if commit in experiments:
-                    named = f"experiment {experiments[commit]} ({commit[:10]} of {date})"
+                when = f"{commit[:10]} of {dates[commit]}"
+                named = f"experiment {experiments[commit]} ({when})" if commit in experiments else f"commit {when}"
                 content = text.decode("utf-8", "replace")
                 places.setdefault(content, []).append(named)
                 commits.setdefault(content, []).append(commit)
         return [Lock(text, tuple(found), tuple(commits.get(text, ()))) for text, found in places.items()]
 
-    def experiment_refs(self) -> Iterator[tuple[str, str]]:
-        """(ref, commit) of each DVC experiment. Raises UserError as `git.run_git`."""
-        return self.history.refs("refs/exps")
-
     # ------------------------------------------------------------ bytes
 
     @cached_property
     def cache(self) -> Path:
-        """DVC's cache of objects named by their MD5.
+        """DVC's cache of objects named by their MD5. Raises UserError if DVC cannot open this folder."""
+        from dvc.config import Config
+        from dvc.repo import Repo
 
-        Raises:
-            UserError: if DVC cannot open this folder.
-        """
         try:
             with self._dvc() as repo:
                 return Path(repo.cache.local.path)
         except PermissionError:  # opening a repository makes folders in it, which whoever only reads may not
-            return self._cache_as_configured()
-
-    def _cache_as_configured(self) -> Path:
-        from dvc.config import Config
-        from dvc.repo import Repo
-
-        folder = Path(Repo.find_dvc_dir(str(self.root)))
-        configured = Config(str(folder))["cache"].get("dir")
-        return folder.joinpath(configured or "cache", *OBJECTS)
+            folder = Path(Repo.find_dvc_dir(str(self.root)))
+            configured = Config(str(folder))["cache"].get("dir")
+            return folder.joinpath(configured or "cache", *OBJECTS)
 
     def remotes(self) -> Iterator[tuple[str, Any]]:
-        """(name, object database) of each remote that DVC is configured with.
-
-        Raises:
-            UserError: if one cannot be reached.
-        """
+        """(name, object database) of each remote that DVC is configured with. Raises UserError if one cannot be
+        reached."""
         with self._dvc() as repo:
             for name in repo.config["remote"]:
                 yield name, repo.cloud.get_remote_odb(name)
@@ -221,16 +203,18 @@ class Repository:
                 yield path.parent.name + path.name, path
 
     def md5_of(self, path: Path) -> str:
-        """MD5 of a file's bytes as they are now; hashed once while size and time of change stay the same."""
-        found = Path(path).stat()
+        """MD5 of a file's bytes as they are now; hashed once while size and time of change stay the same. Of a folder,
+        as DVC computes it."""
+        if path.is_dir():
+            return folder_md5(path, self.md5_of)
+        found = path.stat()
         key = (str(path), found.st_size, found.st_mtime_ns)
         if key not in self._hashes:
             self._hashes[key] = hash_file(path, "md5")
         return self._hashes[key]
 
     def locate(self, item: Item) -> Path | None:
-        """A file with the bytes of `item`: in the working folder if they are still the same, else in the
-        cache."""
+        """A file with the bytes of `item`: in the working folder if they are still the same, else in the cache."""
         here = self.root / item.path
         if here.is_file() and self.md5_of(here) == item.md5:
             return here
@@ -242,7 +226,7 @@ class Repository:
         found = self.locate(item)
         if found is not None:
             return found.read_bytes()
-        kept = self.files_at((commit, item.path) for commit in commits).values()
+        kept = self.history.files_at((commit, item.path) for commit in commits).values()
         return next((content for content in kept if content and hash_bytes(content, "md5") == item.md5), None)
 
     def listing(self, item: Item) -> list[tuple[str, str]] | None:
@@ -251,43 +235,22 @@ class Repository:
         if kept.is_file():
             return [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
         here = self.root / item.path
-        if here.is_dir() and self.folder_md5(here) == item.md5:
-            return [(path.relative_to(here).as_posix(), self.md5_of(path)) for path in _files(here)]
+        if here.is_dir() and self.md5_of(here) == item.md5:
+            return [(path.relative_to(here).as_posix(), self.md5_of(path)) for path in files_in(here)]
         return None
 
-    def folder_md5(self, folder: Path) -> str:
-        """A folder's hash as DVC computes it."""
-        return folder_md5(folder, self.md5_of)
-
     # ------------------------------------------------------------ git
-
-    def git(self, *arguments: str) -> str:
-        """Output of a git command. Raises UserError as `git.run_git`."""
-        return self.history.text(*arguments)
-
-    @property
-    def shallow(self) -> bool:
-        """Whether git's history was cut when it was cloned. Raises UserError as `git.run_git`."""
-        return self.history.shallow
 
     @property
     def shallow_hint(self) -> str:
         """How to see the history that a shallow clone lacks, as the end of a message; empty in a whole clone."""
-        return "; this clone is shallow: git fetch --unshallow" if self.shallow else ""
+        return "; this clone is shallow: git fetch --unshallow" if self.history.shallow else ""
 
     def file_at(self, commit: str, path: str) -> bytes | None:
         """A file as a commit holds it, None if it holds none. Raises UserError as `Git.files_at`."""
-        return self.files_at([(commit, path)])[commit, path]
-
-    def files_at(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes | None]:
-        """Files as commits hold them, by (commit, path). Raises UserError as `Git.files_at`."""
-        return self.history.files_at(wanted)
+        return self.history.files_at([(commit, path)])[commit, path]
 
 
-def lock_id(lock: Lock) -> str:
-    """SHA-256 of a lock's text."""
-    return hash_bytes(lock.text.encode())
-
-
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder and in those below it, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

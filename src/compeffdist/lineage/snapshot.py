@@ -150,8 +150,7 @@ class Snapshot:
 
     def node(self, key: str) -> Node | None:
         """A record, none if it is not there."""
-        path = self.path_of(key)
-        return self.nodes({key: path}).get(key) if path else None
+        return self.nodes({key: self.path_of(key)}).get(key)
 
     def rejects(self, keys: Collection[str]) -> list[Reject]:
         """Why stages did not pass on records, or rows of a source, of these ids."""
@@ -203,15 +202,13 @@ class Snapshot:
         """Of an edge that is not by id: value -> ids of the records that bear it."""
         if edge not in self._indices:
             found: dict[str, list[str]] = {}
-            for key, values in zip(self.values(edge.path, "id"), self._lists(edge), strict=True):
+            table = self.table(edge.path)
+            borne = table.column(edge.key).to_pylist() if table else []
+            for key, values in zip(self.values(edge.path, "id"), borne, strict=True):
                 for value in values:
                     found.setdefault(value, []).append(key)
             self._indices[edge] = found
         return self._indices[edge]
-
-    def _lists(self, edge: Edge) -> list[list[str]]:
-        table = self.table(edge.path)
-        return table.column(edge.key).to_pylist() if table else []
 
     # ------------------------------------------------------------ ancestry and descent
 
@@ -219,14 +216,15 @@ class Snapshot:
         """All records that records of the artefact `path` were made from."""
         return _reach(keys, path, self._parents)
 
-    def descendants(self, key: str, path: str) -> Reached:
-        """All records made from a record of the artefact `path`.
+    def made_of(self, key: str) -> Reached:
+        """A record and all that was made from it; nothing if it is not there.
 
         Of a text, or of what was said on one, only what carries it on: an attribute that other texts have too is
         not that text's, nor is a task on a perspective one of whose attributes it has.
         """
+        path = self.path_of(key)
         if path not in (TEXTS, MENTIONS):
-            return _reach([key], path, self._children)
+            return {key: path, **_reach([key], path, self._children)} if path else {}
         carried = {key}
 
         def whole(path: str, keys: Iterable[str]) -> list[str]:
@@ -240,7 +238,7 @@ class Snapshot:
                 carried.update(own)
                 yield child, own
 
-        return _reach([key], path, carries)
+        return {key: path, **_reach([key], path, carries)}
 
     def children(self, node: Node) -> list[str]:
         """Ids of the records made from a record, in the order of the pipeline."""

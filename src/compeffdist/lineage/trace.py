@@ -5,8 +5,9 @@ first, so a row that is gone from the data is found where it last was.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from compeffdist.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
@@ -49,17 +50,17 @@ class Trace:
     places: tuple[str, ...]
     """Every working folder, commit and experiment whose data holds it."""
     facts: Facts
-    ancestors: Reached
-    """Ids of records, nearest first, each with its artefact."""
-    descendants: Reached
     training_sets: tuple[TrainingSet, ...]
     """Those that hold it, registered students or not; the newest first."""
     versions: tuple[Version, ...]
     """Model versions trained on it, or the version itself."""
-    rejects: tuple[Reject, ...]
-    """Why a stage did not pass it on, where one did not."""
-    ledger: tuple[Entry, ...] = ()
+    ledger: tuple[Entry, ...]
     """Promotions and rollbacks of these versions, in order."""
+    ancestors: Reached = field(default_factory=dict)
+    """Ids of records, nearest first, each with its artefact."""
+    descendants: Reached = field(default_factory=dict)
+    rejects: tuple[Reject, ...] = ()
+    """Why a stage did not pass it on, where one did not."""
 
     @property
     def missing(self) -> list[str]:
@@ -74,18 +75,22 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """All of it for machines, records in full."""
+        nodes = {
+            key: {"kind": node.kind, "artefact": node.path, "parents": node.parents, "record": node.record.to_row()}
+            for key, node in self.nodes().items()
+        }
         return {
             "subject": self.subject,
             "kind": self.kind,
-            "found_in": list(self.places),
+            "found_in": self.places,
             "facts": dict(self.facts),
             "ancestors": list(self.ancestors),
             "descendants": list(self.descendants),
-            "nodes": {key: _plain(node) for key, node in self.nodes().items()},
+            "nodes": nodes,
             "rejects": [reject.to_row() for reject in self.rejects],
             "training_sets": [asdict(held) for held in self.training_sets],
             "model_versions": [
-                {"reference": v.reference, "aliases": list(v.aliases), "tags": dict(v.tags), "at": v.registered_at}
+                {"reference": v.reference, "aliases": v.aliases, "tags": dict(v.tags), "at": v.registered_at}
                 for v in self.versions
             ],
             "ledger": [{"at": e.at, "who": e.who, "action": e.action, **e.body} for e in self.ledger],
@@ -93,38 +98,26 @@ class Trace:
         }
 
 
-def _plain(node: Node) -> dict[str, Any]:
-    return {"kind": node.kind, "artefact": node.path, "parents": list(node.parents), "record": node.record.to_row()}
-
-
+@dataclass(frozen=True)
 class Tracer:
-    """Looks ids up over the history of a repository.
+    """Looks ids up over the history of a repository."""
 
-    Args:
-        versions: of the registered model.
-        known: the response store and records, as far as this machine has them.
-        ledger: the promotions.
-        unlooked: a registry that cannot be looked into, as a rule empty.
-    """
+    repository: Repository
+    versions: list[Version]
+    known: KnownAnswers
+    ledger: Sequence[Entry] = ()
+    """Of promotions."""
+    unlooked: str = ""
+    """A registry that cannot be looked into, as a rule empty."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        versions: list[Version],
-        known: KnownAnswers,
-        ledger: Sequence[Entry] = (),
-        unlooked: str = "",
-    ) -> None:
-        self.repository, self.versions, self.known, self.ledger = repository, versions, known, ledger
-        self.unlooked = unlooked
-        self.snapshots = snapshots_of(repository)
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """Every state of the data, that of the working folder first."""
+        return snapshots_of(self.repository)
 
     def trace(self, reference: str) -> Trace:
         """Trace a record by its id, a raw answer or a student by its, or a version by `models:/name/3` or `…@alias`.
-
-        Raises:
-            UserError: if nothing of that name is in any state of the data, or it is an ambiguous beginning.
-        """
+        Raises UserError if nothing of that name is in any state of the data, or it is an ambiguous beginning."""
         if reference.startswith(SCHEME):
             return self._of_version(find_version(self.versions, reference))
         if reference.startswith(ANSWER_ID):
@@ -139,21 +132,20 @@ class Tracer:
     def _of_record(self, reference: str) -> Trace:
         found, key = self._find(reference)
         found.read_all()  # what is missing must be said even where nothing leads to it
-        path = found.path_of(key)
-        node = found.node(key)
-        descendants = found.descendants(key, path) if path else {}
+        node, descendants = found.node(key), found.made_of(key)
+        path = descendants.pop(key, "")
         rejects = found.rejects([key, *descendants])
         own = [fact for reject in rejects if reject.record_id == key for fact in reject_facts(reject)]
         return Trace(
             subject=key,
             kind=node.kind if node else "rejected record",
             snapshot=found,
-            places=tuple(place for s in self._holding(found, key) for place in s.lock.places),
+            places=tuple(p for s in self.snapshots if s is found or s.holds(key) for p in s.lock.places),
             facts=[*(self.facts(node, found) if node else ()), *own],
             ancestors=found.ancestors([key], path) if path else {},
             descendants=descendants,
             rejects=tuple(rejects),
-            **self._uses(*self._trained_on([key])),
+            **self._uses([key]),
         )
 
     def _find(self, reference: str) -> tuple[Snapshot, str]:
@@ -181,11 +173,8 @@ class Tracer:
             f"known to git{hint}{self.repository.shallow_hint}"
         )
 
-    def _holding(self, first: Snapshot, key: str) -> Iterator[Snapshot]:
-        return (snapshot for snapshot in self.snapshots if snapshot is first or snapshot.holds(key))
-
-    def _trained_on(self, keys: Sequence[str]) -> tuple[list[Version], list[TrainingSet]]:
-        """Versions and training sets whose rows hold one of `keys` or a row made from it."""
+    def _uses(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Versions and training sets whose rows hold one of `keys` or a row made from it, and the ledger on them."""
         versions: dict[int, Version] = {}
         samples: dict[str, TrainingSet] = {}
         for snapshot in self.snapshots:
@@ -196,7 +185,12 @@ class Tracer:
             places = samples[md5].places if md5 in samples else ()
             samples[md5] = TrainingSet(md5, rows, (*places, *snapshot.lock.places))
             versions.update({version.number: version for version in self.versions if version.is_of(snapshot.lock)})
-        return sorted(versions.values(), key=lambda version: -version.number), list(samples.values())
+        newest_first = tuple(sorted(versions.values(), key=lambda version: -version.number))
+        return {"versions": newest_first, "training_sets": tuple(samples.values()), "ledger": self._entries(*versions)}
+
+    def _entries(self, *numbers: int) -> tuple[Entry, ...]:
+        """The ledger's on versions of these numbers."""
+        return tuple(e for e in self.ledger if {e.body.get("from"), e.body.get("to")}.intersection(numbers))
 
     def facts(self, node: Node, snapshot: Snapshot) -> Facts:
         """What is known of a record, with the teacher's raw answer where it has one."""
@@ -215,18 +209,16 @@ class Tracer:
         snapshot = naming[0] if naming else self.snapshots[0]
         own = _read_from(snapshot, key)
         below: Reached = dict(own)
-        for record, path in own.items():
-            below |= {k: p for k, p in snapshot.descendants(record, path).items() if k not in below}
+        for record in own:
+            below |= {k: p for k, p in snapshot.made_of(record).items() if k not in below}
         return Trace(
             subject=key,
             kind="raw answer",
             snapshot=snapshot,
             places=tuple(place for one in naming for place in one.lock.places),
             facts=answer_facts(found),
-            ancestors={},
             descendants=below,
-            rejects=(),
-            **self._uses(*self._trained_on(list(own))),
+            **self._uses(list(own)),
         )
 
     # ------------------------------------------------------------ versions
@@ -251,15 +243,10 @@ class Tracer:
             places=lock.places,
             facts=version_facts(version, snapshot, kept),
             ancestors=snapshot.first_held(kept) | snapshot.ancestors(kept, TRAINING),
-            descendants={},
-            rejects=(),
-            **self._uses([version], [TrainingSet(md5, len(kept), places)]),
+            versions=(version,),
+            training_sets=(TrainingSet(md5, len(kept), places),),
+            ledger=self._entries(version.number),
         )
-
-    def _uses(self, versions: Sequence[Version], samples: Sequence[TrainingSet]) -> dict[str, Any]:
-        numbers = {version.number for version in versions}
-        entries = [entry for entry in self.ledger if numbers & {entry.body.get("from"), entry.body.get("to")}]
-        return {"versions": tuple(versions), "training_sets": tuple(samples), "ledger": tuple(entries)}
 
 
 def _read_from(snapshot: Snapshot, answer_id: str) -> Reached:
@@ -272,14 +259,10 @@ def _read_from(snapshot: Snapshot, answer_id: str) -> Reached:
 
 def kept_below(snapshot: Snapshot, key: str) -> list[str]:
     """Those of a student's training rows that `key` is, or that were made from it, or that it is about."""
-    path = snapshot.path_of(key)
-    if not path:
-        return []
-    reached = {key, *snapshot.descendants(key, path)}
-    node = snapshot.node(key)
+    reached, node = set(snapshot.made_of(key)), snapshot.node(key)
     if node and isinstance(node.record, ScoredTriplet | PredictedDifficulty | Draw):
         reached.update(snapshot.values(TRAINING, "id", "pair_id", [node.record.pair_id]))
-    return [sample for sample in snapshot.kept_triplet_ids() if sample in reached]
+    return [sample for sample in snapshot.kept_triplet_ids() if sample in reached] if reached else []
 
 
 def version_facts(version: Version, snapshot: Snapshot, kept: Sequence[str]) -> Facts:

@@ -38,12 +38,11 @@ def render(trace: Trace, tracer: Tracer, everything: bool = False) -> Iterator[s
         yield from _branches(below, tracer, snapshot, following, limit, "", {trace.subject})
     if node and trace.rejects:
         yield "left out on the way"
-        shown = trace.rejects[:limit]
-        yield from (f"  {one_line(r.record_id)}  by {r.stage}: {one_line(r.reason)}" for r in shown)
-        yield from _more(len(trace.rejects) - len(shown), "  ")
+        left = [f"{one_line(r.record_id)}  by {r.stage}: {one_line(r.reason)}" for r in trace.rejects]
+        yield from _some(left, limit)
     yield from _students(trace, limit, tracer.unlooked)
     yield "held by"
-    yield from _places(trace.places, limit, "  ")
+    yield from _some([one_line(place) for place in trace.places], limit)
     for path in trace.missing:
         if path in trace.snapshot.other:
             yield f"  not looked into: {path} of that state, which another version of this code wrote"
@@ -96,17 +95,16 @@ def _more(count: int, indent: str) -> Iterator[str]:
         yield f"{indent}and {count} more (--all)"
 
 
-def _places(places: Sequence[str], limit: int, indent: str) -> Iterator[str]:
-    yield from (f"{indent}{one_line(place)}" for place in places[:limit])
-    yield from _more(len(places) - limit, indent)
+def _some(lines: Sequence[str], limit: int) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:limit])
+    yield from _more(len(lines) - limit, "  ")
 
 
 def _students(trace: Trace, limit: int, unlooked: str) -> Iterator[str]:
     if trace.training_sets:
         yield "training sets that hold it" if trace.kind != "model version" else "its training set"
-        for held in trace.training_sets[:limit]:
-            yield f"  {TRAINING} {held.md5}, {held.rows} rows: {', '.join(map(one_line, held.places[:FEW]))}"
-        yield from _more(len(trace.training_sets) - limit, "  ")
+        named = ((held, ", ".join(map(one_line, held.places[:FEW]))) for held in trace.training_sets)
+        yield from _some([f"{TRAINING} {held.md5}, {held.rows} rows: {places}" for held, places in named], limit)
     if trace.kind != "model version":
         none = f"not looked into: {one_line(unlooked)}" if unlooked else "no registered student learnt from it"
         yield "students that learnt from it" if trace.versions else none

@@ -3,19 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compeffdist.artefacts import STUDENT, TRAINING, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.registry.local_store import belongs_elsewhere
-from compeffdist.registry.tracking import is_missing, open_registry, store_errors
+from compeffdist.registry.tracking import found_or_none, open_registry, store_errors
 from compeffdist.tracking_uri import SCHEME, database, shown_uri
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 TAGS_OF_DATA: Mapping[str, str] = {"dataset_md5": TRAINING, "triplets_md5": TRIPLETS, "student_md5": STUDENT}
 """Tag of a version -> the out of the lock whose hash it repeats."""
@@ -30,7 +24,6 @@ class Version:
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
     registered_at: str
-    run_id: str
     elsewhere: str = ""
     """Where its files lie, if they are another checkout's, of which this registry is a copy."""
 
@@ -50,35 +43,33 @@ class Version:
 
 
 def read_versions(repository: Repository, name: str) -> list[Version]:
-    """The versions of a registered model, the newest first; none where there is no registry yet.
-
-    Raises:
-        UserError: if the registry cannot be read.
-    """
+    """The versions of a registered model, the newest first; none where there is no registry yet. Raises UserError if
+    the registry cannot be read."""
     if absent_store(repository):
         return []
     client = open_registry()
     with store_errors():
         found = client.search_model_versions(f"name = '{name}'")
-        pointing = _aliases(client, name)
+        model = found_or_none(client.get_registered_model, name)
         places = [client.get_model_version_download_uri(version.name, version.version) for version in found]
-    # a search leaves aliases out
-    aliases: dict[int, list[str]] = {}
-    for alias, number in pointing.items():
-        aliases.setdefault(int(number), []).append(alias)
+    aliases = sorted(model.aliases.items()) if model else []  # which a search leaves out
     versions = [
-        _version(version, tuple(sorted(aliases.get(int(version.version), ()))), belongs_elsewhere(place))
+        Version(
+            name=version.name,
+            number=int(version.version),
+            aliases=tuple(alias for alias, number in aliases if int(number) == int(version.version)),
+            tags={key: value for key, value in version.tags.items() if not key.startswith("mlflow.")},
+            registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+            elsewhere=str(belongs_elsewhere(place) or ""),
+        )
         for version, place in zip(found, places, strict=True)
     ]
     return sorted(versions, key=lambda version: -version.number)
 
 
 def find_version(versions: list[Version], reference: str) -> Version:
-    """The version that `models:/name/3`, `models:/name@alias`, `3` or an alias names.
-
-    Raises:
-        UserError: if there is none.
-    """
+    """The version that `models:/name/3`, `models:/name@alias`, `3` or an alias names. Raises UserError if there is
+    none."""
     wanted = reference.removeprefix(SCHEME)
     for version in versions:
         own = version.reference.removeprefix(SCHEME)
@@ -94,21 +85,3 @@ def absent_store(repository: Repository) -> str:
     something may have been. Looking must not make one."""
     path = database()
     return shown_uri() if path is not None and not (repository.root / path).exists() else ""
-
-
-def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    """Raises MlflowException if the store cannot be asked."""
-    from mlflow import MlflowException
-
-    try:
-        return dict(client.get_registered_model(name).aliases)
-    except MlflowException as error:
-        if is_missing(error):  # no such model: no version was ever registered
-            return {}
-        raise
-
-
-def _version(version: "ModelVersion", aliases: tuple[str, ...], elsewhere: Path | None) -> Version:
-    at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
-    tags = {key: value for key, value in version.tags.items() if not key.startswith("mlflow.")}
-    return Version(version.name, int(version.version), aliases, tags, at, str(version.run_id), str(elsewhere or ""))

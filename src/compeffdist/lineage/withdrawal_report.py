@@ -13,7 +13,7 @@ RECORDS = {"predicted": "prediction"}
 
 def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     """The plan, then the next step."""
-    yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.already else "")
+    yield f"{plan.text_id}" + ("  (withdrawn before)" if plan.withdrawn_before else "")
     if plan.source:
         yield f"  source: {plan.source}:{plan.source_row}; remove it there, too, if it is a file of yours"
     counts = ", ".join(_counted(count, RECORDS.get(kind, kind)) for kind, count in plan.records.items()) or "nothing"
@@ -38,7 +38,7 @@ def plan_lines(plan: Plan, *, dry_run: bool = False) -> Iterator[str]:
     for other in plan.stand_ins:
         yield f"  nearly the same, left out for it until now: {other}; if it is theirs, too, forget it after dvc repro"
     yield from _unseen(plan)
-    if dry_run and not plan.already:
+    if dry_run and not plan.withdrawn_before:
         yield f"nothing is done yet; next: compeffdist forget {plan.text_id}"
     elif plan.records:
         yield f"next: dvc repro, then: compeffdist forget {plan.text_id} --purge"

@@ -1,4 +1,5 @@
-"""The ranking score of the paper (arXiv 2510.24425) in both its variants: the mean of its tokens' scores.
+"""Measures of the tokens' scores: the ranking score of the paper (arXiv 2510.24425) in both its variants, how long the
+response is, and what share of its tokens the scorer would not have written.
 
     ranking_excluding_zero = mean of s over tokens with s > 0, or 0 if there is none
     ranking_all            = mean of s over all response tokens
@@ -16,7 +17,23 @@ def _excluding_zero(observed: Observed) -> float:
     return float(missed.mean()) if len(missed) else 0.0
 
 
+def _miss_rate(observed: Observed) -> float:
+    scores = observed.response.scores
+    return int((scores > 0).sum()) / len(scores)
+
+
 RANKING_EXCLUDING_ZERO = Measure("ranking_excluding_zero", "ranking score, misses only", _excluding_zero, 0.0, 1.0)
 RANKING_ALL = Measure(
     "ranking_all", "ranking score, all tokens", lambda observed: float(observed.response.scores.mean()), 0.0, 1.0
+)
+TOKENS = Measure(
+    "tokens", "response length in tokens", lambda observed: len(observed.response.scores), 1, None, whole=True
+)
+MISS_RATE = Measure("miss_rate", "share of tokens not the first choice", _miss_rate, 0.0, 1.0)
+NUCLEUS_MISS_RATE = Measure(
+    "nucleus_miss_rate",
+    "share of tokens outside the nucleus",
+    lambda observed: float((observed.response.scores == 1.0).mean()),
+    0.0,
+    1.0,
 )

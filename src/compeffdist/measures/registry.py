@@ -8,12 +8,11 @@ gate `difficulty`. It needs no new scoring pass: what the passes saw is kept (`d
 from collections.abc import Mapping
 from typing import Any
 
-from compeffdist.measures.counts import MISS_RATE, NUCLEUS_MISS_RATE, TOKENS
 from compeffdist.measures.label_ranks import LABEL_RANK, LABEL_SURPRISE
 from compeffdist.measures.measure import Measure
 from compeffdist.measures.perplexity import IFD, PERPLEXITY
 from compeffdist.measures.rank_surprisal import RANK_SURPRISAL_RATIO
-from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
+from compeffdist.measures.ranking import MISS_RATE, NUCLEUS_MISS_RATE, RANKING_ALL, RANKING_EXCLUDING_ZERO, TOKENS
 
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure

@@ -1,23 +1,39 @@
-"""Every knob of the pipeline, typed. This is the only module that reads `params.yaml`.
+"""Every knob of the pipeline, typed. This is the only package that reads `params.yaml`.
 
 `load_params` validates the whole file whatever stage asks, so that an unknown key, a wrong type or an impossible
 value stops before anything runs, with one line naming the key. The docstring under each field is its reference.
 """
 
-from compeffdist.params.difficulty import DifficultyParams, ProxyParams, SamplingParams
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from compeffdist.engines import BEHIND_API, ENGINES
+from compeffdist.errors import UserError
+from compeffdist.measures.registry import MEASURES
 from compeffdist.params.evaluation import EvaluationParams, EvaluationTask, LabelPriorsParams
 from compeffdist.params.gates import GatesParams
-from compeffdist.params.instructions import (
+from compeffdist.params.models import ModelParams, ModelsParams, RuntimeParams, TeacherParams
+from compeffdist.params.pipeline import (
     AttributesParams,
     ClustersParams,
     DemonstrationsParams,
+    DifficultyParams,
+    FineTuningParams,
     OwnTask,
     PairingParams,
+    ProxyParams,
     ResponsesParams,
+    SamplingParams,
     TasksParams,
+    TextSource,
+    TextsParams,
+    WarmUpParams,
 )
-from compeffdist.params.models import ModelParams, RuntimeParams, TeacherParams
 from compeffdist.params.sections import (
+    FILE_KINDS,
     FILE_SUFFIXES,
     LOCAL_MODELS,
     PARAMS_FILE,
@@ -25,55 +41,171 @@ from compeffdist.params.sections import (
     SOURCES,
     Line,
     Name,
+    NonNegativeInt,
+    PositiveInt,
     Section,
     checked,
     dataset_folder,
     fault_of,
+    file_name,
     in_sources,
+    is_path,
+    lies_in,
     written_label,
 )
-from compeffdist.params.student import FineTuningParams
-from compeffdist.params.texts import TextSource, TextsParams
-from compeffdist.params.whole import Params, PromotionParams, RegistryParams, load_params, stage_seed, validate_params
+from compeffdist.yaml12 import read_yaml
 
-__all__ = [
-    "FILE_SUFFIXES",
-    "LOCAL_MODELS",
-    "PARAMS_FILE",
-    "QUESTION_FIELD",
-    "SOURCES",
-    "AttributesParams",
-    "ClustersParams",
-    "DemonstrationsParams",
-    "DifficultyParams",
-    "EvaluationParams",
-    "EvaluationTask",
-    "FineTuningParams",
-    "GatesParams",
-    "LabelPriorsParams",
-    "Line",
-    "ModelParams",
-    "Name",
-    "OwnTask",
-    "PairingParams",
-    "Params",
-    "PromotionParams",
-    "ProxyParams",
-    "RegistryParams",
-    "ResponsesParams",
-    "RuntimeParams",
-    "SamplingParams",
-    "Section",
-    "TasksParams",
-    "TeacherParams",
-    "TextSource",
-    "TextsParams",
-    "checked",
-    "dataset_folder",
-    "fault_of",
-    "in_sources",
-    "load_params",
-    "stage_seed",
-    "validate_params",
-    "written_label",
-]
+__all__ = ["FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
+__all__ += ["checked", "dataset_folder", "fault_of", "in_sources", "written_label"]
+__all__ += ["load_params", "stage_seed", "validate_params"]
+__all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]
+__all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "DifficultyParams", "EvaluationParams"]
+__all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
+__all__ += ["PromotionParams", "ProxyParams", "RegistryParams", "ResponsesParams", "RuntimeParams", "SamplingParams"]
+__all__ += ["TasksParams", "TeacherParams", "TextsParams"]
+
+
+class RegistryParams(Section):
+    """The MLflow registry. Where it lives is MLFLOW_TRACKING_URI, sqlite:///mlflow.db by default."""
+
+    model_name: Name = "compeffdist-student"
+    experiment: Name = "compeffdist"
+
+
+class PromotionParams(Section):
+    """What a student must show to become champion. No stage reads these, so changing them re-runs nothing."""
+
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Macro-F1 a task may be worse than the champion's, at the lower end of the interval of the difference. The first
+    champion has none before it and is judged as by gate `student`."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Of that interval, a paired bootstrap over the same evaluation rows."""
+    resamples: PositiveInt = 2000
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    profile: Line
+    """The profile this file was composed from."""
+    seed: NonNegativeInt
+    """The one seed: every stage derives its own generator from it."""
+    domain: Annotated[str, AfterValidator(file_name)] = "sentiment"
+    """What texts are about: the name of a file in `domains/`, less its ending. It holds the prompts, system prompts
+    included, and the question that every text is asked (src/compeffdist/domain.py is its reference)."""
+    models: ModelsParams
+    teacher: TeacherParams
+    runtime: RuntimeParams
+    texts: TextsParams
+    attributes: AttributesParams
+    clusters: ClustersParams
+    tasks: TasksParams
+    demonstrations: DemonstrationsParams
+    pairing: PairingParams
+    responses: ResponsesParams
+    warm_up: WarmUpParams
+    difficulty: DifficultyParams
+    sampling: SamplingParams
+    training: FineTuningParams
+    evaluation: EvaluationParams
+    label_priors: LabelPriorsParams
+    gates: GatesParams
+    registry: RegistryParams
+    promotion: PromotionParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.attributes.texts > self.texts.count:
+            raise ValueError(f"attributes.texts ({self.attributes.texts}) exceeds texts.count ({self.texts.count})")
+        if self.warm_up.rows > self.pairing.pairs:
+            raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds pairing.pairs ({self.pairing.pairs})")
+        if self.difficulty.mode == "proxy":
+            self._proxy_fits()
+        if self.demonstrations.shown > self.demonstrations.per_task:
+            raise ValueError("demonstrations.shown exceeds demonstrations.per_task")
+        needs = MEASURES[self.sampling.metric].needs if self.sampling.metric in MEASURES else "response"
+        if needs == "bare" and not self.difficulty.ifd:
+            raise ValueError(f"sampling.metric {self.sampling.metric!r} needs difficulty.ifd: true")
+        if needs == "label_logprobs" and self.sampling.scope == "global":
+            raise ValueError(
+                f"sampling.metric {self.sampling.metric!r} does not compare between instructions: set sampling.scope: "
+                "instruction"
+            )
+        if self.sampling.scope == "answer" and self.difficulty.mode == "proxy":
+            raise ValueError(
+                "sampling.scope 'answer' needs the answers before the draw, and under difficulty.mode 'proxy' most are "
+                "asked for after it: set sampling.scope: instruction"
+            )
+        is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
+        if is_api != (self.teacher.engine in BEHIND_API):
+            fitting = " or ".join(name for name in ENGINES if (name in BEHIND_API) == is_api)
+            raise ValueError(
+                f"models.teacher.reference {'api:…' if is_api else 'to weights'} does not go with teacher.engine "
+                f"{self.teacher.engine!r}: set that to {fitting}"
+            )
+        return self
+
+    def _proxy_fits(self) -> None:
+        rows = self.difficulty.proxy.rows
+        if rows >= self.pairing.pairs:
+            raise ValueError(
+                f"difficulty.proxy.rows ({rows}) leaves none of pairing.pairs ({self.pairing.pairs}) to predict"
+            )
+        if self.warm_up.rows > rows:
+            raise ValueError(f"warm_up.rows ({self.warm_up.rows}) exceeds difficulty.proxy.rows ({rows})")
+        if self.sampling.metric != "ranking":
+            raise ValueError(
+                f"sampling.metric {self.sampling.metric!r} cannot be predicted: the proxy predicts 'ranking'"
+            )
+
+    @model_validator(mode="after")
+    def _tracked(self) -> Self:
+        """A user's own files lie where a stage depends on them; elsewhere an edit would go unnoticed."""
+        files = {f"texts.sources {s.name!r}": s.location for s in self.texts.sources if s.kind in FILE_KINDS}
+        files |= {f"evaluation.tasks {task.name!r}": task.location for task in self.evaluation.tasks if task.is_file}
+        for what, location in files.items():
+            if not lies_in(location, SOURCES):
+                raise ValueError(
+                    f"{what}: {location} must lie in {SOURCES}/, where DVC sees it change: copy or link it there"
+                )
+        for source in (source for source in self.texts.sources if source.kind == "huggingface"):
+            if is_path(source.location) and not dataset_folder(source.location):
+                raise ValueError(
+                    f"texts.sources {source.name!r}: {source.location} must lie in {SOURCES}/, where DVC sees it "
+                    f"change: copy the folder there and name it {SOURCES}/FOLDER:SPLIT"
+                )
+        for role, model in self.models:
+            for reference in model.reference:
+                path, pinned, _ = reference.removeprefix("path:").partition("#sha256=")
+                if reference.startswith("path:") and not pinned and not lies_in(path, LOCAL_MODELS):
+                    raise ValueError(
+                        f"models.{role}: {path} must lie in {LOCAL_MODELS}/, where DVC sees it change (copy it there, "
+                        "or link its files: cp -rs), or be pinned by #sha256=…"
+                    )
+        return self
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate a params file, by the YAML that DVC reads and writes: there 2e-05 is a number, `no` a word.
+    Raises UserError: one line naming the file and the key: missing file, broken YAML, unknown key, wrong type,
+    bound."""
+    try:
+        text = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write it with: compeffdist profile laptop") from None
+    return validate_params(read_yaml(text, str(path)), str(path))
+
+
+def validate_params(raw: Any, origin: str) -> Params:
+    """Validate params already read; `origin` names them in the error. Raises UserError."""
+    if not isinstance(raw, dict):
+        raise UserError(f"{origin}: expected a mapping of sections at the top level")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {fault_of(error)}") from None
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """A 32-bit seed for a stage, derived from the one seed, so that no stage's draws depend on another's."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{stage}".encode()).digest()[:4], "big")

@@ -3,11 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params.sections import (
@@ -38,8 +34,9 @@ class EvaluationTask(Section):
     """A sentence that asks for the label, such as "Which emotion does the writer show?". The form of the answer and the
     text follow it. `{target}` is filled with the field `target` of the row. Empty: the domain's monitored
     question."""
-    labels: list[Line] = Field(min_length=2)
-    """As the model is to say them; those of the rows are matched with them whatever their case."""
+    labels: list[Annotated[Line, BeforeValidator(as_text)]] = Field(min_length=2)
+    """As the model is to say them, numbers by their digits; those of the rows are matched with them whatever their
+    case."""
     label_map: dict[str, Line] = Field(default_factory=dict)
     """Labels as the rows have them -> one of `labels`, where the two differ, such as {"0": sadness, "1": joy}."""
     rows: PositiveInt | None = None
@@ -74,15 +71,7 @@ class EvaluationTask(Section):
     @classmethod
     def _keys_as_text(cls, given: Any) -> Any:
         """YAML reads `0:` as a number and `true:` as a truth value; the rows' labels are matched by their text."""
-        if not isinstance(given, dict):
-            return given
-        return {as_text(key): as_text(value) for key, value in given.items()}
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels_as_text(cls, given: Any) -> Any:
-        """YAML reads `[0, 1]` as numbers, which the model is to say by their digits."""
-        return [as_text(label) for label in given] if isinstance(given, list) else given
+        return {as_text(key): as_text(value) for key, value in given.items()} if isinstance(given, dict) else given
 
     @field_validator("question")
     @classmethod

@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from compeffdist.params.sections import NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
 
@@ -30,7 +28,7 @@ class ClustersGateParams(GateParams):
     most_per_attribute: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Perspectives at most, per attribute, rounded up. More: it has exploded. The paper's release has 0.10."""
     largest_share: Probability = 0.7
-    """Share of the attributes in the largest perspective, at most. More: one heap with crumbs beside it."""
+    """Share of the attributes in the largest perspective, at most. More: one perspective holds nearly all."""
     singleton_share: Probability = 0.5
     """Share of the perspectives with one attribute, at most. More: most names were left alone."""
     coherence: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.4
@@ -91,7 +89,7 @@ class DifficultyGateParams(GateParams):
 
 
 class SampleGateParams(GateParams):
-    """A sample that is what the probabilities promised, and in which no class has swelled."""
+    """A sample that is what the probabilities promised, and in which no class has a much larger share than before."""
 
     standard_deviations: PositiveFloat = 4.0
     """Kept rows off their expected number at most, in standard deviations of the draw. More: not a fair draw."""

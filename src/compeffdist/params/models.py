@@ -2,10 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-)
+from pydantic import AfterValidator, Field
 
 from compeffdist.engines import ENGINES
 from compeffdist.params.sections import Line, NonNegativeInt, PositiveFloat, PositiveInt, Section, one_of, server_url

@@ -12,14 +12,13 @@ Entries carry the id of the registry they are about (a tag of the registered mod
 that one ledger in git can outlive a local store and several stores do not get in each other's way.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import PROMOTIONS, Entry, Ledger
-from compeffdist.registry.tracking import is_missing
+from compeffdist.registry.tracking import found_or_none, is_missing
 from compeffdist.tracking_uri import CHAMPION
 
 if TYPE_CHECKING:
@@ -95,20 +94,11 @@ def champions(entries: Sequence[Entry]) -> list[int]:
 
 
 def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) -> AliasState:
-    """Read ledger and registry.
-
-    Raises:
-        UserError: the ledger is broken, or there is no such registered model.
-        MlflowException: the store cannot be asked.
-    """
-    from mlflow import MlflowException
-
-    try:
-        model = client.get_registered_model(model_name)
-    except MlflowException as error:
-        if is_missing(error):
-            raise UserError(f"there is no registered model {model_name}; run dvc repro first") from None
-        raise
+    """Read ledger and registry. Raises UserError if the ledger is broken, or there is no such registered model,
+    MlflowException if the store cannot be asked."""
+    model = found_or_none(client.get_registered_model, model_name)
+    if model is None:
+        raise UserError(f"there is no registered model {model_name}; run dvc repro first")
     entries = ledger.entries()  # after the registry: read before, it could lack what the registry has seen since
     registry_id = model.tags.get(REGISTRY, "")
     aliases = {alias: int(version) for alias, version in model.aliases.items()}
@@ -121,15 +111,6 @@ def read_alias_state(client: "MlflowClient", ledger: Ledger, model_name: str) ->
         head=model.tags.get(HEAD, ""),
         length=model.tags.get(LENGTH, ""),
     )
-
-
-def identify_registry(client: "MlflowClient", state: AliasState) -> str:
-    """The registry's id, made now if it has none."""
-    if state.registry_id:
-        return state.registry_id
-    made = uuid.uuid4().hex
-    client.set_registered_model_tag(state.model_name, REGISTRY, made)
-    return made
 
 
 def apply_ledger(client: "MlflowClient", model_name: str, entries: Sequence[Entry]) -> None:

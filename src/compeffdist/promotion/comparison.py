@@ -8,16 +8,19 @@ priors taken out as it was registered with.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.artefacts import EVALUATION
 from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, difference_interval
+from compeffdist.evaluation.earning import family_confidence, most_overused
 from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.priors import take_out
+from compeffdist.evaluation.table import difference_cell
 from compeffdist.params import EvaluationParams, EvaluationTask, Params, PromotionParams
 from compeffdist.record_files import read_records
 from compeffdist.records import Prediction, by_id
@@ -52,9 +55,7 @@ class TaskRows:
     subject: str
     rows: dict[str, str]
     """Row id -> gold label."""
-    question: str = ""
-    """Older versions have none where it was the one question that every text is asked; it is put in its place when
-    they are read."""
+    question: str
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,8 @@ class Evaluation:
         lines = [] if self.tasks else ["no evaluation tasks"]
         for system in (BASE, STUDENT):
             for name, task in self.tasks.items():
-                answered = {
-                    answer.row_id: answer.gold
-                    for answer in self.predictions
-                    if (answer.system, answer.task) == (system, name)
-                }
+                own = [answer for answer in self.predictions if (answer.system, answer.task) == (system, name)]
+                answered = {answer.row_id: answer.gold for answer in own}
                 missing = sorted(task.rows.keys() - answered.keys())
                 if missing:
                     lines.append(
@@ -147,26 +145,20 @@ class Comparison:
 def read_evaluation(version: "ModelVersion") -> Evaluation:
     """The evaluation kept with a version. Raises UserError if it was not kept or is damaged."""
     tasks = json.loads(read_attachment(version, ROWS))
+    for task in tasks.values():  # older versions do not say so where it is the one question that every text was asked
+        task["question"] = task.get("question") or FORMER_QUESTION.format(subject=task["subject"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PREDICTIONS
         path.write_bytes(read_attachment(version, PREDICTIONS))
         predictions = read_records(path, Prediction)
-    return Evaluation({name: _task_rows(task) for name, task in tasks.items()}, predictions)
-
-
-def _task_rows(kept: Mapping[str, Any]) -> TaskRows:
-    task = TaskRows(**kept)
-    return task if task.question else replace(task, question=FORMER_QUESTION.format(subject=task.subject))
+    return Evaluation({name: TaskRows(**task) for name, task in tasks.items()}, predictions)
 
 
 def compare(
     candidate: Evaluation, reference: Mapping[str, Predictions], against: str, settings: PromotionParams, seed: int
 ) -> Comparison:
-    """Paired bootstrap differences per task and in the mean (evaluation/bootstrap.py).
-
-    Raises:
-        UserError: the two are not of the same rows.
-    """
+    """Paired bootstrap differences per task and in the mean (evaluation/bootstrap.py). Raises UserError if the two are
+    not of the same rows."""
     ours = candidate.answers(STUDENT)
 
     def difference(tasks: Sequence[str]) -> Interval:
@@ -178,21 +170,46 @@ def compare(
     return Comparison(against, rows, {name: difference([name]) for name in names}, difference(names), settings)
 
 
+def unearned(evaluation: Evaluation, over_base: Comparison, params: Params) -> list[str]:
+    """Why a version has not earned to be the first champion, one line each; empty if it has: there is no other to beat,
+    so it has to have earned its base student's place.
+
+    The rule is that of gate `student` (`evaluation.earning`), applied to the predictions kept with the version: it may
+    have been registered before there was that gate, or under bounds of its own.
+
+    Args:
+        evaluation: the version's, whole.
+        over_base: its comparison with its base student.
+        params: `gates.student` has the bounds, `gain_low: null` counting as 0; `promotion` the confidence.
+    """
+    bounds, settings = params.gates.student, params.promotion
+    mean, lines = over_base.mean, []
+    if mean.low <= (bounds.gain_low or 0.0):
+        lines.append(
+            f"it is not shown to be better than its base student: mean gain {difference_cell(asdict(mean))}, of which "
+            f"the lower end must be above {100 * (bounds.gain_low or 0.0):g}"
+        )
+    confidence = family_confidence(settings.confidence, len(evaluation.tasks))
+    stricter = settings.model_copy(update={"confidence": confidence})
+    held = compare(evaluation, evaluation.answers(BASE), BASE_STUDENT, stricter, params.seed)
+    worse = [task for task, gain in held.tasks.items() if gain.high < 0]
+    if len(worse) > bounds.worse_tasks:
+        lines.append(f"it is worse than its base student beyond chance on {', '.join(worse)}")
+    use = most_overused(evaluation.answers(STUDENT))
+    if use is not None and use.share > bounds.label_share:
+        lines.append(f"it gives {use}; gates.student.label_share allows {bounds.label_share:g}")
+    return lines
+
+
 def champion_answers(
     client: "MlflowClient", champion: "ModelVersion", candidate: Evaluation, params: Params
 ) -> tuple[dict[str, Predictions], bool]:
     """What the champion answers on the candidate's rows, and whether it was asked now, not having been evaluated on
-    them.
-
-    Raises:
-        UserError: it cannot be asked.
-    """
-    try:
+    them. Raises UserError if it cannot be asked."""
+    with suppress(UserError):  # an evaluation that was not kept, or is damaged
         kept = read_evaluation(champion)
-    except UserError:
-        kept = Evaluation({}, [])
-    if kept.tasks == candidate.tasks and not kept.gaps():
-        return kept.answers(STUDENT), False
+        if kept.tasks == candidate.tasks and not kept.gaps():
+            return kept.answers(STUDENT), False
     return _by_task(candidate.tasks, _ask_anew(client, champion, candidate.tasks, params)), True
 
 
@@ -210,18 +227,10 @@ def _ask_anew(
             f"{problem}: {EVALUATION} lacks {len(missing)} of them, such as {missing[0]}; check out the "
             "candidate's commit and run dvc pull"
         )
-    damaged = file_problems(client, champion.name, champion)
-    if damaged:
+    if damaged := file_problems(client, champion.name, champion):
         raise UserError(f"{problem}: {damaged[0]}")
     asked = [
-        EvaluationTask(
-            name=name,
-            location=EVALUATION,
-            labels=task.labels,
-            rows=len(task.rows),
-            subject=task.subject,
-            question=task.question,
-        )
+        EvaluationTask(name=name, location=EVALUATION, **{**asdict(task), "rows": len(task.rows)})
         for name, task in tasks.items()
     ]
     rows = [texts[row] for task in tasks.values() for row in task.rows]

@@ -41,11 +41,8 @@ class History:
 
 
 def read_history(params: Params, notify: Notify = print) -> History:
-    """Read and verify the ledger, ask the registry, and finish what a process that died left undone.
-
-    Raises:
-        UserError: the ledger is broken.
-    """
+    """Read and verify the ledger, ask the registry, and finish what a process that died left undone. Raises UserError
+    if the ledger is broken."""
     ledger = Ledger(PROMOTIONS)
     ledger.entries()  # a broken one is said first, and whatever the registry has to say
     try:

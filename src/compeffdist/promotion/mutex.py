@@ -18,15 +18,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import utc_now, who
-from compeffdist.registry.tracking import is_missing
+from compeffdist.registry.tracking import found_or_none, is_missing
 from compeffdist.teacher.processes import ProcessId, process_id
 
 if TYPE_CHECKING:
@@ -80,15 +80,44 @@ class Holder:
 
 
 class Mutex:
-    """A mutex that was taken."""
+    """The mutex `name`, held while a with block runs; `notify` is told if one of a process that left was removed."""
 
-    def __init__(self, client: "MlflowClient", name: str, token: str) -> None:
-        self._client, self._name, self._token = client, name, token
+    def __init__(self, client: "MlflowClient", name: str, notify: Notify) -> None:
+        self._client, self._name, self._notify = client, name, notify
+        self._token = ""
+
+    def __enter__(self) -> Self:
+        own = _this_process()
+        self._token = own.token
+        for _ in range(ATTEMPTS):
+            if self._create(own):
+                return self
+            found = self.holder()
+            if found is None:  # given back in between
+                continue
+            holder, age = found
+            if holder.token == own.token:  # an HTTP client tried again after a request that had succeeded
+                return self
+            if not holder.is_gone(age):
+                raise UserError(_advice(holder))
+            self.remove(holder)
+        raise UserError(f"{self._name}: others keep taking it; try again")
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def held(self) -> bool:
         """Whether it still is ours: another machine takes it over after `GONE_SECONDS`."""
-        found = _read(self._client, self._name)
+        found = self.holder()
         return found is not None and found[0].token == self._token
+
+    def holder(self) -> tuple[Holder, float] | None:
+        """Who holds it, and its age in seconds; none if it is free. Raises MlflowException if that cannot be asked."""
+        model = found_or_none(self._client.get_registered_model, self._name)
+        if model is None:
+            return None
+        holder = Holder(**{field: model.tags.get(field, "unknown") for field in Holder.__dataclass_fields__})
+        return holder, time.time() - model.creation_timestamp / 1000
 
     def release(self) -> None:
         """Give it back. If the store has gone away it stays, and is removed as that of a process that left."""
@@ -98,116 +127,65 @@ class Mutex:
             if self.held():
                 self._client.delete_registered_model(self._name)
 
+    def remove(self, gone: Holder) -> None:
+        """Remove it if a process that left still holds it."""
+        with Mutex(self._client, f"{self._name}{REMOVAL}", self._notify):
+            found = self.holder()
+            if found is not None and found[0].token == gone.token:
+                self._client.delete_registered_model(self._name)
+                left = f"left by {gone.who} (process {gone.pid} on {gone.host}) at {gone.at}"
+                self._notify(f"repaired: removed {self._name}, {left}")
 
-@contextmanager
-def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> Iterator[Mutex]:
-    """Hold the mutex of a model's promotions.
+    def _create(self, own: Holder) -> bool:
+        """Whether it was free and now is ours."""
+        from mlflow import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-    Args:
-        notify: is told if one of a process that left was removed.
+        try:
+            self._client.create_registered_model(self._name, tags=asdict(own), description="A promotion is under way.")
+        except MlflowException as error:
+            # MLflow looks the existing one up to word its refusal, and finds none if it was given back in between
+            if error.error_code == ErrorCode.Name(RESOURCE_ALREADY_EXISTS) or is_missing(error):
+                return False
+            raise
+        return True
+
+
+def promotion_mutex(client: "MlflowClient", model_name: str, notify: Notify) -> Mutex:
+    """The mutex of a model's promotions.
 
     Raises:
-        UserError: one line saying who holds it, and since when.
+        UserError: entered while another holds it; one line saying who does, and since when.
         MlflowException: the store cannot be asked.
     """
-    with _held(client, f"{model_name}{SUFFIX}", notify) as mutex:
-        yield mutex
+    return Mutex(client, f"{model_name}{SUFFIX}", notify)
 
 
 def current_holder(client: "MlflowClient", model_name: str) -> Holder | None:
     """Who holds the mutex of a model's promotions now. Raises MlflowException: the store cannot be asked."""
-    found = _read(client, f"{model_name}{SUFFIX}")
+    found = promotion_mutex(client, model_name, print).holder()
     return found[0] if found else None
 
 
 def break_mutex(client: "MlflowClient", model_name: str, key: str, notify: Notify) -> None:
-    """Remove the mutex that a process left behind which this machine cannot look for.
-
-    Args:
-        key: of the use that is meant (`Holder.key`): a later one's mutex stays.
-        notify: is told what was removed.
+    """Remove the mutex that a process left behind which this machine cannot look for, if `key` (`Holder.key`) names
+    that use of it and not a later one; `notify` is told.
 
     Raises:
         UserError: nobody holds it under that key, or its process is at work on this machine.
         MlflowException: the store cannot be asked.
     """
-    for name in (f"{model_name}{SUFFIX}", f"{model_name}{SUFFIX}{REMOVAL}"):
-        found = _read(client, name)
+    for suffix in (SUFFIX, f"{SUFFIX}{REMOVAL}"):
+        mutex = Mutex(client, f"{model_name}{suffix}", notify)
+        found = mutex.holder()
         if found is None or found[0].key != key:
             continue
         holder, age = found
         if holder.here and not holder.is_gone(age):
             raise UserError(f"{holder.line()}: that process is at work on this machine; end it first")
-        return _remove(client, name, holder, notify)
+        return mutex.remove(holder)
     now = current_holder(client, model_name)
     raise UserError(f"no promotion of {model_name} is under way with key {key}" + (f"; {_advice(now)}" if now else ""))
-
-
-@contextmanager
-def _held(client: "MlflowClient", name: str, notify: Notify) -> Iterator[Mutex]:
-    mutex = _take(client, name, notify)
-    try:
-        yield mutex
-    finally:
-        mutex.release()
-
-
-def _take(client: "MlflowClient", name: str, notify: Notify) -> Mutex:
-    own = _this_process()
-    for _ in range(ATTEMPTS):
-        if _create(client, name, own):
-            return Mutex(client, name, own.token)
-        found = _read(client, name)
-        if found is None:  # given back in between
-            continue
-        holder, age = found
-        if holder.token == own.token:  # an HTTP client tried again after a request that had succeeded
-            return Mutex(client, name, own.token)
-        if not holder.is_gone(age):
-            raise UserError(_advice(holder))
-        _remove(client, name, holder, notify)
-    raise UserError(f"{name}: others keep taking it; try again")
-
-
-def _remove(client: "MlflowClient", name: str, gone: Holder, notify: Notify) -> None:
-    with _held(client, f"{name}{REMOVAL}", notify):
-        found = _read(client, name)
-        if found is None or found[0].token != gone.token:
-            return
-        client.delete_registered_model(name)
-        notify(f"repaired: removed {name}, left by {gone.who} (process {gone.pid} on {gone.host}) at {gone.at}")
-
-
-def _create(client: "MlflowClient", name: str, holder: Holder) -> bool:
-    """Whether the mutex was free and now is the holder's."""
-    from mlflow import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-
-    try:
-        client.create_registered_model(name, tags=asdict(holder), description="A promotion is under way.")
-    except MlflowException as error:
-        # MLflow looks the existing one up to word its refusal, and finds none if it was given back in between
-        if error.error_code == ErrorCode.Name(RESOURCE_ALREADY_EXISTS) or is_missing(error):
-            return False
-        raise
-    return True
-
-
-def _read(client: "MlflowClient", name: str) -> tuple[Holder, float] | None:
-    """The holder of a mutex and the mutex's age in seconds; none if it is free."""
-    from mlflow import MlflowException
-
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-    return _holder(model.tags), time.time() - model.creation_timestamp / 1000
-
-
-def _holder(tags: Mapping[str, str]) -> Holder:
-    return Holder(**{name: tags.get(name, "unknown") for name in Holder.__dataclass_fields__})
 
 
 def _this_process() -> Holder:

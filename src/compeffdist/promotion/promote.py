@@ -5,6 +5,7 @@ the disk, the aliases. A process that dies before the entry has changed nothing;
 by the next command (`alias_state`).
 """
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from compeffdist.ledger import PROMOTIONS, Entry, Ledger
 from compeffdist.params import Params
 from compeffdist.promotion.alias_state import (
     PROMOTE,
+    REGISTRY,
     ROLLBACK,
     AliasState,
     apply_ledger,
     champions,
     finished_line,
-    identify_registry,
     read_alias_state,
 )
 from compeffdist.promotion.comparison import (
@@ -30,8 +31,8 @@ from compeffdist.promotion.comparison import (
     champion_answers,
     compare,
     read_evaluation,
+    unearned,
 )
-from compeffdist.promotion.first_champion import unearned
 from compeffdist.promotion.mutex import Mutex, Notify, promotion_mutex
 from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.tracking import open_tracking, store_errors
@@ -171,8 +172,7 @@ def _compared(turn: _Turn, candidate: "ModelVersion", params: Params) -> tuple[C
         evaluation = read_evaluation(candidate)
     except UserError as error:
         return None, _prefixed("evaluation", [str(error)])
-    gaps = evaluation.gaps()
-    if gaps:
+    if gaps := evaluation.gaps():
         return None, _prefixed("evaluation", gaps)
     mismatches = _prefixed("evaluation", evaluation.mismatches(candidate.tags))
     try:
@@ -244,7 +244,9 @@ def _record(turn: _Turn, action: str, version: int, body: dict[str, Any]) -> Ent
     # somebody may have set an alias by hand while the checks ran, or another machine may have lost patience
     if read_alias_state(turn.client, turn.ledger, state.model_name) != state or not turn.mutex.held():
         raise UserError("ledger or registry changed while the checks ran; this command changed nothing: try again")
-    registry = identify_registry(turn.client, state)
+    registry = state.registry_id or uuid.uuid4().hex
+    if not state.registry_id:
+        turn.client.set_registered_model_tag(state.model_name, REGISTRY, registry)
     whole = {"registry": registry, "model": state.model_name, "from": state.champion, "to": version, **body}
     entry = turn.ledger.append(action, whole)
     try:

@@ -24,14 +24,16 @@ over all instructions they are held out, too: of few rows an instruction, the le
 most of its score.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, hash_file, read_json, write_json
 from compeffdist.proxy.inputs import Rows, View, fit_view, means_by_instruction, rows_through
@@ -40,16 +42,11 @@ from compeffdist.proxy.openings import OpeningModel, fit_openings
 from compeffdist.proxy.prompt_features import PromptFeatures
 from compeffdist.records import content_id
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-
 FOLDS = 5
 FEWEST_ROWS = 50
 """Scored rows, beyond the first of each instruction, below which nothing can be fitted, let alone held out: one row
 says nothing of the order within its instruction, nor of how far rows lie apart there."""
+VIEW, OPENINGS = (tuple(field.name for field in dataclasses.fields(kind)) for kind in (View, OpeningModel))
 DESCRIPTION, ARRAYS = "proxy.json", "proxy.safetensors"
 
 
@@ -57,24 +54,23 @@ DESCRIPTION, ARRAYS = "proxy.json", "proxy.safetensors"
 class Heads:
     """What is learnt from scored rows, by instruction."""
 
-    levels: "Floats"
+    levels: Floats
     """(instructions,)"""
     ridge: MixedRidge
     openings: OpeningModel
-    mean_expected: "Floats"
+    mean_expected: Floats
     """(instructions,): mean of `expected` over the instruction's prompts."""
 
-    def shown(self, rows: Rows) -> "Floats":
+    def shown(self, rows: Rows) -> Floats:
         """The mean of both predictors, on the scale of scores and 0 at the instruction's level, (n,)."""
         expected = expected_scores(self.openings, rows) - self.mean_expected[rows.codes]
         return (expected + self.ridge.predict(rows.x, rows.codes)) / 2
 
 
-def expected_scores(openings: OpeningModel, rows: Rows) -> "Floats":
+def expected_scores(openings: OpeningModel, rows: Rows) -> Floats:
     """Expected ranking score of the answer's opening, (n,)."""
     shares = openings.shares(rows.x, rows.beliefs, rows.codes)
-    expected: Floats = np.einsum("na,na->n", shares, rows.scores)
-    return expected
+    return np.einsum("na,na->n", shares, rows.scores)
 
 
 @dataclass(frozen=True)
@@ -87,13 +83,9 @@ class Proxy:
     heads: Heads
     slope: float
 
-    def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> "Floats":
-        """Predicted scores in [0, 1], (n,).
-
-        Args:
-            prompts: n rows, read with the openings that the proxy was fitted with (in its description, if it is saved).
-            instruction_ids: of each row; all known to the proxy.
-        """
+    def predict(self, prompts: PromptFeatures, instruction_ids: Sequence[str]) -> Floats:
+        """Predicted scores in [0, 1], (n,), of prompts read with the openings that the proxy was fitted with (in its
+        description, if it is saved); it must know all their instructions."""
         place = {key: number for number, key in enumerate(self.instruction_ids)}
         codes = np.array([place[key] for key in instruction_ids], dtype=np.int64)
         shown = self.heads.shown(rows_through(self.view, prompts, codes))
@@ -105,18 +97,14 @@ class Fit:
     """A proxy, and what fits without them say of its rows: (n,) each, in their order, NaN where there is no score."""
 
     proxy: Proxy
-    held_out: "Floats"
+    held_out: Floats
     """Predictions by heads that had not seen the row: for order within an instruction."""
-    unseen: "Floats"
+    unseen: Floats
     """The same by levels that had not seen it either: for order over all instructions."""
 
 
 def fit_proxy(
-    prompts: PromptFeatures,
-    instruction_ids: Sequence[str],
-    ids: Sequence[str],
-    given: "Integers",
-    difficulty: "Floats",
+    prompts: PromptFeatures, instruction_ids: Sequence[str], ids: Sequence[str], given: Integers, difficulty: Floats
 ) -> Fit:
     """Fit on the rows that have a score.
 
@@ -141,7 +129,7 @@ def fit_proxy(
         )
     view = fit_view(prompts, codes, len(names))
     rows = rows_through(view, prompts, codes)
-    folds = np.array([_fold(ids[place]) for place in order])
+    folds = np.array([hashlib.sha256(ids[place].encode()).digest()[0] % FOLDS for place in order])
     shown, unseen_levels = np.full(len(order), np.nan), np.full(len(order), np.nan)
     for fold in range(FOLDS):
         left = scored[folds[scored] == fold]
@@ -158,7 +146,7 @@ def fit_proxy(
     return Fit(Proxy(names.tolist(), view, heads, slope), held_out, unseen)
 
 
-def _check_enough(groups: "Integers") -> None:
+def _check_enough(groups: Integers) -> None:
     rows, instructions = len(groups), len(np.unique(groups))
     if rows - instructions < FEWEST_ROWS:
         raise UserError(
@@ -167,7 +155,7 @@ def _check_enough(groups: "Integers") -> None:
         )
 
 
-def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Floats", instructions: int) -> Heads:
+def _fit_heads(rows: Rows, seen: Integers, given: Integers, difficulty: Floats, instructions: int) -> Heads:
     """Heads from the rows `seen`."""
     levels = _levels(rows.codes[seen], difficulty[seen], instructions)
     rest = difficulty[seen] - levels[rows.codes[seen]]
@@ -178,7 +166,7 @@ def _fit_heads(rows: Rows, seen: "Integers", given: "Integers", difficulty: "Flo
     return Heads(levels, ridge, openings, mean_expected)
 
 
-def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats":
+def _levels(groups: Integers, target: Floats, instructions: int) -> Floats:
     """Mean score of each instruction, drawn towards that of all as the variances within and between say (the
     random-effects mean, variances by moments); the mean of all where an instruction has no row."""
     counts = np.bincount(groups, minlength=instructions)
@@ -191,12 +179,7 @@ def _levels(groups: "Integers", target: "Floats", instructions: int) -> "Floats"
         return np.full(instructions, target.mean())
     # 1 where all rows of an instruction are alike
     trust = np.divide(counts * between, counts * between + inside, out=np.zeros(instructions), where=there)
-    levels: Floats = target.mean() + trust * (means - target.mean())
-    return levels
-
-
-def _fold(row_id: str) -> int:
-    return hashlib.sha256(row_id.encode()).digest()[0] % FOLDS
+    return target.mean() + trust * (means - target.mean())
 
 
 def save_proxy(proxy: Proxy, description: dict[str, Any], folder: Path) -> None:
@@ -205,16 +188,11 @@ def save_proxy(proxy: Proxy, description: dict[str, Any], folder: Path) -> None:
 
     view, heads = proxy.view, proxy.heads
     arrays = {
-        "view.states": view.states,
-        "view.signals": view.signals,
-        "view.log_p": view.log_p,
-        "view.projection": view.projection,
+        **{f"view.{name}": getattr(view, name) for name in VIEW},
         "levels": heads.levels,
         "ridge.shared": heads.ridge.shared,
         "ridge.own": heads.ridge.own,
-        "openings.biases": heads.openings.biases,
-        "openings.slopes": heads.openings.slopes,
-        "openings.weights": heads.openings.weights,
+        **{f"openings.{name}": getattr(heads.openings, name) for name in OPENINGS},
         "openings.mean_expected": heads.mean_expected,
     }
     with atomic_folder(folder) as target:
@@ -244,11 +222,11 @@ def load_proxy(folder: Path) -> Proxy:
     if not (folder / ARRAYS).is_file():
         raise UserError(f"{folder}: holds no proxy; it is trained under difficulty.mode: proxy")
     arrays = load_file(folder / ARRAYS)
-    view = View(*(arrays[f"view.{name}"] for name in ("states", "signals", "log_p", "projection")))
+    view = View(*(arrays[f"view.{name}"] for name in VIEW))
     heads = Heads(
         arrays["levels"],
         MixedRidge(arrays["ridge.shared"], arrays["ridge.own"], description["penalty"]),
-        OpeningModel(*(arrays[f"openings.{name}"] for name in ("biases", "slopes", "weights"))),
+        OpeningModel(*(arrays[f"openings.{name}"] for name in OPENINGS)),
         arrays["openings.mean_expected"],
     )
     return Proxy(description["instruction_ids"], view, heads, description["slope"])

@@ -5,18 +5,15 @@ COMPONENTS largest principal components of both together are taken over all prom
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.proxy.prompt_features import PromptFeatures
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 COMPONENTS = 32
 CHUNK_ROWS = 8192
@@ -26,44 +23,29 @@ CHUNK_ROWS = 8192
 class Rows:
     """All that heads look at, of n rows."""
 
-    x: "Floats"
+    x: Floats
     """(n, components)"""
-    beliefs: "Floats"
+    beliefs: Floats
     """(n, openings): log-probabilities less the instruction's mean."""
-    scores: "Floats"
+    scores: Floats
     """(n, openings): ranking score of each opening."""
-    codes: "Integers"
+    codes: Integers
     """(n,): places of the rows' instructions among all."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How a prompt's features become inputs: by instruction, (instructions, …), in the order of sorted ids."""
+    """How a prompt's features become inputs: their means, (instructions, width), in the order of sorted ids, and the
+    principal components."""
 
-    states: "Floats"
-    """(instructions, hidden): means."""
-    signals: "Floats"
-    """(instructions, signals): means."""
-    log_p: "Floats"
-    """(instructions, openings): means."""
-    projection: "Floats"
+    states: Floats
+    signals: Floats
+    log_p: Floats
+    projection: Floats
     """(hidden + signals, components)"""
 
-    def inputs(self, prompts: PromptFeatures, codes: "Integers") -> "Floats":
-        """x, (n, components)."""
-        found = np.empty((len(codes), self.projection.shape[1]))
-        for start in range(0, len(codes), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            found[rows] = _joined(prompts.rows(rows), self, codes[rows]) @ self.projection
-        return found
 
-    def beliefs(self, prompts: PromptFeatures, codes: "Integers") -> "Floats":
-        """Log-probabilities of openings less the instruction's mean, (n, openings)."""
-        beliefs: Floats = prompts.log_p - self.log_p[codes]
-        return beliefs
-
-
-def fit_view(prompts: PromptFeatures, codes: "Integers", instructions: int) -> View:
+def fit_view(prompts: PromptFeatures, codes: Integers, instructions: int) -> View:
     """The view of prompts whose states and signals have as much variance each, 1 together."""
     from scipy.linalg import eigh
 
@@ -73,9 +55,7 @@ def fit_view(prompts: PromptFeatures, codes: "Integers", instructions: int) -> V
     hidden, width = states.shape[1], states.shape[1] + signals.shape[1]
     view = View(states, signals, log_p, np.eye(width))
     products = np.zeros((width, width))
-    for start in range(0, len(codes), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        centred = _joined(prompts.rows(rows), view, codes[rows])
+    for _, centred in _centred(prompts, view, codes):
         products += centred.T @ centred
     deviations = np.sqrt(np.diag(products) / len(codes))
     deviations[deviations == 0.0] = 1.0
@@ -86,17 +66,24 @@ def fit_view(prompts: PromptFeatures, codes: "Integers", instructions: int) -> V
     return dataclasses.replace(view, projection=np.ascontiguousarray(shares[:, None] * axes))
 
 
-def _joined(prompts: PromptFeatures, view: View, codes: "Integers") -> "Floats":
-    """States and signals side by side, less their instruction's means."""
-    return np.concatenate([prompts.states - view.states[codes], prompts.signals - view.signals[codes]], axis=1)
+def _centred(prompts: PromptFeatures, view: View, codes: Integers) -> Iterator[tuple[slice, Floats]]:
+    """States and signals side by side, less their instruction's means, by chunks of rows."""
+    for start in range(0, len(codes), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        of = codes[rows]
+        sides = [prompts.states[rows] - view.states[of], prompts.signals[rows] - view.signals[of]]
+        yield rows, np.concatenate(sides, axis=1)
 
 
-def rows_through(view: View, prompts: PromptFeatures, codes: "Integers") -> Rows:
+def rows_through(view: View, prompts: PromptFeatures, codes: Integers) -> Rows:
     """Rows as heads look at them."""
-    return Rows(view.inputs(prompts, codes), view.beliefs(prompts, codes), prompts.scores.astype(np.float64), codes)
+    x = np.empty((len(codes), view.projection.shape[1]))
+    for rows, centred in _centred(prompts, view, codes):
+        x[rows] = centred @ view.projection
+    return Rows(x, prompts.log_p - view.log_p[codes], prompts.scores.astype(np.float64), codes)
 
 
-def means_by_instruction(values: "NDArray[Any]", codes: "Integers", groups: int) -> "Floats":
+def means_by_instruction(values: NDArray[Any], codes: Integers, groups: int) -> Floats:
     """Mean of the rows of each group, (groups, width)."""
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes, minlength=groups))[:-1])

@@ -22,15 +22,10 @@ Nothing here is larger than (rows, inputs) or (instructions, inputs, inputs): it
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
+from compeffdist.arrays import Floats, Integers
 
 SHARED = 0.2
 PENALTIES = np.logspace(-1, 3, 17)
@@ -41,19 +36,18 @@ PENALTIES = np.logspace(-1, 3, 17)
 class MixedRidge:
     """Weights for `inputs` numbers a row."""
 
-    shared: "Floats"
+    shared: Floats
     """(inputs,)"""
-    own: "Floats"
+    own: Floats
     """(instructions, inputs): 0 where an instruction has had no row."""
     penalty: float
 
-    def predict(self, x: "Floats", codes: "Integers") -> "Floats":
+    def predict(self, x: Floats, codes: Integers) -> Floats:
         """(n,), of rows x (n, inputs) of the instructions `codes` (n,)."""
-        predicted: Floats = x @ self.shared + np.einsum("nd,nd->n", x, self.own[codes])
-        return predicted
+        return x @ self.shared + np.einsum("nd,nd->n", x, self.own[codes])
 
 
-def fit_mixed_ridge(x: "Floats", codes: "Integers", target: "Floats", instructions: int) -> MixedRidge:
+def fit_mixed_ridge(x: Floats, codes: Integers, target: Floats, instructions: int) -> MixedRidge:
     """Fit on rows x (n, inputs), of the instructions `codes` (n,), with targets (n,)."""
     order = np.argsort(codes, kind="stable")
     x, codes, target = x[order], codes[order], target[order]

@@ -16,15 +16,10 @@ The maximum is unique; it is found by L-BFGS from 0.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
+from compeffdist.arrays import Floats, Integers
 
 SMOOTHING = 0.5
 SLOPE_PRECISION = 0.1
@@ -38,21 +33,16 @@ HISTORY = 10
 class OpeningModel:
     """A fitted model; `openings` are places in each instruction's list."""
 
-    biases: "Floats"
+    biases: Floats
     """(instructions, openings): log share and bias together; -inf where the instruction has had no such answer."""
-    slopes: "Floats"
+    slopes: Floats
     """(instructions,)"""
-    weights: "Floats"
+    weights: Floats
     """(instructions, openings, inputs)"""
 
-    def shares(self, x: "Floats", log_p: "Floats", codes: "Integers") -> "Floats":
-        """q, (n, openings); 0 for all openings of an instruction that has had no answer.
-
-        Args:
-            x: (n, inputs).
-            log_p: (n, openings), less the instruction's mean.
-            codes: (n,), the rows' instructions.
-        """
+    def shares(self, x: Floats, log_p: Floats, codes: Integers) -> Floats:
+        """q, (n, openings), of rows x (n, inputs) of the instructions `codes` (n,), `log_p` (n, openings) less the
+        instruction's mean; 0 for all openings of an instruction that has had no answer."""
         logits = self.biases[codes] + self.slopes[codes, None] * log_p
         for code in np.unique(codes):
             places = np.flatnonzero(codes == code)
@@ -63,13 +53,9 @@ class OpeningModel:
         return np.divide(masses, total, out=np.zeros_like(masses), where=total > 0.0)
 
 
-def fit_openings(x: "Floats", log_p: "Floats", codes: "Integers", given: "Integers", instructions: int) -> OpeningModel:
-    """Fit on answered rows.
-
-    Args:
-        x, log_p, codes: as for `OpeningModel.shares`.
-        given: (n,), the place of each answer's opening in its instruction's list.
-    """
+def fit_openings(x: Floats, log_p: Floats, codes: Integers, given: Integers, instructions: int) -> OpeningModel:
+    """Fit on answered rows, as for `OpeningModel.shares`; `given` (n,) are the places of the answers' openings in their
+    instructions' lists."""
     import torch
 
     counts = np.zeros((instructions, log_p.shape[1]))

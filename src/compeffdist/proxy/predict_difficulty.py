@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.artefacts import SCORED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response
@@ -15,15 +16,13 @@ from compeffdist.instructions.rendering import with_text
 from compeffdist.params import Params, stage_seed
 from compeffdist.progress import Progress
 from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
-from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, PromptRow, read_prompts
+from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, prompt_row, read_prompts
 from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.student.loading import load_student, read_provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from compeffdist.proxy.fitting import Floats, Integers
 
 STAGE = "predict_difficulty"
 
@@ -110,7 +109,7 @@ class _Prompts:
     """Of the pairs."""
     instruction_ids: list[str]
     features: PromptFeatures
-    given: "Integers"
+    given: Integers
     """Place of each answer's opening among its instruction's; -1 where there is none, or it is not among them."""
     openings: dict[str, list[int]]
     """Token ids, by instruction, in the order that `features` and `given` have them in."""
@@ -128,7 +127,7 @@ def _read(
     asked += [(pair.id, pair.instruction_id, with_text(task.prompt, text.text)) for pair, task, text in pairs]
     instructions = {key: instruction for key, instruction, _ in asked}
     rows = [
-        PromptRow(key, encode_prompt(tokenizer, system, prompt), openings.of(instruction))
+        prompt_row(key, encode_prompt(tokenizer, system, prompt), openings.of(instruction))
         for key, instruction, prompt in asked
     ]
     limit = params.difficulty.max_length
@@ -178,7 +177,7 @@ class Openings:
         return openings.index(own) if own in openings else -1
 
 
-def _compared(prompts: _Prompts, predicted: "Floats", difficulty: "Floats") -> Compared:
+def _compared(prompts: _Prompts, predicted: Floats, difficulty: Floats) -> Compared:
     """The scored rows, with what was predicted of them."""
     known = np.flatnonzero(np.isfinite(difficulty))
     ids, groups = [prompts.ids[i] for i in known], [prompts.instruction_ids[i] for i in known]

@@ -20,111 +20,93 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compeffdist.arrays import Booleans, Integers
 from compeffdist.difficulty.scorer import BYTES_PER_LOGIT, WORKSPACE_BYTES, nucleus_sizes
 from compeffdist.progress import Progress
-from compeffdist.student.batching import TokenRow, collate, plan_batches
+from compeffdist.student.batching import TokenRow, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    Floats = NDArray[np.float32]
-    Integers = NDArray[np.int64]
+Floats32 = NDArray[np.float32]
 
 SIGNALS = ("entropy", "confidence", "margin", "nucleus", "collision", "length")
 MOST_OPENINGS = 16
 """First tokens remembered of an instruction's answers: the most frequent."""
 
 
-@dataclass(frozen=True)
-class PromptRow:
-    """A prompt, tokenised, and the openings of its instruction: at most MOST_OPENINGS first tokens of answers."""
-
-    id: str
-    prompt_ids: Sequence[int]
-    openings: Sequence[int]
+def prompt_row(row_id: str, prompt_ids: Sequence[int], openings: Sequence[int]) -> TokenRow:
+    """A prompt, and its instruction's openings as choices, at most MOST_OPENINGS. With any one response token, the last
+    prompt position is the one that is read."""
+    return TokenRow(row_id, prompt_ids, [0], choices=openings)
 
 
 @dataclass(frozen=True)
 class PromptFeatures:
     """What n prompts show, in one order."""
 
-    states: "Floats"
+    states: Floats32
     """(n, hidden)"""
-    signals: "Floats"
+    signals: Floats32
     """(n, len(SIGNALS))"""
-    log_p: "Floats"
+    log_p: Floats32
     """(n, MOST_OPENINGS): of the row's openings, in their order; 0 where it has fewer."""
-    scores: "Floats"
+    scores: Floats32
     """The same of their ranking scores."""
 
-    def rows(self, places: "Integers | slice") -> "PromptFeatures":
+    def rows(self, places: Integers | slice) -> "PromptFeatures":
         """Some of the rows."""
         return PromptFeatures(*(part[places] for part in self._parts()))
 
-    def finite(self) -> "NDArray[np.bool_]":
+    def finite(self) -> Booleans:
         """(n,): which rows hold numbers only."""
-        found: NDArray[np.bool_] = np.all([np.isfinite(part).all(axis=1) for part in self._parts()], axis=0)
-        return found
+        return np.all([np.isfinite(part).all(axis=1) for part in self._parts()], axis=0)
 
-    def _parts(self) -> "tuple[Floats, Floats, Floats, Floats]":
+    def _parts(self) -> tuple[Floats32, ...]:
         return self.states, self.signals, self.log_p, self.scores
 
 
 def read_prompts(
     model: Any,
-    rows: Sequence[PromptRow],
+    rows: Sequence[TokenRow],
     *,
     top_p: float,
     token_budget: int,
     workspace_bytes: int = WORKSPACE_BYTES,
     progress: Progress | None = None,
 ) -> PromptFeatures:
-    """Features of each prompt, in the order of `rows`.
+    """Features of each prompt, in the order of `rows`; other arguments as for `score_rows`. Raises UserError on an
+    architecture that cannot be taken apart.
 
     Args:
-        model: as for `score_rows`; put in evaluation mode.
-        rows: with unique ids and no empty prompt; a row whose states are not finite has features that are not.
-        token_budget, workspace_bytes: as for `score_rows`.
-
-    Raises:
-        UserError: on an architecture that cannot be taken apart.
+        rows: of `prompt_row`, with unique ids and no empty prompt; where states are not finite, no features are.
     """
     import torch
 
     model.eval()
     parts = split_model(model)
-    # with any one response token, the last prompt position is the one that is read
-    tokens = [TokenRow(row.id, row.prompt_ids, [0]) for row in rows]
     widths = (parts.weight.shape[1], len(SIGNALS), MOST_OPENINGS, MOST_OPENINGS)
     found = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
     prefix = PrefixReader(parts)
     chunk = max(1, workspace_bytes // (BYTES_PER_LOGIT * parts.vocabulary))
     with torch.inference_mode():
-        for batch in plan_batches(tokens, token_budget, share=parts.reuses_prefixes):
-            states = _last_states(parts, prefix, [tokens[index] for index in batch.rows], batch.prefix)
+        for batch in plan_batches(rows, token_budget, share=parts.reuses_prefixes):
+            states = prefix.states([rows[index] for index in batch.rows], batch.prefix)
             for start in range(0, len(states), chunk):
                 places = list(batch.rows[start : start + chunk])
                 shown = _features(parts, states[start : start + chunk], [rows[i] for i in places], top_p)
                 for array, part in zip(found, shown, strict=True):
                     array[places] = part.float().cpu().numpy()
             if progress is not None:
-                progress.advance(len(batch.rows), sum(tokens[index].width for index in batch.rows))
+                progress.advance(len(batch.rows), sum(rows[index].width for index in batch.rows))
     return PromptFeatures(*found)
 
 
-def _last_states(parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int) -> "Tensor":
-    """(rows, hidden): the states that predict the first response token."""
-    device = parts.weight.device
-    ids, places, _ = (tensor.to(device) for tensor in collate(rows, shared))
-    cache = prefix.read(list(rows[0].prompt_ids[:shared])) if shared else None
-    return parts.hidden(ids, cache)[places[0], places[1]]
-
-
 def _features(
-    parts: SplitModel, states: "Tensor", rows: Sequence[PromptRow], top_p: float
+    parts: SplitModel, states: "Tensor", rows: Sequence[TokenRow], top_p: float
 ) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
     """The arrays of `PromptFeatures`, of some rows."""
     import torch
@@ -137,7 +119,12 @@ def _features(
     lengths = torch.tensor([float(len(row.prompt_ids)) for row in rows], device=logits.device).log()
     signals = [-(p * log_p).sum(dim=1), first, first - second, sizes.log(), (p * p).sum(dim=1), lengths]
 
-    tokens, there = (torch.from_numpy(array).to(logits.device) for array in _padded(rows))
+    tokens = torch.zeros((len(rows), MOST_OPENINGS), dtype=torch.int64)
+    there = torch.zeros_like(tokens, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row.choices)] = torch.tensor(row.choices, dtype=torch.int64)
+        there[place, : len(row.choices)] = True
+    tokens, there = tokens.to(logits.device), there.to(logits.device)
     chosen = logits.gather(1, tokens)  # (rows, MOST_OPENINGS)
     ranks = torch.stack([torch.count_nonzero(logits > one[:, None], dim=1) for one in chosen.unbind(dim=1)], dim=1)
     scores = (ranks / sizes[:, None]).clamp(max=1.0)
@@ -147,13 +134,3 @@ def _features(
         log_p.gather(1, tokens).where(there, 0.0),
         scores.where(there, 0.0),
     )
-
-
-def _padded(rows: Sequence[PromptRow]) -> "tuple[Integers, NDArray[np.bool_]]":
-    """Openings, (rows, MOST_OPENINGS), and which of them are there; what is left over is token 0."""
-    tokens = np.zeros((len(rows), MOST_OPENINGS), dtype=np.int64)
-    there = np.zeros(tokens.shape, dtype=np.bool_)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row.openings)] = row.openings
-        there[place, : len(row.openings)] = True
-    return tokens, there

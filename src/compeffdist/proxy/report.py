@@ -30,17 +30,12 @@ equal_quality_rate times as many of them give as many rows, as hard, for the sam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.difficulty.sampling import rank_in_groups, soft_probability
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
 
 RATES = (0.1, 0.25, 0.5)
 LOWEST_RATE, TRIED_RATES = 0.01, 60
@@ -57,26 +52,25 @@ class Compared:
 
     ids: Sequence[str]
     instruction_ids: Sequence[str]
-    predicted: "Floats"
-    direct: "Floats"
+    predicted: Floats
+    direct: Floats
 
-    def codes(self) -> "Integers":
+    def codes(self) -> Integers:
         """Each row's instruction as a number from 0, by instruction id."""
         return np.unique(np.asarray(self.instruction_ids), return_inverse=True)[1]
 
-    def groups(self) -> "list[Integers]":
+    def groups(self) -> list[Integers]:
         """Places of the rows of each instruction."""
         codes = self.codes()
         return [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
 
 
 def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Compared | None = None) -> dict[str, Any]:
-    """The report on held-out rows, in plain numbers; what is not defined is null.
+    """The report on held-out rows, in plain numbers; what is not defined is null. Of all `pairs`, `scored` are asked
+    whatever comes.
 
     Args:
         rows: with predictions of weights that had not seen them.
-        scored: pairs that are asked whatever comes.
-        pairs: all pairs, those included.
         overall: the rows for figures over all instructions, if `rows` went into the levels of their instructions.
     """
     overall = overall or rows
@@ -93,14 +87,10 @@ def proxy_report(rows: Compared, scored: int, pairs: int, seed: int, overall: Co
         "spearman_within_instruction": _within("spearmanr", rows, seed),
         "kendall_within_instruction": _within("kendalltau", rows, seed),
         "rates": {
-            f"{rate:g}": {**at_rate(rows, rate), "calls_saved": calls_saved(rate, scored, pairs)} for rate in RATES
+            f"{rate:g}": {**at_rate(rows, rate), "calls_saved": 1.0 - (scored + rate * (pairs - scored)) / pairs}
+            for rate in RATES
         },
     }
-
-
-def calls_saved(rate: float, scored: int, pairs: int) -> float:
-    """Share of the teacher's calls that are not made: the formula at the head of this module."""
-    return 1.0 - (scored + rate * (pairs - scored)) / pairs
 
 
 def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
@@ -130,7 +120,7 @@ def at_rate(rows: Compared, rate: float) -> dict[str, float | None]:
     }
 
 
-def _kept_difficulty(rows: Compared, rank: "Integers", size: "Integers", rate: float) -> float:
+def _kept_difficulty(rows: Compared, rank: Integers, size: Integers, rate: float) -> float:
     """Expected mean of the direct scores of what soft sampling (peak 1) keeps in the given order."""
     probability = soft_probability(rank, size, rate, 1.0)
     return float((probability * rows.direct).sum() / probability.sum())
@@ -158,7 +148,7 @@ def _within(name: str, rows: Compared, seed: int) -> dict[str, float | None]:
     return {"value": float(np.average(values, weights=weights)), **interval}
 
 
-def chance_of_order(predicted: "Floats", direct: "Floats", groups: "Sequence[Integers]") -> float:
+def chance_of_order(predicted: Floats, direct: Floats, groups: Sequence[Integers]) -> float:
     """The probability at the head of this module, one-sided; 1 where either side has no order in any group."""
     from scipy.stats import norm, rankdata
 
@@ -172,7 +162,7 @@ def chance_of_order(predicted: "Floats", direct: "Floats", groups: "Sequence[Int
     return float(norm.sf(agreement / np.sqrt(variance))) if variance > 0.0 else 1.0
 
 
-def ordered_groups(rows: Compared) -> "list[Integers]":
+def ordered_groups(rows: Compared) -> list[Integers]:
     """Places of the rows of each instruction that has an order to find."""
     return [
         places
@@ -181,7 +171,7 @@ def ordered_groups(rows: Compared) -> "list[Integers]":
     ]
 
 
-def _correlation(name: str, rows: Compared, places: "Integers") -> float | None:
+def _correlation(name: str, rows: Compared, places: Integers) -> float | None:
     from scipy import stats
 
     predicted, direct = rows.predicted[places], rows.direct[places]

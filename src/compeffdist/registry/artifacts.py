@@ -7,8 +7,9 @@ that no crash leaves a version with half of each.
 """
 
 import json
+import marshal
 import re
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import canonical_json, folder_md5, hash_bytes, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
 from compeffdist.registry.local_store import located
-from compeffdist.registry.tracking import is_missing
+from compeffdist.registry.tracking import found_or_none
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +40,6 @@ TASKS, PRIORS, MONITORED = "tasks", "label_priors", "monitored"
 """Of what a version carries beside its weights (`questions`), the files less their ending `.json`."""
 STRENGTH = "prior_strength"
 """Param of a request to a version: how much of a label prior is taken out, 0 to 1, in place of what it says itself."""
-ATTACHMENTS = (MANIFEST, PREDICTIONS, ROWS)
 FOLDER = "evidence"
 """Of a run's artifacts, where they lie."""
 
@@ -50,15 +50,8 @@ def tag_of(name: str) -> str:
 
 
 def evaluation_attachments(predictions: Path, rows: Path, tasks: Sequence[EvaluationTask]) -> dict[str, bytes]:
-    """The attachments of an evaluation, name -> contents.
-
-    Args:
-        predictions: data/student_predictions.parquet.
-        rows: data/evaluation.jsonl.
-
-    Raises:
-        UserError: if a file is missing.
-    """
+    """The attachments of an evaluation, name -> contents, from data/student_predictions.parquet and
+    data/evaluation.jsonl. Raises UserError if one is missing."""
     if not predictions.exists():
         raise UserError(f"{predictions}: no such file; run the stage that writes it (dvc repro)")
     answered = list(read_jsonl(rows))
@@ -76,30 +69,23 @@ def evaluation_attachments(predictions: Path, rows: Path, tasks: Sequence[Evalua
 
 def log_attachments(client: "MlflowClient", run_id: str, attachments: Mapping[str, bytes]) -> dict[str, str]:
     """Store attachments in a run; returns the tags the version is to have, once all of it is there."""
-    tags = {}
     here = located(client.get_run(run_id).info.artifact_uri)
-    for name, contents in attachments.items():
-        digest = hash_bytes(contents)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_bytes(contents)
-            if here is not None:  # MLflow remembers where a run's files lay when this process first asked
-                (here / FOLDER / digest).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, here / FOLDER / digest / name)
-            else:
-                client.log_artifact(run_id, str(path), f"{FOLDER}/{digest}")
-        tags[tag_of(name)] = digest
-    return tags
+    digests = {name: hash_bytes(contents) for name, contents in attachments.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, digest in digests.items():
+            # MLflow remembers where a run's files lay when this process first asked
+            target = (here or Path(folder)) / FOLDER / digest
+            target.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(attachments[name])
+            if here is None:
+                client.log_artifact(run_id, str(target / name), f"{FOLDER}/{digest}")
+    return {tag_of(name): digest for name, digest in digests.items()}
 
 
 def read_attachment(version: "ModelVersion", name: str) -> bytes:
-    """The contents of an attachment, checked against its tag.
-
-    Raises:
-        UserError: the version has none, it cannot be fetched, or it is not what was stored.
-    """
+    """The contents of an attachment, checked against its tag. Raises UserError if the version has none, it cannot be
+    fetched, or it is not what was stored."""
     from mlflow import MlflowClient, MlflowException
-    from mlflow.artifacts import download_artifacts
 
     digest = version.tags.get(tag_of(name))
     if not digest:
@@ -109,13 +95,8 @@ def read_attachment(version: "ModelVersion", name: str) -> bytes:
         )
     with tempfile.TemporaryDirectory() as folder:
         try:
-            artifact = f"{FOLDER}/{digest}/{name}"
-            here = located(MlflowClient().get_run(str(version.run_id)).info.artifact_uri)
-            if here is not None:
-                contents = (here / artifact).read_bytes()
-            else:
-                fetched = download_artifacts(run_id=version.run_id, artifact_path=artifact, dst_path=folder)
-                contents = Path(fetched).read_bytes()
+            run = MlflowClient().get_run(str(version.run_id)).info.artifact_uri
+            contents = _here_or_fetched(run, folder, f"{FOLDER}/{digest}/{name}").read_bytes()
         except (MlflowException, OSError, ImportError) as error:
             raise UserError(f"{name} cannot be fetched from run {version.run_id}: {one_line(error, 200)}") from None
     if hash_bytes(contents) != digest:
@@ -126,21 +107,13 @@ def read_attachment(version: "ModelVersion", name: str) -> bytes:
 @contextmanager
 def model_files(client: "MlflowClient", name: str, version: str) -> Iterator[Path]:
     """The registered files of a version: where they lie if that is a folder here, else a copy that is removed
-    afterwards.
-
-    Raises:
-        UserError: if they cannot be fetched.
-    """
+    afterwards. Raises UserError if they cannot be fetched."""
     from mlflow import MlflowException
-    from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             # not by models:/NAME/VERSION, which writes a file into the model on every download
-            uri = client.get_model_version_download_uri(name, version)
-            fetched = located(uri)
-            if fetched is None:
-                fetched = Path(download_artifacts(artifact_uri=uri, dst_path=folder))
+            fetched = _here_or_fetched(client.get_model_version_download_uri(name, version), folder)
             if not (fetched / "MLmodel").is_file():
                 raise FileNotFoundError(f"there is no model in {fetched}")
         except (MlflowException, OSError, ImportError) as error:
@@ -148,6 +121,14 @@ def model_files(client: "MlflowClient", name: str, version: str) -> Iterator[Pat
                 f"the files of {name} version {version} cannot be fetched: {one_line(error, 200)}"
             ) from None
         yield fetched
+
+
+def _here_or_fetched(uri: str, folder: str, path: str = "") -> Path:
+    """What lies at `path` of a place that MLflow names, copied into `folder` unless that place is a folder here."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    here = located(uri)
+    return Path(get_artifact_repository(uri).download_artifacts(path, folder)) if here is None else here / path
 
 
 def artifact_folder(model: Path, role: str) -> Path | None:
@@ -159,12 +140,33 @@ def artifact_folder(model: Path, role: str) -> Path | None:
 
 def manifest(model: Path) -> dict[str, str]:
     """Path -> SHA-256 of every file of a registered model, but for what loading it in place leaves there: MLflow's
-    note of where it came from, and the bytecode Python keeps beside the code."""
+    note of where it came from, and the bytecode Python keeps beside the code (`planted_bytecode`)."""
     return {
         path.relative_to(model).as_posix(): hash_file(path)
         for path in sorted(model.rglob("*"))
         if path.is_file() and path != model / "registered_model_meta" and path.parent.name != "__pycache__"
     }
+
+
+def planted_bytecode(model: Path) -> list[str]:
+    """Paths in a registered model of what lies where Python keeps bytecode, and would be run in place of the source
+    beside it without being what Python makes of that."""
+    kept = (path for folder in model.rglob("__pycache__") for path in folder.iterdir())
+    return sorted(path.relative_to(model).as_posix() for path in kept if not _is_of_its_source(path))
+
+
+def _is_of_its_source(bytecode: Path) -> bool:
+    stem, _, kind = bytecode.name.partition(".")
+    tag = sys.implementation.cache_tag
+    levels = {f"{tag}.pyc": 0, f"{tag}.opt-1.pyc": 1, f"{tag}.opt-2.pyc": 2}
+    source = bytecode.parents[1] / f"{stem}.py"
+    try:
+        code = marshal.loads(bytecode.read_bytes()[16:])  # after magic number, flags, and time and size of the source
+        expected = compile(source.read_bytes(), code.co_filename, "exec", dont_inherit=True, optimize=levels[kind])
+    except (OSError, KeyError, EOFError, TypeError, ValueError, AttributeError, SyntaxError):
+        return False
+    # in format 2, in which it does not matter who else holds a constant
+    return marshal.dumps(code, 2) == marshal.dumps(expected, 2)
 
 
 def carries(version: "ModelVersion", files: Mapping[str, bytes]) -> bool:
@@ -180,14 +182,14 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", st
     Args:
         student_md5: of the student that must be among them, as DVC hashes a folder; not looked at if empty.
     """
-    other = []
     try:
         expected: dict[str, str] = json.loads(read_attachment(version, MANIFEST))
         with model_files(client, name, version.version) as folder:
             found = manifest(folder)
+            other = [f"{path} is not bytecode of the source beside it: remove it" for path in planted_bytecode(folder)]
             student = artifact_folder(folder, STUDENT) if student_md5 else None
             if student_md5 and (student is None or folder_md5(student) != student_md5):
-                other = [f"the registered student is not the one with MD5 {student_md5} that its data leads to"]
+                other.append(f"the registered student is not the one with MD5 {student_md5} that its data leads to")
     except UserError as error:
         return [str(error)]
     changed = sorted(path for path, digest in found.items() if expected.get(path, digest) != digest)
@@ -200,14 +202,8 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", st
 
 
 def verify_version(client: "MlflowClient", name: str, version: int | str, student_md5: str = "") -> list[str]:
-    """What of a version is not as it was registered: its files, its attachments. One line each; empty if all is.
-
-    Args:
-        student_md5: as `file_problems`.
-
-    Raises:
-        UserError: if there is no such version.
-    """
+    """What of a version is not as it was registered: its files (see `file_problems`), its attachments. One line each;
+    empty if all is. Raises UserError if there is no such version."""
     found = find_version(client, name, version)
     problems = file_problems(client, name, found, student_md5)
     for name_of in (PREDICTIONS, ROWS):
@@ -223,10 +219,11 @@ def find_version(client: "MlflowClient", name: str, version: int | str) -> "Mode
     from mlflow import MlflowException
 
     try:
-        return client.get_model_version(name, str(version))
+        found = found_or_none(client.get_model_version, name, str(version))
     except MlflowException as error:
-        if not is_missing(error):
-            raise UserError(f"{name} version {version}: {one_line(error, 300)}") from None
-    there = sorted(int(found.version) for found in client.search_model_versions(f"name = '{name}'"))
+        raise UserError(f"{name} version {version}: {one_line(error, 300)}") from None
+    if found is not None:
+        return found
+    there = sorted(int(other.version) for other in client.search_model_versions(f"name = '{name}'"))
     known = f"there are {', '.join(map(str, there))}" if there else "there are none; run dvc repro"
-    raise UserError(f"{name} has no version {version}; {known}") from None
+    raise UserError(f"{name} has no version {version}; {known}")

@@ -1,21 +1,28 @@
-"""Asking a registered version in this process."""
+"""Asking models in this process: a registered version what a request may ask of it, any model evaluation rows."""
 
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.domain import domain_here
 from compeffdist.errors import UserError, one_line
+from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.files import read_json
-from compeffdist.registry.artifacts import STRENGTH, TASKS, artifact_folder, model_files
+from compeffdist.models import find_model_folder
+from compeffdist.models.references import short
+from compeffdist.params import EvaluationParams, RuntimeParams
+from compeffdist.records import EvaluationRow, Prediction
+from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT, TASKS, artifact_folder, find_version, model_files
 from compeffdist.registry.local_store import located
-from compeffdist.registry.opening import named_version
 from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import is_missing, open_registry, raise_if_lost
+from compeffdist.registry.tracking import found_or_none, open_registry, raise_if_lost, store_errors
+from compeffdist.student.loading import PROVENANCE, student_id
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
 from compeffdist.tracking_uri import SCHEME
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+API = "api:"
 BATCH_ROWS = 256
 _READ = dict.fromkeys(COLUMNS, "what a row says is asked")
 
@@ -42,10 +50,8 @@ class PromptedRow:
 
 def read_prompted_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[PromptedRow]:
     """Rows of a JSON Lines file, each with a `text` or a `prompt`; with a text, `task`, or `question` and `labels` (a
-    list, or separated by commas), may say what is asked of it. Other fields are left out, and halves of a character.
-
-    Args:
-        asked: what is asked of the texts whose rows do not say it.
+    list, or separated by commas), may say what is asked of it, else that is `asked`. Other fields are left out, and
+    halves of a character.
 
     Raises:
         UserError: as `read_rows`; naming the row that has neither text nor prompt, or both, or a field of another type.
@@ -135,7 +141,6 @@ def _loaded(client: "MlflowClient", uri: str) -> Any:
 
     version = _named(client, uri)
     place = located(client.get_model_version_download_uri(version.name, version.version)) if version else None
-
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return mlflow.pyfunc.load_model(uri if place is None else str(place))
@@ -162,10 +167,7 @@ def even_parts(count: int, most: int) -> list[range]:
 
 def tasks_of(uri: str) -> list[dict[str, Any]]:
     """The tasks a registered version is asked by name, each with `name`, `prompt` and `labels` (none: a free answer).
-
-    Raises:
-        UserError: if there is no such version, or it carries no tasks.
-    """
+    Raises UserError if there is no such version, or it carries no tasks."""
     client = open_registry()
     version = _named(client, uri)
     if version is None:
@@ -174,8 +176,7 @@ def tasks_of(uri: str) -> list[dict[str, Any]]:
         found = artifact_folder(folder, TASKS)
         if found is None:
             raise UserError(f"{uri}: an older version, which names no tasks; register the student anew")
-        tasks: list[dict[str, Any]] = read_json(found)
-    return tasks
+        return list(read_json(found))
 
 
 def _no_candidate(client: "MlflowClient", uri: str) -> str:
@@ -186,19 +187,84 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
     if alias != CANDIDATE:
         return ""
     try:
-        aliases = client.get_registered_model(name).aliases
+        model = found_or_none(client.get_registered_model, name)
     except MlflowException as error:
         raise_if_lost(error)
-        if not is_missing(error):
-            return ""
+        return ""
+    if model is None:
         return f"there is no registered model {name}: make one with dvc repro, or name another with --model"
-    if CANDIDATE in aliases:
+    if CANDIDATE in model.aliases:
         return ""
     numbers = [int(version.version) for version in client.search_model_versions(f"name = '{name}'")]
     if not numbers:
         return f"{name} has no versions: make one with dvc repro, or name another model with --model"
-    others = [f"models:/{name}@{other}" for other in sorted(aliases)]
+    others = [f"models:/{name}@{other}" for other in sorted(model.aliases)]
     return (
         f"no version of {name} is {CANDIDATE}: no student has passed its gate yet (compeffdist results says why); to "
         f"ask one all the same, name it: --model {' or '.join([*others, f'models:/{name}/{max(numbers)}'])}"
     )
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """Where a model's weights lie."""
+
+    folder: Path
+    base: Path | None
+    """Of the base weights, where the folder holds an adapter."""
+    id: str
+    """The student's id, or what the model was called where it is no student."""
+
+
+@contextmanager
+def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterator[OpenedModel]:
+    """The weights of a model while the block runs. Raises UserError if there is none, or if the base of an adapter is
+    not named.
+
+    Args:
+        reference: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, a folder, or a reference as in `models.student`.
+        base: the same of its base model, for a folder with an adapter; a registered version has its own.
+    """
+    if reference.startswith(SCHEME):
+        client = open_registry()
+        version = named_version(client, reference)
+        with model_files(client, version.name, version.version) as files:
+            student = artifact_folder(files, STUDENT)
+            if student is None:
+                raise UserError(f"{reference}: it holds no student")
+            yield OpenedModel(student, artifact_folder(files, BASE), version.tags.get("student_id", reference))
+        return
+    if reference.startswith(API):
+        raise UserError(f"{reference}: a model behind an API cannot be asked here: its weights are elsewhere")
+    folder = find_model_folder(reference, runtime.cache)
+    if (folder / "adapter_config.json").exists() and not base:
+        raise UserError(f"{reference}: holds an adapter; name the model it was trained on with --base")
+    own_id = student_id(folder) if (folder / PROVENANCE).exists() else reference
+    yield OpenedModel(folder, find_model_folder(base, runtime.cache) if base else None, own_id)
+
+
+def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
+    """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names. Raises UserError if there is none."""
+    name, at, alias = reference.removeprefix(SCHEME).rpartition("@")
+    if not at:
+        name, _, number = reference.removeprefix(SCHEME).rpartition("/")
+        if not name:
+            raise UserError(f"{reference}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
+        return find_version(client, name, number)
+    # stores differ in how they say that there is no such alias, hence the model, which either is there or not
+    with store_errors():
+        model = found_or_none(client.get_registered_model, name)
+        aliases = model.aliases if model else {}
+        if alias in aliases:
+            return client.get_model_version_by_alias(name, alias)
+    raise UserError(f"{reference}: there is no such version (aliases: {', '.join(sorted(aliases)) or 'none'})")
+
+
+def ask_rows(
+    reference: str, rows: Sequence[EvaluationRow], params: EvaluationParams, runtime: RuntimeParams, base: str = ""
+) -> list[Prediction]:
+    """What a model answers to evaluation rows, as `predict_rows`. Raises UserError as `open_model`."""
+    with open_model(reference, runtime, base) as model:
+        label, system = f"evaluation of {short(reference)}", domain_here().system_prompts.student
+        score = student_scorer(model.folder, model.base, runtime, label, system)
+        return predict_rows(rows, params, reference, model.id, score)

@@ -2,8 +2,8 @@
 
 MLflow writes absolute paths into its database: after a copy they lead into the original, after a move nowhere. Here a
 path is read by where it lies within `mlruns`. Whoever only asks finds the files beside the database (`located`);
-whoever writes first puts the paths right in it (`settle_in`), so that MLflow's own commands find them, too. What is not
-beside the database although it should be is another checkout's: it may be read, and is neither written nor removed.
+whoever writes first puts the paths right in it (`repair_paths`), so that MLflow's own commands find them, too. What is
+not beside the database although it should be is another checkout's: it may be read, and is neither written nor removed.
 """
 
 import os
@@ -55,14 +55,12 @@ def belongs_elsewhere(uri: str) -> Path | None:
 
     An experiment may have been given a folder of its own: what is in it is this store's unless that is a copy. A copy
     may also share the original's `mlruns`, by a link or as its neighbour: what is in there is the original's.
-
-    Raises:
-        UserError: the database cannot be read.
+    Raises UserError if the database cannot be read.
     """
     store, path = database(), located(uri)
     if store is None or path is None:
         return None
-    originals = _originals(store)
+    originals = [original for original in _named_originals(store) if _is_other(original, store)]
     theirs = originals and (
         not _inside(path, store) or any(_inside(original.parent / FOLDER, store) for original in originals)
     )
@@ -70,29 +68,16 @@ def belongs_elsewhere(uri: str) -> Path | None:
     return path if theirs or any(beside) else None
 
 
-def _originals(store: Path) -> list[Path]:
-    """The databases that this one is a copy of, as far as they are still there."""
-    return [path for path in _named_originals(store) if _is_other(path, store)]
-
-
 def _named_originals(store: Path) -> list[Path]:
-    if not store.is_file():
-        return []
+    """The databases that this one is, or was once, a copy of, itself among them; they need not be there any more."""
     with _opened(store, "ro") as connection:
-        if not _has_table(connection, "experiment_tags"):
-            return []
         rows = connection.execute("SELECT value FROM experiment_tags WHERE key IN (?, ?)", (OWNER, COPIED)).fetchall()
     return list(dict.fromkeys(Path(line) for (value,) in rows for line in str(value).splitlines()))
 
 
-def settle_in(store: Path) -> None:
-    """Make a store's paths lead to the files beside it, where they are there; call before anything is written.
-
-    Raises:
-        UserError: the database cannot be changed.
-    """
-    if not store.is_file():
-        return
+def repair_paths(store: Path) -> None:
+    """Make a store's paths lead to the files beside it, where they are there; call before anything is written. Raises
+    UserError if the database cannot be changed."""
     with _opened(store, "rw") as connection:
         for table, (key, column) in COLUMNS.items():
             changed = list(_changes(connection, store, table, key, column))
@@ -103,23 +88,17 @@ def _changes(
     connection: sqlite3.Connection, store: Path, table: str, key: str, column: str
 ) -> Iterator[tuple[str, str | int]]:
     """(new place, key) of the rows whose place is not what it should be."""
-    if not _has_table(connection, table):
-        return
     for name, uri in connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"):
         path = local_path(uri)
         own = _own_place(path, store) if path is not None and not _inside(path, store) else None
         if own is None or path is None:
             continue
-        # an experiment is where new runs are written: never into another checkout
-        theirs = table == "experiments" and _is_foreign(connection, name, path, store)
+        theirs = False
+        if table == "experiments":  # where new runs are written: never into another checkout
+            owner = _owner(connection, name)
+            theirs = _is_beside_another(path, store) if owner is None else not _is_same(owner, store)
         if theirs or own.exists() or not path.exists():
             yield own.as_uri() if uri.startswith("file:") else str(own), name
-
-
-def _is_foreign(connection: sqlite3.Connection, experiment: int, path: Path, store: Path) -> bool:
-    """Whether an experiment that keeps its files in some other `mlruns` does so since it was another database's."""
-    owner = _owner(connection, experiment)
-    return _is_beside_another(path, store) if owner is None else not _is_same(owner, store)
 
 
 def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None:
@@ -130,14 +109,8 @@ def _owner(connection: sqlite3.Connection, experiment: int | str) -> Path | None
 
 
 def claim(store: Path, experiment: str, place: str) -> None:
-    """Note that an experiment is written through this database.
-
-    Args:
-        place: where the experiment keeps its files.
-
-    Raises:
-        UserError: it keeps them in a folder of its own, and this database is a copy of the one they belong to.
-    """
+    """Note that an experiment, which keeps its files in `place`, is written through this database. Raises UserError if
+    that is a folder of its own, and this database is a copy of the one that its files belong to."""
     path, originals = local_path(place), [path for path in _named_originals(store) if not _is_same(path, store)]
     with _opened(store, "rw") as connection:
         owner = _owner(connection, experiment)
@@ -201,11 +174,6 @@ def _is_other(owner: Path, store: Path) -> bool:
 
 def _is_same(owner: Path, store: Path) -> bool:
     return owner == store or (owner.is_file() and store.is_file() and owner.samefile(store))
-
-
-def _has_table(connection: sqlite3.Connection, table: str) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
-    return found.fetchone() is not None
 
 
 @contextmanager

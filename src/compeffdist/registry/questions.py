@@ -55,9 +55,6 @@ _FORMER = ("negative", "neutral", "positive")
 WHOLE_PROMPT = Question("")
 
 
-_CARRIED = (TASKS, PRIORS, MONITORED)
-
-
 def _former_question() -> Question:
     return Question(closed_question(FORMER_QUESTION.format(subject="text"), _FORMER), _FORMER)
 
@@ -99,7 +96,8 @@ def read_carried(files: Mapping[str, str | Path]) -> Carried:
     it was before there were any."""
     if TASKS not in files or PRIORS not in files:
         return Carried()
-    read = {name: json.loads(Path(files[name]).read_text(encoding="utf-8")) for name in files if name in _CARRIED}
+    kept = [name for name in (TASKS, PRIORS, MONITORED) if name in files]
+    read = {name: json.loads(Path(files[name]).read_text(encoding="utf-8")) for name in kept}
     tasks, priors, asked = read[TASKS], read[PRIORS], read.get(MONITORED, {"task": FORMER_TASK, "field": FORMER_FIELD})
     return Carried(
         tasks={task["name"]: Question(task["prompt"], tuple(task["labels"])) for task in tasks},
@@ -124,11 +122,7 @@ class Asked:
 
 def read_request(model_input: "pd.DataFrame", carried: Carried) -> list[Asked]:
     """What each row asks: `text` alone the domain's question, with `task` that task, with `question` and `labels` that
-    question; `prompt` alone a free answer.
-
-    Raises:
-        ValueError: naming the first row that is out of bounds.
-    """
+    question; `prompt` alone a free answer. Raises ValueError naming the first row that is out of bounds."""
     unknown = sorted(set(map(str, model_input.columns)) - set(COLUMNS))
     if unknown:
         raise ValueError(f"unknown column {unknown[0]!r}; expected {', '.join(COLUMNS)}")
@@ -183,11 +177,8 @@ def _task(name: str, tasks: Mapping[str, Question]) -> Question:
 
 
 def ask_closed(question: str, labels: str) -> Question:
-    """A question never seen and its labels, separated by commas, in the prompt that training and evaluation use.
-
-    Raises:
-        ValueError: if they are out of bounds.
-    """
+    """A question never seen and its labels, separated by commas, in the prompt that training and evaluation use. Raises
+    ValueError if they are out of bounds."""
     chosen = tuple(inline(label) for label in labels.split(","))
     if len(question) > MAX_QUESTION_CHARACTERS:
         raise ValueError(f"the question has {len(question)} characters, at most {MAX_QUESTION_CHARACTERS}")

@@ -32,7 +32,7 @@ from compeffdist.registry.artifacts import (
     model_files,
 )
 from compeffdist.registry.local_store import belongs_elsewhere
-from compeffdist.registry.tracking import experiment_id, is_missing, open_tracking, store_errors
+from compeffdist.registry.tracking import experiment_id, found_or_none, open_tracking, store_errors
 from compeffdist.student.loading import read_provenance, student_id
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def register_student(
     files = {name: canonical_json(contents).encode() for name, contents in carried.items()}
     known = _sound_version(client, settings.model_name, identifier, files)
     tags = {**tags, "student_id": identifier}
-    version = known or _new_version(client, folder, base_folder, settings, run_id, tags, files)
+    adapter = (folder / "adapter_config.json").exists()
+    weights = {STUDENT: folder} | ({BASE: base_folder} if adapter else {})
+    version = known or _new_version(client, weights, settings, run_id, tags, files)
     attachments = {**attachments, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
     tags |= log_attachments(client, str(version.run_id), attachments)
     for key, value in tags.items():
@@ -102,8 +104,8 @@ def register_student(
     tried = _try(client, settings.model_name, version.version)
     if earned:
         client.set_registered_model_alias(settings.model_name, CANDIDATE, version.version)
-    else:
-        _take_alias(client, settings.model_name, version.version)
+    elif str(client.get_registered_model(settings.model_name).aliases.get(CANDIDATE)) == str(version.version):
+        client.delete_registered_model_alias(settings.model_name, CANDIDATE)
     return Registration(
         model_name=settings.model_name,
         version=int(version.version),
@@ -111,7 +113,7 @@ def register_student(
         student_id=identifier,
         run_id=str(version.run_id),
         reused=known is not None,
-        model_bytes=_size(folder) + (_size(base_folder) if _is_adapter(folder) else 0),
+        model_bytes=sum(p.stat().st_size for kept in weights.values() for p in kept.rglob("*") if p.is_file()),
         tried=tried,
         tags=dict(tags),
     )
@@ -156,11 +158,7 @@ def headline_metrics(evaluation: Path) -> dict[str, float]:
 
 def git_commit() -> str:
     """The commit checked out, with "-dirty" if tracked files of this folder differ from it; "unknown" outside git, or
-    before the first commit.
-
-    Raises:
-        UserError: there is a repository, but git cannot or will not read it.
-    """
+    before the first commit. Raises UserError if there is a repository, but git cannot or will not read it."""
     here = Git(Path())
     try:
         commit = here.head()
@@ -192,12 +190,6 @@ def _is_ours(client: "MlflowClient", version: "ModelVersion") -> bool:
     return not any(belongs_elsewhere(place) for place in places)
 
 
-def _take_alias(client: "MlflowClient", name: str, version: str) -> None:
-    """Remove the alias of a candidate from a version that has it no longer."""
-    if str(client.get_registered_model(name).aliases.get(CANDIDATE)) == str(version):
-        client.delete_registered_model_alias(name, CANDIDATE)
-
-
 def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) -> bytes:
     """The manifest of a new version, from its files as the store gives them back."""
     with model_files(client, version.name, version.version) as stored:
@@ -209,8 +201,7 @@ def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) 
 
 def _new_version(
     client: "MlflowClient",
-    folder: Path,
-    base_folder: Path,
+    weights: Mapping[str, Path],
     settings: RegistryParams,
     run_id: str,
     tags: Mapping[str, str],
@@ -222,7 +213,7 @@ def _new_version(
     from compeffdist.registry import model
 
     package = Path(__file__).parents[1]
-    artifacts = {STUDENT: str(folder)} | ({BASE: str(base_folder)} if _is_adapter(folder) else {})
+    artifacts = {name: str(folder) for name, folder in weights.items()}
     experiment = experiment_id(client, settings.experiment)
     run = client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
     with tempfile.TemporaryDirectory() as extra, mlflow.start_run(run_id=run.info.run_id):
@@ -243,19 +234,9 @@ def _new_version(
 
 def _has_run(client: "MlflowClient", run_id: str) -> bool:
     """Whether this store knows the run, and may add to it: models/ may come from a DVC remote, the store does not.
-
-    Raises:
-        MlflowException: the store cannot be asked.
-    """
-    from mlflow import MlflowException
-
-    try:
-        info = client.get_run(run_id).info if run_id else None
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
-        return False
-    return info is not None and info.lifecycle_stage == "active" and not belongs_elsewhere(info.artifact_uri)
+    Raises MlflowException if the store cannot be asked."""
+    run = found_or_none(client.get_run, run_id) if run_id else None
+    return bool(run and run.info.lifecycle_stage == "active" and not belongs_elsewhere(run.info.artifact_uri))
 
 
 def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:
@@ -267,7 +248,8 @@ def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         answers = mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(input_example())
-        if not is_distribution(answers[0]["probabilities"]):
+        shares = answers[0]["probabilities"].values()
+        if not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) >= 1e-3:
             raise ValueError(f"probabilities {answers[0]['probabilities']}")
     except Exception as error:  # whatever it is, the version is unfit and must say so
         client.set_model_version_tag(name, version, "predict", "failed")
@@ -276,17 +258,3 @@ def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]
         ) from error
     client.set_model_version_tag(name, version, "predict", "ok")
     return list(answers)
-
-
-def is_distribution(probabilities: Mapping[str, float]) -> bool:
-    """Whether the values are probabilities that sum to 1."""
-    values = list(probabilities.values())
-    return all(0.0 <= value <= 1.0 for value in values) and abs(sum(values) - 1.0) < 1e-3
-
-
-def _is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").exists()
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

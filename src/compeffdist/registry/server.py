@@ -39,10 +39,7 @@ _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 def expect_server(uri: str) -> None:
     """See that the server or database of a store is there; nothing to be seen of a store in files, or of Databricks.
-
-    Raises:
-        UserError: it is not, or the environment is such that it cannot be asked.
-    """
+    Raises UserError if it is not, or the environment is such that it cannot be asked."""
     scheme = uri.partition(":")[0].lower()
     if scheme in ("http", "https"):
         _prepare(uri)

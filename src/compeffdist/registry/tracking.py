@@ -8,46 +8,43 @@ lock.
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from compeffdist.errors import UserError, connection_reason, lost_connection, one_line
 from compeffdist.files import hash_file
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params
-from compeffdist.registry.local_store import claim, home_uri, settle_in
+from compeffdist.registry.local_store import claim, home_uri, repair_paths
 from compeffdist.registry.server import expect_server
 from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
-    from compeffdist.student.curve import CurvePoint
+    from compeffdist.student.training import CurvePoint
 
+T = TypeVar("T")
 STORE_LIBRARIES = ("mlflow", "sqlalchemy")
 
 
 def open_tracking() -> "MlflowClient":
     """Point MLflow at the store, creating it if need be, to write in it: see `local_store` for one that was copied.
-
-    Raises:
-        UserError: if the store cannot be opened; names its address. Soon, if its server is not there.
+    Raises UserError naming its address if it cannot be opened; soon, if its server is not there.
     """
     path = database()
     client = _connected(_first_use_lock(path))
     if path is not None:
-        settle_in(path)
+        repair_paths(path)
     return client
 
 
 def open_registry() -> "MlflowClient":
-    """Point MLflow at the store, only to ask it: nothing is created or written.
-
-    Raises:
-        UserError: there is none, or it cannot be opened; names its address.
+    """Point MLflow at the store, only to ask it: nothing is created or written. Raises UserError naming its address if
+    there is none, or it cannot be opened.
     """
     path = database()
     if path is not None and not path.exists():
@@ -82,6 +79,18 @@ def is_missing(error: "MlflowException") -> bool:
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     return str(error.error_code) == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
+def found_or_none(ask: Callable[..., T], *wanted: str) -> T | None:
+    """What a store is asked for, None if that is not there. Raises MlflowException if the store cannot be asked."""
+    from mlflow import MlflowException
+
+    try:
+        return ask(*wanted)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def raise_if_lost(error: BaseException) -> None:
@@ -142,10 +151,8 @@ def training_run(
     name: str, params: Params, teacher: ModelIdentity, base: ModelIdentity, training_set: Path
 ) -> Iterator[str]:
     """Open a training's run with its params, identities and the digest of its data; yields its id. It ends as
-    FAILED if the training does, whose error is passed on as it is.
-
-    Raises:
-        UserError: the store cannot be opened or written to.
+    FAILED if the training does, whose error is passed on as it is. Raises UserError if the store cannot be opened or
+    written to.
     """
     import mlflow
 
@@ -156,8 +163,10 @@ def training_run(
         run = mlflow.start_run(run_name=name, experiment_id=experiment, tags=tags)
     try:
         with store_errors():
-            _log_inputs(params, teacher, base)
-            log_dataset(training_set, context="training")
+            mlflow.log_params({f"training.{key}": value for key, value in params.training.model_dump().items()})
+            models = {"models.teacher": teacher.reference, "models.student": base.reference}
+            mlflow.log_params({"seed": params.seed, **models})
+            _log_dataset(training_set)
         yield run.info.run_id
     except BaseException:
         with suppress(Exception):  # a store that is gone as well would hide why the training ended
@@ -167,31 +176,19 @@ def training_run(
         mlflow.end_run()
 
 
-def _log_inputs(params: Params, teacher: ModelIdentity, base: ModelIdentity) -> None:
-    import mlflow
-
-    mlflow.log_params({f"training.{key}": value for key, value in params.training.model_dump().items()})
-    mlflow.log_params({"seed": params.seed, "models.teacher": teacher.reference, "models.student": base.reference})
-
-
-def log_dataset(path: Path, context: str) -> str:
-    """Attach a data file to the active run; returns its digest, the MD5 of its bytes, which is DVC's for
-    the file.
-
-    MLflow's own digest of a table covers the first 10,000 rows only.
-    """
+def _log_dataset(path: Path) -> None:
+    """Attach the training set to the active run, with the MD5 of its bytes as DVC has it: MLflow's own digest of a
+    table covers the first 10,000 rows only."""
     import mlflow
     from mlflow.data import meta_dataset
     from mlflow.data.dataset_source_registry import resolve_dataset_source
 
-    digest = hash_file(path, "md5")
     kind: Any = meta_dataset.MetaDataset  # declared abstract to type checkers by mistake
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow registers local files twice and says so
         source = resolve_dataset_source(path.as_posix())
-    dataset = kind(source, name=path.name, digest=digest)
-    mlflow.log_input(dataset, context=context)
-    return digest
+    dataset = kind(source, name=path.name, digest=hash_file(path, "md5"))
+    mlflow.log_input(dataset, context="training")
 
 
 def _first_use_lock(path: Path | None) -> AbstractContextManager[Any]:
@@ -207,10 +204,9 @@ def _first_use_lock(path: Path | None) -> AbstractContextManager[Any]:
 @contextmanager
 def _lock_if_writable(path: Path | None) -> Iterator[None]:
     """The same for who only asks: whoever may not write a lock there could not find others making tables, either."""
-    lock = nullcontext() if path is None else _first_use_lock(path)
     with ExitStack() as held:
         with suppress(OSError):
-            held.enter_context(lock)
+            held.enter_context(_first_use_lock(path))
         yield
 
 

@@ -111,20 +111,22 @@ def _reasons(reasons: Mapping[str, int]) -> str:
 def _teacher(run: Run) -> Iterator[str]:
     yield "<h2>What the teacher's answers cost when they were bought</h2>"
     keys = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
-    answers = [(stage, usage["answers"]) for stage, usage in run.asking.items()]
-    rows = [[stage, *(f"{one[key]:,}" for key in keys)] for stage, one in answers]
-    rows.append(["all", *(f"{sum(one[key] for _, one in answers):,}" for key in keys)])
-    yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], map(cells, rows))
+    answers = {stage: usage["answers"] for stage, usage in run.asking.items()}
+    yield table(["stage", "answers", *(key.replace("_", " ") for key in keys[1:])], _counts(answers, keys))
     yield "<p>Where this run had them from: the response store, records that others bought, or the teacher itself.</p>"
-    spent = [(stage, usage["this_run"]) for stage, usage in run.asking.items()]
-    found = [[stage, *(f"{one[source]:,}" for source in SOURCES)] for stage, one in spent]
-    found.append(["all", *(f"{sum(one[source] for _, one in spent):,}" for source in SOURCES)])
-    yield table(["stage", *SOURCES], map(cells, found))
-    if dict(answers)["collect_sampled"]["used"]:
+    yield table(["stage", *SOURCES], _counts({s: usage["this_run"] for s, usage in run.asking.items()}, SOURCES))
+    if answers["collect_sampled"]["used"]:
         yield (
             '<p class="quiet">An answer that two stages use counts in both: collect_sampled asks texts '
             "the one question that collect_responses may have asked them already.</p>"
         )
+
+
+def _counts(by_stage: Mapping[str, Mapping[str, int]], keys: Sequence[str]) -> Iterator[str]:
+    """A row for each stage, and their sum."""
+    total = {key: sum(counts[key] for counts in by_stage.values()) for key in keys}
+    for stage, counts in {**by_stage, "all": total}.items():
+        yield cells([stage, *(f"{counts[key]:,}" for key in keys)])
 
 
 def _perspectives(run: Run) -> Iterator[str]:
@@ -133,10 +135,8 @@ def _perspectives(run: Run) -> Iterator[str]:
     for instruction in run.instructions:
         tasks[instruction.perspective_id].append(instruction.task_name)
     shown = sorted(run.perspectives, key=lambda p: (-p.total_count, p.id))[:MOST_PERSPECTIVES]
-    yield table(
-        ["perspective", "attributes (counts)", "coherence over mentions", "over members", "tasks"],
-        (_words([p.head, _members(p), *_coherences(p), "; ".join(tasks[p.id])]) for p in shown),
-    )
+    heads = ["perspective", "attributes (counts)", "coherence over mentions", "over members", "tasks"]
+    yield table(heads, (_words([p.head, _members(p), *_coherences(p), "; ".join(tasks[p.id])]) for p in shown))
     yield _left_out(len(run.perspectives) - len(shown), "perspectives")
     if own := tasks.get(""):
         yield f"<p>Asked by the user, of no perspective: {escape('; '.join(own))}</p>"

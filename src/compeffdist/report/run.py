@@ -1,4 +1,5 @@
-"""What a finished run left, read once for its report: the stages' metrics and the artefacts people ask about."""
+"""What a finished run left, read once for its report: the stages' metrics and the artefacts people ask about; and the
+run in one row of figures, which `dvc metrics show` prints and `dvc metrics diff` compares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
 
 ROLES = ("teacher", "student", "embedder")
+TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,7 @@ class Run:
 
 
 def read_run(given: Given) -> Run:
-    """Read the run whose report a stage writes.
-
-    Raises:
-        UserError: an artefact is missing or broken; names it.
-    """
+    """Read the run whose report a stage writes. Raises UserError naming an artefact that is missing or broken."""
     stages = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))]
     return Run(
         models={role: read_identity(given.path(identity)) for role, identity in zip(ROLES, IDENTITIES, strict=True)},
@@ -77,3 +75,27 @@ def read_run(given: Given) -> Run:
         scored=given[SCORED],
         draws=given[SAMPLED],
     )
+
+
+def headline(run: Run) -> dict[str, Any]:
+    """Counts along the pipeline, the teacher's cost, and macro-F1 (0 to 1) of teacher, base student and student: these
+    few of all the stages' metrics, which would be a table hundreds of columns wide.
+
+    In mode proxy the cost is an upper bound: an answer that two stages use counts in both.
+    """
+    answers = [usage["answers"] for usage in run.asking.values()]
+    evaluation = run.evaluation["headline"]
+    return {
+        "texts": run.account("ingest_texts")["out"],
+        "attributes": run.metrics["enumerate_attributes"]["vocabulary"]["out"],
+        "perspectives": len(run.perspectives),
+        "instructions": len(run.instructions),
+        "triplets": len(run.triplets),
+        "teacher_answers": sum(one["used"] for one in answers),
+        "teacher_tokens": sum(one[key] for one in answers for key in TOKENS),
+        "difficulty": round(sum(score.ranking for score in run.scored) / len(run.scored), 4),
+        "kept": sum(draw.kept for draw in run.draws),
+        "calls_saved": round(run.metrics["collect_sampled"]["asked"]["calls_saved"], 4),
+        "gates_passed": sum(report["passed"] for report in run.gates.values()),
+        **{name: round(evaluation[name], 4) for name in sorted(evaluation)},
+    }

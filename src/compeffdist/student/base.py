@@ -11,10 +11,8 @@ from compeffdist.teacher.asking import release_engine
 def base_student(given: Given) -> tuple[ModelIdentity, Path]:
     """Identity and folder of the base student, for a stage that is about to load it or one trained from it.
 
-    Lets the teacher's engine go, whichever stages ran before: scoring and training need its memory.
-
-    Raises:
-        UserError: the identity is missing or broken, or the weights are not in the cache.
+    Lets the teacher's engine go, whichever stages ran before: scoring and training need its memory. Raises UserError:
+    the identity is missing or broken, or the weights are not in the cache.
     """
     release_engine()
     identity = read_identity(given.path(BASE))

@@ -112,11 +112,7 @@ def collate(rows: Sequence[TokenRow], shared: int = 0) -> "tuple[Tensor, Tensor,
     numbers = np.repeat(np.arange(len(rows)), [len(row.response_ids) for row in rows])
     columns = np.concatenate([np.arange(len(row.prompt_ids) - 1, row.width) - shared for row in rows])
     targets = np.concatenate([np.asarray(row.response_ids, dtype=np.int64) for row in rows])
-    return (
-        torch.from_numpy(ids),
-        torch.from_numpy(np.stack([numbers, columns])),
-        torch.from_numpy(targets),
-    )
+    return (torch.from_numpy(ids), torch.from_numpy(np.stack([numbers, columns])), torch.from_numpy(targets))
 
 
 def _best_tree(common: Sequence[int]) -> _Node:

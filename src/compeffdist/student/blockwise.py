@@ -12,10 +12,10 @@ hand down to it. A GPU has kernels that like one large call better, and keeps to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 NAME = "compeffdist_blocks"
 """What transformers knows this attention by."""
@@ -27,13 +27,13 @@ ARGUMENT = "attention_blocks"
 class Blocks:
     """The blocks of a pass as places in it; padding repeats the pass's first token."""
 
-    queries: "Tensor"
+    queries: Tensor
     """[blocks, longest block]"""
-    keys: "Tensor"
+    keys: Tensor
     """[blocks, longest block with its beginning]"""
-    filled: "Tensor"
+    filled: Tensor
     """[blocks, longest block with its beginning]: whether a key is none of the padding."""
-    back: "Tensor"
+    back: Tensor
     """[length]: where in the flattened `queries` each token of the pass is."""
 
 
@@ -59,10 +59,8 @@ def attention_blocks(sequences: Sequence[int], branches: Sequence[int]) -> list[
     return blocks
 
 
-def blocks_of(sequences: "Tensor", branches: "Tensor") -> Blocks:
+def blocks_of(sequences: Tensor, branches: Tensor) -> Blocks:
     """The blocks of a pass; each argument is [1, length]."""
-    import torch
-
     found = attention_blocks(sequences[0].tolist(), branches[0].tolist())
     queries = [list(own) for _, own in found]
     keys = [[*beginning, *own] for beginning, own in found]
@@ -98,14 +96,14 @@ def use_blocks(model: Any) -> bool:
 
 def _blockwise(
     module: Any,
-    query: "Tensor",
-    key: "Tensor",
-    value: "Tensor",
-    attention_mask: "Tensor | None",
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     *,
     attention_blocks: Blocks | None = None,
     **settings: Any,
-) -> "tuple[Tensor, None]":
+) -> tuple[Tensor, None]:
     """transformers' sdpa over the blocks as a batch, where there are any.
 
     Args:
@@ -120,21 +118,15 @@ def _blockwise(
 
     if attention_blocks is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    queries, keys, values = (
-        _gathered(states, places)
-        for states, places in (
-            (query, attention_blocks.queries),
-            (key, attention_blocks.keys),
-            (value, attention_blocks.keys),
-        )
-    )
+    queries = _gathered(query, attention_blocks.queries)
+    keys, values = (_gathered(states, attention_blocks.keys) for states in (key, value))
     # for blocks as small as these, plain products are faster than the fused kernel for CPUs
     with sdpa_kernel(SDPBackend.MATH):
         output = sdpa_attention_forward(module, queries, keys, values, attention_mask, **settings)[0]
     return output.flatten(0, 1).index_select(0, attention_blocks.back)[None], None
 
 
-def _gathered(states: "Tensor", places: "Tensor") -> "Tensor":
+def _gathered(states: Tensor, places: Tensor) -> Tensor:
     """[1, heads, length, width] and [blocks, n] -> [blocks, heads, n, width]."""
     rows = states[0].transpose(0, 1)  # [length, heads, width]
     return rows.index_select(0, places.flatten()).unflatten(0, places.shape).transpose(1, 2)

@@ -9,19 +9,19 @@ do, with the window made small so that it counts. A model for which no way does 
 state in place of keys and values, attention that takes no mask) gets None, and its rows are read whole.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from compeffdist.student.blockwise import ARGUMENT, blocks_of, use_blocks
 from compeffdist.student.packing import EncodedRow, Group, Packed, pack
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Marks = tuple["Tensor", ...]
+Marks = tuple[Tensor, ...]
 PROBE_WINDOW = 3
+"""A sliding window that ends within the probe, in place of the model's while it is tried."""
 EXACT, ROUNDED = 1e-4, 0.03
 """Largest accepted difference of the probe's logits, relative to the largest of them, in float32 and in 16 bits."""
 KINDS = ("full_attention", "sliding_attention")
@@ -39,13 +39,9 @@ class BranchAttention:
     blocks: bool = False
     """Whether attention is computed block by block (see `blockwise`)."""
 
-    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: Any) -> dict[str, Any]:
-        """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass.
-
-        Args:
-            inputs: tensors of a `Packed`, each [1, length].
-            dtype: of additive masks.
-        """
+    def model_inputs(self, inputs: dict[str, Tensor], dtype: Any) -> dict[str, Any]:
+        """`input_ids`, `position_ids`, `attention_mask` and, where they are used, the blocks for a pass; `inputs` are
+        the tensors of a `Packed`, each [1, length], `dtype` is that of additive masks."""
         positions = inputs["position_ids"]
         marks = (positions, inputs["sequences"], inputs["branches"])
         blocks = blocks_of(*marks[1:]) if self.blocks else None
@@ -62,21 +58,16 @@ class BranchAttention:
         given = {"input_ids": inputs["input_ids"], "position_ids": positions, "attention_mask": mask}
         return given if blocks is None else given | {ARGUMENT: blocks}
 
-    def _form(self, seen: "Tensor", dtype: Any) -> "Tensor":
-        import torch
-
+    def _form(self, seen: Tensor, dtype: Any) -> Tensor:
         seen = seen[:, None]  # [rows, heads, asking, asked]
         if not self.additive:
             return seen
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def visible(asking: "Marks", asked: "Marks") -> "Tensor":
-    """[rows, asking, asked]: whether a token that asks sees the one that is asked.
-
-    Args:
-        asking: positions, sequences and branches, [rows, asking] each; `asked` likewise.
-    """
+def visible(asking: Marks, asked: Marks) -> Tensor:
+    """[rows, asking, asked]: whether a token that asks sees the one that is asked. `asking` are positions, sequences
+    and branches, [rows, asking] each; `asked` likewise."""
     positions, sequences, branches = (
         (mine[:, :, None], theirs[:, None, :]) for mine, theirs in zip(asking, asked, strict=True)
     )
@@ -85,19 +76,15 @@ def visible(asking: "Marks", asked: "Marks") -> "Tensor":
     return earlier & same & ((branches[1] == 0) | (branches[0] == branches[1]))
 
 
-def tensors_of(packed: Packed, device: Any = "cpu") -> "dict[str, Tensor]":
+def tensors_of(packed: Packed, device: Any = "cpu") -> dict[str, Tensor]:
     """A pass as tensors: [1, length] each, `corrections` apart as places, tokens and weights, [corrections] each."""
-    import torch
-
     names = ("input_ids", "position_ids", "labels", "sequences", "branches")
     made = {name: torch.tensor([getattr(packed, name)], device=device) for name in names}
     return made | correction_tensors(packed.corrections)
 
 
-def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> "dict[str, Tensor]":
+def correction_tensors(corrections: Sequence[tuple[int, int, float]]) -> dict[str, Tensor]:
     """What soft targets add to the loss: places of response tokens, tokens, weights."""
-    import torch
-
     columns = list(zip(*corrections, strict=True)) or [(), (), ()]
     return {
         "soft_places": torch.tensor(columns[0], dtype=torch.long),
@@ -111,25 +98,28 @@ def branch_attention(model: Any) -> BranchAttention | None:
 
     On a CPU the model is told to compute attention block by block where it can; rows alone come out of it as before.
     """
-    import torch
-
     config = model.config.get_text_config()
     additive = config._attn_implementation == "eager"
     kinds = set(getattr(config, "layer_types", None) or ())
     names = ["by kind"] if kinds > {"full_attention"} else []
     names += ["windowed"] if getattr(config, "sliding_window", None) else ["one"]
     rows = _probe_rows(config.vocab_size)
-    training = model.training
+    ids = [torch.tensor([row.input_ids], device=model.device) for row in rows]
+    training, window = model.training, getattr(config, "sliding_window", None)
     model.eval()
+    if window is not None:
+        config.sliding_window = PROBE_WINDOW
     try:
-        with torch.no_grad(), _small_window(config):
-            alone = [model(input_ids=_row(model, row), use_cache=False).logits[0].float() for row in rows]
+        with torch.no_grad():
+            alone = [model(input_ids=row, use_cache=False).logits[0].float() for row in ids]
             blocks = use_blocks(model)
             ways = [BranchAttention(name, config, additive, True) for name in names if blocks]
             ways += [BranchAttention(name, config, additive) for name in names]
             return next((way for way in ways if _agrees(model, way, rows, alone)), None)
     finally:
         model.train(training)
+        if window is not None:
+            config.sliding_window = window
 
 
 def _probe_rows(vocabulary: int) -> list[EncodedRow]:
@@ -143,9 +133,7 @@ def _probe_rows(vocabulary: int) -> list[EncodedRow]:
     ]
 
 
-def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone: Sequence["Tensor"]) -> bool:
-    import torch
-
+def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone: Sequence[Tensor]) -> bool:
     packed = pack(rows, [Group((0, 1), 6, 0), Group((2,), 0, 0)])
     inputs = tensors_of(packed, model.device)
     try:
@@ -161,23 +149,3 @@ def _agrees(model: Any, way: BranchAttention, rows: Sequence[EncodedRow], alone:
         bool((mine - theirs[start:]).abs().max() <= tolerance * theirs.abs().max())
         for mine, theirs, start in zip(own, alone, starts, strict=True)
     )
-
-
-def _row(model: Any, row: EncodedRow) -> "Tensor":
-    import torch
-
-    return torch.tensor([row.input_ids], device=model.device)
-
-
-@contextmanager
-def _small_window(config: Any) -> Iterator[None]:
-    """A sliding window, where there is one, that ends within the probe."""
-    window = getattr(config, "sliding_window", None)
-    if window is None:
-        yield
-        return
-    config.sliding_window = PROBE_WINDOW
-    try:
-        yield
-    finally:
-        config.sliding_window = window

@@ -9,11 +9,10 @@ A checkpoint takes 12 bytes a trained parameter. It lies outside DVC's outs, whi
 folder named by what the training is: the student's provenance (base, rows, settings, seed), the device and the
 precision of its products. The order of the rows hangs on seed and epoch alone, so that it is the same after a resume.
 
-Checkpoints of a stage are removed when its student is written.
+Checkpoints of a stage, those of other settings as well, are removed when its student is written.
 """
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,10 +31,7 @@ STATE, OPTIMIZER, AVERAGE = "trainer_state.json", "optimizer.pt", "average.safet
 
 def latest_checkpoint(folder: Path, *, averaged: bool, stage: str) -> Path | None:
     """The last whole checkpoint in a training's folder; None if there is none. Broken ones are named and passed over.
-
-    Args:
-        averaged: whether it must hold the average of weights so far.
-    """
+    If `averaged`, it must hold the average of weights so far."""
     found = {int(name[1]): path for path in folder.glob("*") if (name := re.fullmatch(r"checkpoint-(\d+)", path.name))}
     for step in sorted(found, reverse=True):
         if _is_whole(found[step], step, averaged):
@@ -58,11 +54,6 @@ def _is_whole(checkpoint: Path, step: int, averaged: bool) -> bool:
     return True
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Forget the checkpoints of a stage, those of other settings as well."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 class CheckpointCallback(TrainerCallback):
     """No checkpoint at the end, where transformers writes one more: the student itself is written next."""
 
@@ -72,12 +63,8 @@ class CheckpointCallback(TrainerCallback):
 
 
 class WeightAverage(TrainerCallback):
-    """The mean of the trained weights over the last steps: float32, on the CPU, 4 bytes a trained parameter.
-
-    Args:
-        share: of all steps, the last ones; at least one step.
-        checkpoint: what the training goes on from, if it does.
-    """
+    """The mean of the trained weights over the last `share` of the steps, at least one: float32, on the CPU, 4 bytes a
+    trained parameter. `checkpoint` is what the training goes on from, if it does."""
 
     def __init__(self, share: float, checkpoint: Path | None) -> None:
         self.share, self.checkpoint = share, checkpoint

@@ -12,13 +12,15 @@ once: casting it anew for each chunk of positions would cost about as much memor
 itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
+from compeffdist.student.batching import TokenRow, collate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +63,7 @@ class SplitModel:
         else:
             cache = _spread(prefix, len(input_ids))
             output = self.body(input_ids=input_ids, past_key_values=cache, use_cache=True)
-        states: Tensor = output.last_hidden_state
-        return states
+        return output.last_hidden_state
 
     def read_prefix(self, prefix_ids: "Tensor") -> Any:
         """Keys and values of the tokens (1, length) that rows have in common."""
@@ -76,12 +77,18 @@ class SplitModel:
 
 
 class PrefixReader:
-    """The keys and values of the prefix read last: batches of one group follow each other."""
+    """Reads batches of rows, and keeps the keys and values of the last prefix: batches of a group follow each other."""
 
     def __init__(self, parts: SplitModel) -> None:
         self.parts = parts
         self.ids: list[int] = []
         self.cache: Any = None
+
+    def states(self, rows: Sequence[TokenRow], shared: int) -> "Tensor":
+        """States that predict response tokens, (positions, hidden), of rows that share their first `shared` tokens."""
+        ids, places, _ = (tensor.to(self.parts.weight.device) for tensor in collate(rows, shared))
+        cache = self.read(list(rows[0].prompt_ids[:shared])) if shared else None
+        return self.parts.hidden(ids, cache)[places[0], places[1]]
 
     def read(self, ids: list[int]) -> Any:
         import torch
@@ -94,11 +101,8 @@ class PrefixReader:
 
 
 def split_model(model: Any) -> SplitModel:
-    """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts.
-
-    Raises:
-        UserError: if body and head do not give back the model's own logits.
-    """
+    """Take a transformers causal language model apart (a PEFT wrapper is looked through) and check the parts. Raises
+    UserError if body and head do not give back the model's own logits."""
     import torch
 
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -164,10 +168,8 @@ def _goes_on_from_prefixes(plain: SplitModel) -> bool:
 def _spread(prefix: Any, rows: int) -> Any:
     """A cache in which each of `rows` rows starts from the one row of `prefix`, without a copy of it.
 
-    Going on from it makes new tensors of prefix and suffix together, so that `prefix` can be used again.
-
-    Raises:
-        TypeError: if the cache, or a layer of it, is of a kind that keeps more than growing keys and values.
+    Going on from it makes new tensors of prefix and suffix together, so that `prefix` can be used again. Raises
+    TypeError if the cache, or a layer of it, is of a kind that keeps more than growing keys and values.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -186,21 +188,13 @@ def _adjustments(config: Any) -> "list[Callable[[Tensor], Tensor]]":
     config = config.get_text_config()
     choices: list[Callable[[Tensor], Tensor]] = [_unchanged]
     if cap := getattr(config, "final_logit_softcapping", None):
-        choices.append(partial(_soft_capped, cap=cap))
+        choices.append(lambda logits: cap * (logits / cap).tanh())
     for key in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
         if scale := getattr(config, key, None):
             # the same key multiplies in one architecture and divides in another
-            choices += [partial(_scaled, scale=scale), partial(_scaled, scale=1.0 / scale)]
+            choices += [partial(mul, scale), partial(mul, 1.0 / scale)]
     return choices
 
 
 def _unchanged(logits: "Tensor") -> "Tensor":
     return logits
-
-
-def _soft_capped(logits: "Tensor", cap: float) -> "Tensor":
-    return cap * (logits / cap).tanh()
-
-
-def _scaled(logits: "Tensor", scale: float) -> "Tensor":
-    return logits * scale

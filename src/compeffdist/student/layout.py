@@ -7,38 +7,15 @@ the right to the longest of its pass. Either way a batch holds as many rows as w
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from compeffdist.student.batching import batches
 from compeffdist.student.branching import BranchAttention, correction_tensors, tensors_of
-from compeffdist.student.packing import (
-    IGNORED,
-    EncodedRow,
-    families,
-    grouped_order,
-    length_order,
-    pack,
-    plan_passes,
-)
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-class Layout(Protocol):
-    """How rows go through the model."""
-
-    def order(self, chance: random.Random) -> list[int]:
-        """All rows, by index, as they are trained on in one epoch."""
-
-    def passes(self, batch: Sequence[int]) -> "list[dict[str, Tensor]]":
-        """The passes of one batch of rows, by index."""
-
-    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: torch.dtype) -> dict[str, Any]:
-        """What the model is called with for one pass."""
+from compeffdist.student.packing import IGNORED, EncodedRow, families, grouped_order, length_order, pack, plan_passes
 
 
 class Packing:
@@ -50,13 +27,16 @@ class Packing:
         self.family_of = {index: number for number, members in enumerate(self.families) for index in members}
 
     def order(self, chance: random.Random) -> list[int]:
+        """All rows, by index, as they are trained on in one epoch."""
         return grouped_order(self.families, self.group_rows, chance)
 
-    def passes(self, batch: Sequence[int]) -> "list[dict[str, Tensor]]":
+    def passes(self, batch: Sequence[int]) -> list[dict[str, Tensor]]:
+        """The passes of one batch of rows, by index."""
         planned = plan_passes(self.rows, batch, self.family_of.__getitem__, self.tokens)
         return [tensors_of(pack(self.rows, groups)) for groups in planned]
 
-    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: torch.dtype) -> dict[str, Any]:
+    def model_inputs(self, inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
+        """What the model is called with for one pass."""
         return self.attention.model_inputs(inputs, dtype)
 
 
@@ -69,14 +49,14 @@ class Padding:
     def order(self, chance: random.Random) -> list[int]:
         return length_order([row.length for row in self.rows], self.batch_size, chance)
 
-    def passes(self, batch: Sequence[int]) -> "list[dict[str, Tensor]]":
+    def passes(self, batch: Sequence[int]) -> list[dict[str, Tensor]]:
         rows = [self.rows[index] for index in batch]
         return [self._pass([rows[i] for i in part]) for part in batches([row.length for row in rows], self.tokens)]
 
-    def model_inputs(self, inputs: "dict[str, Tensor]", dtype: torch.dtype) -> dict[str, Any]:
+    def model_inputs(self, inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
         return {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
 
-    def _pass(self, rows: Sequence[EncodedRow]) -> "dict[str, Tensor]":
+    def _pass(self, rows: Sequence[EncodedRow]) -> dict[str, Tensor]:
         longest = max(row.length for row in rows)
         spare = [longest - row.length for row in rows]
         corrections = [
@@ -92,15 +72,7 @@ class Padding:
         } | correction_tensors(corrections)
 
 
-class Collator:
-    """The trainer's collator: a batch of rows as its passes, and their labels for the count of labelled tokens."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        passes = self.layout.passes([example["place"] for example in examples])
-        return {"labels": torch.cat([one["labels"].flatten() for one in passes]), "passes": passes}
+Layout = Packing | Padding
 
 
 class EpochOrder(Sampler[int]):

@@ -28,11 +28,8 @@ STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | None" = None) -> "torch.dtype":
-    """The precision to compute in; `auto` is float32 for weights stored in it, else bfloat16 where the hardware
-    multiplies it, else float32.
-
-    `requested` may be "float32", "bfloat16" or "float16".
-    """
+    """The precision to compute in: "float32", "bfloat16" or "float16" as `requested`; `auto` is float32 for weights
+    stored in it, else bfloat16 where the hardware multiplies it, else float32."""
     import torch
 
     if requested != "auto":
@@ -41,16 +38,14 @@ def student_dtype(device: str, requested: str = "auto", stored: "torch.dtype | N
         return torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return getattr(torch, precision.compute_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
+    return getattr(torch, precision.affordable_dtype("bfloat16", on_cpu=True)) if device == "cpu" else torch.float32
 
 
 def stored_dtype(folder: Path) -> "torch.dtype | None":
     """The precision that most parameters of a model folder's weights are stored in; None if it is no plain one.
 
-    By the files' headers: a configuration may name no precision, or the one of a former saving.
-
-    Raises:
-        UserError: if a file of weights is broken.
+    By the files' headers: a configuration may name no precision, or the one of a former saving. Raises UserError if a
+    file of weights is broken.
     """
     import torch
     from safetensors import SafetensorError, safe_open
@@ -70,26 +65,18 @@ def stored_dtype(folder: Path) -> "torch.dtype | None":
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """The provenance of a student folder. Raises UserError if there is none."""
-    provenance: dict[str, Any] = read_json(Path(folder) / PROVENANCE)
-    return provenance
+    return read_json(Path(folder) / PROVENANCE)
 
 
 def system_prompt_of(folder: Path, otherwise: str) -> str:
-    """What stood before every prompt a student was trained on; `otherwise` of a model that is no student.
-
-    Raises:
-        UserError: if its provenance cannot be read.
-    """
+    """What stood before every prompt a student was trained on; `otherwise` of a model that is no student. Raises
+    UserError if its provenance cannot be read."""
     return str(read_provenance(folder)["system_prompt"]) if (Path(folder) / PROVENANCE).exists() else otherwise
 
 
 def student_id(folder: Path) -> str:
-    """Hash over all of a student folder: weights or adapter, tokenizer, chat template, provenance (which names
-    the base).
-
-    Raises:
-        UserError: if the folder holds no student.
-    """
+    """Hash over all of a student folder: weights or adapter, tokenizer, chat template, provenance (which names the
+    base). Raises UserError if the folder holds no student."""
     read_provenance(folder)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in folder.rglob("*") if path.is_file()}
     return content_id("student", hashes)

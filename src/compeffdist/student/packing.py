@@ -92,10 +92,8 @@ def families(rows: Sequence[EncodedRow]) -> list[list[int]]:
 
 
 def grouped_order(families: Sequence[Sequence[int]], group_rows: int, chance: random.Random) -> list[int]:
-    """All rows in a random order in which at most `group_rows` of a family stand side by side by design.
-
-    Families are cut into groups as equal as can be, at random; then the groups are shuffled.
-    """
+    """All rows in a random order in which at most `group_rows` of a family stand side by side by design: families are
+    cut into groups as equal as can be, at random; then the groups are shuffled."""
     groups = []
     for family in families:
         members = chance.sample(family, len(family))
@@ -117,10 +115,8 @@ def length_order(lengths: Sequence[int], batch_size: int, chance: random.Random)
 
 
 def groups_of(rows: Sequence[EncodedRow], members: Sequence[int], tokens: int) -> Iterator[Group]:
-    """The sequences that the `members` of one family make: one, or as few as keep to `tokens` each.
-
-    A single row may exceed it.
-    """
+    """The sequences that the `members` of one family make: one, or as few as keep to `tokens` each, a single row
+    apart."""
     taken: list[int] = []
     for index in members:
         if taken and _group(rows, [*taken, index]).tokens > tokens:
@@ -151,9 +147,8 @@ def plan_passes(
         fitting = (one for one in passes if sum(part.tokens for part in one) + sequence.tokens <= tokens)
         room = next(fitting, None)
         if room is None:
-            passes.append([sequence])
-        else:
-            room.append(sequence)
+            passes.append(room := [])
+        room.append(sequence)
     return passes
 
 

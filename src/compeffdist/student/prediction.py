@@ -12,11 +12,10 @@ from weakref import WeakKeyDictionary
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
-from compeffdist.student.batching import TokenRow, batches, collate, plan_batches
+from compeffdist.student.batching import TokenRow, batches, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compeffdist.progress import Progress
@@ -36,14 +35,11 @@ def label_logprobs(
     share: bool = True,
     progress: "Progress | None" = None,
 ) -> list[dict[str, float]]:
-    """Log-probability (nats) of each whole label under decoding constrained to the label set, for each
-    prompt.
+    """Log-probability (nats) of each whole label under decoding constrained to the label set, for each prompt.
 
     The probabilities of a prompt's labels sum to 1. A prompt is one row for each branching point of the labels' tokens:
-    usually one in all (see `labels`).
-
-    Args:
-        share: read what prompts have in common once, where it pays and the model's cache allows it.
+    usually one in all (see `labels`). With `share`, what prompts have in common is read once, where it pays and the
+    model's cache allows it.
 
     Raises:
         UserError: if a prompt is longer than the model's context, two labels have the same tokens, or the model cannot
@@ -64,7 +60,7 @@ def label_logprobs(
     prefix = PrefixReader(parts)
     with torch.inference_mode():
         for batch in plan_batches(tokens, token_budget, share=share and parts.reuses_prefixes):
-            last = _last_logits(parts, prefix, [tokens[index] for index in batch.rows], batch.prefix)
+            last = parts.logits(prefix.states([tokens[index] for index in batch.rows], batch.prefix)).cpu()
             for position, index in enumerate(batch.rows):
                 children = trie.branches[index % width].children
                 scores[index] = last[position, list(children)].tolist()
@@ -85,11 +81,8 @@ def generate(
     token_budget: int = 4096,
     progress: "Progress | None" = None,
 ) -> list[str]:
-    """Greedy answers to `prompts`, in order, without special tokens and surrounding space.
-
-    Raises:
-        UserError: if a prompt with its answer is longer than the model's context.
-    """
+    """Greedy answers to `prompts`, in order, without special tokens and surrounding space. Raises UserError if a prompt
+    with its answer is longer than the model's context."""
     import torch
     from transformers import GenerationConfig
 
@@ -126,13 +119,6 @@ def _parts(model: "PreTrainedModel") -> SplitModel:
     if model not in _PARTS:
         _PARTS[model] = split_model(model)
     return _PARTS[model]
-
-
-def _last_logits(parts: SplitModel, prefix: PrefixReader, rows: Sequence[TokenRow], shared: int) -> "torch.Tensor":
-    """Logits of the token after each row, [rows, vocabulary], float32 or wider, on the CPU."""
-    ids, places, _ = (tensor.to(parts.weight.device) for tensor in collate(rows, shared))
-    cache = prefix.read(list(rows[0].prompt_ids[:shared])) if shared else None
-    return parts.logits(parts.hidden(ids, cache)[places[0], places[1]]).cpu()
 
 
 def _padded(

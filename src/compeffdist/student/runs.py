@@ -13,8 +13,7 @@ from compeffdist.given import Given, Made
 from compeffdist.params import FineTuningParams, Params, stage_seed
 from compeffdist.records import Triplet
 from compeffdist.student.base import base_student
-from compeffdist.student.curve import CurvePoint
-from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
+from compeffdist.student.training import CurvePoint, TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 

@@ -17,29 +17,30 @@ so a soft target is a few weighted logits added to the plain loss, and s = 0 is 
 
 from collections.abc import Mapping, Sequence
 
-from compeffdist.labels import LabelTrie, build_trie
+from compeffdist.labels import build_trie
 from compeffdist.student.packing import Correction
 
 
 def soft_corrections(
     answer: str, label_tokens: Mapping[str, Sequence[int]], probabilities: Mapping[str, float], end: int, share: float
 ) -> tuple[Correction, ...]:
-    """What a soft target adds to the loss of one row, by place in its response.
+    """What a soft target adds to the loss of one row, by place in its response. A node to which the teacher's rounded
+    probabilities give nothing stays hard.
 
     Args:
         answer: one of the labels.
-        label_tokens: each label's tokens as a response has them, without `end`.
-        probabilities: of each label, by the teacher.
-        end: the token that ends a response.
+        label_tokens: each label's tokens as a response has them, without `end`, the token that ends it.
         share: of the soft target, s above.
-
-    A node to which the teacher's rounded probabilities give nothing stays hard.
     """
     trie = build_trie(label_tokens, end)
     made: list[Correction] = []
     for number, hard in trie.turns[answer]:
         branch = trie.branches[number]
-        masses = _masses(trie, number, probabilities)
+        masses = [0.0] * len(branch.children)  # the teacher's probability of the labels under each child
+        for label, turns in trie.turns.items():
+            for place, child in turns:
+                if place == number:
+                    masses[child] += probabilities[label]
         whole = sum(masses)
         if whole > 0.0:
             weights = [share * (float(child == hard) - mass / whole) for child, mass in enumerate(masses)]
@@ -49,13 +50,3 @@ def soft_corrections(
                 if weight
             ]
     return tuple(made)
-
-
-def _masses(trie: LabelTrie, branch: int, probabilities: Mapping[str, float]) -> list[float]:
-    """The teacher's probability of the labels under each child of a branching node."""
-    masses = [0.0] * len(trie.branches[branch].children)
-    for label, turns in trie.turns.items():
-        for number, child in turns:
-            if number == branch:
-                masses[child] += probabilities[label]
-    return masses

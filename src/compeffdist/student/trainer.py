@@ -7,6 +7,8 @@ every position elsewhere. Here the model is asked for the logits of the position
 own way is left to rows that are read whole on a GPU.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,31 +16,33 @@ import torch
 from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
+from compeffdist.errors import UserError
+from compeffdist.progress import Progress
 from compeffdist.student.checkpoints import WeightAverage
-from compeffdist.student.curve import CurvePoint, Recorder
-from compeffdist.student.layout import Collator, EpochOrder, Layout
+from compeffdist.student.layout import EpochOrder, Layout
 from compeffdist.student.packing import IGNORED
+from compeffdist.student.training import CurvePoint
 
 
 class ResponseTrainer(SFTTrainer):
-    """SFTTrainer whose loss is a sum over response tokens, whatever passes they are in.
-
-    Args:
-        layout: how rows go through the model.
-        order: in which they come.
-        average: what `finish` puts in the place of the last weights.
-        **settings: as for SFTTrainer; the rows of `train_dataset` know their `place` in the layout.
-    """
+    """SFTTrainer whose loss is a sum over response tokens, whatever passes of `layout` they are in. `finish` puts
+    `average` in the place of the last weights. Other settings as for SFTTrainer; the rows of `train_dataset` know their
+    `place` in the layout."""
 
     def __init__(
         self, layout: Layout, order: EpochOrder, average: WeightAverage | None = None, **settings: Any
     ) -> None:
         self.layout, self.row_order, self.average = layout, order, average
-        super().__init__(data_collator=Collator(layout), **settings)
+        super().__init__(data_collator=self._collated, **settings)
         # the labelled tokens of a step are counted for `compute_loss` below, whatever the model's own loss takes
         self.model_accepts_loss_kwargs = True
         if average is not None:
             self.add_callback(average)
+
+    def _collated(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of rows as its passes, and their labels for the count of labelled tokens."""
+        passes = self.layout.passes([example["place"] for example in examples])
+        return {"labels": torch.cat([one["labels"].flatten() for one in passes]), "passes": passes}
 
     def finish(self) -> None:
         """After training: the weights are those to be kept."""
@@ -56,10 +60,7 @@ class ResponseTrainer(SFTTrainer):
         return self.row_order
 
     def training_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        num_items_in_batch: torch.Tensor | int | None = None,
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Forward and backward of every pass of a batch; the sum of their losses."""
         total = torch.zeros((), device=self.args.device)
@@ -79,11 +80,8 @@ class ResponseTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Negative log-likelihood of the response tokens of one pass, in nats, over `num_items_in_batch`.
-
-        `inputs` is a pass of the layout; `num_items_in_batch` is the number of labelled tokens of the whole optimiser
-        step.
-        """
+        """Negative log-likelihood of the response tokens of one pass of the layout, in nats, over `num_items_in_batch`,
+        the number of labelled tokens of the whole optimiser step."""
         plain = "sequences" not in inputs and not len(inputs["soft_weights"])
         if return_outputs or (plain and inputs["input_ids"].device.type == "cuda"):
             own = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
@@ -110,10 +108,7 @@ def response_loss(model: torch.nn.Module, layout: Layout, inputs: dict[str, torc
 
 def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """What soft targets add to the loss (see `soft_labels`): weighted logits where response tokens are predicted.
-
-    Args:
-        logits: [rows, positions, vocabulary], at the positions `kept`.
-    """
+    `logits` are [rows, positions, vocabulary], at the positions `kept`."""
     length = inputs["labels"].shape[1]
     column = torch.zeros(length, dtype=torch.long, device=logits.device)
     column[kept] = torch.arange(len(kept), device=logits.device)
@@ -122,26 +117,41 @@ def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, tor
     return (chosen * inputs["soft_weights"]).sum()
 
 
-def _point(step: int, logs: dict[str, float]) -> CurvePoint:
-    return CurvePoint(step, float(logs["loss"]), logs["learning_rate"], float(logs.get("grad_norm", 0.0)))
+class Recorder(TrainerCallback):
+    """Keeps the training curve, hands each point to `on_point`, and draws the progress line of a training over
+    `tokens`."""
 
+    def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
+        self.stage, self.tokens, self.on_point = stage, tokens, on_point
+        self.points: list[CurvePoint] = []
+        self.replayed = 0
+        """Points of an earlier run that this one goes on from."""
+        self.progress: Progress | None = None
 
-def recorder_callback(recorder: Recorder) -> TrainerCallback:
-    """Feed `recorder` from the trainer's log."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.progress = Progress(f"{self.stage}: steps", state.max_steps)
+            for logs in state.log_history:  # of a training that goes on from a checkpoint
+                if "loss" in logs:
+                    self.progress.skip(1)
+                    self.replayed += 1
+                    self._keep(logs["step"], logs)
 
-    class Callback(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.is_world_process_zero:
-                recorder.begin(state.max_steps)
-                for logs in state.log_history:  # of a training that goes on from a checkpoint
-                    if "loss" in logs:
-                        recorder.replay(_point(logs["step"], logs))
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            step, loss = state.global_step, float(logs["loss"])
+            if not math.isfinite(loss):
+                raise UserError(f"{self.stage}: the loss is {loss} at step {step}; lower the learning_rate")
+            if self.progress is not None:
+                self.progress.advance(1, tokens=self.tokens // self.progress.total)
+            self._keep(step, logs)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                recorder.record(_point(state.global_step, logs))
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.progress is not None:
+            self.progress.__exit__()
 
-        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            recorder.end()
-
-    return Callback()
+    def _keep(self, step: int, logs: dict[str, float]) -> None:
+        point = CurvePoint(step, float(logs["loss"]), logs["learning_rate"], float(logs.get("grad_norm", 0.0)))
+        self.points.append(point)
+        if self.on_point is not None:
+            self.on_point(point)

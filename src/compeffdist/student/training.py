@@ -1,8 +1,7 @@
 """Fine-tuning the student: trl's SFTTrainer, LoRA or full weights, loss on the response only.
 
-Rows reach the trainer as ids and labels made by `student.formatting`, with trl's own preparation switched
-off: what is trained is exactly what is scored and asked later. Rows over `max_length` are rejected with a
-reason, never cut.
+Rows reach the trainer as ids and labels made by `formatting`, with trl's own preparation switched off: what is trained
+is exactly what is scored and asked later. Rows over `max_length` are rejected with a reason, never cut.
 
 What is fast about it: what rows of an instruction share is read once (`packing`; three quarters of a row's tokens are
 chat frame and instruction), and where trl's fused loss would put every position through the LM head (any device without
@@ -23,6 +22,7 @@ Same seed, same machine, same number of threads: same bytes. Another machine giv
 
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -38,7 +38,6 @@ from compeffdist.formatting import encode_prompt, encode_response, end_token_id,
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
-from compeffdist.student.curve import CurvePoint, Recorder
 from compeffdist.student.loading import PROVENANCE, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compeffdist.student.layout import Layout
+    from compeffdist.student.trainer import Recorder
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,18 @@ class TrainingRow:
     """What could be answered, where the teacher weighed each label; else empty."""
     probabilities: tuple[float, ...] = ()
     """Of `labels`, by the teacher."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One optimiser step."""
+
+    step: int
+    loss: float
+    """Mean negative log-likelihood of the response tokens of the step, in nats; with soft targets, cross-entropy."""
+    learning_rate: float
+    gradient_norm: float
+    """Before clipping."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,6 @@ def fine_tune(
     `student.json`. It names no path of this machine and holds no pickle.
 
     Args:
-        base: folder of the base model.
         rows: in any order; they are trained in an order drawn from `seed` and their ids alone.
         base_id: identity of the base model, for the provenance.
         system: what stands before every prompt, now and whenever the student is asked.
@@ -132,7 +143,7 @@ def fine_tune(
         UserError: if no row is left to train on, two rows share an id, or the loss stops being a number.
     """
     _quiet()
-    from compeffdist.student.checkpoints import remove_checkpoints
+    from compeffdist.student.trainer import Recorder
 
     device = resolve_device(device)
     _check_processes(device)
@@ -155,9 +166,10 @@ def fine_tune(
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if trainer.is_world_process_zero():
         trainer.finish()
-        _save(trainer, tokenizer, base_id, _saved_dtype(base, settings), provenance, output)
+        saved = stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
+        _save(trainer, tokenizer, saved, provenance, output)
         if checkpoints:
-            remove_checkpoints(checkpoints / stage)
+            shutil.rmtree(checkpoints / stage, ignore_errors=True)
     epochs = settings.epochs
     return TrainingResult(
         rows=len(encoded),
@@ -180,11 +192,8 @@ def encode_rows(
     stage: str,
     soft_labels: float = 0.0,
 ) -> tuple[list[EncodedRow], list[Reject]]:
-    """Rows as token ids, sorted by id; those that cannot be trained on as rejects.
-
-    Raises:
-        UserError: if two rows share an id.
-    """
+    """Rows as token ids, sorted by id; those that cannot be trained on as rejects. Raises UserError if two rows share
+    an id."""
     encoded: list[EncodedRow] = []
     rejected: list[Reject] = []
     ordered = sorted(rows, key=lambda row: row.id)
@@ -256,21 +265,24 @@ def _trainer(
     seed: int,
     device: str,
     dtype: Any,
-    recorder: Recorder,
+    recorder: "Recorder",
     folder: Path,
     checkpoint_steps: int,
 ) -> tuple[Any, Path | None]:
     """The trainer, and the checkpoint it has to go on from, if there is one in `folder`."""
     import torch
     from datasets import Dataset
+    from transformers import AutoModelForCausalLM
     from transformers.trainer_callback import PrinterCallback
 
     from compeffdist.student.checkpoints import CheckpointCallback, WeightAverage, latest_checkpoint
     from compeffdist.student.layout import EpochOrder
-    from compeffdist.student.trainer import ResponseTrainer, recorder_callback
+    from compeffdist.student.trainer import ResponseTrainer
 
     full, averaged = settings.method == "full", settings.average_last > 0.0
-    model = _load_base(base, torch.float32 if full else dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float32 if full else dtype, local_files_only=True, use_safetensors=True
+    )
     layout = _layout(model, encoded, settings, end_token_id(tokenizer), recorder.stage)
     resumed = latest_checkpoint(folder, averaged=averaged, stage=recorder.stage) if checkpoint_steps else None
     trainer = ResponseTrainer(
@@ -284,7 +296,7 @@ def _trainer(
         ),
         processing_class=tokenizer,
         peft_config=None if full else _lora(settings),
-        callbacks=[recorder_callback(recorder), CheckpointCallback()],
+        callbacks=[recorder, CheckpointCallback()],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, resumed
@@ -297,20 +309,12 @@ def _layout(
     from compeffdist.student.branching import branch_attention
     from compeffdist.student.layout import Packing, Padding
 
-    rows = settings.batch_size * settings.gradient_accumulation
-    attention = branch_attention(model) if settings.group_rows > 1 else None
-    if attention is not None:
-        return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
     if settings.group_rows > 1:
+        if (attention := branch_attention(model)) is not None:
+            return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
         name = type(model).__name__
         print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
-    return Padding(encoded, fill, rows, settings.pass_tokens)
-
-
-def _load_base(base: Path, dtype: Any) -> "PreTrainedModel":
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True, use_safetensors=True)
+    return Padding(encoded, fill, settings.batch_size * settings.gradient_accumulation, settings.pass_tokens)
 
 
 def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, folder: Path, checkpoint_steps: int) -> Any:
@@ -369,32 +373,24 @@ def _check_processes(device: str) -> None:
         raise UserError("several GPUs are visible to one process; set CUDA_VISIBLE_DEVICES to the one to train on")
 
 
-def _saved_dtype(base: Path, settings: FineTuningParams) -> Any:
-    """Precision to store a fully fine-tuned model in; None to store what was trained, as for an adapter."""
-    return stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
-
-
 def _save(
-    trainer: Any,
-    tokenizer: "PreTrainedTokenizerBase",
-    base_id: str,
-    dtype: Any,
-    provenance: dict[str, Any],
-    output: Path,
+    trainer: Any, tokenizer: "PreTrainedTokenizerBase", dtype: Any, provenance: dict[str, Any], output: Path
 ) -> None:
+    """Write the student; in `dtype` where one is given, else as it was trained."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if dtype is not None:
         model = model.to(dtype)
+    adapter: dict[str, Any] = {}
+    # peft and transformers would record the base folder's path on this machine
+    if provenance["method"] == "lora":
+        model.peft_config["default"].base_model_name_or_path = provenance["base_id"]
+        adapter["save_embedding_layers"] = False  # else peft fetches the base model's config from the hub
+    else:
+        model.config._name_or_path = provenance["base_id"]
+    # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
+    model.generation_config.eos_token_id = end_token_id(tokenizer)
     with atomic_folder(output) as folder:
-        if provenance["method"] == "lora":
-            # peft and transformers would record the base folder's path on this machine
-            model.peft_config["default"].base_model_name_or_path = base_id
-        else:
-            model.config._name_or_path = base_id
-        # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
-        model.generation_config.eos_token_id = end_token_id(tokenizer)
-        # peft would look for embedding changes by fetching the base model's config from the hub
-        model.save_pretrained(folder, **({"save_embedding_layers": False} if provenance["method"] == "lora" else {}))
+        model.save_pretrained(folder, **adapter)
         (folder / "README.md").unlink(missing_ok=True)  # peft's model card, of which nothing is filled in
         tokenizer.save_pretrained(folder)
         write_json(folder / PROVENANCE, provenance)

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from compeffdist.arrays import Floats
 
 WIDTH, HEIGHT = 330, 220
 LEFT, BOTTOM, TOP = 56, 34, 8
@@ -18,7 +14,7 @@ BINS = 20
 COLOUR = "#4a7ab5"
 
 
-def histogram(values: "Floats", label: str) -> str:
+def histogram(values: Floats, label: str) -> str:
     """Shares of values in equal bins of [0, 1]."""
     counts = np.histogram(values, bins=BINS, range=(0.0, 1.0))[0]
     shares = counts / max(counts.sum(), 1)
@@ -31,12 +27,9 @@ def histogram(values: "Floats", label: str) -> str:
     return _chart(bars, label, "share of rows", ("0", "1"), ("0", f"{top:.0%}"), f"Histogram of {label}")
 
 
-def density(x: "Floats", y: "Floats", x_label: str, y_label: str, log: bool = False) -> str:
-    """How many rows lie where, as a grid of cells: the darker the more, on a logarithmic scale.
-
-    Args:
-        log: whether `y` is laid out by its logarithm; not done if a value is 0 or below.
-    """
+def density(x: Floats, y: Floats, x_label: str, y_label: str, log: bool = False) -> str:
+    """How many rows lie where, as a grid of cells: the darker the more, on a logarithmic scale. With `log`, `y` is laid
+    out by its logarithm, unless a value is 0 or below."""
     there = np.isfinite(x) & np.isfinite(y)
     x, y = x[there], y[there]
     log = log and bool((y > 0).all())
@@ -45,30 +38,18 @@ def density(x: "Floats", y: "Floats", x_label: str, y_label: str, log: bool = Fa
     counts = np.histogram2d(x, laid, bins=CELLS, range=edges)[0]
     darkest = np.log1p(counts.max())
     wide, high = (WIDTH - LEFT) / CELLS, (HEIGHT - TOP - BOTTOM) / CELLS
-    cells = [
-        _rect(
-            LEFT + column * wide,
-            TOP + (CELLS - 1 - row) * high,
-            wide,
-            high,
-            0.15 + 0.85 * float(np.log1p(counts[column, row]) / darkest),
-            f"{int(counts[column, row])} rows",
-        )
-        for column, row in np.argwhere(counts > 0)
-    ]
+    cells = []
+    for column, row in np.argwhere(counts > 0):
+        left, top, count = LEFT + column * wide, TOP + (CELLS - 1 - row) * high, counts[column, row]
+        opacity = 0.15 + 0.85 * float(np.log1p(count) / darkest)
+        cells.append(_rect(left, top, wide, high, opacity, f"{int(count)} rows"))
     ends = np.exp(edges[1]) if log else edges[1]
     scale = " (log scale)" if log else ""
-    return _chart(
-        cells,
-        x_label,
-        y_label + scale,
-        [f"{edge:.3g}" for edge in edges[0]],
-        [f"{edge:.3g}" for edge in ends],
-        f"{y_label} against {x_label}",
-    )
+    x_ends, y_ends = ([f"{edge:.3g}" for edge in side] for side in (edges[0], ends))
+    return _chart(cells, x_label, y_label + scale, x_ends, y_ends, f"{y_label} against {x_label}")
 
 
-def _edges(values: "Floats") -> "Floats":
+def _edges(values: Floats) -> Floats:
     low, high = float(values.min()), float(values.max())
     return np.array([low, high if high > low else low + 1.0])
 

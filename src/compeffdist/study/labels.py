@@ -8,12 +8,12 @@ its head makes them read UTF-8.
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compeffdist.arrays import Floats, Integers
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError, one_line
@@ -21,11 +21,6 @@ from compeffdist.files import atomic_file
 from compeffdist.records import Triplet
 from compeffdist.study.measures import Scores
 from compeffdist.texts.tables import read_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 LABEL = "difficulty"
 COLUMNS = ("triplet_id", "task_type", "task", "prompt", "response", LABEL)
@@ -40,7 +35,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int) -> "NDArray[np.int64]":
+def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int) -> Integers:
     """Places of `count` rows for a sheet (all, if there are fewer), in the order they stand in it.
 
     Rows go round: the first of every decile, the second of every decile, …; within a decile likewise over its
@@ -55,7 +50,7 @@ def choose_rows(scores: Scores, task_types: Sequence[str], count: int, seed: int
     return chosen[np.argsort(shuffled[chosen], kind="stable")]
 
 
-def _turns(groups: "Sequence[NDArray[Any]]", *orders: "NDArray[Any]") -> "NDArray[np.int64]":
+def _turns(groups: Sequence[Integers], *orders: Floats | Integers) -> Integers:
     """Each row's 0-based place in its group, by the last of `orders` first."""
     order = np.lexsort((*orders, *groups))
     new = np.zeros(len(order), dtype=bool)
@@ -69,11 +64,8 @@ def _turns(groups: "Sequence[NDArray[Any]]", *orders: "NDArray[Any]") -> "NDArra
 
 
 def task_types_of(scores: Scores, triplets: Path) -> list[str]:
-    """The task type of every scored row.
-
-    Raises:
-        UserError: if the triplets cannot be read, or lack one that has a score.
-    """
+    """The task type of every scored row. Raises UserError if the triplets cannot be read, or lack one that has a
+    score."""
     import pyarrow.compute as pc
 
     table = read_columns(triplets, Triplet, ["id", "task_type"], ["task_type"])
@@ -81,8 +73,7 @@ def task_types_of(scores: Scores, triplets: Path) -> list[str]:
     if places.null_count:
         lost = scores.triplet_ids.filter(pc.is_null(places))[0]
         raise UserError(f"{triplets}: {lost} has a score but is not there; scores and triplets are of two runs")
-    types: list[str] = table["task_type"].take(places).to_pylist()
-    return types
+    return table["task_type"].take(places).to_pylist()
 
 
 def write_sheet(target: Path, triplets: Iterable[Triplet]) -> None:
@@ -103,11 +94,8 @@ def _harmless(text: str) -> str:
 
 
 def read_labels(source: Path) -> dict[str, int]:
-    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`).
-
-    Raises:
-        UserError: as `read_rows`; naming the line: an id twice, a label that is none.
-    """
+    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`). Raises
+    UserError as `read_rows`; naming the line: an id twice, a label that is none."""
     wanted = dict.fromkeys(("triplet_id", LABEL), "of the sheet that --sheet writes; keep its first line")
     labels: dict[str, int] = {}
     seen: set[str] = set()
@@ -146,17 +134,10 @@ class Judgement:
     undefined_resamples: int
     """Resamples in which label or measure was constant; they are not in the interval."""
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
-
 
 def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: int) -> list[Judgement]:
-    """The ranking score and every measure against labels, ranking score first.
-
-    Raises:
-        UserError: if a label is of no scored row, there are fewer than FEWEST, or all say the same.
-    """
+    """The ranking score and every measure against labels, ranking score first. Raises UserError if a label is of no
+    scored row, there are fewer than FEWEST, or all say the same."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -175,7 +156,7 @@ def judge_scores(scores: Scores, labels: Mapping[str, int], source: Path, seed: 
     return [_judgement(name, column[rows], given, seed) for name, column in measures.items()]
 
 
-def _judgement(measure: str, values: "Floats", labels: "Floats", seed: int) -> Judgement:
+def _judgement(measure: str, values: Floats, labels: Floats, seed: int) -> Judgement:
     there = np.isfinite(values)
     values, labels = values[there], labels[there]
     estimate = _spearman(values[None], labels[None])[0] if len(values) else np.nan
@@ -188,7 +169,7 @@ def _judgement(measure: str, values: "Floats", labels: "Floats", seed: int) -> J
     return Judgement(measure, len(values), float(estimate), float(low), float(high), RESAMPLES - len(defined))
 
 
-def _spearman(ones: "Floats", others: "Floats") -> "Floats":
+def _spearman(ones: Floats, others: Floats) -> Floats:
     """Row by row of two (k, n): the correlation of mean ranks; NaN where one is constant."""
     from scipy.stats import rankdata
 

@@ -8,11 +8,10 @@ from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES, RANKING
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Triplet
-from compeffdist.study.agreement import RATES, Agreement
 from compeffdist.study.charts import density, histogram
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
-from compeffdist.study.measures import Scores, largest_tie
+from compeffdist.study.measures import RATES, Agreement, Scores, largest_tie
 
 STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg text{fill:#444}
@@ -50,13 +49,7 @@ def _distribution(scores: Scores) -> list[str]:
 def _measures(study: Study) -> list[str]:
     scores = study.scores
     charts = (
-        density(
-            scores.ranking,
-            scores.measures[key],
-            "ranking score",
-            MEASURES[key].title,
-            log=MEASURES[key].logarithmic,
-        )
+        density(scores.ranking, scores.measures[key], "ranking score", MEASURES[key].title, MEASURES[key].logarithmic)
         for key in CHARTED
         if key in scores.measures
     )
@@ -72,19 +65,11 @@ def _measures(study: Study) -> list[str]:
 
 
 def _agreements(first: str, agreements: Sequence[Agreement]) -> list[str]:
-    rows = (
-        cells(
-            [
-                found.run,
-                str(found.rows),
-                str(found.missing),
-                _number(found.spearman),
-                _number(found.kendall),
-                *(_share(found.overlap.get(f"{rate:g}")) for rate in RATES),
-            ]
-        )
-        for found in agreements
-    )
+    rows = []
+    for found in agreements:
+        correlations = [_number(found.spearman), _number(found.kendall)]
+        kept = [_share(found.overlap.get(f"{rate:g}")) for rate in RATES]
+        rows.append(cells([found.run, str(found.rows), str(found.missing), *correlations, *kept]))
     heads = ["run", "triplets", "in one only", "Spearman", "Kendall tau-b", *(f"kept at {rate:g}" for rate in RATES)]
     return [
         "<h2>Agreement between runs</h2>",
@@ -111,17 +96,11 @@ def _judgements(judgements: Sequence[Judgement]) -> list[str]:
 def _deciles(study: Study) -> list[str]:
     charted = [key for key in CHARTED if key in study.scores.measures]
     heads = ["decile", "rows", "score", *(f"median {MEASURES[key].title}" for key in charted)]
-    rows = (
-        cells(
-            [
-                str(figures["decile"]),
-                str(figures["rows"]),
-                f"{figures['lowest']:.3f} to {figures['highest']:.3f}",
-                *(_number(figures["median"].get(key)) for key in charted),
-            ]
-        )
-        for figures in study.deciles
-    )
+    rows = []
+    for figures in study.deciles:
+        span = f"{figures['lowest']:.3f} to {figures['highest']:.3f}"
+        medians = [_number(figures["median"].get(key)) for key in charted]
+        rows.append(cells([str(figures["decile"]), str(figures["rows"]), span, *medians]))
     score, tied = largest_tie(study.scores)
     body = [
         "<h2>What each decile looks like</h2>",

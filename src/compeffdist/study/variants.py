@@ -17,9 +17,9 @@ from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
-from compeffdist.params import Params, stage_seed
+from compeffdist.params import Params, stage_seed, validate_params
 from compeffdist.record_files import write_records
-from compeffdist.records import ScoredTriplet, Triplet, content_id
+from compeffdist.records import ScoredTriplet, content_id
 from compeffdist.student.loading import student_id
 from compeffdist.student.runs import WARM_UP as WARM_UP_STAGE
 from compeffdist.student.runs import warm_up_rows
@@ -42,11 +42,8 @@ class Variant:
 def make_variants(
     params: Params, top_ps: Sequence[float] = (), warm_up_rows: Sequence[int] = (), seeds: Sequence[int] = ()
 ) -> list[Variant]:
-    """A variant for every value that is not already the pipeline's.
-
-    Raises:
-        UserError: if a value is none the params allow.
-    """
+    """A variant for every value that is not already the pipeline's. Raises UserError if a value is none the params
+    allow."""
     settings: list[tuple[str, float]] = [("difficulty.top_p", value) for value in top_ps]
     settings += [("warm_up.rows", value) for value in warm_up_rows] + [("seed", value) for value in seeds]
     variants = [_variant(params, key, value) for key, value in dict.fromkeys(settings)]
@@ -54,8 +51,6 @@ def make_variants(
 
 
 def _variant(params: Params, key: str, value: float) -> Variant:
-    from compeffdist.params import validate_params
-
     raw = params.model_dump()
     *sections, last = key.split(".")
     target = raw
@@ -66,11 +61,8 @@ def _variant(params: Params, key: str, value: float) -> Variant:
 
 
 def score_variants(variants: Iterable[Variant], folder: Path) -> list[Scores]:
-    """Scores of each variant, from `folder` if they are there, else made and put there.
-
-    Raises:
-        UserError: as training and scoring do; or none of a variant's rows could be scored.
-    """
+    """Scores of each variant, from `folder` if they are there, else made and put there. Raises UserError as training
+    and scoring do; or none of a variant's rows could be scored."""
     base = read_identity(Path(BASE))
     return [read_scores(_scored(variant, base, folder), variant.name) for variant in variants]
 
@@ -87,38 +79,34 @@ def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
     target = folder / f"{content_id('variant', depends)}.parquet"
     if target.exists():
         return target
-    triplets = TRIPLETS.read()
-    if not variant.retrained:
-        _score(triplets, Path(WARM_UP), base, params, target)
-        return target
-    rows = warm_up_rows(triplets, params)
-    if len(rows) < params.warm_up.rows:
-        raise UserError(f"{variant.name}: there are only {len(rows)} triplets")
+    triplets, base_folder = TRIPLETS.read(), model_folder(base, cache_folder(params.runtime.cache))
+    system = domain_of(params).system_prompts.student
     with tempfile.TemporaryDirectory() as scratch:
-        warm_up = Path(scratch) / "warmup"
-        fine_tune(
-            model_folder(base, cache_folder(params.runtime.cache)),
-            rows,
-            params.warm_up.training,
-            base_id=base.id,
-            system=domain_of(params).system_prompts.student,
-            seed=stage_seed(params.seed, WARM_UP_STAGE),
-            output=warm_up,
-            stage=variant.name,
-            device=params.runtime.device,
+        warm_up = Path(WARM_UP)
+        if variant.retrained:
+            warm_up = Path(scratch) / "warmup"
+            rows = warm_up_rows(triplets, params)
+            if len(rows) < params.warm_up.rows:
+                raise UserError(f"{variant.name}: there are only {len(rows)} triplets")
+            fine_tune(
+                base_folder,
+                rows,
+                params.warm_up.training,
+                base_id=base.id,
+                system=system,
+                seed=stage_seed(params.seed, WARM_UP_STAGE),
+                output=warm_up,
+                stage=variant.name,
+                device=params.runtime.device,
+            )
+        scored, _ = score_triplets(  # what has no score is counted when runs are compared
+            triplets,
+            warm_up,
+            params.difficulty,
+            params.runtime,
+            weights=student_id(warm_up),
+            system=system,
+            base_folder=base_folder,
         )
-        _score(triplets, warm_up, base, params, target)
-    return target
-
-
-def _score(triplets: Sequence[Triplet], warm_up: Path, base: ModelIdentity, params: Params, target: Path) -> None:
-    scored, _ = score_triplets(  # what has no score is counted when runs are compared
-        triplets,
-        warm_up,
-        params.difficulty,
-        params.runtime,
-        weights=student_id(warm_up),
-        system=domain_of(params).system_prompts.student,
-        base_folder=model_folder(base, cache_folder(params.runtime.cache)),
-    )
     write_records(target, ScoredTriplet, scored, COLUMNS)
+    return target

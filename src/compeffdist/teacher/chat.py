@@ -39,7 +39,7 @@ class ChatTokenizer:
 def json_grammar(schema: str) -> str:
     """A JSON schema as a grammar in xgrammar's EBNF: JSON as models write it, and no other white space.
 
-    Left free, weak models write white space without end. Without any, they are led off their ground: of 48 lists that
+    Left free, weak models write white space without end. Without any, they lose the thread: of 48 lists that
     Qwen2.5-Coder-1.5B was asked for, 23 held bare punctuation or the beginning of another turn, and none with a space
     after each comma and colon. A string of bounded length holds no escape in it, hence no quotation mark and no
     backslash: a span that has one cannot be copied whole.

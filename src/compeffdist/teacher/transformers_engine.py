@@ -17,7 +17,7 @@ from compeffdist.errors import UserError
 from compeffdist.labels import LabelTrie
 from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.precision import compute_dtype, resolve_device
+from compeffdist.precision import affordable_dtype, resolve_device
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.replies import kept_text
@@ -68,7 +68,7 @@ class TransformersEngine:
         if self.model is not None:
             return
         logging.disable_progress_bar()
-        dtype = getattr(torch, compute_dtype(self.dtype, self.device == "cpu"))
+        dtype = getattr(torch, affordable_dtype(self.dtype, self.device == "cpu"))
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype, local_files_only=True)
         except (OSError, ValueError) as error:

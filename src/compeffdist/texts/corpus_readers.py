@@ -15,9 +15,8 @@ from pathlib import Path
 NEGATIVE_AT_MOST = -1.0
 POSITIVE_AT_LEAST = 1.0
 NEUTRAL_WITHIN = 0.25
-"""Valence thresholds of `polarity`. The mean of a row has a standard error of 0.15-0.19 (median; 90% of the
-rows are below 0.32), so a row labelled neutral is at least two errors away from one labelled positive or
-negative."""
+"""Valence thresholds of `polarity`. The mean of a row has a standard error of 0.15-0.19 (median; 90% of the rows are
+below 0.32), so a row labelled neutral is at least two errors away from one labelled positive or negative."""
 STRONG_AT_LEAST = 2.2
 MILD_AT_LEAST, MILD_AT_MOST = 0.8, 1.6
 """Absolute valences of `strength`: strong and mild are two errors apart, too."""
@@ -46,8 +45,7 @@ class CorpusRow:
 
 
 def polarity(valence: float) -> str | None:
-    """The label of a mean valence; None between the thresholds, where another set of raters might well
-    differ."""
+    """The label of a mean valence; None between the thresholds, where another set of raters might well differ."""
     if valence <= NEGATIVE_AT_MOST:
         return "negative"
     if valence >= POSITIVE_AT_LEAST:
@@ -129,19 +127,11 @@ def _movie_rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Someone who stood for an office, the party that put them up, and how its speeches name them."""
-
-    name: str
-    party: str
-    named: re.Pattern[str]
-
-
-CANDIDATES = (
-    Candidate("Barack Obama", "democrat", re.compile(r"\b(?:Obama|Barack)\b")),
-    Candidate("Mitt Romney", "republican", re.compile(r"\b(?:Romney|Mitt)\b")),
-)
+CANDIDATES = {
+    "Barack Obama": ("democrat", re.compile(r"\b(?:Obama|Barack)\b")),
+    "Mitt Romney": ("republican", re.compile(r"\b(?:Romney|Mitt)\b")),
+}
+"""The party that put each up, and how its speeches name them."""
 _NAMESAKES = re.compile(r"\b(?:Michelle|Ann|Mrs\.?|Josh|Tagg|Craig|George|Lenore) (?:Obama|Romney)\b")
 
 
@@ -153,11 +143,11 @@ def read_convention(path: Path) -> Iterator[CorpusRow]:
         for speech, record in enumerate(csv.DictReader(lines), 1):
             for place, sentence in enumerate(sentences(record["text"]), 1):
                 others_out = _NAMESAKES.sub("", sentence)
-                named = [candidate for candidate in CANDIDATES if candidate.named.search(others_out)]
+                named = [(name, party) for name, (party, form) in CANDIDATES.items() if form.search(others_out)]
                 if len(named) == 1:
-                    label = "in favour" if named[0].party == record["party"] else "against"
-                    fields = {"target": named[0].name}
-                    yield CorpusRow(f"{speech}_{place}", str(speech), sentence, label, fields=fields)
+                    [(name, party)] = named
+                    label = "in favour" if party == record["party"] else "against"
+                    yield CorpusRow(f"{speech}_{place}", str(speech), sentence, label, fields={"target": name})
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -12,8 +12,7 @@ and contaminates none of them, so short texts only count when they are nearly al
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from compeffdist.texts.words import GRAM_WORDS, word_grams, words
 
@@ -24,18 +23,15 @@ MIN_CONTAINED_WORDS = 8
 MIN_SHARED_GRAMS = 5
 """Shared 5-grams (nine words in a row, if they follow each other) that tie a short text to a longer one."""
 
-Gram = tuple[str, ...]
-
 
 def contaminated(texts: Mapping[str, str], evaluation_texts: Mapping[str, str], overlap: float) -> dict[str, str]:
     """The ids of contaminated texts, each with the evaluation text that it holds: `<row id> <test>`.
 
-    Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text
-    found in the longer one at which the overlap test holds; below MIN_SHARED_GRAMS shared ones it must be
-    reached for the longer text too. The work is linear in the words of the texts: they are looked up in an
-    index of the evaluation texts.
+    Both arguments map ids to texts. `overlap`, in (0, 1], is the share of the 5-grams of the shorter text found in the
+    longer one at which the overlap test holds; below MIN_SHARED_GRAMS shared ones it must be reached for the longer
+    text too. The work is linear in the words of the texts: they are looked up in an index of the evaluation texts.
     """
-    index = _Index.build(evaluation_texts)
+    index = _Index(evaluation_texts)
     found: dict[str, str] = {}
     for key, text in texts.items():
         tokens = words(text)
@@ -50,39 +46,29 @@ def compact(text: str) -> str:
     return "".join(words(text))
 
 
-@dataclass(frozen=True)
 class _Index:
     """The evaluation texts, by what the tests look up. Of several matches the smallest row id is named."""
 
-    exact: dict[str, str]
-    openings: dict[str, list[tuple[str, str]]]
-    """First MIN_PREFIX_CHARACTERS -> (row id, compact text): in a prefix match both texts begin with them."""
-    holders: dict[Gram, list[str]]
-    sizes: dict[str, int]
-    """Distinct 5-grams of each evaluation text."""
-    tokens: dict[str, list[str]]
-
-    @classmethod
-    def build(cls, evaluation_texts: Mapping[str, str]) -> "_Index":
-        exact: dict[str, str] = {}
-        openings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        holders: defaultdict[Gram, list[str]] = defaultdict(list)
-        sizes: dict[str, int] = {}
-        tokens_of: dict[str, list[str]] = {}
-        for row_id in sorted(evaluation_texts):
-            tokens = tokens_of[row_id] = words(evaluation_texts[row_id])
+    def __init__(self, evaluation_texts: Mapping[str, str]) -> None:
+        self.tokens = {row_id: words(evaluation_texts[row_id]) for row_id in sorted(evaluation_texts)}
+        self.exact: dict[str, str] = {}
+        self.openings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        """First MIN_PREFIX_CHARACTERS -> (row id, compact text): in a prefix match both texts begin with them."""
+        self.holders: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        self.sizes: dict[str, int] = {}
+        """Distinct 5-grams of each evaluation text."""
+        for row_id, tokens in self.tokens.items():
             key = "".join(tokens)
             if not key:  # nothing but emoji or punctuation: nothing to tell it by
                 continue
-            exact.setdefault(key, row_id)
+            self.exact.setdefault(key, row_id)
             if len(key) >= MIN_PREFIX_CHARACTERS:
-                openings[key[:MIN_PREFIX_CHARACTERS]].append((row_id, key))
+                self.openings[key[:MIN_PREFIX_CHARACTERS]].append((row_id, key))
             # a sequence under five words is one shingle, which the exact test covers
             grams = word_grams(tokens) if len(tokens) >= GRAM_WORDS else set()
-            sizes[row_id] = len(grams)
+            self.sizes[row_id] = len(grams)
             for gram in grams:
-                holders[gram].append(row_id)
-        return cls(exact, dict(openings), dict(holders), sizes, tokens_of)
+                self.holders[gram].append(row_id)
 
     def exact_or_prefix(self, key: str) -> str:
         """`<row id> <test>` or empty."""
@@ -97,7 +83,7 @@ class _Index:
         """`<row id> contained` or `<row id> overlap=<share of the shorter text>` of the evaluation text that
         shares most 5-grams, or empty."""
         grams = word_grams(tokens)
-        shared = Counter(self._holding(grams))
+        shared = Counter(row_id for gram in grams for row_id in self.holders.get(gram, ()))
         for row_id, count in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
             smaller, larger = sorted((len(grams), self.sizes[row_id]))
             if count == smaller and _contained(tokens, self.tokens[row_id]):
@@ -105,9 +91,6 @@ class _Index:
             if count >= overlap * (smaller if count >= MIN_SHARED_GRAMS else larger):
                 return f"{row_id} overlap={count / smaller:.2f}"
         return ""
-
-    def _holding(self, grams: Iterable[Gram]) -> Iterable[str]:
-        return (row_id for gram in grams for row_id in self.holders.get(gram, ()))
 
 
 def _contained(some: list[str], other: list[str]) -> bool:

@@ -7,20 +7,22 @@ text (and buy every teacher answer again).
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from compeffdist.files import hash_text
 from compeffdist.params import LabelPriorsParams, stage_seed
 from compeffdist.records import Text
 
+K = TypeVar("K", str, tuple[int, int])
 
-def even_shares(available: Mapping[str, int], total: int) -> dict[str, int]:
-    """How many to take of each group so that `total` (or all there are) are taken, as evenly as the groups
-    allow.
 
-    A group that has less than its share gives all; the others divide what is left. Ties and remainders go by
-    name.
+def even_shares(available: Mapping[K, int], total: int) -> dict[K, int]:
+    """How many to take of each group so that `total` (or all there are) are taken, as evenly as the groups allow.
+
+    A group that has less than its share gives all; the others divide what is left. Ties and remainders go by name.
+    The scarcest group comes first.
     """
-    shares: dict[str, int] = {}
+    shares: dict[K, int] = {}
     left = total
     groups = sorted(available, key=lambda group: (available[group], group))
     for place, group in enumerate(groups):
@@ -30,8 +32,7 @@ def even_shares(available: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def draw_evenly(groups: Mapping[str, str], total: int, seed: int) -> list[str]:
-    """Draw `total` ids (or all there are) from `groups` (id -> group), evenly over the groups. Sorted by
-    id."""
+    """Draw `total` ids (or all there are) from `groups` (id -> group), evenly over the groups. Sorted by id."""
     members: defaultdict[str, list[str]] = defaultdict(list)
     for key, group in groups.items():
         members[group].append(key)

@@ -1,5 +1,4 @@
-"""From sources to texts: normalise, filter, deduplicate, decontaminate, draw. Every row is kept or rejected
-by name.
+"""From sources to texts: normalise, filter, deduplicate, decontaminate, draw. Every row is kept or rejected by name.
 
 The rules run from cheap to dear, and contaminated texts go before near-duplicates are looked for, so that
 none of them can take a clean text's place. Which texts are kept depends on their contents and the seed, not
@@ -7,7 +6,7 @@ on the order of the rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +24,18 @@ STAGE = "ingest_texts"
 
 
 def ingest(
-    params: TextsParams,
-    evaluation_texts: Mapping[str, str],
-    seed: int,
-    cache: Path,
-    withdrawn: Collection[str] = (),
+    params: TextsParams, evaluation_texts: Mapping[str, str], seed: int, cache: Path, withdrawn: Collection[str] = ()
 ) -> tuple[list[Text], list[Reject], dict[str, Any]]:
     """The user texts of a run, the rejected rows, and the counts of both. Texts and rejects are sorted by id.
 
     Args:
         evaluation_texts: row id -> text of every row that evaluation will use.
-        seed: the run's one seed.
         cache: folder for packages and datasets.
-        withdrawn: ids of texts that were taken back; a row that holds one is rejected under its place in the
-            source, so that no artefact names the text.
+        withdrawn: ids of texts that were taken back; a row that holds one is rejected under its place in the source,
+            so that no artefact names the text.
 
     Returns:
-        Texts; one Reject for every other row, with `<source>:<row>` first in its detail; metrics: `in`,
-        `out`, `rejected`, `truncated`, `requested`, `domains` (texts of each), `reasons` (rejects by reason),
-        and `sources` (the same counts by source).
+        Texts; one Reject for every other row, with `<source>:<row>` first in its detail; and counts for the metrics.
 
     Raises:
         UserError: as `read_source`; or no text is left.
@@ -59,7 +51,7 @@ def ingest(
     drawn = set(draw_evenly(domains, params.count, stage_seed(seed, STAGE)))
     intake.drop({key: "" for key in domains if key not in drawn}, "not_drawn")
     if not intake.kept:
-        reason, count = intake.most_frequent_reason()
+        reason, count = Counter(reject.reason for _, reject in intake.rejects).most_common(1)[0]
         raise UserError(f"no text is left of {intake.read.total()} rows; {count} were rejected as {reason}")
     return intake.result()
 
@@ -99,23 +91,18 @@ class _Intake:
         """Normalise a row; keep it, or reject it for what it is or for being an exact duplicate."""
         self.read[raw.source] += 1
         content = normalise(raw.text)
-        if self.withdrawn and _id(content) in self.withdrawn:  # whole, whatever it would be cut to
-            where = f"{raw.source}:{raw.row}"
-            self._reject(raw.source, where, "withdrawn", where)
-            return
-        reason = raw.fault or self._unfit(content)
+        is_withdrawn = bool(self.withdrawn) and _id(content) in self.withdrawn  # whole, whatever it would be cut to
+        reason = "withdrawn" if is_withdrawn else raw.fault or self._unfit(content)
         if reason == "too_long" and self.params.too_long == "truncate":
             content = truncate(content, self.params.max_characters)
             reason = self._unfit(content)
             self.truncated[raw.source] += not reason
+        text = Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
+        if not reason and text.id in self.withdrawn:
+            reason = "withdrawn"
         if reason:
             where = f"{raw.source}:{raw.row}"
             self._reject(raw.source, where, reason, where)
-            return
-        text = Text(text=content, domain=raw.domain, source=raw.source, source_row=raw.row, licence=raw.licence)
-        if text.id in self.withdrawn:
-            where = f"{raw.source}:{raw.row}"
-            self._reject(raw.source, where, "withdrawn", where)
         else:
             self._keep_one(text)
 
@@ -125,9 +112,6 @@ class _Intake:
             text = self.kept.pop(key)
             where = f"{text.source}:{text.source_row}"
             self._reject(text.source, key, reason, f"{where} {detail}".rstrip())
-
-    def most_frequent_reason(self) -> tuple[str, int]:
-        return Counter(reject.reason for _, reject in self.rejects).most_common(1)[0]
 
     def result(self) -> tuple[list[Text], list[Reject], dict[str, Any]]:
         texts = sorted(self.kept.values(), key=lambda text: text.id)
@@ -146,8 +130,7 @@ class _Intake:
         return "too_long" if len(content) > self.params.max_characters else ""
 
     def _keep_one(self, text: Text) -> None:
-        """Of rows with the same text, keep that of the source named first, there the first row or smallest
-        id."""
+        """Of rows with the same text, keep that of the source named first, there the first row or smallest id."""
         former = self.kept.get(text.id)
         if former is not None and self._precedence(former) < self._precedence(text):
             text, former = former, text
@@ -176,7 +159,7 @@ class _Intake:
             "rejected": total.total(),
             "requested": self.params.count,
             "truncated": self.truncated.total(),
-            "domains": _sorted_counts(text.domain for text in self.kept.values()),
+            "domains": dict(sorted(Counter(text.domain for text in self.kept.values()).items())),
             "reasons": dict(sorted(total.items())),
             "sources": {
                 name: {
@@ -197,7 +180,3 @@ def source_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         reasons = sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "none"
         yield f"texts: {name}: {counts['out']:,} of {counts['in']:,} rows; left out: {left_out}"
-
-
-def _sorted_counts(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))

@@ -26,11 +26,8 @@ class _Repeating(dict[str, Any]):
 
 
 def parse_value(text: str) -> Any:
-    """The JSON value in `text`; whole numbers are ints, also 3.0 and 1e23, beyond thousands of digits Decimals.
-
-    Raises:
-        ValueError: it is not JSON; one line says why.
-    """
+    """The JSON value in `text`; whole numbers are ints, also 3.0 and 1e23, beyond thousands of digits Decimals. Raises
+    ValueError if it is not JSON, in one line that says why."""
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -43,11 +40,8 @@ def repeated_key(value: Any, keys: Collection[str]) -> str | None:
 
 
 def read_document(path: Path) -> Any:
-    """The value of a JSON file, UTF-8 or UTF-16, with or without a byte-order mark.
-
-    Raises:
-        UserError: as `read_lines`; the file is not JSON.
-    """
+    """The value of a JSON file, UTF-8 or UTF-16, with or without a byte-order mark. Raises UserError as `read_lines`,
+    and if the file is not JSON."""
     try:
         return parse_value("".join(read_lines(path)))
     except ValueError as error:

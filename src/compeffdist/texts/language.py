@@ -31,23 +31,20 @@ def _set(words_in_a_row: str) -> frozenset[str]:
     return frozenset(words_in_a_row.split())
 
 
-ENGLISH = _set("""
-    a about after again all also am an and any are as at back be because been before being better
-    but by can cannot could did didn do does doesn doing don down even every few first for from get
-    gets getting go going good got great had has have haven he her here him his how i if in into is
-    isn it its itself just know like ll made make me more most much my myself never new no not now
-    of off on one only or other our out over people re really right said say see she should so some
-    still such than that the their them then there these they thing things think this those through
-    time to too u under up us ve very want was wasn way we well were what when where which while who
-    why will with without won work would you your yours
+AMBIGUOUS = _set("""
+    a all also am an as at be can do even for get going had has he her him i if in is it made me my no of off on or over
+    so some such than to u under us want was we were will
+""")
+"""English words that other languages have too: a longer text that holds no other needs many of them."""
+
+ENGLISH = AMBIGUOUS | _set("""
+    about after again and any are back because been before being better but by cannot could did didn does doesn doing
+    don down every few first from gets getting go good got great have haven here his how into isn its itself just know
+    like ll make more most much myself never new not now one only other our out people re really right said say see she
+    should still that the their them then there these they thing things think this those through time too up ve very
+    wasn way well what when where which while who why with without won work would you your yours
 """)
 """Function words and a few everyday words, as `words` splits them (so "don't" gives "don")."""
-
-AMBIGUOUS = _set("""
-    a all also am an as at be can do even for get going had has he her him i if in is it made me my
-    no of off on or over so some such than to u under us want was we were will
-""")
-"""Those of ENGLISH that other languages have too: a longer text that holds no other needs many of them."""
 
 FOREIGN = _set("""
     aber als auch auf aus bei bist dann dass der des dich dir durch ein eine einen einer er es für

@@ -80,10 +80,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 def decode_utf8(written: bytes) -> str:
     """The text of UTF-8 bytes, the two halves of a character that were written one by one joined, a lone half as it is.
-
-    Raises:
-        UnicodeDecodeError: they are not UTF-8 otherwise.
-    """
+    Raises UnicodeDecodeError if they are not UTF-8 otherwise."""
     try:
         return written.decode("utf-8")
     except UnicodeDecodeError:
@@ -93,10 +90,7 @@ def decode_utf8(written: bytes) -> str:
 
 def _wide_encoding(path: Path, stream: IO[bytes]) -> str:
     """The encoding of a file in UTF-16, by its byte-order mark or the zeros in ASCII characters; empty if it is none.
-
-    Raises:
-        UserError: it is in UTF-32.
-    """
+    Raises UserError if it is UTF-32."""
     sample = stream.read(_SAMPLE_BYTES)
     stream.seek(0)
     if sample.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or sample[:4].count(0) == 3:

@@ -14,8 +14,7 @@ LINK_TOKEN = "http"
 USER_TOKEN = "@user"
 
 UNESCAPE_PASSES = 4
-"""Scraped texts are often escaped twice; the bound keeps a hostile `&amp;amp;…` from costing a pass per
-level."""
+"""Scraped texts are often escaped twice; the bound keeps a hostile `&amp;amp;…` from costing a pass per level."""
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # only tags that reviews and comments really carry, so that "<3" and "<grin>" stay

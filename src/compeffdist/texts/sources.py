@@ -27,24 +27,20 @@ class RawText:
 
     source: str
     row: str
-    """The row's id in its source: its own (`id_field`), else its number from 1 (of the line, in JSON
-    Lines)."""
+    """The row's id in its source: its own (`id_field`), else its number from 1 (of the line, in JSON Lines)."""
     text: str
     domain: str
     licence: str
     fault: str = ""
-    """Why the row cannot be used, a reject reason: `no_text`, `not_a_string`, `too_large`,
-    `encoding_lost`."""
+    """Why the row cannot be used, a reject reason: `no_text`, `not_a_string`, `too_large`, `encoding_lost`."""
 
 
 def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
     """The rows of a source, or of the part of it that `source.part` names, in the source's order.
 
-    `cache` is the folder for packages and datasets.
-
     Raises:
-        UserError: no such file, dataset, corpus or column; a broken file (names the line or byte); wrong
-            encoding; no rows; not one usable text; an `id_field` value that is missing or stands twice.
+        UserError: no such file, dataset, corpus or column; a broken file (names the line or byte); wrong encoding; no
+            rows; not one usable text; an `id_field` value that is missing or stands twice.
     """
     if source.kind == "package":
         return _counted(source, _package_rows(source, cache))

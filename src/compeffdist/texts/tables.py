@@ -6,7 +6,7 @@ Nothing here trusts the size of a line or a field, or that a column's name stand
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,9 @@ def read_rows(
             (names the line or byte); an encoding that is none of those above.
     """
     read = _Read(Path(path), wanted, also or {})
-    return _csv_rows(read, ragged) if kind == "csv" else _READERS[kind](read)
+    if kind == "csv":
+        return _csv_rows(read, ragged)
+    return _jsonl_rows(read) if kind == "jsonl" else _parquet_rows(read)
 
 
 def no_column(path: Path | str, column: str, wanted_as: str, present: Sequence[str], row: int = 0) -> UserError:
@@ -164,11 +166,8 @@ def _parquet_rows(read: _Read) -> Iterator[FileRow]:
 
 
 def arrow_rows(path: Path | str, batches: "Iterator[pa.RecordBatch | pa.Table]") -> Iterator[FileRow]:
-    """The rows of Arrow batches, numbered from 1.
-
-    Raises:
-        UserError: a string that is not UTF-8, a time beyond Python's; names column and row.
-    """
+    """The rows of Arrow batches, numbered from 1. Raises UserError on a string that is not UTF-8 or a time beyond
+    Python's, naming column and row."""
     done = 0
     for batch in batches:
         names = batch.schema.names
@@ -201,6 +200,3 @@ def _values(column: "pa.Array | pa.ChunkedArray", where: str, done: int) -> list
         except UnicodeDecodeError:
             raise UserError(f"{where} in row {number}: expected UTF-8") from None
     return values
-
-
-_READERS: dict[str, Callable[[_Read], Iterator[FileRow]]] = {"jsonl": _jsonl_rows, "parquet": _parquet_rows}

@@ -1,9 +1,8 @@
 """Withdrawn texts: whoever wrote a text may take it back, and it stays out of every later run.
 
-The list is a hash-chained ledger kept in git. It holds the ids of the texts, which are hashes of their
-contents, never the texts; of a text that was cut to `texts.max_characters`, also the id of the whole, so that it
-stays out when it would be cut elsewhere. The first entry only opens it, because DVC warns of an empty
-dependency at every turn.
+The list is a hash-chained ledger kept in git. It holds the ids of the texts, which are hashes of their contents, never
+the texts; of a text that was cut to `texts.max_characters`, also the id of the whole, so that it stays out when it
+would be cut elsewhere. The first entry only opens it, because DVC warns of an empty dependency at every turn.
 """
 
 from collections.abc import Sequence
@@ -16,11 +15,7 @@ ACTION = "withdraw"
 
 
 def withdrawn_ids(path: Path = WITHDRAWALS) -> frozenset[str]:
-    """Ids of all withdrawn texts, as they were and whole.
-
-    Raises:
-        UserError: if the ledger was edited.
-    """
+    """Ids of all withdrawn texts, as they were and whole. Raises UserError if the ledger was edited."""
     bodies = [entry.body for entry in Ledger(path).entries() if entry.action == ACTION]
     return frozenset(key for body in bodies for key in (body["text_id"], *body.get("whole_ids", ())))
 

@@ -18,8 +18,7 @@ def words(text: str) -> list[str]:
 
 
 def word_grams(tokens: list[str]) -> set[tuple[str, ...]]:
-    """The 5-grams of `tokens`; fewer than five words give one shingle, the whole sequence; no words give
-    none."""
+    """The 5-grams of `tokens`; fewer than five words give one shingle, the whole sequence; no words give none."""
     if len(tokens) < GRAM_WORDS:
         return {tuple(tokens)} if tokens else set()
     return set(zip(*(tokens[start:] for start in range(GRAM_WORDS)), strict=False))

@@ -1,5 +1,4 @@
-"""The teacher's answers to (instruction, text) pairs: asked, parsed, checked against the task, made into
-triplets.
+"""The teacher's answers to (instruction, text) pairs: asked, parsed, checked against the task, made into triplets.
 
 Where all that is wanted is a label or a score, the answer is the likeliest whole label (`responses.closed_labels:
 likelihood`), calibrated over the texts asked with the same instruction: one forward pass over a prompt whose

@@ -5,7 +5,7 @@ asked about the kept pairs that were only predicted, with the questions and labe
 so that a pair's triplet is the same whichever part it was in.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from compeffdist.artefacts import PAIRS, SAMPLED, TRIPLETS
@@ -19,26 +19,18 @@ STAGE = "collect_sampled"
 def kept_triplets(
     draws: Sequence[Draw], triplets: Sequence[Triplet], pairs: Sequence[Pair]
 ) -> tuple[list[Triplet], list[Pair]]:
-    """The kept triplets, and the kept pairs without one, each in the order of the draws.
-
-    Raises:
-        UserError: if a kept draw speaks of a triplet or pair that is not there.
-    """
+    """The kept triplets, and the kept pairs without one, each in the order of the draws. Raises UserError if a kept
+    draw speaks of a triplet or pair that is not there."""
     known, made = by_id(triplets), by_id(pairs)
     kept = [draw for draw in draws if draw.kept]
     for draw in kept:
-        _check_there(draw.pair_id, made, PAIRS)
-        if draw.triplet_id:
-            _check_there(draw.triplet_id, known, TRIPLETS)
+        for key, records, artefact in ((draw.pair_id, made, PAIRS), (draw.triplet_id, known, TRIPLETS)):
+            if key and key not in records:
+                raise UserError(f"{SAMPLED}: {key} is not in {artefact}; run: dvc repro")
     return (
         [known[draw.triplet_id] for draw in kept if draw.triplet_id],
         [made[draw.pair_id] for draw in kept if not draw.triplet_id],
     )
-
-
-def _check_there(key: str, records: Container[str], artefact: str) -> None:
-    if key not in records:
-        raise UserError(f"{SAMPLED}: {key} is not in {artefact}; run: dvc repro")
 
 
 def asked_of_the_teacher(pairs: Sequence[Pair], unanswered: Sequence[Pair]) -> dict[str, Any]:
