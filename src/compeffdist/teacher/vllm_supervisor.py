@@ -38,6 +38,8 @@ from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 HOST = "127.0.0.1"
 TICK_SECONDS = 0.5
 GRACE_SECONDS = 10.0
+PATIENCE = {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600"}
+"""vLLM ends an engine whose step takes longer than 300 seconds, as on a busy machine, or one that slept."""
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 """Loading frees each layer's weights once they are packed; blocks this large then go back to the system at once."""
 PRELOAD = "LD_PRELOAD"
@@ -247,7 +249,7 @@ class Supervisor:
         """Until the server ends or is no longer needed."""
         signal.signal(signal.SIGTERM, self._end)
         own = {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
-        environment = os.environ | MEMORY | preloading(os.environ) | own
+        environment = PATIENCE | os.environ | MEMORY | preloading(os.environ) | own
         self.files.write_state(self.state)
         with tempfile.TemporaryDirectory(prefix="compeffdist-") as sockets:  # vLLM leaves its sockets lying about
             environment["VLLM_RPC_BASE_PATH"] = sockets
