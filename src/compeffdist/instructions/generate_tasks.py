@@ -159,12 +159,13 @@ class TaskWriter:
 
     def ideas(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Idea]:
         """Ideas of every perspective; types go round `tasks.types`, each perspective starting one further."""
-        wanted = [self._types_for(place) for place in range(len(perspectives))]
-        prompts = self.domain.tasks
+        types, count, prompts = self.params.types, self.params.per_perspective, self.domain.tasks
+        turns = [types[turn % len(types)] for turn in range(len(perspectives) * count)]
+        wanted = [turns[place * count : (place + 1) * count] for place in range(len(perspectives))]
         questions = [
             ideas_question(p, attributes, kinds, prompts) for p, kinds in zip(perspectives, wanted, strict=True)
         ]
-        answers = self._ask(questions, [p.id for p in perspectives], self.params.per_perspective, "task ideas")
+        answers = self._ask(questions, [p.id for p in perspectives], count, "task ideas")
         ideas = []
         for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True):
             # by name: an answer is in the alphabetical order of its schema, in which task_10 comes before task_2
@@ -176,10 +177,6 @@ class TaskWriter:
                 else:
                     ideas.append(Idea(perspective, name, inline(item["purpose"]), kind))
         return ideas
-
-    def _types_for(self, place: int) -> list[str]:
-        types, count = self.params.types, self.params.per_perspective
-        return [types[(place * count + offset) % len(types)] for offset in range(count)]
 
     def define(self, ideas: Sequence[Idea]) -> list[Task]:
         """The tasks of the ideas whose definition can be used."""
