@@ -11,7 +11,7 @@ from compeffdist.domain import Domain, TaskPrompts
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
-from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
+from compeffdist.instructions.schemas import FIELD_KINDS, array_of, object_of, string_of
 from compeffdist.instructions.task_questions import Idea, analysis_question, definition_question, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
@@ -99,8 +99,7 @@ def _is_example(idea: Idea, definition: Mapping[str, Any], prompts: TaskPrompts)
 
 
 def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
-    kinds = field_kinds()
-    named = {"_".join(field["field"].lower().split()): kinds[field["type"]] for field in fields}
+    named = {"_".join(field["field"].lower().split()): FIELD_KINDS[field["type"]] for field in fields}
     if len(named) < 2:
         raise BadAnswer("bad_fields", ", ".join(named))
     return object_of(named)
