@@ -141,11 +141,7 @@ def _batches(table: pa.Table, difficulty: Floats, sample: Sample) -> Iterator[di
             "triplet_id": ids["triplet_id"].chunk(0),
             "instruction_id": ids["instruction_id"].chunk(0).dictionary_decode(),
             "difficulty": pa.array(difficulty[rows]),
-            "rank": pa.array(sample.rank[rows]),
-            "group_size": pa.array(sample.group_size[rows]),
-            "inclusion_probability": pa.array(sample.inclusion_probability[rows]),
-            "draw": pa.array(sample.draw[rows]),
-            "kept": pa.array(sample.kept[rows]),
+            **{each.name: pa.array(getattr(sample, each.name)[rows]) for each in fields(Sample)},
         }
 
 

@@ -116,9 +116,7 @@ def rank_in_groups(ids: Strings, groups: Integers, difficulty: Floats) -> tuple[
 
 def uniform_draws(keys: Strings, seed: int, prefix: str = "") -> Floats:
     """A uniform number in [0, 1) per key, from the hash of prefix and key under `seed`: 53 bits, the same in any order.
-
-    Under another prefix, such as CONTROL, the numbers have nothing to do with those under none.
-    """
+    Under another prefix, such as CONTROL, the numbers have nothing to do with those under none."""
     secret = seed.to_bytes(16, "big")
     array = _in_arrow(keys)
     draws = np.empty(len(array))

@@ -47,13 +47,11 @@ def score_triplets(
     base_folder: Path | None = None,
     choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[list[ScoredTriplet], list[Reject]]:
-    """Score triplets under the warmed-up student in `model_folder`, in the chat format it was trained in.
+    """Score triplets (with unique ids) under the warmed-up student, in the chat format it was trained in.
 
     Args:
-        triplets: with unique ids.
         model_folder: a model folder, or an adapter folder whose base is in `base_folder`.
         weights: as in `scorer_identity`, which becomes part of every record's id.
-        system: the student's system prompt, as in its training.
         choices: instruction id -> its labels, of those whose answers are one of few; such a triplet is ranked among
             them as well (`label_ranks`).
 
@@ -67,12 +65,8 @@ def score_triplets(
     model, tokenizer = load_student(model_folder, runtime.device, base=base_folder)
     bare_prompt = encode_prompt(tokenizer, system, "")
     rows = [
-        TokenRow(
-            id=triplet.id,
-            prompt_ids=encode_prompt(tokenizer, system, triplet.prompt),
-            response_ids=encode_response(tokenizer, triplet.response, end=False),
-        )
-        for triplet in triplets
+        TokenRow(t.id, encode_prompt(tokenizer, system, t.prompt), encode_response(tokenizer, t.response, end=False))
+        for t in triplets
     ]
     tries = {key: label_trie(tokenizer, labels) for key, labels in choices.items()}
     labelled = {

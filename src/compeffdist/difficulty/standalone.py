@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compeffdist.difficulty.score_difficulty import chosen_ranking, measure_rows
 from compeffdist.errors import UserError, one_line
@@ -17,9 +17,6 @@ from compeffdist.student.loading import load_student
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.row_ids import row_name, written_id
 from compeffdist.texts.tables import read_rows
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 SUFFIXES = (".jsonl", ".parquet")
 COLUMNS = [name for name, measure in MEASURES.items() if measure.needs != "label_logprobs"]
@@ -70,19 +67,19 @@ def score_file(
     if base_folder is None and (model_folder / "adapter_config.json").exists():
         raise UserError(f"{model_folder}: holds an adapter; name the model it was trained on with --base")
     model, tokenizer = load_student(model_folder, runtime.device, dtype, base_folder)
+
+    def prompt_ids(prompt: str) -> list[int]:
+        if chat:
+            return encode_prompt(tokenizer, system, prompt)
+        return list(tokenizer(prompt, split_special_tokens=True).input_ids)
+
     tokens = [
-        TokenRow(
-            row.id,
-            _prompt_ids(tokenizer, system, row.prompt, chat),
-            encode_response(tokenizer, row.response, end=False),
-        )
+        TokenRow(row.id, prompt_ids(row.prompt), encode_response(tokenizer, row.response, end=False))
         for row in rows
         if not row.fault
     ]
-    weights = {"files": _hashes(model_folder)}
-    if base_folder is not None:
-        weights["base"] = _hashes(base_folder)
-    bare_prompt = _prompt_ids(tokenizer, system, "", chat)
+    weights = {"files": _hashes(model_folder), **({"base": _hashes(base_folder)} if base_folder else {})}
+    bare_prompt = prompt_ids("")
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
     values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
@@ -102,8 +99,7 @@ def read_prompted(source: Path) -> list[PromptedResponse]:
     if source.suffix not in SUFFIXES:
         raise UserError(f"{source}: expected a file whose name ends in .jsonl or .parquet")
     columns = {"prompt": "what is answered", "response": "the answer"}
-    kind = source.suffix.removeprefix(".")
-    found = read_rows(source, kind, columns, {"id": "what the row is called"})
+    found = read_rows(source, source.suffix.removeprefix("."), columns, {"id": "what the row is called"})
     rows: list[PromptedResponse] = []
     names: dict[str, int] = {}
     for number, row in enumerate(found, 1):
@@ -134,12 +130,6 @@ def _name(row_id: object, where: str) -> str:
 
 def _hashes(folder: Path) -> dict[str, str]:
     return {file.name: hash_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
-
-
-def _prompt_ids(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str, chat: bool) -> list[int]:
-    if chat:
-        return encode_prompt(tokenizer, system, prompt)
-    return list(tokenizer(prompt, split_special_tokens=True).input_ids)
 
 
 def _write(target: Path, rows: list[dict[str, Any]]) -> None:

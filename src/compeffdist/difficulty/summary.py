@@ -19,10 +19,8 @@ NEAR = 0.05
 
 
 def summarise_scores(scored: Sequence[ScoredTriplet]) -> dict[str, Any]:
-    """Quantiles, saturation at both ends, and Spearman correlation with each measure over the rows that have it.
-
-    A correlation with a constant is undefined and given as null; a measure that no row has is left out.
-    """
+    """Quantiles, saturation at both ends, and Spearman correlation with each measure over the rows that have it: null,
+    as undefined, with a constant; a measure that no row has is left out."""
     if not scored:
         return {"ranking": None, "correlation_with_ranking": None}
     ranking = np.array([row.ranking for row in scored])

@@ -99,10 +99,8 @@ MEASURES = (Balance.largest_class_share, Balance.class_growth, Balance.entropy_l
 
 
 def balanced(scope: str, seen: Inputs, rows: Sequence[Row], least: int) -> list[Expectation]:
-    """The worst balance of groups by each measure. Undefined, and judged by nobody, where none has `least` rows.
-
-    The offenders are the kept rows of the class that grew most in the worst group.
-    """
+    """The worst balance of groups by each measure; offenders are the kept rows of the class that grew most there.
+    Undefined, and judged by nobody, where no group has `least` rows."""
     balances = balances_of(rows, least)
     if not balances:
         return [stated(f"{scope}.{measure.__name__}", None) for measure in MEASURES]

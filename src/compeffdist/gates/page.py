@@ -45,15 +45,12 @@ def _row(finding: Finding) -> str:
 
 
 def _distribution(distribution: Distribution) -> str:
-    rows = (
-        "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
-        for label, values in distribution.rows
-    )
+    rows = (f"<tr><td>{escape(label)}</td>{''.join(map(_bar, values))}</tr>" for label, values in distribution.rows)
     return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows)
 
 
 def _bar(share: float) -> str:
-    return f'<span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}'
+    return f'<td><span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}</td>'
 
 
 def _value(value: int | float | None) -> str:

@@ -148,8 +148,7 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
 
 
 def _monitored(seen: Inputs) -> list[Row]:
-    """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
-    not known yet."""
+    """The answered rows that have the domain's label, by it; a pair whose difficulty was predicted has none yet."""
     return [Row(row.id, "all rows", row.monitored, kept) for row, kept in _answered(seen) if row.monitored is not None]
 
 

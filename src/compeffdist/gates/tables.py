@@ -37,6 +37,7 @@ class Table(Generic[R]):
     """Rules beyond those of every table."""
     open_columns: Mapping[str, Any] = field(default_factory=dict)
     """Name -> type of the items of the kind's open field."""
+    _keyed: dict[str, Columns] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -95,10 +96,6 @@ class Table(Generic[R]):
         """The table with its rows known by a field: "id", or that of a record they were made from."""
         return self._keyed.setdefault(key, Columns(self.as_read.columns[key], self.as_read.columns))
 
-    @cached_property
-    def _keyed(self) -> dict[str, Columns]:
-        return {}
-
     def contents(self) -> Expectation:
         """Every id is the hash of its row's contents."""
         advice = "a row was altered after it was written: run the stage that writes it again"
@@ -109,10 +106,13 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
     """Read an input of a gate without judging it. Raises UserError if the file is missing, or not Parquet, JSON Lines
     or a JSON file of perspectives at all."""
     source, kind = given.path(artefact), artefact.kind
-    if source.suffix == ".json":
-        return json_table(source, _perspectives(source), kind, also)
-    if source.suffix == ".jsonl":
-        return json_table(source, list(read_jsonl(source)), kind, also)
+    if source.suffix in (".json", ".jsonl"):
+        rows = _perspectives(source) if source.suffix == ".json" else list(read_jsonl(source))
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict):
+                raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
+        header = list(dict.fromkeys(str(name) for row in rows for name in row)) or list(column_types(kind))
+        return Table(_name(source), kind, rows, header, f"{kind.PREFIX}@{kind.VERSION}", also)
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowInvalid
 
@@ -124,15 +124,6 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
     return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
-
-
-def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Rule] = ()) -> Table[R]:
-    """A table of rows from a JSON file. Raises UserError if one of them is no object."""
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
-    columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
 
 
 def _perspectives(source: Path) -> list[Any]:

@@ -8,7 +8,7 @@ from compeffdist.instructions.rendering import Answerable
 from compeffdist.label_spelling import clean_label
 from compeffdist.prompting import inline
 from compeffdist.teacher.parsing import BadAnswer, is_worded, parse_json, spans_missing
-from compeffdist.texts.words import words
+from compeffdist.texts.words import stand_in, words
 
 _SEEN = 80
 """Characters of a refused answer that its reject quotes."""
@@ -55,10 +55,10 @@ def _check_label(name: str, asked: str, text: str, response: str) -> str:
         raise BadAnswer("not_a_label", response[:_SEEN])
     # one word of text or definition may well be the answer, a phrase of theirs is copied; but what the task is called
     # ("cause of disappointment") is what it asks about ("disappointment"), not what it asks for
-    is_phrase = len(words(label)) > 1
-    if is_phrase and _stands_in(label, text):
+    said = words(label)
+    if len(said) > 1 and stand_in(said, words(text)):
         raise BadAnswer("echoes_text", label)
-    if _stands_in(label, name) or (is_phrase and _stands_in(label, asked)):
+    if stand_in(said, words(name)) or (len(said) > 1 and stand_in(said, words(asked))):
         raise BadAnswer("echoes_instruction", label)
     return label
 
@@ -79,7 +79,3 @@ def _check_json(task: Answerable, text: str, answer: str) -> str:
             once.setdefault(str(item).casefold(), item)
         value = list(once.values())
     return json.dumps(value, ensure_ascii=False)
-
-
-def _stands_in(phrase: str, text: str) -> bool:
-    return f" {' '.join(words(phrase))} " in f" {' '.join(words(text))} "

@@ -110,16 +110,13 @@ def count_weights(counts: Sequence[int], weighting: str) -> Floats:
 
 
 def propagate(similarity: Floats, weights: Floats, preference: float, params: ClustersParams, seed: int) -> Exemplars:
-    """Affinity propagation on the weighted objective.
+    """Affinity propagation on the weighted objective. Raises UserError if it has not converged by `max_iterations`.
 
     A stop at less than a trivial solution gives (every point alone, or one cluster) was no convergence: it is
     run again with twice the `convergence_iterations`, up to half of `max_iterations`. Should a trivial
     solution still be better, as can be with a handful of points, it is the answer.
 
     `duplicated` needs four matrices of (sum w)^2 doubles: 1.7 GiB on the released vocabulary.
-
-    Raises:
-        UserError: not converged within `max_iterations`.
     """
     trivial = _trivial_exemplars(similarity, weights, preference)
     patience = params.convergence_iterations

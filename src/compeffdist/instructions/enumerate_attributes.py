@@ -33,10 +33,6 @@ def attributes_question(text: Text, params: AttributesParams, prompts: Attribute
         example=canonical_json([item.model_dump() for item in prompts.example]),
         text=delimited(text.text),
     )
-    return json_question(text.id, prompt, _schema(params.max_per_text), params.max_tokens)
-
-
-def _schema(most: int) -> dict[str, Any]:
     item = object_of(
         {
             "attribute": string_of(2, NAME_CHARACTERS),
@@ -44,15 +40,16 @@ def _schema(most: int) -> dict[str, Any]:
             "value": string_of(1, VALUE_CHARACTERS),
         }
     )
-    return object_of({"attributes": array_of(item, -(-most // 2), most)})
+    most = params.max_per_text
+    schema = object_of({"attributes": array_of(item, -(-most // 2), most)})
+    return json_question(text.id, prompt, schema, params.max_tokens)
 
 
 def mention_of(
     text_id: str, answer_id: str, position: int, item: Mapping[str, str], params: AttributesParams
 ) -> Mention | None:
     """The mention an item of an answer makes; None if it has no usable name."""
-    names = normalise(item["attribute"], params.normalisation)
-    if not names:
+    if not (names := normalise(item["attribute"], params.normalisation)):
         return None
     return Mention(
         text_id=text_id,

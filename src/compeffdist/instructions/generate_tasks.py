@@ -11,7 +11,7 @@ from compeffdist.domain import Domain, TaskPrompts
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
-from compeffdist.instructions.schemas import array_of, field_kinds, object_of, string_of
+from compeffdist.instructions.schemas import FIELD_KINDS, array_of, object_of, string_of
 from compeffdist.instructions.task_questions import Idea, analysis_question, definition_question, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.prompting import inline
@@ -99,8 +99,7 @@ def _is_example(idea: Idea, definition: Mapping[str, Any], prompts: TaskPrompts)
 
 
 def _fields_schema(fields: Sequence[dict[str, str]]) -> dict[str, Any]:
-    kinds = field_kinds()
-    named = {"_".join(field["field"].lower().split()): kinds[field["type"]] for field in fields}
+    named = {"_".join(field["field"].lower().split()): FIELD_KINDS[field["type"]] for field in fields}
     if len(named) < 2:
         raise BadAnswer("bad_fields", ", ".join(named))
     return object_of(named)
@@ -159,12 +158,13 @@ class TaskWriter:
 
     def ideas(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Idea]:
         """Ideas of every perspective; types go round `tasks.types`, each perspective starting one further."""
-        wanted = [self._types_for(place) for place in range(len(perspectives))]
-        prompts = self.domain.tasks
+        types, count, prompts = self.params.types, self.params.per_perspective, self.domain.tasks
+        turns = [types[turn % len(types)] for turn in range(len(perspectives) * count)]
+        wanted = [turns[place * count : (place + 1) * count] for place in range(len(perspectives))]
         questions = [
             ideas_question(p, attributes, kinds, prompts) for p, kinds in zip(perspectives, wanted, strict=True)
         ]
-        answers = self._ask(questions, [p.id for p in perspectives], self.params.per_perspective, "task ideas")
+        answers = self._ask(questions, [p.id for p in perspectives], count, "task ideas")
         ideas = []
         for perspective, kinds, answer in zip(perspectives, wanted, answers, strict=True):
             # by name: an answer is in the alphabetical order of its schema, in which task_10 comes before task_2
@@ -176,10 +176,6 @@ class TaskWriter:
                 else:
                     ideas.append(Idea(perspective, name, inline(item["purpose"]), kind))
         return ideas
-
-    def _types_for(self, place: int) -> list[str]:
-        types, count = self.params.types, self.params.per_perspective
-        return [types[(place * count + offset) % len(types)] for offset in range(count)]
 
     def define(self, ideas: Sequence[Idea]) -> list[Task]:
         """The tasks of the ideas whose definition can be used."""

@@ -8,7 +8,7 @@ from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set
-from compeffdist.instructions.schemas import field_kinds, object_of
+from compeffdist.instructions.schemas import FIELD_KINDS, object_of
 from compeffdist.params import OwnTask, TasksParams
 from compeffdist.records import Instruction, Task
 
@@ -38,8 +38,7 @@ def seed_task(monitored: Monitored) -> Task:
 def own_task(own: OwnTask) -> Task:
     """A question of the user's as a task. Raises UserError as `own_tasks`."""
     kind = "closed_classification" if own.labels else "scoring" if own.scale else "structured"
-    kinds = field_kinds()
-    fields = {name: kinds[held] for name, held in own.fields.items()}
+    fields = {name: FIELD_KINDS[held] for name, held in own.fields.items()}
     return Task(
         perspective_id="",
         name=own.name,

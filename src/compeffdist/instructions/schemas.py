@@ -24,10 +24,9 @@ def array_of(items: Mapping[str, Any], least: int, most: int) -> dict[str, Any]:
     return {"type": "array", "items": dict(items), "minItems": least, "maxItems": most}
 
 
-def field_kinds() -> dict[str, dict[str, Any]]:
-    """What a field of a structured answer may hold."""
-    return {
-        "string": {"type": "string", "maxLength": 60},
-        "list": array_of({"type": "string", "maxLength": 40}, 0, 3),
-        "boolean": {"type": "boolean"},
-    }
+FIELD_KINDS: Mapping[str, dict[str, Any]] = {
+    "string": {"type": "string", "maxLength": 60},
+    "list": array_of({"type": "string", "maxLength": 40}, 0, 3),
+    "boolean": {"type": "boolean"},
+}
+"""What a field of a structured answer may hold."""

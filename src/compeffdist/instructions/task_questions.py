@@ -90,10 +90,8 @@ def analysis_question(
 def ideas_question(
     perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str], prompts: TaskPrompts
 ) -> tuple[str, dict[str, Any]]:
-    """Prompt and schema asking for one task idea of each given type about the head attribute.
-
-    Each is to be about another side of it. The example is of an attribute hardly ever named, and shows sides only.
-    """
+    """Prompt and schema asking for one task idea of each given type, each about another side of the head attribute. The
+    example is of an attribute hardly ever named, and shows sides only."""
     head = attributes.get(perspective.member_ids[0])
     meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
     seen = Counter[str]()

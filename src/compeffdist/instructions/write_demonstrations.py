@@ -177,10 +177,7 @@ def write_demonstrations(
     prompts: DemonstrationPrompts,
     talk: Conversation,
 ) -> tuple[list[Demonstration], list[Reject]]:
-    """Demonstrations of the tasks that are to have them.
-
-    Every instance asked for comes back as a demonstration or as a reject.
-    """
+    """Demonstrations of the tasks that are to have them: every instance asked for comes back as one or as a reject."""
     references, about = References(texts, talk.seed), partial(subjects, prompts.subjects)
     calls = [
         Call(task, n, references.of_call(task.id, n), about(task.id, n, talk.seed), wanted_outputs(task, n))
@@ -207,10 +204,10 @@ def _reject(demonstration: Demonstration, reason: str, detail: str) -> Reject:
 
 def _drop_repeated(demonstrations: Sequence[Demonstration]) -> tuple[list[Demonstration], list[Reject]]:
     """The first of each task on a text: a second with the same output says nothing, one with another contradicts."""
-    kept: dict[tuple[str, tuple[str, ...]], Demonstration] = {}
+    kept: dict[tuple[str, ...], Demonstration] = {}
     rejects = []
     for demonstration in demonstrations:
-        key = demonstration.task_id, tuple(words(demonstration.input))
+        key = demonstration.task_id, *words(demonstration.input)
         if key in kept:
             rejects.append(_reject(demonstration, "duplicate", f"as {kept[key].id}"))
         else:

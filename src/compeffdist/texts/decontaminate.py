@@ -14,7 +14,7 @@ and contaminates none of them, so short texts only count when they are nearly al
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from compeffdist.texts.words import GRAM_WORDS, word_grams, words
+from compeffdist.texts.words import GRAM_WORDS, stand_in, word_grams, words
 
 MIN_PREFIX_CHARACTERS = 40
 """Letters and digits the shorter text of a prefix match must have: about nine words."""
@@ -96,4 +96,4 @@ class _Index:
 def _contained(some: list[str], other: list[str]) -> bool:
     """Whether all words of the shorter stand in the longer, in a row, and are enough to tell it by."""
     shorter, longer = sorted((some, other), key=len)
-    return len(shorter) >= MIN_CONTAINED_WORDS and f" {' '.join(shorter)} " in f" {' '.join(longer)} "
+    return len(shorter) >= MIN_CONTAINED_WORDS and stand_in(shorter, longer)

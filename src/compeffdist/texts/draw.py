@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from compeffdist.files import hash_text
 from compeffdist.params import LabelPriorsParams, stage_seed
-from compeffdist.records import Text
+from compeffdist.records import Text, by_id
 
 K = TypeVar("K", str, tuple[int, int])
 
@@ -48,6 +48,6 @@ def draw_texts(texts: Sequence[Text], params: LabelPriorsParams, seed: int) -> l
     strength 0."""
     if not params.strength:
         return []
-    by_id = {text.id: text for text in texts}
-    drawn = draw_evenly({key: text.domain for key, text in by_id.items()}, params.texts, stage_seed(seed, "priors"))
-    return [by_id[key].text for key in drawn]
+    drawn = draw_evenly({text.id: text.domain for text in texts}, params.texts, stage_seed(seed, "priors"))
+    known = by_id(texts)
+    return [known[key].text for key in drawn]

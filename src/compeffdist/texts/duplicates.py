@@ -61,10 +61,8 @@ def _first_match(
 
 
 def _shingles(texts: Sequence[str]) -> tuple[list[Ints], Ints]:
-    """The distinct shingles of each text as numbers, rarest first (ties by number), and how many texts hold each.
-
-    The order is one for all texts, which is what the prefix filter rests on.
-    """
+    """The distinct shingles of each text as numbers, rarest first (ties by number), and how many texts hold each. The
+    order is one for all texts, which is what the prefix filter rests on."""
     numbers: dict[tuple[str, ...], int] = {}
     held = [
         np.array([numbers.setdefault(gram, len(numbers)) for gram in word_grams(words(text))], np.int64)

@@ -11,7 +11,6 @@ MAX_ID_CHARACTERS = 200
 ROUNDED_FROM = 2**53
 """From here on floating-point numbers do not tell all whole numbers apart."""
 
-
 _WRITTEN_FLOAT = re.compile(r"-?\d(\.\d+)?[eE]\+\d{2,3}")
 """How programs write floating-point numbers of more than some 16 digits; no id of another kind looks so."""
 _MADE = re.compile(r"line \d+|.* [0-9a-f]{12}", re.DOTALL)

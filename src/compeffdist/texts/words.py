@@ -5,6 +5,7 @@ are compared.
 """
 
 import re
+from collections.abc import Sequence
 
 GRAM_WORDS = 5
 """Words of a shingle: long enough that two texts on one subject hardly share any by chance."""
@@ -15,6 +16,11 @@ _WORD = re.compile(r"[^\W_]+")
 def words(text: str) -> list[str]:
     """The runs of letters and digits of `text`, in order, case folded."""
     return _WORD.findall(text.casefold())
+
+
+def stand_in(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether some words stand among others, in a row."""
+    return f" {' '.join(some)} " in f" {' '.join(others)} "
 
 
 def word_grams(tokens: list[str]) -> set[tuple[str, ...]]:

@@ -106,11 +106,15 @@ def collect_responses(
     asked = talk.ask(everything, "responses")
     whole = [None if isinstance(said, Reject) else said.answer for said in asked]
     about_texts, answers = whole[: len(used)], whole[len(used) :]
-    found = priors or _priors(pairs, about_texts, answers) if params.calibration == "batch" else Priors({}, {})
+    places = _by_question(pairs, answers)
+    found = priors or _priors(about_texts, answers, places) if params.calibration == "batch" else Priors({}, {})
     strength = params.calibration_strength
     decided = decide_labels(about_texts, found.monitored, strength)
     labels = {text.id: label for text, label in zip(used, decided, strict=True) if label is not None}
-    weighed = _weighed_by_question(pairs, answers, found, strength)
+    weighed: dict[int, dict[str, float]] = {}
+    for key, those in places.items():
+        rows = label_probabilities([answers[place] for place in those], found.instructions.get(key), strength)
+        weighed |= {place: row for place, row in zip(those, rows, strict=True) if row is not None}
     triplets: list[Triplet] = []
     rejects: list[Reject] = []
     for place, (pair, said) in enumerate(zip(pairs, asked[len(used) :], strict=True)):
@@ -159,24 +163,12 @@ def _by_question(pairs: Sequence[Pair], answers: Sequence[Answer | None]) -> dic
     return places
 
 
-def _priors(pairs: Sequence[Pair], about_texts: Sequence[Answer | None], answers: Sequence[Answer | None]) -> Priors:
+def _priors(
+    about_texts: Sequence[Answer | None], answers: Sequence[Answer | None], places: Mapping[str, Sequence[int]]
+) -> Priors:
     """Of each question, over the texts asked it."""
-    priors = {
-        key: prior_of_answers([answers[place] for place in places])
-        for key, places in _by_question(pairs, answers).items()
-    }
+    priors = {key: prior_of_answers([answers[place] for place in those]) for key, those in places.items()}
     return Priors(prior_of_answers(about_texts), {key: prior for key, prior in priors.items() if prior})
-
-
-def _weighed_by_question(
-    pairs: Sequence[Pair], answers: Sequence[Answer | None], priors: Priors, strength: float
-) -> dict[int, dict[str, float]]:
-    """Label probabilities by place in `pairs`, where the teacher weighed labels."""
-    found: dict[int, dict[str, float]] = {}
-    for key, places in _by_question(pairs, answers).items():
-        rows = label_probabilities([answers[place] for place in places], priors.instructions.get(key), strength)
-        found |= {place: row for place, row in zip(places, rows, strict=True) if row is not None}
-    return found
 
 
 def _refuse_rubbish(generated: Mapping[str, str], rejects: Sequence[Reject]) -> None:

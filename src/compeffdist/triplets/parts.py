@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from compeffdist.params import DifficultyParams
 from compeffdist.records import Pair
@@ -19,10 +18,8 @@ SCORED, PREDICTED = "scored", "predicted"
 
 
 def assign_parts(pairs: Sequence[Pair], params: DifficultyParams, seed: int) -> list[Pair]:
-    """The pairs in their order, each with its part: all `scored` in mode direct, `proxy.rows` of them in mode proxy.
-
-    The draw depends on ids and seed alone.
-    """
+    """The pairs in their order, each with its part: all `scored` in mode direct, `proxy.rows` of them in mode proxy, by
+    a draw that depends on ids and seed alone."""
     if params.mode == "direct":
         return [dataclasses.replace(pair, part=SCORED) for pair in pairs]
     drawn = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}:{pair.id}".encode()).digest())
@@ -41,7 +38,6 @@ def in_part(pairs: Sequence[Pair], part: str) -> list[Pair]:
     return [pair for pair in pairs if pair.part == part]
 
 
-def part_counts(pairs: Sequence[Pair]) -> dict[str, Any]:
+def part_counts(pairs: Sequence[Pair]) -> dict[str, int]:
     """Pairs in each part, for the stage's metrics."""
-    counts = Counter(pair.part for pair in pairs)
-    return {part: counts[part] for part in (SCORED, PREDICTED)}
+    return {part: len(in_part(pairs, part)) for part in (SCORED, PREDICTED)}
