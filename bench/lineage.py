@@ -52,7 +52,7 @@ from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 ROOT = Path(__file__).parents[1]
 DOMAIN = load_domain(DEFAULT, ROOT / DOMAINS)
-WORDS = (ROOT / "src/compeffdist/params/whole.py").read_text().split()
+WORDS = (ROOT / "src/compeffdist/params/pipeline.py").read_text().split()
 LABELS = ("good", "bad")
 PER_TEXT = 5
 """Instructions a text is paired with."""
