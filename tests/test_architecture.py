@@ -36,7 +36,7 @@ LAYERS = [
     {"evaluation", "study"},
     {"exchange", "gates"},
     {"registry"},
-    {"lineage"},
+    {"benchmark", "lineage"},
     {"report"},
     {"promotion"},
     {"cli"},
