@@ -49,6 +49,6 @@ def _said(report: Mapping[str, Any], model: str) -> list[str]:
         if "invalid_tuples" in one:
             lines.append(
                 f"{short(model)}, {name}: {one['invalid_tuples']:.0f} of {one['predicted_tuples']:.0f} tuples are not "
-                f"what is asked for; {one['unreadable_answers']:.0f} answers unreadable, {one['cut_answers']:.0f} cut off"
+                f"what is asked for; answers unreadable {one['unreadable_answers']:.0f}, cut {one['cut_answers']:.0f}"
             )
     return lines
