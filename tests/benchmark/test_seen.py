@@ -16,10 +16,10 @@ from compeffdist.texts.decontaminate import contaminated
 
 SAID = ("the", "food", "at", "this", "old", "place", "was", "good", "but", "not", "cheap")
 WORDS = st.lists(st.sampled_from(SAID), max_size=24)
-TEXTS = st.lists(WORDS.map(" ".join), max_size=5)
+SENTENCES = st.lists(WORDS.map(" ".join), max_size=5)
 
 
-@given(TEXTS, TEXTS)
+@given(SENTENCES, SENTENCES)
 def test_what_decontamination_finds_whole_or_by_5_grams_hashes_find(own: list[str], other: list[str]) -> None:
     texts = {str(n): text for n, text in enumerate(other)}
     known = contaminated(texts, {str(n): text for n, text in enumerate(own)}, overlap=0.5)
