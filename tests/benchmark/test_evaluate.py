@@ -91,7 +91,7 @@ def test_an_answer_held_to_a_schema_is_json_or_was_cut_off(checkout: Path, base_
     [aspects] = load_benchmark_tasks(Path("benchmarks/sentibench"), ["aspects"])
     model, tokenizer = load_student(base_folder, "cpu")
     prompts = [f"What of text {n}?" for n in range(5)]
-    for written in generate(model, tokenizer, prompts, 40, system="", schema=aspects.schema):
+    for written in generate(model, tokenizer, prompts, 40, system="", schema=aspects.answer_schema):
         assert written.startswith("[")
         if written.endswith("]"):
             assert isinstance(json.loads(written), list)

@@ -153,5 +153,5 @@ def ask_task(
         if task.labels:
             answers[seed] = list(respondent.labels(prompts, tuple(task.labels), title))
         else:
-            answers[seed] = respondent.tuples(prompts, task.schema, task.max_tokens, title)
+            answers[seed] = respondent.tuples(prompts, task.answer_schema, task.max_tokens, title)
     return Asked(answers, time.monotonic() - started)

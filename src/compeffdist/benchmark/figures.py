@@ -84,7 +84,9 @@ def _judge_labels(
             predicted = [likeliest(one) for one in decided]
             cells = np.zeros((len(rows), len(labels) * width))
             cells[np.arange(len(rows)), gold * width + encode_predicted(predicted, labels)] = 1.0
-            counts[prior].append(Counts(cells, lambda sums: macro_f1_of(sums.reshape(*sums.shape[:-1], -1, width))))
+            counts[prior].append(
+                Counts(cells, lambda sums: macro_f1_of(sums.astype(int).reshape(*sums.shape[:-1], -1, width)))
+            )
             shares = Counter(predicted)
             said[prior].append(
                 {

@@ -93,9 +93,9 @@ class BenchmarkTask(Section):
         return self
 
     @property
-    def schema(self) -> dict[str, Any]:
+    def answer_schema(self) -> dict[str, Any]:
         """JSON schema of an answer of tuples."""
-        parts = {
+        parts: dict[str, dict[str, Any]] = {
             part.name: {"enum": part.values} if part.values else {"type": "string", "maxLength": MOST_CHARACTERS}
             for part in self.fields
         }
