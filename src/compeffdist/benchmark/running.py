@@ -119,9 +119,7 @@ def _write_answers(
             for task in tasks:
                 for seed, said in own[task.name].answers.items():
                     for row, answer in zip(rows[task.name], said, strict=True):
-                        told: dict[str, Any] = (
-                            {"answer": answer} if isinstance(answer, str) else {"logprobs": {**answer}}
-                        )
+                        told = {"answer" if isinstance(answer, str) else "logprobs": answer}
                         line = {
                             "model": model,
                             "task": task.name,
