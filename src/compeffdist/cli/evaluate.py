@@ -3,7 +3,10 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compeffdist.params import RuntimeParams
 
 HELP = "ask models about labelled files: macro-F1 and accuracy with intervals, and how the models compare"
 EXAMPLE = "compeffdist evaluate --model models:/compeffdist-student@candidate --tasks tasks.yaml"
@@ -18,15 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="REF",
-        help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or hf:…, pypi:…, path:…; repeat it to compare",
+        help="models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or hf:…, pypi:…, path:…; for a benchmark also "
+        "teacher, the one of params.yaml; repeat it to compare",
     )
     add(
         "--tasks",
-        required=True,
-        type=Path,
         metavar="FILE",
-        help="YAML with a list of tasks as evaluation.tasks in params.yaml, or one labelled .jsonl, .csv or .parquet",
+        help="YAML with a list of tasks as evaluation.tasks in params.yaml, or one labelled .jsonl, .csv or .parquet; "
+        "with --benchmark: names of its tasks with commas between (default: all)",
     )
+    add("--benchmark", type=Path, metavar="FOLDER", help="with manifest.json and TASK/SPLIT.jsonl")
+    add("--split", default="val", help="of a benchmark (default val)")
+    add("--shots", type=int, default=0, metavar="K", help="of a benchmark: demonstrations (default 0)")
+    add("--limit", type=int, metavar="N", help="of a benchmark: the first N rows of each task")
+    add("--seeds", type=int, nargs="+", metavar="SEED", help="of a benchmark: of the demonstrations (default 42 52 62)")
     add("--question", help="of a labelled file: asks for the label (default: the domain's question)")
     add("--labels", help="of a labelled file: with commas between (default: those in the file)")
     add("--text-field", metavar="NAME", help="of a labelled file (default text)")
@@ -52,15 +60,19 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.evaluation.rows import load_evaluation
     from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
     from compeffdist.models import cache_folder
-    from compeffdist.params import PARAMS_FILE, EvaluationParams, RuntimeParams, load_params
+    from compeffdist.params import EvaluationParams
 
     if len(set(args.model)) != len(args.model):
         raise UserError("--model: the same model is named twice")
+    if args.benchmark is not None:
+        _run_benchmark(args)
+        return
+    if args.tasks is None:
+        raise UserError("name labelled files with --tasks, or a benchmark's folder with --benchmark")
     if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{args.out}: the name of the output must end in .jsonl or .parquet")
-    runtime = load_params().runtime if PARAMS_FILE.exists() else RuntimeParams()
-    runtime = runtime.model_copy(update={"device": args.device} if args.device else {})
-    params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(args.tasks, _given(args))))
+    runtime = _runtime(args)
+    params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(Path(args.tasks), _given(args))))
     rows, _ = load_evaluation(params, args.seed, cache_folder(runtime.cache))
 
     from compeffdist.registry.asking import ask_rows
@@ -74,6 +86,38 @@ def run(args: argparse.Namespace) -> None:
         made = [answer for own in answers.values() for answer in decided(own, params.tasks, args.prior)]
         write_records(args.out, Prediction, made)
     print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(report_lines(report)))
+
+
+def _runtime(args: argparse.Namespace) -> "RuntimeParams":
+    from compeffdist.params import PARAMS_FILE, RuntimeParams, load_params
+
+    runtime = load_params().runtime if PARAMS_FILE.exists() else RuntimeParams()
+    return runtime.model_copy(update={"device": args.device} if args.device else {})
+
+
+def _run_benchmark(args: argparse.Namespace) -> None:
+    from compeffdist.benchmark.running import SEEDS, Settings, run_benchmark
+    from compeffdist.benchmark.table import benchmark_lines
+    from compeffdist.errors import UserError
+
+    strange = next(iter(_given(args)), None)
+    if strange is not None:
+        raise UserError(f"--{strange.replace('_', '-')}: is of a labelled file, not of a benchmark")
+    if args.shots < 0 or (args.limit is not None and args.limit < 1):
+        raise UserError("--shots must be 0 or more, and --limit 1 or more")
+    if args.out is not None and args.out.suffix != ".jsonl":
+        raise UserError(f"{args.out}: the name of a benchmark's output must end in .jsonl")
+    settings = Settings(
+        folder=args.benchmark,
+        names=[name.strip() for name in args.tasks.split(",")] if args.tasks else None,
+        split=args.split,
+        shots=args.shots,
+        limit=args.limit,
+        seeds=tuple(dict.fromkeys(args.seeds)) if args.seeds else SEEDS,
+    )
+    report = run_benchmark(args.model, settings, _runtime(args), args.base, args.seed, args.out)
+    lines = benchmark_lines(report, args.prior)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def metric_interval(
         _sampled_metrics([predictions], METRICS[metric], resamples, stage_seed(seed, f"bootstrap:{name}"))[0]
         for name, predictions in _sorted(tasks)
     ]
-    return _interval(sampled, confidence)
+    return interval_of(sampled, confidence)
 
 
 def difference_interval(
@@ -81,7 +81,7 @@ def difference_interval(
         seed_of_task = stage_seed(seed, f"bootstrap:{name}")
         ours, theirs = _sampled_metrics([one, other], METRICS[metric], resamples, seed_of_task)
         sampled.append(ours - theirs)
-    return _interval(sampled, confidence)
+    return interval_of(sampled, confidence)
 
 
 def _sampled_metrics(
@@ -106,7 +106,8 @@ def _confusions(counts: Integers, gold: Integers, predicted: Integers, labels: i
     return (counts @ place).reshape(len(counts), labels, labels + 1)
 
 
-def _interval(sampled: Sequence[Floats], confidence: float) -> Interval:
+def interval_of(sampled: Sequence[Floats], confidence: float) -> Interval:
+    """The interval of a mean: each of `sampled` is a metric of the rows as they are, then of each resample."""
     mean = np.mean(np.stack(sampled), axis=0)
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(mean[1:], [tail, 100.0 - tail])

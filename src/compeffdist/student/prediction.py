@@ -5,7 +5,7 @@ prompts have in common (chat frame, instruction, demonstrations) is read once an
 (`batching`, `head`), and the LM head, in float32 at least, is needed at the last position only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
 from compeffdist.student.batching import TokenRow, batches, plan_batches
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
+from compeffdist.teacher.chat import compiled_schema
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -78,11 +79,18 @@ def generate(
     max_new_tokens: int,
     *,
     system: str,
+    schema: Mapping[str, Any] | None = None,
     token_budget: int = 4096,
     progress: "Progress | None" = None,
 ) -> list[str]:
-    """Greedy answers to `prompts`, in order, without special tokens and surrounding space. Raises UserError if a prompt
-    with its answer is longer than the model's context."""
+    """Greedy answers to `prompts`, in order, without special tokens and surrounding space.
+
+    Args:
+        schema: JSON schema that every answer is held to; one that is cut off is no whole JSON.
+
+    Raises:
+        UserError: if a prompt with its answer is longer than the model's context.
+    """
     import torch
     from transformers import GenerationConfig
 
@@ -91,18 +99,32 @@ def generate(
     end = end_token_id(tokenizer)
     # Our own configuration: a model's may ask for sampling or a repetition penalty.
     greedy = GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end)
+    held = _held_to(schema, tokenizer, model.config.vocab_size, end)
     answers = [""] * len(rows)
     for batch in batches([len(row) + max_new_tokens for row in rows], token_budget):
         inputs = _padded(model, tokenizer, [rows[index] for index in batch])
         with torch.inference_mode():
             generator: Any = model
-            out = generator.generate(**inputs, generation_config=greedy)  # [rows, length + new]
+            # [rows, length + new]
+            out = generator.generate(**inputs, generation_config=greedy, logits_processor=held())
         new = out[:, inputs["input_ids"].shape[1] :]
         for index, ids in zip(batch, new, strict=True):
             answers[index] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         if progress is not None:
             progress.advance(len(batch), tokens=int((new != end).sum()))
     return answers
+
+
+def _held_to(
+    schema: Mapping[str, Any] | None, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, end: int
+) -> Callable[[], list[Any]]:
+    """Makes the logits processors of one batch: they count its tokens, so that each batch has its own."""
+    if schema is None:
+        return list
+    from xgrammar.contrib.hf import LogitsProcessor
+
+    grammar = compiled_schema(tokenizer, vocabulary, end, schema)
+    return lambda: [LogitsProcessor(grammar)]
 
 
 def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> LabelTrie:

@@ -1,11 +1,16 @@
 """Requests as token ids, and the grammar of their answers: the same for every engine that holds the weights itself."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.labels import LabelTrie, build_trie
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from xgrammar import CompiledGrammar
 
 TOO_LONG = "prompt and answer are longer than teacher.max_model_len"
 
@@ -47,3 +52,18 @@ def json_grammar(schema: str) -> str:
     import xgrammar
 
     return str(xgrammar.Grammar.from_json_schema(schema, any_whitespace=False, separators=(", ", ": ")))
+
+
+def compiled_schema(
+    tokenizer: "PreTrainedTokenizerBase", vocabulary: int, end: int, schema: Mapping[str, Any]
+) -> "CompiledGrammar":
+    """The grammar of a JSON schema over a tokenizer's tokens.
+
+    Args:
+        vocabulary: columns of the model's logits.
+        end: the token that ends an answer.
+    """
+    import xgrammar
+
+    info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=[end])
+    return xgrammar.GrammarCompiler(info).compile_grammar(json_grammar(json.dumps(schema)))

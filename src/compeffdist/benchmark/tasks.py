@@ -1,0 +1,152 @@
+"""A benchmark's tasks as data: `benchmarks/NAME/TASK.yaml` says what is asked and in which form it is answered."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field as Setting
+from pydantic import ValidationError, field_validator, model_validator
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.params import QUESTION_FIELD, Line, Name, Section, fault_of
+from compeffdist.prompting import closed_question, inline, listed
+from compeffdist.yaml12 import read_yaml
+
+Metric = Literal["macro_f1", "micro_f1", "sentiment_graph_f1"]
+
+ABSENT = "NULL"
+"""What stands for a part of a tuple that the text does not name."""
+
+JOINED = " AND "
+"""Between the pieces of a part that stands in the text in pieces."""
+
+MOST_TUPLES = 12
+MOST_CHARACTERS = 100
+"""Of a part copied from the text. A bound, so that a model that finds no end writes something that can be read."""
+
+
+class TupleField(Section):
+    """One part of a tuple."""
+
+    name: Name
+    about: str = ""
+    """What it is, where the name does not say it."""
+    values: list[Line] = Setting(default_factory=list)
+    """What it may be; empty: words of the text."""
+    from_text: bool = False
+    may_be_absent: bool = False
+    """Whether it may be `NULL`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.values) == self.from_text:
+            raise ValueError("has either values or from_text: true")
+        return self
+
+    @property
+    def described(self) -> str:
+        """As the prompt explains it."""
+        about = f"{self.about}, " if self.about else ""
+        form = f"one of {listed(self.values)}" if self.values else "copied exactly from the text"
+        return f'"{self.name}" ({about}{form}{f", or {ABSENT}" if self.may_be_absent else ""})'
+
+
+class BenchmarkTask(Section):
+    """What is asked of each row of a task, and how the answers are judged."""
+
+    name: Name
+    """The file's name; not in it."""
+    family: Name
+    """Tasks of a family have a mean of their own."""
+    question: Line
+    """`{target}` is filled with the row's target."""
+    labels: list[Line] = Setting(default_factory=list)
+    """For a task that is answered with one label; else `fields`."""
+    fields: list[TupleField] = Setting(default_factory=list)
+    """The parts of a tuple, in the order of the rows' gold tuples."""
+    metric: Metric = "macro_f1"
+    max_tokens: int = Setting(default=150, gt=0)
+    """Of an answer of tuples."""
+
+    @field_validator("question")
+    @classmethod
+    def _askable(cls, question: str) -> str:
+        if set(QUESTION_FIELD.findall(question)) - {"target"}:
+            raise ValueError("a brace may only name the row's target: {target}")
+        return question
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_tuples(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("fields") and "metric" not in given:
+            return {**given, "metric": "micro_f1"}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.labels) == bool(self.fields):
+            raise ValueError("has either labels or fields")
+        if bool(self.labels) != (self.metric == "macro_f1"):
+            raise ValueError(f"metric: {self.metric} is not of {'labels' if self.labels else 'tuples'}")
+        if self.metric == "sentiment_graph_f1" and len(self.fields) != len(GRAPH_PARTS):
+            raise ValueError(f"metric: sentiment_graph_f1 wants four fields: {', '.join(GRAPH_PARTS)}")
+        return self
+
+    @property
+    def answer_schema(self) -> dict[str, Any]:
+        """JSON schema of an answer of tuples."""
+        parts: dict[str, dict[str, Any]] = {
+            part.name: {"enum": part.values} if part.values else {"type": "string", "maxLength": MOST_CHARACTERS}
+            for part in self.fields
+        }
+        one = {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+        return {"type": "array", "items": one, "maxItems": MOST_TUPLES}
+
+    def instruction(self, target: str | None) -> str:
+        """The question with the form of its answer."""
+        question = QUESTION_FIELD.sub(lambda _: inline(target or ""), self.question)
+        if self.labels:
+            return closed_question(question, self.labels)
+        parts = [part.described for part in self.fields]
+        said = f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f"{question} Answer with a JSON list of objects with {said}; an empty list if there is none."
+
+    def shown(self, gold: str | list[list[str]]) -> str:
+        """A row's gold answer as a demonstration shows it."""
+        if isinstance(gold, str):
+            return gold
+        names = [part.name for part in self.fields]
+        told = [row for row in gold if any(part != ABSENT for part in row)]
+        return json.dumps([dict(zip(names, row, strict=True)) for row in told], ensure_ascii=False)
+
+
+GRAPH_PARTS = ("holder", "target", "expression", "polarity")
+"""What the four fields of a sentiment graph are, whatever they are called."""
+
+
+def load_benchmark_tasks(folder: Path, names: list[str] | None = None) -> list[BenchmarkTask]:
+    """The tasks of a folder of YAML files, in the order of `names`, or all by name.
+
+    Raises:
+        UserError: one line naming file and key; a name that no file has.
+    """
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if not known:
+        raise UserError(f"{folder}: holds no task (one YAML file each)")
+    strange = [name for name in names or [] if name not in known]
+    if strange:
+        raise UserError(f"{strange[0]}: no such task in {folder}; there are {', '.join(known)}")
+    return [_load(folder / f"{name}.yaml") for name in dict.fromkeys(names or known)]
+
+
+def _load(path: Path) -> BenchmarkTask:
+    try:
+        raw = read_yaml(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if not isinstance(raw, dict) or "name" in raw:
+        raise UserError(f"{path}: expected a mapping without a name, which is the file's")
+    try:
+        return BenchmarkTask.model_validate({"name": path.stem, **raw})
+    except ValidationError as error:
+        raise UserError(f"{path}: {one_line(fault_of(error), 300)}") from None
