@@ -16,10 +16,11 @@ def main() -> None:
     name = sys.argv[1]
     if find_spec("compeffdist") is None:
         _run_in_environment()
+    from compeffdist.instructions.own_tasks import check_questions
     from compeffdist.running import run_stage
 
     module = "check" if name.startswith("check_") else name
-    run_stage(name, lambda given: import_module(module).run(given))
+    run_stage(name, lambda given: import_module(module).run(given), check_questions)
 
 
 def _run_in_environment() -> None:

@@ -107,7 +107,8 @@ def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]
     collect_responses(pairs, by_id(instructions), by_id(said), generated, domain.monitored, talk("collect_sampled"))
     note("collect_sampled")
     rows = [EvaluationRow(task="mood", text=texts[0], label="a", source_row="1", licence="MIT")]
-    kinds = [EvaluationTask(name="mood", location="x.csv", labels=["a", "b"], subject="letter")]
+    question = domain.monitored.asked("letter")
+    kinds = [EvaluationTask(name="mood", location="x.csv", labels=["a", "b"], question=question)]
     predict_rows(
         rows,
         domain.monitored.asked_in(EvaluationParams(tasks=kinds)),

@@ -1,5 +1,6 @@
 """A domain is data: both files hold, a fault is one line with file and key, nothing of one is in another's prompts."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -16,8 +17,8 @@ from compeffdist.domain import DOMAINS, domain_here, domain_names, domain_of, fi
 from compeffdist.environment import PRIVATE
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import repeats
-from compeffdist.instructions.own_tasks import own_tasks
-from compeffdist.params import validate_params
+from compeffdist.instructions.own_tasks import check_questions, own_tasks
+from compeffdist.params import EvaluationParams, validate_params
 from compeffdist.profiles import compose
 from tests.asked import ask_every_stage
 from tests.fakes import put_domains
@@ -151,8 +152,78 @@ def test_what_is_put_into_a_template_is_not_looked_into(first: str, second: str)
     assert filled("{a}|{b}|{a}", a=first + "{b}", b=second) == f"{first}{{b}}|{second}|{first}{{b}}"
 
 
-def test_a_question_with_a_subject_is_put_into_evaluation_tasks_that_have_none() -> None:
-    params = validate_params(compose("smoke", ROOT / "profiles"), "params.yaml").evaluation
-    asked = load_domain("support", FOLDER).monitored.asked_in(params)
-    for before, after in zip(params.tasks, asked.tasks, strict=True):
-        assert after.question == (before.question or f"How urgently does the {before.subject} ask for help?")
+def fault(folder: Path, keys: list[str], value: Any) -> str:
+    """What is said of the default domain with one value changed, or left out if it is None."""
+
+    def change(raw: Any) -> None:
+        for key in keys[:-1]:
+            raw = raw[key]
+        raw[keys[-1]] = value
+        if value is None:
+            del raw[keys[-1]]
+
+    with pytest.raises(UserError) as caught:
+        load_domain("mine", written(folder / "domains", change))
+    assert "mine.yaml" in str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def evaluated(**task: Any) -> EvaluationParams:
+    return EvaluationParams.model_validate({"tasks": [{"name": "own", "location": "own.csv", **task}]})
+
+
+@pytest.mark.parametrize(("subject", "said"), [({}, "ticket"), ({"subject": "mail"}, "mail")])
+def test_an_evaluation_task_without_a_question_is_asked_the_domain_s(subject: dict[str, str], said: str) -> None:
+    params = evaluated(labels=["soon", "can wait"], **subject)
+    [task] = load_domain("support", FOLDER).monitored.asked_in(params).tasks
+    assert task.question == f"How urgently does the {said} ask for help?"
+
+
+def test_labels_that_do_not_answer_the_domain_s_question_want_one_of_their_own() -> None:
+    monitored = load_domain("support", FOLDER).monitored
+    with pytest.raises(UserError, match=r"'own' has no question.*'negative'.*give the task a question"):
+        monitored.asked_in(evaluated(labels=["soon", "negative"]))
+    own = evaluated(labels=["soon", "negative"], question="Which?")
+    assert monitored.asked_in(own) == own
+
+
+@pytest.mark.parametrize(
+    ("place", "written"), [("question", "How {Subject}?"), ("question", "How {}?"), ("question", "How {subject!r}? }")]
+)
+def test_a_brace_that_is_no_place_is_refused(tmp_path: Path, place: str, written: str) -> None:
+    assert "a brace may only hold one of subject" in fault(tmp_path, ["monitored", place], written)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "said"),
+    [
+        (["monitored", "field"], "probabilities", "what a registered model answers with"),
+        (["tasks", "types", "scoring", "definition", "lowest"], None, "lowest"),
+        (["tasks", "types", "open_classification", "definition", "labels"], ["a", "b"], "labels is not of open"),
+        (["tasks", "types", "closed_classification", "definition", "labels"], ["a", "a"], "two are the same"),
+        (["tasks", "types", "scoring", "definition", "highest"], -100, "is not below highest"),
+    ],
+)
+def test_a_domain_that_cannot_work_is_refused_when_it_is_read(
+    tmp_path: Path, keys: list[str], value: Any, said: str
+) -> None:
+    assert said in fault(tmp_path, keys, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"domain": "nosuch"}, "no such file; the param `domain` names one of: sentiment, support"),
+        (
+            {"tasks": {"own": [{"name": "polarity", "question": "Which?", "labels": ["yes", "no"]}]}},
+            "the domain's own",
+        ),
+        ({"domain": "support"}, "give the task a question of its own"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_before_the_first_stage(change: dict[str, Any], said: str) -> None:
+    raw = compose("smoke", ROOT / "profiles")
+    for key, value in change.items():
+        raw[key] = raw[key] | value if isinstance(value, dict) else value
+    with contextlib.chdir(ROOT), pytest.raises(UserError, match=re.escape(said)):
+        check_questions(validate_params(raw, "params.yaml"))

@@ -17,6 +17,7 @@ from compeffdist.fingerprints import write_fingerprints
 from compeffdist.given import Given, Made
 from compeffdist.profiles import compose
 from compeffdist.running import run_stage
+from tests.fakes import put_domains
 from tests.stages import ROOT
 
 STAGE = """
@@ -44,6 +45,7 @@ def make_checkout(folder: Path, stages: dict[str, str], **declared: object) -> N
         (folder / f"stages/{name}.py").write_text(code)
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict.fromkeys(stages, declared)}))
     (folder / "params.yaml").write_text(yaml.safe_dump(compose("smoke", ROOT / "profiles")))
+    put_domains(folder)
     write_fingerprints(folder)
 
 

@@ -4,8 +4,8 @@
     domain.monitored.prompt("It works.")
 
 Whoever needs a part of it is given that part. The docstring under each field is the reference of the files. A prompt is
-a template: each of its places, such as `{text}`, must be there and no other may be; the texts put in are hostile and
-their braces stay what they are.
+a template: each of its places, such as `{text}`, must be there, and a brace stands for nothing else. The texts put in
+are hostile and their braces stay what they are.
 """
 
 import re
@@ -28,6 +28,16 @@ DEFAULT = "sentiment"
 _OURS = Path(__file__).parents[2] / DOMAINS
 """Of the checkout this code lies in, for commands that are run outside one."""
 _PLACE = re.compile(r"\{([a-z_]+)\}")
+ANSWERED = ("text", "prompt", "question", "labels", "label", "probabilities", "prior", "answer")
+"""What a registered model is asked with and answers."""
+PARTS = {
+    "closed_classification": {"labels"},
+    "open_classification": set[str](),
+    "scoring": {"lowest", "highest"},
+    "extraction": {"verbatim"},
+    "structured": {"fields"},
+}
+"""Type of task -> what its definition has beside a description."""
 
 
 def filled(template: str, **places: object) -> str:
@@ -40,6 +50,8 @@ def _template(*places: str, optional: bool = False) -> AfterValidator:
 
     def check(text: str) -> str:
         found = _PLACE.findall(text)
+        if strange := re.search(r"\{[^{}]*\}?|\}", _PLACE.sub("", text)):
+            raise ValueError(f"{one_line(strange[0], 40)!r}: a brace may only hold one of {', '.join(places)}")
         for unknown in sorted(set(found) - set(places)):
             raise ValueError(f"unknown placeholder {{{unknown}}}; there are {', '.join(f'{{{p}}}' for p in places)}")
         for missing in (place for place in places if place not in found and not optional):
@@ -79,12 +91,14 @@ class Monitored(Section):
     """A word for it, by which a registered model's answer to a text alone has the label, too."""
     question: Annotated[Line, _template("subject", optional=True)]
     """A sentence that asks for the label; `{subject}` is what a text is, such as "tweet" (`evaluation.tasks`)."""
+    subject: Line = "text"
+    """What a text is, where nothing else is said."""
     labels: list[Line] = Field(min_length=2)
     repeated_by: RepeatedBy
 
-    def asked(self, subject: str = "text") -> str:
+    def asked(self, subject: str = "") -> str:
         """The question alone."""
-        return filled(self.question, subject=subject)
+        return filled(self.question, subject=subject or self.subject)
 
     def instruction(self) -> str:
         """The part of the prompt before the text."""
@@ -95,7 +109,15 @@ class Monitored(Section):
         return with_input(self.instruction(), text)
 
     def asked_in(self, params: EvaluationParams) -> EvaluationParams:
-        """The params with this question in every task that has none."""
+        """The params with this question in every task that has none. Raises UserError for one whose labels are not the
+        question's."""
+        for task in params.tasks:
+            other = next((label for label in task.labels if label not in self.labels), None)
+            if other is not None and not task.question:
+                raise UserError(
+                    f"evaluation.tasks: {task.name!r} has no question, so that the domain's is asked, which is not "
+                    f"answered with {other!r} ({', '.join(self.labels)}): give the task a question of its own"
+                )
         tasks = [
             task.model_copy(update={"question": task.question or self.asked(task.subject)}) for task in params.tasks
         ]
@@ -105,6 +127,8 @@ class Monitored(Section):
     def _consistent(self) -> Self:
         if not are_distinct(self.labels):
             raise ValueError("labels: two are the same")
+        if self.field in ANSWERED:
+            raise ValueError(f"field: {self.field!r} is what a registered model answers with: choose another word")
         return self
 
 
@@ -151,6 +175,15 @@ class Definition(Section):
     verbatim: bool | None = None
     fields: list[AnswerField] | None = None
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        named = self.labels if self.labels is not None else [one.field for one in self.fields or []]
+        if (self.labels is not None and len(named) < 2) or not are_distinct(named):
+            raise ValueError("labels or fields: too few, or two are the same")
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError(f"lowest {self.lowest} is not below highest {self.highest}")
+        return self
+
 
 class TaskType(Section):
     """How tasks of a type are shown."""
@@ -183,9 +216,11 @@ class TaskPrompts(Section):
         wanted = set(TASK_TYPES) - {"analysis"}
         for name in sorted(wanted ^ self.types.keys()):
             raise ValueError(f"types: {name!r} is {'missing' if name in wanted else 'no type of task'}")
-        for name, key in (("closed_classification", "labels"), ("structured", "fields")):
-            if not getattr(self.types[name].definition, key):
-                raise ValueError(f"types.{name}.definition: {key} is missing")
+        for name, wanted in PARTS.items():
+            there = self.types[name].definition.model_fields_set - {"description"}
+            for key in sorted(wanted ^ there):
+                said = "is missing" if key in wanted else f"is not of {name}"
+                raise ValueError(f"types.{name}.definition: {key} {said}")
         return self
 
 

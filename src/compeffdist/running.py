@@ -14,18 +14,18 @@ from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.fingerprints import check_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.given import Given, Made, given_to
-from compeffdist.params import load_params
+from compeffdist.params import Params, load_params
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
 
 
-def run_stage(name: str, run: Callable[[Given], Made]) -> None:
+def run_stage(name: str, run: Callable[[Given], Made], check: Callable[[Params], None] = lambda _: None) -> None:
     """Run a stage of dvc.yaml to a one-line end; only one process of it may run in a checkout.
 
     `run` is given what dvc.yaml declares and nothing else; what it makes is written here. What would stop a run where
     it registers its student stops it before its first stage: a store that cannot be used, a repository that git will
-    not read.
+    not read, and what `check` refuses of the params.
     """
 
     def alone() -> None:
@@ -36,7 +36,9 @@ def run_stage(name: str, run: Callable[[Given], Made]) -> None:
         if stage is None:
             raise UserError(f"{PIPELINE}: has no stage {one_line(name, 60)}")
         check_fingerprint(stage)
-        given = given_to(stage, load_params())
+        params = load_params()
+        check(params)
+        given = given_to(stage, params)
         with _only_process_of(name):
             run(given).write(given)
 

@@ -4,15 +4,32 @@ They belong to no perspective, have no demonstrations, so that they are asked as
 with every text (or as many as their `texts` says), beyond `pairing.pairs`.
 """
 
-from compeffdist.domain import Monitored
+from compeffdist.domain import Monitored, domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set
 from compeffdist.instructions.schemas import FIELD_KINDS, object_of
-from compeffdist.params import OwnTask, TasksParams
+from compeffdist.params import OwnTask, Params, TasksParams
 from compeffdist.records import Instruction, Task
 
 MOST_OWN_LABELS = 32
+
+
+def check_questions(params: Params) -> None:
+    """What the domain, `tasks.own` and `evaluation.tasks` ask can be asked: looked at before anything is bought.
+
+    Raises:
+        UserError: there is no such domain; as `own_tasks` and `Monitored.asked_in`; labels of the domain's own question
+            that a task cannot have.
+    """
+    monitored = domain_of(params).monitored
+    own_tasks(params.tasks, monitored)
+    monitored.asked_in(params.evaluation)
+    try:
+        if label_set(monitored.labels) != monitored.labels:
+            raise ValueError("they are not written as they are compared: in lower case, each once")
+    except ValueError as error:
+        raise UserError(f"domains/{params.domain}.yaml: monitored.labels: {error}") from None
 
 
 def own_tasks(params: TasksParams, monitored: Monitored) -> list[Task]:

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params.sections import (
@@ -41,8 +41,9 @@ class EvaluationTask(Section):
     """Labels as the rows have them -> one of `labels`, where the two differ, such as {"0": sadness, "1": joy}."""
     rows: PositiveInt | None = None
     """Rows drawn, evenly over labels; null: all there are."""
-    subject: Line = "text"
-    """What a text is, in the domain's monitored question: "tweet", "movie review sentence", …"""
+    subject: Annotated[str, AfterValidator(lambda said: one_line(said) if said else said)] = ""
+    """What a text is, in the domain's monitored question: "tweet", "movie review sentence", …; empty: as the domain
+    says."""
     text_field: Line = "text"
     label_field: Line = "label"
     licence: Line = "unstated"
