@@ -215,7 +215,7 @@ def test_a_domain_that_cannot_work_is_refused_when_it_is_read(
     [
         ({"domain": "nosuch"}, "no such file; the param `domain` names one of: sentiment, support"),
         (
-            {"tasks": {"own": [{"name": "polarity", "question": "Which?", "labels": ["yes", "no"]}]}},
+            {"tasks": {"own": [{"name": "overall polarity", "question": "Which?", "labels": ["yes", "no"]}]}},
             "the domain's own",
         ),
         ({"domain": "support"}, "give the task a question of its own"),
