@@ -1,6 +1,6 @@
 """Kinds of expectations against slow oracles, and what becomes of one that cannot be computed."""
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
+    Bound,
     Columns,
     Expectation,
     accounted,
+    aggregate,
     average,
     count,
+    distinct,
     figure,
+    largest,
     no_row,
     row_count,
     same,
@@ -23,8 +27,8 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.judging import judge
-from compeffdist.gates.outcome import Bound, Finding
-from compeffdist.gates.tables import are_given, are_typed
+from compeffdist.gates.outcome import Finding
+from compeffdist.gates.own_expectations import are_given, are_typed
 
 FEW = settings(max_examples=15, deadline=None)
 IDS = st.lists(st.sampled_from("abcdef"), max_size=9)
@@ -73,11 +77,13 @@ def test_aggregates_of_a_column() -> None:
     found = judge(
         [
             average("mean", rows, "weight"),
+            distinct("kinds", rows, "kind", SOME),
+            largest("heaviest", rows, [1.0, 4.5, 2.0], Bound(high=4.0), "lift less"),
             same("kinds as told", rows, "kind", ["a", "b", "b"], "tell better"),
         ]
     )
-    assert [finding.value for finding in found] == [2.5, 1]
-    assert [list(finding.offenders) for finding in found] == [[], ["z"]]
+    assert [finding.value for finding in found] == [2.5, 2, 4.5, 1]
+    assert [list(finding.offenders) for finding in found] == [[], [], ["y"], ["z"]]
 
 
 @pytest.mark.parametrize(
@@ -96,15 +102,30 @@ def test_bounds_include_their_ends_but_where_they_say_above(bound: Bound, passed
     assert (finding.passed, finding.value) == (passed, 2)
 
 
+@aggregate
+def quotient(ones: Sequence[float], others: Sequence[float]) -> float:
+    return sum(ones) / sum(others)
+
+
+def test_columns_that_are_brought_along_do_not_mix() -> None:
+    rows = Columns(["row"], {"ones": [6.0]})
+    halves, thirds = ({"ones": [3.0], "others": [divisor]} for divisor in (2.0, 3.0))
+    found = judge(
+        [figure("half", rows, quotient, halves), figure("third", rows, quotient, thirds), average("ones", rows, "ones")]
+    )
+    assert [finding.value for finding in found] == [1.5, 1.0, 6.0]
+
+
 def test_what_is_undefined_fails_if_there_is_a_bound_and_is_reported_as_null_if_there_is_none() -> None:
     assert not one(stated("figure", None, SOME)).passed
     assert one(stated("figure", None)) == Finding("figure", True, None)
-    assert one(figure("figure", lambda: math.inf, SOME)) == one(stated("figure", None, SOME))
+    assert one(stated("figure", float("inf"))).value is None
 
 
 @pytest.mark.parametrize("bound", [REPORTED, SOME])
 def test_what_cannot_be_computed_is_a_finding_that_says_why(bound: Bound) -> None:
-    finding = one(figure("quotient", lambda: 1.0 / 0.0, bound, "look there"))
+    columns = {"ones": [1.0], "others": [0.0]}
+    finding = one(figure("quotient", Columns(["row"]), quotient, columns, bound, "look there"))
     assert (finding.passed, finding.value) == (False, None)
     assert "division by zero; look there" in finding.advice
     assert "quotient could not be computed, must be " in finding.line()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.gates.outcome import Bound, Finding, Outcome, gate_tags
+from compeffdist.gates.outcome import Finding, Outcome, gate_tags
 from compeffdist.params import GatesParams, Params
 from tests.gates import world as plant
 from tests.gates.conftest import Check
@@ -125,7 +125,7 @@ def test_no_text_of_a_user_stands_in_report_page_or_message(check: Check) -> Non
 
 
 def test_an_undefined_figure_with_a_bound_fails_and_is_no_nan() -> None:
-    finding = Finding("spread", False, None, Bound(low=0.1, param="gates.difficulty.spread"), "look there")
+    finding = Finding("spread", False, None, low=0.1, param="gates.difficulty.spread", advice="look there")
     assert finding.line() == "spread could not be computed, must be at least 0.1 (gates.difficulty.spread). Look there."
     assert Outcome("difficulty", "stop", [finding], {"spread": None}).stops
 

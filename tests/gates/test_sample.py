@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.files import write_json
+from compeffdist.gates.expected import Bound
 from compeffdist.gates.judging import judge
-from compeffdist.gates.outcome import Bound
 from compeffdist.gates.sample import proxy_order
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
@@ -14,7 +14,7 @@ from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
 
-def test_a_class_that_grows_is_named_with_both_shares(check: Check) -> None:
+def test_a_class_that_swells_is_named_with_both_shares(check: Check) -> None:
     plant.make_scores(lambda triplet, number: number * 0.1 + (0.8 if triplet.monitored == "neutral" else 0.0))
     plant.make_sample("hard")
     done = check("sample", class_growth=0.25)
@@ -99,7 +99,7 @@ def test_the_proxy_is_judged_by_the_order_that_the_sample_is_drawn_in() -> None:
 
     def judged(**sampling: Any) -> tuple[Any, Any]:
         [finding] = judge([proxy_order(held_out, SamplingParams(**sampling), Bound(high=0.05))[1]])
-        return finding.value, finding.bound.high
+        return finding.value, finding.high
 
     assert judged() == (0.2, 0.05)
     assert judged(scope="global") == (0.001, 0.05)

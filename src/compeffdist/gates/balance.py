@@ -6,12 +6,11 @@ average gains share. Shares of few rows are mostly chance, so a group is judged 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from compeffdist.errors import one_line
-from compeffdist.gates.expected import Expectation, stated
+from compeffdist.gates.expected import REPORTED, Aggregate, Columns, Expectation, aggregate, figure
 from compeffdist.gates.gate import Inputs
 from compeffdist.gates.outcome import Distribution
 
@@ -65,28 +64,22 @@ class Balance:
         return Distribution(title, ["before", "after"], list(zip(self.classes, shares, strict=True)))
 
 
+Measure = Callable[[Balance], float]
+
+
 def entropy(shares: Sequence[float]) -> float:
     """Shannon entropy in bits."""
     return -math.fsum(share * math.log2(share) for share in shares if share > 0)
 
 
-class Row(NamedTuple):
-    """A row by its group and its class in it."""
-
-    key: str
-    group: str
-    name: str
-    kept: bool
-
-
-def balances_of(rows: Sequence[Row], least: int = 1) -> list[Balance]:
+def balances_of(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bool], least: int = 1) -> list[Balance]:
     """The balance of each group of rows that has `least` rows, in order of the groups' names; a group of which nothing
     was kept has none, as there is no share after."""
     before: defaultdict[str, Counter[str]] = defaultdict(Counter)
     after: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        before[row.group][row.name] += 1
-        after[row.group][row.name] += row.kept
+    for group, name, is_kept in zip(groups, classes, kept, strict=True):
+        before[group][name] += 1
+        after[group][name] += is_kept
     return [
         Balance(group, counts, +after[group])
         for group, counts in sorted(before.items())
@@ -94,25 +87,66 @@ def balances_of(rows: Sequence[Row], least: int = 1) -> list[Balance]:
     ]
 
 
-MEASURES = (Balance.largest_class_share, Balance.class_growth, Balance.entropy_loss, Balance.js_distance)
-"""Named as their bounds in `gates.sample` are; the larger, the worse."""
+def _worst(measure: Measure) -> Aggregate:
+    def worst(groups: Sequence[str], classes: Sequence[str], kept: Sequence[bool], least: int) -> float | None:
+        return max(map(measure, balances_of(groups, classes, kept, least)), default=None)
+
+    worst.__name__ = f"worst_{measure.__name__}"
+    return aggregate(worst)
 
 
-def balanced(scope: str, seen: Inputs, rows: Sequence[Row], least: int) -> list[Expectation]:
-    """The worst balance of groups by each measure; offenders are the kept rows of the class that grew most there.
-    Undefined, and judged by nobody, where no group has `least` rows."""
-    balances = balances_of(rows, least)
-    if not balances:
-        return [stated(f"{scope}.{measure.__name__}", None) for measure in MEASURES]
-    expected = []
-    for measure in MEASURES:
-        worst = max(balances, key=measure)
-        label, before, after = worst.grown()
-        advice = (
-            f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes "
-            "it hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
+MEASURES: Mapping[Measure, Aggregate] = {
+    measure: _worst(measure)
+    for measure in (Balance.largest_class_share, Balance.class_growth, Balance.entropy_loss, Balance.js_distance)
+}
+"""A measure, named as its bound in `gates.sample` is; the larger, the worse -> its worst over groups of rows."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Rows with the group and class of each, and whether it was kept."""
+
+    keys: Sequence[str]
+    groups: Sequence[str]
+    classes: Sequence[str]
+    kept: Sequence[bool]
+
+    def balances(self, least: int = 1) -> list[Balance]:
+        """Of the groups of at least so many rows."""
+        return balances_of(self.groups, self.classes, self.kept, least)
+
+    def of(self, group: str, name: str) -> list[str]:
+        """The keys of the kept rows of a class in a group."""
+        rows = zip(self.keys, self.groups, self.classes, self.kept, strict=True)
+        return [key for key, *row, kept in rows if row == [group, name] and kept]
+
+
+def balanced(scope: str, seen: Inputs, rows: Classes, least: int) -> list[Expectation]:
+    """The worst balance of groups by each measure. Undefined, and judged by nobody, where none has `least` rows."""
+    columns = {"group": rows.groups, "class": rows.classes, "kept": rows.kept}
+    table, balances = Columns(rows.keys, columns), rows.balances(least)
+    return [
+        figure(
+            f"{scope}.{measure.__name__}",
+            table,
+            worst_of,
+            list(columns),
+            seen.most(measure.__name__) if balances else REPORTED,
+            *_advice(measure, balances, rows),
+            least=least,
         )
-        kept = [row.key for row in rows if (row.group, row.name, row.kept) == (worst.group, label, True)]
-        bound = seen.most(measure.__name__)
-        expected.append(stated(f"{scope}.{measure.__name__}", measure(worst), bound, advice, kept))
-    return expected
+        for measure, worst_of in MEASURES.items()
+    ]
+
+
+def _advice(measure: Measure, balances: Sequence[Balance], rows: Classes) -> tuple[str, Callable[[], list[str]]]:
+    """Where to look, and the kept rows of the class that grew most in the worst group."""
+    if not balances:
+        return "", list
+    worst = max(balances, key=measure)
+    label, before, after = worst.grown()
+    advice = (
+        f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes it "
+        "hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
+    )
+    return advice, lambda: rows.of(worst.group, label)

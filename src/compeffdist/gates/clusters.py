@@ -7,14 +7,26 @@ the fewest goes with the square root and the most with the number itself.
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS
 from compeffdist.files import read_json
-from compeffdist.gates.expected import HOLDS, Expectation, accounted, among, figure, row_count, share, stated
+from compeffdist.gates.expected import (
+    HOLDS,
+    Bound,
+    Expectation,
+    accounted,
+    aggregate,
+    among,
+    figure,
+    row_count,
+    share,
+    stated,
+)
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Bound, Distribution
+from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
-from compeffdist.instructions.cluster_attributes import coherence_of, loosest, member_coherence_of
+from compeffdist.instructions.cluster_attributes import FIGURE_DECIMALS, loosest
 from compeffdist.records import Perspective
 
 GUARDS = (CLUSTERS,)
@@ -35,6 +47,18 @@ ONE_THING = f"the teacher says one thing of nearly every text: {FREQUENCY}"
 CHANCE = f"the vocabulary is mostly chance: {FREQUENCY}"
 IN_ONE = "every attribute belongs to exactly one perspective: run dvc repro -f cluster_attributes"
 SHOWN, SHOWN_MEMBERS = 10, 8
+
+
+@aggregate
+def largest_share(numbers: Sequence[int]) -> float | None:
+    """Share of the largest of some numbers in their sum."""
+    return max(numbers) / sum(numbers) if sum(numbers) else None
+
+
+@aggregate
+def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float | None:
+    """Mean by weights."""
+    return round(fmean(values, weights), FIGURE_DECIMALS) if sum(weights) else None
 
 
 def rows(given: Given) -> Rows:
@@ -89,36 +113,39 @@ def _number_of_perspectives(seen: Inputs) -> Expectation:
 
 def _shape(seen: Inputs) -> list[Expectation]:
     rows, perspectives, bounds = seen[CLUSTERS].by("id"), seen[CLUSTERS].records, seen.given.params.gates.clusters
+    most = seen.most("largest_share")
     sizes = [len(perspective.member_ids) for perspective in perspectives]
     alone = [size == 1 for size in sizes]
     loose = [p.id for p in sorted(perspectives, key=lambda p: p.coherence) if p.coherence < bounds.coherence]
     largest = [p.id for p, size in zip(perspectives, sizes, strict=True) if size == max(sizes)]
+    columns = ["coherence", "total_count"]
     return [
-        stated("largest_perspective_share", _largest_share(sizes), seen.most("largest_share"), COLLAPSE, largest),
+        figure("largest_perspective_share", rows, largest_share, {"size": sizes}, most, COLLAPSE, lambda: largest),
         share("singleton_share", rows, alone, seen.most("singleton_share"), EXPLOSION),
-        figure("coherence", lambda: coherence_of(perspectives), seen.least("coherence"), APART, loose),
+        figure("coherence", rows, weighted_mean, columns, seen.least("coherence"), APART, lambda: loose),
     ]
-
-
-def _largest_share(numbers: Sequence[int]) -> float | None:
-    return max(numbers) / sum(numbers) if sum(numbers) else None
 
 
 def _members(seen: Inputs) -> list[Expectation]:
     """Coherence with each attribute counting once: over mentions, a frequent name hides a heap of rare ones."""
-    rows, perspectives = seen[CLUSTERS].by("id"), seen[CLUSTERS].records
-    several, bound = loosest(perspectives), seen.least("member_coherence")
-    heaps = [p.id for p in several if (p.member_coherence or 0.0) < seen.given.params.gates.clusters.member_coherence]
+    rows, several, bound = seen[CLUSTERS].by("id"), loosest(seen[CLUSTERS].records), seen.least("member_coherence")
+    bounds = seen.given.params.gates.clusters
+    heaps = [p.id for p in several if (p.member_coherence or 0.0) < bounds.member_coherence]
     lowest = several[0] if several else None
     shown = f"of {lowest.head!r}, {lowest.member_coherence}" if lowest else "of none"
+    loose = {p.id: (p.member_coherence, len(p.member_ids) - 1) for p in several}
+    values, followers = ([loose.get(key, (0.0, 0))[place] for key in rows.keys] for place in (0, 1))
+    columns = {"coherence": values, "followers": followers}
     apart = f"members lie far from their exemplar, each counting once; loosest are those {shown}: {LOOSE}"
     many = (
         f"{len(heaps)} perspectives are heaps, with a member coherence below gates.clusters.member_coherence; loosest "
         f"are the members {shown}: {LOOSE}"
     )
     return [
+        figure("member_coherence", rows, weighted_mean, columns, bound, apart, lambda: heaps)
+        if several
         # of attributes that are all alone, none is far from its exemplar
-        figure("member_coherence", lambda: member_coherence_of(several) if several else 1.0, bound, apart, heaps),
+        else stated("member_coherence", 1.0, bound),
         stated("lowest_member_coherence", lowest.member_coherence if lowest else None),
         share("heaps_share", rows, among(rows.keys, heaps), seen.most("heaps_share"), many),
     ]
@@ -127,9 +154,9 @@ def _members(seen: Inputs) -> list[Expectation]:
 def _frequencies(seen: Inputs) -> list[Expectation]:
     rows, counts = seen[ATTRIBUTES].by("id"), [attribute.count for attribute in seen[ATTRIBUTES].records]
     top = [key for key, number in zip(rows.keys, counts, strict=True) if number == max(counts)]
-    once = [number == 1 for number in counts]
+    once, most = [number == 1 for number in counts], seen.most("top_attribute_share")
     return [
         row_count("attributes", rows),
-        stated("top_attribute_share", _largest_share(counts), seen.most("top_attribute_share"), ONE_THING, top),
+        figure("top_attribute_share", rows, largest_share, ["count"], most, ONE_THING, lambda: top),
         share("counted_once_share", rows, once, seen.most("counted_once_share"), CHANCE),
     ]

@@ -2,33 +2,49 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from compeffdist.errors import UserError
-from compeffdist.gates.expected import SOME, Columns, Expectation, figure, no_row, row_count
-from compeffdist.gates.outcome import Bound
+from compeffdist.gates.expected import SOME, Bound, Columns, Expectation, aggregate, figure, no_row, row_count
+
+
+@aggregate
+def first_third(losses: Sequence[float]) -> float:
+    """Mean loss over the first third of the steps; thirds, because a step is one batch and its loss is noisy."""
+    return fmean(losses[: max(len(losses) // 3, 1)]) if losses else math.nan
+
+
+@aggregate
+def last_third(losses: Sequence[float]) -> float:
+    """Mean loss over the last third; of fewer than three steps, the last."""
+    return fmean(losses[-max(len(losses) // 3, 1) :]) if losses else math.nan
+
+
+@aggregate
+def loss_ratio(losses: Sequence[float]) -> float:
+    """Loss over the last third to that over the first."""
+    first = first_third(losses)
+    return last_third(losses) / first if first else math.nan
 
 
 def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation]:
-    """Every loss is a number, and there is less of it in the end than in the beginning. Raises UserError if the curve
-    is missing or is none."""
+    """Every loss is a number, and there is less of it in the end than in the beginning.
+
+    Raises:
+        UserError: if the curve is missing or is none.
+    """
     losses = _losses(curve)
-    third = max(len(losses) // 3, 1)  # thirds, because a step is one batch and its loss is noisy
-    first, last = losses[:third], losses[-third:]
-    steps = Columns([f"step {step}" for step in range(1, len(losses) + 1)])
+    steps = Columns([f"step {step}" for step in range(1, len(losses) + 1)], {"loss": losses})
     broken = [not math.isfinite(loss) for loss in losses]
     return [
         row_count(f"{run}.steps", steps, SOME, advice),
         no_row(f"{run}.losses_not_finite", steps, broken, advice),
-        figure(f"{run}.first_third_loss", lambda: _mean(first)),
-        figure(f"{run}.last_third_loss", lambda: _mean(last)),
-        figure(f"{run}.loss_ratio", lambda: _mean(last) / _mean(first) if _mean(first) else None, ratio, advice),
+        figure(f"{run}.first_third_loss", steps, first_third, ["loss"]),
+        figure(f"{run}.last_third_loss", steps, last_third, ["loss"]),
+        figure(f"{run}.loss_ratio", steps, loss_ratio, ["loss"], ratio, advice),
     ]
-
-
-def _mean(losses: list[float]) -> float:
-    return fmean(losses) if losses else math.nan
 
 
 def _losses(curve: Path) -> list[float]:

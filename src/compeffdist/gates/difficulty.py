@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 
-import numpy as np
-
 from compeffdist.artefacts import SCORED, TRIPLETS, WARM_UP_CURVE, rejects_of
 from compeffdist.difficulty.summary import BINS, NEAR, spearman
 from compeffdist.gates.curves import learnt
@@ -20,14 +18,15 @@ from compeffdist.gates.expected import (
     Columns,
     Expectation,
     accounted,
+    aggregate,
     among,
     average,
     between,
+    distinct,
     figure,
     no_row,
     row_count,
     share,
-    stated,
 )
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
@@ -43,12 +42,28 @@ SOME_IFD = "difficulty.ifd holds for all rows or none: run dvc repro -f -s score
 SCORER = "check warm_up (rows, training) and difficulty.top_p"
 EASY = f"nearly everything is easy to the scorer: {SCORER}"
 HARD = f"nearly everything is hard to the scorer: {SCORER}"
-CLOSE = f"scores lie close together: {SCORER}"
 DISAGREES = f"the score disagrees with perplexity: {SCORER}"
 TIES = f"one score is held by many, whose order is chance: {SCORER}"
 UNFINISHED = "the warm-up has not finished: raise warm_up.rows, warm_up.training.epochs or its learning_rate"
 ACCOUNTS = "every triplet has a score or a reason for none, and one of them: run dvc repro -f score_difficulty"
 TOO_LONG = "see the reasons in metrics/score_difficulty.json; difficulty.max_length may be short"
+
+
+@aggregate
+def spread(scores: Sequence[float]) -> float | None:
+    """Standard deviation of these very scores, not of what they are drawn from."""
+    import numpy as np
+
+    return float(np.std(scores)) if scores else None
+
+
+@aggregate
+def tied_share(scores: Sequence[float]) -> float | None:
+    """Share of the one commonest score."""
+    return max(Counter(scores).values()) / len(scores) if scores else None
+
+
+aggregate(spearman)
 
 
 def rows(given: Given) -> Rows:
@@ -68,8 +83,8 @@ def expectations(seen: Inputs) -> list[Expectation]:
     return [
         row_count("scores", rows, SOME, "no triplet was scored: see data/rejects/score_difficulty.parquet"),
         no_row("scored_without_ifd", rows, without_ifd, SOME_IFD),
-        stated("scorers", len({row.scorer_id for row in scored}), HOLDS, "scores of several scorers do not compare"),
-        *_saturation(seen, rows),
+        distinct("scorers", rows, "scorer_id", HOLDS, "scores of several scorers do not compare"),
+        *_saturation(seen, rows, [row.ranking for row in scored]),
         *_accounts(seen, scored),
         *learnt("warm_up", seen.read(WARM_UP_CURVE), seen.most("warm_up_loss_ratio"), UNFINISHED),
     ]
@@ -82,20 +97,19 @@ def distributions(seen: Inputs) -> list[Distribution]:
     return [Distribution("Triplets by difficulty, from", ["share"], shares)]
 
 
-def _saturation(seen: Inputs, rows: Columns) -> list[Expectation]:
-    """Saturation, spread (of these very scores, not of what they are drawn from), ties, agreement with perplexity."""
-    scores, perplexities = rows.columns[RANKING], rows.columns[PERPLEXITY.name]
+def _saturation(seen: Inputs, rows: Columns, scores: Sequence[float]) -> list[Expectation]:
+    """Saturation, spread, ties, and agreement with perplexity."""
     near_zero, near_one = [score < NEAR for score in scores], [score > 1 - NEAR for score in scores]
-    commonest, times = max(Counter(scores).items(), key=itemgetter(1), default=(None, 0))
+    commonest = max(Counter(scores).items(), key=itemgetter(1), default=(None, 0))[0]
     held = [key for key, score in zip(rows.keys, scores, strict=True) if score == commonest]
     agreement = seen.least("perplexity_correlation")
     return [
         share("near_zero_share", rows, near_zero, seen.most("near_zero_share"), EASY),
         share("near_one_share", rows, near_one, seen.most("near_one_share"), HARD),
         average("mean", rows, RANKING),
-        figure("spread", lambda: float(np.std(scores)) if scores else None, seen.least("spread"), CLOSE),
-        stated("tied_share", times / len(scores) if scores else None, seen.most("tied_share"), TIES, held),
-        figure("perplexity_correlation", lambda: spearman(scores, perplexities), agreement, DISAGREES),
+        figure("spread", rows, spread, [RANKING], seen.least("spread"), f"scores lie close together: {SCORER}"),
+        figure("tied_share", rows, tied_share, [RANKING], seen.most("tied_share"), TIES, lambda: held),
+        figure("perplexity_correlation", rows, spearman, [RANKING, PERPLEXITY.name], agreement, DISAGREES),
     ]
 
 

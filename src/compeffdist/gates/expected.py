@@ -1,21 +1,36 @@
 """What must hold, as data: an expectation of Great Expectations over a table, its bound, and where to look.
 
 Each function makes one kind of expectation, and a gate is a list of them. What a condition needs to know of another
-artefact is brought along as a column of its own; a figure that the library has nothing for is computed here.
+artefact is brought along as a column of its own: Great Expectations counts, averages and judges over the rows.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from compeffdist.errors import one_line
-from compeffdist.gates.outcome import Bound, Number
+from compeffdist.gates.outcome import Number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a figure is held against; with neither end it is reported and judged by nobody."""
+
+    low: Number | None = None
+    high: Number | None = None
+    above: bool = False
+    """Whether the figure must be above `low` and not just at least that."""
+    param: str = ""
+    """The params that set it; empty where nothing but this may ever hold."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is judged by it."""
+        return self.low is None and self.high is None
 
 
 REPORTED, NONE, SOME, HOLDS = Bound(), Bound(high=0), Bound(low=1), Bound(low=1, high=1)
@@ -65,23 +80,16 @@ class Expectation:
     """Columns beyond those of the table."""
     offenders: Callable[[], Iterable[str]] | None = None
     """Asked for when it fails; None: the rows that break it, as Great Expectations finds them."""
-    fault: str = ""
-    """Why its figure could not be computed; it fails then, whatever the bound."""
 
     @property
     def is_aggregate(self) -> bool:
         """Whether a figure is held against `bound`; otherwise it is counted what breaks a rule."""
         return self.type.endswith("_to_be_between") and not self.type.startswith("expect_column_values_")
 
-    def kwargs(self) -> dict[str, Any]:
-        """What Great Expectations is told."""
-        bound = self.bound
-        bounds = {"min_value": bound.low, "max_value": bound.high, "strict_min": bound.above}
-        return {**self.arguments, **(bounds if self.is_aggregate else {})}
-
     def looked_at(self) -> list[str]:
         """The columns it needs."""
-        return [self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments]
+        single: list[str] = [self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments]
+        return [*single, *self.arguments.get("columns", ())]
 
 
 # ---------------------------------------------------------------- rules about the rows of an artefact
@@ -112,20 +120,38 @@ def between(column: str, low: float, high: float | None) -> Rule:
 
 # ---------------------------------------------------------------- expectations of a gate
 
+Aggregate = Callable[..., Number | None]
+F = TypeVar("F", bound=Aggregate)
+AGGREGATES: dict[str, Aggregate] = {}
+"""By module and name, functions of whole columns that Great Expectations has none for; None where undefined."""
+
+
+def aggregate(function: F) -> F:
+    """Makes a function of columns one that `figure` can hold against a bound."""
+    AGGREGATES[_full_name(function)] = function
+    return function
+
+
+def _full_name(function: Aggregate) -> str:
+    return f"{function.__module__}.{function.__name__}"
+
 
 def figure(
     name: str,
-    compute: Callable[[], Number | None],
+    table: Columns,
+    function: Aggregate,
+    columns: Sequence[str] | Mapping[str, Sequence[Any]],
     bound: Bound = REPORTED,
     advice: str = "",
-    offenders: Sequence[str] = (),
+    offenders: Callable[[], Iterable[str]] = tuple,
+    **options: Any,
 ) -> Expectation:
-    """What a function gives; None or no finite number where it is undefined, an arithmetic error where it fails."""
-    try:
-        value = compute()
-    except (ArithmeticError, ValueError) as error:
-        return replace(stated(name, None, bound, advice, offenders), fault=one_line(error, 200))
-    return stated(name, value if value is not None and math.isfinite(value) else None, bound, advice, offenders)
+    """A function of columns, the table's or some that are brought along, and of options."""
+    brings: Mapping[str, Sequence[Any]] = {}
+    if isinstance(columns, Mapping):
+        brings = {f"{name}: {column}": values for column, values in columns.items()}
+    arguments = {"aggregate": _full_name(function), "columns": list(brings or columns), "options": options}
+    return Expectation(name, table, "expect_aggregate_to_be_between", arguments, bound, advice, brings, offenders)
 
 
 def row_count(name: str, table: Columns, bound: Bound = REPORTED, advice: str = "") -> Expectation:
@@ -137,6 +163,12 @@ def row_count(name: str, table: Columns, bound: Bound = REPORTED, advice: str = 
 def average(name: str, table: Columns, column: str, bound: Bound = REPORTED, advice: str = "") -> Expectation:
     """The mean of a column."""
     kind = "expect_column_mean_to_be_between"
+    return Expectation(name, table, kind, {"column": column}, bound, advice, offenders=tuple)
+
+
+def distinct(name: str, table: Columns, column: str, bound: Bound, advice: str = "") -> Expectation:
+    """How many distinct values a column has."""
+    kind = "expect_column_unique_value_count_to_be_between"
     return Expectation(name, table, kind, {"column": column}, bound, advice, offenders=tuple)
 
 
@@ -155,6 +187,12 @@ def count(
 def share(name: str, table: Columns, flags: Sequence[bool], bound: Bound = REPORTED, advice: str = "") -> Expectation:
     """Which share of the rows meets a condition, undefined of no rows; the offenders are those that do."""
     return _of_values("mean", name, table, flags, bound, advice, lambda: compress(table.keys, flags))
+
+
+def largest(name: str, table: Columns, values: Sequence[float], bound: Bound, advice: str) -> Expectation:
+    """The largest value of a row, undefined of no rows; the offender is the first that has it."""
+    worst = [table.keys[values.index(max(values))]] if values else []
+    return _of_values("max", name, table, values, bound, advice, lambda: worst)
 
 
 def stated(

@@ -1,12 +1,13 @@
 """What a gate is: a module that says what it lets through, what it reads row by row, and what it expects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from compeffdist.artefacts import Artefact, Records
-from compeffdist.gates.expected import Expectation, Rule
-from compeffdist.gates.outcome import Bound, Distribution
+from compeffdist.gates.expected import Bound, Expectation, Rule
+from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.tables import Table
 from compeffdist.given import Given
 from compeffdist.params.gates import GateParams
@@ -22,7 +23,6 @@ class Inputs:
 
     given: Given
     tables: Mapping[str, Table[Any]]
-    _read: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, artefact: Records[R]) -> Table[R]:
         """One of the tables in the gate's `rows`."""
@@ -33,6 +33,10 @@ class Inputs:
         if artefact not in self._read:
             self._read[artefact] = self.given[artefact]
         return self._read[artefact]
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        return {}
 
     @property
     def params(self) -> GateParams:

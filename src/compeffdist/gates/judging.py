@@ -35,11 +35,12 @@ def judge(expectations: Sequence[Expectation]) -> list[Finding]:
 
 
 def _finding(expectation: Expectation, result: Any) -> Finding:
-    bound, details, raised = expectation.bound, result.result or {}, expectation.fault or _exception(result)
+    bound, details, raised = expectation.bound, result.result or {}, _exception(result)
     value = _number(details.get("observed_value" if expectation.is_aggregate else "unexpected_count"))
     # what is only reported may be undefined, but not because it could not be computed
-    if not raised and (result.success or bound.is_open):
-        return Finding(expectation.name, True, value if expectation.is_aggregate else 0, bound)
+    if result.success or (bound.is_open and not raised):
+        value = value if expectation.is_aggregate else 0
+        return Finding(expectation.name, True, value, bound.low, bound.high, bound.above, bound.param)
     advice = expectation.advice
     if expectation.offenders is None:
         offenders = [str(expectation.table.keys[row]) for row in details.get("partial_unexpected_index_list") or []]
@@ -48,7 +49,9 @@ def _finding(expectation: Expectation, result: Any) -> Finding:
         offenders = list(expectation.offenders())
         value = value if expectation.is_aggregate else len(offenders)
         advice = "; ".join(filter(None, (raised, advice)))
-    return Finding(expectation.name, False, value, bound, advice, _first(offenders))
+    return Finding(
+        expectation.name, False, value, bound.low, bound.high, bound.above, bound.param, advice, _first(offenders)
+    )
 
 
 def _reason(expectation: Expectation, raised: str) -> str:
@@ -85,7 +88,7 @@ def _validate(frame: "pd.DataFrame", expectations: Sequence[Expectation]) -> lis
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     rules = [
-        ExpectationConfiguration(type=expectation.type, kwargs=expectation.kwargs(), meta={"place": place})
+        ExpectationConfiguration(type=expectation.type, kwargs=_arguments(expectation), meta={"place": place})
         for place, expectation in enumerate(expectations)
     ]
     batch = _artefacts().get_batch({"dataframe": frame})
@@ -93,10 +96,19 @@ def _validate(frame: "pd.DataFrame", expectations: Sequence[Expectation]) -> lis
     return sorted(outcome.results, key=lambda result: result.expectation_config.meta["place"])
 
 
+def _arguments(expectation: Expectation) -> dict[str, Any]:
+    bound, arguments = expectation.bound, dict(expectation.arguments)
+    if expectation.is_aggregate:
+        arguments |= {"min_value": bound.low, "max_value": bound.high, "strict_min": bound.above}
+    return arguments
+
+
 @functools.cache
 def _artefacts() -> Any:
     """What gives a frame to Great Expectations: an ephemeral context, one a process, without bars and chatter."""
     gx = great_expectations()
+    from compeffdist.gates import own_expectations as own_expectations
+
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

@@ -35,34 +35,6 @@ Number = int | float
 
 
 @dataclass(frozen=True)
-class Bound:
-    """What a figure is held against; with neither end it is reported and judged by nobody."""
-
-    low: Number | None = None
-    high: Number | None = None
-    above: bool = False
-    """Whether the figure must be above `low` and not just at least that."""
-    param: str = ""
-    """The params that set it; empty where nothing but this may ever hold."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing is judged by it."""
-        return self.low is None and self.high is None
-
-    def __str__(self) -> str:
-        """In words."""
-        if self.low is None and self.high == 0 and isinstance(self.high, int):  # a count of what must not be
-            return "0"
-        low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
-        if low is None and high is None:  # it is only reported, and could not be computed
-            return "a number"
-        if low is None or high is None:
-            return f"at most {high}" if low is None else f"{'above' if self.above else 'at least'} {low}"
-        return low if low == high else f"from {low} to {high}"
-
-
-@dataclass(frozen=True)
 class Finding:
     """One expectation and how it turned out."""
 
@@ -70,7 +42,13 @@ class Finding:
     passed: bool
     value: Number | None
     """The figure, or how many rows break a rule about rows; None where it could not be computed."""
-    bound: Bound = Bound()
+    low: Number | None = None
+    high: Number | None = None
+    """Bounds, both inclusive but for `above`."""
+    above: bool = False
+    """Whether the value must be above `low` and not just at least that."""
+    param: str = ""
+    """The params that set the bounds; empty where nothing but this may ever hold."""
     advice: str = ""
     """Where to look when it fails."""
     offenders: Sequence[str] = ()
@@ -79,14 +57,20 @@ class Finding:
     def line(self) -> str:
         """Figure, bound, param and advice in one line."""
         value = "could not be computed" if self.value is None else f"is {shown(self.value)}"
-        held_by = f" ({self.bound.param})" if self.bound.param else ""
+        held_by = f" ({self.param})" if self.param else ""
         advice = f" {self.advice[0].upper()}{self.advice[1:]}." if self.advice else ""
-        return one_line(f"{self.name} {value}, must be {self.bound}{held_by}.{advice}")
+        return one_line(f"{self.name} {value}, must be {self.bound()}{held_by}.{advice}")
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the report, the bound's parts among its own."""
-        own = asdict(self)
-        return {**own.pop("bound"), **own}
+    def bound(self) -> str:
+        """The bounds in words."""
+        if self.low is None and self.high == 0 and isinstance(self.high, int):  # a count of what must not be
+            return "0"
+        low, high = (None if edge is None else shown(edge) for edge in (self.low, self.high))
+        if low is None and high is None:  # it is only reported, and could not be computed
+            return "a number"
+        if low is None or high is None:
+            return f"at most {high}" if low is None else f"{'above' if self.above else 'at least'} {low}"
+        return low if low == high else f"from {low} to {high}"
 
 
 @dataclass(frozen=True)
@@ -136,7 +120,7 @@ class Outcome:
             "gate": self.gate,
             "passed": self.passed,
             "action": self.action,
-            "expectations": [finding.to_json() for finding in self.findings],
+            "expectations": [asdict(finding) for finding in self.findings],
             "figures": dict(self.figures),
             "distributions": [asdict(distribution) for distribution in self.distributions],
         }

@@ -15,7 +15,7 @@ BAR_REM = 12
 
 def render(outcome: Outcome) -> str:
     """The page as HTML: failed expectations first, then those a param sets, the others, distributions, figures."""
-    findings = sorted(outcome.findings, key=lambda finding: (finding.passed, not finding.bound.param))
+    findings = sorted(outcome.findings, key=lambda finding: (finding.passed, not finding.param))
     title = f"Gate {outcome.gate}: {_verdict(outcome)}"
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -39,18 +39,21 @@ def _row(finding: Finding) -> str:
     ids = f'<div class="ids">{escape(" ".join(finding.offenders))}</div>' if finding.offenders else ""
     return (
         f'<tr class="{state}"><td class="mark">{mark}</td><td>{escape(finding.name)}</td>'
-        f'<td class="number">{_value(finding.value)}</td><td class="number">{escape(str(finding.bound))}</td>'
-        f"<td>{escape(finding.bound.param or 'always')}</td><td>{escape(finding.advice)}{ids}</td></tr>"
+        f'<td class="number">{_value(finding.value)}</td><td class="number">{escape(finding.bound())}</td>'
+        f"<td>{escape(finding.param or 'always')}</td><td>{escape(finding.advice)}{ids}</td></tr>"
     )
 
 
 def _distribution(distribution: Distribution) -> str:
-    rows = (f"<tr><td>{escape(label)}</td>{''.join(map(_bar, values))}</tr>" for label, values in distribution.rows)
+    rows = (
+        "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
+        for label, values in distribution.rows
+    )
     return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows)
 
 
 def _bar(share: float) -> str:
-    return f'<td><span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}</td>'
+    return f'<span class="bar" style="width:{share * BAR_REM:.2f}rem"></span>{share:.1%}'
 
 
 def _value(value: int | float | None) -> str:

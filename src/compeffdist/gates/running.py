@@ -28,7 +28,7 @@ from compeffdist.given import Given
 def run_gate(given: Given, gate: Gate) -> None:
     """Judge by a gate; write report and page; write the gate pass and return, or stop.
 
-    The last gate stops nothing here and writes no gate pass: `student.end_run` does, after registration and report.
+    The last gate stops nothing here and writes no gate pass: `verdict` does, after registration and report.
 
     Raises:
         UserError: if an expectation fails and the gate's action is `stop`, after a line about each; or an artefact

@@ -11,13 +11,15 @@ from typing import Any
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
 from compeffdist.domain import stage_domain
-from compeffdist.gates.balance import Row, balanced, balances_of
+from compeffdist.gates.balance import Classes, balanced
 from compeffdist.gates.expected import (
     REPORTED,
     SOME,
+    Bound,
     Columns,
     Expectation,
     accounted,
+    aggregate,
     average,
     between,
     count,
@@ -28,7 +30,7 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Bound, Distribution
+from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SamplingParams
@@ -41,6 +43,14 @@ LOST = f"no row of theirs was kept, which chance does not explain: look at sampl
 RATE_TOLERANCE = 1e-6
 """Every method's inclusion probabilities average the rate exactly, but for rounding."""
 SHOWN_TASKS = 6
+
+
+@aggregate
+def kept_off_expected(probabilities: Sequence[float], kept: Sequence[bool]) -> float:
+    """Rows kept against rows promised, in standard deviations of independent draws; without chance, exactly."""
+    deviation = math.sqrt(math.fsum(p * (1 - p) for p in probabilities))
+    off = abs(sum(kept) - math.fsum(probabilities))
+    return off / deviation if deviation else (0.0 if off < 0.5 else math.inf)
 
 
 def rows(given: Given) -> Rows:
@@ -60,11 +70,13 @@ def expectations(seen: Inputs) -> list[Expectation]:
 
 
 def distributions(seen: Inputs) -> list[Distribution]:
-    title = f"{stage_domain(seen.given).monitored.name.capitalize()}, by the teacher"
-    largest = sorted(balances_of(_by_task(seen)), key=lambda balance: (-sum(balance.before.values()), balance.group))
+    question = stage_domain(seen.given).monitored.name
+    largest = sorted(_by_task(seen).balances(), key=lambda balance: (-sum(balance.before.values()), balance.group))[
+        :SHOWN_TASKS
+    ]
     return [
-        *(balance.distribution(title) for balance in balances_of(_monitored(seen))),
-        *(balance.distribution(f"Labels of {balance.group}") for balance in largest[:SHOWN_TASKS]),
+        *(balance.distribution(f"{question.capitalize()}, by the teacher") for balance in _monitored(seen).balances()),
+        *(balance.distribution(f"Labels of {balance.group}") for balance in largest),
     ]
 
 
@@ -82,22 +94,16 @@ def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
 def _fairness(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """As many rows as the rate promises, and as many kept as their probabilities promise."""
     drawn, kept = seen[SAMPLED].by("pair_id"), [draw.kept for draw in draws]
-    probabilities = [draw.inclusion_probability for draw in draws]
-    expected = math.fsum(probabilities)
+    expected = math.fsum(draw.inclusion_probability for draw in draws)
     promised = f"{sum(kept)} rows were kept where {expected:.1f} were to be expected: {REDRAW}"
-
-    def off_expected() -> float:
-        """In standard deviations of independent draws; without chance, exactly."""
-        deviation = math.sqrt(math.fsum(p * (1 - p) for p in probabilities))
-        off = abs(sum(kept) - expected)
-        return off / deviation if deviation else (0.0 if off < 0.5 else math.inf)
-
+    columns = ["inclusion_probability", "kept"]
+    deviations = seen.most("standard_deviations")
     return [
         row_count("rows", drawn),
         count("kept", drawn, kept, SOME, f"nothing was kept: raise sampling.rate, or {REDRAW}"),
         share("kept_share", drawn, kept),
         average("mean_inclusion_probability", drawn, "inclusion_probability", _rate(seen, draws), REDRAW),
-        figure("kept_off_expected", off_expected, seen.most("standard_deviations"), promised),
+        figure("kept_off_expected", drawn, kept_off_expected, columns, deviations, promised),
     ]
 
 
@@ -147,17 +153,24 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
     return no_row("instructions_lost", instructions, lost, LOST, param)
 
 
-def _monitored(seen: Inputs) -> list[Row]:
-    """The answered rows that have the domain's label, by it; a pair whose difficulty was predicted has none yet."""
-    return [Row(row.id, "all rows", row.monitored, kept) for row, kept in _answered(seen) if row.monitored is not None]
+def _monitored(seen: Inputs) -> Classes:
+    """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
+    not known yet."""
+    labelled = [(row, row.monitored, kept) for row, kept in _answered(seen)]
+    return _classes([(row, "all rows", label, kept) for row, label, kept in labelled if label is not None])
 
 
-def _by_task(seen: Inputs) -> list[Row]:
+def _by_task(seen: Inputs) -> Classes:
     """The answered rows of each closed task by label."""
     closed = [(row, kept) for row, kept in _answered(seen) if row.task_type == "closed_classification"]
-    return [Row(row.id, row.instruction_id, row.response, kept) for row, kept in closed]
+    return _classes([(row, row.instruction_id, row.response, kept) for row, kept in closed])
 
 
 def _answered(seen: Inputs) -> list[tuple[Triplet, bool]]:
     triplets = by_id(seen.read(TRIPLETS))
     return [(triplets[draw.triplet_id], draw.kept) for draw in seen[SAMPLED].records if draw.triplet_id in triplets]
+
+
+def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Classes:
+    triplets, groups, classes, kept = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Classes([row.id for row in triplets], groups, classes, kept)

@@ -1,7 +1,7 @@
 """What must hold of the student before it gets alias `candidate`: it is better than its base, and on no task worse.
 
 The last gate, and unlike the others it ends nothing in the middle: a student that fails is still registered, without
-the alias, and reported, because both say what went wrong; then the run ends with an error (`end_run`). Figures are
+the alias, and reported, because both say what went wrong; then the run ends with an error (`verdict`). Figures are
 those of metrics/evaluation.json, so that what is judged is what the table shows.
 """
 
@@ -10,22 +10,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
-from compeffdist.artefacts import EVALUATED, EVALUATION, REGISTRATION, STUDENT_PREDICTIONS, STUDENT_PROVENANCE, TRAINING
+from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_PREDICTIONS, STUDENT_PROVENANCE, TRAINING
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
-from compeffdist.evaluation.table import SYSTEMS, difference_cell, evaluation_table
+from compeffdist.evaluation.table import SYSTEMS, difference_cell
 from compeffdist.files import read_jsonl
-from compeffdist.gates.expected import Columns, Expectation, count, no_row, stated
+from compeffdist.gates.expected import REPORTED, Columns, Expectation, count, largest, no_row, stated
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import LAST, Distribution, page_of, report_of
-from compeffdist.gates.running import write_pass
+from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.params import Params
 from compeffdist.records import Triplet
 
 GUARDS = (STUDENT_PREDICTIONS, STUDENT_PROVENANCE)
-"""Let through when the run ends (`end_run`)."""
+"""Let through when the run ends (`verdict`)."""
 NEEDED = ("gold", "answers", "student_minus_base_family")
+
+Levers = Mapping[str, object]
+"""Name of a knob that makes students better -> its value, for the advice."""
+
+
+def _levers(params: Params) -> Levers:
+    return {
+        "pairing.pairs": params.pairing.pairs,
+        "sampling.rate": params.sampling.rate,
+        "tasks.per_perspective": params.tasks.per_perspective,
+        "responses.calibration": params.responses.calibration,
+        "label_priors.strength": params.label_priors.strength,
+    }
 
 
 def rows(given: Given) -> Rows:
@@ -38,13 +50,12 @@ def expectations(seen: Inputs) -> list[Expectation]:
     tasks = evaluation["tasks"]
     uses = [most_given(name, task["gold"], task["answers"]["student"]) for name, task in tasks.items()]
     judged = [use for use in uses if is_balanced(tasks[use.task]["gold"])]
-    worst = max(judged, key=lambda use: use.share, default=None)
-    advice = _advice(training, worst, seen.given.params)
+    advice = _advice(training, max(judged, key=lambda use: use.share, default=None), _levers(seen.given.params))
     return [
         _answered(Counter(str(row["task"]) for row in read_jsonl(seen.given.path(EVALUATION))), tasks),
         *_gain(seen, evaluation["mean"], advice),
         _worse(seen, tasks, advice),
-        _overuse(seen, worst, advice),
+        _overuse(seen, judged, advice),
         stated("training_rows", len(training)),
     ]
 
@@ -93,23 +104,17 @@ def _worse(seen: Inputs, tasks: Mapping[str, Any], advice: str) -> Expectation:
     return count("tasks_worse", _named(intervals), worse, seen.most("worse_tasks"), advice)
 
 
-def _overuse(seen: Inputs, worst: LabelUse | None, advice: str) -> Expectation:
+def _overuse(seen: Inputs, uses: Sequence[LabelUse], advice: str) -> Expectation:
     """The largest share that one label has; where one is most of the gold, giving it often may be right."""
-    if worst is None:
-        return stated("largest_label_share", None)
+    worst = max(uses, key=lambda use: use.share, default=None)
+    table, shares = _named(use.task for use in uses), [use.share for use in uses]
+    bound = seen.most("label_share") if uses else REPORTED
     advice = f"the student gives {worst}: {advice}"
-    return stated("largest_label_share", worst.share, seen.most("label_share"), advice, [f"task:{worst.task}"])
+    return largest("largest_label_share", table, shares, bound, advice)
 
 
-def _advice(training: Sequence[Triplet], worst: LabelUse | None, params: Params) -> str:
-    """What to try, with the figures it rests on: rows first, then the label it favours, then the knobs' values."""
-    levers = {
-        "pairing.pairs": params.pairing.pairs,
-        "sampling.rate": params.sampling.rate,
-        "tasks.per_perspective": params.tasks.per_perspective,
-        "responses.calibration": params.responses.calibration,
-        "label_priors.strength": params.label_priors.strength,
-    }
+def _advice(training: Sequence[Triplet], worst: LabelUse | None, levers: Levers) -> str:
+    """What to try, with the figures it rests on: rows first, then the label it favours."""
     instructions = len({row.instruction_id for row in training})
     settings = ", ".join(f"{name} {value}" for name, value in levers.items())
     tries = [f"more rows and instructions than the {len(training)} of {instructions} it learnt from"]
@@ -127,26 +132,3 @@ def _labels(name: str, task: Mapping[str, Any]) -> Distribution:
     columns = {"gold": task["gold"], **{system: task["answers"][system] for system in SYSTEMS}}
     rows = [(label, [counts[label] / (task["rows"] or 1) for counts in columns.values()]) for label in task["gold"]]
     return Distribution(f"Labels of {name}", list(columns), rows)
-
-
-def end_run(given: Given) -> None:
-    """End a run by this gate: write its gate pass, or fail. A failed stage stops `dvc repro`, so this is the last one.
-
-    Raises:
-        UserError: the student did not pass and the gate's action is `stop`: after the table, one line that says why,
-            what became of it and what to try. Or a file is missing.
-    """
-    report, registration = given[report_of(LAST)], given[REGISTRATION]
-    version = f"{registration['model_name']} version {registration['version']}"
-    if report["passed"] or report["action"] == "warn":
-        write_pass(given, LAST, GUARDS)
-        held = "passed" if report["passed"] else "failed, and the run was let on with a warning"
-        print(f"gate {LAST}: {held}; {version} has alias {registration['alias']}")
-        return
-    print(evaluation_table(given[EVALUATED]))
-    failed = [finding for finding in report["expectations"] if not finding["passed"]]
-    reason = next((finding["advice"] for finding in failed if finding["advice"]), failed[0]["name"])
-    raise UserError(
-        f"gate {LAST}: {len(failed)} of {len(report['expectations'])} expectations failed, {version} is registered "
-        f"without alias candidate: {reason}; see {page_of(LAST)}"
-    )

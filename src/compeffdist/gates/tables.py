@@ -9,16 +9,13 @@ from typing import Any, Generic
 from compeffdist.artefacts import Records
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json, read_jsonl
-from compeffdist.gates.expected import HOLDS, NONE, Columns, Expectation, Rule, no_row, same, stated
+from compeffdist.gates.expected import HOLDS, NONE, Columns, Expectation, Rule, same, stated
 from compeffdist.given import Given
 from compeffdist.record_files import column_types
 from compeffdist.records import R
 
 WHOLE = ("misfit_columns", "rows_with_nulls", "mistyped_rows")
 """What must not be for a table to be whole, the name of the table before each."""
-OR_NONE = " | None"
-PLAIN: Mapping[str, set[type]] = {"str": {str}, "int": {int}, "float": {float, int}, "bool": {bool}}
-"""Types of a value by the annotation of its column."""
 AGAIN = "run the stage that writes it again; figures over all rows were not computed"
 
 
@@ -37,7 +34,6 @@ class Table(Generic[R]):
     """Rules beyond those of every table."""
     open_columns: Mapping[str, Any] = field(default_factory=dict)
     """Name -> type of the items of the kind's open field."""
-    _keyed: dict[str, Columns] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
@@ -70,16 +66,14 @@ class Table(Generic[R]):
         expected = f"{self.kind.PREFIX}@{self.kind.VERSION}"
         marked = f"the file is marked {self.stamp or 'with nothing'}, not {expected}: run the stage that writes it"
         types = {name: annotation(hint) for name, hint in self.fields.items() if name in self.header}
+        arguments = {"column_list": list(types), "types": types, "ignore_row_if": "never"}
         record_type = stated(f"{self.name}.record_type", int(self.stamp == expected), HOLDS, marked)
         if len(types) < 2:  # not a table of such records at all, as its columns say
             return [record_type]
-        rows, columns = Columns(self.as_read.keys), self.as_read.columns
-        # column by column in one pass: Great Expectations takes 5 ms a column, and skips nulls
-        given, typed = ([test(columns[name], type) for name, type in types.items()] for test in (are_given, are_typed))
         return [
             record_type,
-            no_row(f"{self.name}.rows_with_nulls", rows, [not all(row) for row in zip(*given, strict=True)], ""),
-            no_row(f"{self.name}.mistyped_rows", rows, [not all(row) for row in zip(*typed, strict=True)], ""),
+            self._expected(Rule("rows_with_nulls", "expect_multicolumn_values_to_be_complete", arguments)),
+            self._expected(Rule("mistyped_rows", "expect_multicolumn_values_to_be_typed", arguments)),
         ]
 
     def _expected(self, rule: Rule) -> Expectation:
@@ -96,6 +90,10 @@ class Table(Generic[R]):
         """The table with its rows known by a field: "id", or that of a record they were made from."""
         return self._keyed.setdefault(key, Columns(self.as_read.columns[key], self.as_read.columns))
 
+    @cached_property
+    def _keyed(self) -> dict[str, Columns]:
+        return {}
+
     def contents(self) -> Expectation:
         """Every id is the hash of its row's contents."""
         advice = "a row was altered after it was written: run the stage that writes it again"
@@ -103,16 +101,16 @@ class Table(Generic[R]):
 
 
 def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) -> Table[R]:
-    """Read an input of a gate without judging it. Raises UserError if the file is missing, or not Parquet, JSON Lines
-    or a JSON file of perspectives at all."""
+    """Read an input of a gate without judging it.
+
+    Raises:
+        UserError: if the file is missing, or not Parquet, JSON Lines or a JSON file of perspectives at all.
+    """
     source, kind = given.path(artefact), artefact.kind
-    if source.suffix in (".json", ".jsonl"):
-        rows = _perspectives(source) if source.suffix == ".json" else list(read_jsonl(source))
-        for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict):
-                raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
-        header = list(dict.fromkeys(str(name) for row in rows for name in row)) or list(column_types(kind))
-        return Table(_name(source), kind, rows, header, f"{kind.PREFIX}@{kind.VERSION}", also)
+    if source.suffix == ".json":
+        return json_table(source, _perspectives(source), kind, also)
+    if source.suffix == ".jsonl":
+        return json_table(source, list(read_jsonl(source)), kind, also)
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowInvalid
 
@@ -124,6 +122,15 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
     return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
+
+
+def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Rule] = ()) -> Table[R]:
+    """A table of rows from a JSON file. Raises UserError if one of them is no object."""
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
+    columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+    return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
 
 
 def _perspectives(source: Path) -> list[Any]:
@@ -140,24 +147,3 @@ def _name(source: Path) -> str:
 def annotation(hint: Any) -> str:
     """A type as code writes it."""
     return hint.__name__ if isinstance(hint, type) else str(hint)
-
-
-def are_given(values: Sequence[Any], type: str) -> list[bool]:
-    """Of each value whether it is there, or is none where there may be none."""
-    may_be_none = type.endswith(OR_NONE)
-    return [may_be_none if value is None else value == value for value in values]
-
-
-def are_typed(values: Sequence[Any], type: str) -> list[bool]:
-    """Of each value whether it is missing or of a type as annotations write it: `str`, `float | None`, `list[str]`."""
-    type = type.removesuffix(OR_NONE)
-    if type.startswith("list["):
-        items = type.removeprefix("list[").removesuffix("]")
-        return [_is_missing(value) or (isinstance(value, list) and all(are_typed(value, items))) for value in values]
-    if {value.__class__ for value in values} <= PLAIN[type]:
-        return [True] * len(values)
-    return [_is_missing(value) or value.__class__ in PLAIN[type] for value in values]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value

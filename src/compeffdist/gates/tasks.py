@@ -14,6 +14,7 @@ from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS,
 from compeffdist.gates.expected import (
     NOUGHT,
     SOME,
+    Bound,
     Columns,
     Expectation,
     count,
@@ -24,7 +25,7 @@ from compeffdist.gates.expected import (
     stated,
 )
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Bound, Distribution
+from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.label_sets import MOST_LABELS, label_set
 from compeffdist.instructions.own_tasks import MOST_OWN_LABELS, is_own
@@ -125,10 +126,14 @@ def _undemonstrated(seen: Inputs) -> Expectation:
     """Tasks without a demonstration; analysis, the user's own tasks and the seed task have none by design."""
     shown = {demonstration.task_id for demonstration in seen[DEMONSTRATIONS].records}
     asked = Columns(sorted({t.id for t in seen[TASKS].records if not is_own(t) and t.type != "analysis"}))
-    name, bound = "tasks_without_demonstration_share", seen.most("undemonstrated")
+    name, bound, bare = (
+        "tasks_without_demonstration_share",
+        seen.most("undemonstrated"),
+        [k not in shown for k in asked.keys],
+    )
     if not asked.keys:
         return stated(name, 0.0, bound)  # of no tasks none is without
-    return share(name, asked, [key not in shown for key in asked.keys], bound, BARE)
+    return share(name, asked, bare, bound, BARE)
 
 
 def _accounted(seen: Inputs, stage: str) -> Expectation:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
 from compeffdist.files import canonical_json, hash_text
 from compeffdist.gates.curves import learnt
-from compeffdist.gates.expected import HOLDS, Columns, Expectation, accounted, no_row, row_count, stated
+from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
 from compeffdist.gates.gate import Inputs, Rows
-from compeffdist.gates.outcome import Bound, Distribution
+from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
 from compeffdist.given import Given
 from compeffdist.records import by_id

@@ -2,7 +2,7 @@
 labels in their set."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
 from compeffdist.domain import stage_domain
@@ -11,7 +11,7 @@ from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
-from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Triplet, by_id
+from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Triplet, by_id
 from compeffdist.triplets.parts import SCORED, in_part
 
 GUARDS = (TRIPLETS,)
@@ -35,12 +35,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
     refused = [reject.record_id for reject in seen[REJECTS].records]
     found = [row.pair_id for row in triplets] + refused
     allowed = {key: choices(instruction) or [] for key, instruction in instructions.items()}
-    made = {
-        (pair.id, pair.instruction_id, pair.text_id)
-        for pair in pairs
-        if pair.instruction_id in instructions and pair.text_id in texts
-    }
-    orphans = [(row.pair_id, row.instruction_id, row.text_id) not in made for row in triplets]
+    orphans = [not known for known in _have_parents(triplets, pairs, texts, instructions)]
     outside = [row.response not in (allowed.get(row.instruction_id) or [row.response]) for row in triplets]
     unlike = [bool(row.labels) and not _weighs(row, allowed.get(row.instruction_id, [])) for row in triplets]
     asked = Columns([pair.id for pair in pairs])
@@ -62,6 +57,18 @@ def distributions(seen: Inputs) -> list[Distribution]:
         Distribution.of_counts("Type of task", Counter(row.task_type for row in triplets)),
         Distribution.of_counts("Refused answers by reason", Counter(row.reason for row in seen[REJECTS].records)),
     ]
+
+
+def _have_parents(
+    triplets: Sequence[Triplet], pairs: Sequence[Pair], texts: Mapping[str, object], instructions: Mapping[str, object]
+) -> list[bool]:
+    """Whether each triplet's instruction, text and pair are there, and are its own."""
+    made = {
+        (pair.id, pair.instruction_id, pair.text_id)
+        for pair in pairs
+        if pair.instruction_id in instructions and pair.text_id in texts
+    }
+    return [(row.pair_id, row.instruction_id, row.text_id) in made for row in triplets]
 
 
 def _weighs(row: Triplet, possible: Sequence[str]) -> bool:
