@@ -90,11 +90,12 @@ class World:
         ledgers = (self.folder / "data/promotions.jsonl", self.folder / "data/withdrawals.jsonl")
         return Auditor(self.repository, self.versions, self.known(*records), self.folder / "cache", ledgers)
 
-    def forgetting(self) -> Forgetting:
+    def forgetting(self, versions: list[Version] | None = None) -> Forgetting:
         def questions() -> Questions:
             raise AssertionError("without records nobody asks for questions")
 
-        return Forgetting(self.repository, self.versions, self.known(), lambda text_id, source: [], questions)
+        found = self.versions if versions is None else versions
+        return Forgetting(self.repository, found, self.known(), lambda text_id, source: [], questions)
 
     def dvc_commit(self, *stage: str) -> None:
         """`dvc commit --force`: whatever is in the working folder counts as made by the stages."""

@@ -152,7 +152,7 @@ def test_a_shallow_clone_says_what_it_does_not_see(
     shutil.copytree(sub_world.folder / "models", folder / "models", dirs_exist_ok=True)
     shutil.copytree(sub_world.folder / ".dvc/cache", folder / ".dvc/cache")
     world = World(folder, "")
-    clone = type(sub_world.forgetting())(world.repository, sub_world.versions, world.store, lambda i, s: [])
+    clone = world.forgetting(sub_world.versions)
     assert any("git fetch --unshallow" in line for line in clone.plan(text_id).unlooked)
     with pytest.raises(UserError, match="this clone is shallow: git fetch --unshallow"):
         world_tracer = type(sub_world.tracer())(world.repository, sub_world.versions, sub_world.tracer().known)

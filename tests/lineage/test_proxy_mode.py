@@ -12,6 +12,7 @@ from compeffdist.lineage.model_checks import answer_links
 from compeffdist.lineage.tree import render
 from compeffdist.record_files import write_records
 from compeffdist.records import Draw, Triplet
+from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.store import ResponseStore
 from tests.lineage.conftest import MODEL, World
 
@@ -116,5 +117,6 @@ def test_an_audit_misses_the_raw_answer_of_a_bought_triplet(
     shutil.copy(proxy_world.store, tmp_path / "answers.sqlite")
     with ResponseStore(tmp_path / "answers.sqlite") as store:
         store.delete([lost])
-    found = [link for link in answer_links(proxy_world.snapshot, tmp_path / "answers.sqlite") if link.status == "FAIL"]
+    known = KnownAnswers(tmp_path / "answers.sqlite", [])
+    found = [link for link in answer_links(proxy_world.snapshot, known) if link.status == "FAIL"]
     assert [link.subject for link in found] == ["raw answers"] and lost in found[0].detail

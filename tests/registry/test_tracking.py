@@ -18,9 +18,7 @@ from compeffdist.params import Params
 from compeffdist.registry.artifacts import model_files
 from compeffdist.registry.asking import ask_model
 from compeffdist.registry.tracking import (
-    experiment_id,
     log_curve_point,
-    log_dataset,
     open_tracking,
     store_errors,
     training_run,
@@ -61,21 +59,15 @@ def test_a_store_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch,
         open_tracking()
 
 
-def test_a_run_holds_the_files_md5_and_the_curve(tmp_path: Path) -> None:
-    import mlflow
-
-    client = open_tracking()
-    experiment_id(client, "tests")
-    path = Path("rows.parquet")
-    path.write_bytes(b"bytes" * 1000)
-    with mlflow.start_run() as run:
-        digest = log_dataset(path, "training")
+def test_a_run_holds_the_training_set_s_md5_and_the_curve() -> None:
+    with training() as run_id:
         log_curve_point(CurvePoint(1, 2.0, 1e-4, 0.5))
         log_curve_point(CurvePoint(2, 1.0, 1e-5, 0.4))
-    logged = client.get_run(run.info.run_id)
-    assert digest == hashlib.md5(path.read_bytes()).hexdigest()
-    assert [(i.dataset.name, i.dataset.digest) for i in logged.inputs.dataset_inputs] == [("rows.parquet", digest)]
-    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "loss")] == [
+    client = open_tracking()
+    digest = hashlib.md5(Path("data/training.parquet").read_bytes()).hexdigest()
+    inputs = client.get_run(run_id).inputs.dataset_inputs
+    assert [(i.dataset.name, i.dataset.digest) for i in inputs] == [("training.parquet", digest)]
+    assert [(m.step, m.value) for m in client.get_metric_history(run_id, "loss")] == [
         (1, 2.0),
         (2, 1.0),
     ]
