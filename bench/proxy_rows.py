@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from compeffdist.canonical import canonical_json
 from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.domain import domain_here
 from compeffdist.environment import quiet
-from compeffdist.files import canonical_json, write_json
+from compeffdist.files import write_json
 from compeffdist.instructions.rendering import instruction_prompt
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import cache_folder, model_folder, resolve_model

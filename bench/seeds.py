@@ -29,9 +29,10 @@ from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.evaluation.summary import summarise
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.models import cache_folder, model_folder, read_identity
-from compeffdist.params import FineTuningParams, Params, load_params, stage_seed, validate_params
+from compeffdist.params import FineTuningParams, Params, load_params, validate_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, EvaluationRow, Instruction, Pair, Prediction, Text, Triplet, by_id
+from compeffdist.seeds import stage_seed
 from compeffdist.student.runs import TRAIN, training_row
 from compeffdist.student.training import fine_tune
 from compeffdist.teacher.asking import open_teacher

@@ -31,7 +31,7 @@ from compeffdist.domain import domain_here
 from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams, load_params
 from compeffdist.student.packing import EncodedRow
-from compeffdist.student.training import CurvePoint, TrainingRow, encode_rows, fine_tune
+from compeffdist.student.training import CurvePoint, TrainingRow, encode_rows, fine_tune, step_size
 
 TRL_ROWS = 8
 """Rows that trl is given at once, the rest of a step by accumulation: 32 of SmolLM2-135M take 20 GiB."""
@@ -174,7 +174,7 @@ def train_with_trl(
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=min(settings.batch_size, TRL_ROWS),
             gradient_accumulation_steps=max(settings.batch_size // TRL_ROWS, 1),
-            learning_rate=settings.step_size,
+            learning_rate=step_size(settings),
             lr_scheduler_type=settings.schedule,
             weight_decay=settings.weight_decay,
             max_length=None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compeffdist.files import hash_text
+from compeffdist.canonical import hash_text
 from compeffdist.teacher.requests import Request
 from tests.asked import ask_every_stage
 from tests.fakes import SENTIMENT

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compeffdist.artefacts import MENTIONS, REPORT, TEXTS, WARM_UP, Json
+from compeffdist.artefact_kinds import Json
+from compeffdist.artefacts import MENTIONS, REPORT, TEXTS, WARM_UP
 from compeffdist.declaration import Stage, read_pipeline
 from compeffdist.errors import UserError
 from compeffdist.given import Given, Made, Undeclared, given_to

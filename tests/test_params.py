@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from compeffdist.errors import UserError
-from compeffdist.params import load_params, stage_seed, validate_params
+from compeffdist.params import load_params, validate_params
 from compeffdist.profiles import PROFILES, compose, profile_names, write_profile
+from compeffdist.seeds import stage_seed
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError
-from compeffdist.files import canonical_json
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Pair, Perspective, ScoredTriplet, Text
 from tests.scored import a_score, write_scored

@@ -43,7 +43,9 @@ def make_checkout(folder: Path, stages: dict[str, str], **declared: object) -> N
     shutil.copy(ROOT / "stages/run.py", folder / "stages")
     for name, code in stages.items():
         (folder / f"stages/{name}.py").write_text(code)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict.fromkeys(stages, declared)}))
+    (folder / "src").symlink_to(ROOT / "src")
+    known = {name: {"params": [{"code.yaml": [name]}], **declared} for name in stages}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": known}))
     (folder / "params.yaml").write_text(yaml.safe_dump(compose("smoke", ROOT / "profiles")))
     put_domains(folder)
     write_fingerprints(folder)
@@ -116,6 +118,23 @@ def test_code_that_is_not_that_of_code_yaml_is_not_run(checkout: Path) -> None:
     assert start(checkout, "pair", 0).wait(60) == 0
     write_fingerprints(checkout)
     assert start(checkout, "collect", 0).wait(60) == 0 and (checkout / "begun").exists()
+
+
+def test_code_of_another_checkout_is_not_run(checkout: Path) -> None:
+    (checkout / "src").unlink()
+    shutil.copytree(ROOT / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    refused = start(checkout, "collect", 0)
+    message = refused.communicate(timeout=60)[1]
+    assert message == (
+        f"error: {ROOT / 'src/compeffdist'}: is imported, not the code of this checkout; run: make setup, or mend "
+        "PYTHONPATH\n"
+    )
+
+
+def test_a_stage_that_does_not_depend_on_its_own_code_is_not_run(tmp_path: Path) -> None:
+    make_checkout(tmp_path, {"collect": STAGE, "pair": STAGE}, params=[{"code.yaml": ["pair"]}])
+    message = start(tmp_path, "collect", 0).communicate(timeout=60)[1]
+    assert message == "error: dvc.yaml: stage collect must have under params: - code.yaml: [collect]\n"
 
 
 def test_a_stage_that_there_is_not_is_one_line(checkout: Path) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, canonical_json
+from compeffdist.files import atomic_file
 from compeffdist.record_files import NONE, arrow_schema, parquet_file
 from compeffdist.records import ID_HEX_DIGITS, Record
 

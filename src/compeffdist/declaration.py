@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from posixpath import normpath
+from types import NoneType
 from typing import Any
 
 from compeffdist.errors import UserError
@@ -17,6 +19,8 @@ PIPELINE = Path("dvc.yaml")
 CODE = "code.yaml"
 """The fingerprints of the stages' code (`fingerprints`), which dvc.yaml names under `params`."""
 GATE_PREFIX = "check_"
+KEYS = ("cmd", "desc", "deps", "params", "outs", "metrics", "plots", "meta", "frozen", "always_changed")
+"""Of a stage, that are read here or change nothing of what is."""
 PLACE = re.compile(r"\$\{[a-z_.]+\}")
 
 
@@ -31,6 +35,8 @@ class Stage:
     """Keys of params.yaml, dotted."""
     outs: tuple[str, ...]
     """Metrics and plots among them."""
+    code: tuple[str, ...] = ()
+    """Keys of code.yaml, whose lines it depends on."""
 
     @property
     def gate(self) -> str:
@@ -68,17 +74,41 @@ def gates(root: Path = Path()) -> list[str]:
 def _stages(text: bytes, origin: str) -> Mapping[str, Stage]:
     content = read_yaml(text, origin)
     stages = content.get("stages") if isinstance(content, dict) else None
+    if isinstance(content, dict) and "vars" in content:
+        raise UserError(f"{origin}: vars is not read here: what fills ${{…}} stands in params.yaml")
     if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         raise UserError(f"{origin}: holds no stages; restore it with: git checkout {PIPELINE}")
     return {str(name): _stage(str(name), stage) for name, stage in stages.items()}
 
 
 def _stage(name: str, stage: Mapping[str, Any]) -> Stage:
-    outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(stage.get(kind))]
-    params = [key for key in stage.get("params") or () if isinstance(key, str)]
-    return Stage(name, str(stage.get("desc", "")), tuple(_paths(stage.get("deps"))), tuple(params), tuple(outs))
+    """Raises UserError on what DVC takes and this does not read."""
+    if strange := sorted(map(str, stage.keys() - KEYS)):
+        raise UserError(f"{PIPELINE}: stage {name}: {', '.join(strange)} is not read here; known are {', '.join(KEYS)}")
+    outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(name, kind, stage.get(kind))]
+    if filled := [path for path in outs if "${" in path]:
+        raise UserError(f"{PIPELINE}: stage {name}: write the out {filled[0]} as it is, without ${{…}}")
+    keys: dict[str, list[str]] = {"params.yaml": [], CODE: []}
+    for entry in _list(name, "params", stage.get("params")):
+        files = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
+        for file, named in files.items():
+            if file not in keys or not isinstance(named, list) or not all(isinstance(key, str) for key in named):
+                raise UserError(f"{PIPELINE}: stage {name}: params: {entry} is not read here; write KEY or FILE: [KEY]")
+            keys[file] += named
+    deps = _paths(name, "deps", stage.get("deps"))
+    described = str(stage.get("desc", ""))
+    return Stage(name, described, tuple(deps), tuple(keys["params.yaml"]), tuple(outs), tuple(keys[CODE]))
 
 
-def _paths(entries: Any) -> list[str]:
-    """Paths of deps or outs, with or without settings."""
-    return [str(next(iter(entry))) if isinstance(entry, dict) else str(entry) for entry in entries or ()]
+def _list(stage: str, kind: str, entries: Any) -> list[Any]:
+    if not isinstance(entries, list | NoneType):
+        raise UserError(f"{PIPELINE}: stage {stage}: {kind} must be a list")
+    return entries or []
+
+
+def _paths(stage: str, kind: str, entries: Any) -> list[str]:
+    """Paths of deps or outs, with or without settings, as artefacts are named."""
+    paths = [next(iter(entry), None) if isinstance(entry, dict) else entry for entry in _list(stage, kind, entries)]
+    if not all(isinstance(path, str) and path for path in paths):
+        raise UserError(f"{PIPELINE}: stage {stage}: {kind}: an entry names no path")
+    return list(map(normpath, paths))

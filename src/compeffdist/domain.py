@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from compeffdist.artefacts import Artefact
+from compeffdist.artefact_kinds import Artefact
 from compeffdist.errors import UserError, one_line
 from compeffdist.given import Given
 from compeffdist.label_spelling import are_distinct

@@ -1,4 +1,4 @@
-"""Reading and writing artefacts: atomic writes, canonical JSON, hashes.
+"""Reading and writing files: atomic writes, JSON, hashes of files.
 
 Every artefact is written to a temporary file beside its target and renamed, so that a killed stage or a full
 disk leaves the former file or none, never half a file.
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import canonical_json, hash_bytes, indented_json
 from compeffdist.environment import NO_HOME
 from compeffdist.errors import UserError
 
@@ -76,17 +77,6 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 _NOT_THERE = "no such file; run the stage that writes it (dvc repro)"
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def canonical_json(value: Any) -> str:
-    """`value` as JSON with sorted keys and no spaces: equal values give equal bytes. NaN is refused."""
-    return _CANONICAL.encode(value)
-
-
-def indented_json(value: Any) -> str:
-    """`value` as JSON that people read: sorted keys, a line an item. NaN is refused."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -146,21 +136,6 @@ def refuse_linked_folder(path: Path) -> None:
             raise UserError(
                 f"{part}: a link to a folder, which DVC does not look into: link its files (cp -rs), or copy"
             )
-
-
-def hash_bytes(data: bytes, algorithm: str = "sha256") -> str:
-    """Hash of `data`, in hex."""
-    return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
-
-
-def hash_text(text: str) -> str:
-    """SHA-256 of the UTF-8 bytes of `text`, in hex."""
-    return hash_bytes(text.encode("utf-8"))
-
-
-def hash_json(value: Any) -> str:
-    """SHA-256 of the canonical JSON of `value`, in hex."""
-    return hash_text(canonical_json(value))
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:

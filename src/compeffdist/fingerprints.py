@@ -3,18 +3,21 @@
 A fingerprint covers the syntax trees of a stage's module and of every module of ours that it reaches through imports,
 without docstrings, comments and layout. `code.yaml` holds one line a stage, and each stage of dvc.yaml names its own
 under `params`: a docstring that is edited re-runs nothing, a formula that is changed re-runs the stages that reach it.
+Of the params there is what stands for a key that params.yaml leaves out, for DVC tracks only what is in the file.
 
     python -m compeffdist.fingerprints            # writes code.yaml; make fingerprints, make repro, make test do it
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
-from compeffdist.declaration import CODE, Stage, read_pipeline
-from compeffdist.errors import UserError, run_guarded
+from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
+from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.files import atomic_file
 from compeffdist.yaml12 import read_yaml
 
@@ -23,18 +26,20 @@ PACKAGE = "compeffdist"
 SOURCE = Path("src")
 SCRIPTS = Path("stages")
 
+MODELS = (
+    *("models", "models.gguf", "models.identity", "models.index", "models.inspection", "models.references"),
+    "models.resolving",
+)
 PLUMBING: Mapping[str, tuple[str, ...]] = {
     "says where artefacts lie, as dvc.yaml does, and what lineage follows": ("artefacts",),
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
-        *("accounting", "credentials", "declaration", "environment", "errors", "files", "fingerprints"),
-        *("git", "given", "imports", "ledger", "network", "progress", "registry.server", "running"),
+        *("credentials", "declaration", "environment", "errors", "files", "fingerprints"),
+        *("git", "imports", "ledger", "network", "progress", "registry.server", "running"),
         *("params", "params.sections", "params.models", "params.pipeline", "params.evaluation", "params.gates"),
         *("tracking_uri", "yaml12"),
     ),
-    "fetches models and packages, whose bytes are tied by hash in identities and corpora": (
-        *("packages", "models", "models.gguf", "models.identity", "models.index", "models.inspection"),
-        *("models.references", "models.resolving"),
-    ),
+    "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
+    "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.processes", "teacher.recorded", "teacher.replies"),
@@ -43,46 +48,53 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Modules that no artefact depends on, by the reason; what they import is not followed."""
-BEYOND_IMPORTS: Mapping[str, tuple[str, ...]] = {"register_student": ("registry.served",)}
-"""Modules that a stage hands to a library by path, which no import shows."""
-WRITES_ALL = "record_files"
-"""Writes the artefacts of every stage, past the plumbing."""
+BEYOND_IMPORTS: Mapping[str, tuple[str, ...]] = {"register_student": ("registry.served",), "resolve_models": MODELS}
+"""Modules that a stage hands to a library by path, which no import shows; and plumbing that makes its artefacts."""
+EVERY_STAGE = ("given", "artefact_kinds")
+"""Reads and writes the artefacts of every stage, past the plumbing."""
 
 
 def stage_modules(stage: Stage, root: Path = Path()) -> list[Path]:
     """The files that a stage's fingerprint covers, sorted."""
     gate = [f"gates.{stage.gate}"] if stage.gate else []
-    names = [WRITES_ALL, *BEYOND_IMPORTS.get(stage.name, ()), *gate]
+    names = [*EVERY_STAGE, *BEYOND_IMPORTS.get(stage.name, ()), *gate]
     waiting = [root / SCRIPTS / ("check.py" if gate else f"{stage.name}.py")]
-    waiting += filter(None, (_file(f"{PACKAGE}.{name}", root) for name in names))
+    waiting += _files((f"{PACKAGE}.{name}" for name in names), root)
     plumbing = {f"{PACKAGE}.{name}" for names in PLUMBING.values() for name in names}
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            modules = imported(path) - plumbing
-            waiting += filter(None, (_file(module, root) for module in modules))
+            # a module's packages run before it
+            modules = {name for module in _read(path).imports for name in accumulate(module.split("."), "{}.{}".format)}
+            waiting += _files(modules - plumbing, root)
     return sorted(found)
 
 
 def imported(path: Path) -> frozenset[str]:
     """Names of what a file imports of this package at its top or inside functions, but for types alone."""
-    return _read(path)[1]
+    return frozenset(name for name in _read(path).imports if name.split(".")[0] == PACKAGE)
 
 
 def fingerprint(stage: Stage, root: Path = Path()) -> str:
-    """The hash of a stage's code. Raises UserError if a file of it is missing or is not Python."""
-    digest = hashlib.sha256()
+    """The hash of a stage's code and of the defaults of its params. Raises UserError if a file of it is missing, is not
+    Python or holds what cannot be followed."""
+    digest = hashlib.sha256("\n".join(_defaults(stage, root)).encode())
     for path in stage_modules(stage, root):
-        digest.update(f"{path.relative_to(root).as_posix()}\n{_read(path)[0]}\n".encode())
+        digest.update(f"{path.relative_to(root).as_posix()}\n{_read(path).meaning}\n".encode())
     return digest.hexdigest()[:DIGITS]
 
 
 def write_fingerprints(root: Path = Path()) -> list[str]:
-    """Bring code.yaml up to date; the stages whose code changed. Raises UserError as `fingerprint`."""
+    """Bring code.yaml up to date, whatever is in it; the stages whose code changed. Raises UserError as `fingerprint`,
+    or if a script is no stage's."""
+    _refuse_strangers(root)
     now = {name: fingerprint(stage, root) for name, stage in read_pipeline(root).items()}
-    before = _recorded(root) if (root / CODE).exists() else {}
+    try:
+        before = _recorded(root)
+    except UserError:  # not there, or what a merge left
+        before = {}
     if now != before:
         with atomic_file(root / CODE) as path:
             header = "# What each stage's code means, in a hash: written by `make fingerprints`, read by `dvc repro`.\n"
@@ -91,7 +103,11 @@ def write_fingerprints(root: Path = Path()) -> list[str]:
 
 
 def check_fingerprint(stage: Stage, root: Path = Path()) -> None:
-    """Raises UserError if the code of a stage is not that of code.yaml, by which DVC decides what to run."""
+    """Raises UserError if the code of a stage is not that of code.yaml, by which DVC decides what to run, the stage
+    does not depend on its line there, or a script is no stage's."""
+    _refuse_strangers(root)
+    if stage.code != (stage.name,):
+        raise UserError(f"{PIPELINE}: stage {stage.name} must have under params: - {CODE}: [{stage.name}]")
     if _recorded(root).get(stage.name) != fingerprint(stage, root):
         raise UserError(f"{CODE}: stage {stage.name} has other code than it says; run: make fingerprints && dvc repro")
 
@@ -104,15 +120,61 @@ def _recorded(root: Path) -> Mapping[str, str]:
     return {str(name): str(value) for name, value in content.items()} if isinstance(content, dict) else {}
 
 
-def _file(module: str, root: Path) -> Path | None:
-    """The file of a module of ours; None for a name inside one."""
-    path = root / SOURCE / module.replace(".", "/")
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next((candidate for candidate in candidates if candidate.exists()), None)
+def _refuse_strangers(root: Path) -> None:
+    """Raises UserError if the stages' folder, where Python looks for modules first, holds what is no stage."""
+    names = {"run", "check", "__pycache__", *read_pipeline(root)}
+    for path in sorted((root / SCRIPTS).iterdir()):
+        if path.stem not in names or (path.is_dir() and path.name != "__pycache__"):
+            raise UserError(f"{path}: is no stage of {PIPELINE}, and would be imported in place of others of its name")
 
 
-def _read(path: Path) -> tuple[str, frozenset[str]]:
-    """A file's meaning as text, and what it imports of ours."""
+def _files(modules: Iterable[str], root: Path) -> list[Path]:
+    """The files of those modules that are ours; a name inside one has none."""
+    found = []
+    for module in modules:
+        ours = module.split(".")[0] == PACKAGE
+        if not ours and "." in module:
+            continue
+        path = root / (SOURCE if ours else SCRIPTS) / module.replace(".", "/")
+        # Python's order
+        candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+        found += [candidate for candidate in candidates if candidate.exists()][:1]
+    return found
+
+
+def _defaults(stage: Stage, root: Path) -> list[str]:
+    """What each field of the params that a stage declares is where params.yaml leaves it out."""
+    classes: dict[str, ast.ClassDef] = {}
+    for path in sorted((root / SOURCE / PACKAGE / "params").glob("*.py")):
+        classes |= {node.name: node for node in _read(path).tree.body if isinstance(node, ast.ClassDef)}
+    return [said for key in stage.params for said in _said(["Params"], key.split("."), classes)]
+
+
+def _said(names: Iterable[str], keys: Sequence[str], classes: Mapping[str, ast.ClassDef]) -> Iterator[str]:
+    """The defaults in these classes and their bases, at a key or below it."""
+    for known in (classes[name] for name in names if name in classes):
+        yield from _said((ast.unparse(base) for base in known.bases), keys, classes)
+        for field in (node for node in known.body if isinstance(node, ast.AnnAssign)):
+            name = ast.unparse(field.target)
+            if not keys or name == keys[0]:
+                if field.value and len(keys) < 2:
+                    yield f"{known.name}.{name}={meaning(field.value)}"
+                inside = [node.id for node in ast.walk(field.annotation) if isinstance(node, ast.Name)]
+                yield from _said(inside, keys[1:], classes)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """A file as it is read."""
+
+    tree: ast.Module
+    meaning: str
+    imports: frozenset[str]
+    """Names of modules, and of what is imported from them."""
+
+
+def _read(path: Path) -> _Code:
+    """Raises UserError if it cannot be read."""
     try:
         return _parsed(path.read_bytes(), str(path))
     except OSError as error:
@@ -120,23 +182,26 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 @cache
-def _parsed(content: bytes, path: str) -> tuple[str, frozenset[str]]:
+def _parsed(content: bytes, path: str) -> _Code:
     try:
         tree = ast.parse(content, path)
+        return _Code(tree, meaning(tree), frozenset(_imports(tree.body)))
     except SyntaxError as error:
         raise UserError(f"{path}: line {error.lineno}: {error.msg}") from None
-    return meaning(tree), frozenset(_imports(tree.body))
+    except (RecursionError, ValueError) as error:  # terms without end, an integer of thousands of digits
+        raise UserError(f"{path}: cannot be taken apart: {one_line(error, 200)}") from None
 
 
 def meaning(node: object) -> str:
     """A syntax tree as text, without positions, docstrings and what stands at its default."""
     if isinstance(node, ast.AST):
         # of a constant, None is a value and `kind` how it is written
-        fields = [("value", node.value)] if isinstance(node, ast.Constant) else list(ast.iter_fields(node))
-        said = (f"{name}={meaning(value)}" for name, value in fields if isinstance(node, ast.Constant) or value)
-        return f"{type(node).__name__}({','.join(said)})"
+        constant = isinstance(node, ast.Constant | ast.MatchSingleton)
+        fields = [("value", node.value)] if constant else list(ast.iter_fields(node))
+        said = ((name, [p for p in of if not _is_text(p)] if isinstance(of, list) else of) for name, of in fields)
+        return f"{type(node).__name__}({','.join(f'{name}={meaning(of)}' for name, of in said if constant or of)})"
     if isinstance(node, list):
-        return f"[{','.join(meaning(part) for part in node if not _is_text(part))}]"
+        return f"[{','.join(map(meaning, node))}]"
     return repr(node)
 
 
@@ -147,13 +212,15 @@ def _is_text(node: object) -> bool:
 
 def _imports(body: Iterable[ast.AST]) -> Iterator[str]:
     for node in body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             yield from _imports(node.orelse)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"line {node.lineno} imports by dots: name the module whole")
+        elif isinstance(node, ast.ImportFrom):
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE)
+            yield from (alias.name for alias in node.names)
         else:
             yield from _imports(ast.iter_child_nodes(node))
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compeffdist.accounting import write_rejects
-from compeffdist.artefacts import Artefact, metrics_of, rejects_of
+from compeffdist.artefact_kinds import Artefact
+from compeffdist.artefacts import metrics_of, rejects_of
 from compeffdist.declaration import Stage
-from compeffdist.params import Params, Section, stage_seed
+from compeffdist.params import Params, Section
 from compeffdist.records import Reject
+from compeffdist.seeds import stage_seed
 
 T = TypeVar("T")
 NOT_TRACKED = ("profile", "runtime", "models")
@@ -119,5 +121,7 @@ def _part(section: S, keys: Sequence[str], stage: str) -> S:
         if name not in copy.__dict__:
             raise Undeclared(f"dvc.yaml: stage {stage} declares the param {name!r}, which there is not")
         if all(parts):
+            if not isinstance(copy.__dict__[name], Section):
+                raise Undeclared(f"dvc.yaml: stage {stage} declares a part of the param {name!r}, which has no keys")
             copy.__dict__[name] = _part(copy.__dict__[name], parts, stage)
     return copy

@@ -6,11 +6,22 @@ before it is compared is done to the labels too.
 
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
 
 QUOTES = {'"': '"', "'": "'", "`": "`", "*": "*", "_": "_", "“": "”", "‘": "’", "„": "“", "«": "»", "(": ")", "[": "]"}
 """What may stand around an answer in pairs: opening -> closing."""
 _AROUND = " .。!,:;" + "".join({*QUOTES, *QUOTES.values()})
 _EDGE = " .,:;!?\"'`*()[]{}<>_/\\|“”‘’-"
+
+
+def written_label(value: object) -> str:
+    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
 
 
 def clean_label(label: str) -> str:

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import atomic_file, canonical_json, flush_folder, hash_text
+from compeffdist.files import atomic_file, flush_folder
 from compeffdist.git import git_setting
 
 PROMOTIONS = Path("data/promotions.jsonl")

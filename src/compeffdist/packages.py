@@ -26,8 +26,9 @@ from typing import IO, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, hash_text, read_json, write_json
+from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, read_json, write_json
 from compeffdist.network import REQUESTS, environment_hint
 
 MAX_MEMBER_BYTES = 8 << 30

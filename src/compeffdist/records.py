@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
-from compeffdist.files import canonical_json, hash_text
+from compeffdist.canonical import canonical_json, hash_text
 
 PROBABILITY_DECIMALS = 6
 """To which a teacher's label probabilities are kept: the last bits of a logarithm differ from machine to machine."""

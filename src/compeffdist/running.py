@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import compeffdist
 from compeffdist.declaration import PIPELINE, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
-from compeffdist.fingerprints import check_fingerprint
+from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.given import Given, Made, given_to
 from compeffdist.params import Params, load_params
@@ -35,6 +36,9 @@ def run_stage(name: str, run: Callable[[Given], Made], check: Callable[[Params],
         stage = read_pipeline().get(name)
         if stage is None:
             raise UserError(f"{PIPELINE}: has no stage {one_line(name, 60)}")
+        if not Path(compeffdist.__file__).resolve().is_relative_to(SOURCE.resolve()):
+            other = Path(compeffdist.__file__).parent
+            raise UserError(f"{other}: is imported, not the code of this checkout; run: make setup, or mend PYTHONPATH")
         check_fingerprint(stage)
         params = load_params()
         check(params)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from compeffdist.canonical import hash_text
 from compeffdist.difficulty import scorer
 from compeffdist.difficulty.shards import RowFigures, ScoreShards, batch_key
 from compeffdist.errors import UserError
-from compeffdist.files import hash_text
 from compeffdist.student.batching import TokenRow
 
 from .test_scorer import CONFIGS, alike, make_model, make_rows, score

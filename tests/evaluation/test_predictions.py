@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt, predict_rows, task_instruction, teacher_scorer
-from compeffdist.files import canonical_json
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import EvaluationRow, Task

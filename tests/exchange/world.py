@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from compeffdist.files import hash_file, hash_text, write_json
+from compeffdist.canonical import hash_text
+from compeffdist.files import hash_file, write_json
 from compeffdist.models import ModelIdentity, cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
 from compeffdist.profiles import compose

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.evaluation.summary import summarise
-from compeffdist.files import canonical_json, hash_text, read_json, read_jsonl, write_json, write_jsonl
+from compeffdist.files import read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.instructions.own_tasks import seed_task
 from compeffdist.instructions.write_demonstrations import build_instructions
 from compeffdist.params import DemonstrationsParams, EvaluationParams, EvaluationTask, SamplingParams

@@ -16,8 +16,9 @@ from compeffdist.instructions.write_demonstrations import (
     wanted_outputs,
     write_demonstrations,
 )
-from compeffdist.params import DemonstrationsParams, stage_seed
+from compeffdist.params import DemonstrationsParams
 from compeffdist.records import Demonstration, Task, Text
+from compeffdist.seeds import stage_seed
 from compeffdist.teacher.requests import Answer, Request
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 

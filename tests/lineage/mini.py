@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.declaration import CODE, read_pipeline
 from compeffdist.difficulty import sample_triplets as drawing
 from compeffdist.domain import domain_here
-from compeffdist.files import canonical_json, hash_text, write_json
+from compeffdist.files import write_json
 from compeffdist.fingerprints import fingerprint
 from compeffdist.gates.outcome import report_of
 from compeffdist.instructions.rendering import instruction_prompt, with_text

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from compeffdist.files import hash_text, write_json
+from compeffdist.canonical import hash_text
+from compeffdist.files import write_json
 from compeffdist.models import ModelIdentity
 from compeffdist.params import ModelParams
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlflow import MlflowException
 
+from compeffdist.canonical import canonical_json
 from compeffdist.evaluation.metrics import macro_f1
-from compeffdist.files import canonical_json
 from compeffdist.params import EvaluationTask, Params
 from compeffdist.record_files import write_records
 from compeffdist.records import EvaluationRow, Prediction

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
+from compeffdist.canonical import hash_bytes
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_bytes
 from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.record_files import write_records
 from compeffdist.records import EvaluationRow

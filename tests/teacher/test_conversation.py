@@ -5,8 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compeffdist.params import TeacherParams, stage_seed
+from compeffdist.params import TeacherParams
 from compeffdist.records import Reject
+from compeffdist.seeds import stage_seed
 from compeffdist.teacher.conversation import Conversation, Question, json_question, label_question
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request

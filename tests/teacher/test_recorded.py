@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError
-from compeffdist.files import hash_text, read_json, write_json
+from compeffdist.files import read_json, write_json
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.known import KnownAnswers

@@ -18,7 +18,7 @@ from compeffdist.benchmark.tuples import TupleAnswer, exact_counts, f1, gold_tup
 from compeffdist.evaluation.bootstrap import interval_of
 from compeffdist.evaluation.metrics import encode_gold, encode_predicted, macro_f1_of
 from compeffdist.label_priors import calibrate, estimate_prior, likeliest
-from compeffdist.params import stage_seed
+from compeffdist.seeds import stage_seed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.params import (
-    PARAMS_FILE,
-    ClustersParams,
-    ModelParams,
-    Params,
-    RuntimeParams,
-    checked,
-    load_params,
-    stage_seed,
-)
+from compeffdist.params import PARAMS_FILE, ClustersParams, ModelParams, Params, RuntimeParams, checked, load_params
 from compeffdist.record_files import read_records
 from compeffdist.records import Attribute, Perspective
+from compeffdist.seeds import stage_seed
 from compeffdist.texts.json_values import read_document, repeated_key
 from compeffdist.texts.normalise import whole_characters
 

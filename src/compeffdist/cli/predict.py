@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load the version, ask it in batches, print one line a row; and to standard error whence the priors were."""
-    from compeffdist.files import canonical_json
+    from compeffdist.canonical import canonical_json
     from compeffdist.registry.asking import PromptedRow, ask_model, read_prompted_rows, tasks_of
     from compeffdist.texts.normalise import whole_characters
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
 from compeffdist.errors import UserError
-from compeffdist.params import load_params, stage_seed
+from compeffdist.params import load_params
+from compeffdist.seeds import stage_seed
 
 HELP = "check difficulty scores: against other measures, other runs and settings, and human labels"
 EXAMPLE = (

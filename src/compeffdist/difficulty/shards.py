@@ -21,8 +21,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, canonical_json, hash_text, read_jsonl
+from compeffdist.files import atomic_file, read_jsonl
 from compeffdist.measures.measure import TokenFigures
 from compeffdist.records import content_id
 from compeffdist.student.batching import TokenRow

@@ -18,7 +18,7 @@ import numpy as np
 from compeffdist.arrays import Floats, Integers
 from compeffdist.errors import UserError
 from compeffdist.evaluation.metrics import METRICS, encode_gold, encode_predicted
-from compeffdist.params import stage_seed
+from compeffdist.seeds import stage_seed
 
 Metric = Literal["macro_f1", "accuracy"]
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json
-from compeffdist.label_spelling import folded
-from compeffdist.params import EvaluationParams, EvaluationTask, stage_seed, written_label
+from compeffdist.label_spelling import folded, written_label
+from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import EvaluationRow
+from compeffdist.seeds import stage_seed
 from compeffdist.texts.corpora import find_corpus, load_corpus, part_of
 from compeffdist.texts.decontaminate import compact
 from compeffdist.texts.draw import draw_evenly

@@ -18,8 +18,9 @@ from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import take_out
 from compeffdist.evaluation.summary import METRICS, ByTask, by_task, difference, interval
 from compeffdist.evaluation.table import difference_cell, markdown
+from compeffdist.label_spelling import written_label
 from compeffdist.models.references import short
-from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources, written_label
+from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources
 from compeffdist.records import Prediction
 from compeffdist.texts.tables import no_column, read_rows
 from compeffdist.yaml12 import read_yaml

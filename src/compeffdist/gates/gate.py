@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
-from compeffdist.artefacts import Artefact, Records
+from compeffdist.artefact_kinds import Artefact, Records
 from compeffdist.gates.expected import Bound, Expectation, Rule
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.tables import Table

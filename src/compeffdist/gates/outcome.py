@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from compeffdist.artefacts import Json, Page
+from compeffdist.artefact_kinds import Json, Page
 from compeffdist.errors import UserError, one_line
 
 LAST = "student"

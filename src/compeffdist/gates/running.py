@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import Artefact
+from compeffdist.artefact_kinds import Artefact
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.gates.gate import Gate, Inputs

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
 
-from compeffdist.artefacts import Records
+from compeffdist.artefact_kinds import Records
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json, read_jsonl
 from compeffdist.gates.expected import HOLDS, NONE, Columns, Expectation, Rule, same, stated

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, Records, metrics_of, rejects_of
+from compeffdist.artefact_kinds import Records
+from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, metrics_of, rejects_of
 from compeffdist.gates.expected import (
     NOUGHT,
     SOME,

@@ -7,7 +7,7 @@ check that shares what it checks proves nothing.
 from collections.abc import Sequence
 
 from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
-from compeffdist.files import canonical_json, hash_text
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.gates.curves import learnt
 from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
 from compeffdist.gates.gate import Inputs, Rows

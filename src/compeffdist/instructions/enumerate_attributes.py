@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.canonical import canonical_json
 from compeffdist.domain import AttributePrompts, filled
-from compeffdist.files import canonical_json
 from compeffdist.instructions.attributes import normalise
 from compeffdist.instructions.schemas import array_of, object_of, string_of
 from compeffdist.params import AttributesParams

@@ -7,8 +7,8 @@ near-duplicates, within and across perspectives, are dropped with reason (an ope
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compeffdist.canonical import canonical_json
 from compeffdist.domain import Domain, TaskPrompts
-from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set, repeats
 from compeffdist.instructions.own_tasks import is_own, own_tasks
 from compeffdist.instructions.schemas import FIELD_KINDS, array_of, object_of, string_of

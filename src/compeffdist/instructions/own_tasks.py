@@ -4,9 +4,9 @@ They belong to no perspective, have no demonstrations, so that they are asked as
 with every text (or as many as their `texts` says), beyond `pairing.pairs`.
 """
 
+from compeffdist.canonical import canonical_json
 from compeffdist.domain import Monitored, domain_of
 from compeffdist.errors import UserError
-from compeffdist.files import canonical_json
 from compeffdist.instructions.label_sets import label_set
 from compeffdist.instructions.schemas import FIELD_KINDS, object_of
 from compeffdist.params import OwnTask, Params, TasksParams

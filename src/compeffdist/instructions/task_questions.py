@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from compeffdist.canonical import canonical_json
 from compeffdist.domain import TaskPrompts, filled
-from compeffdist.files import canonical_json
 from compeffdist.instructions.schemas import array_of, object_of, string_of
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective

@@ -23,9 +23,10 @@ from compeffdist.instructions.calibration import label_probabilities, only_chose
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.instructions.rendering import definition, instruction_prompt, with_text
 from compeffdist.instructions.schemas import object_of
-from compeffdist.params import DemonstrationsParams, stage_seed
+from compeffdist.params import DemonstrationsParams
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Demonstration, Instruction, Reject, Task, Text, by_id
+from compeffdist.seeds import stage_seed
 from compeffdist.teacher.conversation import Conversation, Question, Said, json_question, label_question
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer

@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import hash_bytes
 from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_bytes
 from compeffdist.fingerprints import fingerprint
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository, files_in, value_at

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from compeffdist.files import hash_text
+from compeffdist.canonical import hash_text
 from compeffdist.lineage.snapshot import Node, Snapshot
 from compeffdist.lineage.trace import Trace
 from compeffdist.records import Triplet

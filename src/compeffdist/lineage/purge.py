@@ -24,8 +24,8 @@ from compeffdist.artefacts import (
     TRIPLETS,
     WARM_UP,
 )
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json
 from compeffdist.lineage.repository import EXPERIMENTS, WORKSPACE, Lock, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import kept_below

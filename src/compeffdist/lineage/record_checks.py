@@ -22,8 +22,9 @@ from compeffdist.artefacts import (
     TRIPLETS,
     records_at,
 )
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_text, read_json
+from compeffdist.files import read_json
 from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.record_files import OtherRecords

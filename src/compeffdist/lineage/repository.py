@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import hash_bytes
 from compeffdist.declaration import CODE
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import folder_md5, hash_bytes, hash_file
+from compeffdist.files import folder_md5, hash_file
 from compeffdist.git import Git
 from compeffdist.yaml12 import read_yaml
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefact_kinds import Edge
 from compeffdist.artefacts import (
     ATTRIBUTES,
     CLUSTERS,
@@ -22,7 +23,6 @@ from compeffdist.artefacts import (
     TEXTS,
     TRAINING,
     TRIPLETS,
-    Edge,
     edges_into,
     made_from,
     records_at,

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, hash_text, read_json
+from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, read_json
 from compeffdist.models.inspection import chat_template_hash
 from compeffdist.models.references import Reference, expect_hash
 from compeffdist.packages import exclusive, fetch_members, forget_package, kept_files, write_manifest

@@ -6,8 +6,9 @@ An entry is trusted while each file's size and modification time are as they wer
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compeffdist.canonical import hash_json
 from compeffdist.errors import UserError
-from compeffdist.files import hash_file, hash_json, read_json, write_json
+from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.references import Reference
 

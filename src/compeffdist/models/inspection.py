@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import hash_json, hash_text
 from compeffdist.errors import UserError
-from compeffdist.files import hash_file, hash_json, hash_text, read_json
+from compeffdist.files import hash_file, read_json
 from compeffdist.models.identity import ModelIdentity
 from compeffdist.models.index import IndexEntry, Stamp
 from compeffdist.models.references import Reference, expect_hash

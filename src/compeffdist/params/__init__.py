@@ -4,7 +4,6 @@
 value stops before anything runs, with one line naming the key. The docstring under each field is its reference.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -51,13 +50,12 @@ from compeffdist.params.sections import (
     in_sources,
     is_path,
     lies_in,
-    written_label,
 )
 from compeffdist.yaml12 import read_yaml
 
 __all__ = ["FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
-__all__ += ["checked", "dataset_folder", "fault_of", "in_sources", "written_label"]
-__all__ += ["load_params", "stage_seed", "validate_params"]
+__all__ += ["checked", "dataset_folder", "fault_of", "in_sources"]
+__all__ += ["load_params", "validate_params"]
 __all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]
 __all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "DifficultyParams", "EvaluationParams"]
 __all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
@@ -204,8 +202,3 @@ def validate_params(raw: Any, origin: str) -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{origin}: {fault_of(error)}") from None
-
-
-def stage_seed(seed: int, stage: str) -> int:
-    """A 32-bit seed for a stage, derived from the one seed, so that no stage's draws depend on another's."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{stage}".encode()).digest()[:4], "big")

@@ -303,12 +303,6 @@ class FineTuningParams(Section):
     lora_alpha: PositiveInt = 32
     lora_dropout: Probability = 0.0
 
-    @property
-    def step_size(self) -> float:
-        """The learning rate, or what `method` takes where none is set: an adapter starts from nothing and wants about
-        ten times as much as weights that only need a nudge."""
-        return self.learning_rate or {"full": 5e-5, "lora": 5e-4}[self.method]
-
 
 class WarmUpParams(Section):
     """The short training that makes the student a scorer."""

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Collection, Sequence
-from decimal import Decimal
-from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
+from compeffdist.label_spelling import written_label
 from compeffdist.network import address_hint
 
 PARAMS_FILE = Path("params.yaml")
@@ -91,15 +90,6 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
-
-
-def written_label(value: object) -> str:
-    """What is written of a label that may be text, a number or a truth value; empty for anything else."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float | Decimal) and isfinite(value) and value == int(value):
-        return str(int(value))
-    return str(value).strip() if isinstance(value, str | int | float | Decimal) else ""
 
 
 def as_text(label: Any) -> Any:

@@ -13,12 +13,13 @@ from compeffdist.artefacts import SCORED, TRIPLETS
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.instructions.rendering import with_text
-from compeffdist.params import Params, stage_seed
+from compeffdist.params import Params
 from compeffdist.progress import Progress
 from compeffdist.proxy.fitting import fit_proxy, load_proxy, proxy_id, save_nothing, save_proxy
 from compeffdist.proxy.prompt_features import MOST_OPENINGS, PromptFeatures, prompt_row, read_prompts
 from compeffdist.proxy.report import Compared, proxy_report
 from compeffdist.records import Instruction, Pair, PredictedDifficulty, Reject, ScoredTriplet, Text, Triplet, by_id
+from compeffdist.seeds import stage_seed
 from compeffdist.student.loading import load_student, read_provenance
 
 if TYPE_CHECKING:

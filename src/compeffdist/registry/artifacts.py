@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from compeffdist.canonical import canonical_json, hash_bytes
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, folder_md5, hash_bytes, hash_file, read_jsonl
+from compeffdist.files import folder_md5, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
 from compeffdist.registry.local_store import located
 from compeffdist.registry.tracking import found_or_none

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.artefacts import TRAINING, TRIPLETS
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, folder_md5, hash_file, read_json
+from compeffdist.files import folder_md5, hash_file, read_json
 from compeffdist.git import Git, NoRepository
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams

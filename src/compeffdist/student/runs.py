@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.accounting import account
-from compeffdist.artefacts import Artefact
+from compeffdist.artefact_kinds import Artefact
 from compeffdist.files import atomic_file
 from compeffdist.given import Given, Made
-from compeffdist.params import FineTuningParams, Params, stage_seed
+from compeffdist.params import FineTuningParams, Params
 from compeffdist.records import Triplet
+from compeffdist.seeds import stage_seed
 from compeffdist.student.base import base_student
 from compeffdist.student.training import CurvePoint, TrainingRow, draw_rows, fine_tune
 

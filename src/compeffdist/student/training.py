@@ -32,8 +32,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_folder, canonical_json, hash_text, write_json
+from compeffdist.files import atomic_folder, write_json
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
@@ -248,13 +249,19 @@ def _provenance(
     return {
         "base_id": base_id,
         "method": settings.method,
-        "settings": settings.model_dump() | {"learning_rate": settings.step_size},
+        "settings": settings.model_dump() | {"learning_rate": step_size(settings)},
         "seed": seed,
         "system_prompt": system,
         "rows": len(contents),
         "training_set_sha256": hash_text(canonical_json(contents)),
         "triplet_ids_sha256": hash_text(canonical_json([content[0] for content in contents])),
     }
+
+
+def step_size(settings: FineTuningParams) -> float:
+    """The learning rate, or what the method takes where none is set: an adapter starts from nothing and wants about ten
+    times as much as weights that only need a nudge."""
+    return settings.learning_rate or {"full": 5e-5, "lora": 5e-4}[settings.method]
 
 
 def _trainer(
@@ -328,7 +335,7 @@ def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, fold
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,
-        learning_rate=settings.step_size,
+        learning_rate=step_size(settings),
         lr_scheduler_type=settings.schedule,
         warmup_steps=min(settings.warmup_ratio, 0.9999),  # below 1 it is a share of all steps
         weight_decay=settings.weight_decay,

@@ -17,9 +17,10 @@ from compeffdist.errors import UserError
 from compeffdist.files import hash_file
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
-from compeffdist.params import Params, stage_seed, validate_params
+from compeffdist.params import Params, validate_params
 from compeffdist.record_files import write_records
 from compeffdist.records import ScoredTriplet, content_id
+from compeffdist.seeds import stage_seed
 from compeffdist.student.loading import student_id
 from compeffdist.student.runs import WARM_UP as WARM_UP_STAGE
 from compeffdist.student.runs import warm_up_rows

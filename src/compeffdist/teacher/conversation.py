@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from compeffdist.domain import Domain
-from compeffdist.params import TeacherParams, stage_seed
+from compeffdist.params import TeacherParams
 from compeffdist.records import Reject
+from compeffdist.seeds import stage_seed
 from compeffdist.teacher.asking import Teacher
 from compeffdist.teacher.parsing import BadAnswer, parse_json
 from compeffdist.teacher.requests import Answer, Request

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import canonical_json
 from compeffdist.credentials import public_address
-from compeffdist.files import canonical_json
 from compeffdist.models import ModelIdentity
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
 from compeffdist.params import RuntimeParams, TeacherParams

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from compeffdist.canonical import hash_json, indented_json
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, hash_file, hash_json, home_path, indented_json, read_json, write_json
+from compeffdist.files import atomic_file, hash_file, home_path, read_json, write_json
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.params import RuntimeParams
 from compeffdist.records import ID_HEX_DIGITS

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from compeffdist.files import canonical_json
+from compeffdist.canonical import canonical_json
 from compeffdist.params import TeacherParams
 from compeffdist.records import content_id
 

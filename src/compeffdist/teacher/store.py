@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from compeffdist.canonical import canonical_json, hash_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import canonical_json, hash_file, hash_json, read_json, write_json
+from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0

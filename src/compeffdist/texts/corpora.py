@@ -26,8 +26,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError
-from compeffdist.files import hash_file, hash_text
+from compeffdist.files import hash_file
 from compeffdist.packages import fetch_members, fetch_nested_member
 from compeffdist.texts.corpus_readers import (
     CorpusRow,

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from compeffdist.files import hash_text
-from compeffdist.params import LabelPriorsParams, stage_seed
+from compeffdist.canonical import hash_text
+from compeffdist.params import LabelPriorsParams
 from compeffdist.records import Text, by_id
+from compeffdist.seeds import stage_seed
 
 K = TypeVar("K", str, tuple[int, int])
 

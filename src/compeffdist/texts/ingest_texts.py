@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError
-from compeffdist.params import TextsParams, stage_seed
+from compeffdist.params import TextsParams
 from compeffdist.records import Reject, Text, content_id
+from compeffdist.seeds import stage_seed
 from compeffdist.texts.decontaminate import contaminated
 from compeffdist.texts.draw import draw_evenly
 from compeffdist.texts.duplicates import near_duplicates

@@ -3,8 +3,8 @@
 import re
 from decimal import Decimal
 
+from compeffdist.canonical import hash_bytes
 from compeffdist.errors import one_line
-from compeffdist.files import hash_bytes
 
 MAX_ID_CHARACTERS = 200
 """Of a row's own id in its name; a longer one is cut and told apart by a hash."""

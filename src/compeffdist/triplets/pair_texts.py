@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from compeffdist.accounting import account
 from compeffdist.instructions.own_tasks import is_own
-from compeffdist.params import PairingParams, stage_seed
+from compeffdist.params import PairingParams
 from compeffdist.records import Instruction, Mention, Pair, Perspective, Reject, Text
+from compeffdist.seeds import stage_seed
 from compeffdist.texts.draw import draw_evenly, even_shares
 
 Hashes = NDArray[np.uint64]
