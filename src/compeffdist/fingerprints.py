@@ -16,6 +16,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
+from compeffdist.canonical import hash_text
 from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.files import atomic_file
@@ -84,6 +85,18 @@ def fingerprint(stage: Stage, root: Path = Path()) -> str:
     for path in stage_modules(stage, root):
         digest.update(f"{path.relative_to(root).as_posix()}\n{_read(path).meaning}\n".encode())
     return digest.hexdigest()[:DIGITS]
+
+
+def own_fingerprint(name: str) -> str:
+    """The hash of the code of a stage of that checkout which this module itself lies in. Raises UserError as
+    `fingerprint`."""
+    root = Path(__file__).parents[2]
+    return fingerprint(read_pipeline(root)[name], root)
+
+
+def code_hash(path: Path) -> str:
+    """The hash of what one file means. Raises UserError if it is missing or not Python."""
+    return hash_text(_read(path).meaning)
 
 
 def write_fingerprints(root: Path = Path()) -> list[str]:
