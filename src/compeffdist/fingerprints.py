@@ -213,7 +213,7 @@ def meaning(node: object) -> str:
     if isinstance(node, ast.AST):
         # of a constant, None is a value and `kind` how it is written
         constant = isinstance(node, ast.Constant | ast.MatchSingleton)
-        fields = [("value", node.value)] if constant else list(ast.iter_fields(node))
+        fields = [(name, of) for name, of in ast.iter_fields(node) if name != "kind" or not constant]
         said = ((name, [p for p in of if not _is_text(p)] if isinstance(of, list) else of) for name, of in fields)
         return f"{type(node).__name__}({','.join(f'{name}={meaning(of)}' for name, of in said if constant or of)})"
     if isinstance(node, list):
