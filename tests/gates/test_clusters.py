@@ -72,3 +72,32 @@ def test_a_heap_of_rare_names_is_found_although_its_frequent_head_hides_it_over_
 def test_attributes_that_are_all_alone_are_no_heaps(check: Check) -> None:
     plant.make_clusters(sizes=[1] * 16, member_coherence=[1.0])
     assert not {"member_coherence", "heaps_share"} & check("clusters").failed()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"total_count": -99},
+        {"member_counts": []},
+        {"member_names": ["a", "b", "c", "d"]},
+        {"exemplar": "a"},
+    ],
+)
+def test_a_perspective_that_says_something_else_of_its_members_is_named(check: Check, said: dict[str, Any]) -> None:
+    clusters = read_json(Path("data/clusters.json"))
+    clusters["perspectives"][1] |= said
+    write_json(Path("data/clusters.json"), clusters)
+    finding = stopped(check("clusters"), "perspectives_unlike_their_members", "data/attributes.parquet")
+    assert finding["offenders"] == [clusters["perspectives"][1]["id"]]
+
+
+def test_figures_that_cannot_be_are_findings(check: Check) -> None:
+    plant.make_clusters(converged="x")
+    assert check("clusters").failed() == {"converged"}
+    plant.make_clusters(counts=[-1, *plant.COUNTS[1:]], coherence=7.0)
+    assert check("clusters").failed() >= {"attributes.count_out_of_range", "clusters.coherence_out_of_range"}
+
+
+def test_a_null_inside_a_list_is_a_finding(check: Check) -> None:
+    plant.edit("data/attributes.parquet", lambda rows: [rows[0] | {"descriptions": [None]}, *rows[1:]])
+    assert stopped(check("clusters"), "attributes.mistyped_rows")["value"] == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from compeffdist.files import hash_json, read_json, write_json
 from compeffdist.record_files import read_records, write_records
@@ -56,6 +57,14 @@ def test_a_student_trained_on_soft_labels_is_held_against_labels_and_probabiliti
     assert check("training_set").failed() == {"contents_as_sampled"}
     write_json(Path("models/student/student.json"), card | {"training_set_sha256": hash_json(contents)})
     assert check("training_set").code == 0
+
+
+def test_label_probabilities_that_are_none_are_named(check: Check) -> None:
+    def weigh(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [rows[0] | {"labels": [rows[0]["response"], "other"], "probabilities": [5.0, -4.0]}, *rows[1:]]
+
+    plant.edit("data/training.parquet", weigh)
+    assert stopped(check("training_set"), "label_probabilities_off")["value"] == 1
 
 
 def test_a_contaminated_training_text_is_named(check: Check) -> None:

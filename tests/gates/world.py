@@ -62,7 +62,7 @@ def make_world() -> None:
 def make_texts(texts: Sequence[Text]) -> None:
     """Texts with one rejected row beside them, counted right."""
     reject = Reject(stage="ingest_texts", record_id="shop:99", reason="too_short", detail="shop:99")
-    counts = {"in": len(texts) + 1, "sources": {"shop": {"in": len(texts) + 1, "out": len(texts)}}}
+    counts = {"in": len(texts) + 1, "sources": {"shop": {"in": len(texts) + 1, "out": len(texts), "rejected": 1}}}
     rows = [_evaluation_row(task, number) for task in EVALUATED for number in range(EVALUATED_ROWS)]
     write_records(Path("data/texts.parquet"), Text, texts)
     write_records(Path("data/rejects/ingest_texts.parquet"), Reject, [reject])

@@ -18,7 +18,9 @@ from compeffdist.gates.expected import (
     accounted,
     aggregate,
     among,
+    between,
     figure,
+    no_row,
     row_count,
     share,
     stated,
@@ -27,7 +29,7 @@ from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.cluster_attributes import FIGURE_DECIMALS, loosest
-from compeffdist.records import Perspective
+from compeffdist.records import Perspective, by_id
 
 GUARDS = (CLUSTERS,)
 
@@ -45,6 +47,7 @@ APART = f"members lie far from their exemplar, over mentions: {LOOSE}"
 FREQUENCY = "look at data/attributes.parquet, attributes.more_than and attributes.texts"
 ONE_THING = f"the teacher says one thing of nearly every text: {FREQUENCY}"
 CHANCE = f"the vocabulary is mostly chance: {FREQUENCY}"
+ITS_OWN = "a perspective says of its members what data/attributes.parquet does: run dvc repro -f cluster_attributes"
 IN_ONE = "every attribute belongs to exactly one perspective: run dvc repro -f cluster_attributes"
 SHOWN, SHOWN_MEMBERS = 10, 8
 
@@ -62,7 +65,8 @@ def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float | No
 
 
 def rows(given: Given) -> Rows:
-    return {ATTRIBUTES: [], CLUSTERS: []}
+    cosines = (between(name, -1.0, 1.0) for name in ("coherence", "member_coherence"))
+    return {ATTRIBUTES: [between("count", 1, None), between("text_count", 1, None)], CLUSTERS: tuple(cosines)}
 
 
 def expectations(seen: Inputs) -> list[Expectation]:
@@ -70,11 +74,12 @@ def expectations(seen: Inputs) -> list[Expectation]:
     members = [member for row in seen[CLUSTERS].records for member in row.member_ids]
     return [
         _number_of_perspectives(seen),
-        stated("converged", int(bool(diagnostics.get("converged"))), HOLDS, NOT_CONVERGED),
+        stated("converged", int(diagnostics.get("converged") is True), HOLDS, NOT_CONVERGED),
         stated("iterations", diagnostics.get("iterations")),
         *_shape(seen),
         *_members(seen),
         *_frequencies(seen),
+        _of_members(seen),
         *accounted("attributes", [row.id for row in seen[ATTRIBUTES].records], members, IN_ONE),
     ]
 
@@ -149,6 +154,18 @@ def _members(seen: Inputs) -> list[Expectation]:
         stated("lowest_member_coherence", lowest.member_coherence if lowest else None),
         share("heaps_share", rows, among(rows.keys, heaps), seen.most("heaps_share"), many),
     ]
+
+
+def _of_members(seen: Inputs) -> Expectation:
+    """Names and counts of a perspective are those of its members, and its exemplar is one of them."""
+    known = by_id(seen[ATTRIBUTES].records)
+    off = []
+    for row in seen[CLUSTERS].records:
+        members = [known[key] for key in row.member_ids if key in known]
+        names, counts = [member.name for member in members], [member.count for member in members]
+        said = (row.member_names, row.member_counts, row.total_count)
+        off.append(said != (names, counts, sum(counts)) or row.exemplar not in names)
+    return no_row("perspectives_unlike_their_members", seen[CLUSTERS].by("id"), off, ITS_OWN)
 
 
 def _frequencies(seen: Inputs) -> list[Expectation]:

@@ -84,9 +84,12 @@ def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
     pairs = [*(row.pair_id for row in seen.read(SCORED)), *(row.pair_id for row in seen.read(PREDICTED))]
     drawn = seen[SAMPLED].by("pair_id")
+    triplets = {"", *(row.id for row in seen.read(TRIPLETS))}  # of a predicted pair there is none
+    orphans = [draw.triplet_id not in triplets for draw in draws]
     against = [draw.kept != (draw.draw < draw.inclusion_probability) for draw in draws]
     return [
         *accounted("pairs", pairs, drawn.keys, f"every scored or predicted pair has one draw: {REDRAW}"),
+        no_row("draws_without_triplet", drawn, orphans, f"of no triplet no balance is judged: {REDRAW}"),
         no_row("kept_against_the_draw", drawn, against, f"kept means draw < inclusion probability: {REDRAW}"),
     ]
 

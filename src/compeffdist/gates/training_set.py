@@ -11,6 +11,7 @@ from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accou
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
+from compeffdist.gates.triplets import weighs
 from compeffdist.given import Given
 from compeffdist.records import by_id
 from compeffdist.student.training import contents_sha256
@@ -19,6 +20,7 @@ GUARDS = (TRAINING, STUDENT_PROVENANCE)
 LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
 
 ACCOUNTS = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
+WEIGHTS = "labels and probabilities are not those the response was chosen by: run dvc repro -f collect_sampled"
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
 
@@ -35,6 +37,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
         stated("kept", len(kept)),
         *accounted("kept_pairs", kept, found, ACCOUNTS),
         row_count("training_set", seen[TRAINING].by("id")),
+        no_row("label_probabilities_off", seen[TRAINING].by("id"), [not weighs(row) for row in training], WEIGHTS),
         *_trained(seen),
         *learnt("training", seen.read(TRAINING_CURVE), seen.most("loss_ratio"), UNLEARNT),
     ]
@@ -58,7 +61,7 @@ def _trained(seen: Inputs) -> list[Expectation]:
         _same_hash("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), hash_json(ids)),
         _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), contents),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
-        not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
+        *not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
     ]
 
 
