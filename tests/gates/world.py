@@ -246,7 +246,8 @@ def edit(path: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]
         write_jsonl(Path(path), change(list(read_jsonl(Path(path)))))
         return
     table = pq.read_table(path)
-    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+    loose = pa.schema([field.with_nullable(True) for field in table.schema], table.schema.metadata)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=loose), path)
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
