@@ -25,6 +25,7 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.figures import Figures, expect_figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
@@ -52,6 +53,18 @@ IN_ONE = "every attribute belongs to exactly one perspective: run dvc repro -f c
 SHOWN, SHOWN_MEMBERS = 10, 8
 
 
+class Diagnostics(Figures):
+    """Of the message passing."""
+
+    iterations: int | None = None
+
+
+class Clustered(Figures):
+    """What stands beside the perspectives."""
+
+    diagnostics: Diagnostics = Diagnostics()
+
+
 @aggregate
 def largest_share(numbers: Sequence[int]) -> float | None:
     """Share of the largest of some numbers in their sum."""
@@ -70,7 +83,8 @@ def rows(given: Given) -> Rows:
 
 
 def expectations(seen: Inputs) -> list[Expectation]:
-    diagnostics = read_json(seen.given.path(CLUSTERS)).get("diagnostics") or {}
+    clustered = read_json(seen.given.path(CLUSTERS))
+    diagnostics = expect_figures(CLUSTERS, clustered, Clustered, "gate clusters").get("diagnostics", {})
     members = [member for row in seen[CLUSTERS].records for member in row.member_ids]
     return [
         _number_of_perspectives(seen),

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from compeffdist.artefacts import EVALUATION, TEXTS, metrics_of, rejects_of
 from compeffdist.gates.expected import NOUGHT, SOME, Columns, Expectation, no_row, row_count, stated
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
@@ -16,6 +19,21 @@ GUARDS = (TEXTS,)
 REJECTS, COUNTS = rejects_of("ingest_texts"), metrics_of("ingest_texts")
 
 
+class SourceRows(Figures):
+    """What became of a source's rows."""
+
+    read: int = Field(alias="in")
+    out: int
+    rejected: int
+
+
+class Ingested(Figures):
+    """What became of all rows."""
+
+    read: int = Field(alias="in")
+    sources: dict[str, SourceRows]
+
+
 def rows(given: Given) -> Rows:
     return {TEXTS: [], REJECTS: []}
 
@@ -24,7 +42,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
     texts = seen[TEXTS]
     return [
         row_count("texts", texts.by("id"), SOME, "no text is left: see the reasons in metrics/ingest_texts.json"),
-        *_accounted(texts.records, len(seen[REJECTS].rows), seen.read(COUNTS)),
+        *_accounted(texts.records, len(seen[REJECTS].rows), seen.figures(COUNTS, Ingested)),
         *not_contaminated(seen, texts.records),
     ]
 
@@ -35,13 +53,13 @@ def distributions(seen: Inputs) -> list[Distribution]:
 
 def _accounted(texts: Sequence[Text], rejected: int, counts: Mapping[str, Any]) -> list[Expectation]:
     """Source rows in = texts + rejects, of each source and of all."""
-    kept, sources = Counter(text.source for text in texts), counts.get("sources", {})
+    kept, sources = Counter(text.source for text in texts), counts["sources"]
     names = sorted(kept.keys() | sources.keys())
-    off = [not _adds_up(sources.get(name, {}), kept[name]) for name in names]
+    off = [name not in sources or not _adds_up(sources[name], kept[name]) for name in names]
     table = Columns([f"source:{name}" for name in names])
     advice = f"rows in = texts + rejects does not hold of {COUNTS}: run dvc repro -f ingest_texts"
-    missing = counts.get("in", 0) - len(texts) - rejected
-    of_sources = counts.get("in", 0) - sum(source.get("in", 0) for source in sources.values())
+    missing = counts["in"] - len(texts) - rejected
+    of_sources = counts["in"] - sum(source["in"] for source in sources.values())
     return [
         stated("rows_unaccounted", missing, NOUGHT, advice),
         stated("rows_of_no_source", of_sources, NOUGHT, advice),
@@ -49,9 +67,9 @@ def _accounted(texts: Sequence[Text], rejected: int, counts: Mapping[str, Any]) 
     ]
 
 
-def _adds_up(counts: Mapping[str, Any], kept: int) -> bool:
+def _adds_up(source: Mapping[str, int], kept: int) -> bool:
     """Whether a source's rows are its texts and its rejects."""
-    return counts.get("out") == kept and counts.get("in") == kept + counts.get("rejected", 0)
+    return source["out"] == kept and source["in"] == kept + source["rejected"]
 
 
 def not_contaminated(seen: Inputs, texts: Sequence[Text]) -> list[Expectation]:

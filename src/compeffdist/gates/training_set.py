@@ -8,6 +8,7 @@ from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, 
 from compeffdist.files import hash_json
 from compeffdist.gates.curves import learnt
 from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
@@ -23,6 +24,19 @@ ACCOUNTS = "every kept pair is in the training set or refused, and one of them: 
 WEIGHTS = "labels and probabilities are not those the response was chosen by: run dvc repro -f collect_sampled"
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
+
+
+class Settings(Figures):
+    """Those that say what is hashed of a row."""
+
+    soft_labels: float = 0.0
+
+
+class Provenance(Figures):
+    """What a student says it was made from; hashes are held against what they should be, whatever they are."""
+
+    rows: int
+    settings: Settings = Settings()
 
 
 def rows(given: Given) -> Rows:
@@ -50,7 +64,7 @@ def distributions(seen: Inputs) -> list[Distribution]:
 def _trained(seen: Inputs) -> list[Expectation]:
     """The student's identity is of the training set less what training rejected, and that holds no evaluation text."""
     training, left_out = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id")
-    provenance = seen.read(STUDENT_PROVENANCE)
+    provenance = seen.figures(STUDENT_PROVENANCE, Provenance)
     ids = sorted(training.keys() - set(left_out.keys))
     soft_labels = provenance.get("settings", {}).get("soft_labels", 0.0)
     contents = contents_sha256([training[key] for key in ids], soft_labels)
