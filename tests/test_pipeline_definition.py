@@ -49,7 +49,8 @@ def test_what_a_stage_reads_an_earlier_one_writes_or_a_user_gives(name: str) -> 
     written = {out for earlier in ORDER[: ORDER.index(name)] for out in STAGES[earlier].outs}
     for dep in STAGES[name].deps:
         given = dep in (SOURCES, LOCAL_MODELS, "data/withdrawals.jsonl", "domains/${domain}.yaml")
-        assert given or any(dep == out or dep.startswith(f"{out}/") for out in written), dep
+        made = any(dep == out or dep.startswith(f"{out}/") or out.startswith(f"{dep}/") for out in written)
+        assert given or made, dep
 
 
 def test_a_stage_that_depends_on_the_domain_s_file_declares_which_one() -> None:
@@ -97,6 +98,11 @@ def test_only_gates_depend_on_bounds_and_only_what_follows_evaluation_on_how_the
         read = [report for report in REPORTS if stage.reads(report)]
         last = [report_of(LAST)] if name == ORDER[-1] else []
         assert read == (REPORTS if name in ("register_student", "write_report") else last)
+
+
+@pytest.mark.parametrize("name", ["register_student", "write_report"])
+def test_a_new_gate_is_read_by_registration_and_report_without_being_named(name: str) -> None:
+    assert STAGES[name].reads(report_of("new"))
 
 
 def cached(entry: Any) -> bool:

@@ -1,14 +1,19 @@
 """Artefacts as they are written and read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records, table_of, write_records
 from compeffdist.records import Pair, Perspective, ScoredTriplet, Text
+from tests.gates.world import edit
 from tests.scored import a_score, write_scored
 from tests.test_records import a_text
 
@@ -86,3 +91,40 @@ def test_columns_of_an_open_field_are_those_that_the_writer_names(tmp_path: Path
     with pytest.raises(ValueError, match=r"score_\w+: its columns are"):
         write_scored(tmp_path / "more.parquet", [a_score(loudness=1.0)])
     assert not (tmp_path / "more.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["texts.parquet", "texts.jsonl"])
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda rows: [rows[0], rows[1] | {"id": ""}], "record 2: it has no id"),
+        (lambda rows: [rows[0] | {"id": None}, rows[1]], "record 1: it has no id"),
+        (lambda rows: [*rows, rows[0]], "record 3: id text_[0-9a-f]+ is an earlier record's, too"),
+    ],
+)
+def test_a_record_without_an_id_of_its_own_is_refused(
+    tmp_path: Path, name: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], fault: str
+) -> None:
+    write_records(tmp_path / name, Text, [a_text("a"), a_text("b")])
+    edit(str(tmp_path / name), change)
+    with pytest.raises(UserError, match=f"{fault}; run the stage"):
+        read_records(tmp_path / name, Text)
+
+
+def test_a_value_of_another_type_is_refused(tmp_path: Path) -> None:
+    row = a_text().to_row()
+    (tmp_path / "t.jsonl").write_text(json.dumps(row | {"domain": 1}))
+    with pytest.raises(UserError, match="record 1: domain cannot be 1; run"):
+        read_records(tmp_path / "t.jsonl", Text)
+    table = table_of(Text, [row])
+    place = table.schema.get_field_index("domain")
+    pq.write_table(table.set_column(place, "domain", pa.array([1])), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="column 'domain' is of type int64; run"):
+        read_records(tmp_path / "t.parquet", Text)
+
+
+@pytest.mark.parametrize("line", ["3", "null", "[]", '"x"'])
+def test_a_line_that_is_no_object_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "t.jsonl").write_text(line)
+    with pytest.raises(UserError, match="record 1: not an object"):
+        read_records(tmp_path / "t.jsonl", Text)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, read_json, read_jsonl, write_json, write_jsonl
 from compeffdist.records import Perspective, R, Record
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 NONE: Mapping[str, Any] = MappingProxyType({})
+AGAIN = "run the stage that writes it again"
 
 
 class OtherRecords(UserError):
@@ -53,29 +54,59 @@ def write_records(target: Path, kind: type[R], records: Iterable[R], columns: Ma
 
 
 def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
-    """Read what `write_records` wrote; every id is checked against its record's contents.
+    """Read what `write_records` wrote; every record has an id of its own, which is checked against its contents.
 
     Args:
         format: `.jsonl` or `.parquet`, for a file whose name does not end in it.
 
     Raises:
-        UserError: if the file is missing, of another record type or version, or a record does not fit its id.
+        UserError: if the file is missing, of another record type or version, has a column of another type, or a record
+            has no id, that of another one, or one that does not fit its contents.
     """
     if (format or Path(source).suffix) == ".jsonl":
-        return _parsed(kind, read_jsonl(source), f"{source}: record", "run the stage that writes it again")
+        return _parsed(kind, read_jsonl(source), f"{source}: record", AGAIN, column_types(kind))
     with parquet_file(Path(source), kind) as file:
+        found, expected = file.schema_arrow, arrow_schema(kind)
+        for name in expected.names:
+            if name in found.names and found.field(name).type != expected.field(name).type:
+                raise UserError(f"{source}: column {name!r} is of type {found.field(name).type}; {AGAIN}")
         rows = file.read().to_pylist()
-    return _parsed(kind, rows, f"{source}: record", "run the stage that writes it again")
+    return _parsed(kind, rows, f"{source}: record", AGAIN)
 
 
-def _parsed(kind: type[R], rows: Iterable[dict[str, Any]], where: str, advice: str) -> list[R]:
-    records: list[R] = []
+def _parsed(kind: type[R], rows: Iterable[Any], where: str, advice: str, types: Mapping[str, Any] = NONE) -> list[R]:
+    """Rows as records; `types` are those that values are still to be held against."""
+    records: dict[str, R] = {}
     for number, row in enumerate(rows, 1):
         try:
-            records.append(kind.from_row(row))
+            record = _record(kind, row, types)
+            if record.id in records:
+                raise ValueError(f"id {record.id} is an earlier record's, too")
         except ValueError as error:
             raise UserError(f"{where} {number}: {error}; {advice}") from None
-    return records
+        records[record.id] = record
+    return list(records.values())
+
+
+def _record(kind: type[R], row: Any, types: Mapping[str, Any]) -> R:
+    """Raises ValueError if a row is none, has no id, a value of another type, or does not fit its id."""
+    if not isinstance(row, dict):
+        raise ValueError("not an object with the fields of a record")
+    if not row.get("id"):
+        raise ValueError("it has no id")
+    odd = next((name for name, hint in types.items() if name in row and not _fits(row[name], hint)), None)
+    if odd is not None:
+        raise ValueError(f"{odd} cannot be {one_line(repr(row[odd]), 40)}")
+    return kind.from_row(row)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of a field's type."""
+    if is_nullable(hint):
+        return value is None or _fits(value, _not_none(hint))
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(item, typing.get_args(hint)[0]) for item in value)
+    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def write_perspectives(target: Path, perspectives: Sequence[Perspective], diagnostics: dict[str, Any]) -> None:
@@ -91,7 +122,7 @@ def read_perspectives(source: Path) -> list[Perspective]:
     rows = value.get("perspectives") if isinstance(value, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{source}: holds no list of perspectives; {advice}")
-    return _parsed(Perspective, rows, f"{source}: perspective", advice)
+    return _parsed(Perspective, rows, f"{source}: perspective", advice, column_types(Perspective))
 
 
 def table_of(kind: type[Record], rows: Iterable[dict[str, Any]], columns: Mapping[str, Any] = NONE) -> "pa.Table":
@@ -144,11 +175,16 @@ def is_nullable(hint: Any) -> bool:
     return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
 
 
+def _not_none(hint: Any) -> Any:
+    [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+    return hint
+
+
 def _arrow_type(hint: Any) -> Any:
     import pyarrow as pa
 
     if is_nullable(hint):
-        [hint] = [part for part in typing.get_args(hint) if part is not type(None)]
+        hint = _not_none(hint)
 
     plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if hint in plain:

@@ -20,7 +20,11 @@ from tests.gates.conftest import Check, stopped
         ({"converged": False}, "converged", ["is 0, must be 1", "clusters.damping or clusters.max_iterations"]),
         ({"coherence": 0.2}, "coherence", ["is 0.2, must be at least 0.4"]),
         ({"member_coherence": [0.3, 0.4]}, "member_coherence", ["is 0.35, must be at least 0.4", "counting once"]),
-        ({"member_coherence": [0.8, 0.3]}, "heaps_share", ["is 0.5, must be at most 0.1", "2 perspectives are heaps"]),
+        (
+            {"member_coherence": [0.8, 0.3]},
+            "heaps_share",
+            ["is 0.5, must be at most 0.1", "2 of 4 perspectives are heaps"],
+        ),
         ({"counts": [90] + [2] * 15}, "top_attribute_share", ["is 0.75, must be at most 0.5"]),
         ({"counts": [2] + [1] * 15}, "counted_once_share", ["must be at most 0.9", "attributes.more_than"]),
     ],
@@ -28,6 +32,13 @@ from tests.gates.conftest import Check, stopped
 def test_a_misshapen_clustering_stops(check: Check, fault: dict[str, Any], name: str, words: list[str]) -> None:
     plant.make_clusters(**fault)
     stopped(check("clusters"), name, *words)
+
+
+def test_the_advice_names_a_step_that_does_not_lead_to_the_opposite_bound(check: Check) -> None:
+    plant.make_clusters(member_coherence=[0.3], preference_percentile=90.0)
+    stopped(check("clusters"), "heaps_share", "from 90 to about 92.5", "raise the bound where these read well")
+    plant.make_clusters(sizes=[1] * 16, preference_percentile=95.0)
+    stopped(check("clusters"), "singleton_share", "lower clusters.preference_percentile", "from 95 to about 93.8")
 
 
 def test_no_perspective_at_all_stops(check: Check) -> None:
@@ -72,3 +83,32 @@ def test_a_heap_of_rare_names_is_found_although_its_frequent_head_hides_it_over_
 def test_attributes_that_are_all_alone_are_no_heaps(check: Check) -> None:
     plant.make_clusters(sizes=[1] * 16, member_coherence=[1.0])
     assert not {"member_coherence", "heaps_share"} & check("clusters").failed()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"total_count": -99},
+        {"member_counts": []},
+        {"member_names": ["a", "b", "c", "d"]},
+        {"exemplar": "a"},
+    ],
+)
+def test_a_perspective_that_says_something_else_of_its_members_is_named(check: Check, said: dict[str, Any]) -> None:
+    clusters = read_json(Path("data/clusters.json"))
+    clusters["perspectives"][1] |= said
+    write_json(Path("data/clusters.json"), clusters)
+    finding = stopped(check("clusters"), "perspectives_unlike_their_members", "data/attributes.parquet")
+    assert finding["offenders"] == [clusters["perspectives"][1]["id"]]
+
+
+def test_figures_that_cannot_be_are_findings(check: Check) -> None:
+    plant.make_clusters(converged="x")
+    assert check("clusters").failed() == {"converged"}
+    plant.make_clusters(counts=[-1, *plant.COUNTS[1:]], coherence=7.0)
+    assert check("clusters").failed() >= {"attributes.count_out_of_range", "clusters.coherence_out_of_range"}
+
+
+def test_a_null_inside_a_list_is_a_finding(check: Check) -> None:
+    plant.edit("data/attributes.parquet", lambda rows: [rows[0] | {"descriptions": [None]}, *rows[1:]])
+    assert stopped(check("clusters"), "attributes.mistyped_rows")["value"] == 1

@@ -52,9 +52,17 @@ def test_a_triplet_without_score_or_reason_is_named(check: Check) -> None:
     assert check("difficulty").code == 0
 
 
-def test_a_score_outside_its_range_is_named(check: Check) -> None:
-    plant.make_scores(lambda _, number: number if number < 0.99 else 7.0)
-    assert stopped(check("difficulty"), "scored.ranking_out_of_range")["value"] >= 1
+@pytest.mark.parametrize("score", [7.0, -1.0, 1e308, math.inf])
+def test_a_score_outside_its_range_is_named(check: Check, score: float) -> None:
+    plant.edit("data/scored.parquet", lambda rows: [rows[0] | {"ranking": score}, *rows[1:]])
+    done = check("difficulty")
+    assert stopped(done, "scored.ranking_out_of_range")["value"] == 1
+    assert "Warning" not in done.err
+
+
+def test_an_infinite_measure_is_named(check: Check) -> None:
+    plant.edit("data/scored.parquet", lambda rows: [row | {"perplexity": math.inf} for row in rows])
+    assert stopped(check("difficulty"), "scored.perplexity_out_of_range")["value"] > 1
 
 
 def test_every_measure_is_held_to_its_range_open_above_or_not(check: Check) -> None:

@@ -104,3 +104,8 @@ def test_the_proxy_is_judged_by_the_order_that_the_sample_is_drawn_in() -> None:
     assert judged() == (0.2, 0.05)
     assert judged(scope="global") == (0.001, 0.05)
     assert judged(method="random") == judged(metric="random") == (0.2, None)
+
+
+def test_a_sample_whose_triplets_are_gone_is_a_finding(check: Check) -> None:
+    plant.edit("data/triplets.parquet", lambda rows: [])
+    assert stopped(check("sample"), "draws_without_triplet", "no balance is judged")["value"] > 1

@@ -82,7 +82,8 @@ def test_figures_of_an_older_evaluation_are_one_line(check: Check) -> None:
     done = check("student")
     assert done.code == 1
     assert done.err.splitlines() == [
-        "error: metrics/evaluation.json: lacks figures that gate student judges; run: dvc repro -f evaluate_student"
+        "error: metrics/evaluation.json: lacks figures that gate student judges: "
+        "tasks.films.student_minus_base_family: Field required; run the stage that writes it again"
     ]
 
 

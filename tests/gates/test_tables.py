@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compeffdist.files import read_jsonl
+from compeffdist.files import read_jsonl, write_json
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 from tests.stages import GATES
@@ -78,8 +78,25 @@ def test_a_value_of_another_type_is_named(check: Check) -> None:
 
 def test_a_dropped_text_breaks_the_account_and_names_its_source(check: Check) -> None:
     plant.edit("data/texts.parquet", lambda rows: rows[1:])
-    finding = stopped(check("texts"), "rows_unaccounted", "is 1, must be 0", "dvc repro -f ingest_texts")
-    assert finding["offenders"] == ["source:shop"]
+    done = check("texts")
+    stopped(done, "rows_unaccounted", "is 1, must be 0", "dvc repro -f ingest_texts")
+    assert stopped(done, "sources_unaccounted")["offenders"] == ["source:shop"]
+
+
+def test_the_account_is_held_source_by_source(check: Check) -> None:
+    ghost = {"in": plant.TEXTS, "out": plant.TEXTS, "rejected": 0}
+    counts = {"in": plant.TEXTS + 1, "sources": {"shop": {"in": 1, "out": 0, "rejected": 1}, "ghost": ghost}}
+    write_json(Path("metrics/ingest_texts.json"), counts)
+    done = check("texts")
+    assert stopped(done, "sources_unaccounted")["offenders"] == ["source:ghost", "source:shop"]
+    write_json(Path("metrics/ingest_texts.json"), counts | {"sources": {}})
+    assert check("texts").failed() == {"rows_of_no_source", "sources_unaccounted"}
+
+
+@pytest.mark.parametrize("gate", ["texts", "training_set"])
+def test_a_comparison_with_no_evaluation_row_is_none(check: Check, gate: str) -> None:
+    Path("data/evaluation.jsonl").write_text("")
+    stopped(check(gate), "evaluation_rows", "is 0, must be at least 1", "nothing was compared")
 
 
 def test_a_contaminated_text_is_named(check: Check) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from compeffdist.files import hash_json, read_json, write_json
 from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Draw, Triplet
+from compeffdist.records import Draw, Reject, Triplet
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
@@ -44,6 +46,25 @@ def test_as_many_rows_but_others_are_noticed_by_hash(check: Check) -> None:
     other = next(row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.id not in kept)
     changed_training(lambda rows: [*rows[:-1], other])
     assert check("training_set").failed() >= {"triplet_ids_as_sampled", "contents_as_sampled"}
+
+
+def test_a_student_trained_on_soft_labels_is_held_against_labels_and_probabilities(check: Check) -> None:
+    refused = read_records(Path("data/rejects/train_student.parquet"), Reject)[0].record_id
+    rows = [row for row in read_records(Path("data/training.parquet"), Triplet) if row.id != refused]
+    contents = [[r.id, r.prompt, r.response, r.labels, r.probabilities] for r in sorted(rows, key=lambda r: r.id)]
+    card = read_json(Path("models/student/student.json")) | {"settings": {"soft_labels": 0.5}}
+    write_json(Path("models/student/student.json"), card)
+    assert check("training_set").failed() == {"contents_as_sampled"}
+    write_json(Path("models/student/student.json"), card | {"training_set_sha256": hash_json(contents)})
+    assert check("training_set").code == 0
+
+
+def test_label_probabilities_that_are_none_are_named(check: Check) -> None:
+    def weigh(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [rows[0] | {"labels": [rows[0]["response"], "other"], "probabilities": [5.0, -4.0]}, *rows[1:]]
+
+    plant.edit("data/training.parquet", weigh)
+    assert stopped(check("training_set"), "label_probabilities_off")["value"] == 1
 
 
 def test_a_contaminated_training_text_is_named(check: Check) -> None:

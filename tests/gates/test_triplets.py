@@ -33,7 +33,7 @@ def test_an_answer_outside_its_label_set_is_named(check: Check) -> None:
 
 def test_label_probabilities_that_do_not_fit_the_response_are_named(check: Check) -> None:
     triplets = read_records(Path("data/triplets.parquet"), Triplet)
-    weighed = [row.id for row in triplets if row.task_type == "closed_classification"][:4]
+    weighed = [row.id for row in triplets if row.task_type == "closed_classification"][:5]
     labels = {row.id: row.labels for row in read_records(Path("data/instructions.jsonl"), plant.Instruction)}
 
     def weigh(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -48,10 +48,12 @@ def test_label_probabilities_that_do_not_fit_the_response_are_named(check: Check
                 row["probabilities"] = [0.1] * len(row["labels"])
             if row["id"] == weighed[3]:
                 row["labels"] = row["labels"][::-1]
+            if row["id"] == weighed[4]:
+                row["probabilities"] = [4.0 if k == row["response"] else -1.5 for k in own]
         return rows
 
     plant.edit("data/triplets.parquet", weigh)
-    finding = stopped(check("triplets"), "label_probabilities_off", "is 3, must be 0")
+    finding = stopped(check("triplets"), "label_probabilities_off", "is 4, must be 0")
     assert finding["offenders"] == weighed[1:]
 
 

@@ -63,7 +63,7 @@ def make_world() -> None:
 def make_texts(texts: Sequence[Text]) -> None:
     """Texts with one rejected row beside them, counted right."""
     reject = Reject(stage="ingest_texts", record_id="shop:99", reason="too_short", detail="shop:99")
-    counts = {"in": len(texts) + 1, "sources": {"shop": {"in": len(texts) + 1, "out": len(texts)}}}
+    counts = {"in": len(texts) + 1, "sources": {"shop": {"in": len(texts) + 1, "out": len(texts), "rejected": 1}}}
     rows = [_evaluation_row(task, number) for task in EVALUATED for number in range(EVALUATED_ROWS)]
     write_records(Path("data/texts.parquet"), Text, texts)
     write_records(Path("data/rejects/ingest_texts.parquet"), Reject, [reject])
@@ -247,7 +247,8 @@ def edit(path: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]
         write_jsonl(Path(path), change(list(read_jsonl(Path(path)))))
         return
     table = pq.read_table(path)
-    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+    loose = pa.schema([field.with_nullable(True) for field in table.schema], table.schema.metadata)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=loose), path)
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:

@@ -53,5 +53,5 @@ def _losses(curve: Path) -> list[float]:
             return [float(row["loss"]) for row in csv.DictReader(stream)]
     except FileNotFoundError:
         raise UserError(f"{curve}: no such file; run the stage that writes it (dvc repro)") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, csv.Error):
         raise UserError(f"{curve}: not a curve with a column of losses; run the stage that writes it again") from None

@@ -54,7 +54,8 @@ def spread(scores: Sequence[float]) -> float | None:
     """Standard deviation of these very scores, not of what they are drawn from."""
     import numpy as np
 
-    return float(np.std(scores)) if scores else None
+    with np.errstate(over="ignore", invalid="ignore"):  # a score out of range is a finding of its own
+        return float(np.std(scores)) if scores else None
 
 
 @aggregate
@@ -92,7 +93,8 @@ def expectations(seen: Inputs) -> list[Expectation]:
 
 def distributions(seen: Inputs) -> list[Distribution]:
     scored = seen[SCORED].records
-    counts = Counter(min(int(row.ranking * BINS), BINS - 1) for row in scored)
+    # a score out of range is a finding, and stands in the bin at its end
+    counts = Counter(int(min(max(row.ranking * BINS, 0), BINS - 1)) for row in scored)
     shares = [(f"{place / BINS:.2f}", [counts[place] / (len(scored) or 1)]) for place in range(BINS)]
     return [Distribution("Triplets by difficulty, from", ["share"], shares)]
 

@@ -4,6 +4,7 @@ Each function makes one kind of expectation, and a gate is a list of them. What 
 artefact is brought along as a column of its own: Great Expectations counts, averages and judges over the rows.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +114,8 @@ def one_of(column: str, values: Sequence[str]) -> Rule:
 
 
 def between(column: str, low: float, high: float | None) -> Rule:
-    """Every value that there is in a column is a number within bounds, both inclusive; None: no bound above."""
-    arguments = {"column": column, "min_value": low, "max_value": high}
+    """Every value that there is in a column is a number within bounds, both inclusive; None: any finite one above."""
+    arguments = {"column": column, "min_value": low, "max_value": sys.float_info.max if high is None else high}
     return Rule(f"{column}_out_of_range", "expect_column_values_to_be_between", arguments)
 
 

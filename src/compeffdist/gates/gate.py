@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from compeffdist.artefact_kinds import Artefact, Records
 from compeffdist.gates.expected import Bound, Expectation, Rule
+from compeffdist.gates.figures import Figures, expect_figures
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.tables import Table
 from compeffdist.given import Given
@@ -33,6 +34,10 @@ class Inputs:
         if artefact not in self._read:
             self._read[artefact] = self.given[artefact]
         return self._read[artefact]
+
+    def figures(self, artefact: Artefact[Any], needed: type[Figures]) -> Any:
+        """What a JSON input holds. Raises UserError as `read`, or if it lacks figures that are needed."""
+        return expect_figures(artefact, self.read(artefact), needed, f"gate {self.given.stage.gate}")
 
     @cached_property
     def _read(self) -> dict[str, Any]:

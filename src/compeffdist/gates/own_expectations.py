@@ -131,10 +131,15 @@ def are_typed(values: list[Any], type: str) -> list[bool]:
     type = type.removesuffix(OR_NONE)
     if type.startswith("list["):
         items = type.removeprefix("list[").removesuffix("]")
-        return [_is_missing(value) or (isinstance(value, list) and all(are_typed(value, items))) for value in values]
+        return [_is_missing(value) or (isinstance(value, list) and _are_items(value, items)) for value in values]
     if {value.__class__ for value in values} <= PLAIN[type]:
         return [True] * len(values)
     return [_is_missing(value) or value.__class__ in PLAIN[type] for value in values]
+
+
+def _are_items(values: list[Any], type: str) -> bool:
+    """Whether the items of a list are of a type and there."""
+    return all(are_given(values, type)) and all(are_typed(values, type))
 
 
 def _is_missing(value: Any) -> bool:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
 from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import Classes, balanced
@@ -29,6 +31,7 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
@@ -43,6 +46,27 @@ LOST = f"no row of theirs was kept, which chance does not explain: look at sampl
 RATE_TOLERANCE = 1e-6
 """Every method's inclusion probabilities average the rate exactly, but for rounding."""
 SHOWN_TASKS = 6
+
+
+class Correlation(Figures):
+    """Of the proxy's order and direct scores."""
+
+    value: float | None = None
+
+
+class HeldOut(Figures):
+    """On rows the proxy was not fitted to."""
+
+    rows: int = 0
+    spearman: Correlation = Correlation()
+    spearman_within_instruction: Correlation = Correlation()
+    chance: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Predicted(Figures):
+    """The proxy's metrics."""
+
+    held_out: HeldOut = HeldOut()
 
 
 @aggregate
@@ -84,9 +108,12 @@ def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
     pairs = [*(row.pair_id for row in seen.read(SCORED)), *(row.pair_id for row in seen.read(PREDICTED))]
     drawn = seen[SAMPLED].by("pair_id")
+    triplets = {"", *(row.id for row in seen.read(TRIPLETS))}  # of a predicted pair there is none
+    orphans = [draw.triplet_id not in triplets for draw in draws]
     against = [draw.kept != (draw.draw < draw.inclusion_probability) for draw in draws]
     return [
         *accounted("pairs", pairs, drawn.keys, f"every scored or predicted pair has one draw: {REDRAW}"),
+        no_row("draws_without_triplet", drawn, orphans, f"of no triplet no balance is judged: {REDRAW}"),
         no_row("kept_against_the_draw", drawn, against, f"kept means draw < inclusion probability: {REDRAW}"),
     ]
 
@@ -121,7 +148,7 @@ def _proxy(seen: Inputs) -> list[Expectation]:
     """How well the proxy orders held-out rows; in mode direct there is none."""
     if not seen.read(PREDICTED):
         return []
-    held_out = seen.read(metrics_of("predict_difficulty")).get("held_out", {})
+    held_out = seen.figures(metrics_of("predict_difficulty"), Predicted).get("held_out", {})
     return proxy_order(held_out, seen.given.params.sampling, seen.most("proxy_chance"))
 
 

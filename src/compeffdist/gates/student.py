@@ -8,23 +8,89 @@ those of metrics/evaluation.json, so that what is judged is what the table shows
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from compeffdist.artefacts import EVALUATED, EVALUATION, STUDENT_PREDICTIONS, STUDENT_PROVENANCE, TRAINING
-from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import LabelUse, is_balanced, most_given
 from compeffdist.evaluation.table import SYSTEMS, difference_cell
-from compeffdist.files import read_jsonl
 from compeffdist.gates.expected import REPORTED, Columns, Expectation, count, largest, no_row, stated
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.params import Params
+from compeffdist.params.sections import NonNegativeInt, PositiveInt
 from compeffdist.records import Triplet
 
 GUARDS = (STUDENT_PREDICTIONS, STUDENT_PROVENANCE)
 """Let through when the run ends (`verdict`)."""
-NEEDED = ("gold", "answers", "student_minus_base_family")
+
+
+class Estimate(Figures):
+    """A figure."""
+
+    estimate: float
+
+
+class Interval(Estimate):
+    """And what it may be by chance."""
+
+    low: float
+    high: float
+
+
+class Scores(Figures):
+    """Macro-F1 of each system."""
+
+    teacher: Estimate
+    base: Estimate
+    student: Estimate
+
+
+class Mean(Figures):
+    """Over the tasks."""
+
+    macro_f1: Scores
+    student_minus_base: Interval
+
+
+Counts = Annotated[dict[str, NonNegativeInt], Field(min_length=1)]
+"""Label -> rows."""
+
+
+class Answers(Figures):
+    """Labels that each system gives."""
+
+    teacher: Counts
+    base: Counts
+    student: Counts
+
+
+class Task(Figures):
+    """An evaluation task."""
+
+    rows: PositiveInt
+    gold: Counts
+    answers: Answers
+    student_minus_base_family: Interval
+
+    @model_validator(mode="after")
+    def _of_its_labels(self) -> Self:
+        if sum(self.gold.values()) != self.rows:
+            raise ValueError("gold labels are not those of all rows")
+        if any(counts.keys() != self.gold.keys() for counts in self.answers.__dict__.values()):
+            raise ValueError("answers and gold have other labels")
+        return self
+
+
+class Evaluation(Figures):
+    """What the gate judges."""
+
+    mean: Mean
+    tasks: dict[str, Task]
+
 
 Levers = Mapping[str, object]
 """Name of a knob that makes students better -> its value, for the advice."""
@@ -52,7 +118,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
     judged = [use for use in uses if is_balanced(tasks[use.task]["gold"])]
     advice = _advice(training, max(judged, key=lambda use: use.share, default=None), _levers(seen.given.params))
     return [
-        _answered(Counter(str(row["task"]) for row in read_jsonl(seen.given.path(EVALUATION))), tasks),
+        _answered(Counter(row.task for row in seen.read(EVALUATION)), tasks),
         *_gain(seen, evaluation["mean"], advice),
         _worse(seen, tasks, advice),
         _overuse(seen, judged, advice),
@@ -65,11 +131,7 @@ def distributions(seen: Inputs) -> list[Distribution]:
 
 
 def _evaluation(seen: Inputs) -> Mapping[str, Any]:
-    evaluation = seen.read(EVALUATED)
-    tasks = evaluation.get("tasks") if isinstance(evaluation, dict) else None
-    if not isinstance(tasks, dict) or not all(key in task for task in tasks.values() for key in NEEDED):
-        raise UserError(f"{EVALUATED}: lacks figures that gate student judges; run: dvc repro -f evaluate_student")
-    return evaluation
+    return dict(seen.figures(EVALUATED, Evaluation))
 
 
 def _named(tasks: Iterable[str]) -> Columns:

@@ -1,5 +1,6 @@
 """Artefacts as tables: read raw, so that what is wrong with a row is a finding and not a crash."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -111,24 +112,32 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
         return json_table(source, _perspectives(source), kind, also)
     if source.suffix == ".jsonl":
         return json_table(source, list(read_jsonl(source)), kind, also)
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowInvalid
 
     try:
-        table = pq.read_table(source)
+        with pq.ParquetFile(source) as file:
+            table = file.read()
+        rows = table.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
-    except (ArrowInvalid, OSError) as error:
+    # ValueError: text that is not UTF-8, or a time that Python has no number for
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
     stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
-    return Table(_name(source), kind, table.to_pylist(), table.column_names, stamp, also, artefact.columns)
+    return Table(_name(source), kind, rows, table.column_names, stamp, also, artefact.columns)
 
 
 def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Rule] = ()) -> Table[R]:
-    """A table of rows from a JSON file. Raises UserError if one of them is no object."""
+    """A table of rows from a JSON file. Raises UserError if one of them is no object, or holds half a character."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise UserError(f"{source}: record {number} is not a JSON object; run the stage that writes it again")
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            advice = "which no file can hold as text; run the stage that writes it again"
+            raise UserError(f"{source}: record {number} holds half a character, {advice}") from None
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
     return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
 

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from compeffdist.artefact_kinds import Records
 from compeffdist.artefacts import CLUSTERS, DEMONSTRATIONS, INSTRUCTIONS, TASKS, metrics_of, rejects_of
 from compeffdist.gates.expected import (
@@ -25,6 +27,7 @@ from compeffdist.gates.expected import (
     share,
     stated,
 )
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
@@ -39,6 +42,18 @@ UNFIT = "drop the task from the teacher's answers, or ask a stronger teacher (mo
 LOST = "a row was dropped or altered on the way: run dvc repro -f generate_tasks write_demonstrations"
 IDLE = "see the reasons in data/rejects/generate_tasks.parquet; tasks.max_tokens or the teacher may be short"
 BARE = "see the reasons in data/rejects/write_demonstrations.parquet; demonstrations.calls may be few"
+
+
+class Incoming(Figures):
+    """How many records a stage was to make."""
+
+    read: int = Field(alias="in")
+
+
+class Counted(Figures):
+    """A stage's metrics."""
+
+    records: Incoming
 
 
 def rows(given: Given) -> Rows:
@@ -139,8 +154,8 @@ def _undemonstrated(seen: Inputs) -> Expectation:
 
 def _accounted(seen: Inputs, stage: str) -> Expectation:
     """A stage's in = out + rejected."""
-    counts = seen.read(metrics_of(stage)).get("records", {})
-    missing = counts.get("in", 0) - len(seen[MADE[stage]].rows) - len(seen[rejects_of(stage)].rows)
+    counts = seen.figures(metrics_of(stage), Counted)["records"]
+    missing = counts["in"] - len(seen[MADE[stage]].rows) - len(seen[rejects_of(stage)].rows)
     advice = f"in = out + rejected does not hold of metrics/{stage}.json: run dvc repro -f {stage}"
     return stated(f"{stage}.unaccounted", missing, NOUGHT, advice)
 

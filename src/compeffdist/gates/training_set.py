@@ -1,27 +1,42 @@
 """What must hold of the set the student was trained on: what was sampled, nothing of the evaluation rows, and learnt.
 
-The hashes in the student's identity are derived here again from the artefacts, and not by the code that wrote them: a
-check that shares what it checks proves nothing.
+The hashes in the student's identity are derived here again from the artefacts, rows from `data/training.parquet` and
+what is hashed of them as the student's own settings say.
 """
 
-from collections.abc import Sequence
-
 from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
-from compeffdist.canonical import canonical_json, hash_text
+from compeffdist.canonical import hash_json
 from compeffdist.gates.curves import learnt
 from compeffdist.gates.expected import HOLDS, Bound, Columns, Expectation, accounted, no_row, row_count, stated
+from compeffdist.gates.figures import Figures
 from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.texts import not_contaminated
+from compeffdist.gates.triplets import weighs
 from compeffdist.given import Given
 from compeffdist.records import by_id
+from compeffdist.student.training import contents_sha256
 
 GUARDS = (TRAINING, STUDENT_PROVENANCE)
 LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
 
 ACCOUNTS = "every kept pair is in the training set or refused, and one of them: run dvc repro -f collect_sampled"
+WEIGHTS = "labels and probabilities are not those the response was chosen by: run dvc repro -f collect_sampled"
 RETRAIN = "the student was trained on something else than what was sampled: run dvc repro -f train_student"
 UNLEARNT = "the student did not learn: look at training.learning_rate, training.epochs and the curve"
+
+
+class Settings(Figures):
+    """Those that say what is hashed of a row."""
+
+    soft_labels: float = 0.0
+
+
+class Provenance(Figures):
+    """What a student says it was made from; hashes are held against what they should be, whatever they are."""
+
+    rows: int
+    settings: Settings = Settings()
 
 
 def rows(given: Given) -> Rows:
@@ -36,6 +51,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
         stated("kept", len(kept)),
         *accounted("kept_pairs", kept, found, ACCOUNTS),
         row_count("training_set", seen[TRAINING].by("id")),
+        no_row("label_probabilities_off", seen[TRAINING].by("id"), [not weighs(row) for row in training], WEIGHTS),
         *_trained(seen),
         *learnt("training", seen.read(TRAINING_CURVE), seen.most("loss_ratio"), UNLEARNT),
     ]
@@ -48,20 +64,21 @@ def distributions(seen: Inputs) -> list[Distribution]:
 def _trained(seen: Inputs) -> list[Expectation]:
     """The student's identity is of the training set less what training rejected, and that holds no evaluation text."""
     training, left_out = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id")
-    provenance = seen.read(STUDENT_PROVENANCE)
+    provenance = seen.figures(STUDENT_PROVENANCE, Provenance)
     ids = sorted(training.keys() - set(left_out.keys))
-    contents = [[key, training[key].prompt, training[key].response] for key in ids]
+    soft_labels = provenance.get("settings", {}).get("soft_labels", 0.0)
+    contents = contents_sha256([training[key] for key in ids], soft_labels)
     texts, used = by_id(seen.read(TEXTS)), Columns(sorted({training[key].text_id for key in ids}))
     return [
         stated("trained", provenance.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
         no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
-        _hashed("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), ids),
-        _hashed("contents_as_sampled", provenance.get("training_set_sha256"), contents),
+        _same_hash("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), hash_json(ids)),
+        _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), contents),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
-        not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
+        *not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
     ]
 
 
-def _hashed(name: str, given: object, value: Sequence[object]) -> Expectation:
-    """1 if the student's hash is that of `value`."""
-    return stated(name, int(given == hash_text(canonical_json(value))), HOLDS, RETRAIN)
+def _same_hash(name: str, given: object, derived: str) -> Expectation:
+    """1 if the student's hash is the one derived here."""
+    return stated(name, int(given == derived), HOLDS, RETRAIN)

@@ -37,7 +37,10 @@ def expectations(seen: Inputs) -> list[Expectation]:
     allowed = {key: choices(instruction) or [] for key, instruction in instructions.items()}
     orphans = [not known for known in _have_parents(triplets, pairs, texts, instructions)]
     outside = [row.response not in (allowed.get(row.instruction_id) or [row.response]) for row in triplets]
-    unlike = [bool(row.labels) and not _weighs(row, allowed.get(row.instruction_id, [])) for row in triplets]
+    unlike = [
+        not weighs(row) or (bool(row.labels) and row.labels != list(allowed.get(row.instruction_id, [])))
+        for row in triplets
+    ]
     asked = Columns([pair.id for pair in pairs])
     return [
         row_count("triplets", rows, SOME, "no answer could be used: see metrics/collect_responses.json"),
@@ -71,14 +74,16 @@ def _have_parents(
     return [(row.pair_id, row.instruction_id, row.text_id) in made for row in triplets]
 
 
-def _weighs(row: Triplet, possible: Sequence[str]) -> bool:
-    """Whether a triplet's probabilities are of its instruction's labels, sum to 1, and are largest for its response."""
-    if row.labels != list(possible) or len(row.probabilities) != len(row.labels):
-        return False
+def weighs(row: Triplet) -> bool:
+    """Whether a triplet's probabilities are of its labels, sum to 1, and are largest for its response; or there are
+    neither."""
+    if not row.labels:
+        return not row.probabilities
     rounding = len(row.labels) * 10.0**-PROBABILITY_DECIMALS
-    largest = max(row.probabilities)
     return (
-        abs(sum(row.probabilities) - 1.0) <= rounding
+        len(row.probabilities) == len(row.labels)
+        and all(0.0 <= probability <= 1.0 for probability in row.probabilities)
+        and abs(sum(row.probabilities) - 1.0) <= rounding
         and row.response in row.labels
-        and row.probabilities[row.labels.index(row.response)] >= largest - rounding
+        and row.probabilities[row.labels.index(row.response)] >= max(row.probabilities) - rounding
     )

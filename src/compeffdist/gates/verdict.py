@@ -6,10 +6,35 @@ A failed stage stops `dvc repro`, so this is the last one: registration and repo
 from compeffdist.artefacts import EVALUATED, REGISTRATION
 from compeffdist.errors import UserError
 from compeffdist.evaluation.table import evaluation_table
-from compeffdist.gates.outcome import LAST, page_of, report_of
+from compeffdist.gates.figures import Figures, expect_figures
+from compeffdist.gates.outcome import LAST, Action, page_of, report_of
 from compeffdist.gates.running import write_pass
 from compeffdist.gates.student import GUARDS
 from compeffdist.given import Given
+
+
+class Expected(Figures):
+    """An expectation and how it turned out."""
+
+    name: str
+    passed: bool
+    advice: str
+
+
+class Report(Figures):
+    """What the last gate found."""
+
+    passed: bool
+    action: Action
+    expectations: list[Expected]
+
+
+class Registration(Figures):
+    """The model version it is about."""
+
+    model_name: str
+    version: int
+    alias: str
 
 
 def end_run(given: Given) -> None:
@@ -19,7 +44,10 @@ def end_run(given: Given) -> None:
         UserError: the student did not pass and the gate's action is `stop`: after the table, one line that says why,
             what became of it and what to try. Or a file is missing.
     """
-    report, registration = given[report_of(LAST)], given[REGISTRATION]
+    report, registration = (
+        expect_figures(artefact, given[artefact], needed, given.name)
+        for artefact, needed in ((report_of(LAST), Report), (REGISTRATION, Registration))
+    )
     version = f"{registration['model_name']} version {registration['version']}"
     if report["passed"] or report["action"] == "warn":
         write_pass(given, LAST, GUARDS)

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from compeffdist.params.sections import NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
 
+MOST_TIMES = 1e6
+"""More of something than this for each of something else is a slip of the keyboard."""
+
 
 class GateParams(Section):
     """What every gate has. Its bounds decide nothing but whether the run goes on: changing one re-runs the check
@@ -22,7 +25,7 @@ class TextsGateParams(GateParams):
 class ClustersGateParams(GateParams):
     """Perspectives that are neither one heap nor one attribute each."""
 
-    fewest_per_root: PositiveFloat = 0.5
+    fewest_per_root: Annotated[float, Field(gt=0.0, le=MOST_TIMES)] = 0.5
     """Perspectives at least, per square root of the vocabulary, rounded down and never below 1 (18 attributes: 2;
     1,800: 21). Fewer: the clustering has collapsed."""
     most_per_attribute: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
@@ -53,7 +56,7 @@ class TasksGateParams(GateParams):
 
     idle_perspectives: Probability = 0.5
     """Share of the perspectives without a task, at most. More: the teacher could not write tasks."""
-    generated_per_perspective: Annotated[float, Field(ge=0.0)] = 0.5
+    generated_per_perspective: Annotated[float, Field(ge=0.0, le=MOST_TIMES)] = 0.5
     """Generated tasks that are left, for each perspective, at least; the seed task, questions of your own and analysis
     prompts do not count. Whatever this is, there must be one. Fewer: what the student learns is not the method's."""
     undemonstrated: Probability = 0.5
