@@ -6,20 +6,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from compeffdist.domain import DOMAINS, RESERVED, domain_here, domain_names, domain_of, filled, load_domain
+from compeffdist.domain import DOMAINS, PARTS, RESERVED, domain_here, domain_names, domain_of, filled, load_domain
 from compeffdist.environment import PRIVATE
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import repeats
 from compeffdist.instructions.own_tasks import check_questions, own_tasks
+from compeffdist.instructions.schemas import FIELD_KINDS
+from compeffdist.instructions.task_questions import FORMS
 from compeffdist.params import EvaluationParams, EvaluationTask, validate_params
 from compeffdist.profiles import compose
+from compeffdist.records import GENERATED_TYPES, FieldType
 from compeffdist.registry.questions import COLUMNS
 from tests.asked import ask_every_stage
 from tests.fakes import put_domains
@@ -189,6 +193,11 @@ def test_an_evaluation_task_without_a_question_is_asked_the_domain_s(subject: di
     assert task.question == f"How urgently does the {said} ask for help?"
 
 
+def test_a_subject_has_no_place_of_a_row_s_field() -> None:
+    with pytest.raises(ValidationError, match="must not have a brace"):
+        evaluated(labels=["soon", "can wait"], subject="a {x}")
+
+
 def test_labels_that_do_not_answer_the_domain_s_question_want_one_of_their_own() -> None:
     monitored = load_domain("support", FOLDER).monitored
     with pytest.raises(UserError, match=r"'own' has no question.*'negative'.*give the task a question"):
@@ -237,6 +246,11 @@ def test_labels_that_a_closed_task_cannot_have_are_told_before_the_first_stage(
     written(tmp_path / "domains", lambda raw: raw["monitored"].update(labels=labels))
     with contextlib.chdir(tmp_path), pytest.raises(UserError, match=r"mine\.yaml: monitored\.labels: "):
         check_questions(params.model_copy(update={"evaluation": EvaluationParams(tasks=[own])}))
+
+
+def test_types_of_tasks_and_of_fields_are_the_same_wherever_something_is_said_of_each() -> None:
+    assert {kind: {*form.properties} for kind, form in FORMS.items()} == PARTS
+    assert tuple(PARTS) == GENERATED_TYPES and tuple(FIELD_KINDS) == get_args(FieldType)
 
 
 def test_what_stands_in_a_row_of_a_registered_model_is_reserved() -> None:

@@ -9,8 +9,9 @@ are hostile and their braces stay what they are.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -20,7 +21,7 @@ from compeffdist.given import Given
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params import PARAMS_FILE, EvaluationParams, Line, Name, Params, Section, fault_of, load_params
 from compeffdist.prompting import closed_question, with_input
-from compeffdist.records import TASK_TYPES
+from compeffdist.records import GENERATED_TYPES, FieldType, GeneratedType
 from compeffdist.yaml12 import read_yaml
 
 DOMAINS = Path("domains")
@@ -32,9 +33,9 @@ RESERVED = frozenset(
     {"text", "prompt", "task", "question", "labels", "label", "probabilities", "prior", "answer", "row", "reject"}
 )
 """What stands in a row beside the domain's word: what a registered model is asked with and answers, and rejects."""
-PARTS = {
+PARTS: Mapping[GeneratedType, set[str]] = {
     "closed_classification": {"labels"},
-    "open_classification": set[str](),
+    "open_classification": set(),
     "scoring": {"lowest", "highest"},
     "extraction": {"verbatim"},
     "structured": {"fields"},
@@ -166,7 +167,7 @@ class AnswerField(Section):
     """A field of a structured answer."""
 
     field: Line
-    type: Literal["string", "list", "boolean"]
+    type: FieldType
 
 
 class Definition(Section):
@@ -217,9 +218,8 @@ class TaskPrompts(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        wanted = set(TASK_TYPES) - {"analysis"}
-        for name in sorted(wanted ^ self.types.keys()):
-            raise ValueError(f"types: {name!r} is {'missing' if name in wanted else 'no type of task'}")
+        for name in sorted({*GENERATED_TYPES} ^ self.types.keys()):
+            raise ValueError(f"types: {name!r} is {'missing' if name in GENERATED_TYPES else 'no type of task'}")
         for name, wanted in PARTS.items():
             there = {key for key, value in self.types[name].definition if value is not None} - {"description"}
             for key in sorted(wanted ^ there):

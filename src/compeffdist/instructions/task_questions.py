@@ -13,7 +13,7 @@ from typing import Any
 
 from compeffdist.canonical import canonical_json
 from compeffdist.domain import Domain, TaskPrompts, filled
-from compeffdist.instructions.schemas import array_of, object_of, string_of
+from compeffdist.instructions.schemas import FIELD_KINDS, array_of, object_of, string_of
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective
 
@@ -21,7 +21,7 @@ EXPLAINED_MEMBERS = 5
 """Members whose description the analysis question quotes (official script 2)."""
 
 _WHOLE = {"type": "integer"}
-_FIELD = {"field": string_of(2, 24), "type": {"enum": ["string", "list", "boolean"]}}
+_FIELD = {"field": string_of(2, 24), "type": {"enum": list(FIELD_KINDS)}}
 
 
 @dataclass(frozen=True)
