@@ -25,7 +25,7 @@ from compeffdist.records import GENERATED_TYPES, FieldType, GeneratedType
 from compeffdist.yaml12 import read_yaml
 
 DOMAINS = Path("domains")
-DEFAULT = "sentiment"
+DEFAULT: str = Params.model_fields["domain"].default
 _OURS = Path(__file__).parents[2] / DOMAINS
 """Of the checkout this code lies in, for commands that are run outside one."""
 _PLACE = re.compile(r"\{([a-z_]+)\}")
