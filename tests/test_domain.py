@@ -23,9 +23,10 @@ from compeffdist.instructions.schemas import FIELD_KINDS
 from compeffdist.instructions.task_questions import FORMS
 from compeffdist.params import EvaluationParams, EvaluationTask, validate_params
 from compeffdist.profiles import compose
+from compeffdist.prompting import one_of
 from compeffdist.records import GENERATED_TYPES, FieldType
 from compeffdist.registry.questions import COLUMNS
-from tests.asked import ask_every_stage
+from tests.asked import WORDS_OF_SENTIMENT, ask_every_stage
 from tests.fakes import put_domains
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,6 @@ TICKETS = [
     "My invoice names the wrong company. No hurry, next month is fine.",
     "Third ticket: the app closes when I open a <text> file, cache cleared, please call back today.",
 ]
-WORDS_OF_SENTIMENT = re.compile("sentiment|polarity|opinion|emotion|feeling|attitude|positive|negative", re.IGNORECASE)
 
 
 def written(folder: Path, change: Any) -> Path:
@@ -63,6 +63,10 @@ def test_no_prompt_of_support_tickets_speaks_of_sentiment() -> None:
     for request in (request for requests in asked.values() for request in requests):
         said = f"{request.system}\n{request.prompt}\n{request.schema}\n{' '.join(request.labels)}"
         assert not WORDS_OF_SENTIMENT.search(said), said
+        if request.labels and not {*request.labels} <= {*"01234"}:  # a scale has its ends in words
+            assert one_of(request.labels) in request.prompt
+        if request.labels and "How urgently does the ticket" in request.prompt:
+            assert request.labels == ("can wait", "soon", "at once")
     assert asked["collect_responses"][0].labels == ("can wait", "soon", "at once")
     # from there on a task is shown as training shows it, whatever its domain
     for request in (request for stage in ("enumerate_attributes", "generate_tasks") for request in asked[stage]):
