@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 from compeffdist.domain import Domain
@@ -28,6 +29,8 @@ from compeffdist.triplets.collect_responses import collect_responses
 from tests.fakes import FakeTeacher
 
 SEED = 42
+WORDS_OF_SENTIMENT = re.compile("sentiment|polarity|opinion|emotion|feeling|attitude|positive|negative", re.IGNORECASE)
+"""What a question about anything else has no business to say."""
 
 
 def reply(request: Request) -> Answer | str:

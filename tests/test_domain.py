@@ -6,21 +6,27 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from compeffdist.domain import DOMAINS, domain_here, domain_names, domain_of, filled, load_domain
+from compeffdist.domain import DOMAINS, PARTS, RESERVED, domain_here, domain_names, domain_of, filled, load_domain
 from compeffdist.environment import PRIVATE
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import repeats
 from compeffdist.instructions.own_tasks import check_questions, own_tasks
-from compeffdist.params import EvaluationParams, validate_params
+from compeffdist.instructions.schemas import FIELD_KINDS
+from compeffdist.instructions.task_questions import FORMS
+from compeffdist.params import EvaluationParams, EvaluationTask, validate_params
 from compeffdist.profiles import compose
-from tests.asked import ask_every_stage
+from compeffdist.prompting import one_of
+from compeffdist.records import GENERATED_TYPES, FieldType
+from compeffdist.registry.questions import COLUMNS
+from tests.asked import WORDS_OF_SENTIMENT, ask_every_stage
 from tests.fakes import put_domains
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +36,6 @@ TICKETS = [
     "My invoice names the wrong company. No hurry, next month is fine.",
     "Third ticket: the app closes when I open a <text> file, cache cleared, please call back today.",
 ]
-WORDS_OF_SENTIMENT = re.compile("sentiment|polarity|opinion|emotion|feeling|attitude|positive|negative", re.IGNORECASE)
 
 
 def written(folder: Path, change: Any) -> Path:
@@ -58,7 +63,14 @@ def test_no_prompt_of_support_tickets_speaks_of_sentiment() -> None:
     for request in (request for requests in asked.values() for request in requests):
         said = f"{request.system}\n{request.prompt}\n{request.schema}\n{' '.join(request.labels)}"
         assert not WORDS_OF_SENTIMENT.search(said), said
+        if request.labels and not {*request.labels} <= {*"01234"}:  # a scale has its ends in words
+            assert one_of(request.labels) in request.prompt
+        if request.labels and "How urgently does the ticket" in request.prompt:
+            assert request.labels == ("can wait", "soon", "at once")
     assert asked["collect_responses"][0].labels == ("can wait", "soon", "at once")
+    # from there on a task is shown as training shows it, whatever its domain
+    for request in (request for stage in ("enumerate_attributes", "generate_tasks") for request in asked[stage]):
+        assert not re.search(r"\b(a|the|this) text\b", request.prompt), request.prompt
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,12 @@ def test_a_domain_that_is_not_there_names_those_that_are(tmp_path: Path) -> None
     (tmp_path / "domains" / "torn.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"torn\.yaml: not valid YAML"):
         load_domain("torn", tmp_path / "domains")
+    (tmp_path / "domains" / "odd.yaml").mkdir()
+    with pytest.raises(UserError, match=r"odd\.yaml: cannot be read: Is a directory"):
+        load_domain("odd", tmp_path / "domains")
+    (tmp_path / "domains" / "lost.yaml").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"lost\.yaml: no such file; .* one of: mine, torn$"):
+        load_domain("lost", tmp_path / "domains")
 
 
 @pytest.mark.parametrize("name", ["../sentiment", "a/b", "", "sentiment.yaml", "-x"])
@@ -179,6 +197,11 @@ def test_an_evaluation_task_without_a_question_is_asked_the_domain_s(subject: di
     assert task.question == f"How urgently does the {said} ask for help?"
 
 
+def test_a_subject_has_no_place_of_a_row_s_field() -> None:
+    with pytest.raises(ValidationError, match="must not have a brace"):
+        evaluated(labels=["soon", "can wait"], subject="a {x}")
+
+
 def test_labels_that_do_not_answer_the_domain_s_question_want_one_of_their_own() -> None:
     monitored = load_domain("support", FOLDER).monitored
     with pytest.raises(UserError, match=r"'own' has no question.*'negative'.*give the task a question"):
@@ -197,7 +220,15 @@ def test_a_brace_that_is_no_place_is_refused(tmp_path: Path, place: str, written
 @pytest.mark.parametrize(
     ("keys", "value", "said"),
     [
-        (["monitored", "field"], "probabilities", "what a registered model answers with"),
+        (["monitored", "field"], "probabilities", "stands in a registered model's rows already"),
+        (["monitored", "subject"], "a {x}", "has a brace"),
+        (["tasks", "types", "closed_classification", "definition", "labels"], ["a"], "at least 2 items"),
+        (["tasks", "types", "extraction", "definition"], {"description": "x", "verbatim": None}, "verbatim is missing"),
+        (
+            ["tasks", "types", "structured", "definition", "fields"],
+            [{"field": "a", "type": "list"}, {"field": "A", "type": "string"}],
+            "fields: two are the same",
+        ),
         (["tasks", "types", "scoring", "definition", "lowest"], None, "lowest"),
         (["tasks", "types", "open_classification", "definition", "labels"], ["a", "b"], "labels is not of open"),
         (["tasks", "types", "closed_classification", "definition", "labels"], ["a", "a"], "two are the same"),
@@ -208,6 +239,26 @@ def test_a_domain_that_cannot_work_is_refused_when_it_is_read(
     tmp_path: Path, keys: list[str], value: Any, said: str
 ) -> None:
     assert said in fault(tmp_path, keys, value)
+
+
+@pytest.mark.parametrize("labels", [["low", "low urgency", "high"], ["Can Wait", "soon"], ["n/a", "fine"]])
+def test_labels_that_a_closed_task_cannot_have_are_told_before_the_first_stage(
+    tmp_path: Path, labels: list[str]
+) -> None:
+    params = validate_params(compose("smoke", ROOT / "profiles") | {"domain": "mine"}, "params.yaml")
+    own = EvaluationTask(name="own", location="own.csv", labels=labels)
+    written(tmp_path / "domains", lambda raw: raw["monitored"].update(labels=labels))
+    with contextlib.chdir(tmp_path), pytest.raises(UserError, match=r"mine\.yaml: monitored\.labels: "):
+        check_questions(params.model_copy(update={"evaluation": EvaluationParams(tasks=[own])}))
+
+
+def test_types_of_tasks_and_of_fields_are_the_same_wherever_something_is_said_of_each() -> None:
+    assert {kind: {*form.properties} for kind, form in FORMS.items()} == PARTS
+    assert tuple(PARTS) == GENERATED_TYPES and tuple(FIELD_KINDS) == get_args(FieldType)
+
+
+def test_what_stands_in_a_row_of_a_registered_model_is_reserved() -> None:
+    assert {*COLUMNS} < RESERVED
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ are hostile and their braces stay what they are.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -20,19 +21,21 @@ from compeffdist.given import Given
 from compeffdist.label_spelling import are_distinct
 from compeffdist.params import PARAMS_FILE, EvaluationParams, Line, Name, Params, Section, fault_of, load_params
 from compeffdist.prompting import closed_question, with_input
-from compeffdist.records import TASK_TYPES
+from compeffdist.records import GENERATED_TYPES, FieldType, GeneratedType
 from compeffdist.yaml12 import read_yaml
 
 DOMAINS = Path("domains")
-DEFAULT = "sentiment"
+DEFAULT: str = Params.model_fields["domain"].default
 _OURS = Path(__file__).parents[2] / DOMAINS
 """Of the checkout this code lies in, for commands that are run outside one."""
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-ANSWERED = ("text", "prompt", "question", "labels", "label", "probabilities", "prior", "answer")
-"""What a registered model is asked with and answers."""
-PARTS = {
+RESERVED = frozenset(
+    {"text", "prompt", "task", "question", "labels", "label", "probabilities", "prior", "answer", "row", "reject"}
+)
+"""What stands in a row beside the domain's word: what a registered model is asked with and answers, and rejects."""
+PARTS: Mapping[GeneratedType, set[str]] = {
     "closed_classification": {"labels"},
-    "open_classification": set[str](),
+    "open_classification": set(),
     "scoring": {"lowest", "highest"},
     "extraction": {"verbatim"},
     "structured": {"fields"},
@@ -92,7 +95,7 @@ class Monitored(Section):
     question: Annotated[Line, _template("subject", optional=True)]
     """A sentence that asks for the label; `{subject}` is what a text is, such as "tweet" (`evaluation.tasks`)."""
     subject: Line = "text"
-    """What a text is, where nothing else is said."""
+    """What a text is, in questions about it: "ticket"."""
     labels: list[Line] = Field(min_length=2)
     repeated_by: RepeatedBy
 
@@ -127,8 +130,10 @@ class Monitored(Section):
     def _consistent(self) -> Self:
         if not are_distinct(self.labels):
             raise ValueError("labels: two are the same")
-        if self.field in ANSWERED:
-            raise ValueError(f"field: {self.field!r} is what a registered model answers with: choose another word")
+        if self.field in RESERVED:
+            raise ValueError(f"field: {self.field!r} stands in a registered model's rows already: choose another word")
+        if {"{", "}"} & {*self.subject}:
+            raise ValueError(f"subject: {self.subject!r} has a brace")
         return self
 
 
@@ -162,24 +167,24 @@ class AnswerField(Section):
     """A field of a structured answer."""
 
     field: Line
-    type: Literal["string", "list", "boolean"]
+    type: FieldType
 
 
 class Definition(Section):
     """The definition of an example task: `description`, and what its type has beside it."""
 
     description: Line
-    labels: list[Line] | None = None
+    labels: list[Line] | None = Field(default=None, min_length=2)
     lowest: int | None = None
     highest: int | None = None
     verbatim: bool | None = None
-    fields: list[AnswerField] | None = None
+    fields: list[AnswerField] | None = Field(default=None, min_length=2)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        named = self.labels if self.labels is not None else [one.field for one in self.fields or []]
-        if (self.labels is not None and len(named) < 2) or not are_distinct(named):
-            raise ValueError("labels or fields: too few, or two are the same")
+        for key, named in {"labels": self.labels or [], "fields": [one.field for one in self.fields or []]}.items():
+            if not are_distinct(named):
+                raise ValueError(f"{key}: two are the same")
         if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
             raise ValueError(f"lowest {self.lowest} is not below highest {self.highest}")
         return self
@@ -213,11 +218,10 @@ class TaskPrompts(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        wanted = set(TASK_TYPES) - {"analysis"}
-        for name in sorted(wanted ^ self.types.keys()):
-            raise ValueError(f"types: {name!r} is {'missing' if name in wanted else 'no type of task'}")
+        for name in sorted({*GENERATED_TYPES} ^ self.types.keys()):
+            raise ValueError(f"types: {name!r} is {'missing' if name in GENERATED_TYPES else 'no type of task'}")
         for name, wanted in PARTS.items():
-            there = self.types[name].definition.model_fields_set - {"description"}
+            there = {key for key, value in self.types[name].definition if value is not None} - {"description"}
             for key in sorted(wanted ^ there):
                 said = "is missing" if key in wanted else f"is not of {name}"
                 raise ValueError(f"types.{name}.definition: {key} {said}")
@@ -246,18 +250,20 @@ class Domain(Section):
 
 def domain_names(folder: Path = DOMAINS) -> list[str]:
     """The domains there are."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.is_file())
 
 
 def load_domain(name: str, folder: Path = DOMAINS) -> Domain:
-    """A domain by its name. Raises UserError, naming file and key: missing file, broken YAML, unknown key, wrong type,
-    a placeholder that is missing or unknown."""
+    """A domain by its name. Raises UserError, naming file and key: a file that is missing or cannot be read, broken
+    YAML, unknown key, wrong type, a placeholder that is missing or unknown, an example that does not fit its type."""
     path = folder / f"{name}.yaml"
     try:
         raw = read_yaml(path.read_bytes(), str(path))
-    except OSError:
+    except FileNotFoundError:
         known = ", ".join(domain_names(folder)) or "none"
         raise UserError(f"{path}: no such file; the param `domain` names one of: {known}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(raw, dict) or "name" in raw:
         raise UserError(f"{path}: expected a mapping of sections at the top level, without a name")
     try:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from compeffdist.canonical import canonical_json, hash_text
 
@@ -146,7 +146,12 @@ class Perspective(Record):
         return self.member_names[0]
 
 
-TASK_TYPES = ("analysis", "closed_classification", "open_classification", "scoring", "extraction", "structured")
+GeneratedType = Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]
+"""Types of task that the teacher defines in full, and `tasks.types` and a domain speak of."""
+GENERATED_TYPES: tuple[GeneratedType, ...] = get_args(GeneratedType)
+TASK_TYPES = ("analysis", *GENERATED_TYPES)
+FieldType = Literal["string", "list", "boolean"]
+"""What a field of a structured answer holds."""
 
 
 @dataclass(frozen=True, kw_only=True)

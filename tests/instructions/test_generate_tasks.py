@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from compeffdist.domain import filled
 from compeffdist.instructions.generate_tasks import (
     build_task,
     drop_near_duplicates,
@@ -68,7 +69,8 @@ def answer(request: Request) -> str:
         return json.dumps({"prompts": ["Explain the tone of this text."]})
     if "task_1" in properties:
         return json.dumps({key: {"name": f"Side {key}.", "purpose": "Do it."} for key in properties})
-    kind = next(kind for kind in DEFINITIONS if f"answered by {FORMS[kind].answered_by}, so" in request.prompt)
+    asked = {kind: filled(form.answered_by, subject="text") for kind, form in FORMS.items()}
+    kind = next(kind for kind in DEFINITIONS if f"answered by {asked[kind]}, so" in request.prompt)
     return json.dumps({"description": f"Do the {kind} as told.", **DEFINITIONS[kind]})
 
 
@@ -210,7 +212,7 @@ def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
 
 def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
     prompt, schema = ideas_question(
-        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"], SENTIMENT.tasks
+        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"], SENTIMENT
     )
     assert list(schema["properties"]) == ["task_1", "task_2", "task_3"]
     sides = [line.split(";")[0].split("about ")[1] for line in prompt.splitlines() if line.startswith("task_")]

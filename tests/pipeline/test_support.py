@@ -14,6 +14,7 @@ import yaml
 from compeffdist.record_files import read_records
 from compeffdist.records import Triplet
 from compeffdist.teacher.store import stored_rows
+from tests.asked import WORDS_OF_SENTIMENT
 from tests.pipeline.test_smoke import Checkout, accounts
 
 pytestmark = pytest.mark.pipeline
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.pipeline
 PRODUCTS = ("router", "printer", "laptop", "mail server", "web shop", "scanner")
 FAULTS = ("drops the connection every hour", "shows error 42 at start", "is very slow since the last update")
 TRIED = ("I have restarted it twice.", "We swapped the cable.", "Nothing was tried so far.")
+QUESTION = "How urgently does the ticket ask for help?"
 URGENCIES = {"can wait": "Next month is fine.", "soon": "This week, please.", "at once": "Everybody here is blocked!"}
 
 
@@ -53,7 +55,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     params["gates"]["tasks"]["action"] = "warn"
     params["tasks"]["own"] = [{"name": "device", "question": "Which device is it about?", "labels": [*PRODUCTS]}]
     params["evaluation"]["tasks"] = [
-        {"name": "urgency", "location": "judged.jsonl", "labels": [*URGENCIES], "rows": 12, "subject": "ticket"}
+        {"name": "urgency", "location": "judged.jsonl", "labels": [*URGENCIES], "rows": 12}
     ]
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     made.run("dvc", "repro")
@@ -61,10 +63,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 def test_no_question_to_the_teacher_speaks_of_sentiment(checkout: Checkout) -> None:
-    asked = [row.request for row, _ in stored_rows(checkout.folder / ".compeffdist/answers.sqlite")]
-    assert asked
-    for request in asked:
-        assert "sentiment" not in request.casefold() and "polarity" not in request.casefold(), request
+    rows = [row for row, _ in stored_rows(checkout.folder / ".compeffdist/answers.sqlite")]
+    # a task is asked for, and asked, in words that the teacher itself found in a ticket, such as "negative"
+    found = {word.casefold() for row in rows for word in WORDS_OF_SENTIMENT.findall(row.answer)}
+    assert rows
+    for row in rows:
+        said = {word.casefold() for word in WORDS_OF_SENTIMENT.findall(row.request)}
+        assert said <= found - {"sentiment", "polarity"}, row.request
+
+
+def test_the_domain_s_question_is_asked_with_its_own_labels(checkout: Checkout) -> None:
+    rows = [row for row, _ in stored_rows(checkout.folder / ".compeffdist/answers.sqlite")]
+    asked = [json.loads(row.request) for row in rows]
+    urgent = [one for one in asked if one["labels"] and one["prompt"].startswith(QUESTION)]
+    assert urgent and all(one["labels"] == [*URGENCIES] for one in urgent)
 
 
 def test_every_record_is_accounted_for_and_texts_have_the_domain_s_label(checkout: Checkout) -> None:
@@ -90,4 +102,4 @@ def test_the_registered_student_asks_the_domain_s_question(checkout: Checkout) -
 
 def test_the_table_is_of_the_domain_s_own_question(checkout: Checkout) -> None:
     evaluation = json.loads(checkout.run("compeffdist", "results", "--json").stdout)["evaluation"]
-    assert evaluation["tasks"]["urgency"]["prompt"].startswith("How urgently does the ticket ask for help?")
+    assert evaluation["tasks"]["urgency"]["prompt"].startswith(QUESTION)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.domain import RESERVED
 from compeffdist.errors import UserError
 from compeffdist.files import write_json
 from compeffdist.params import RegistryParams
@@ -52,6 +53,7 @@ def test_a_version_holds_no_pickle_and_answers_texts_and_prompts(student_folder:
     results = list(ask_model(uri, rows))
     about_text = ["label", "polarity", "prior", "probabilities"]
     assert [sorted(result) for result in results] == [about_text, ["answer"], about_text]
+    assert {*about_text, "answer"} - {"polarity"} < RESERVED
     alone = next(iter(ask_model(uri, rows[:1])))
     assert results[0]["probabilities"] == pytest.approx(alone["probabilities"], rel=0.05)
 

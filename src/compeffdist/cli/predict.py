@@ -9,12 +9,11 @@ from typing import Any
 
 HELP = "ask a registered student its domain's question of texts, its tasks, any closed question, or for free answers"
 EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
-DEFAULT_MODEL = "models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", default=DEFAULT_MODEL, help=f"MLflow model URI (default {DEFAULT_MODEL})")
+    add("--model", help="MLflow model URI (default: the candidate of registry.model_name in params.yaml)")
     rows = parser.add_mutually_exclusive_group(required=True)
     rows.add_argument(
         "--text", action="append", help="a text of which its domain's question (or what else) is asked; may be repeated"
@@ -47,8 +46,9 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.registry.asking import PromptedRow, ask_model, read_prompted_rows, tasks_of
     from compeffdist.texts.normalise import whole_characters
 
+    model = args.model or _candidate()
     if args.list_tasks:
-        for task in tasks_of(args.model):
+        for task in tasks_of(model):
             print(canonical_json(task) if args.json else f"{task['name']}: {_answers(task)}")
         return
     asked = _asked(args)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         whole = [{kind: whole_characters(text), **asked} for text in given]
         rows = [PromptedRow(number, row) for number, row in enumerate(whole, 1)]
     sent = [row for row in rows if not row.reject]
-    results = ask_model(args.model, [row.asked for row in sent], args.prior_strength, [row.number for row in sent])
+    results = ask_model(model, [row.asked for row in sent], args.prior_strength, [row.number for row in sent])
     sources: Counter[str] = Counter()
     for row in rows:
         if row.reject:
@@ -75,6 +75,16 @@ def run(args: argparse.Namespace) -> None:
     if sources.keys() - {"version", "none"}:
         counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
         print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
+
+
+def _candidate() -> str:
+    """The candidate of the model that params name; without params, of the one that they name by default."""
+    from compeffdist.params import PARAMS_FILE, RegistryParams, load_params
+    from compeffdist.registry.register import CANDIDATE
+    from compeffdist.tracking_uri import SCHEME
+
+    registry = load_params().registry if PARAMS_FILE.exists() else RegistryParams()
+    return f"{SCHEME}{registry.model_name}@{CANDIDATE}"
 
 
 def _asked(args: argparse.Namespace) -> dict[str, str]:

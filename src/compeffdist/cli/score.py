@@ -5,23 +5,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from compeffdist.params import DifficultyParams, RuntimeParams, checked
+
 HELP = "score how hard responses are for a causal language model"
 EXAMPLE = "compeffdist score --model path:models/warmup --triplets data/triplets.parquet --out scores.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    add, difficulty, runtime = parser.add_argument, DifficultyParams(), RuntimeParams()
     add("--model", required=True, help="a model folder, or a reference such as hf:repo@revision")
     add("--base", help="the base model, likewise, where --model is an adapter")
     add("--triplets", required=True, type=Path, help=".jsonl or .parquet with prompt, response and perhaps id")
     add("--out", required=True, type=Path, help=".jsonl or .parquet to write, a row for each row")
     add("--system", help="system prompt (default: the student's)")
     add("--plain", action="store_true", help="prompts as they are, without the chat template")
-    add("--top-p", type=float, default=0.95, help="mass of the nucleus (default 0.95)")
-    add("--max-length", type=int, default=2048, help="longest row in tokens (default 2048)")
+    add("--top-p", type=float, default=difficulty.top_p, help="mass of the nucleus (default %(default)s)")
+    add("--max-length", type=int, default=difficulty.max_length, help="longest row in tokens (default %(default)s)")
     add("--include-zero", action="store_true", help="rank by the mean over all tokens")
     add("--ifd", action="store_true", help="also instruction-following difficulty: a second pass")
-    add("--token-budget", type=int, default=4096, help="tokens of a batch (default 4096)")
+    add("--token-budget", type=int, default=runtime.token_budget, help="tokens of a batch (default %(default)s)")
     add("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     add("--json", action="store_true", help="print the summary as JSON")
@@ -32,7 +34,6 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.difficulty.standalone import score_file
     from compeffdist.domain import domain_here
     from compeffdist.models import find_model_folder
-    from compeffdist.params import DifficultyParams, RuntimeParams, checked
     from compeffdist.student.loading import system_prompt_of
     from compeffdist.texts.normalise import whole_characters
 

@@ -158,11 +158,11 @@ class TaskWriter:
 
     def ideas(self, perspectives: Sequence[Perspective], attributes: dict[str, Attribute]) -> list[Idea]:
         """Ideas of every perspective; types go round `tasks.types`, each perspective starting one further."""
-        types, count, prompts = self.params.types, self.params.per_perspective, self.domain.tasks
+        types, count = self.params.types, self.params.per_perspective
         turns = [types[turn % len(types)] for turn in range(len(perspectives) * count)]
         wanted = [turns[place * count : (place + 1) * count] for place in range(len(perspectives))]
         questions = [
-            ideas_question(p, attributes, kinds, prompts) for p, kinds in zip(perspectives, wanted, strict=True)
+            ideas_question(p, attributes, kinds, self.domain) for p, kinds in zip(perspectives, wanted, strict=True)
         ]
         answers = self._ask(questions, [p.id for p in perspectives], count, "task ideas")
         ideas = []
@@ -179,7 +179,7 @@ class TaskWriter:
 
     def define(self, ideas: Sequence[Idea]) -> list[Task]:
         """The tasks of the ideas whose definition can be used."""
-        questions = [definition_question(idea, self.domain.tasks) for idea in ideas]
+        questions = [definition_question(idea, self.domain) for idea in ideas]
         answers = self._ask(questions, [idea.perspective.id for idea in ideas], 1, "definitions")
         tasks = []
         for idea, answer in zip(ideas, answers, strict=True):

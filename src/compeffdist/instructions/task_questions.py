@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compeffdist.canonical import canonical_json
-from compeffdist.domain import TaskPrompts, filled
-from compeffdist.instructions.schemas import array_of, object_of, string_of
+from compeffdist.domain import Domain, TaskPrompts, filled
+from compeffdist.instructions.schemas import FIELD_KINDS, array_of, object_of, string_of
 from compeffdist.prompting import inline
 from compeffdist.records import Attribute, Perspective
 
@@ -21,12 +21,12 @@ EXPLAINED_MEMBERS = 5
 """Members whose description the analysis question quotes (official script 2)."""
 
 _WHOLE = {"type": "integer"}
-_FIELD = {"field": string_of(2, 24), "type": {"enum": ["string", "list", "boolean"]}}
+_FIELD = {"field": string_of(2, 24), "type": {"enum": list(FIELD_KINDS)}}
 
 
 @dataclass(frozen=True)
 class TaskForm:
-    """How a type of task is put to the teacher."""
+    """How a type of task is put to the teacher; `{subject}` is what the domain calls a text."""
 
     answered_by: str
     """In plain words, because small teachers repeat whatever jargon a prompt holds."""
@@ -40,7 +40,7 @@ FORMS = {
     "closed_classification": TaskForm(
         "choosing among three or four fixed answers",
         '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
-        'last is "none", for a text that shows nothing of it.',
+        'last is "none", for a {subject} that shows nothing of it.',
         {"labels": array_of(string_of(2, 24), 3, 5)},
     ),
     "open_classification": TaskForm("naming it in one to three words of one's own"),
@@ -50,8 +50,8 @@ FORMS = {
         {"highest": {**_WHOLE, "minimum": 3, "maximum": 10}, "lowest": {**_WHOLE, "minimum": 0, "maximum": 1}},
     ),
     "extraction": TaskForm(
-        "copying the words of the text that show it",
-        '"verbatim": whether the words must be copied exactly from the text.',
+        "copying the words of the {subject} that show it",
+        '"verbatim": whether the words must be copied exactly from the {subject}.',
         {"verbatim": {"type": "boolean"}},
     ),
     "structured": TaskForm(
@@ -88,10 +88,11 @@ def analysis_question(
 
 
 def ideas_question(
-    perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str], prompts: TaskPrompts
+    perspective: Perspective, attributes: dict[str, Attribute], types: Sequence[str], domain: Domain
 ) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for one task idea of each given type, each about another side of the head attribute. The
     example is of an attribute hardly ever named, and shows sides only."""
+    prompts = domain.tasks
     head = attributes.get(perspective.member_ids[0])
     meaning = f" ({head.descriptions[0].rstrip('.')})" if head and head.descriptions else ""
     seen = Counter[str]()
@@ -101,7 +102,8 @@ def ideas_question(
         sides = prompts.types[kind].sides
         shown = sides[seen[kind] % len(sides)]
         seen[kind] += 1
-        wanted.append(f"task_{number}: about {shown.side}; answered by {FORMS[kind].answered_by}")
+        answered_by = filled(FORMS[kind].answered_by, subject=domain.monitored.subject)
+        wanted.append(f"task_{number}: about {shown.side}; answered by {answered_by}")
         example[f"task_{number}"] = {"name": shown.name, "purpose": shown.purpose}
     prompt = filled(
         prompts.ideas_prompt,
@@ -117,13 +119,13 @@ def ideas_question(
     return prompt, object_of({f"task_{number}": idea for number in range(1, len(types) + 1)})
 
 
-def definition_question(idea: Idea, prompts: TaskPrompts) -> tuple[str, dict[str, Any]]:
+def definition_question(idea: Idea, domain: Domain) -> tuple[str, dict[str, Any]]:
     """Prompt and schema asking for the full definition of an idea, by its type."""
-    form = FORMS[idea.type]
+    form, prompts, subject = FORMS[idea.type], domain.tasks, domain.monitored.subject
     prompt = filled(
         prompts.definition_prompt,
-        answered_by=form.answered_by,
-        wish=form.wish,
+        answered_by=filled(form.answered_by, subject=subject),
+        wish=filled(form.wish, subject=subject),
         example_attribute=prompts.example_attribute,
         example=canonical_json(prompts.types[idea.type].definition.model_dump(exclude_none=True)),
         name=inline(idea.name),

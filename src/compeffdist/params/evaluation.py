@@ -21,6 +21,12 @@ from compeffdist.params.sections import (
 )
 
 
+def _subject(value: str) -> str:
+    if {"{", "}"} & {*value}:
+        raise ValueError("must not have a brace")
+    return one_line(value) if value else value
+
+
 class EvaluationTask(Section):
     """A labelled set and the question it answers."""
 
@@ -41,7 +47,7 @@ class EvaluationTask(Section):
     """Labels as the rows have them -> one of `labels`, where the two differ, such as {"0": sadness, "1": joy}."""
     rows: PositiveInt | None = None
     """Rows drawn, evenly over labels; null: all there are."""
-    subject: Annotated[str, AfterValidator(lambda said: one_line(said) if said else said)] = ""
+    subject: Annotated[str, AfterValidator(_subject)] = ""
     """What a text is, in the domain's monitored question: "tweet", "movie review sentence", …; empty: as the domain
     says."""
     text_field: Line = "text"

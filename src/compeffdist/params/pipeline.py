@@ -21,6 +21,7 @@ from compeffdist.params.sections import (
     one_of,
     refuse_shared_name,
 )
+from compeffdist.records import GENERATED_TYPES, FieldType, GeneratedType
 
 
 class TextSource(Section):
@@ -116,7 +117,7 @@ class OwnTask(Section):
     """A closed set, of which an answer is one: one to three words each, in lower case, told apart by their letters."""
     scale: list[int] = Field(default_factory=list)
     """[lowest, highest]: an answer is a whole number between them."""
-    fields: dict[str, Literal["string", "list", "boolean"]] = Field(default_factory=dict)
+    fields: dict[str, FieldType] = Field(default_factory=dict)
     """An answer is a JSON object with these fields, e.g. {target: string, reasons: list}."""
     texts: PositiveInt | None = None
     """Texts asked about, drawn evenly over domains; null: all."""
@@ -155,9 +156,7 @@ class TasksParams(Section):
     """Tasks kept per perspective at most, analysis prompts not counted. Paper: about 20."""
     analysis_per_perspective: NonNegativeInt
     """Open-ended analysis prompts kept per perspective at most."""
-    types: list[Literal["closed_classification", "open_classification", "scoring", "extraction", "structured"]] = Field(
-        default=["closed_classification", "open_classification", "scoring", "extraction", "structured"], min_length=1
-    )
+    types: list[GeneratedType] = Field(default=list(GENERATED_TYPES), min_length=1)
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
