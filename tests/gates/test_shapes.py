@@ -55,7 +55,7 @@ def test_a_figure_that_is_none_is_one_line(check: Check, gate: str, path: str, k
 
 
 def test_a_report_of_the_last_gate_that_is_none_ends_the_run_in_one_line(check: Check) -> None:
-    from compeffdist.artefacts import Json
+    from compeffdist.artefact_kinds import Json
     from compeffdist.errors import UserError
     from compeffdist.gates.figures import expect_figures
     from compeffdist.gates.verdict import Report

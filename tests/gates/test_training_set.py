@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compeffdist.files import hash_json, read_json, write_json
+from compeffdist.canonical import hash_json
+from compeffdist.files import read_json, write_json
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, Reject, Triplet
 from tests.gates import world as plant
