@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 from dvc.repo import Repo
+from tests.factories import write_scored
 from tests.lineage import mini
-from tests.scored import write_scored
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.difficulty.sample_triplets import sample_triplets

@@ -16,13 +16,13 @@ from compeffdist.measures.registry import MEASURES
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
-from tests.scored import a_score, write_scored
+from tests.factories import make_score, write_scored
 
 
 def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
     generator = np.random.default_rng(0)
     return [
-        a_score(
+        make_score(
             None,
             **{
                 "ranking": float(generator.integers(0, 4)) / 4,  # many ties
@@ -73,7 +73,7 @@ def make_triplet(instruction: str, number: int, response: str, labels: Sequence[
 
 
 def score_of(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    return a_score(triplet, ranking)
+    return make_score(triplet, ranking)
 
 
 def run(

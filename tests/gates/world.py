@@ -34,8 +34,8 @@ from compeffdist.records import (
     by_id,
 )
 from compeffdist.triplets.collect_sampled import kept_triplets
+from tests.factories import make_score, write_scored
 from tests.fakes import SENTIMENT
-from tests.scored import a_score, write_scored
 
 TEXTS = 60
 LABELS = ["warm", "cool", "cold"]
@@ -340,4 +340,4 @@ def _triplet(
 
 
 def _score(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    return a_score(triplet, ranking, perplexity=1.0 + ranking, tokens=3, miss_rate=0.5, nucleus_miss_rate=0.1)
+    return make_score(triplet, ranking, perplexity=1.0 + ranking, tokens=3, miss_rate=0.5, nucleus_miss_rate=0.1)

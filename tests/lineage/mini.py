@@ -55,8 +55,8 @@ from compeffdist.texts.ingest_texts import ingest
 from compeffdist.texts.withdrawals import withdrawn_ids
 from compeffdist.triplets import parts
 from compeffdist.triplets.collect_sampled import kept_triplets
+from tests.factories import make_score, write_scored
 from tests.models.making import make_identity
-from tests.scored import a_score, write_scored
 
 STORE = Path("answers.sqlite")
 WORDS = ("battery", "screen", "plot", "acting")
@@ -316,7 +316,7 @@ def warm_up_student() -> None:
 
 def score(triplet: Triplet) -> ScoredTriplet:
     ranking = int(triplet.id[-4:], 16) / 65536
-    return a_score(triplet, ranking, scorer_id="scorer_mini", perplexity=2.0)
+    return make_score(triplet, ranking, scorer_id="scorer_mini", perplexity=2.0)
 
 
 def score_difficulty() -> None:

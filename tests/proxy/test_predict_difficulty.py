@@ -15,7 +15,7 @@ from compeffdist.proxy.predict_difficulty import Openings, Predictions, predict_
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 from compeffdist.student.loading import PROVENANCE
-from tests.scored import a_score
+from tests.factories import make_score
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
 
@@ -69,7 +69,7 @@ def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, Sco
         )
         for number in range(count)
     ]
-    scores = [a_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
+    scores = [make_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
     return scored_part(triplets, scores)
 
 

@@ -11,8 +11,8 @@ from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
 from compeffdist.report.run import Run
 from compeffdist.teacher.asking import SOURCES
+from tests.factories import make_score
 from tests.models.making import make_identity
-from tests.scored import a_score
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
 
@@ -49,7 +49,7 @@ def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[l
         )
         for number in range(len(rankings))
     ]
-    scored = [a_score(triplet, ranking) for triplet, ranking in zip(triplets, rankings, strict=True)]
+    scored = [make_score(triplet, ranking) for triplet, ranking in zip(triplets, rankings, strict=True)]
     return triplets, scored
 
 

@@ -21,8 +21,7 @@ from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
 from tests.fakes import put_domains
 from tests.stages import run_stage
-
-from .world import HOSTILE, write_world
+from tests.study.world import HOSTILE, write_world
 
 ROOT = Path(__file__).parents[2]
 
