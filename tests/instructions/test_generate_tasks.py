@@ -119,9 +119,7 @@ def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() ->
 
     attribute = make_attribute("tone")
     teacher = FakeTeacher(numbered)
-    tasks, _ = generate_tasks(
-        [TONE], {attribute.id: attribute}, asked, SENTIMENT, teacher.talk(), distinct
-    )
+    tasks, _ = generate_tasks([TONE], {attribute.id: attribute}, asked, SENTIMENT, teacher.talk(), distinct)
     assert {task.name: task.type for task in tasks} == {
         f"side task_{number}": kinds[(number - 1) % 3] for number in range(1, 13)
     }
@@ -168,9 +166,7 @@ def test_whatever_the_teacher_says_tasks_and_rejects_are_as_many_as_were_asked(f
 
 
 def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
-    tasks, rejects = generate_tasks(
-        [TONE], {}, params(), SENTIMENT, conversation(lambda _: None), distinct
-    )
+    tasks, rejects = generate_tasks([TONE], {}, params(), SENTIMENT, conversation(lambda _: None), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["no_answer"] * 3
     assert len({reject.id for reject in rejects}) == 3
@@ -180,9 +176,7 @@ def test_an_answer_that_a_filter_ended_rejects_them_too() -> None:
     def filtered(request: Request) -> Answer:
         return Answer(answer(request), None, 1, 0, 1, "content_filter")
 
-    tasks, rejects = generate_tasks(
-        [TONE], {}, params(), SENTIMENT, conversation(filtered), distinct
-    )
+    tasks, rejects = generate_tasks([TONE], {}, params(), SENTIMENT, conversation(filtered), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["unparsable"] * 3
     assert all("ended early, by 'content_filter'" in reject.detail for reject in rejects)
