@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.artefacts import DEMONSTRATIONS, TEXTS, TRIPLETS
+from compeffdist.ledger import Ledger
 from compeffdist.lineage.audit import Auditor
 from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, read_versions
+from compeffdist.records import Text
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.known import KnownAnswers
-from compeffdist.tracking_uri import SQLITE
+from compeffdist.tracking_uri import DEFAULT_URI, SQLITE
 from tests.mini_run import MODEL, MiniRun
 
 __all__ = ["MODEL"]
@@ -108,3 +111,86 @@ def copied(shared: World, folder: Path, registry: Path, patch: pytest.MonkeyPatc
     patch.setenv("MLFLOW_TRACKING_URI", made.uri)
     patch.chdir(made.folder)
     return made
+
+
+def carried(world: World, folder: Path, patch: pytest.MonkeyPatch) -> World:
+    """The same world in another folder, with its registry in the default place."""
+    made = World(folder, DEFAULT_URI)
+    patch.setenv("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    patch.chdir(folder)
+    return made
+
+
+@pytest.fixture
+def placed(shared: World, empty_registry: Path, tmp_path: Path) -> Path:
+    """A checkout whose registry is to be the default one, beside its data, but for its versions."""
+    shutil.copytree(shared.folder, tmp_path / "top/sub")
+    shutil.copy(empty_registry, tmp_path / "top/sub/mlflow.db")
+    with (tmp_path / "top/sub/.gitignore").open("a") as file:
+        file.write("/mlflow.db*\n/mlruns\n")
+    return tmp_path / "top/sub"
+
+
+@pytest.fixture
+def sub_world(placed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A checkout in a subfolder of a repository, committed, with a version registered."""
+    shutil.rmtree(placed / ".git")
+    world = carried(World(placed, ""), placed, monkeypatch)
+    ledger = Ledger(placed / "data/promotions.jsonl")
+    for number in range(2):
+        ledger.append("promote", {"number": number})
+    World(placed.parent, "").run("git", "init", "-q")
+    world.commit("in a subfolder")
+    world.register(monkeypatch)
+    yield world
+    forget_stores()
+
+
+@pytest.fixture
+def lone(placed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A checkout of its own with a version registered beside it."""
+    world = carried(World(placed, ""), placed, monkeypatch)
+    world.commit("ignored")
+    world.register(monkeypatch)
+    yield world
+    forget_stores()
+
+
+def forget_stores() -> None:
+    """MLflow keeps what it opened by its address, and the default one is relative."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Models
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+    from mlflow.tracking._model_registry.utils import _get_store_registry
+    from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+
+    for registry in (_get_store_registry(), _tracking_store_registry):
+        registry._get_store_with_resolved_uri.cache_clear()
+    for store in (Models, Runs):
+        store._engine_map.clear()
+
+
+def learnt_text(world: World) -> Text:
+    """A text the student was trained on, and whose style no demonstration follows."""
+    followed = {key for record in world.records(DEMONSTRATIONS) for key in record.reference_text_ids}
+    kept = world.snapshot.kept_triplet_ids()
+    learnt = {record.text_id for record in world.records(TRIPLETS) if record.id in kept}
+    return next(record for record in world.records(TEXTS) if record.id in learnt - followed)
+
+
+def without_the_text(world: World) -> str:
+    """Withdraw a text the version learnt, and leave data without it in the working folder."""
+    text = learnt_text(world)
+    forgetting = world.forgetting()
+    forgetting.apply(forgetting.plan(text.id))
+    world.run("dvc", "repro", "-q")
+    world.commit("without it")
+    return text.id
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder, but for caches and what is opened."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "index"
+    }

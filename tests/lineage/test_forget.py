@@ -9,7 +9,7 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
-from compeffdist.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
+from compeffdist.artefacts import DEMONSTRATIONS, TASKS, TEXTS
 from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import with_text
 from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases, quoted
@@ -21,15 +21,7 @@ from compeffdist.record_files import write_records
 from compeffdist.records import Reject, Text
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
-from tests.lineage.conftest import MODEL, World
-
-
-def learnt_text(world: World) -> Text:
-    """A text the student was trained on, and whose style no demonstration follows."""
-    followed = {key for record in world.records(DEMONSTRATIONS) for key in record.reference_text_ids}
-    kept = world.snapshot.kept_triplet_ids()
-    learnt = {record.text_id for record in world.records(TRIPLETS) if record.id in kept}
-    return next(record for record in world.records(TEXTS) if record.id in learnt - followed)
+from tests.lineage.conftest import MODEL, World, learnt_text
 
 
 def holds(path: Path, text: Text) -> bool:

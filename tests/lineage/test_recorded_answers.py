@@ -21,9 +21,8 @@ from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, write_record
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, stored_rows
 from tests import mini_stages
-from tests.lineage.conftest import World
+from tests.lineage.conftest import World, learnt_text
 from tests.lineage.test_audit import flipped
-from tests.lineage.test_forget import learnt_text
 
 FOLDER = Path("records/mini")
 
