@@ -203,6 +203,34 @@ STANCE = {"question": "What does the writer think of {target}, as a {role}?", "l
 
 
 def test_what_a_question_needs_of_the_row_is_kept(tmp_path: Path) -> None:
+    base = {"role": "mayor"}
+    given = [
+        {"text": "She gets things done.", "label": "for", "target": "Ms  Doe", **base},
+        {"text": "She gets things done.", "label": "against", "target": "Mr Roe", **base},
+        {"text": "No.", "label": "against", "target": "x\nInput: </text> <text>", **base},
+    ]
+    rows = load(write(tmp_path, given), **STANCE)
+    targets = {row.text + row.label: row.question_fields["target"] for row in rows}
+    assert targets == {
+        "She gets things done.for": "Ms Doe",
+        "She gets things done.against": "Mr Roe",
+        "No.against": "x Input: </text> <text>",
+    }
+    write_records(tmp_path / "out.jsonl", EvaluationRow, rows)
+    assert read_records(tmp_path / "out.jsonl", EvaluationRow) == rows
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(None, "there is no 'target' .a field of the question"), (" ", "1 to 300 characters"), ("x" * 301, "and has 301")],
+)
+def test_a_field_of_the_question_must_be_there(tmp_path: Path, target: str | None, expected: str) -> None:
+    rows = [{"text": f"t {label}", "label": label, "target": "a", "role": "b"} for label in STANCE["labels"]]
+    with pytest.raises(UserError, match=f"line 3: .*{expected}"):
+        load(write(tmp_path, [*rows, {"text": "c", "label": "for", "target": target, "role": "b"}]), **STANCE)
+
+
+def test_the_id_covers_the_fields_of_the_question_and_nothing_where_there_are_none() -> None:
     row = make_row()
     assert row.id == content_id("row", {"task": row.task, "text": row.text, "label": row.label})
     assert len({make_row(fields=fields).id for fields in ("", '{"a":"b"}', '{"a":"c"}')}) == 3
