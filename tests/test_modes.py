@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from compeffdist.artefacts import EVALUATION, INSTRUCTIONS, MENTIONS, TEXTS
+from compeffdist.declaration import read_pipeline
 from compeffdist.files import read_json, write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
@@ -25,25 +26,14 @@ from compeffdist.records import (
 from compeffdist.triplets.parts import PREDICTED, SCORED
 from tests.factories import make_instruction, make_row, make_task, make_text
 from tests.fakes import put_domains
-from tests.stages import run_stage
+from tests.stages import ROOT, run_stage
 from tests.student.tiny import tiny_model_folder
 
-ROOT = Path(__file__).parents[1]
 ALL, TASKS, PART = 30 * 3, 3, 60
-STAGES = [
-    "pair_texts",
-    "collect_responses",
-    "check_triplets",
-    "warm_up_student",
-    "score_difficulty",
-    "check_difficulty",
-    "predict_difficulty",
-    "sample_triplets",
-    "check_sample",
-    "collect_sampled",
-    "train_student",
-    "check_training_set",
-]
+ORDER = list(read_pipeline(ROOT))
+BETWEEN = ORDER[ORDER.index("pair_texts") : ORDER.index("check_training_set") + 1]
+STAGES = [stage for stage in BETWEEN if stage not in ("evaluate_teacher", "study_difficulty")]
+"""From pairing to training, without those that only look."""
 LENIENT = {
     "triplets": {"action": "stop"},
     "sample": {

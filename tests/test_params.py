@@ -32,9 +32,7 @@ def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def test_all_profiles_validate() -> None:
-    names = profile_names(ROOT / PROFILES)
-    assert names == ["laptop", "own", "paper", "smoke", "workstation"]
-    for name in names:
+    for name in profile_names(ROOT / PROFILES):
         assert validate_params(compose(name, ROOT / PROFILES), name).profile == name
 
 

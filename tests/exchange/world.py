@@ -14,6 +14,7 @@ import yaml
 
 from compeffdist.artefacts import ATTRIBUTES, CLUSTERS, EVALUATION, SAMPLED, TEXTS, TRIPLETS
 from compeffdist.artefacts import PAIRS as PAIRED
+from compeffdist.exchange.questions import REPLAYS
 from compeffdist.files import hash_file, hash_text, write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
@@ -31,14 +32,6 @@ THINGS, MOODS = ("film", "plot", "kettle", "radio"), ("great", "dreadful", "dull
 PAIRS, PART = 20, 12
 WEIGHTS = "weights"
 """Folder of the teacher's."""
-ASKING = (
-    "enumerate_attributes",
-    "generate_tasks",
-    "write_demonstrations",
-    "collect_responses",
-    "collect_sampled",
-    "evaluate_teacher",
-)
 WORDS = ("amber", "brisk", "civil", "dense", "eager", "frail", "gaunt", "hardy", "ironic", "jaunty", "keen", "lofty")
 
 
@@ -128,7 +121,7 @@ class Checkout:
 
     def this_run(self) -> dict[str, dict[str, int]]:
         """By stage, where the answers came from."""
-        read = {name: json.loads((self.folder / f"metrics/{name}.json").read_text()) for name in ASKING}
+        read = {name: json.loads((self.folder / f"metrics/{name}.json").read_text()) for name in REPLAYS}
         return {name: metrics["teacher"]["this_run"] for name, metrics in read.items()}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from compeffdist.exchange.questions import REPLAYS
 from compeffdist.records import Instruction
 from compeffdist.report.figures import headline
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
@@ -24,11 +25,7 @@ from tests.models.making import make_identity
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
 
-
-ASKING = (
-    *("enumerate_attributes", "generate_tasks", "write_demonstrations"),
-    *("collect_responses", "collect_sampled", "evaluate_teacher"),
-)
+ASKING = tuple(REPLAYS)
 
 
 def scores(value: float) -> dict[str, Any]:
@@ -138,8 +135,8 @@ def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
 
 def test_the_page_says_where_the_answers_came_from(run: Run) -> None:
     heads = "".join(f"<th>{source}</th>" for source in ("stage", *SOURCES))
-    total = "<td>all</td>" + "".join(f'<td class="number">{count}</td>' for count in ("6", "7,200", "18"))
-    assert SOURCES == ("store", "recorded", "bought")
+    counts = {"store": "6", "recorded": "7,200", "bought": "18"}
+    total = "<td>all</td>" + "".join(f'<td class="number">{counts[source]}</td>' for source in SOURCES)
     assert heads in render(run) and total in render(run)
 
 
