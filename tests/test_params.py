@@ -12,8 +12,7 @@ import yaml
 from compeffdist.errors import UserError
 from compeffdist.params import load_params, stage_seed, validate_params
 from compeffdist.profiles import PROFILES, compose, profile_names, write_profile
-
-ROOT = Path(__file__).parent.parent
+from tests.stages import ROOT
 
 
 @pytest.fixture(scope="module")

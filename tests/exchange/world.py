@@ -25,9 +25,8 @@ from compeffdist.teacher.requests import Answer, Request
 from tests.factories import make_draw, make_perspective, make_row, make_text
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
-from tests.stages import run_stage
+from tests.stages import ROOT, run_stage
 
-ROOT = Path(__file__).parents[2]
 THINGS, MOODS = ("film", "plot", "kettle", "radio"), ("great", "dreadful", "dull")
 PAIRS, PART = 20, 12
 WEIGHTS = "weights"

@@ -46,41 +46,6 @@ class World(MiniRun):
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Iterator[World]:
-    """Built once; whoever changes anything in it puts it back."""
-    folder = tmp_path_factory.mktemp("world")
-    made = World.made(folder / "checkout", f"sqlite:///{folder / 'mlflow.db'}", base_folder)
-    with pytest.MonkeyPatch.context() as patch:
-        made.register(patch)
-    yield made
-
-
-@pytest.fixture
-def world(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.uri)
-    monkeypatch.chdir(shared.folder)
-    return shared
-
-
-@pytest.fixture(scope="module")
-def shared_proxy(tmp_path_factory: pytest.TempPathFactory, base_folder: Path, empty_registry: Path) -> Iterator[World]:
-    """A run in mode proxy, with a registered version."""
-    folder = tmp_path_factory.mktemp("proxy")
-    shutil.copy(empty_registry, folder / "mlflow.db")
-    made = World.made(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}", base_folder, proxy=True)
-    with pytest.MonkeyPatch.context() as patch:
-        made.register(patch)
-    yield made
-
-
-@pytest.fixture
-def proxy_world(shared_proxy: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_proxy.uri)
-    monkeypatch.chdir(shared_proxy.folder)
-    return shared_proxy
-
-
-@pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with its tables made, which takes MLflow seconds."""
     database = tmp_path_factory.mktemp("registry") / "mlflow.db"
@@ -88,6 +53,44 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         open_tracking()
     return database
+
+
+def registered(folder: Path, registry: Path, base: Path, proxy: bool = False) -> World:
+    """A run with a registered version."""
+    shutil.copy(registry, folder / "mlflow.db")
+    made = World.made(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}", base, proxy=proxy)
+    with pytest.MonkeyPatch.context() as patch:
+        made.register(patch)
+    return made
+
+
+def entered(made: World, patch: pytest.MonkeyPatch) -> World:
+    """A run in whose folder one works."""
+    patch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    patch.chdir(made.folder)
+    return made
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, base_folder: Path, empty_registry: Path) -> World:
+    """Built once; whoever changes anything in it puts it back."""
+    return registered(tmp_path_factory.mktemp("world"), empty_registry, base_folder)
+
+
+@pytest.fixture
+def world(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    return entered(shared, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_proxy(tmp_path_factory: pytest.TempPathFactory, base_folder: Path, empty_registry: Path) -> World:
+    return registered(tmp_path_factory.mktemp("proxy"), empty_registry, base_folder, proxy=True)
+
+
+@pytest.fixture
+def proxy_world(shared_proxy: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A run in mode proxy."""
+    return entered(shared_proxy, monkeypatch)
 
 
 @pytest.fixture
@@ -107,18 +110,12 @@ def lone_world(shared: World, empty_registry: Path, tmp_path: Path, monkeypatch:
 def copied(shared: World, folder: Path, registry: Path, patch: pytest.MonkeyPatch) -> World:
     shutil.copytree(shared.folder, folder / "checkout")
     shutil.copy(registry, folder / "mlflow.db")
-    made = World(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}")
-    patch.setenv("MLFLOW_TRACKING_URI", made.uri)
-    patch.chdir(made.folder)
-    return made
+    return entered(World(folder / "checkout", f"{SQLITE}{folder / 'mlflow.db'}"), patch)
 
 
 def carried(world: World, folder: Path, patch: pytest.MonkeyPatch) -> World:
     """The same world in another folder, with its registry in the default place."""
-    made = World(folder, DEFAULT_URI)
-    patch.setenv("MLFLOW_TRACKING_URI", DEFAULT_URI)
-    patch.chdir(folder)
-    return made
+    return entered(World(folder, DEFAULT_URI), patch)
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 from compeffdist.student.loading import PROVENANCE
 from tests.factories import make_instruction, make_pair, make_score, make_task, make_text, make_triplet
+from tests.stages import ROOT
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,8 @@ from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
 from tests.fakes import put_domains
-from tests.stages import run_stage
+from tests.stages import ROOT, run_stage
 from tests.study.world import HOSTILE, write_world
-
-ROOT = Path(__file__).parents[2]
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
