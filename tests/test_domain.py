@@ -22,8 +22,8 @@ from compeffdist.params import EvaluationParams, validate_params
 from compeffdist.profiles import compose
 from tests.asked import ask_every_stage
 from tests.fakes import put_domains
+from tests.stages import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / DOMAINS
 TICKETS = [
     "The router drops every hour since the update; I restarted it twice. Our whole office is offline.",
