@@ -13,14 +13,15 @@ ENVIRONMENT = Path(".venv/bin/python")
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("error: usage: python stages/run.py STAGE, a stage of dvc.yaml")
     name = sys.argv[1]
     if find_spec("compeffdist") is None:
         _run_in_environment()
     from compeffdist.instructions.own_tasks import check_questions
     from compeffdist.running import run_stage
 
-    module = "check" if name.startswith("check_") else name
-    run_stage(name, lambda given: import_module(module).run(given), check_questions)
+    run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check_questions)
 
 
 def _run_in_environment() -> None:

@@ -137,6 +137,11 @@ def test_what_a_merge_left_is_written_anew(checkout: Path, left: str) -> None:
     assert (checkout / "code.yaml").read_text() == before
 
 
+def test_a_gate_without_a_module_is_one_line(checkout: Path) -> None:
+    with pytest.raises(UserError, match=r"stage check_odd: there is no src/compeffdist/gates/odd\.py"):
+        fingerprint(Stage("check_odd", "", (), (), ()), checkout)
+
+
 def test_a_script_that_is_no_stage_s_is_refused(checkout: Path) -> None:
     """Python looks there first: it would be imported in place of a library, and no fingerprint would tell."""
     (checkout / "stages/numpy.py").write_text("")

@@ -72,6 +72,8 @@ def test_params_are_those_declared_and_where_and_how_fast() -> None:
 def test_a_declared_param_that_there_is_not_is_named() -> None:
     with pytest.raises(Undeclared, match="declares the param 'topp'"):
         given(params=("difficulty.topp",))
+    with pytest.raises(Undeclared, match=r"declares a part of the param 'sources'"):
+        given(params=("texts.sources.0",))
 
 
 def test_outs_rejects_and_metrics_go_where_dvc_yaml_says() -> None:
@@ -101,6 +103,31 @@ def test_dvc_yaml_is_read_as_dvc_reads_it() -> None:
     one, check = read_pipeline().values()
     assert one.outs == ("data/b.json", "metrics/one.json", "metrics/one.csv")
     assert (one.deps, one.params, one.gate, check.gate) == (("data/a.json",), ("seed",), "", "b")
+
+
+def test_params_by_the_name_of_their_file_and_paths_with_a_dot_are_read_too() -> None:
+    stage = {"cmd": "x", "params": [{"params.yaml": ["seed"]}], "deps": ["./data/a.json"], "outs": ["./data/o.json"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": stage}}))
+    one = read_pipeline()["one"]
+    assert (one.params, one.deps, one.outs) == (("seed",), ("data/a.json",), ("data/o.json",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "vars: [o: data/o.json]\nstages: {a: {cmd: x}}",
+        "stages: {a: {foreach: [1], do: {cmd: x}}}",
+        "stages: {a: {cmd: x, outs: [{}]}}",
+        "stages: {a: {cmd: x, outs: ['${o}']}}",
+        "stages: {a: {cmd: x, deps: data/a.json}}",
+        "stages: {a: {cmd: x, params: [{params.yaml: }]}}",
+        "stages: {a: {cmd: x, params: [{other.yaml: [seed]}]}}",
+    ],
+)
+def test_what_dvc_takes_and_a_stage_would_miss_is_refused(content: str) -> None:
+    Path("dvc.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"^dvc\.yaml: "):
+        read_pipeline()
 
 
 @pytest.mark.parametrize("content", ["", "stages: 3", "stages: {a: 1}", "- a", "a: ["])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from compeffdist.artefacts import RECORDS
+from compeffdist.artefacts import RECORDS, is_artefact
 from compeffdist.declaration import gates, read_pipeline
 from compeffdist.gates.outcome import LAST, page_of, pass_of, report_of
 from compeffdist.given import given_to
@@ -56,6 +56,10 @@ def test_a_stage_that_depends_on_the_domain_s_file_declares_which_one() -> None:
     for stage in STAGES.values():
         assert stage.reads("domains/support.yaml") == ("domain" in stage.params)
         assert not stage.reads("domains/more/support.yaml.old")
+
+
+def test_every_out_is_an_artefact() -> None:
+    assert all(is_artefact(out, name) for name, stage in STAGES.items() for out in stage.outs)
 
 
 def test_every_artefact_of_records_has_a_stage_that_writes_it() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from tests.stages import ROOT
 STAGE = """
 import os, time
 from pathlib import Path
+from types import SimpleNamespace
 from compeffdist.given import Made
 def run(given):
     Path("started").touch()
@@ -104,7 +106,7 @@ def test_another_lock_that_a_stage_waits_for_in_vain_is_not_the_stage_s(
         raise Timeout("elsewhere.lock")
 
     with pytest.raises(Timeout):
-        run_stage("collect", run)
+        run_stage("collect", lambda: SimpleNamespace(run=run))
 
 
 def test_code_that_is_not_that_of_code_yaml_is_not_run(checkout: Path) -> None:
@@ -135,6 +137,32 @@ def test_a_stage_that_does_not_depend_on_its_own_code_is_not_run(tmp_path: Path)
     make_checkout(tmp_path, {"collect": STAGE, "pair": STAGE}, params=[{"code.yaml": ["pair"]}])
     message = start(tmp_path, "collect", 0).communicate(timeout=60)[1]
     assert message == "error: dvc.yaml: stage collect must have under params: - code.yaml: [collect]\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("", "stage collect: its module in stages/ has no function run(given)"),
+        ("def run(given): pass", "stage collect: its run(given) must return Made(…), not NoneType"),
+    ],
+)
+def test_a_module_that_is_no_stage_is_one_line(tmp_path: Path, code: str, told: str) -> None:
+    make_checkout(tmp_path, {"collect": code})
+    assert start(tmp_path, "collect", 0).communicate(timeout=60)[1] == f"error: {told}\n"
+
+
+def test_an_out_that_is_no_artefact_is_told_before_any_work(tmp_path: Path) -> None:
+    make_checkout(tmp_path, {"collect": STAGE}, outs=["data/txets.parquet"], params=[{"code.yaml": ["collect"]}])
+    message = start(tmp_path, "collect", 0).communicate(timeout=60)[1]
+    assert message == ("error: dvc.yaml: stage collect declares data/txets.parquet, which artefacts.py does not list\n")
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("script", ["run.py", "check.py"])
+def test_a_script_without_a_stage_says_how_it_is_run(script: str) -> None:
+    command = [sys.executable, str(ROOT / "stages" / script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: usage: python stages/run.py ")
 
 
 def test_a_stage_that_there_is_not_is_one_line(checkout: Path) -> None:

@@ -8,7 +8,7 @@ that is added there is traced, checked and purged, too.
 from collections.abc import Mapping
 from typing import Any
 
-from compeffdist.artefact_kinds import Edge, Json, Located, Page, Perspectives, Records
+from compeffdist.artefact_kinds import Artefact, Edge, Json, Located, Page, Perspectives, Records
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.records import (
     Attribute,
@@ -91,6 +91,12 @@ def rejects_of(stage: str) -> Records[Reject]:
 def metrics_of(stage: str) -> Json:
     """The figures of a stage."""
     return Json(f"metrics/{stage}.json")
+
+
+def is_artefact(path: str, stage: str) -> bool:
+    """Whether an out of a stage is one of this table, its figures or rejects, or of a gate (`gates.outcome`)."""
+    listed = (value for value in globals().values() if isinstance(value, Artefact))
+    return path in {*listed, rejects_of(stage), metrics_of(stage)} or "/gates/" in path
 
 
 def records_at(path: str) -> Records[Any]:

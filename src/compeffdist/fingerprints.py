@@ -16,6 +16,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
+from compeffdist.canonical import hash_text
 from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.files import atomic_file
@@ -57,6 +58,8 @@ EVERY_STAGE = ("given", "artefact_kinds")
 def stage_modules(stage: Stage, root: Path = Path()) -> list[Path]:
     """The files that a stage's fingerprint covers, sorted."""
     gate = [f"gates.{stage.gate}"] if stage.gate else []
+    if gate and not _files([f"{PACKAGE}.{gate[0]}"], root):
+        raise UserError(f"{PIPELINE}: stage {stage.name}: there is no {SOURCE}/{PACKAGE}/gates/{stage.gate}.py")
     names = [*EVERY_STAGE, *BEYOND_IMPORTS.get(stage.name, ()), *gate]
     waiting = [root / SCRIPTS / ("check.py" if gate else f"{stage.name}.py")]
     waiting += _files((f"{PACKAGE}.{name}" for name in names), root)
@@ -84,6 +87,18 @@ def fingerprint(stage: Stage, root: Path = Path()) -> str:
     for path in stage_modules(stage, root):
         digest.update(f"{path.relative_to(root).as_posix()}\n{_read(path).meaning}\n".encode())
     return digest.hexdigest()[:DIGITS]
+
+
+def own_fingerprint(name: str) -> str:
+    """The hash of the code of a stage of that checkout which this module itself lies in. Raises UserError as
+    `fingerprint`."""
+    root = Path(__file__).parents[2]
+    return fingerprint(read_pipeline(root)[name], root)
+
+
+def code_hash(path: Path) -> str:
+    """The hash of what one file means. Raises UserError if it is missing or not Python."""
+    return hash_text(_read(path).meaning)
 
 
 def write_fingerprints(root: Path = Path()) -> list[str]:
@@ -124,7 +139,8 @@ def _refuse_strangers(root: Path) -> None:
     """Raises UserError if the stages' folder, where Python looks for modules first, holds what is no stage."""
     names = {"run", "check", "__pycache__", *read_pipeline(root)}
     for path in sorted((root / SCRIPTS).iterdir()):
-        if path.stem not in names or (path.is_dir() and path.name != "__pycache__"):
+        importable = path.suffix in (".py", ".pyc", ".so") or (path.is_dir() and path.name.isidentifier())
+        if importable and (path.stem not in names or (path.is_dir() and path.name != "__pycache__")):
             raise UserError(f"{path}: is no stage of {PIPELINE}, and would be imported in place of others of its name")
 
 
@@ -197,7 +213,7 @@ def meaning(node: object) -> str:
     if isinstance(node, ast.AST):
         # of a constant, None is a value and `kind` how it is written
         constant = isinstance(node, ast.Constant | ast.MatchSingleton)
-        fields = [("value", node.value)] if constant else list(ast.iter_fields(node))
+        fields = [(name, of) for name, of in ast.iter_fields(node) if name != "kind" or not constant]
         said = ((name, [p for p in of if not _is_text(p)] if isinstance(of, list) else of) for name, of in fields)
         return f"{type(node).__name__}({','.join(f'{name}={meaning(of)}' for name, of in said if constant or of)})"
     if isinstance(node, list):

@@ -8,25 +8,27 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import compeffdist
+from compeffdist.artefacts import is_artefact
 from compeffdist.declaration import PIPELINE, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
-from compeffdist.given import Given, Made, given_to
+from compeffdist.given import Made, given_to
 from compeffdist.params import Params, load_params
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
 
 
-def run_stage(name: str, run: Callable[[Given], Made], check: Callable[[Params], None] = lambda _: None) -> None:
+def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None] = lambda _: None) -> None:
     """Run a stage of dvc.yaml to a one-line end; only one process of it may run in a checkout.
 
-    `run` is given what dvc.yaml declares and nothing else; what it makes is written here. What would stop a run where
-    it registers its student stops it before its first stage: a store that cannot be used, a repository that git will
-    not read, and what `check` refuses of the params.
+    `load` imports its module, whose `run(given) -> Made` is given what dvc.yaml declares and nothing else; what it
+    makes is written here. What would stop a run where it registers its student stops it before its first stage: a
+    store that cannot be used, a repository that git will not read, and what `check` refuses of the params.
     """
 
     def alone() -> None:
@@ -40,11 +42,19 @@ def run_stage(name: str, run: Callable[[Given], Made], check: Callable[[Params],
             other = Path(compeffdist.__file__).parent
             raise UserError(f"{other}: is imported, not the code of this checkout; run: make setup, or mend PYTHONPATH")
         check_fingerprint(stage)
+        if strange := [path for path in stage.outs if not is_artefact(path, name)]:
+            raise UserError(f"{PIPELINE}: stage {name} declares {strange[0]}, which artefacts.py does not list")
         params = load_params()
         check(params)
         given = given_to(stage, params)
         with _only_process_of(name):
-            run(given).write(given)
+            module = load()
+            if not callable(getattr(module, "run", None)):
+                raise UserError(f"stage {name}: its module in stages/ has no function run(given)")
+            made = module.run(given)
+            if not isinstance(made, Made):
+                raise UserError(f"stage {name}: its run(given) must return Made(…), not {type(made).__name__}")
+            made.write(given)
 
     run_guarded(alone)
 

@@ -116,7 +116,7 @@ def test_scores_that_other_code_computed_are_not_reused(
         return len(list(tmp_path.iterdir()))
 
     assert [folders(), folders()] == [1, 1]
-    monkeypatch.setattr("compeffdist.difficulty.score_difficulty.hash_file", lambda path: "an edited file")
+    monkeypatch.setattr("compeffdist.difficulty.score_difficulty.code_hash", lambda path: "an edited file")
     assert folders() == 2
 
 

@@ -29,6 +29,17 @@ def test_a_student_registers_answers_and_is_registered_only_once(student_folder:
     assert version.tags["predict"] == "ok"
 
 
+def test_a_version_with_other_code_is_another(
+    student_folder: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answers is registered with the weights."""
+    named = settings(f"code-{student_folder.parent.name}")
+    register_student(student_folder, base_folder, named, {})
+    monkeypatch.setattr("compeffdist.registry.register.own_fingerprint", lambda stage: "other")
+    again = register_student(student_folder, base_folder, named, {})
+    assert (again.version, again.reused, again.tags["code"]) == (2, False, "other")
+
+
 def test_a_version_holds_no_pickle_and_answers_texts_and_prompts(student_folder: Path, base_folder: Path) -> None:
     import mlflow
 

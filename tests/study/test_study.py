@@ -128,6 +128,13 @@ def test_variants_are_scored_as_the_pipeline_would_and_only_once(
     monkeypatch.setattr("compeffdist.study.variants.score_triplets", None)
     command.run(arguments)
     assert capsys.readouterr().out == printed
+    domain = Path("domains/sentiment.yaml")
+    domain.write_text(domain.read_text().replace("\n  student: ", "\n  student: Now. "))
+    command.run(parsed("--top-p", "0.5"))  # the standing warm-up's prompt is that of its training
+    for other in (parsed("--seeds", "7"), parsed("--top-p", "0.5")):
+        with pytest.raises(TypeError, match="not callable"):
+            command.run(other)
+        monkeypatch.setattr("compeffdist.study.variants.own_fingerprint", lambda stage: "other code")
 
 
 def test_a_value_that_params_do_not_allow_is_named() -> None:

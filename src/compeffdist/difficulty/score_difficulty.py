@@ -10,7 +10,7 @@ from typing import Any
 from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.difficulty.shards import RowFigures, ScoreShards
-from compeffdist.files import hash_file
+from compeffdist.fingerprints import code_hash
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.labels import LabelTrie
 from compeffdist.measures.measure import Observed
@@ -175,5 +175,5 @@ def _passes(
 
 def code_versions() -> dict[str, str]:
     """Of what computes a score: another version may round otherwise, or mend a fault, whose scores must not live on."""
-    own = {name: hash_file(Path(__file__).parents[1] / name) for name in OWN_CODE}
+    own = {name: code_hash(Path(__file__).parents[1] / name) for name in OWN_CODE}
     return own | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}

@@ -1,6 +1,6 @@
 """Registering a trained student: a version that is proved to load and answer before any alias points to it.
 
-The same student is registered once: a version whose `student_id` tag matches is reused, unless its files are no
+The same student is registered once: a version of it with the same code is reused, unless its files are no
 longer what was registered, and its tags refreshed, so a forced re-run makes no second version of the same bytes and
 a new evaluation takes the place of the former one.
 """
@@ -18,6 +18,7 @@ from compeffdist.artefacts import TRAINING, TRIPLETS
 from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_file, read_json
+from compeffdist.fingerprints import own_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params, RegistryParams
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 STAGE = "register_student"
 CANDIDATE = "candidate"
+CODE_TAG = "code"
+"""Of a version: the fingerprint of the stage, which covers the code that is registered with it."""
 NO_COMMIT = "unknown"
 REQUIREMENTS = ("mlflow", "torch", "transformers", "peft", "pandas", "pydantic", "pyyaml", "jinja2")
 """What a version needs to load; pinned to what is installed."""
@@ -81,7 +84,7 @@ def register_student(
 
     Args:
         base_folder: the base model, registered with an adapter so that the version loads offline.
-        tags: of the version; `student_id` is added.
+        tags: of the version; `student_id` and `code` are added.
         run_id: the training run to log the model in; a run of its own if the store does not know it.
         attachments: how the student was evaluated (`artifacts.evaluation_attachments`), which promotion asks for.
         carried: what it knows of questions (`Carried.to_files`). A version that carries something else is another.
@@ -93,8 +96,9 @@ def register_student(
     client = open_tracking()
     identifier = student_id(folder)
     files = {name: canonical_json(contents).encode() for name, contents in carried.items()}
-    known = _sound_version(client, settings.model_name, identifier, files)
-    tags = {**tags, "student_id": identifier}
+    code = own_fingerprint(STAGE)
+    known = _sound_version(client, settings.model_name, {"student_id": identifier, CODE_TAG: code}, files)
+    tags = {**tags, "student_id": identifier, CODE_TAG: code}
     adapter = (folder / "adapter_config.json").exists()
     weights = {STUDENT: folder} | ({BASE: base_folder} if adapter else {})
     version = known or _new_version(client, weights, settings, run_id, tags, files)
@@ -169,12 +173,12 @@ def git_commit() -> str:
 
 
 def _sound_version(
-    client: "MlflowClient", name: str, identifier: str, carried: Mapping[str, bytes]
+    client: "MlflowClient", name: str, tags: Mapping[str, str], carried: Mapping[str, bytes]
 ) -> "ModelVersion | None":
-    """The latest version whose student has this id, that carries these files, and whose files are what was
+    """The latest version that has these tags, that carries these files, and whose files are what was
     registered."""
     versions = client.search_model_versions(f"name = '{name}'")
-    same = [version for version in versions if version.tags.get("student_id") == identifier]
+    same = [version for version in versions if tags.items() <= version.tags.items()]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
     return next(
         (v for v in newest_first if _is_ours(client, v) and not file_problems(client, name, v) and carries(v, carried)),

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.artefacts import BASE, TRIPLETS, WARM_UP
+from compeffdist.difficulty.score_difficulty import STAGE as SCORING_STAGE
 from compeffdist.difficulty.score_difficulty import code_versions, score_triplets
 from compeffdist.domain import domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
+from compeffdist.fingerprints import own_fingerprint
 from compeffdist.measures.registry import COLUMNS
 from compeffdist.models import ModelIdentity, cache_folder, model_folder, read_identity
 from compeffdist.params import Params, validate_params
 from compeffdist.record_files import write_records
 from compeffdist.records import ScoredTriplet, content_id
 from compeffdist.seeds import stage_seed
-from compeffdist.student.loading import student_id
+from compeffdist.student.loading import student_id, system_prompt_of
 from compeffdist.student.runs import WARM_UP as WARM_UP_STAGE
 from compeffdist.student.runs import warm_up_rows
 from compeffdist.student.training import fine_tune
@@ -70,18 +72,22 @@ def score_variants(variants: Iterable[Variant], folder: Path) -> list[Scores]:
 
 def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
     params = variant.params
+    system = domain_of(params).system_prompts.student
+    if not variant.retrained:  # asked under the prompt that it was trained under
+        system = system_prompt_of(Path(WARM_UP), otherwise=system)
     depends = {
         "triplets": hash_file(Path(TRIPLETS)),
         "difficulty": params.difficulty.model_dump(),
         "base": base.id,
-        "code": code_versions(),
+        "system": system,
+        "code": [own_fingerprint(stage) for stage in (SCORING_STAGE, WARM_UP_STAGE)],
+        "libraries": code_versions(),
         "warm_up": [params.warm_up.model_dump(), params.seed] if variant.retrained else student_id(Path(WARM_UP)),
     }
     target = folder / f"{content_id('variant', depends)}.parquet"
     if target.exists():
         return target
     triplets, base_folder = TRIPLETS.read(), model_folder(base, cache_folder(params.runtime.cache))
-    system = domain_of(params).system_prompts.student
     with tempfile.TemporaryDirectory() as scratch:
         warm_up = Path(WARM_UP)
         if variant.retrained:
