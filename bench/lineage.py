@@ -21,10 +21,11 @@ from typing import Any
 
 import yaml
 from dvc.repo import Repo
-from tests.lineage import mini
-from tests.scored import write_scored
+from tests import mini_stages as mini
+from tests.factories import write_scored
 from tests.student.tiny import tiny_model_folder
 
+from compeffdist.artefacts import rejects_of
 from compeffdist.difficulty.sample_triplets import sample_triplets
 from compeffdist.domain import DEFAULT, DOMAINS, load_domain
 from compeffdist.instructions.rendering import instruction_prompt, with_text
@@ -117,7 +118,6 @@ def make(folder: Path, triplets: int) -> None:
     values["runtime"] |= {"store": "answers.sqlite", "cache": "cache", "recorded": []}
     Path("params.yaml").write_text(yaml.safe_dump(values))
     mini.declare(Path())
-    Path("mini.py").write_text("")
     Path("sources.jsonl").write_text("")
     Path("data").mkdir()
     Path("data/withdrawals.jsonl").touch()
@@ -144,7 +144,7 @@ def git(*arguments: str) -> None:
 def records(count: int) -> None:
     """Every artefact up to the scores, of `count` triplets and a twentieth as many refused pairs."""
     generator = random.Random(0)
-    data = mini.DATA
+    data = Path("data")
     texts = written(data / "texts.parquet", Text, count // PER_TEXT, lambda n: a_text(n, generator))
     rows = written(
         data / "evaluation.jsonl",
@@ -200,7 +200,7 @@ def records(count: int) -> None:
     for name, part in (("teacher", predictions[:3000]), ("student", predictions[3000:])):
         write_records(data / f"{name}_predictions.parquet", Prediction, [prediction(*pair) for pair in part])
     for stage in ("ingest_texts", "score_difficulty", "train_student"):
-        mini.rejects(stage, [])
+        rejects_of(stage).write([])
 
 
 def written(path: Path, kind: type[Any], count: int, make_one: Callable[[int], Any]) -> list[Any]:
@@ -245,7 +245,7 @@ def an_instruction_each(
         for p in perspectives
         for n in range(5)
     ]
-    write_records(mini.DATA / "tasks.jsonl", Task, tasks)
+    write_records(Path("data") / "tasks.jsonl", Task, tasks)
     keys = mini.ask([mini.generation(f"write an instance\n{task.description}") for task in tasks])
     demonstrations = [
         Demonstration(
@@ -258,7 +258,7 @@ def an_instruction_each(
         for place, task in enumerate(tasks)
         for n in range(8)
     ]
-    write_records(mini.DATA / "demonstrations.jsonl", Demonstration, demonstrations)
+    write_records(Path("data") / "demonstrations.jsonl", Demonstration, demonstrations)
     instructions = []
     for place, task in enumerate(tasks):
         shown = demonstrations[8 * place : 8 * place + 2]
@@ -276,7 +276,7 @@ def an_instruction_each(
                 task_name=task.name,
             )
         )
-    write_records(mini.DATA / "instructions.jsonl", Instruction, instructions)
+    write_records(Path("data") / "instructions.jsonl", Instruction, instructions)
     return instructions
 
 
@@ -288,7 +288,7 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
         for k in range(PER_TEXT)
     ]
     pairs = [Pair(instruction_id=i.id, text_id=t.id, method="random") for i, t in chosen]
-    write_records(mini.DATA / "pairs.parquet", Pair, pairs)
+    write_records(Path("data") / "pairs.parquet", Pair, pairs)
     triplets, refused, answers = [], [], []
     for place, ((instruction, text), pair) in enumerate(zip(chosen, pairs, strict=True)):
         request = Request.likelihood("s", with_text(instruction.prompt, text.text), LABELS)
@@ -322,16 +322,16 @@ def triplets_of(texts: list[Text], instructions: list[Instruction], count: int) 
         )
     with ResponseStore(mini.STORE) as store:
         store.put_many(answers)
-    write_records(mini.DATA / "triplets.parquet", Triplet, triplets)
-    mini.rejects("collect_responses", refused)
+    write_records(Path("data") / "triplets.parquet", Triplet, triplets)
+    rejects_of("collect_responses").write(refused)
     mini.student(Path("models/warmup"), [triplet.id for triplet in triplets])
-    write_scored(mini.DATA / "scored.parquet", [mini.score(triplet) for triplet in triplets])
+    write_scored(Path("data") / "scored.parquet", [mini.score(triplet) for triplet in triplets])
 
 
 def sample(seed: int) -> None:
     """Draw, and a student that learnt what was kept."""
     names = ("scored", "predicted", "triplets", "sampled")
-    scored, predicted, triplets, sampled = (mini.DATA / f"{name}.parquet" for name in names)
+    scored, predicted, triplets, sampled = (Path("data") / f"{name}.parquet" for name in names)
     mini.study_difficulty()
     shutil.rmtree("models/proxy", ignore_errors=True)
     mini.predict_difficulty()

@@ -7,7 +7,6 @@ from typing import Any
 
 from compeffdist.domain import Domain
 from compeffdist.evaluation.predictions import predict_rows, teacher_scorer
-from compeffdist.evaluation.rows import EvaluationRow
 from compeffdist.instructions.attributes import count_attributes
 from compeffdist.instructions.enumerate_attributes import enumerate_attributes
 from compeffdist.instructions.generate_tasks import generate_tasks
@@ -22,10 +21,11 @@ from compeffdist.params import (
     TasksParams,
     TeacherParams,
 )
-from compeffdist.records import Pair, Perspective, Text, by_id
+from compeffdist.records import by_id
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.triplets.collect_responses import collect_responses
+from tests.factories import make_pair, make_perspective, make_row, make_text
 from tests.fakes import FakeTeacher
 
 SEED = 42
@@ -71,7 +71,7 @@ def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]
     def note(stage: str) -> None:
         asked[stage] = teacher.asked[sum(map(len, asked.values())) :]
 
-    said = [Text(text=text, domain="d", source="s", source_row=str(n), licence="MIT") for n, text in enumerate(texts)]
+    said = [make_text(text) for text in texts]
 
     def talk(stage: str) -> Conversation:
         return Conversation(teacher, domain, TeacherParams(temperature=0.5), SEED, stage)
@@ -82,17 +82,7 @@ def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]
     note("enumerate_attributes")
     attributes = by_id(count_attributes(found.mentions, 0)[0])
     heads = sorted(attributes.values(), key=lambda attribute: attribute.name)[:2]
-    perspectives = [
-        Perspective(
-            member_ids=[head.id],
-            member_names=[head.name],
-            member_counts=[1],
-            exemplar=head.name,
-            total_count=1,
-            coherence=1.0,
-        )
-        for head in heads
-    ]
+    perspectives = [make_perspective(head) for head in heads]
     own = OwnTask(name="urgent", question="How urgent is it?", labels=["urgent", "later"])
     tasks_params = TasksParams(per_perspective=5, analysis_per_perspective=1, seed_task=True, own=[own])
     tasks, _ = generate_tasks(perspectives, attributes, tasks_params, domain, talk("generate_tasks"), _distinct)
@@ -101,7 +91,7 @@ def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]
     demonstrations, _ = write_demonstrations(tasks, said, wanted, domain.demonstrations, talk("write_demonstrations"))
     note("write_demonstrations")
     instructions = build_instructions(tasks, demonstrations, wanted, SEED)
-    pairs = [Pair(instruction_id=i.id, text_id=said[0].id, method="random") for i in instructions]
+    pairs = [make_pair(i, said[0]) for i in instructions]
     collect_responses(
         pairs, by_id(instructions), by_id(said), ResponsesParams(), domain.monitored, talk("collect_responses")
     )
@@ -109,7 +99,7 @@ def ask_every_stage(domain: Domain, texts: list[str]) -> dict[str, list[Request]
     generated = ResponsesParams(closed_labels="generate")
     collect_responses(pairs, by_id(instructions), by_id(said), generated, domain.monitored, talk("collect_sampled"))
     note("collect_sampled")
-    rows = [EvaluationRow(task="mood", text=texts[0], label="a", source_row="1", licence="MIT")]
+    rows = [make_row("mood", texts[0], "a")]
     question = domain.monitored.asked("letter")
     kinds = [EvaluationTask(name="mood", location="x.csv", labels=["a", "b"], question=question)]
     predict_rows(

@@ -28,8 +28,8 @@ from compeffdist.records import GENERATED_TYPES, FieldType
 from compeffdist.registry.questions import COLUMNS
 from tests.asked import WORDS_OF_SENTIMENT, ask_every_stage
 from tests.fakes import put_domains
+from tests.stages import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / DOMAINS
 TICKETS = [
     "The router drops every hour since the update; I restarted it twice. Our whole office is offline.",

@@ -13,11 +13,12 @@ from compeffdist.given import Given, Made, Undeclared, given_to
 from compeffdist.params import validate_params
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records
-from compeffdist.records import Reject, Text
+from compeffdist.records import Reject
+from tests.factories import make_text
 from tests.stages import ROOT
 
 PARAMS = validate_params(compose("smoke", ROOT / "profiles"), "smoke")
-TEXT = Text(text="fine", domain="d", source="s", source_row="1", licence="MIT")
+TEXT = make_text("fine")
 
 
 @pytest.fixture(autouse=True)

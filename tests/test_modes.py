@@ -8,44 +8,32 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.artefacts import EVALUATION, INSTRUCTIONS, MENTIONS, TEXTS
+from compeffdist.declaration import read_pipeline
 from compeffdist.files import read_json, write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
-from compeffdist.record_files import read_records, write_records
+from compeffdist.record_files import read_records
 from compeffdist.records import (
     Draw,
-    EvaluationRow,
-    Instruction,
-    Mention,
     Pair,
     PredictedDifficulty,
     Reject,
     ScoredTriplet,
-    Text,
     Triplet,
 )
 from compeffdist.triplets.parts import PREDICTED, SCORED
+from tests.factories import make_instruction, make_row, make_task, make_text
 from tests.fakes import put_domains
-from tests.stages import run_stage
+from tests.stages import ROOT, run_stage
 from tests.student.tiny import tiny_model_folder
 
-ROOT = Path(__file__).parents[1]
-TEXTS, TASKS, PART = 30, 3, 60
-STAGES = [
-    "pair_texts",
-    "collect_responses",
-    "check_triplets",
-    "warm_up_student",
-    "score_difficulty",
-    "check_difficulty",
-    "predict_difficulty",
-    "sample_triplets",
-    "check_sample",
-    "collect_sampled",
-    "train_student",
-    "check_training_set",
-]
+ALL, TASKS, PART = 30 * 3, 3, 60
+ORDER = list(read_pipeline(ROOT))
+BETWEEN = ORDER[ORDER.index("pair_texts") : ORDER.index("check_training_set") + 1]
+STAGES = [stage for stage in BETWEEN if stage not in ("evaluate_teacher", "study_difficulty")]
+"""From pairing to training, without those that only look."""
 LENIENT = {
     "triplets": {"action": "stop"},
     "sample": {
@@ -70,7 +58,7 @@ def set_params(mode: str, rate: float = 0.5) -> None:
     raw["teacher"] |= {"engine": "transformers", "max_model_len": 600}
     raw["runtime"] |= {"cache": str(Path("cache").absolute()), "device": "cpu", "store": "answers.sqlite"}
     raw["runtime"]["scores"] = "scores"
-    raw["pairing"]["pairs"] = TEXTS * TASKS
+    raw["pairing"]["pairs"] = ALL
     raw["sampling"]["rate"] = rate
     raw["difficulty"] |= {"mode": mode, "proxy": {"rows": PART}}
     raw["warm_up"] = {"rows": 4, "training": {**raw["warm_up"]["training"], "batch_size": 4}}
@@ -85,31 +73,12 @@ def set_scene(tiny_folder: Path) -> None:
     for role in ("teacher", "student"):
         write_json(Path(f"models/{role}.json"), resolve_model(role, reference, cache_folder("cache")).to_row())
     things, moods = ("film", "plot", "kettle", "radio", "blanket"), ("great", "dreadful", "dull", "cosy", "loud", "odd")
-    texts = [
-        Text(text=f"the {thing} was {mood}", domain="d", source="s", source_row="1", licence="MIT")
-        for thing in things
-        for mood in moods
-    ]
-    instructions = [
-        Instruction(
-            task_id=f"task_{number}",
-            perspective_id="perspective_1",
-            demonstration_ids=[],
-            prompt=f"Do number {number}.",
-            type="closed_classification",
-            labels=["positive", "neutral", "negative"],
-            score_range=[],
-            json_schema="",
-            exact_spans=False,
-            task_name=f"task {number}",
-        )
-        for number in range(TASKS)
-    ]
-    write_records(Path("data/texts.parquet"), Text, texts)
-    write_records(Path("data/instructions.jsonl"), Instruction, instructions)
-    write_records(Path("data/mentions.parquet"), Mention, [])
-    row = EvaluationRow(task="t", text="Nothing like it.", label="neutral", source_row="1", licence="MIT")
-    write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
+    labels = ["positive", "neutral", "negative"]
+    tasks = [make_task(name=f"task {n}", description=f"Do number {n}.", labels=labels) for n in range(TASKS)]
+    TEXTS.write([make_text(f"the {thing} was {mood}") for thing in things for mood in moods])
+    INSTRUCTIONS.write([make_instruction(task, prompt=task.description) for task in tasks])
+    MENTIONS.write([])
+    EVALUATION.write([make_row()])
     write_json(Path("data/clusters.json"), {"perspectives": [], "diagnostics": {}})
 
 
@@ -140,7 +109,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     set_params("proxy")
     run(*STAGES)
     pairs, draws = {pair.id: pair for pair in read("pairs", Pair)}, read("sampled", Draw)
-    assert Counter(pair.part for pair in pairs.values()) == {SCORED: PART, PREDICTED: TEXTS * TASKS - PART}
+    assert Counter(pair.part for pair in pairs.values()) == {SCORED: PART, PREDICTED: ALL - PART}
     assert {row.pair_id for row in read("scored", ScoredTriplet)} == {p.id for p in pairs.values() if p.part == SCORED}
     predicted = {row.pair_id for row in read("predicted", PredictedDifficulty)}
     assert predicted == {p.id for p in pairs.values() if p.part == PREDICTED}
@@ -149,7 +118,7 @@ def test_the_teacher_is_asked_for_the_scored_part_and_the_kept_pairs_alone(scene
     bought = [draw.pair_id for draw in draws if draw.kept and not draw.triplet_id]
     assert 0 < len(bought) < len(predicted)
     assert asked()["after_sampling"] == len(bought)
-    assert asked()["calls_saved"] == pytest.approx(1 - (PART + len(bought)) / (TEXTS * TASKS))
+    assert asked()["calls_saved"] == pytest.approx(1 - (PART + len(bought)) / (ALL))
     report = read_json(Path("metrics/predict_difficulty.json"))
     assert report["held_out"]["rows"] == PART and report["records"]["out"] == len(predicted)
 
@@ -170,12 +139,12 @@ def test_directly_every_pair_is_asked_once_and_the_same_pair_has_the_same_answer
     run(*STAGES)
     draws = read("sampled", Draw)
     assert read("predicted", PredictedDifficulty) == [] and read_json(Path("models/proxy/proxy.json"))
-    assert len(draws) == TEXTS * TASKS and all(draw.triplet_id for draw in draws)
+    assert len(draws) == ALL and all(draw.triplet_id for draw in draws)
     kept = {draw.triplet_id for draw in draws if draw.kept}
     assert {row.id for row in read("training", Triplet)} == kept
     assert asked() == {
-        "pairs": TEXTS * TASKS,
-        "before_sampling": TEXTS * TASKS,
+        "pairs": ALL,
+        "before_sampling": ALL,
         "after_sampling": 0,
         "calls_saved": 0.0,
         "bought": 0,

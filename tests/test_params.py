@@ -13,8 +13,7 @@ from compeffdist.errors import UserError
 from compeffdist.params import load_params, validate_params
 from compeffdist.profiles import PROFILES, compose, profile_names, write_profile
 from compeffdist.seeds import stage_seed
-
-ROOT = Path(__file__).parent.parent
+from tests.stages import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +32,7 @@ def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def test_all_profiles_validate() -> None:
-    names = profile_names(ROOT / PROFILES)
-    assert names == ["laptop", "own", "paper", "smoke", "workstation"]
-    for name in names:
+    for name in profile_names(ROOT / PROFILES):
         assert validate_params(compose(name, ROOT / PROFILES), name).profile == name
 
 

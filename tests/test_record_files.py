@@ -13,22 +13,19 @@ from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError
 from compeffdist.record_files import read_records, table_of, write_records
 from compeffdist.records import Pair, Perspective, ScoredTriplet, Text
+from tests.factories import make_perspective, make_score, make_text, write_scored
 from tests.gates.world import edit
-from tests.scored import a_score, write_scored
-from tests.test_records import a_text
 
 
 @pytest.mark.parametrize("name", ["texts.parquet", "texts.jsonl"])
 def test_records_survive_the_disk(tmp_path: Path, name: str) -> None:
-    records = [a_text("a\u2028b"), a_text('quo"te\x00')]
+    records = [make_text("a\u2028b"), make_text('quo"te\x00')]
     write_records(tmp_path / name, Text, records)
     assert read_records(tmp_path / name, Text) == records
 
 
 def test_lists_survive_parquet_even_when_empty(tmp_path: Path) -> None:
-    record = Perspective(
-        member_ids=["a"], member_names=["b"], member_counts=[3], exemplar="b", total_count=3, coherence=1.0
-    )
+    record = make_perspective("battery life")
     write_records(tmp_path / "p.parquet", Perspective, [record])
     write_records(tmp_path / "none.parquet", Perspective, [])
     assert read_records(tmp_path / "p.parquet", Perspective) == [record]
@@ -38,19 +35,19 @@ def test_lists_survive_parquet_even_when_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["texts.parquet", "texts.jsonl"])
 def test_the_same_records_give_the_same_bytes(tmp_path: Path, name: str) -> None:
     for folder in ("one", "two"):
-        write_records(tmp_path / folder / name, Text, [a_text("a"), a_text("b")])
+        write_records(tmp_path / folder / name, Text, [make_text("a"), make_text("b")])
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_duplicate_ids_never_reach_the_disk(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="share the id"):
-        write_records(tmp_path / "texts.jsonl", Text, [a_text(), a_text(domain="other")])
+        write_records(tmp_path / "texts.jsonl", Text, [make_text(), make_text(domain="other")])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tampered_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
-    write_records(path, Text, [a_text("a"), a_text("b")])
+    write_records(path, Text, [make_text("a"), make_text("b")])
     lines = path.read_text().splitlines()
     path.write_text(lines[0] + "\n" + canonical_json(json.loads(lines[1]) | {"text": "c"}) + "\n")
     with pytest.raises(UserError, match=r"texts\.jsonl: record 2: id"):
@@ -58,7 +55,7 @@ def test_a_tampered_line_is_named(tmp_path: Path) -> None:
 
 
 def test_another_record_type_is_refused(tmp_path: Path) -> None:
-    write_records(tmp_path / "t.parquet", Text, [a_text()])
+    write_records(tmp_path / "t.parquet", Text, [make_text()])
     with pytest.raises(UserError, match="holds text@1 records, expected pair@2"):
         read_records(tmp_path / "t.parquet", Pair)
 
@@ -70,7 +67,7 @@ def test_a_missing_artefact_says_how_to_make_it(tmp_path: Path) -> None:
 
 def test_a_parquet_file_that_was_altered_is_one_line(tmp_path: Path) -> None:
     target = tmp_path / "texts.parquet"
-    write_records(target, Text, [a_text(f"text number {n}") for n in range(500)])
+    write_records(target, Text, [make_text(f"text number {n}") for n in range(500)])
     whole = target.read_bytes()
     for start in range(4, len(whole) - 60, max(1, len(whole) // 40)):
         target.write_bytes(whole[:start] + bytes(b ^ 0xFF for b in whole[start : start + 50]) + whole[start + 50 :])
@@ -85,11 +82,11 @@ def test_a_jsonl_artefact_in_another_encoding_is_one_line(tmp_path: Path) -> Non
 
 
 def test_columns_of_an_open_field_are_those_that_the_writer_names(tmp_path: Path) -> None:
-    scored = [a_score(triplet_id=key, ifd=None) for key in "ab"]
+    scored = [make_score(triplet_id=key, ifd=None) for key in "ab"]
     write_scored(tmp_path / "s.parquet", scored)
     assert read_records(tmp_path / "s.parquet", ScoredTriplet) == scored
     with pytest.raises(ValueError, match=r"score_\w+: its columns are"):
-        write_scored(tmp_path / "more.parquet", [a_score(loudness=1.0)])
+        write_scored(tmp_path / "more.parquet", [make_score(loudness=1.0)])
     assert not (tmp_path / "more.parquet").exists()
 
 
@@ -105,14 +102,14 @@ def test_columns_of_an_open_field_are_those_that_the_writer_names(tmp_path: Path
 def test_a_record_without_an_id_of_its_own_is_refused(
     tmp_path: Path, name: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], fault: str
 ) -> None:
-    write_records(tmp_path / name, Text, [a_text("a"), a_text("b")])
+    write_records(tmp_path / name, Text, [make_text("a"), make_text("b")])
     edit(str(tmp_path / name), change)
     with pytest.raises(UserError, match=f"{fault}; run the stage"):
         read_records(tmp_path / name, Text)
 
 
 def test_a_value_of_another_type_is_refused(tmp_path: Path) -> None:
-    row = a_text().to_row()
+    row = make_text().to_row()
     (tmp_path / "t.jsonl").write_text(json.dumps(row | {"domain": 1}))
     with pytest.raises(UserError, match="record 1: domain cannot be 1; run"):
         read_records(tmp_path / "t.jsonl", Text)

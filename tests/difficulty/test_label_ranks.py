@@ -16,8 +16,9 @@ from compeffdist.records import ScoredTriplet, Triplet
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs, label_trie
+from tests.factories import make_triplet
 
-from .test_score_difficulty import SYSTEM, folder, fp32, make_triplet, runtime_of
+from .test_score_difficulty import SYSTEM, folder, fp32, runtime_of
 
 __all__ = ["folder", "fp32"]
 
@@ -33,7 +34,10 @@ NOTHING = (np.array([0]), np.array([0.0]), np.array([0.0]))
 def scores_of(
     folder: Path, labels: list[str], label_ranks: bool = False, told: bool = True
 ) -> tuple[list[Triplet], list[ScoredTriplet]]:
-    triplets = [make_triplet(prompt, labels[place % len(labels)]) for place, prompt in enumerate(PROMPTS)]
+    triplets = [
+        make_triplet(text_id=prompt, prompt=prompt, response=labels[place % len(labels)])
+        for place, prompt in enumerate(PROMPTS)
+    ]
     scored, rejects = score_triplets(
         triplets,
         folder,
@@ -41,7 +45,7 @@ def scores_of(
         runtime_of(folder),
         weights="weights",
         system=SYSTEM,
-        choices={"instruction": labels} if told else {},
+        choices={triplets[0].instruction_id: labels} if told else {},
     )
     assert rejects == []
     return triplets, scored
@@ -92,10 +96,10 @@ def test_the_published_scores_are_the_same_beside_label_ranks_and_without(folder
 
 
 def test_an_answer_outside_the_labels_and_a_free_one_have_no_rank(folder: Path) -> None:
-    triplets = [make_triplet("the film was great", "sideways")]
+    triplets = [make_triplet(prompt="the film was great", response="sideways")]
     scored, _ = score_triplets(
         triplets, folder, DifficultyParams(), runtime_of(folder), weights="w", system=SYSTEM,
-        choices={"instruction": APART},
+        choices={triplets[0].instruction_id: APART},
     )  # fmt: skip
     assert (scored[0].measures["label_rank"], scored[0].measures["label_surprise"]) == (None, None)
 

@@ -16,13 +16,13 @@ from compeffdist.measures.registry import MEASURES
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
-from tests.scored import a_score, write_scored
+from tests.factories import make_predicted, make_score, make_triplet, write_scored
 
 
-def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
+def scored_rows(rows: int, instructions: int = 3, **changes: Any) -> list[ScoredTriplet]:
     generator = np.random.default_rng(0)
     return [
-        a_score(
+        make_score(
             None,
             **{
                 "ranking": float(generator.integers(0, 4)) / 4,  # many ties
@@ -41,39 +41,18 @@ def make_scored(rows: int, instructions: int = 3, **changes: Any) -> list[Scored
     ]
 
 
-def make_predicted(rows: int, instructions: int = 3) -> list[PredictedDifficulty]:
-    generator = np.random.default_rng(1)
+def predicted_pairs(rows: int, instructions: int = 3) -> list[PredictedDifficulty]:
+    chance = np.random.default_rng(1).random(rows)
     return [
-        PredictedDifficulty(
-            pair_id=f"pair_9{number:03d}",
-            instruction_id=f"instruction_{number % instructions}",
-            proxy_id="proxy",
-            difficulty=float(generator.random()),
-        )
-        for number in range(rows)
+        make_predicted(pair_id=f"pair_9{n:03d}", instruction_id=f"instruction_{n % instructions}", difficulty=value)
+        for n, value in enumerate(chance.tolist())
     ]
 
 
-def make_triplet(instruction: str, number: int, response: str, labels: Sequence[str] = ()) -> Triplet:
-    return Triplet(
-        pair_id=f"pair_{instruction}_{number:04d}",
-        instruction_id=instruction,
-        text_id=f"text_{number:04d}",
-        teacher_id="teacher",
-        decoding_id="decoding",
-        answer_id="answer",
-        prompt="prompt",
-        response=response,
-        monitored="neutral",
-        task_type="closed_classification",
-        task_name="task",
-        labels=list(labels),
-        probabilities=[1 / len(labels)] * len(labels) if labels else [],
-    )
-
-
-def score_of(triplet: Triplet, ranking: float) -> ScoredTriplet:
-    return a_score(triplet, ranking)
+def labelled(instruction: str, number: int, response: str, labels: Sequence[str] = ()) -> Triplet:
+    ids = {"instruction_id": instruction, "text_id": f"text_{number}", "pair_id": f"pair_{instruction}_{number:04d}"}
+    even = [1 / len(labels)] * len(labels) if labels else []
+    return make_triplet(**ids, response=response, labels=list(labels), probabilities=even)
 
 
 def run(
@@ -99,7 +78,7 @@ def draw(folder: Path, scored: list[ScoredTriplet], *args: Any, **changes: Any) 
 
 @pytest.mark.parametrize("metric", ["ranking", *(name for name, one in MEASURES.items() if one.needs == "response")])
 def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None:
-    scored = make_scored(20)
+    scored = scored_rows(20)
     draws = draw(tmp_path, scored, metric=metric)
     assert [row.triplet_id for row in draws] == [row.triplet_id for row in scored]
     assert [row.instruction_id for row in draws] == [row.instruction_id for row in scored]
@@ -110,7 +89,7 @@ def test_difficulty_is_the_metric_asked_for(tmp_path: Path, metric: str) -> None
 
 @pytest.mark.parametrize("method", ["soft", "hard", "random"])
 def test_rows_of_own_tasks_have_their_own_rate_and_change_no_other_row(tmp_path: Path, method: str) -> None:
-    scored = make_scored(60)
+    scored = scored_rows(60)
     instructions = sorted({row.instruction_id for row in scored})
     own = set(instructions[:1])
     plain = draw(tmp_path, scored, method=method, rate=0.4)
@@ -125,7 +104,7 @@ def test_rows_of_own_tasks_have_their_own_rate_and_change_no_other_row(tmp_path:
 
 
 def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path) -> None:
-    scored = make_scored(12, 1)
+    scored = scored_rows(12, 1)
     for metric, lowest_first in (("perplexity", True), ("rank_surprisal_ratio", False)):
         draws = {row.triplet_id: row.rank for row in draw(tmp_path, scored, metric=metric)}
         ordered = sorted(scored, key=lambda row: float(row.measures[metric] or 0), reverse=not lowest_first)
@@ -133,7 +112,7 @@ def test_the_hardest_are_those_at_the_end_that_the_measure_names(tmp_path: Path)
 
 
 def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
-    scored = make_scored(20)
+    scored = scored_rows(20)
     draws = draw(tmp_path, scored, metric="random")
     assert [row.difficulty for row in draws] == uniform_draws([row.pair_id for row in scored], 3, CONTROL).tolist()
 
@@ -141,7 +120,7 @@ def test_random_difficulty_is_the_control_it_says_it_is(tmp_path: Path) -> None:
 def test_scores_in_another_order_and_in_batches_are_the_same_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored = make_scored(60)
+    scored = scored_rows(60)
     straight = draw(tmp_path, scored)
     for module in ("columns", "difficulty.sample_triplets"):
         monkeypatch.setattr(f"compeffdist.{module}.BATCH_ROWS", 7)
@@ -151,8 +130,8 @@ def test_scores_in_another_order_and_in_batches_are_the_same_draws(
 
 
 def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
-    scored = make_scored(5)
-    holes = [*scored[:3], *make_scored(1, triplet_id="sample_x", pair_id="pair_x", perplexity=float("nan"))]
+    scored = scored_rows(5)
+    holes = [*scored[:3], *scored_rows(1, triplet_id="sample_x", pair_id="pair_x", perplexity=float("nan"))]
     with pytest.raises(UserError, match=r"1 of 4 rows have no perplexity, the first that of sample_x"):
         draw(tmp_path, holes, metric="perplexity")
     with pytest.raises(UserError, match=r"no ifd.*another sampling\.metric"):
@@ -162,7 +141,7 @@ def test_a_metric_without_values_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_two_scores_of_one_triplet_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pair_0001 has two difficulties"):
-        draw(tmp_path, [*make_scored(3), *make_scored(1, triplet_id="sample_9", pair_id="pair_0001")])
+        draw(tmp_path, [*scored_rows(3), *scored_rows(1, triplet_id="sample_9", pair_id="pair_0001")])
 
 
 def test_no_scores_are_no_draws(tmp_path: Path) -> None:
@@ -172,7 +151,7 @@ def test_no_scores_are_no_draws(tmp_path: Path) -> None:
 
 
 def test_metrics_count_rows_and_instructions(tmp_path: Path) -> None:
-    metrics = run(tmp_path, make_scored(30), seed=9)
+    metrics = run(tmp_path, scored_rows(30), seed=9)
     draws = read_records(tmp_path / "sampled.parquet", Draw)
     assert metrics["rows"] == 30
     assert metrics["kept"] == sum(row.kept for row in draws)
@@ -185,7 +164,7 @@ def test_metrics_count_rows_and_instructions(tmp_path: Path) -> None:
 
 
 def test_predicted_pairs_are_ranked_among_the_scored_and_have_no_triplet(tmp_path: Path) -> None:
-    scored, predicted = make_scored(12), make_predicted(9)
+    scored, predicted = scored_rows(12), predicted_pairs(9)
     draws = draw(tmp_path, scored, predicted)
     assert [(row.pair_id, row.triplet_id, row.difficulty) for row in draws] == [
         *((row.pair_id, row.triplet_id, row.ranking) for row in scored),
@@ -198,28 +177,28 @@ def test_predicted_pairs_are_ranked_among_the_scored_and_have_no_triplet(tmp_pat
 
 
 def test_a_pair_is_drawn_alike_before_it_is_answered_and_after(tmp_path: Path) -> None:
-    before = draw(tmp_path, [], make_predicted(6))
+    before = draw(tmp_path, [], predicted_pairs(6))
     answered = []
-    for row in make_predicted(6):
+    for row in predicted_pairs(6):
         known = {"pair_id": row.pair_id, "instruction_id": row.instruction_id, "ranking": row.difficulty}
-        answered += make_scored(1, triplet_id=f"sample of {row.pair_id}", **known)
+        answered += scored_rows(1, triplet_id=f"sample of {row.pair_id}", **known)
     after = draw(tmp_path, answered)
     assert [(row.id, row.kept) for row in before] == [(row.id, row.kept) for row in after]
 
 
 def test_a_pair_both_scored_and_predicted_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="predict only what is not scored"):
-        draw(tmp_path, make_scored(3, pair_id="pair_9000")[:1], make_predicted(3))
+        draw(tmp_path, scored_rows(3, pair_id="pair_9000")[:1], predicted_pairs(3))
 
 
 def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_others(tmp_path: Path) -> None:
     closed = [
-        make_scored(place + 1, 1, ranking=0.0, label_rank=(8 - place) / 10, label_surprise=0.1)[place]
+        scored_rows(place + 1, 1, ranking=0.0, label_rank=(8 - place) / 10, label_surprise=0.1)[place]
         for place in range(8)
     ]
     free = [
         replace(row, id="", triplet_id=f"{row.triplet_id}f", pair_id=f"{row.pair_id}f", instruction_id="free")
-        for row in make_scored(6, 1)
+        for row in scored_rows(6, 1)
     ]
     draws = {one.pair_id: one for one in draw(tmp_path, [*closed, *free], metric="label_rank")}
     assert [draws[row.pair_id].rank for row in closed] == list(range(8, 0, -1))
@@ -233,10 +212,10 @@ def test_label_ranks_order_the_rows_of_closed_sets_and_the_published_score_the_o
 @pytest.mark.parametrize("method", ["soft", "hard"])
 def test_scope_answer_keeps_every_label_at_the_same_rate_whichever_is_harder(tmp_path: Path, method: str) -> None:
     labels = ["negative", "positive"]
-    triplets = [make_triplet("labelled", number, labels[number % 2], labels) for number in range(200)]
-    triplets += [make_triplet("free", number, f"words {number}") for number in range(40)]
+    triplets = [labelled("labelled", number, labels[number % 2], labels) for number in range(200)]
+    triplets += [labelled("free", number, f"words {number}") for number in range(40)]
     # every positive row is harder than every negative one
-    scored = [score_of(one, (one.response == "positive") + number / 1000) for number, one in enumerate(triplets)]
+    scored = [make_score(one, (one.response == "positive") + number / 1000) for number, one in enumerate(triplets)]
     kept: dict[str, dict[str, int]] = {}
     for scope in ("instruction", "answer"):
         draws = draw(tmp_path, scored, triplets=triplets[::-1], method=method, scope=scope)
@@ -254,8 +233,8 @@ def test_scope_answer_keeps_every_label_at_the_same_rate_whichever_is_harder(tmp
 
 def test_an_answer_is_ranked_within_its_own_instruction(tmp_path: Path) -> None:
     labels = ["yes", "no"]
-    triplets = [make_triplet(name, number, "yes", labels) for name in ("a", "b") for number in range(6)]
-    scored = [score_of(one, number / 12) for number, one in enumerate(triplets)]
+    triplets = [labelled(name, number, "yes", labels) for name in ("a", "b") for number in range(6)]
+    scored = [make_score(one, number / 12) for number, one in enumerate(triplets)]
     draws = draw(tmp_path, scored, triplets=triplets, scope="answer")
     assert [(row.instruction_id, row.rank, row.group_size) for row in draws] == [
         (name, place, 6) for name in ("a", "b") for place in range(1, 7)
@@ -263,7 +242,7 @@ def test_an_answer_is_ranked_within_its_own_instruction(tmp_path: Path) -> None:
 
 
 def test_scope_answer_refuses_a_row_without_a_triplet(tmp_path: Path) -> None:
-    triplets = [make_triplet("a", number, "yes", ["yes", "no"]) for number in range(3)]
-    scored = [score_of(one, 0.5) for one in triplets]
+    triplets = [labelled("a", number, "yes", ["yes", "no"]) for number in range(3)]
+    scored = [make_score(one, 0.5) for one in triplets]
     with pytest.raises(UserError, match=r"triplets\.parquet: no triplet of pair pair_a_0002.*sampling\.scope"):
         draw(tmp_path, scored, triplets=triplets[:2], scope="answer")

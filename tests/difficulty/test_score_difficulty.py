@@ -9,30 +9,14 @@ from compeffdist.difficulty import scorer
 from compeffdist.difficulty.score_difficulty import score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
-from compeffdist.records import Triplet
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
+from tests.factories import make_triplet
 
 from ..student.tiny import tiny_model_folder
 from .oracle import oracle_row, slow_measures
 
 SYSTEM = "You analyse sentiment."
-
-
-def make_triplet(prompt: str, response: str) -> Triplet:
-    return Triplet(
-        pair_id="pair",
-        instruction_id="instruction",
-        text_id=f"text {prompt}",
-        teacher_id="teacher",
-        decoding_id="decoding",
-        answer_id="answer",
-        prompt=prompt,
-        response=response,
-        monitored="neutral",
-        task_type="analysis",
-        task_name="tone",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +38,8 @@ def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("exclude_zero", [True, False])
 def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folder: Path, exclude_zero: bool) -> None:
     triplets = [
-        make_triplet("the film was great", "positive"),
-        make_triplet("a bore", "the film was dreadful"),
+        make_triplet(prompt="the film was great", response="positive"),
+        make_triplet(prompt="a bore", response="the film was dreadful"),
     ]
     params = DifficultyParams(exclude_zero=exclude_zero)
     scored, rejects = score_triplets(
@@ -81,9 +65,9 @@ def test_scores_are_those_of_the_oracle_on_the_chat_format_without_the_end(folde
 
 def test_in_equals_out_plus_rejected(folder: Path) -> None:
     triplets = [
-        make_triplet("fine", "positive"),
-        make_triplet("fine?", ""),
-        make_triplet("long " * 80, "neutral"),
+        make_triplet(prompt="fine", response="positive"),
+        make_triplet(prompt="fine?", response=""),
+        make_triplet(prompt="long " * 80, response="neutral"),
     ]
     scored, rejects = score_triplets(
         triplets, folder, DifficultyParams(max_length=150), runtime_of(folder),
@@ -98,7 +82,10 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
 
 @pytest.mark.usefixtures("fp32")
 def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Path) -> None:
-    triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
+    triplets = [
+        make_triplet(prompt="the film was great", response="positive"),
+        make_triplet(prompt="a bore", response="negative"),
+    ]
     arguments = {"weights": "weights", "system": SYSTEM}
     plain, _ = score_triplets(triplets, folder, DifficultyParams(), runtime_of(folder), **arguments)
     scored, rejects = score_triplets(triplets, folder, DifficultyParams(ifd=True), runtime_of(folder), **arguments)
@@ -118,7 +105,14 @@ def test_scores_that_other_code_computed_are_not_reused(
     runtime = RuntimeParams(device="cpu", scores=str(tmp_path))
 
     def folders() -> int:
-        score_triplets([make_triplet("a", "b")], folder, DifficultyParams(), runtime, weights="weights", system=SYSTEM)
+        score_triplets(
+            [make_triplet(prompt="a", response="b")],
+            folder,
+            DifficultyParams(),
+            runtime,
+            weights="weights",
+            system=SYSTEM,
+        )
         return len(list(tmp_path.iterdir()))
 
     assert [folders(), folders()] == [1, 1]
@@ -138,7 +132,10 @@ def test_rows_are_scored_again_only_for_a_setting_that_changes_their_scores(
 
     monkeypatch.setattr(scorer, "_score_batch", spy)
     runtime = RuntimeParams(device="cpu", scores=str(tmp_path))
-    triplets = [make_triplet("the film was great", "positive"), make_triplet("a bore", "negative")]
+    triplets = [
+        make_triplet(prompt="the film was great", response="positive"),
+        make_triplet(prompt="a bore", response="negative"),
+    ]
 
     def computed(weights: str = "weights", **settings: Any) -> int:
         rows.clear()

@@ -10,12 +10,12 @@ from scipy.stats import spearmanr
 
 from compeffdist.difficulty.summary import BINS, summarise_scores, write_histogram
 from compeffdist.records import ScoredTriplet
-from tests.scored import a_score
+from tests.factories import make_score
 
 
 def scored(values: list[float], perplexity: float | None = None) -> list[ScoredTriplet]:
     return [
-        a_score(
+        make_score(
             None,
             value,
             triplet_id=f"s{n}",

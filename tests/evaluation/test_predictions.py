@@ -10,14 +10,12 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt, predict_rows, task_instruction, teacher_scorer
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.records import EvaluationRow, Task
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_row, make_task
 from tests.fakes import SENTIMENT, conversation
 
 TASK = EvaluationTask(name="t", location="vader-tweets", labels=["bad", "good"], rows=2, subject="tweet")
-ROWS = [
-    EvaluationRow(task="t", text=text, label="good", source_row="1", licence="MIT") for text in ("so fine", "so dull")
-]
+ROWS = [make_row("t", text, "good") for text in ("so fine", "so dull")]
 
 
 def predict(reply: Any) -> dict[str, list[float]]:
@@ -52,9 +50,7 @@ def test_without_a_question_of_its_own_a_task_asks_the_domain_s() -> None:
 
 def test_a_question_is_laid_out_as_a_generated_task_is() -> None:
     task = TASK.model_copy(update={"question": "Is it irony?", "labels": ["no", "yes", "unclear"]})
-    generated = Task(
-        perspective_id="p", name="n", description="Is it irony?", type="closed_classification", labels=task.labels
-    )
+    generated = make_task(description="Is it irony?", labels=task.labels)
     instruction = instruction_prompt(generated.description, generated, [])
     assert evaluation_prompt(ROWS[0], task) == with_text(instruction, "so fine")
 
@@ -62,9 +58,7 @@ def test_a_question_is_laid_out_as_a_generated_task_is() -> None:
 def test_a_question_is_filled_from_the_row_which_cannot_break_its_line() -> None:
     task = TASK.model_copy(update={"question": "Of {target}, as {role}, or {target}?"})
     fields = {"target": "x\nInput: </text> {role}", "role": "mayor"}
-    row = EvaluationRow(
-        task="t", text="fine", label="good", source_row="1", licence="MIT", fields=canonical_json(fields)
-    )
+    row = make_row(text="fine", fields=canonical_json(fields))
     asked = "Of x Input: (/text) {role}, as mayor, or x Input: (/text) {role}? Answer with exactly one of: bad or good."
     assert evaluation_prompt(row, task) == f"{asked}\n\nInput: fine\nOutput:"
     assert task_instruction(task).startswith("Of {target}, as {role}")

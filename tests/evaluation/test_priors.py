@@ -12,22 +12,13 @@ from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import priors_line
 from compeffdist.label_priors import estimate_prior
 from compeffdist.params import EvaluationParams, EvaluationTask, LabelPriorsParams
-from compeffdist.records import EvaluationRow, Prediction, Text
 from compeffdist.texts.draw import draw_texts
+from tests.factories import make_prediction, make_row, make_text
 
 LABELS = ["good", "bad"]
 MOOD = EvaluationTask(name="mood", location="x.jsonl", question="How is it?", labels=LABELS, rows=40)
-ROWS = [
-    EvaluationRow(task="mood", text=f"mood {n}", label=LABELS[n % 2], source_row=str(n), licence="MIT")
-    for n in range(40)
-]
+ROWS = [make_row("mood", f"mood {n}", LABELS[n % 2]) for n in range(40)]
 PARAMS = EvaluationParams(tasks=[MOOD], bootstrap=100)
-
-
-def own_texts(count: int) -> list[Text]:
-    return [
-        Text(text=f"own {n}", domain=f"d{n % 4}", source="s", source_row=str(n), licence="MIT") for n in range(count)
-    ]
 
 
 def leaning(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, float]]:
@@ -46,7 +37,7 @@ def always(prompts: Sequence[str], labels: tuple[str, ...]) -> list[dict[str, fl
 
 
 def test_texts_are_drawn_evenly_over_domains_whatever_their_order() -> None:
-    texts = own_texts(40)
+    texts = [make_text(f"own {n}", domain=f"d{n % 4}") for n in range(40)]
     drawn = draw_texts(texts, LabelPriorsParams(texts=8), seed=1)
     assert drawn == draw_texts(texts[::-1], LabelPriorsParams(texts=8), seed=1)
     domains = [text.domain for text in texts if text.text in drawn]
@@ -87,15 +78,7 @@ def test_taking_a_prior_out_changes_labels_and_leaves_likelihoods() -> None:
 
 
 def test_a_chosen_label_stands_whatever_the_prior() -> None:
-    chosen = Prediction(
-        row_id="r",
-        task="mood",
-        system="teacher",
-        system_id="t",
-        gold="good",
-        predicted="good",
-        probabilities=[1.0, 0.0],
-    )
+    chosen = make_prediction(ROWS[0], "teacher")
     weighed = [dataclasses.replace(chosen, id="", row_id=f"r{n}", probabilities=[0.9, 0.1]) for n in range(20)]
     assert estimate_priors([chosen], [MOOD]) == {}
     assert take_out([chosen, *weighed], [MOOD], 1.0)[0] == chosen

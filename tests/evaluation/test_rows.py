@@ -15,6 +15,7 @@ from compeffdist.record_files import read_records, write_records
 from compeffdist.records import EvaluationRow, content_id
 from compeffdist.texts import lines
 from compeffdist.texts.corpus_readers import CorpusRow
+from tests.factories import make_row
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -55,11 +56,10 @@ def test_rows_are_drawn_evenly_over_labels_and_by_content_alone(labelled: Path, 
 
 
 def test_the_id_covers_task_text_and_label() -> None:
-    base = {"task": "t", "text": "x", "label": "neutral", "source_row": "1", "licence": "MIT"}
-    row = EvaluationRow(**base)
+    row = make_row()
     assert row.id.startswith("row_")
-    assert EvaluationRow(**{**base, "source_row": "2"}).id == row.id
-    assert len({EvaluationRow(**{**base, key: "y"}).id for key in ("task", "text", "label")} | {row.id}) == 4
+    assert make_row(source_row="2").id == row.id
+    assert len({make_row(**{name: "y"}).id for name in ("task", "text", "label")} | {row.id}) == 4
 
 
 def test_copies_count_once_and_not_at_all_where_their_labels_differ(tmp_path: Path) -> None:
@@ -231,6 +231,6 @@ def test_a_field_of_the_question_must_be_there(tmp_path: Path, target: str | Non
 
 
 def test_the_id_covers_the_fields_of_the_question_and_nothing_where_there_are_none() -> None:
-    base = {"task": "t", "text": "x", "label": "neutral", "source_row": "1", "licence": "MIT"}
-    assert EvaluationRow(**base).id == content_id("row", {"task": "t", "text": "x", "label": "neutral"})
-    assert len({EvaluationRow(**base, fields=fields).id for fields in ("", '{"a":"b"}', '{"a":"c"}')}) == 3
+    row = make_row()
+    assert row.id == content_id("row", {"task": row.task, "text": row.text, "label": row.label})
+    assert len({make_row(fields=fields).id for fields in ("", '{"a":"b"}', '{"a":"c"}')}) == 3

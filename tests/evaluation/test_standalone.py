@@ -14,6 +14,7 @@ from compeffdist.evaluation.rows import load_evaluation_rows
 from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import Prediction
+from tests.factories import make_prediction, make_row
 
 LABELS = ["joy", "anger"]
 TASK = """
@@ -84,15 +85,8 @@ def test_what_cannot_be_a_task_is_one_line(labelled: Path) -> None:
 
 
 def answer(row: int, gold: str, joy: float, system: str = "a") -> Prediction:
-    return Prediction(
-        row_id=f"row_{row}",
-        task="feelings",
-        system=system,
-        system_id=system,
-        gold=gold,
-        predicted="joy" if joy >= 0.5 else "anger",
-        probabilities=[joy, 1 - joy],
-    )
+    asked, said = make_row("feelings", f"text {row}", gold), "joy" if joy >= 0.5 else "anger"
+    return make_prediction(asked, system, said, probabilities=[joy, 1 - joy])
 
 
 PARAMS = EvaluationParams(tasks=[EvaluationTask(name="feelings", location="x.csv", labels=LABELS)], bootstrap=200)

@@ -10,8 +10,9 @@ from compeffdist.evaluation.predictions import predict_rows, teacher_scorer
 from compeffdist.evaluation.summary import SYSTEMS, summarise
 from compeffdist.evaluation.table import evaluation_table, registration_line, verdict_line
 from compeffdist.params import EvaluationParams, EvaluationTask
-from compeffdist.records import EvaluationRow, Prediction
+from compeffdist.records import Prediction
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_row
 from tests.fakes import conversation
 
 LABELS = ["negative", "neutral", "positive"]
@@ -21,11 +22,7 @@ PARAMS = EvaluationParams(
     ],
     bootstrap=200,
 )
-ROWS = [
-    EvaluationRow(task=task, text=f"{task} text {n}", label=LABELS[n % 3], source_row=str(n), licence="MIT")
-    for task in ("a", "b")
-    for n in range(30)
-]
+ROWS = [make_row(task, f"{task} text {n}", LABELS[n % 3]) for task in ("a", "b") for n in range(30)]
 
 
 def scorer(right: int):  # type: ignore[no-untyped-def]

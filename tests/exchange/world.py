@@ -12,32 +12,26 @@ import numpy as np
 import pytest
 import yaml
 
+from compeffdist.artefacts import ATTRIBUTES, CLUSTERS, EVALUATION, SAMPLED, TEXTS, TRIPLETS
+from compeffdist.artefacts import PAIRS as PAIRED
 from compeffdist.canonical import hash_text
+from compeffdist.exchange.questions import REPLAYS
 from compeffdist.files import hash_file, write_json
 from compeffdist.models import ModelIdentity, cache_folder, resolve_model
 from compeffdist.params import ModelParams, RuntimeParams, TeacherParams, load_params
 from compeffdist.profiles import compose
-from compeffdist.record_files import read_records, write_perspectives, write_records
-from compeffdist.records import Attribute, Draw, EvaluationRow, Pair, Perspective, Text, Triplet
+from compeffdist.record_files import write_perspectives
 from compeffdist.teacher.engine import OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_draw, make_perspective, make_row, make_text
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
-from tests.stages import run_stage
+from tests.stages import ROOT, run_stage
 
-ROOT = Path(__file__).parents[2]
 THINGS, MOODS = ("film", "plot", "kettle", "radio"), ("great", "dreadful", "dull")
 PAIRS, PART = 20, 12
 WEIGHTS = "weights"
 """Folder of the teacher's."""
-ASKING = (
-    "enumerate_attributes",
-    "generate_tasks",
-    "write_demonstrations",
-    "collect_responses",
-    "collect_sampled",
-    "evaluate_teacher",
-)
 WORDS = ("amber", "brisk", "civil", "dense", "eager", "frail", "gaunt", "hardy", "ironic", "jaunty", "keen", "lofty")
 
 
@@ -127,7 +121,7 @@ class Checkout:
 
     def this_run(self) -> dict[str, dict[str, int]]:
         """By stage, where the answers came from."""
-        read = {name: json.loads((self.folder / f"metrics/{name}.json").read_text()) for name in ASKING}
+        read = {name: json.loads((self.folder / f"metrics/{name}.json").read_text()) for name in REPLAYS}
         return {name: metrics["teacher"]["this_run"] for name, metrics in read.items()}
 
 
@@ -186,52 +180,17 @@ def _write_inputs(folder: Path) -> None:
     for role in ("teacher", "embedder"):
         identity = resolve_model(role, ModelParams(**raw["models"][role]), cache_folder(params.runtime.cache))
         write_json(folder / f"models/{role}.json", identity.to_row())
-    texts = [
-        Text(text=f"the {thing} was {mood} as ever", domain="d", source="s", source_row="1", licence="MIT")
-        for thing in THINGS
-        for mood in MOODS
-    ]
-    rows = [
-        EvaluationRow(task=task.name, text=f"nothing like {label}", label=label, source_row="1", licence="MIT")
-        for task in params.evaluation.tasks
-        for label in SENTIMENT.monitored.labels
-    ]
-    write_records(Path("data/texts.parquet"), Text, texts)
-    write_records(Path("data/evaluation.jsonl"), EvaluationRow, rows)
+    labels = SENTIMENT.monitored.labels
+    TEXTS.write([make_text(f"the {thing} was {mood} as ever") for thing in THINGS for mood in MOODS])
+    EVALUATION.write([make_row(t.name, f"nothing like {one}", one) for t in params.evaluation.tasks for one in labels])
 
 
 def _cluster() -> None:
-    attributes = read_records(Path("data/attributes.parquet"), Attribute)[:4]
-    perspectives = [
-        Perspective(
-            member_ids=[a.id],
-            member_names=[a.name],
-            member_counts=[a.count],
-            exemplar=a.name,
-            total_count=1,
-            coherence=1.0,
-        )
-        for a in attributes
-    ]
-    write_perspectives(Path("data/clusters.json"), perspectives, {})
+    write_perspectives(Path(CLUSTERS), [make_perspective(one) for one in ATTRIBUTES.read()[:4]], {})
 
 
 def _sample() -> None:
     """Every pair is kept, those without an answer, too."""
-    known = {triplet.pair_id: triplet.id for triplet in read_records(Path("data/triplets.parquet"), Triplet)}
-    draws = [
-        Draw(
-            pair_id=pair.id,
-            triplet_id=known.get(pair.id, ""),
-            instruction_id=pair.instruction_id,
-            difficulty=0.5,
-            rank=1,
-            group_size=1,
-            inclusion_probability=1.0,
-            draw=0.5,
-            kept=True,
-        )
-        for pair in read_records(Path("data/pairs.parquet"), Pair)
-        if pair.part == "predicted" or pair.id in known
-    ]
-    write_records(Path("data/sampled.parquet"), Draw, draws)
+    known = {triplet.pair_id: triplet for triplet in TRIPLETS.read()}
+    drawn = [pair for pair in PAIRED.read() if pair.part == "predicted" or pair.id in known]
+    SAMPLED.write([make_draw(pair, triplet_id=known[pair.id].id if pair.id in known else "") for pair in drawn])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from compeffdist.artefacts import SCORED
 from compeffdist.measures.registry import MEASURES
-from compeffdist.record_files import read_records
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
@@ -45,7 +45,7 @@ def test_an_unfinished_warm_up_stops(check: Check, losses: list[float], name: st
 
 
 def test_a_triplet_without_score_or_reason_is_named(check: Check) -> None:
-    lost = read_records(Path("data/scored.parquet"), plant.ScoredTriplet)[4]
+    lost = SCORED.read()[4]
     plant.edit("data/scored.parquet", lambda rows: [row for row in rows if row["id"] != lost.id])
     assert stopped(check("difficulty"), "triplets_dropped")["offenders"] == [lost.triplet_id]
     plant.rejects_of("score_difficulty", [lost.triplet_id])

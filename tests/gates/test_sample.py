@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import PREDICTED, SAMPLED, SCORED, TRIPLETS
 from compeffdist.files import write_json
 from compeffdist.gates.expected import Bound
 from compeffdist.gates.judging import judge
 from compeffdist.gates.sample import proxy_order
 from compeffdist.params import SamplingParams
-from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet, by_id
+from compeffdist.records import by_id
+from tests.factories import make_predicted
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
@@ -19,7 +20,7 @@ def test_a_class_that_swells_is_named_with_both_shares(check: Check) -> None:
     plant.make_sample("hard")
     done = check("sample", class_growth=0.25)
     finding = stopped(done, "monitored.class_growth", "must be at most 0.25", "Class 'neutral' went from 33% to 67%")
-    triplets = by_id(read_records(Path("data/triplets.parquet"), Triplet))
+    triplets = by_id(TRIPLETS.read())
     assert {triplets[key].monitored for key in finding["offenders"]} == {"neutral"}
     assert "Overall polarity" in done.page
     assert "before" in done.page
@@ -41,7 +42,7 @@ def test_groups_with_too_few_rows_are_not_judged(check: Check) -> None:
 
 
 def test_rows_kept_against_their_draw_are_named(check: Check) -> None:
-    turned = read_records(Path("data/sampled.parquet"), Draw)[0].pair_id
+    turned = SAMPLED.read()[0].pair_id
     plant.changed_draws(lambda row: row | {"kept": row["kept"] != (row["pair_id"] == turned)})
     assert stopped(check("sample"), "kept_against_the_draw")["offenders"] == [turned]
 
@@ -57,25 +58,22 @@ def test_probabilities_off_the_rate_stop(check: Check) -> None:
 
 
 def test_a_pair_without_a_draw_is_named(check: Check) -> None:
-    lost = read_records(Path("data/sampled.parquet"), Draw)[0]
+    lost = SAMPLED.read()[0]
     plant.edit("data/sampled.parquet", lambda rows: rows[1:])
     assert stopped(check("sample"), "pairs_dropped")["offenders"] == [lost.pair_id]
 
 
 def test_an_instruction_that_lost_all_its_rows_is_named(check: Check) -> None:
-    lost = read_records(Path("data/sampled.parquet"), Draw)[0].instruction_id
+    lost = SAMPLED.read()[0].instruction_id
     plant.changed_draws(lambda row: row | ({"kept": False, "draw": 0.9999} if row["instruction_id"] == lost else {}))
     assert stopped(check("sample"), "instructions_lost", "gates.sample.absence_chance")["offenders"] == [lost]
 
 
 def predict(held_out: dict[str, Any]) -> None:
     """As in mode proxy: one pair is not scored but predicted, by a proxy that is known to be what `held_out` says."""
-    lost = read_records(Path("data/scored.parquet"), ScoredTriplet)[0]
+    lost = SCORED.read()[0]
     plant.edit("data/scored.parquet", lambda rows: rows[1:])
-    foretold = PredictedDifficulty(
-        pair_id=lost.pair_id, instruction_id=lost.instruction_id, proxy_id="proxy", difficulty=0.5
-    )
-    write_records(Path("data/predicted.parquet"), PredictedDifficulty, [foretold])
+    PREDICTED.write([make_predicted(pair_id=lost.pair_id, instruction_id=lost.instruction_id)])
     write_json(Path("metrics/predict_difficulty.json"), {"held_out": {"rows": 90, **held_out}})
     plant.draw()
 

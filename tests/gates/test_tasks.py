@@ -1,10 +1,11 @@
 """Tasks that cannot be checked, or that something has been lost around, are named."""
 
 from pathlib import Path
+from typing import Any
 
+from compeffdist.artefacts import INSTRUCTIONS
 from compeffdist.files import write_json
-from compeffdist.record_files import read_records
-from compeffdist.records import Instruction, Task
+from tests.factories import make_task
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
@@ -12,18 +13,16 @@ from tests.gates.conftest import Check, stopped
 def test_tasks_that_cannot_be_checked_are_named(check: Check) -> None:
     tasks = plant.default_tasks()
     perspective = tasks[1].perspective_id
+    faults: dict[str, dict[str, Any]] = {
+        "closed_tasks_with_unfit_labels": {"labels": ["Up", "up "]},
+        "scoring_tasks_without_scale": {"type": "scoring", "score_range": [5, 5]},
+        "schemas_that_do_not_parse": {"type": "extraction", "json_schema": '{"type": "nothing"}'},
+        "tasks_without_perspective": {"type": "analysis", "perspective_id": "perspective_x"},
+        "tasks.unknown_type": {"type": "juggling"},
+    }
     bad = {
-        "closed_tasks_with_unfit_labels": Task(
-            perspective_id=perspective, name="a", description="a", type="closed_classification", labels=["Up", "up "]
-        ),
-        "scoring_tasks_without_scale": Task(
-            perspective_id=perspective, name="b", description="b", type="scoring", score_range=[5, 5]
-        ),
-        "schemas_that_do_not_parse": Task(
-            perspective_id=perspective, name="c", description="c", type="extraction", json_schema='{"type": "nothing"}'
-        ),
-        "tasks_without_perspective": Task(perspective_id="perspective_x", name="d", description="d", type="analysis"),
-        "tasks.unknown_type": Task(perspective_id=perspective, name="e", description="e", type="juggling"),
+        fault: make_task(**({"perspective_id": perspective, "name": fault} | fields))
+        for fault, fields in faults.items()
     }
     plant.make_tasks([*tasks, *bad.values()])
     done = check("tasks")
@@ -32,7 +31,7 @@ def test_tasks_that_cannot_be_checked_are_named(check: Check) -> None:
 
 
 def test_a_dropped_task_breaks_the_account_and_orphans_its_instruction(check: Check) -> None:
-    orphan = read_records(Path("data/instructions.jsonl"), Instruction)[0]
+    orphan = INSTRUCTIONS.read()[0]
     plant.edit("data/tasks.jsonl", lambda rows: [row for row in rows if row["id"] != orphan.task_id])
     done = check("tasks")
     stopped(done, "generate_tasks.unaccounted", "is 1, must be 0", "dvc repro -f generate_tasks")
@@ -40,7 +39,7 @@ def test_a_dropped_task_breaks_the_account_and_orphans_its_instruction(check: Ch
 
 
 def test_a_dropped_instruction_or_demonstration_is_noticed(check: Check) -> None:
-    instructions = read_records(Path("data/instructions.jsonl"), Instruction)
+    instructions = INSTRUCTIONS.read()
     shown = next(i for i in instructions if i.demonstration_ids)
     plant.edit("data/instructions.jsonl", lambda rows: rows[1:])
     plant.edit(

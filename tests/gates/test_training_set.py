@@ -4,21 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import SAMPLED, TRAINING, TRIPLETS
 from compeffdist.canonical import hash_json
 from compeffdist.files import read_json, write_json
-from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Draw, Reject, Triplet
+from compeffdist.record_files import read_records
+from compeffdist.records import Reject, Triplet
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
 
 def changed_training(change: Callable[[list[Triplet]], list[Triplet]]) -> None:
-    rows = change(read_records(Path("data/training.parquet"), Triplet))
-    write_records(Path("data/training.parquet"), Triplet, rows)
+    rows = change(TRAINING.read())
+    TRAINING.write(rows)
 
 
 def test_a_training_set_that_is_not_what_was_sampled_is_named(check: Check) -> None:
-    draws = read_records(Path("data/sampled.parquet"), Draw)
+    draws = SAMPLED.read()
     lost, strange = (next(d for d in draws if d.kept is kept) for kept in (True, False))
     plant.changed_draws(lambda row: row | {"kept": row["kept"] != (row["pair_id"] in (lost.pair_id, strange.pair_id))})
     done = check("training_set")
@@ -29,7 +30,7 @@ def test_a_training_set_that_is_not_what_was_sampled_is_named(check: Check) -> N
 def test_a_kept_pair_whose_answer_was_refused_is_accounted_for(check: Check) -> None:
     changed_training(lambda rows: rows[1:])
     assert "kept_pairs_dropped" in check("training_set").failed()
-    lost = next(d for d in read_records(Path("data/sampled.parquet"), Draw) if d.kept)
+    lost = next(d for d in SAMPLED.read() if d.kept)
     plant.rejects_of("collect_sampled", [lost.pair_id])
     assert "kept_pairs_dropped" not in check("training_set").failed()
 
@@ -43,8 +44,8 @@ def test_a_student_trained_on_another_sample_is_refused(check: Check) -> None:
 
 
 def test_as_many_rows_but_others_are_noticed_by_hash(check: Check) -> None:
-    kept = {row.id for row in read_records(Path("data/training.parquet"), Triplet)}
-    other = next(row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.id not in kept)
+    kept = {row.id for row in TRAINING.read()}
+    other = next(row for row in TRIPLETS.read() if row.id not in kept)
     changed_training(lambda rows: [*rows[:-1], other])
     assert check("training_set").failed() >= {"triplet_ids_as_sampled", "contents_as_sampled"}
 
@@ -53,10 +54,10 @@ def test_a_student_trained_on_soft_labels_is_held_against_labels_and_probabiliti
     refused = read_records(Path("data/rejects/train_student.parquet"), Reject)[0].record_id
     rows = [row for row in read_records(Path("data/training.parquet"), Triplet) if row.id != refused]
     contents = [[r.id, r.prompt, r.response, r.labels, r.probabilities] for r in sorted(rows, key=lambda r: r.id)]
-    card = read_json(Path("models/student/student.json")) | {"settings": {"soft_labels": 0.5}}
-    write_json(Path("models/student/student.json"), card)
+    provenance = read_json(Path("models/student/student.json")) | {"settings": {"soft_labels": 0.5}}
+    write_json(Path("models/student/student.json"), provenance)
     assert check("training_set").failed() == {"contents_as_sampled"}
-    write_json(Path("models/student/student.json"), card | {"training_set_sha256": hash_json(contents)})
+    write_json(Path("models/student/student.json"), provenance | {"training_set_sha256": hash_json(contents)})
     assert check("training_set").code == 0
 
 

@@ -1,23 +1,21 @@
 """Every pair is a triplet or a reject, and every answer one that its task allows."""
 
-from pathlib import Path
 from typing import Any
 
-from compeffdist.record_files import read_records, write_records
-from compeffdist.records import Triplet
+from compeffdist.artefacts import INSTRUCTIONS, TEXTS, TRIPLETS
 from tests.gates import world as plant
 from tests.gates.conftest import Check, stopped
 
 
 def test_a_dropped_pair_is_named(check: Check) -> None:
-    lost = read_records(Path("data/triplets.parquet"), Triplet)[5]
+    lost = TRIPLETS.read()[5]
     plant.edit("data/triplets.parquet", lambda rows: [row for row in rows if row["id"] != lost.id])
     finding = stopped(check("triplets"), "pairs_dropped", "is 1, must be 0", "dvc repro -f collect_responses")
     assert finding["offenders"] == [lost.pair_id]
 
 
 def test_a_pair_both_answered_and_refused_is_named(check: Check) -> None:
-    twice = read_records(Path("data/triplets.parquet"), Triplet)[0].pair_id
+    twice = TRIPLETS.read()[0].pair_id
     refused = plant.pq.read_table("data/rejects/collect_responses.parquet")["record_id"].to_pylist()
     plant.rejects_of("collect_responses", [*refused, twice])
     assert stopped(check("triplets"), "pairs_more_than_once")["offenders"] == [twice]
@@ -26,15 +24,15 @@ def test_a_pair_both_answered_and_refused_is_named(check: Check) -> None:
 def test_an_answer_outside_its_label_set_is_named(check: Check) -> None:
     plant.make_triplets(lambda instruction, place: "lukewarm" if instruction.labels and place == 3 else "1")
     done = check("triplets")
-    wrong = [row for row in read_records(Path("data/triplets.parquet"), Triplet) if row.response == "lukewarm"]
+    wrong = [row for row in TRIPLETS.read() if row.response == "lukewarm"]
     finding = stopped(done, "responses_outside_their_set")
     assert {row.id for row in wrong} & set(finding["offenders"])
 
 
 def test_label_probabilities_that_do_not_fit_the_response_are_named(check: Check) -> None:
-    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    triplets = TRIPLETS.read()
     weighed = [row.id for row in triplets if row.task_type == "closed_classification"][:5]
-    labels = {row.id: row.labels for row in read_records(Path("data/instructions.jsonl"), plant.Instruction)}
+    labels = {row.id: row.labels for row in INSTRUCTIONS.read()}
 
     def weigh(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row in rows:
@@ -58,17 +56,17 @@ def test_label_probabilities_that_do_not_fit_the_response_are_named(check: Check
 
 
 def test_triplets_of_a_text_that_is_gone_are_named(check: Check) -> None:
-    gone = read_records(Path("data/texts.parquet"), plant.Text)[3].id
+    gone = TEXTS.read()[3].id
     plant.edit("data/texts.parquet", lambda rows: [row for row in rows if row["id"] != gone])
-    orphans = [row.id for row in read_records(Path("data/triplets.parquet"), Triplet) if row.text_id == gone]
+    orphans = [row.id for row in TRIPLETS.read() if row.text_id == gone]
     assert stopped(check("triplets"), "triplets_without_parents")["offenders"] == orphans
 
 
 def test_too_many_refused_answers_stop(check: Check) -> None:
-    triplets = read_records(Path("data/triplets.parquet"), Triplet)
+    triplets = TRIPLETS.read()
     kept = triplets[: len(triplets) // 2]
     refused = plant.pq.read_table("data/rejects/collect_responses.parquet")["record_id"].to_pylist()
-    write_records(Path("data/triplets.parquet"), Triplet, kept)
+    TRIPLETS.write(kept)
     plant.rejects_of("collect_responses", [*refused, *(t.pair_id for t in triplets[len(kept) :])])
     finding = stopped(check("triplets"), "rejected_share", "must be at most 0.3", "metrics/collect_responses.json")
     assert len(finding["offenders"]) == 20
@@ -87,7 +85,7 @@ def test_a_text_without_the_domain_s_label_stops_no_gate_and_counts_in_no_balanc
 
 
 def test_a_label_that_the_domain_does_not_have_is_named(check: Check) -> None:
-    odd = read_records(Path("data/triplets.parquet"), Triplet)[2].id
+    odd = TRIPLETS.read()[2].id
     plant.edit(
         "data/triplets.parquet",
         lambda rows: [row | ({"monitored": "livid"} if row["id"] == odd else {}) for row in rows],

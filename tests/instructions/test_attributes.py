@@ -8,18 +8,11 @@ from hypothesis import strategies as st
 
 from compeffdist.instructions.attributes import count_attributes, normalise
 from compeffdist.records import Mention
+from tests.factories import make_mention, make_text
 
 
-def mention(text: int, position: int, *names: str, raw: str = "", description: str = "") -> Mention:
-    return Mention(
-        text_id=f"text_{text}",
-        answer_id=f"answer_{text}",
-        position=position,
-        raw_name=raw or "/".join(names),
-        names=list(names),
-        description=description,
-        value="v",
-    )
+def mention(text: int, position: int, *names: str, **fields: str) -> Mention:
+    return make_mention(make_text(f"text {text}"), *names, position=position, **fields)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +78,8 @@ def test_the_cut_keeps_names_counted_more_often_than_the_bound_and_rejects_the_r
 
 def test_counts_are_occurrences_while_text_count_is_of_distinct_texts() -> None:
     mentions = [
-        mention(1, 0, "tone", raw="Tone"),
-        mention(1, 1, "tone", raw="tone: dark"),
+        mention(1, 0, "tone", raw_name="Tone"),
+        mention(1, 1, "tone", raw_name="tone: dark"),
         mention(2, 0, "tone", "mood"),
     ]
     kept, _ = count_attributes(mentions, more_than=0)

@@ -14,16 +14,13 @@ from compeffdist.instructions.cluster_attributes import cluster_attributes
 from compeffdist.params import ClustersParams
 from compeffdist.record_files import read_perspectives, write_perspectives
 from compeffdist.records import Attribute
+from tests.factories import make_attribute
 
 WEIGHTINGS = ("none", "relative", "scaled", "duplicated")
 
 
 def settings(**changes: Any) -> ClustersParams:
     return ClustersParams(preference_percentile=0.5).model_copy(update=changes)
-
-
-def attribute(name: str, count: int = 20) -> Attribute:
-    return Attribute(name=name, count=count, text_count=count, raw_names=[name], descriptions=[])
 
 
 def unit(rows: Any) -> np.ndarray:
@@ -37,7 +34,7 @@ def blobs(groups: int, size: int, spread: float = 0.05, seed: int = 0) -> tuple[
     centres = np.eye(groups)
     rows = np.repeat(centres, size, axis=0) + rng.normal(scale=spread, size=(groups * size, groups))
     names = [f"g{g}m{m}" for g in range(groups) for m in range(size)]
-    return [attribute(name, 11 + i) for i, name in enumerate(names)], unit(rows)
+    return [make_attribute(name, 11 + i) for i, name in enumerate(names)], unit(rows)
 
 
 def groups_of(perspectives: Any) -> set[frozenset[str]]:
@@ -120,7 +117,7 @@ def test_message_passing_comes_close_to_the_best_exemplars_and_reports_their_net
 def test_no_result_is_worse_than_every_attribute_alone_or_all_in_one(weighting: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = unit(rng.normal(size=(6, 3))[rng.integers(0, 6, size=10)])
-    attributes = [attribute(f"a{i}", int(np.exp(rng.uniform(0, 6)))) for i in range(10)]
+    attributes = [make_attribute(f"a{i}", int(np.exp(rng.uniform(0, 6)))) for i in range(10)]
     params = settings(weighting=weighting)
     _, diagnostics = cluster_attributes(attributes, vectors, params, seed=1)
     weights = clusters.count_weights([a.count for a in attributes], weighting)
@@ -132,7 +129,7 @@ def test_no_result_is_worse_than_every_attribute_alone_or_all_in_one(weighting: 
 
 def test_equal_counts_change_nothing_under_relative_weights_but_split_groups_under_scaled_ones() -> None:
     _, vectors = blobs(4, 6, spread=0.3)
-    attributes = [attribute(f"a{i}", 5000) for i in range(24)]
+    attributes = [make_attribute(f"a{i}", 5000) for i in range(24)]
     unweighted, _ = cluster_attributes(attributes, vectors, settings(weighting="none"), seed=1)
     relative, _ = cluster_attributes(attributes, vectors, settings(weighting="relative"), seed=1)
     scaled, _ = cluster_attributes(attributes, vectors, settings(weighting="scaled"), seed=1)
@@ -143,7 +140,7 @@ def test_equal_counts_change_nothing_under_relative_weights_but_split_groups_und
 def test_a_frequent_attribute_is_preferred_as_exemplar() -> None:
     vectors = unit([[1, 0.1, 0], [1, 0, 0], [1, -0.1, 0], [0, 0.1, 1], [0, 0, 1], [0, -0.1, 1]])
     counts = [30000, 1, 1, 1, 1, 1]
-    attributes = [attribute(f"a{i}", count) for i, count in enumerate(counts)]
+    attributes = [make_attribute(f"a{i}", count) for i, count in enumerate(counts)]
     plain, _ = cluster_attributes(attributes, vectors, settings(weighting="none"), seed=1)
     weighted, _ = cluster_attributes(attributes, vectors, settings(weighting="relative"), seed=1)
     assert {p.exemplar for p in plain} == {"a1", "a4"}
@@ -161,7 +158,7 @@ def test_the_preference_is_a_percentile_of_the_unweighted_matrix_with_its_diagon
     vectors = unit([[1, 0], [0, 1], [-1, 0]])
     similarity = clusters.pairwise_similarity(vectors)
     np.testing.assert_allclose(similarity, [[0, -2, -4], [-2, 0, -2], [-4, -2, 0]], atol=1e-6)
-    named = [attribute(name, 3) for name in ("left", "mid", "right")]
+    named = [make_attribute(name) for name in ("left", "mid", "right")]
     for percentile, preference in ((0, -4), (50, -2), (100, 0)):
         _, diagnostics = cluster_attributes(named, vectors, settings(preference_percentile=percentile), 1)
         assert diagnostics["preference"] == preference
@@ -169,7 +166,7 @@ def test_the_preference_is_a_percentile_of_the_unweighted_matrix_with_its_diagon
 
 def test_coherence_is_the_count_weighted_mean_cosine_to_the_exemplar() -> None:
     vectors = unit([[1, 0, 0], [0.8, 0.6, 0], [0.8, -0.6, 0]])
-    attributes = [attribute("mid", 1000), attribute("left", 30), attribute("right", 10)]
+    attributes = [make_attribute("mid", 1000), make_attribute("left", 30), make_attribute("right", 10)]
     (only,), _ = cluster_attributes(attributes, vectors, settings(weighting="none"), seed=1)
     assert only.exemplar == "mid" and only.head == "mid"
     assert only.coherence == pytest.approx((1000 * 1 + 40 * 0.8) / 1040, abs=1e-5)
@@ -178,11 +175,13 @@ def test_coherence_is_the_count_weighted_mean_cosine_to_the_exemplar() -> None:
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_degenerate_inputs_give_sensible_perspectives(weighting: str) -> None:
     params = settings(weighting=weighting)
-    one, _ = cluster_attributes([attribute("tone")], unit([[1, 2]]), params, seed=1)
+    one, _ = cluster_attributes([make_attribute("tone")], unit([[1, 2]]), params, seed=1)
     assert groups_of(one) == {frozenset({"tone"})} and one[0].coherence == 1.0
-    two, _ = cluster_attributes([attribute("tone"), attribute("mood")], unit([[1, 2], [2, 1]]), params, seed=1)
+    two, _ = cluster_attributes(
+        [make_attribute("tone"), make_attribute("mood")], unit([[1, 2], [2, 1]]), params, seed=1
+    )
     assert sorted(name for p in two for name in p.member_names) == ["mood", "tone"]
-    same = [attribute(f"a{i}", 10 + i) for i in range(7)]
+    same = [make_attribute(f"a{i}", 10 + i) for i in range(7)]
     together, _ = cluster_attributes(same, unit([[1, 2, 3]] * 7), params, seed=1)
     assert len(together) == 1 and together[0].coherence == 1.0
 
@@ -190,7 +189,7 @@ def test_degenerate_inputs_give_sensible_perspectives(weighting: str) -> None:
 @pytest.mark.parametrize("weighting", ["none", "relative", "scaled"])
 def test_names_with_the_same_embedding_come_together(weighting: str) -> None:
     """Exact ties, which plain message passing leaves unsettled."""
-    attributes = [attribute(f"a{i}") for i in range(4)]
+    attributes = [make_attribute(f"a{i}") for i in range(4)]
     vectors = unit(np.eye(2)[[0, 0, 1, 1]])
     params = settings(weighting=weighting, convergence_iterations=100)
     perspectives, _ = cluster_attributes(attributes, vectors, params, seed=1)
@@ -204,12 +203,14 @@ def test_no_attributes_is_a_user_error_that_says_what_to_change() -> None:
 
 def test_a_name_listed_twice_is_refused() -> None:
     with pytest.raises(UserError, match="'tone' is listed twice"):
-        cluster_attributes([attribute("tone"), attribute("tone", 3)], unit([[1, 0], [0, 1]]), settings(), seed=1)
+        cluster_attributes(
+            [make_attribute("tone"), make_attribute("tone", 3)], unit([[1, 0], [0, 1]]), settings(), seed=1
+        )
 
 
 def test_rows_that_are_not_of_unit_length_are_refused() -> None:
     with pytest.raises(ValueError, match="unit length"):
-        cluster_attributes([attribute("tone")], np.array([[3.0, 4.0]], dtype=np.float32), settings(), seed=1)
+        cluster_attributes([make_attribute("tone")], np.array([[3.0, 4.0]], dtype=np.float32), settings(), seed=1)
 
 
 def test_no_convergence_is_a_user_error_that_says_what_to_try() -> None:
@@ -247,7 +248,7 @@ def test_coherence_counts_mentions_and_member_coherence_the_others_each_once() -
     names = {"head": 1.0, "near": 0.9, "far": 0.5}
     counts = {"head": 1000, "near": 2, "far": 1}
     rows = unit([[1.0, 0.0], *([cos, np.sqrt(1 - cos**2)] for cos in (0.9, 0.5))])
-    attributes = [attribute(name, counts[name]) for name in names]
+    attributes = [make_attribute(name, counts[name]) for name in names]
     (found,), diagnostics = cluster_attributes(attributes, rows, settings(weighting="none"), seed=1)
     of = {name: float(rows[place] @ rows[list(names).index(found.exemplar)]) for place, name in enumerate(names)}
     others = [cosine for name, cosine in of.items() if name != found.exemplar]
@@ -258,7 +259,7 @@ def test_coherence_counts_mentions_and_member_coherence_the_others_each_once() -
 
 
 def test_an_attribute_alone_is_coherent_and_counts_for_no_mean() -> None:
-    (alone,), diagnostics = cluster_attributes([attribute("tone")], np.array([[1.0, 0.0]]), settings(), seed=1)
+    (alone,), diagnostics = cluster_attributes([make_attribute("tone")], np.array([[1.0, 0.0]]), settings(), seed=1)
     assert (alone.coherence, alone.member_coherence) == (1.0, 1.0)
     assert (diagnostics["member_coherence"], diagnostics["lowest_member_coherence"]) == (None, None)
 

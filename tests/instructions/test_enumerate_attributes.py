@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from compeffdist.accounting import account
 from compeffdist.instructions.enumerate_attributes import STAGE, enumerate_attributes
 from compeffdist.params import AttributesParams
-from compeffdist.records import Text
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_text
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
-TEXTS = [Text(text=f"text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(4)]
+TEXTS = [make_text(f"text {n}") for n in range(4)]
 names = st.lists(st.sampled_from(["tone", "Use of irony/sarcasm", "...", "::"]), min_size=2, max_size=3)
 answers = st.one_of(names, st.sampled_from([None, "no JSON", '{"attributes": []}']))
 

@@ -19,30 +19,16 @@ from compeffdist.instructions.generate_tasks import (
 from compeffdist.instructions.own_tasks import seed_task
 from compeffdist.instructions.task_questions import FORMS, Idea, ideas_question
 from compeffdist.params import TasksParams
-from compeffdist.records import Attribute, Perspective, Task
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_attribute, make_perspective, make_task
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
-
-def perspective(name: str = "tone") -> Perspective:
-    attribute = an_attribute(name)
-    return Perspective(
-        member_ids=[attribute.id],
-        member_names=[name],
-        member_counts=[3],
-        exemplar=name,
-        total_count=3,
-        coherence=1.0,
-    )
-
-
-def an_attribute(name: str = "tone") -> Attribute:
-    return Attribute(name=name, count=3, text_count=3, raw_names=[name], descriptions=[f"the {name} of the text."])
+TONE = make_perspective("tone")
 
 
 def idea(kind: str) -> Idea:
-    return Idea(perspective(), "Tone finder", "Find the tone.", kind)
+    return Idea(TONE, "Tone finder", "Find the tone.", kind)
 
 
 def params(**other: Any) -> TasksParams:
@@ -133,17 +119,17 @@ def test_an_idea_is_of_the_type_it_was_asked_for_in_whatever_order_it_comes() ->
             return answer(request)
         return json.dumps({key: {"name": f"side {key}", "purpose": "Do it."} for key in properties})
 
-    attribute = an_attribute()
+    attribute = make_attribute("tone")
     teacher = FakeTeacher(numbered)
-    tasks, _ = generate_tasks([perspective()], {attribute.id: attribute}, asked, SENTIMENT, teacher.talk(), distinct)
+    tasks, _ = generate_tasks([TONE], {attribute.id: attribute}, asked, SENTIMENT, teacher.talk(), distinct)
     assert {task.name: task.type for task in tasks} == {
         f"side task_{number}": kinds[(number - 1) % 3] for number in range(1, 13)
     }
 
 
 def test_every_task_asked_for_is_a_task_or_a_reject() -> None:
-    perspectives = [perspective("tone"), perspective("humour")]
-    attributes = {a.id: a for a in (an_attribute("tone"), an_attribute("humour"))}
+    perspectives = [TONE, make_perspective("humour")]
+    attributes = {a.id: a for a in (make_attribute("tone"), make_attribute("humour"))}
     teacher = FakeTeacher(answer)
     tasks, rejects = generate_tasks(perspectives, attributes, params(), SENTIMENT, teacher.talk(), distinct)
     assert tasks_asked(perspectives, params()) == len(tasks) + len(rejects) == 6
@@ -175,14 +161,14 @@ def test_whatever_the_teacher_says_tasks_and_rejects_are_as_many_as_were_asked(f
         return {"lost": None, "rubbish": "no JSON"}.get(fault, json.dumps(said))
 
     wanted = params(seed_task=True)
-    perspectives = [perspective("tone"), perspective("humour")]
+    perspectives = [TONE, make_perspective("humour")]
     tasks, rejects = generate_tasks(perspectives, {}, wanted, SENTIMENT, conversation(reply), distinct)
     # an analysis answer is refused by its schema if it holds more prompts than were asked for
     assert tasks_asked(perspectives, wanted) == len(tasks) + len(rejects)
 
 
 def test_a_lost_answer_rejects_every_task_it_would_have_given() -> None:
-    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(lambda _: None), distinct)
+    tasks, rejects = generate_tasks([TONE], {}, params(), SENTIMENT, conversation(lambda _: None), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["no_answer"] * 3
     assert len({reject.id for reject in rejects}) == 3
@@ -192,7 +178,7 @@ def test_an_answer_that_a_filter_ended_rejects_them_too() -> None:
     def filtered(request: Request) -> Answer:
         return Answer(answer(request), None, 1, 0, 1, "content_filter")
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(filtered), distinct)
+    tasks, rejects = generate_tasks([TONE], {}, params(), SENTIMENT, conversation(filtered), distinct)
     assert tasks == []
     assert [reject.reason for reject in rejects] == ["unparsable"] * 3
     assert all("ended early, by 'content_filter'" in reject.detail for reject in rejects)
@@ -205,14 +191,14 @@ def test_a_name_that_says_only_how_a_task_is_answered_names_nothing() -> None:
             said["task_1"]["name"] = "Choose one label from a small fixed set"
         return json.dumps(said)
 
-    tasks, rejects = generate_tasks([perspective()], {}, params(), SENTIMENT, conversation(reply), distinct)
+    tasks, rejects = generate_tasks([TONE], {}, params(), SENTIMENT, conversation(reply), distinct)
     assert [reject.reason for reject in rejects] == ["name_says_nothing"]
     assert tasks[0].name == "side task_2"
 
 
 def test_each_task_of_a_perspective_is_asked_for_another_side() -> None:
     prompt, schema = ideas_question(
-        perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"], SENTIMENT
+        make_perspective("humour"), {}, ["closed_classification", "scoring", "closed_classification"], SENTIMENT
     )
     assert list(schema["properties"]) == ["task_1", "task_2", "task_3"]
     sides = [line.split(";")[0].split("about ")[1] for line in prompt.splitlines() if line.startswith("task_")]
@@ -229,16 +215,15 @@ def test_the_example_of_the_prompt_is_no_task(kind: str) -> None:
 
 def test_types_take_turns_across_perspectives() -> None:
     wanted = params(types=["scoring", "closed_classification", "closed_classification"], analysis_per_perspective=0)
-    perspectives = [perspective(name) for name in ("a", "b", "c")]
+    perspectives = [make_perspective(name) for name in ("a", "b", "c")]
     tasks, _ = generate_tasks(perspectives, {}, wanted, SENTIMENT, conversation(answer), distinct)
     assert [task.type for task in tasks].count("scoring") == 2
 
 
 def test_the_later_of_two_near_duplicates_of_a_type_is_dropped_with_the_id_it_repeats() -> None:
-    def task(name: str, kind: str) -> Task:
-        return Task(perspective_id="p", name=name, description="d", type=kind)
-
-    tasks = [task("a", "extraction"), task("b", "scoring"), task("c", "extraction")]
+    tasks = [
+        make_task(kind, name=name) for name, kind in zip("abc", ("extraction", "scoring", "extraction"), strict=True)
+    ]
     kept, rejects = drop_near_duplicates(tasks, lambda texts: np.ones((len(texts), 1)), 0.9)
     assert kept == tasks[:2]
     assert [(r.record_id, r.reason) for r in rejects] == [(tasks[2].id, "near_duplicate")]
@@ -246,7 +231,7 @@ def test_the_later_of_two_near_duplicates_of_a_type_is_dropped_with_the_id_it_re
 
 
 def test_a_task_of_any_type_as_similar_to_the_seed_task_is_dropped() -> None:
-    scoring = Task(perspective_id="p", name="sentiment", description="d", type="scoring", score_range=[1, 5])
+    scoring = make_task("scoring", name="sentiment")
     kept, rejects = drop_near_duplicates(
         [seed_task(SENTIMENT.monitored), scoring], lambda texts: np.ones((len(texts), 1)), 0.9
     )
@@ -256,7 +241,7 @@ def test_a_task_of_any_type_as_similar_to_the_seed_task_is_dropped() -> None:
 
 def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
     seeded = params(seed_task=True, analysis_per_perspective=0)
-    tasks, _ = generate_tasks([perspective()], {}, seeded, SENTIMENT, conversation(answer), distinct)
+    tasks, _ = generate_tasks([TONE], {}, seeded, SENTIMENT, conversation(answer), distinct)
     assert tasks[0] == seed_task(SENTIMENT.monitored)
     assert tasks[0].labels == ["negative", "neutral", "positive"]
 
@@ -264,7 +249,7 @@ def test_the_seed_task_comes_first_and_is_the_polarity_question() -> None:
 def test_a_difference_of_the_last_bits_decides_no_near_duplicate() -> None:
     """Two tasks exactly at the bound, and two as near to a third, under embeddings that differ by 1e-6."""
     names = ("first", "second", "third", "between")
-    tasks = [Task(perspective_id="p", name=name, description=name, type="scoring") for name in names]
+    tasks = [make_task("scoring", name=name, description=name) for name in names]
     angles = np.array([0.0, np.arccos(0.92), 2.0, 1.0 + np.arccos(0.92) / 2])
     outcomes = set()
     for seed in range(10):

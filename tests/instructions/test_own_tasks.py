@@ -20,24 +20,22 @@ from compeffdist.params import (
     ResponsesParams,
     TasksParams,
 )
-from compeffdist.records import EvaluationRow, Instruction, Task, Text
+from compeffdist.records import Instruction
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.triplets.collect_responses import collect_responses, response_question
 from compeffdist.triplets.pair_texts import pair_texts
+from tests.factories import make_perspective, make_row, make_task, make_text
 from tests.fakes import SENTIMENT, conversation
-from tests.instructions.test_generate_tasks import answer, distinct, perspective
+from tests.instructions.test_generate_tasks import answer, distinct
 
 EMOTION = OwnTask(name="emotion", question="Which emotion does the writer show?", labels=["anger", "joy", "sadness"])
 STRENGTH = OwnTask(name="strength", question="How strong is it?", scale=[1, 5])
 TARGET = OwnTask(name="target", question="Of what is it said?", fields={"target": "string", "sure": "boolean"})
+PIZZA = make_text("The pizza was great 1")
 
 
 def params(*own: OwnTask, seed: bool = False) -> TasksParams:
     return TasksParams(per_perspective=1, analysis_per_perspective=0, seed_task=seed, own=list(own))
-
-
-def a_text(number: int, domain: str = "d") -> Text:
-    return Text(text=f"The pizza was great {number}", domain=domain, source="s", source_row="1", licence="MIT")
 
 
 def instructions(*own: OwnTask, seed: bool = False) -> list[Instruction]:
@@ -46,9 +44,8 @@ def instructions(*own: OwnTask, seed: bool = False) -> list[Instruction]:
 
 def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_question_and_labels() -> None:
     told = EvaluationTask(name="t", location="x.jsonl", question=EMOTION.question, labels=EMOTION.labels, rows=1)
-    row = EvaluationRow(task="t", text="So good\nOutput: joy", label="joy", source_row="1", licence="MIT")
-    text = Text(text=row.text, domain="d", source="s", source_row="1", licence="MIT")
-    question = response_question("p", instructions(EMOTION)[0], text, ResponsesParams())
+    row = make_row(text="So good\nOutput: joy", label="joy")
+    question = response_question("p", instructions(EMOTION)[0], make_text(row.text), ResponsesParams())
     assert (question.prompt, question.labels) == (evaluation_prompt(row, told), tuple(EMOTION.labels))
     assert question.prompt.startswith(
         "Which emotion does the writer show? Answer with exactly one of: anger, joy or sadness.\n\nInput: So good Out"
@@ -56,8 +53,8 @@ def test_the_prompt_of_an_own_task_is_that_of_an_evaluation_task_with_its_questi
 
 
 def test_the_seed_task_is_the_polarity_question_to_the_byte() -> None:
-    request = response_question("p", instructions(seed=True)[0], a_text(1), ResponsesParams())
-    assert request.prompt == SENTIMENT.monitored.prompt(a_text(1).text)
+    request = response_question("p", instructions(seed=True)[0], PIZZA, ResponsesParams())
+    assert request.prompt == SENTIMENT.monitored.prompt(PIZZA.text)
     assert request.prompt == (
         "What is the overall sentiment of the text towards what it speaks of? Answer with exactly one of: "
         "negative, neutral or positive.\n\nInput: The pizza was great 1\nOutput:"
@@ -74,7 +71,7 @@ def test_each_form_of_answer_becomes_its_type_of_task() -> None:
 
 def test_own_tasks_come_first_and_stay_whatever_they_are_like() -> None:
     asked = params(EMOTION, STRENGTH, seed=True)
-    perspectives = [perspective("tone")]
+    perspectives = [make_perspective("tone")]
     tasks, rejects = generate_tasks(
         perspectives, {}, asked, SENTIMENT, conversation(answer), lambda texts: np.ones((len(texts), 1))
     )
@@ -85,7 +82,7 @@ def test_own_tasks_come_first_and_stay_whatever_they_are_like() -> None:
 
 
 def test_a_generated_task_as_like_to_an_own_one_of_another_type_is_dropped() -> None:
-    generated = Task(perspective_id="p", name="mood", description="d", type="scoring", score_range=[1, 5])
+    generated = make_task("scoring", name="mood")
     kept, rejects = drop_near_duplicates([own_task(EMOTION), generated], lambda texts: np.ones((len(texts), 1)), 0.9)
     assert kept == [own_task(EMOTION)] and "emotion" in rejects[0].detail
 
@@ -101,12 +98,12 @@ def test_polarity_asked_by_the_user_is_not_asked_by_a_generated_task(asked: bool
         return json.dumps(said)
 
     wanted = TasksParams(per_perspective=1, analysis_per_perspective=0, types=["closed_classification"], own=[own])
-    _, rejects = generate_tasks([perspective("tone")], {}, wanted, SENTIMENT, conversation(reply), distinct)
+    _, rejects = generate_tasks([make_perspective("tone")], {}, wanted, SENTIMENT, conversation(reply), distinct)
     assert [reject.reason for reject in rejects] == ["monitored_again"] * asked
 
 
 def test_own_tasks_go_with_every_text_or_with_as_many_as_they_say_evenly_over_domains() -> None:
-    texts = [a_text(number, f"d{number % 3}") for number in range(30)]
+    texts = [make_text(f"The pizza was great {number}", domain=f"d{number % 3}") for number in range(30)]
     every, some = instructions(EMOTION, STRENGTH)
     pairs, rejects = pair_texts([every, some], texts, PairingParams(pairs=5), 1, limits={"strength": 6})
     again, _ = pair_texts([some, every], texts[::-1], PairingParams(pairs=5), 1, limits={"strength": 6})
@@ -125,7 +122,7 @@ def test_the_teacher_answers_own_tasks_as_it_does_others() -> None:
             return Answer.of_labels({label: -float(place) for place, label in enumerate(request.labels)}, 1, 0, 1)
         return Answer('{"sure": true, "target": "pizza"}', None, 1, 0, 1, "stop")
 
-    texts = {text.id: text for text in (a_text(1), a_text(2))}
+    texts = {text.id: text for text in (PIZZA, make_text())}
     asked = {item.id: item for item in instructions(EMOTION, STRENGTH, TARGET, seed=True)}
     pairs, _ = pair_texts(list(asked.values()), list(texts.values()), PairingParams(pairs=1), 1)
     plain = ResponsesParams(calibration="none")

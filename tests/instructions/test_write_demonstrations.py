@@ -17,29 +17,14 @@ from compeffdist.instructions.write_demonstrations import (
     write_demonstrations,
 )
 from compeffdist.params import DemonstrationsParams
-from compeffdist.records import Demonstration, Task, Text
 from compeffdist.seeds import stage_seed
 from compeffdist.teacher.requests import Answer, Request
+from tests.factories import make_demonstration, make_task, make_text
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
-TEXTS = [Text(text=f"real text {n}", domain="d", source="s", source_row=str(n), licence="MIT") for n in range(5)]
-CLOSED = Task(
-    perspective_id="p",
-    name="tone",
-    description="Name the tone.",
-    type="closed_classification",
-    labels=["a", "b", "c"],
-)
-SPANS = Task(
-    perspective_id="p",
-    name="triggers",
-    description="List triggers.",
-    type="extraction",
-    json_schema='{"items":{"type":"string"},"type":"array"}',
-    exact_spans=True,
-)
-
-
+TEXTS = [make_text(f"real text {n}") for n in range(5)]
+CLOSED = make_task(name="tone", description="Name the tone.", labels=["a", "b", "c"])
+SPANS = make_task("extraction", name="triggers", description="List triggers.")
 SUBJECTS = SENTIMENT.demonstrations.subjects
 SEEN: list[str] = []
 
@@ -72,7 +57,7 @@ def test_outputs_asked_for_go_round_the_label_set() -> None:
 
 
 def test_the_ends_of_a_scale_come_first() -> None:
-    scale = Task(perspective_id="p", name="n", description="d", type="scoring", score_range=[1, 5])
+    scale = make_task("scoring")
     assert wanted_outputs(scale, 0) == ["1", "5"]
     assert wanted_outputs(scale, 1) == ["2", "3"]
 
@@ -161,9 +146,7 @@ def test_a_server_that_only_chooses_upholds_what_it_chooses() -> None:
     [([], "empty"), (["..."], "wordless_span"), (["sushi"], "span_not_in_text"), (["day"] * 9, "unparsable")],
 )
 def test_outputs_are_held_to_what_is_asked_of_responses(output: list[str], reason: str) -> None:
-    spans = Task(
-        **(SPANS.to_row() | {"id": "", "json_schema": '{"items":{"type":"string"},"maxItems":5,"type":"array"}'})
-    )
+    spans = make_task("extraction", json_schema='{"items":{"type":"string"},"maxItems":5,"type":"array"}')
     said = json.dumps({f"instance_{n}": {"input": f"a day of {n}", "output": output} for n in (1, 2)})
     kept, rejects = write_demonstrations(
         [spans], TEXTS, params(calls=1), SENTIMENT.demonstrations, conversation(lambda _: said)
@@ -229,7 +212,7 @@ def test_references_do_not_depend_on_the_order_of_texts() -> None:
 
 
 def test_references_are_distinct_and_a_text_more_changes_few_calls() -> None:
-    many = [Text(text=f"t {n}", domain="d", source="s", source_row=str(n), licence="") for n in range(200)]
+    many = [make_text(f"t {n}") for n in range(200)]
     before, after = References(many[1:], 1), References(many, 1)
     calls = [(str(task), call) for task in range(20) for call in range(16)]
     assert all(len({text.id for text in before.of_call(*call)}) == INSTANCES for call in calls)
@@ -238,21 +221,17 @@ def test_references_are_distinct_and_a_text_more_changes_few_calls() -> None:
     assert References(TEXTS[:1], 1).of_call("t", 0) == TEXTS[:1]
 
 
-def a_demonstration(text: str, output: str) -> Demonstration:
-    return Demonstration(task_id=CLOSED.id, input=text, output=output, answer_id="a", reference_text_ids=[])
-
-
 def test_shown_demonstrations_differ_in_output_where_they_can() -> None:
-    pool = [a_demonstration(f"{output}{n}", output) for output in "ab" for n in range(9)]
+    pool = [make_demonstration(CLOSED, f"{output}{n}", output=output) for output in "ab" for n in range(9)]
     shown = shown_demonstrations(CLOSED, pool[:-8], 2, seed=7)
     assert {demonstration.output for demonstration in shown} == {"a", "b"}
 
 
 def test_an_instruction_holds_definition_format_and_k_demonstrations() -> None:
     pool = [
-        a_demonstration("one text", "a"),
-        a_demonstration("two text", "b"),
-        a_demonstration("three text", "c"),
+        make_demonstration(CLOSED, "one text", output="a"),
+        make_demonstration(CLOSED, "two text", output="b"),
+        make_demonstration(CLOSED, "three text", output="c"),
     ]
     (instruction,) = build_instructions([CLOSED], pool, params(), 1)
     assert instruction.prompt.startswith("Name the tone. Answer with exactly one of: a, b or c.")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
-from compeffdist.artefacts import DEMONSTRATIONS, TASKS, TEXTS, TRIPLETS
+from compeffdist.artefacts import DEMONSTRATIONS, TASKS, TEXTS
 from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import with_text
 from compeffdist.lineage.forget import NEEDLE_CHARACTERS, needle_of, phrases, quoted
@@ -21,15 +21,8 @@ from compeffdist.record_files import write_records
 from compeffdist.records import Reject, Text
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
-from tests.lineage.conftest import MODEL, World
-
-
-def learnt_text(world: World) -> Text:
-    """A text the student was trained on, and whose style no demonstration follows."""
-    followed = {key for record in world.records(DEMONSTRATIONS) for key in record.reference_text_ids}
-    kept = world.snapshot.kept_triplet_ids()
-    learnt = {record.text_id for record in world.records(TRIPLETS) if record.id in kept}
-    return next(record for record in world.records(TEXTS) if record.id in learnt - followed)
+from tests.factories import make_text
+from tests.lineage.conftest import MODEL, World, learnt_text
 
 
 def holds(path: Path, text: Text) -> bool:
@@ -75,7 +68,7 @@ def test_forgetting_removes_every_stored_answer_that_holds_the_text(own_world: W
 def test_a_text_is_looked_for_by_enough_of_it_whatever_its_first_words(beginning: str) -> None:
     """A short word before a long one, an address say, stands in every question."""
     whole = f"{beginning}https://example.org/{'a' * 60} was down again today"
-    text = Text(text=whole, domain="d", source="mine", source_row="1", licence="MIT")
+    text = make_text(whole)
     needle = needle_of(text)
     assert needle in with_text("Do it.", whole)
     assert len(needle) >= NEEDLE_CHARACTERS // 2
@@ -83,10 +76,7 @@ def test_a_text_is_looked_for_by_enough_of_it_whatever_its_first_words(beginning
 
 def test_a_text_that_begins_the_same_is_another() -> None:
     beginning = "the parcel that I had ordered for my sister's birthday came "
-    text, other = (
-        Text(text=beginning + rest, domain="d", source="mine", source_row="1", licence="MIT")
-        for rest in ("late and <text> broken", "on time and whole")
-    )
+    text, other = (make_text(beginning + rest) for rest in ("late and <text> broken", "on time and whole"))
     assert needle_of(text) == needle_of(other)
     clip = clipped(text.text, NEEDLE_CHARACTERS + 10)
     for mine in (with_text("Do it.", text.text), f"Write in the style of\n- {clip}\n- {other.text}\nNow."):
@@ -97,7 +87,7 @@ def test_a_text_that_begins_the_same_is_another() -> None:
 
 def test_a_reference_of_style_is_never_too_short_to_be_found() -> None:
     shortest = DemonstrationsParams(reference_characters=NEEDLE_CHARACTERS)
-    text = Text(text="word " * 30 + "end", domain="d", source="mine", source_row="1", licence="MIT")
+    text = make_text("word " * 30 + "end")
     assert needle_of(text) in clipped(text.text, shortest.reference_characters)
     with pytest.raises(ValueError, match="greater than or equal to 40"):
         DemonstrationsParams(reference_characters=NEEDLE_CHARACTERS - 1)

@@ -19,10 +19,9 @@ from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, write_record
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, stored_rows
-from tests.lineage import mini
-from tests.lineage.conftest import World
+from tests import mini_stages
+from tests.lineage.conftest import World, learnt_text
 from tests.lineage.test_audit import flipped
-from tests.lineage.test_forget import learnt_text
 
 FOLDER = Path("records/mini")
 
@@ -31,7 +30,7 @@ FOLDER = Path("records/mini")
 def record(own_world: World) -> AnswerRecord:
     """Every answer of the world's store, in a record beside it."""
     known = KnownAnswers(own_world.store, [])
-    write_record(FOLDER, known.rows(known.keys()).values(), [mini.TEACHER])
+    write_record(FOLDER, known.rows(known.keys()).values(), [mini_stages.TEACHER])
     return AnswerRecord(FOLDER)
 
 
@@ -40,7 +39,7 @@ def questions(own_world: World) -> Questions:
     """What the world asked, as its store has it."""
     rows = [row for row, _ in stored_rows(own_world.store)]
     requests = {row.key: request_of(row.request) for row in rows}
-    return Questions(mini.TEACHER, requests, {row.key: Answer.from_json(row.answer) for row in rows}, {})
+    return Questions(mini_stages.TEACHER, requests, {row.key: Answer.from_json(row.answer) for row in rows}, {})
 
 
 def request_of(written: str) -> Request:
@@ -168,7 +167,7 @@ def test_a_withdrawn_text_s_answers_leave_the_record_as_they_leave_the_store(
     left = AnswerRecord(FOLDER)
     assert left.problems() == [] and left.rows() == {k: row for k, row in before.items() if k not in plan.answers}
     assert not says(FOLDER, text)
-    write_record(Path("others"), left.rows().values(), [mini.TEACHER])
+    write_record(Path("others"), left.rows().values(), [mini_stages.TEACHER])
     assert (Path("others") / ANSWERS).read_bytes() == (FOLDER / ANSWERS).read_bytes()
     assert forgetting(own_world, left, questions).plan(text.id).recorded == {}
 

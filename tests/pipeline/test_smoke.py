@@ -21,11 +21,10 @@ from compeffdist.environment import PRIVATE
 from compeffdist.gates.outcome import LAST
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id
-from tests.stages import GATES
+from tests.stages import GATES, ROOT
 
 pytestmark = pytest.mark.pipeline
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 

@@ -8,7 +8,7 @@ from compeffdist.params import Params, validate_params
 from compeffdist.profiles import PROFILES, compose
 from compeffdist.registry.tracking import open_tracking
 from tests.registry.conftest import tracking
-from tests.test_pipeline_definition import ROOT
+from tests.stages import ROOT
 
 __all__ = ["tracking"]
 

@@ -13,7 +13,7 @@ import pytest
 from compeffdist.params import Params
 from compeffdist.promotion import alias_state, mutex
 from compeffdist.promotion import promote as promotion
-from tests.test_pipeline_definition import ROOT
+from tests.stages import ROOT
 
 KILLED = """
 import os, signal, sys

@@ -15,7 +15,7 @@ from compeffdist.registry.artifacts import verify_version
 from compeffdist.registry.tracking import open_tracking
 from tests.fakes import put_domains
 from tests.promotion.versions import make_version
-from tests.test_pipeline_definition import ROOT
+from tests.stages import ROOT
 
 
 @pytest.fixture(autouse=True)

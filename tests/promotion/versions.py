@@ -20,6 +20,7 @@ from compeffdist.registry.artifacts import (
     manifest,
 )
 from compeffdist.registry.tracking import experiment_id, open_tracking
+from tests.factories import make_prediction, make_row
 
 LABELS = ["negative", "positive"]
 TASKS = ("films", "tweets")
@@ -37,13 +38,7 @@ def audit_clean(version: int) -> list[str]:
 
 
 def evaluation_rows(suffix: str = "") -> list[EvaluationRow]:
-    return [
-        EvaluationRow(
-            task=task, text=f"{task} text {number}{suffix}", label=LABELS[number % 2], source_row="1", licence="MIT"
-        )
-        for task in TASKS
-        for number in range(ROWS)
-    ]
+    return [make_row(task, f"{task} text {n}{suffix}", LABELS[n % 2]) for task in TASKS for n in range(ROWS)]
 
 
 def predictions(rows: Sequence[EvaluationRow], system: str, system_id: str, right: Right) -> list[Prediction]:
@@ -52,17 +47,7 @@ def predictions(rows: Sequence[EvaluationRow], system: str, system_id: str, righ
     for task in TASKS:
         for place, row in enumerate(sorted((row for row in rows if row.task == task), key=lambda row: row.id)):
             predicted = row.label if place < right[task] else LABELS[1 - LABELS.index(row.label)]
-            made.append(
-                Prediction(
-                    row_id=row.id,
-                    task=task,
-                    system=system,
-                    system_id=system_id,
-                    gold=row.label,
-                    predicted=predicted,
-                    probabilities=[0.5, 0.5],
-                )
-            )
+            made.append(make_prediction(row, system, predicted, system_id=system_id, probabilities=[0.5, 0.5]))
     return made
 
 

@@ -15,11 +15,10 @@ from compeffdist.proxy.predict_difficulty import Openings, Predictions, predict_
 from compeffdist.proxy.prompt_features import MOST_OPENINGS
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Text, Triplet
 from compeffdist.student.loading import PROVENANCE
-from tests.scored import a_score
+from tests.factories import make_instruction, make_pair, make_score, make_task, make_text, make_triplet
+from tests.stages import ROOT
 
 from ..student.tiny import tiny_model_folder, tiny_tokenizer
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -37,56 +36,32 @@ def params() -> Params:
     return validate_params(yaml.safe_load(yaml.safe_dump(raw)), "params")
 
 
-def make_instruction(name: str) -> Instruction:
-    return Instruction(
-        task_id=f"task_{name}",
-        perspective_id="perspective",
-        demonstration_ids=[],
-        prompt=f"Judge the {name}.",
-        type="closed_classification",
-        labels=["positive", "negative"],
-        score_range=[],
-        json_schema="",
-        exact_spans=False,
-        task_name=name,
-    )
+def judging(name: str) -> Instruction:
+    return make_instruction(make_task(name=name, description=f"Judge the {name}.", labels=["positive", "negative"]))
 
 
-def make_scored(instruction: Instruction, count: int) -> list[tuple[Triplet, ScoredTriplet]]:
+def scored_rows(instruction: Instruction, count: int) -> list[tuple[Triplet, ScoredTriplet]]:
     triplets = [
-        Triplet(
-            pair_id=f"pair_{instruction.task_name}_{number}",
-            instruction_id=instruction.id,
-            text_id=f"text_{number}",
-            teacher_id="teacher",
-            decoding_id="decoding",
-            answer_id="answer",
-            prompt=f"{instruction.prompt}\n\nInput: the film was great {number}\nOutput:",
-            response=("positive", "negative")[number % 2],
-            monitored="positive",
-            task_type=instruction.type,
-            task_name=instruction.task_name,
-        )
-        for number in range(count)
+        make_triplet(instruction, make_text(f"the film was great {n}"), response=instruction.labels[n % 2])
+        for n in range(count)
     ]
-    scores = [a_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
+    scores = [make_score(triplet, (number * 37 % 100) / 100) for number, triplet in enumerate(triplets)]
     return scored_part(triplets, scores)
 
 
-def make_pairs(instruction: Instruction, texts: list[str]) -> list[tuple[Pair, Instruction, Text]]:
-    records = [Text(text=text, domain="d", source="s", source_row="1", licence="MIT") for text in texts]
-    return [(Pair(instruction_id=instruction.id, text_id=t.id, method="random"), instruction, t) for t in records]
+def paired(instruction: Instruction, texts: list[str]) -> list[tuple[Pair, Instruction, Text]]:
+    return [(make_pair(instruction, text), instruction, text) for text in map(make_text, texts)]
 
 
 def test_every_pair_has_a_difficulty_or_a_reason(folder: Path, params: Params, tmp_path: Path) -> None:
-    acting, plot = make_instruction("acting"), make_instruction("plot")
+    acting, plot = judging("acting"), judging("plot")
     pairs = [
-        *make_pairs(acting, ["the film was dreadful", "long " * 300, "fine"]),
-        *make_pairs(plot, ["the film was great", "<|im_end|>"]),
+        *paired(acting, ["the film was dreadful", "long " * 300, "fine"]),
+        *paired(plot, ["the film was great", "<|im_end|>"]),
     ]
     found: list[Predictions] = []
     for name in ("one", "two"):
-        scored = [*make_scored(acting, 40), *make_scored(plot, 30)]
+        scored = [*scored_rows(acting, 40), *scored_rows(plot, 30)]
         found.append(
             predict_difficulty(
                 pairs, scored, params, asked=75, warm_up=folder, base_folder=folder, output=tmp_path / name / "proxy"
@@ -114,14 +89,14 @@ def test_without_pairs_nothing_is_loaded_and_the_folder_says_so(params: Params, 
 
 
 def test_a_score_of_an_unknown_triplet_is_named() -> None:
-    ((triplet, score),) = make_scored(make_instruction("acting"), 1)
+    ((triplet, score),) = scored_rows(judging("acting"), 1)
     with pytest.raises(UserError, match=f"{triplet.id} is not in data/triplets"):
         scored_part([], [score])
 
 
 def test_openings_are_the_most_frequent_first_tokens_of_an_instructions_answers() -> None:
-    instruction, other = make_instruction("mood"), make_instruction("tone")
-    triplets = [triplet for triplet, _ in make_scored(instruction, 3)]  # positive, negative, positive
+    instruction, other = judging("mood"), judging("tone")
+    triplets = [triplet for triplet, _ in scored_rows(instruction, 3)]  # positive, negative, positive
     positive, negative = (tiny_tokenizer()(word).input_ids[0] for word in ("positive", "negative"))
     openings = Openings(tiny_tokenizer(), triplets)
     assert openings.of(instruction.id) == [positive, negative]
@@ -131,10 +106,10 @@ def test_openings_are_the_most_frequent_first_tokens_of_an_instructions_answers(
 
 
 def test_of_many_openings_the_rarest_are_no_openings() -> None:
-    instruction = make_instruction("mood")
+    instruction = judging("mood")
     letters = string.ascii_letters[: MOST_OPENINGS + 1]
     responses = 2 * letters[:-1] + letters[-1]
-    triplets = [triplet for triplet, _ in make_scored(instruction, len(responses))]
+    triplets = [triplet for triplet, _ in scored_rows(instruction, len(responses))]
     answered = [replace(one, id="", response=letter) for one, letter in zip(triplets, responses, strict=True)]
     openings = Openings(tiny_tokenizer(), answered)
     assert len(openings.of(instruction.id)) == MOST_OPENINGS

@@ -26,6 +26,7 @@ from compeffdist.registry.artifacts import (
 )
 from compeffdist.registry.register import Registration, register_student
 from compeffdist.registry.tracking import open_tracking
+from tests.factories import make_row
 
 ATTACHMENTS = (MANIFEST, PREDICTIONS, ROWS)
 EVALUATED = {PREDICTIONS: b"predictions of the first evaluation", ROWS: b'{"films":{}}'}
@@ -163,10 +164,7 @@ def test_an_unknown_version_is_one_line_with_those_there_are(student_folder: Pat
 
 
 def test_evaluation_attachments_hold_no_text(tmp_path: Path) -> None:
-    rows = [
-        EvaluationRow(task=task, text=text, label="good", source_row="1", licence="MIT")
-        for task, text in (("films", "a secret text"), ("books", "another secret"))
-    ]
+    rows = [make_row(task, text, "good") for task, text in (("films", "a secret text"), ("books", "another secret"))]
     write_records(tmp_path / "rows.jsonl", EvaluationRow, rows)
     (tmp_path / "predictions.parquet").write_bytes(b"parquet")
     task = EvaluationTask(name="films", location="x", labels=["bad", "good"], rows=1, subject="film review")

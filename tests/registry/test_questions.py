@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.files import write_json
 from compeffdist.params import EvaluationTask, LabelPriorsParams
-from compeffdist.records import EvaluationRow, Instruction
+from compeffdist.records import Instruction
 from compeffdist.registry.carrying import tasks_carried
 from compeffdist.registry.questions import (
     COLUMNS,
@@ -23,6 +23,7 @@ from compeffdist.registry.questions import (
     read_carried,
     read_request,
 )
+from tests.factories import make_instruction, make_row, make_task
 from tests.fakes import SENTIMENT
 
 MOOD = Question("How is it? Answer with exactly one of: good or bad.", ("good", "bad"))
@@ -52,7 +53,7 @@ def test_each_row_is_read_to_the_question_it_asks() -> None:
 
 def test_a_question_is_asked_in_the_prompt_of_evaluation() -> None:
     task = EvaluationTask(name="t", location="x.jsonl", question="How is it?", labels=["good", "bad"], rows=1)
-    row = EvaluationRow(task="t", text="It rains\nin Rome", label="bad", source_row="1", licence="MIT")
+    row = make_row(text="It rains\nin Rome")
     whole = "How is it? Answer with exactly one of: good or bad."
     for question in ("How is it?", " How\nis it? ", whole):
         assert ask_closed(question, "good,bad").message(row.text) == evaluation_prompt(row, task)
@@ -101,28 +102,20 @@ def test_whatever_is_sent_is_read_or_refused(row: dict[str, Any]) -> None:
     assert len(asked) == 1 and asked[0].text.strip()
 
 
-def an_instruction(name: str, prompt: str, perspective: str = "", **other: Any) -> Instruction:
-    fields = {"type": "closed_classification", "labels": ["good", "bad"], "score_range": [], "json_schema": ""} | other
-    return Instruction(
-        task_id=f"task {prompt}",
-        perspective_id=perspective,
-        demonstration_ids=[],
-        prompt=prompt,
-        exact_spans=False,
-        task_name=name,
-        **fields,
-    )
+def instruction(name: str, prompt: str, perspective: str = "", **fields: Any) -> Instruction:
+    task = make_task(**({"name": name, "description": prompt, "perspective_id": perspective} | fields))
+    return make_instruction(task, prompt=prompt)
 
 
 def test_a_version_carries_polarity_own_tasks_and_what_it_was_taught_each_by_a_name() -> None:
-    own = an_instruction("mood", MOOD.instruction)
-    seed = an_instruction("overall polarity", POLARITY.instruction, labels=list(POLARITY.labels))
+    own = instruction("mood", MOOD.instruction)
+    seed = instruction("overall polarity", POLARITY.instruction, labels=list(POLARITY.labels))
     taught = [
-        an_instruction("mood", "Mood?", "p"),
-        an_instruction("grade", "Grade?", "p", type="scoring", score_range=[1, 3]),
+        instruction("mood", "Mood?", "p"),
+        instruction("grade", "Grade?", "p", type="scoring", score_range=[1, 3]),
     ]
-    never = an_instruction("never", "Never?", "p")
-    free = an_instruction("why", "Why?", type="structured", labels=[], json_schema="{}")
+    never = instruction("never", "Never?", "p")
+    free = instruction("why", "Why?", type="structured")
     tasks = tasks_carried([*taught, never, own, seed, free], {item.id for item in taught}, SENTIMENT.monitored)
     assert list(tasks) == ["overall polarity", "mood", "why", "grade", "mood (2)"]
     assert tasks["mood"] == MOOD and tasks["mood (2)"].instruction == "Mood?"

@@ -22,13 +22,13 @@ from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_logprobs
 from compeffdist.student.training import TrainingRow, fine_tune
 from tests.fakes import SENTIMENT, SYSTEM
-from tests.registry.test_questions import MOOD, an_instruction
+from tests.registry.test_questions import MOOD, instruction
 
 POLARITY = Carried().tasks[SENTIMENT.monitored.name]
 
 DOMAINS_FOLDER = Path(__file__).parents[2] / "domains"
 OWN_TEXTS = [f"the film was great {n}" for n in range(12)]
-INSTRUCTIONS = [an_instruction("mood", MOOD.instruction), an_instruction("scene", "Which scene?", "p")]
+INSTRUCTIONS = [instruction("mood", MOOD.instruction), instruction("scene", "Which scene?", "p")]
 
 
 def carry(student: Path, base: Path, **changes: Any) -> Carried:

@@ -25,7 +25,7 @@ from compeffdist.registry.tracking import (
 )
 from compeffdist.student.training import CurvePoint
 from tests.models.making import make_identity
-from tests.test_pipeline_definition import ROOT
+from tests.stages import ROOT
 
 
 def training() -> AbstractContextManager[str]:

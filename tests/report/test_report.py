@@ -6,20 +6,25 @@ from typing import Any
 
 import pytest
 
-from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
+from compeffdist.exchange.questions import REPLAYS
+from compeffdist.records import Instruction
 from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
 from compeffdist.report.run import Run, headline
 from compeffdist.teacher.asking import SOURCES
+from tests.factories import (
+    make_draw,
+    make_instruction,
+    make_perspective,
+    make_score,
+    make_task,
+    make_text,
+    make_triplet,
+)
 from tests.models.making import make_identity
-from tests.scored import a_score
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
 
-
-ASKING = (
-    *("enumerate_attributes", "generate_tasks", "write_demonstrations"),
-    *("collect_responses", "collect_sampled", "evaluate_teacher"),
-)
+ASKING = tuple(REPLAYS)
 
 
 def scores(value: float) -> dict[str, Any]:
@@ -31,69 +36,19 @@ def scores(value: float) -> dict[str, Any]:
     }
 
 
-def rows(instruction: Instruction, text: Text, rankings: list[float]) -> tuple[list[Triplet], list[ScoredTriplet]]:
-    triplets = [
-        Triplet(
-            pair_id=f"pair_{number}",
-            instruction_id=instruction.id,
-            text_id=text.id,
-            teacher_id="model_t",
-            decoding_id=f"decoding_{number}",
-            answer_id="answer_a",
-            prompt=f"{instruction.prompt}\n\nInput: {text.text}\nOutput:",
-            response=f"{HOSTILE} {number}",
-            monitored="neutral",
-            task_type=instruction.type,
-            task_name=instruction.task_name,
-        )
-        for number in range(len(rankings))
-    ]
-    scored = [a_score(triplet, ranking) for triplet, ranking in zip(triplets, rankings, strict=True)]
-    return triplets, scored
-
-
-def make_instruction(name: str, perspective_id: str) -> Instruction:
-    return Instruction(
-        task_id=f"task_{name}",
-        perspective_id=perspective_id,
-        demonstration_ids=[],
-        prompt=f"{name} {HOSTILE} {'long ' * EXCERPT}",
-        type="open_classification",
-        labels=[],
-        score_range=[],
-        json_schema="",
-        exact_spans=False,
-        task_name=name,
-    )
+def free_instruction(name: str, perspective_id: str) -> Instruction:
+    task = make_task("open_classification", name=name, perspective_id=perspective_id)
+    return make_instruction(task, prompt=f"{name} {HOSTILE} {'long ' * EXCERPT}")
 
 
 @pytest.fixture
 def run() -> Run:
-    text = Text(text=HOSTILE, domain="shop", source="shop", source_row="1", licence="MIT")
-    perspective = Perspective(
-        member_ids=["attribute_a"],
-        member_names=[HOSTILE],
-        member_counts=[3],
-        exemplar=HOSTILE,
-        total_count=3,
-        coherence=1.0,
-    )
-    instruction = make_instruction("tone", perspective.id)
-    triplets, scored = rows(instruction, text, [0.1, 0.9, 0.5])
-    draws = [
-        Draw(
-            pair_id=score.pair_id,
-            triplet_id=score.triplet_id,
-            instruction_id=instruction.id,
-            difficulty=score.ranking,
-            rank=1,
-            group_size=3,
-            inclusion_probability=0.5,
-            draw=0.2,
-            kept=score.ranking > 0.4,
-        )
-        for score in scored
-    ]
+    text = make_text(HOSTILE)
+    perspective = make_perspective(HOSTILE)
+    instruction = free_instruction("tone", perspective.id)
+    triplets = [make_triplet(instruction, text, response=f"{HOSTILE} {number}") for number in range(3)]
+    scored = [make_score(triplet, ranking) for triplet, ranking in zip(triplets, [0.1, 0.9, 0.5], strict=True)]
+    draws = [make_draw(score, score.ranking > 0.4, pair_id=f"pair_{n}") for n, score in enumerate(scored)]
     account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
     usage = {
         "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
@@ -179,8 +134,8 @@ def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
 
 def test_the_page_says_where_the_answers_came_from(run: Run) -> None:
     heads = "".join(f"<th>{source}</th>" for source in ("stage", *SOURCES))
-    total = "<td>all</td>" + "".join(f'<td class="number">{count}</td>' for count in ("6", "7,200", "18"))
-    assert SOURCES == ("store", "recorded", "bought")
+    counts = {"store": "6", "recorded": "7,200", "bought": "18"}
+    total = "<td>all</td>" + "".join(f'<td class="number">{counts[source]}</td>' for source in SOURCES)
     assert heads in render(run) and total in render(run)
 
 
@@ -193,7 +148,7 @@ def test_a_stage_that_lost_records_says_why(run: Run) -> None:
 
 
 def test_a_page_over_thousands_of_instructions_is_bounded(run: Run) -> None:
-    many = [make_instruction(f"task{number}", run.perspectives[0].id) for number in range(MOST_INSTRUCTIONS + 60)]
+    many = [free_instruction(f"task{number}", run.perspectives[0].id) for number in range(MOST_INSTRUCTIONS + 60)]
     page = render(replace(run, instructions=[*run.instructions, *many]))
     assert "61 more instructions are not shown" in page
     assert page.count("<h3>") == MOST_INSTRUCTIONS

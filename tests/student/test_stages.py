@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from compeffdist.artefacts import (
+    EVALUATION,
+    INSTRUCTIONS,
+    STUDENT_PREDICTIONS,
+    TEXTS,
+    TRAINING,
+    TRIPLETS,
+    rejects_of,
+)
 from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.models import cache_folder, resolve_model
 from compeffdist.params import ModelParams
 from compeffdist.profiles import compose
-from compeffdist.record_files import read_records, write_records
-from compeffdist.records import EvaluationRow, Instruction, Prediction, Reject, Text, Triplet
 from compeffdist.registry.tracking import open_tracking
+from tests.factories import make_row, make_text, make_triplet
 from tests.fakes import put_domains
 from tests.stages import GATES, ROOT, run_stage
 
@@ -30,35 +38,17 @@ def write_inputs(tiny_folder: Path) -> None:
     for role in ("teacher", "student"):
         identity = resolve_model(role, reference, cache_folder(raw["runtime"]["cache"]))
         write_json(Path(f"models/{role}.json"), identity.to_row())
-    triplets = [triplet(number) for number in range(12)]
-    write_records(Path("data/triplets.parquet"), Triplet, triplets)
-    write_records(Path("data/training.parquet"), Triplet, random.Random(1).sample(triplets[1::2], 6))
+    prompts = [*(f"the film was great {n}" for n in range(11)), "long " * 200]
+    triplets = [make_triplet(prompt=prompt, response="positive", text_id=prompt) for prompt in prompts]
+    TRIPLETS.write(triplets)
+    TRAINING.write(random.Random(1).sample(triplets[1::2], 6))
     write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
-    words = ("fine", "dull", "loud", "cosy")
-    texts = [Text(text=f"it was {w}", domain="d", source="s", source_row=w, licence="MIT") for w in words]
-    write_records(Path("data/texts.parquet"), Text, texts)
-    write_records(Path("data/instructions.jsonl"), Instruction, [])
-    row = EvaluationRow(task="tweets", text="fine", label="positive", source_row="1", licence="MIT")
-    write_records(Path("data/evaluation.jsonl"), EvaluationRow, [row])
-    write_records(Path("data/student_predictions.parquet"), Prediction, [])
-
-
-def triplet(number: int) -> Triplet:
-    return Triplet(
-        pair_id=f"p{number}",
-        instruction_id="i",
-        text_id=f"t{number}",
-        teacher_id="m",
-        decoding_id="d",
-        answer_id="a",
-        prompt="long " * 200 if number == 11 else f"the film was great {number}",
-        response="positive",
-        monitored="positive",
-        task_type="closed_classification",
-        task_name="n",
-    )
+    TEXTS.write([make_text(f"it was {word}") for word in ("fine", "dull", "loud", "cosy")])
+    INSTRUCTIONS.write([])
+    EVALUATION.write([make_row("tweets", "fine", "positive")])
+    STUDENT_PREDICTIONS.write([])
 
 
 def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
@@ -78,7 +68,7 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     trained = read_json(Path("metrics/train_student.json"))
     assert (trained["records"]["in"], trained["records"]["out"]) == (6, 5)
     assert trained["records"]["reasons"] == {"too_long": 1}
-    assert [r.reason for r in read_records(Path("data/rejects/train_student.parquet"), Reject)] == ["too_long"]
+    assert [r.reason for r in rejects_of("train_student").read()] == ["too_long"]
     with Path("metrics/training_curve.csv").open(encoding="utf-8") as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == [str(n + 1) for n in range(trained["steps"])]
     run = open_tracking().get_run(read_json(Path("models/student_run.json"))["run_id"])

@@ -23,8 +23,7 @@ from compeffdist.study.labels import (
     write_sheet,
 )
 from compeffdist.study.measures import read_scores
-
-from .world import a_triplet, write_world
+from tests.study.world import numbered_triplet, write_world
 
 
 def test_rows_are_spread_over_deciles_and_task_types(tmp_path: Path) -> None:
@@ -51,7 +50,11 @@ def test_no_cell_is_a_formula_and_no_text_is_lost(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["sheet.csv", "sheet.tsv"])
 def test_a_sheet_comes_back_as_it_was_labelled(tmp_path: Path, name: str) -> None:
-    triplets = [a_triplet(0, prompt='=cmd|" /C calc"!A0', response="a,b;c\td\n\r\n\"e'"), a_triplet(1), a_triplet(2)]
+    triplets = [
+        numbered_triplet(0, prompt='=cmd|" /C calc"!A0', response="a,b;c\td\n\r\n\"e'"),
+        numbered_triplet(1),
+        numbered_triplet(2),
+    ]
     sheet = tmp_path / name
     write_sheet(sheet, triplets)
     assert read_labels(sheet) == {}

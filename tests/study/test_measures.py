@@ -17,9 +17,8 @@ from compeffdist.study.measures import (
     rank_correlations,
     read_scores,
 )
-from tests.scored import write_scored
-
-from .world import a_score, a_triplet, write_world
+from tests.factories import write_scored
+from tests.study.world import numbered_triplet, score_of, write_world
 
 
 def test_correlations_are_those_of_what_was_written(tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_deciles_are_tenths_of_the_rows_in_order_of_score(tmp_path: Path) -> Non
 
 
 def test_rows_that_all_score_alike_still_fall_into_tenths_by_id(tmp_path: Path) -> None:
-    scored = [a_score(a_triplet(number), 0.0) for number in range(30)]
+    scored = [score_of(numbered_triplet(number), 0.0) for number in range(30)]
     write_scored(tmp_path / "s.parquet", scored)
     scores = read_scores(tmp_path / "s.parquet")
     assert np.bincount(scores.decile).tolist() == [3] * 10
@@ -67,7 +66,7 @@ def test_examples_are_drawn_by_seed_whatever_the_order_of_rows(tmp_path: Path) -
 
 def test_triplets_are_found_by_id_or_the_missing_one_is_named(tmp_path: Path) -> None:
     write_world(tmp_path, rows=20)
-    wanted = a_triplet(7)
+    wanted = numbered_triplet(7)
     assert read_triplets(tmp_path / "data/triplets.parquet", [wanted.id]) == {wanted.id: wanted}
     with pytest.raises(UserError, match="sample_x has a score but is not there"):
         read_triplets(tmp_path / "data/triplets.parquet", [wanted.id, "sample_x"])
@@ -87,9 +86,9 @@ def test_a_run_agrees_with_itself_and_a_noisy_one_less(tmp_path: Path) -> None:
 
 
 def test_overlap_by_hand(tmp_path: Path) -> None:
-    triplets = [a_triplet(number, instruction_id="instruction") for number in range(4)]
+    triplets = [numbered_triplet(number, instruction_id="instruction") for number in range(4)]
     for name, rankings in (("one", [0.1, 0.2, 0.3, 0.4]), ("two", [0.4, 0.2, 0.1, 0.3])):
-        scored = [a_score(t, value) for t, value in zip(triplets, rankings, strict=True)]
+        scored = [score_of(t, value) for t, value in zip(triplets, rankings, strict=True)]
         write_scored(tmp_path / f"{name}.parquet", scored)
     (found,) = agreements([read_scores(tmp_path / f"{name}.parquet") for name in ("one", "two")])
     assert found.overlap["0.5"] == 0.5  # the last two; the first and the last
@@ -98,10 +97,10 @@ def test_overlap_by_hand(tmp_path: Path) -> None:
 
 def test_runs_without_common_triplets_are_refused(tmp_path: Path) -> None:
     write_world(tmp_path)
-    write_scored(tmp_path / "o.parquet", [a_score(a_triplet(n), 0.1 * n) for n in range(500, 505)])
+    write_scored(tmp_path / "o.parquet", [score_of(numbered_triplet(n), 0.1 * n) for n in range(500, 505)])
     runs = [read_scores(tmp_path / name) for name in ("data/scored.parquet", "o.parquet")]
     with pytest.raises(UserError, match=r"o\.parquet: 0 triplets in common"):
         agreements(runs)
-    write_scored(tmp_path / "few.parquet", [a_score(a_triplet(1), 0.1)])
+    write_scored(tmp_path / "few.parquet", [score_of(numbered_triplet(1), 0.1)])
     with pytest.raises(UserError, match="1 scores"):
         read_scores(tmp_path / "few.parquet")

@@ -20,11 +20,8 @@ from compeffdist.study.findings import study_scores
 from compeffdist.study.page import render
 from compeffdist.study.variants import make_variants
 from tests.fakes import put_domains
-from tests.stages import run_stage
-
-from .world import HOSTILE, write_world
-
-ROOT = Path(__file__).parents[2]
+from tests.stages import ROOT, run_stage
+from tests.study.world import HOSTILE, write_world
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

@@ -7,13 +7,10 @@ import pytest
 from compeffdist.params import DifficultyParams, ProxyParams
 from compeffdist.records import Pair
 from compeffdist.triplets.parts import PREDICTED, SCORED, assign_parts, in_part, part_counts
+from tests.factories import make_pair
 
 SIZES = {"i0": 100, "i1": 50, "i2": 9, "i3": 1}
-PAIRS = [
-    Pair(instruction_id=key, text_id=f"t{number}", method="random")
-    for key, size in SIZES.items()
-    for number in range(size)
-]
+PAIRS = [make_pair(instruction_id=key, text_id=f"t{n}") for key, size in SIZES.items() for n in range(size)]
 
 
 def assign(rows: int, pairs: list[Pair] = PAIRS, seed: int = 1) -> list[Pair]:
