@@ -66,10 +66,10 @@ def read_records(source: Path, kind: type[R], format: str = "") -> list[R]:
     if (format or Path(source).suffix) == ".jsonl":
         return _parsed(kind, read_jsonl(source), f"{source}: record", AGAIN, column_types(kind))
     with parquet_file(Path(source), kind) as file:
-        found, expected = file.schema_arrow, arrow_schema(kind)
-        for name in expected.names:
-            if name in found.names and found.field(name).type != expected.field(name).type:
-                raise UserError(f"{source}: column {name!r} is of type {found.field(name).type}; {AGAIN}")
+        expected = {column.name: column.type for column in arrow_schema(kind)}
+        for column in file.schema_arrow:
+            if column.type != expected.get(column.name, column.type):
+                raise UserError(f"{source}: column {column.name!r} is of type {column.type}; {AGAIN}")
         rows = file.read().to_pylist()
     return _parsed(kind, rows, f"{source}: record", AGAIN)
 
