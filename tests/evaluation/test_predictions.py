@@ -41,10 +41,11 @@ def test_an_unanswered_row_stops() -> None:
 
 def test_without_a_question_of_its_own_a_task_asks_the_domain_s() -> None:
     expected = (
-        "What is the overall sentiment of the tweet towards what it speaks of? Answer with exactly one of: bad or good."
-        "\n\nInput: so fine\nOutput:"
+        "What is the overall sentiment of the tweet towards what it speaks of? Answer with exactly one of: negative or "
+        "positive.\n\nInput: so fine\nOutput:"
     )
-    [task] = SENTIMENT.monitored.asked_in(EvaluationParams(tasks=[TASK])).tasks
+    own = TASK.model_copy(update={"labels": ["negative", "positive"]})
+    [task] = SENTIMENT.monitored.asked_in(EvaluationParams(tasks=[own])).tasks
     assert evaluation_prompt(ROWS[0], task) == expected
 
 

@@ -142,7 +142,9 @@ def has_type(value: Any, type: str) -> bool:
     if value is None or value != value:
         return True
     if type.startswith("list["):
-        return isinstance(value, list) and all(has_type(part, type[5:-1]) for part in value)
+        return isinstance(value, list) and all(
+            part is not None and part == part and has_type(part, type[5:-1]) for part in value
+        )
     return isinstance(value, TYPES[type]) and (type == "bool" or not isinstance(value, bool))
 
 

@@ -84,8 +84,8 @@ def test_a_dropped_text_breaks_the_account_and_names_its_source(check: Check) ->
 
 
 def test_the_account_is_held_source_by_source(check: Check) -> None:
-    ghost = {"in": plant.TEXTS, "out": plant.TEXTS, "rejected": 0}
-    counts = {"in": plant.TEXTS + 1, "sources": {"shop": {"in": 1, "out": 0, "rejected": 1}, "ghost": ghost}}
+    ghost = {"in": plant.COUNT, "out": plant.COUNT, "rejected": 0}
+    counts = {"in": plant.COUNT + 1, "sources": {"shop": {"in": 1, "out": 0, "rejected": 1}, "ghost": ghost}}
     write_json(Path("metrics/ingest_texts.json"), counts)
     done = check("texts")
     assert stopped(done, "sources_unaccounted")["offenders"] == ["source:ghost", "source:shop"]

@@ -233,8 +233,8 @@ def test_perspectives_survive_writing_and_reading(tmp_path: Path) -> None:
     [
         ("[]", "holds no list of perspectives"),
         ('{"perspectives": [3]}', "holds no list of perspectives"),
-        ('{"perspectives": [{"exemplar": "x"}]}', "perspective 1: .*missing"),
-        ('{"perspectives": [{"colour": "x"}]}', "perspective 1: unknown field 'colour'"),
+        ('{"perspectives": [{"id": "x", "exemplar": "x"}]}', "perspective 1: .*missing"),
+        ('{"perspectives": [{"id": "x", "colour": "x"}]}', "perspective 1: unknown field 'colour'"),
     ],
 )
 def test_a_broken_clusters_file_is_named(tmp_path: Path, content: str, message: str) -> None:
