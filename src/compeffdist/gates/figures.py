@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from compeffdist.artefacts import Artefact
+from compeffdist.artefact_kinds import Artefact
 from compeffdist.errors import UserError, one_line
 from compeffdist.params.sections import fault_of
 
