@@ -30,6 +30,9 @@ def make_repository(world: Path, stages: dict[str, Any]) -> None:
     """A repository with our code and these stages."""
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, world / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in Path("stages").glob("*.py"):
+        if script.stem not in {"run", "check", *stages}:
+            script.unlink()
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     shutil.copy(ROOT / "code.yaml", world)
     shutil.copy(ROOT / ".gitignore", world)
