@@ -23,6 +23,7 @@ import yaml
 from dvc.repo import Repo
 from tests import mini_stages as mini
 from tests.factories import write_scored
+from tests.fakes import put_domains
 from tests.student.tiny import tiny_model_folder
 
 from compeffdist.artefacts import rejects_of
@@ -117,6 +118,7 @@ def make(folder: Path, triplets: int) -> None:
     values: dict[str, Any] = compose("laptop", ROOT / PROFILES)
     values["runtime"] |= {"store": "answers.sqlite", "cache": "cache", "recorded": []}
     Path("params.yaml").write_text(yaml.safe_dump(values))
+    put_domains()
     mini.declare(Path())
     Path("sources.jsonl").write_text("")
     Path("data").mkdir()
