@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
+from statistics import fmean
 from typing import Literal
 
 import pytest
@@ -81,11 +82,12 @@ def test_rewording_a_task_keeps_every_pair_of_the_others_and_its_own_texts() -> 
 def test_replacing_a_task_moves_few_pairs_of_the_others() -> None:
     params = PairingParams(pairs=200)
     before = texts_of(pair_texts(INSTRUCTIONS, TEXTS, params, seed=1)[0])
-    edited = [instruction(99) if item is INSTRUCTIONS[7] else item for item in INSTRUCTIONS]
-    after = texts_of(pair_texts(edited, TEXTS, params, seed=1)[0])
-    kept = [item.id for item in INSTRUCTIONS if item is not INSTRUCTIONS[7]]
-    moved = sum(len(after[key] - before[key]) for key in kept)
-    assert moved <= 64  # a third of 192, by chance up to 60; a reshuffle would move about 167
+    moved = []
+    for replaced in INSTRUCTIONS:
+        edited = [instruction(99) if item is replaced else item for item in INSTRUCTIONS]
+        after = texts_of(pair_texts(edited, TEXTS, params, seed=1)[0])
+        moved.append(sum(len(after[item.id] - before[item.id]) for item in INSTRUCTIONS if item is not replaced))
+    assert fmean(moved) <= 30 and max(moved) < 60  # of 192; a reshuffle would move about 167
 
 
 def test_instructions_that_share_a_name_still_get_different_texts() -> None:

@@ -17,6 +17,8 @@ from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 
 TASKS = Path("benchmarks/sentibench")
+_OURS = Path(__file__).parents[3] / TASKS
+"""Of the checkout this code lies in, for commands that are run outside one."""
 SHOWN_FROM = "train"
 """The split that demonstrations are drawn from."""
 SEEDS = (42, 52, 62)
@@ -35,7 +37,11 @@ class Settings:
     limit: int | None = None
     """The first rows of each task; None for all."""
     seeds: Sequence[int] = SEEDS
-    definitions: Path = TASKS
+
+
+def task_folder() -> Path:
+    """Where the benchmark's tasks are defined."""
+    return TASKS if TASKS.is_dir() else _OURS
 
 
 def run_benchmark(
@@ -49,8 +55,8 @@ def run_benchmark(
     Raises:
         UserError: as the readers of tasks, rows and models; fewer rows to show than `shots`.
     """
-    every = load_benchmark_tasks(settings.definitions)
-    tasks = load_benchmark_tasks(settings.definitions, settings.names)
+    every = load_benchmark_tasks(task_folder())
+    tasks = load_benchmark_tasks(task_folder(), settings.names)
     families: dict[str, list[str]] = defaultdict(list)
     for task in every:
         families[task.family].append(task.name)

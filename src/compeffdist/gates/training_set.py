@@ -1,7 +1,7 @@
 """What must hold of the set the student was trained on: what was sampled, nothing of the evaluation rows, and learnt.
 
-The hashes in the student's identity are derived here again from the artefacts, rows from `data/training.parquet` and
-what is hashed of them as the student's own settings say.
+The hashes in the student's identity are derived here again from the artefacts, and not by the code that wrote them: a
+check that shares what it checks proves nothing. Only what is hashed of a row is as the student's own settings say.
 """
 
 from compeffdist.artefacts import SAMPLED, STUDENT_PROVENANCE, TEXTS, TRAINING, TRAINING_CURVE, rejects_of
@@ -15,7 +15,6 @@ from compeffdist.gates.texts import not_contaminated
 from compeffdist.gates.triplets import weighs
 from compeffdist.given import Given
 from compeffdist.records import by_id
-from compeffdist.student.training import contents_sha256
 
 GUARDS = (TRAINING, STUDENT_PROVENANCE)
 LEFT_OUT, REFUSED = rejects_of("train_student"), rejects_of("collect_sampled")
@@ -66,14 +65,15 @@ def _trained(seen: Inputs) -> list[Expectation]:
     training, left_out = by_id(seen[TRAINING].records), seen[LEFT_OUT].by("record_id")
     provenance = seen.figures(STUDENT_PROVENANCE, Provenance)
     ids = sorted(training.keys() - set(left_out.keys))
-    soft_labels = provenance.get("settings", {}).get("soft_labels", 0.0)
-    contents = contents_sha256([training[key] for key in ids], soft_labels)
+    soft = provenance.get("settings", {}).get("soft_labels", 0.0) > 0
+    used_rows = [training[key] for key in ids]
+    contents = [[r.id, r.prompt, r.response, *([r.labels, r.probabilities] if soft else [])] for r in used_rows]
     texts, used = by_id(seen.read(TEXTS)), Columns(sorted({training[key].text_id for key in ids}))
     return [
         stated("trained", provenance.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
         no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
         _same_hash("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), hash_json(ids)),
-        _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), contents),
+        _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), hash_json(contents)),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
         *not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
     ]

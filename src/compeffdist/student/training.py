@@ -26,7 +26,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,7 @@ from compeffdist.files import atomic_folder, write_json
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
-from compeffdist.records import Reject, Triplet
+from compeffdist.records import Reject
 from compeffdist.student.loading import PROVENANCE, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
@@ -241,16 +241,20 @@ def _provenance(
 ) -> dict[str, Any]:
     """What the student was made from. Equal provenances on one machine are equal students."""
     trained = {row.id for row in encoded}
-    made_from = [row for row in rows if row.id in trained]
+    contents = [
+        [row.id, row.prompt, row.response, *([row.labels, row.probabilities] if settings.soft_labels else [])]
+        for row in sorted(rows, key=lambda row: row.id)
+        if row.id in trained
+    ]
     return {
         "base_id": base_id,
         "method": settings.method,
         "settings": settings.model_dump() | {"learning_rate": step_size(settings)},
         "seed": seed,
         "system_prompt": system,
-        "rows": len(made_from),
-        "training_set_sha256": contents_sha256(made_from, settings.soft_labels),
-        "triplet_ids_sha256": hash_json(sorted(row.id for row in made_from)),
+        "rows": len(contents),
+        "training_set_sha256": hash_json(contents),
+        "triplet_ids_sha256": hash_json([content[0] for content in contents]),
     }
 
 
@@ -258,17 +262,6 @@ def step_size(settings: FineTuningParams) -> float:
     """The learning rate, or what the method takes where none is set: an adapter starts from nothing and wants about ten
     times as much as weights that only need a nudge."""
     return settings.learning_rate or {"full": 5e-5, "lora": 5e-4}[settings.method]
-
-
-def contents_sha256(rows: Iterable[TrainingRow | Triplet], soft_labels: float) -> str:
-    """Hash of what training sees of rows, in the order of their ids: labels and probabilities only where targets are
-    soft (`training.soft_labels` above 0)."""
-    return hash_json(
-        [
-            [row.id, row.prompt, row.response, *([row.labels, row.probabilities] if soft_labels else [])]
-            for row in sorted(rows, key=lambda row: row.id)
-        ]
-    )
 
 
 def _trainer(
