@@ -1,6 +1,7 @@
 """What is kept with a version: any byte of it that changes is found, and a new evaluation takes the old one's place."""
 
 import json
+import os
 import py_compile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.record_files import write_records
 from compeffdist.records import EvaluationRow
+from compeffdist.registry import bytecode
 from compeffdist.registry.artifacts import (
     FOLDER,
     MANIFEST,
@@ -24,6 +26,7 @@ from compeffdist.registry.artifacts import (
     tag_of,
     verify_version,
 )
+from compeffdist.registry.bytecode import planted_bytecode
 from compeffdist.registry.register import Registration, register_student
 from compeffdist.registry.tracking import open_tracking
 from tests.factories import make_row
@@ -192,3 +195,17 @@ def test_evaluation_attachments_hold_no_text(tmp_path: Path) -> None:
 )
 def test_credentials_in_addresses_are_masked(message: str, masked: str) -> None:
     assert one_line(message) == masked
+
+
+def test_bytecode_that_ends_whoever_reads_it_is_named_and_the_rest_is_still_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / f"{name}.py").write_text("X = 1\n")
+        py_compile.compile(str(tmp_path / f"{name}.py"))
+    assert planted_bytecode(tmp_path) == []
+    [bad] = (tmp_path / "__pycache__").glob("bad.*")
+    bad.unlink()
+    os.mkfifo(bad)  # who reads it never ends
+    monkeypatch.setattr(bytecode, "SECONDS", 2.0)
+    assert planted_bytecode(tmp_path) == [f"__pycache__/{bad.name}"]

@@ -7,9 +7,7 @@ that no crash leaves a version with half of each.
 """
 
 import json
-import marshal
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from compeffdist.canonical import canonical_json, hash_bytes
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import folder_md5, hash_file, read_jsonl
 from compeffdist.params import EvaluationTask
+from compeffdist.registry.bytecode import planted_bytecode, source_of
 from compeffdist.registry.local_store import located
 from compeffdist.registry.tracking import found_or_none
 
@@ -149,27 +148,6 @@ def manifest(model: Path) -> dict[str, str]:
     }
 
 
-def planted_bytecode(model: Path) -> list[str]:
-    """Paths in a registered model of what lies where Python keeps bytecode, and would be run in place of the source
-    beside it without being what Python makes of that."""
-    kept = (path for folder in model.rglob("__pycache__") for path in folder.iterdir())
-    return sorted(path.relative_to(model).as_posix() for path in kept if not _is_of_its_source(path))
-
-
-def _is_of_its_source(bytecode: Path) -> bool:
-    stem, _, kind = bytecode.name.partition(".")
-    tag = sys.implementation.cache_tag
-    levels = {f"{tag}.pyc": 0, f"{tag}.opt-1.pyc": 1, f"{tag}.opt-2.pyc": 2}
-    source = bytecode.parents[1] / f"{stem}.py"
-    try:
-        code = marshal.loads(bytecode.read_bytes()[16:])  # after magic number, flags, and time and size of the source
-        expected = compile(source.read_bytes(), code.co_filename, "exec", dont_inherit=True, optimize=levels[kind])
-    except (OSError, KeyError, EOFError, TypeError, ValueError, AttributeError, SyntaxError):
-        return False
-    # in format 2, in which it does not matter who else holds a constant
-    return marshal.dumps(code, 2) == marshal.dumps(expected, 2)
-
-
 def carries(version: "ModelVersion", files: Mapping[str, bytes]) -> bool:
     """Whether a version's artifacts beside its weights are these, name (less `.json`) -> contents, by its manifest."""
     kept: dict[str, str] = json.loads(read_attachment(version, MANIFEST))
@@ -187,17 +165,24 @@ def file_problems(client: "MlflowClient", name: str, version: "ModelVersion", st
         expected: dict[str, str] = json.loads(read_attachment(version, MANIFEST))
         with model_files(client, name, version.version) as folder:
             found = manifest(folder)
-            other = [f"{path} is not bytecode of the source beside it: remove it" for path in planted_bytecode(folder)]
+            planted, other = planted_bytecode(folder), []
             student = artifact_folder(folder, STUDENT) if student_md5 else None
             if student_md5 and (student is None or folder_md5(student) != student_md5):
                 other.append(f"the registered student is not the one with MD5 {student_md5} that its data leads to")
     except UserError as error:
         return [str(error)]
     changed = sorted(path for path, digest in found.items() if expected.get(path, digest) != digest)
+    missing = sorted(expected.keys() - found.keys())
     return [
-        *(f"{path} is missing from the registered model" for path in sorted(expected.keys() - found.keys())),
+        *(f"{path} is missing from the registered model" for path in missing),
         *(f"{path} of the registered model is not what was registered" for path in changed),
         *(f"{path} was added to the registered model" for path in sorted(found.keys() - expected.keys())),
+        # of a source that is not as it was registered, enough is said
+        *(
+            f"{path} is not bytecode of the source beside it: remove it"
+            for path in planted
+            if source_of(path) not in {*changed, *missing}
+        ),
         *other,
     ]
 
