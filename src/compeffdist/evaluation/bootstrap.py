@@ -87,8 +87,8 @@ def difference_interval(
 def sampled_metrics(
     systems: Sequence[Predictions], metric: Callable[[Integers], Floats], resamples: int, seed: int
 ) -> list[Floats]:
-    """For each system the metric on the rows as they are, then on each resample, the same for all: (1 + resamples,). The
-    systems answered the same rows."""
+    """For each system the metric on the rows as they are, then on each resample, the same for all: (1 + resamples,).
+    The systems answered the same rows."""
     labels = systems[0].labels
     rows = sorted(systems[0].gold)
     gold = encode_gold([systems[0].gold[row] for row in rows], labels)

@@ -9,7 +9,8 @@
       soft: {training.soft_labels: 1.0}
 
 Keys are those of params.yaml, dotted; what an arm does not set is as params.yaml has it. `seed` draws everything anew,
-answers included; a seed of an arm is `student_seed`: another sample and training from the same answers and scores. Gates warn: an arm may be worse than a run should be.
+answers included; a seed of an arm is `student_seed`: another sample and training from the same answers and scores.
+Gates warn: an arm may be worse than a run should be.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.experiments.plan import Run
 from compeffdist.experiments.results import LAST
 from compeffdist.files import home_path, write_json
-from compeffdist.lineage.repository import LOCK, Lock, Repository
+from compeffdist.lineage.repository import LOCK, WORKSPACE, Lock, Repository
 from compeffdist.params import LOCAL_MODELS, SOURCES
 
 OWN = Path(".compeffdist/experiments")
@@ -86,8 +86,12 @@ def make(run: Run, lock: int, root: Path = Path()) -> None:
 def drop_weights(repository: Repository, commit: str) -> int:
     """Remove from DVC's cache the weights that only this experiment has; the bytes freed. Its records and figures
     stay."""
-    text = (repository.file_at(commit, LOCK) or b"").decode("utf-8", "replace")
-    own, others = Lock(text, (commit,)), [lock for lock in repository.locks() if lock.text != text]
+    own = Lock((repository.file_at(commit, LOCK) or b"").decode("utf-8", "replace"), (commit,))
+    others = [
+        lock
+        for lock in repository.locks()
+        if lock.text != own.text or WORKSPACE in lock.places or set(lock.commits) != {commit}
+    ]
     kept = {md5 for lock in others for path in (STUDENT, WARM_UP, PROXY) for md5 in _files(repository, lock, path)}
     freed = 0
     for path in (STUDENT, WARM_UP, PROXY):
