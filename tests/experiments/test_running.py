@@ -153,6 +153,17 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     assert "2 runs of this experiment were not made" in page and "| half" not in page
 
 
+def test_files_of_the_user_s_own_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ("data/sources/mine.csv", "data/sources/set/part.jsonl", "models/local/mine/model.safetensors")
+    for path in map(Path, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    monkeypatch.setenv("TOY_NEEDS", " ".join(own))
+    write("owned", seeds=[5])
+    main(["experiments", "owned"])
+    assert {row["arm"] for row in results("owned")} == {"some", "most"}
+
+
 def test_what_a_killed_run_left_is_removed() -> None:
     write("rates")
     main(["experiments", "rates"])

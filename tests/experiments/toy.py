@@ -49,8 +49,13 @@ def make_checkout(folder: Path, root: Path) -> None:
     }
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     (folder / "code.yaml").write_text("".join(f"{name}: '1'\n" for name in STAGES))
-    (folder / ".gitignore").write_text("/data/*\n!/data/sources/\n/models/*\n/.compeffdist/\n__pycache__/\n")
+    (folder / ".gitignore").write_text(
+        "/data/*\n!/data/sources/\n/data/sources/**\n!/data/sources/README.md\n/models/*\n!/models/local/\n/models/local/**\n!/models/local/README.md\n/.compeffdist/\n__pycache__/\n"
+    )
     (folder / "experiments").mkdir()
+    for own in ("data/sources", "models/local"):
+        (folder / own).mkdir(parents=True)
+        shutil.copy(root / own / "README.md", folder / own / "README.md")
     shutil.copytree(root / "domains", folder / "domains")
     shutil.copy(__file__, folder / "toy.py")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "repro", "-q", "evaluate_student"]):
@@ -79,6 +84,8 @@ def stage(name: str) -> None:
         stream.write(f"{name}\n")
     if os.environ.get("TOY_FAILS") == name:
         sys.exit(f"error: {name} cannot go on")
+    if missing := [path for path in os.environ.get("TOY_NEEDS", "").split() if not Path(path).exists()]:
+        sys.exit(f"error: {missing[0]} is not here")
     seed = params["seed"] if params["student_seed"] is None else params["student_seed"]
     globals()[name](params, random.Random(f"{seed}"))
 

@@ -33,6 +33,8 @@ FOLDERS = Path(".dvc/tmp/exps/standalone")
 """Where DVC makes the folders of experiments."""
 SHARED = ("store", "scores", "checkpoints")
 """Of `runtime`: kept by the checkout for all arms."""
+README = "README.md"
+"""What git has of the folders of a user's own files."""
 LARGE = 1 << 20
 """Bytes of a file of weights: what is smaller is kept."""
 
@@ -113,9 +115,9 @@ def _command(run: Run, root: Path) -> list[str]:
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", run.name]
     for key, value in {**shared, **run.settings}.items():
         command += ["--set-param", f"{key}={json.dumps(value)}"]
-    for folder in (SOURCES, LOCAL_MODELS):
-        if any(path.is_file() for path in (root / folder).rglob("*")):
-            command += ["--copy-paths", folder]
+    for folder in (SOURCES, LOCAL_MODELS):  # one by one: DVC copies no folder onto one that git has
+        own = sorted(path.name for path in (root / folder).glob("*") if path.name != README)
+        command += [part for name in own for part in ("--copy-paths", f"{folder}/{name}")]
     return [*command, LAST]
 
 
