@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import label_counts
 from compeffdist.evaluation.predictions import task_instruction
@@ -67,6 +68,17 @@ def read_tasks(source: Path, given: Mapping[str, Any]) -> list[EvaluationTask]:
         return EvaluationParams(tasks=tasks).tasks
     except ValidationError as error:
         raise UserError(f"{source}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def asked_tasks(source: Path, given: Mapping[str, Any], monitored: Monitored) -> EvaluationParams:
+    """The tasks of a file (`read_tasks`), those without a question with the domain's. Raises UserError, naming the
+    file, as `read_tasks` and `Monitored.asked_in`."""
+    tasks = read_tasks(source, given)
+    try:
+        return monitored.asked_in(EvaluationParams(tasks=tasks))
+    except UserError as error:
+        option = " (--question)" if source.suffix.lower() in FILE_SUFFIXES else ""
+        raise UserError(f"{source}: {str(error).removeprefix('evaluation.tasks: ')}{option}") from None
 
 
 def _file_task(source: Path, given: Mapping[str, Any]) -> EvaluationTask:
