@@ -36,6 +36,7 @@ fingerprints: $(READY) ## write code.yaml: what each stage's code means, by whic
 	@python -m compeffdist.fingerprints
 
 repro: fingerprints ## run the pipeline and print the results table
+	@python stages/run.py --check
 	dvc repro
 	compeffdist results
 

@@ -1,6 +1,8 @@
 """Runs one stage of dvc.yaml: `python stages/run.py generate_tasks`.
 
 A stage is `run(given) -> Made` in the module of its name; the gates, stages `check_*`, share the module `check`.
+`--check` in place of a stage looks at params, domain and questions alone. Each stage does so, too, but DVC starts none
+before a stage whose dependency is missing, as a domain's file is whose name is misspelt.
 """
 
 import os
@@ -10,18 +12,24 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ENVIRONMENT = Path(".venv/bin/python")
+CHECK = "--check"
 
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("error: usage: python stages/run.py STAGE, a stage of dvc.yaml")
+        sys.exit(f"error: usage: python stages/run.py STAGE, a stage of dvc.yaml, or {CHECK}")
     name = sys.argv[1]
     if find_spec("compeffdist") is None:
         _run_in_environment()
+    from compeffdist.errors import run_guarded
     from compeffdist.instructions.own_tasks import check_questions
+    from compeffdist.params import load_params
     from compeffdist.running import run_stage
 
-    run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check_questions)
+    if name == CHECK:
+        run_guarded(lambda: check_questions(load_params()))
+    else:
+        run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check_questions)
 
 
 def _run_in_environment() -> None:

@@ -92,6 +92,9 @@ def test_a_missing_value_or_column_or_file_is_named(tmp_path: Path) -> None:
         read_columns(tmp_path / "none.parquet", Draw, ["rank"])
     with pytest.raises(UserError, match="holds draw@3 records, expected pair@2"):
         read_columns(path, Pair, ["text_id"])
+    pq.write_table(table.append_column("rank", table["rank"]), path)
+    with pytest.raises(UserError, match="more than one column 'rank'; run"):
+        read_columns(path, Draw, ["rank"])
     pq.write_table(table.drop_columns(["rank"]), path)
     with pytest.raises(UserError, match="no column 'rank'"):
         read_columns(path, Draw, ["rank"])

@@ -170,6 +170,20 @@ def test_a_stage_that_there_is_not_is_one_line(checkout: Path) -> None:
     assert refused.communicate(timeout=60)[1] == "error: dvc.yaml: has no stage colect\n"
 
 
+def test_what_params_get_wrong_is_told_before_dvc_looks_for_a_domain_that_is_not_there(checkout: Path) -> None:
+    sound = start(checkout, "--check", 0)
+    assert (sound.communicate(timeout=60)[1], sound.returncode) == ("", 0)
+    params = checkout / "params.yaml"
+    params.write_text(params.read_text().replace("domain: sentiment\n", "domain: sentimant\n"))
+    refused = start(checkout, "--check", 0)
+    assert refused.communicate(timeout=60)[1] == (
+        "error: domains/sentimant.yaml: no such file; the param `domain` names one of: sentiment, support\n"
+    )
+    assert refused.returncode == 1 and not (checkout / "started").exists()
+    commands = subprocess.run(["make", "-n", "repro"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "run.py --check" in commands[: commands.index("dvc repro")]
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_a_shell_without_the_environment_is_no_trouble(checkout: Path, installed: bool) -> None:
     """`dvc` may be one of the system, beside an environment that is not activated."""

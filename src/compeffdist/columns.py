@@ -42,15 +42,17 @@ def read_columns(
         columns: name -> type of the items of the kind's open field.
 
     Raises:
-        UserError: as `read_records`; also if a column is not there, or a row has no value in it.
+        UserError: as `read_records`; also if a column is not there or more than once, or a row has no value in it.
     """
     schema = arrow_schema(kind, columns)
     needed = list(dict.fromkeys(["id", *kind.IDENTITY, *names]))
     tables = [_picked(schema.empty_table(), names, categories)]
     with parquet_file(source, kind) as file:
         for name in needed:
-            if name not in file.schema_arrow.names or file.schema_arrow.field(name).type != schema.field(name).type:
-                raise UserError(f"{source}: no column {name!r} as it should be; run the stage that writes it again")
+            found = [column.type for column in file.schema_arrow if column.name == name]
+            if found != [schema.field(name).type]:
+                told = f"more than one column {name!r}" if len(found) > 1 else f"no column {name!r} as it should be"
+                raise UserError(f"{source}: {told}; run the stage that writes it again")
         done = 0
         for batch in file.iter_batches(BATCH_ROWS, columns=needed):
             _check(batch, kind, schema, f"{source}: record", done)

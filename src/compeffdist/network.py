@@ -154,12 +154,12 @@ def proxy_variable(url: str) -> str:
     return next((name for name, _ in _proxies() if name.lower() in wanted), "")
 
 
-def check_key(variable: str, what: str = "key") -> str:
+def check_key(variable: str) -> str:
     """The key that a variable holds, empty if it is not set. Raises UserError if it cannot be sent as it is. The
     message has nothing of it but a character that no key has."""
     key = os.environ.get(variable, "")
     if fault := header_fault(key):
-        raise UserError(f"{variable}: the {what} {fault}; set it anew, without quotes and line ends")
+        raise UserError(f"{variable}: the key {fault}; set it anew, without quotes and line ends")
     return key
 
 

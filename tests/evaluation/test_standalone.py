@@ -11,10 +11,11 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Predictions, difference_interval
 from compeffdist.evaluation.metrics import macro_f1
 from compeffdist.evaluation.rows import load_evaluation_rows
-from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
+from compeffdist.evaluation.standalone import asked_tasks, compare_models, decided, read_tasks, report_lines
 from compeffdist.params import EvaluationParams, EvaluationTask
 from compeffdist.records import Prediction
 from tests.factories import make_prediction, make_row
+from tests.fakes import SENTIMENT
 
 LABELS = ["joy", "anger"]
 TASK = """
@@ -82,6 +83,17 @@ def test_what_cannot_be_a_task_is_one_line(labelled: Path) -> None:
     labelled.write_text("text,label\n" + "".join(f"t,{n}\n" for n in range(30)))
     assert "30 different values in 'label': name the labels with --labels" in error(labelled)
     assert "cannot be read" in error(labelled.with_name("none.yaml"))
+
+
+def test_labels_that_do_not_answer_the_domain_s_question_are_told_by_their_file(labelled: Path) -> None:
+    tasks = labelled.with_name("tasks.yaml")
+    tasks.write_text(TASK.replace("Which emotion does the writer show?", "''"))
+    told = r"has no question, so that the domain's is asked, which is not answered with '{}' \(negative, .*of its own"
+    for source, name, label, last in ((tasks, "feelings", "joy", ""), (labelled, "mine", "0", r" \(--question\)")):
+        with pytest.raises(UserError, match=f"^{source}: '{name}' {told.format(label)}{last}$"):
+            asked_tasks(source, {}, SENTIMENT.monitored)
+    tasks.write_text(TASK)
+    assert asked_tasks(tasks, {}, SENTIMENT.monitored).tasks == read_tasks(tasks, {})
 
 
 def answer(row: int, gold: str, joy: float, system: str = "a") -> Prediction:

@@ -53,6 +53,20 @@ def test_a_file_of_something_else_is_a_finding(check: Check) -> None:
     stopped(check("sample"), "sampled.misfit_columns", "run the stage that writes it again")
 
 
+@pytest.mark.parametrize("column", ["text", ""])
+def test_a_column_that_is_there_twice_is_one_line(check: Check, column: str) -> None:
+    """As rows are read it would pass: the last one of a name counts."""
+    path = "data/texts.parquet"
+    table = plant.pq.read_table(path)
+    for position in range(2 - table.column_names.count(column)):
+        table = table.add_column(position, column, plant.pa.array(["other"] * len(table)))
+    plant.pq.write_table(table, path)
+    done = check("texts")
+    told = f"error: {path}: holds the column {column!r} more than once; run the stage that writes it again"
+    assert (done.code, done.err.splitlines()) == (1, [told])
+    assert not done.gate_pass.exists()
+
+
 def test_an_altered_row_no_longer_fits_its_id(check: Check) -> None:
     plant.edit("data/texts.parquet", lambda rows: [rows[0] | {"text": "Something else."}, *rows[1:]])
     finding = stopped(check("texts"), "texts.ids_off_contents", "altered after it was written")

@@ -17,7 +17,7 @@ from compeffdist.instructions.generate_tasks import (
     tasks_asked,
 )
 from compeffdist.instructions.own_tasks import seed_task
-from compeffdist.instructions.task_questions import FORMS, Idea, ideas_question
+from compeffdist.instructions.task_questions import FORMS, Idea, definition_question, ideas_question
 from compeffdist.params import TasksParams
 from compeffdist.teacher.parsing import BadAnswer
 from compeffdist.teacher.requests import Answer, Request
@@ -68,6 +68,23 @@ def test_a_definition_becomes_a_task_of_its_type(kind: str) -> None:
     assert [str(end) for end in task.score_range] == (["1", "5"] if kind == "scoring" else [])
     assert bool(task.json_schema) == (kind in ("extraction", "structured"))
     assert task.exact_spans == (kind == "extraction")
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        *(("text", "a text"), ("ticket", "a ticket"), ("airline message", "an airline message"), ("email", "an email")),
+        *(("update", "an update"), ("urgent call", "an urgent call"), ("utterance", "an utterance")),
+        *(("unidentified user", "an unidentified user"), ("hour's log", "an hour's log"), ("Opinion", "an Opinion")),
+        *(("user review", "a user review"), ("unit report", "a unit report"), ("university text", "a university text")),
+        *(("one-line note", "a one-line note"), ("EU debate", "an EU debate"), ("UK review", "a UK review")),
+        *(("European text", "a European text"), ("hotel review", "a hotel review"), ("unique text", "a unique text")),
+    ],
+)
+def test_the_subject_has_the_article_of_its_sound(subject: str, said: str) -> None:
+    domain = SENTIMENT.model_copy(update={"monitored": SENTIMENT.monitored.model_copy(update={"subject": subject})})
+    prompt, _ = definition_question(idea("closed_classification"), domain)
+    assert f'"none", for {said} that shows nothing of it.' in prompt
 
 
 def test_fields_become_a_closed_schema() -> None:

@@ -58,9 +58,8 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.domain import domain_here
     from compeffdist.errors import UserError
     from compeffdist.evaluation.rows import load_evaluation
-    from compeffdist.evaluation.standalone import compare_models, decided, read_tasks, report_lines
+    from compeffdist.evaluation.standalone import asked_tasks, compare_models, decided, report_lines
     from compeffdist.models import cache_folder
-    from compeffdist.params import EvaluationParams
 
     if len(set(args.model)) != len(args.model):
         raise UserError("--model: the same model is named twice")
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{args.out}: the name of the output must end in .jsonl or .parquet")
     runtime = _runtime(args)
-    params = domain_here().monitored.asked_in(EvaluationParams(tasks=read_tasks(Path(args.tasks), _given(args))))
+    params = asked_tasks(Path(args.tasks), _given(args), domain_here().monitored)
     rows, _ = load_evaluation(params, args.seed, cache_folder(runtime.cache))
 
     from compeffdist.registry.asking import ask_rows

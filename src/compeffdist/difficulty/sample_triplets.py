@@ -21,7 +21,6 @@ from compeffdist.measures.registry import COLUMNS, MEASURES, RANDOM, RANKING
 from compeffdist.params import SamplingParams
 from compeffdist.records import Draw, PredictedDifficulty, ScoredTriplet, Triplet
 
-STAGE = "sample_triplets"
 IDS = ["pair_id", "triplet_id", "instruction_id"]
 
 

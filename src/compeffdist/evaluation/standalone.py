@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
 from compeffdist.evaluation.earning import label_counts
 from compeffdist.evaluation.predictions import task_instruction
@@ -20,7 +21,7 @@ from compeffdist.evaluation.summary import METRICS, ByTask, by_task, difference,
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.label_spelling import written_label
 from compeffdist.models.references import short
-from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, in_sources
+from compeffdist.params import FILE_SUFFIXES, EvaluationParams, EvaluationTask, fault_of, in_sources
 from compeffdist.records import Prediction
 from compeffdist.texts.tables import no_column, read_rows
 from compeffdist.yaml12 import read_yaml
@@ -66,7 +67,18 @@ def read_tasks(source: Path, given: Mapping[str, Any]) -> list[EvaluationTask]:
     try:
         return EvaluationParams(tasks=tasks).tasks
     except ValidationError as error:
-        raise UserError(f"{source}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise UserError(f"{source}: {fault_of(error)}") from None
+
+
+def asked_tasks(source: Path, given: Mapping[str, Any], monitored: Monitored) -> EvaluationParams:
+    """The tasks of a file (`read_tasks`), those without a question with the domain's. Raises UserError, naming the
+    file, as `read_tasks` and `Monitored.asked_in`."""
+    tasks = read_tasks(source, given)
+    try:
+        return monitored.asked_in(EvaluationParams(tasks=tasks))
+    except UserError as error:
+        option = " (--question)" if source.suffix.lower() in FILE_SUFFIXES else ""
+        raise UserError(f"{source}: {str(error).removeprefix('evaluation.tasks: ')}{option}") from None
 
 
 def _file_task(source: Path, given: Mapping[str, Any]) -> EvaluationTask:
@@ -108,10 +120,7 @@ def _task(values: Mapping[str, Any], where: str) -> EvaluationTask:
     try:
         return EvaluationTask.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{where}: {key}{': ' if key else ''}{said}") from None
+        raise UserError(f"{where}: {fault_of(error)}") from None
 
 
 # ---------------------------------------------------------------- figures

@@ -196,11 +196,9 @@ def largest(name: str, table: Columns, values: Sequence[float], bound: Bound, ad
     return _of_values("max", name, table, values, bound, advice, lambda: worst)
 
 
-def stated(
-    name: str, value: Number | None, bound: Bound = REPORTED, advice: str = "", offenders: Sequence[str] = ()
-) -> Expectation:
+def stated(name: str, value: Number | None, bound: Bound = REPORTED, advice: str = "") -> Expectation:
     """A figure that an artefact states; None if it does not."""
-    return _of_values("max", name, STATED, [value], bound, advice, lambda: offenders)
+    return _of_values("max", name, STATED, [value], bound, advice, tuple)
 
 
 def _of_values(

@@ -105,7 +105,8 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
     """Read an input of a gate without judging it.
 
     Raises:
-        UserError: if the file is missing, or not Parquet, JSON Lines or a JSON file of perspectives at all.
+        UserError: if the file is missing, or not Parquet, JSON Lines or a JSON file of perspectives at all, or holds a
+            column more than once, of which a row as an object would show one.
     """
     source, kind = given.path(artefact), artefact.kind
     if source.suffix == ".json":
@@ -117,6 +118,11 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
 
     try:
         with pq.ParquetFile(source) as file:
+            names = file.schema_arrow.names
+            repeated = next((name for name in names if names.count(name) > 1), None)
+            if repeated is not None:
+                told = f"holds the column {one_line(repeated, 40)!r} more than once; run the stage that writes it again"
+                raise UserError(f"{source}: {told}")
             table = file.read()
         rows = table.to_pylist()
     except FileNotFoundError:

@@ -6,6 +6,7 @@ Method sections 4-6 (official scripts 2-6), in three kinds of question:
 3. a definition of each idea, with its label set, score range, span rule or fields.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,18 @@ EXPLAINED_MEMBERS = 5
 """Members whose description the analysis question quotes (official script 2)."""
 
 _WHOLE = {"type": "integer"}
+_AN = re.compile(
+    r"(?!U[A-Z]|[Ee]u)"  # a UK, an EU
+    r"(?i:(?!ew|one\b|once\b|u[bcfhjkqrst][aeiou]|uni(?:[ftv]|on|que|c[eo]))[aeiou]|hour|honest|honou?r|heir)"
+)
+"""Beginnings of words that "an" stands before: a vowel that is not said as in "user" or "one", and a silent h."""
 _FIELD = {"field": string_of(2, 24), "type": {"enum": list(FIELD_KINDS)}}
 
 
 @dataclass(frozen=True)
 class TaskForm:
-    """How a type of task is put to the teacher; `{subject}` is what the domain calls a text."""
+    """How a type of task is put to the teacher; `{subject}` is what the domain calls a text, `{a_subject}` that with
+    its article."""
 
     answered_by: str
     """In plain words, because small teachers repeat whatever jargon a prompt holds."""
@@ -40,7 +47,7 @@ FORMS = {
     "closed_classification": TaskForm(
         "choosing among three or four fixed answers",
         '"labels": three or four answers to choose from, each of one or two plain words and of another meaning; the '
-        'last is "none", for a {subject} that shows nothing of it.',
+        'last is "none", for {a_subject} that shows nothing of it.',
         {"labels": array_of(string_of(2, 24), 3, 5)},
     ),
     "open_classification": TaskForm("naming it in one to three words of one's own"),
@@ -60,6 +67,11 @@ FORMS = {
         {"fields": array_of(object_of(_FIELD), 2, 4)},
     ),
 }
+
+
+def article(noun: str) -> str:
+    """ "a" or "an", by how an English noun begins."""
+    return "an" if _AN.match(noun) else "a"
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ def definition_question(idea: Idea, domain: Domain) -> tuple[str, dict[str, Any]
     prompt = filled(
         prompts.definition_prompt,
         answered_by=filled(form.answered_by, subject=subject),
-        wish=filled(form.wish, subject=subject),
+        wish=filled(form.wish, subject=subject, a_subject=f"{article(subject)} {subject}"),
         example_attribute=prompts.example_attribute,
         example=canonical_json(prompts.types[idea.type].definition.model_dump(exclude_none=True)),
         name=inline(idea.name),

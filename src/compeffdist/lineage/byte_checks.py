@@ -34,9 +34,12 @@ def workspace_links(repository: Repository, lock: Lock) -> Iterator[Link]:
 
 
 def stored_links(repository: Repository, lock: Lock) -> Iterator[Link]:
-    """Every out of a lock that is not that of the working folder: in the cache, or, for metrics, in git."""
+    """Every out of a lock that is not that of the working folder: in the cache, with every file of a folder, or, for
+    metrics, in git."""
     for item in lock.outs.values():
-        if repository.locate(item) or (item.is_folder and _cached_folder(repository, item)):
+        if item.is_folder:
+            yield judged("bytes", item.path, _missing(repository, item), f"{item.md5}, in the cache", FETCH)
+        elif repository.locate(item):
             yield Link("bytes", item.path, "PASS", f"{item.md5}, in the cache")
         elif repository.content(item, lock.commits) is not None:
             yield Link("bytes", item.path, "PASS", f"{item.md5}, in git")
@@ -159,11 +162,16 @@ def _folder_problems(repository: Repository, item: Item) -> list[str]:
     return problems + [f"{name} does not belong to it" for name in sorted(names - {name for name, _ in listed})]
 
 
-def _cached_folder(repository: Repository, item: Item) -> bool:
-    listed = repository.listing(item)
-    return listed is not None and all(
-        repository.object_path(md5).is_file() or (repository.root / item.path / name).is_file() for name, md5 in listed
-    )
+def _missing(repository: Repository, item: Item) -> list[str]:
+    """What of a folder's listing and files this machine lacks."""
+    try:
+        listed = repository.listing(item)
+    except (ValueError, KeyError, TypeError):
+        return [f"the list of its files, {item.md5}, was altered"]
+    if listed is None:
+        return [f"{item.md5} is not on this machine"]
+    files = (Item(f"{item.path}/{name}", md5) for name, md5 in listed)
+    return [f"{file.path} ({file.md5}) is not on this machine" for file in files if not repository.locate(file)]
 
 
 def _owners(repository: Repository, locks: list[Lock]) -> dict[str, str]:
