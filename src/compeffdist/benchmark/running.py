@@ -10,15 +10,12 @@ from typing import Any
 from compeffdist.benchmark.asking import Asked, ask_task, open_respondent
 from compeffdist.benchmark.figures import TaskResult, judge, report
 from compeffdist.benchmark.rows import BenchmarkRow, load_benchmark_rows
-from compeffdist.benchmark.tasks import BenchmarkTask, load_benchmark_tasks
+from compeffdist.benchmark.tasks import BenchmarkTask, load_benchmark_tasks, task_folder
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
 from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 
-TASKS = Path("benchmarks/sentibench")
-_OURS = Path(__file__).parents[3] / TASKS
-"""Of the checkout this code lies in, for commands that are run outside one."""
 SHOWN_FROM = "train"
 """The split that demonstrations are drawn from."""
 SEEDS = (42, 52, 62)
@@ -37,11 +34,6 @@ class Settings:
     limit: int | None = None
     """The first rows of each task; None for all."""
     seeds: Sequence[int] = SEEDS
-
-
-def task_folder() -> Path:
-    """Where the benchmark's tasks are defined."""
-    return TASKS if TASKS.is_dir() else _OURS
 
 
 def run_benchmark(

@@ -120,6 +120,21 @@ class BenchmarkTask(Section):
         return json.dumps([dict(zip(names, row, strict=True)) for row in told], ensure_ascii=False)
 
 
+BENCHMARKS = Path("benchmarks")
+_OURS = Path(__file__).parents[3] / BENCHMARKS
+"""Of the checkout this code lies in, for commands that are run outside one."""
+
+
+def benchmark_data(part: str) -> Path:
+    """A folder of `benchmarks/`: this folder's, or that of this code's checkout."""
+    return BENCHMARKS / part if (BENCHMARKS / part).is_dir() else _OURS / part
+
+
+def task_folder() -> Path:
+    """Where the benchmark's tasks are defined."""
+    return benchmark_data("sentibench")
+
+
 GRAPH_PARTS = ("holder", "target", "expression", "polarity")
 """What the four fields of a sentiment graph are, whatever they are called."""
 
