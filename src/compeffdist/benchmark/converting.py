@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.benchmark.fetching import Files
-from compeffdist.benchmark.rows import MANIFEST
+from compeffdist.benchmark.rows import MANIFEST, OPINION_PARTS
 from compeffdist.benchmark.sources import Form, Source, SourceSplit, SourceTask
 from compeffdist.benchmark.tasks import ABSENT, JOINED, BenchmarkTask
 from compeffdist.canonical import hash_bytes
@@ -50,7 +50,7 @@ def _opinions(raw: Row) -> Row:
     """(holder, target, expression, polarity), and the opinions themselves with their places; all NULL if none."""
     said = []
     for one in raw["opinions"]:
-        holder, target, expression = (JOINED.join(one[part][0]) for part in ("Source", "Target", "Polar_expression"))
+        holder, target, expression = (JOINED.join(one[part][0]) for part in OPINION_PARTS)
         said.append((holder or ABSENT, target or ABSENT, expression, one["Polarity"].lower()))
     gold = _once(said) or [[ABSENT] * 4]
     return {"gold": gold, "opinions": raw["opinions"], "source_id": raw.get("sent_id")}
