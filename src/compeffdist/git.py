@@ -26,6 +26,7 @@ SETTINGS = {
     "color.ui": "false",
     "core.fsmonitor": "false",
     "core.quotePath": "false",
+    "credential.helper": "",  # nor is a helper asked
     "log.showSignature": "false",
     "i18n.logOutputEncoding": "UTF-8",
 }
@@ -39,7 +40,7 @@ FOREIGN = {
 FIXED = {
     "LC_ALL": "C",  # refusals are told apart by their words
     "LANGUAGE": "C",
-    "GIT_ASKPASS": "",  # nobody is asked for credentials, in a window or at the terminal
+    "GIT_ASKPASS": "",  # nobody is asked for credentials, in a window or at a terminal
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",  # looking writes nothing

@@ -90,36 +90,29 @@ def write_benchmark_folder(
         UserError: `out` is something else; a source file is not of its form or has not as many rows as the source says.
     """
     refuse_other_folder(out, name)
+    contents: dict[tuple[str, str], bytes] = {}
     manifest: dict[str, Any] = {}
+    for key, task in source.tasks.items():
+        splits = {}
+        for split, wanted in task.splits.items():
+            lines = _lines(source, task, wanted, files, f"{key}/{split}", tasks[key])
+            contents[key, split] = content = b"".join(lines)
+            splits[split] = {
+                "n": len(lines),
+                "bytes": len(content),
+                "sha256": hash_bytes(content),
+                "source_path": wanted.path,
+                "source_sha256": hash_bytes(files[task.repository, wanted.path]),
+                **({"note": UNHELD} if wanted.sha256 is None else {}),
+                **{how: listed for how, listed in (("only", wanted.only), ("without", wanted.without)) if listed},
+            }
+        manifest[key] = {**_described(tasks[key]), "repository": task.repository, "splits": splits}
     with atomic_folder(out) as draft:
-        for key, task in source.tasks.items():
-            splits = {}
-            for split, wanted in task.splits.items():
-                rows = _rows(source, task, wanted, files, f"{key}/{split}", tasks[key])
-                content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-                path = draft / key / f"{split}.jsonl"
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(content)
-                splits[split] = {
-                    "n": len(rows),
-                    "bytes": len(content),
-                    "sha256": hash_bytes(content),
-                    "source_path": wanted.path,
-                    "source_sha256": hash_bytes(files[task.repository, wanted.path]),
-                    **({"note": UNHELD} if wanted.sha256 is None else {}),
-                    **{how: own for how, own in (("only", wanted.only), ("without", wanted.without)) if own},
-                }
-            manifest[key] = {**_described(tasks[key]), "repository": task.repository, "splits": splits}
-        write_json(
-            draft / MANIFEST,
-            {
-                "benchmark": name,
-                "licence": source.licence,
-                "repositories": {key: one.model_dump() for key, one in source.repositories.items()},
-                "row_lists": {key: one.model_dump() for key, one in source.row_lists.items()},
-                "tasks": manifest,
-            },
-        )
+        for (key, split), content in contents.items():
+            (draft / key).mkdir(exist_ok=True)
+            (draft / key / f"{split}.jsonl").write_bytes(content)
+        known = source.model_dump(include={"licence", "repositories", "row_lists"})
+        write_json(draft / MANIFEST, {"benchmark": name, **known, "tasks": manifest})
     return {key: {split: stated["n"] for split, stated in task["splits"].items()} for key, task in manifest.items()}
 
 
@@ -141,9 +134,10 @@ def _described(task: BenchmarkTask) -> dict[str, Any]:
     return {**said, **({"labels": list(task.labels)} if task.labels else {})}
 
 
-def _rows(
+def _lines(
     source: Source, task: SourceTask, split: SourceSplit, files: Files, name: str, asked: BenchmarkTask
-) -> list[Row]:
+) -> list[bytes]:
+    """The rows of a split, each a line of JSON."""
     raws = _list(files, task.repository, split.path)
     for listed, kept in ((split.only, True), (split.without, False)):
         if listed is not None:
@@ -153,17 +147,17 @@ def _rows(
     if len(raws) != split.rows:
         raise UserError(f"{split.path}: {len(raws)} rows for {name}, not {split.rows}; nothing is written")
     form = FORMS[task.form]
-    rows = []
+    lines = []
     for number, raw in enumerate(raws):
         try:
             row = {"id": f"{name}/{number}", "text": raw["sentence"], **EMPTY, **form(raw)}
+            lines.append((json.dumps(row, ensure_ascii=False) + "\n").encode())
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             said = f"{type(error).__name__}: {error}"
             raise UserError(f"{split.path}: row {number} of {name} is not of form {task.form} ({said})") from None
         if asked.labels and row["label"] not in asked.labels:
             raise UserError(f"{split.path}: row {number} of {name}: label {row['label']!r} is not one of the task's")
-        rows.append(row)
-    return rows
+    return lines
 
 
 def _list(files: Files, repository: str, path: str) -> list[Any]:

@@ -54,9 +54,11 @@ def _fetched(repository: Repository, paths: Mapping[str, object], seconds: float
     with tempfile.TemporaryDirectory(prefix="compeffdist-") as name:
         folder = Path(name)
         run_git(folder, "init", "--quiet", "--bare", "--template=", ".")
-        # no helper is asked for credentials, which a public repository does not need
-        fetch = ("-c", "credential.helper=", "fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options")
-        run_git(folder, *fetch, repository.url, repository.commit, timeout=seconds)
+        fetch = ("fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", repository.url, repository.commit)
+        try:
+            run_git(folder, *fetch, timeout=seconds)
+        except UserError as error:
+            raise UserError(f"{error}; or clone {repository.url} yourself and name the clone with --from") from None
         return _read(folder, repository, paths)
 
 
