@@ -65,9 +65,9 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for user in [*self.row_lists.values(), *self.tasks.values()]:
-            if user.repository not in self.repositories:
-                raise ValueError(f"no repository {user.repository!r}")
+        named = {one.repository for one in self.row_lists.values()} | {one.repository for one in self.tasks.values()}
+        if strange := sorted(named - set(self.repositories)):
+            raise ValueError(f"no repository {strange[0]!r}")
         for name, task in self.tasks.items():
             for split in task.splits.values():
                 for wanted in (split.only, split.without):

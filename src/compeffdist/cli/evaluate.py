@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from compeffdist.params import RuntimeParams
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.parity is not None:
         raise UserError("--parity: is of a benchmark (--benchmark)")
-    prior = args.prior or "batch"
+    prior: Literal["none", "batch"] = args.prior or "batch"
     if args.tasks is None:
         raise UserError("name labelled files with --tasks, or a benchmark's folder with --benchmark")
     if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
