@@ -14,6 +14,7 @@ from compeffdist.params import validate_params
 from compeffdist.profiles import compose
 from compeffdist.record_files import read_records
 from compeffdist.records import Reject
+from compeffdist.seeds import stage_seed
 from tests.factories import make_text
 from tests.stages import ROOT
 
@@ -56,6 +57,13 @@ def test_a_page_is_not_read_and_a_model_folder_not_written() -> None:
         given(deps=(REPORT,))[REPORT]
     with pytest.raises(TypeError, match="models/warmup: a Located is written by a library"):
         Made({WARM_UP: "weights"}).write(given(outs=(WARM_UP,)))
+
+
+@pytest.mark.parametrize(("declared", "own", "seed"), [(True, 7, 7), (True, 0, 0), (True, None, 42), (False, 7, 42)])
+def test_a_stage_that_declares_the_student_s_seed_draws_by_it(declared: bool, own: int | None, seed: int) -> None:
+    params = PARAMS.model_copy(update={"student_seed": own})
+    stage = Stage("count_words", "", (), ("seed", *["student_seed"] * declared), ())
+    assert given_to(stage, params).seed == stage_seed(seed, "count_words")
 
 
 def test_params_are_those_declared_and_where_and_how_fast() -> None:

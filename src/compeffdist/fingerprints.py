@@ -107,7 +107,7 @@ def write_fingerprints(root: Path = Path()) -> list[str]:
     _refuse_strangers(root)
     now = {name: fingerprint(stage, root) for name, stage in read_pipeline(root).items()}
     try:
-        before = _recorded(root)
+        before = recorded_fingerprints(root)
     except UserError:  # not there, or what a merge left
         before = {}
     if now != before:
@@ -123,11 +123,12 @@ def check_fingerprint(stage: Stage, root: Path = Path()) -> None:
     _refuse_strangers(root)
     if stage.code != (stage.name,):
         raise UserError(f"{PIPELINE}: stage {stage.name} must have under params: - {CODE}: [{stage.name}]")
-    if _recorded(root).get(stage.name) != fingerprint(stage, root):
+    if recorded_fingerprints(root).get(stage.name) != fingerprint(stage, root):
         raise UserError(f"{CODE}: stage {stage.name} has other code than it says; run: make fingerprints && dvc repro")
 
 
-def _recorded(root: Path) -> Mapping[str, str]:
+def recorded_fingerprints(root: Path = Path()) -> Mapping[str, str]:
+    """Stage -> fingerprint, as code.yaml has them. Raises UserError if it cannot be read."""
     try:
         content = read_yaml((root / CODE).read_bytes(), CODE)
     except OSError as error:

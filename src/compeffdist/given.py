@@ -46,8 +46,9 @@ class Given:
 
     @property
     def seed(self) -> int:
-        """The stage's own seed, derived from the one seed."""
-        return stage_seed(self.params.seed, self.name)
+        """The stage's own seed, derived from the one seed, or from `student_seed` in a stage that declares it."""
+        own = self.params.student_seed if "student_seed" in self.stage.params else None
+        return stage_seed(self.params.seed if own is None else own, self.name)
 
     def __getitem__(self, artefact: Artefact[T]) -> T:
         """What an input holds. Raises UserError if it is missing or broken, Undeclared if it is no dependency of the

@@ -8,7 +8,7 @@ from compeffdist.errors import run_guarded
 
 COMMANDS = (
     *("profile", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
-    *("promote", "rollback", "history", "unlock", "cluster", "score", "study"),
+    *("promote", "rollback", "history", "unlock", "cluster", "score", "study", "experiments"),
 )
 """The modules of this package that are commands, in the order of the help."""
 

@@ -57,7 +57,7 @@ def metric_interval(
         confidence: e.g. 0.95 for the 2.5th to the 97.5th percentile.
     """
     sampled = [
-        _sampled_metrics([predictions], METRICS[metric], resamples, stage_seed(seed, f"bootstrap:{name}"))[0]
+        sampled_metrics([predictions], METRICS[metric], resamples, stage_seed(seed, f"bootstrap:{name}"))[0]
         for name, predictions in _sorted(tasks)
     ]
     return interval_of(sampled, confidence)
@@ -77,17 +77,18 @@ def difference_interval(
     sampled = []
     for name, one in _sorted(first):
         other = second[name]
-        _refuse_other_set(name, one, other)
+        refuse_other_set(name, one, other)
         seed_of_task = stage_seed(seed, f"bootstrap:{name}")
-        ours, theirs = _sampled_metrics([one, other], METRICS[metric], resamples, seed_of_task)
+        ours, theirs = sampled_metrics([one, other], METRICS[metric], resamples, seed_of_task)
         sampled.append(ours - theirs)
     return interval_of(sampled, confidence)
 
 
-def _sampled_metrics(
+def sampled_metrics(
     systems: Sequence[Predictions], metric: Callable[[Integers], Floats], resamples: int, seed: int
 ) -> list[Floats]:
-    """For each system the metric on the rows as they are, then on each resample: (1 + resamples,)."""
+    """For each system the metric on the rows as they are, then on each resample, the same for all: (1 + resamples,).
+    The systems answered the same rows."""
     labels = systems[0].labels
     rows = sorted(systems[0].gold)
     gold = encode_gold([systems[0].gold[row] for row in rows], labels)
@@ -120,7 +121,8 @@ def _sorted(tasks: Mapping[str, Predictions]) -> list[tuple[str, Predictions]]:
     return sorted(tasks.items())
 
 
-def _refuse_other_set(task: str, one: Predictions, other: Predictions) -> None:
+def refuse_other_set(task: str, one: Predictions, other: Predictions) -> None:
+    """Raises UserError: two systems differ in row ids, label sets or gold labels."""
     _refuse_different_rows(one.gold, other.gold, f"{task}: the first system's rows", "the second's")
     if list(one.labels) != list(other.labels):
         raise UserError(f"{task}: the systems were evaluated with different label sets; evaluate both again")

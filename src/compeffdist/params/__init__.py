@@ -88,6 +88,9 @@ class Params(Section):
     """The profile this file was composed from."""
     seed: NonNegativeInt
     """The one seed: every stage derives its own generator from it."""
+    student_seed: NonNegativeInt | None = None
+    """In its place for the sample and the training of the student, so that another student can be drawn from the same
+    answers and scores: what chance does to one. null: `seed`."""
     domain: Annotated[str, AfterValidator(file_name)] = "sentiment"
     """What texts are about: the name of a file in `domains/`, less its ending. It holds the prompts, system prompts
     included, and the question that every text is asked (src/compeffdist/domain.py is its reference)."""

@@ -165,7 +165,7 @@ def training_run(
         with store_errors():
             mlflow.log_params({f"training.{key}": value for key, value in params.training.model_dump().items()})
             models = {"models.teacher": teacher.reference, "models.student": base.reference}
-            mlflow.log_params({"seed": params.seed, **models})
+            mlflow.log_params({"seed": params.seed, "student_seed": params.student_seed, **models})
             _log_dataset(training_set)
         yield run.info.run_id
     except BaseException:

@@ -1,0 +1,1 @@
+"""Experiments as data: arms of params, each run for several seeds as DVC's experiments, compared on the same rows."""

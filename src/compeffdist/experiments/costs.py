@@ -1,0 +1,79 @@
+"""What a run of an experiment will take: which stages, how many answers of the teacher at most, how long."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from compeffdist.artefacts import metrics_of
+from compeffdist.experiments.plan import Run
+from compeffdist.experiments.results import TRAINED, Results
+from compeffdist.files import read_json, read_jsonl
+from compeffdist.progress import clock
+
+CHECK = "check_"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run."""
+
+    run: Run
+    made: bool
+    """Whether it is there already."""
+    stages: tuple[str, ...] = ()
+    """That it runs, gates apart."""
+    questions: int = 0
+    """To the teacher in these stages, as many as the working folder's run asked there; those in store or record cost
+    nothing."""
+    seconds: float | None = None
+    """None if nothing was measured yet."""
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        if self.made:
+            return f"{self.run.arm}, seed {self.run.seed}: made"
+        asked = f", up to {self.questions} answers" if self.questions else ""
+        time = "" if self.seconds is None else f", about {clock(self.seconds)}"
+        return f"{self.run.arm}, seed {self.run.seed}: {', '.join(self.stages)}{asked}{time}"
+
+
+def estimate(run: Run, results: Results, times: Path) -> Estimate:
+    """What one run would take.
+
+    Args:
+        times: JSON lines with `experiment`, `arm` and `seconds` of runs that were made here. Of runs of this arm, else
+            of this experiment, else of all the mean is taken; without any, the training of the working folder's run.
+    """
+    if results.find(run):
+        return Estimate(run, made=True)
+    names = [stage.name for stage in results.changed(run) if not stage.name.startswith(CHECK)]
+    measured = list(read_jsonl(times)) if times.exists() else []
+    alike = (
+        [one["seconds"] for one in measured if one["experiment"] == run.experiment and one["arm"] == run.arm],
+        [one["seconds"] for one in measured if one["experiment"] == run.experiment],
+        [one["seconds"] for one in measured],
+        [seconds for seconds in [_figure(results, TRAINED, "seconds")] if seconds],
+    )
+    seconds = next((mean(found) for found in alike if found), None)
+    questions = sum(int(_figure(results, name, "teacher", "answers", "used") or 0) for name in names)
+    return Estimate(run, made=False, stages=tuple(names), questions=questions, seconds=seconds)
+
+
+def total_line(estimates: Sequence[Estimate]) -> str:
+    """All of them in a line."""
+    missing = [one for one in estimates if not one.made]
+    times = [one.seconds for one in missing if one.seconds is not None]
+    asked = sum(one.questions for one in missing)
+    time = f", about {clock(sum(times))}" if len(times) == len(missing) and times else ""
+    answers = f"up to {asked} answers, of which those in store and record cost nothing" if asked else "no answers"
+    return f"{len(estimates)} runs, {len(missing)} to make: {answers}{time}"
+
+
+def _figure(results: Results, stage: str, *keys: str) -> float | None:
+    path = results.repository.root / metrics_of(stage)
+    value = read_json(path) if path.exists() else None
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, int | float) else None

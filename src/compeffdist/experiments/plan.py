@@ -1,0 +1,142 @@
+"""An experiment as a file: `experiments/NAME.yaml` lists its arms, each a set of params, and the seeds of each.
+
+    question: Does a student learn more from the teacher's probabilities than from its first choice?
+    seeds: [42, 1, 2]
+    params: {sampling.rate: 0.12}       # of every arm
+    reference: hard                     # what the other arms are compared with
+    arms:
+      hard: {}
+      soft: {training.soft_labels: 1.0}
+
+Keys are those of params.yaml, dotted; what an arm does not set is as params.yaml has it. `seed` draws everything anew,
+answers included; a seed of an arm is `student_seed`: another sample and training from the same answers and scores.
+Gates warn: an arm may be worse than a run should be.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from compeffdist.canonical import hash_json
+from compeffdist.errors import UserError
+from compeffdist.params import Line, Name, Params, Section, fault_of, validate_params
+from compeffdist.yaml12 import read_yaml
+
+EXPERIMENTS = Path("experiments")
+STUDENT_SEED = "student_seed"
+REFUSED = {"profile", "runtime", "registry", "promotion", STUDENT_SEED}
+"""Sections that no arm sets: where and how fast, what no figure depends on, and what `seeds` sets."""
+
+
+class Experiment(Section):
+    """A question and the arms that answer it."""
+
+    name: Name
+    """The file's name; not in it."""
+    question: Line
+    note: str = ""
+    """What a reader must know of the set-up, in a sentence or two."""
+    seeds: list[int] = Field(min_length=1)
+    params: dict[str, Any] = Field(default_factory=dict)
+    reference: Name
+    arms: dict[Name, dict[str, Any]] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("must be different whole numbers, none below 0")
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.reference not in self.arms:
+            raise ValueError(f"reference {self.reference!r} is none of the arms: {', '.join(self.arms)}")
+        for key in [*self.params, *(key for arm in self.arms.values() for key in arm)]:
+            if key.split(".")[0] in REFUSED:
+                raise ValueError(f"{key} cannot be set by an arm")
+        return self
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm at one seed."""
+
+    experiment: str
+    arm: str
+    seed: int
+    settings: Mapping[str, Any]
+    """Dotted key -> value, of what differs from params.yaml."""
+    written: Mapping[str, Any]
+    """params.yaml with these settings, as DVC will read it."""
+    params: Params
+    """The same, validated."""
+
+    @property
+    def name(self) -> str:
+        """Of DVC's experiment."""
+        mark = hash_json(self.written)[:6]
+        return f"{self.experiment}-{self.arm}-{self.seed}-{mark}".replace(" ", "-")
+
+
+def experiment_names(folder: Path = EXPERIMENTS) -> list[str]:
+    """The experiments there are, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_experiment(name: str, folder: Path = EXPERIMENTS) -> Experiment:
+    """Read and validate one. Raises UserError: one line naming file and key; no such experiment."""
+    path = folder / f"{name}.yaml"
+    try:
+        raw = read_yaml(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        there = ", ".join(experiment_names(folder)) or "none"
+        raise UserError(f"{folder}: no experiment {name!r}; there are {there}") from None
+    if not isinstance(raw, dict) or "name" in raw:
+        raise UserError(f"{path}: expected a mapping without a name, which is the file's")
+    try:
+        return Experiment.model_validate({"name": name, **raw})
+    except ValidationError as error:
+        raise UserError(f"{path}: {fault_of(error)}") from None
+
+
+def runs_of(experiment: Experiment, params: Mapping[str, Any], arms: Sequence[str] = ()) -> list[Run]:
+    """Every arm (or those named) at every seed, all arms of a seed before the next seed: a comparison has its first
+    pairs early.
+
+    Args:
+        params: params.yaml as it is read.
+
+    Raises:
+        UserError: an arm sets a key that params.yaml has not, or to what cannot be; no such arm.
+    """
+    if strange := [arm for arm in arms if arm not in experiment.arms]:
+        raise UserError(f"experiment {experiment.name} has no arm {strange[0]!r}; it has {', '.join(experiment.arms)}")
+    return [
+        _run(experiment, arm, seed, params)
+        for seed in experiment.seeds
+        for arm in experiment.arms
+        if not arms or arm in arms
+    ]
+
+
+def _run(experiment: Experiment, arm: str, seed: int, params: Mapping[str, Any]) -> Run:
+    origin = f"{EXPERIMENTS}/{experiment.name}.yaml: arm {arm}"
+    values, settings = deepcopy(dict(params)), {}
+    warned = {f"gates.{gate}.action": "warn" for gate in values.get("gates", ())}
+    own = None if seed == values.get("seed") else seed
+    for key, value in {**warned, **experiment.params, **experiment.arms[arm], STUDENT_SEED: own}.items():
+        *sections, last = key.split(".")
+        place: Any = values
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise UserError(f"{origin}: {key}: params.yaml has no such key")
+        if place[last] != value:
+            settings[key] = value
+        place[last] = value
+    return Run(experiment.name, arm, seed, settings, values, validate_params(values, origin))

@@ -1,0 +1,170 @@
+"""What an experiment found, for people and machines: `experiments/results/NAME.md` with a figure, and `NAME.csv`."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from statistics import mean, stdev
+
+from compeffdist.evaluation.table import difference_cell, markdown
+from compeffdist.experiments.comparing import Comparison
+from compeffdist.experiments.plan import EXPERIMENTS, Experiment
+from compeffdist.experiments.results import Found
+from compeffdist.files import atomic_file
+
+RESULTS = EXPERIMENTS / "results"
+COLUMNS = (
+    "arm",
+    "seed",
+    "task",
+    "rows",
+    "macro_f1",
+    "macro_f1_as_it_is",
+    "training_rows",
+    "tokens",
+    "seconds",
+    "commit",
+)
+ByArm = Mapping[str, Sequence[Found]]
+
+
+def write_report(
+    experiment: Experiment, found: ByArm, compared: Sequence[Comparison], missing: int, folder: Path = RESULTS
+) -> list[Path]:
+    """Write page, figure and table; their paths. `missing`: runs that were not made, which the page says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("md", "svg", "csv")]
+    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(found))
+    for target, content in zip(paths, contents, strict=True):
+        with atomic_file(target) as path:
+            path.write_text(content, encoding="utf-8")
+    return paths
+
+
+def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], missing: int) -> str:
+    """The page in Markdown: question, answer in a sentence, figure, table, and how to make it again."""
+    seeds = [one.run.seed for one in found[experiment.reference]]
+    lines = [f"# {experiment.name}", "", experiment.question, "", f"**{answer(experiment, compared, len(seeds))}**", ""]
+    if experiment.note:
+        lines += [experiment.note, ""]
+    if missing:
+        lines += [f"{missing} runs of this experiment were not made; what follows is without their seeds.", ""]
+    lines += [
+        f"![Macro-F1 of each arm, with intervals]({experiment.name}.svg)",
+        "",
+        *markdown(
+            ["arm", "rows", "macro-F1 x 100", f"to {experiment.reference} [interval]", "as it is", "seconds", ""],
+            [_row(one, found[one.arm]) for one in compared],
+        ),
+        "",
+        "Macro-F1 is the mean of the evaluation's tasks, label priors taken out (with nothing taken out: *as it is*); "
+        f"mean and standard deviation of seeds {', '.join(map(str, seeds))}. Differences are paired by row and seed, "
+        "their intervals a bootstrap over both. *rows* were trained on, in so many *seconds* of training.",
+        "",
+        *_settings(experiment),
+        "",
+        f"Made by `compeffdist experiments {experiment.name}`; every run is in [the table]({experiment.name}.csv).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def answer(experiment: Experiment, compared: Sequence[Comparison], seeds: int) -> str:
+    """What the intervals show, in a sentence."""
+    others = [one for one in compared if one.difference is not None]
+    parts = [
+        f"{said} than {experiment.reference}: {', '.join(f'{one.arm} ({_points(one)})' for one in chosen)}"
+        for said in ("better", "worse")
+        if (chosen := [one for one in others if one.verdict == said])
+    ]
+    undecided = [f"{one.arm} ({_points(one)})" for one in others if one.verdict == "not decided"]
+    if undecided:
+        parts.append(f"not shown to differ from {experiment.reference}: {', '.join(undecided)}")
+    return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts) or 'there is nothing to compare'}."
+
+
+def table(found: ByArm) -> str:
+    """A row for each arm, seed and task, and for the mean of the tasks, as CSV."""
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for arm, runs in found.items():
+        for one in runs:
+            bare = one.evaluation.get("without_priors", one.evaluation)
+            tasks = {**one.evaluation["tasks"], "mean": one.evaluation["mean"]}
+            total = sum(task["rows"] for task in one.evaluation["tasks"].values())
+            for task, figures in tasks.items():
+                as_it_is = bare["mean"] if task == "mean" else bare["tasks"][task]
+                writer.writerow(
+                    [
+                        *(arm, one.run.seed, task, figures.get("rows", total)),
+                        *(f"{_student(of):.4f}" for of in (figures, as_it_is)),
+                        *(one.training["records"]["out"], one.training["tokens"], one.training["seconds"]),
+                        one.commit[:10],
+                    ]
+                )
+    return stream.getvalue()
+
+
+def figure(experiment: Experiment, compared: Sequence[Comparison]) -> str:
+    """Each arm's mean with its interval on one axis, as SVG; the same bytes from the same figures."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
+        drawn, axes = pyplot.subplots(figsize=(7.0, 0.9 + 0.32 * len(compared)), layout="constrained")
+        for place, one in enumerate(reversed(compared)):
+            low, middle, high = (100 * value for value in (one.mean.low, one.mean.estimate, one.mean.high))
+            colour = "#777777" if one.difference is None else "#2f6db3"
+            axes.plot([low, high], [place, place], color=colour, linewidth=2)
+            axes.plot([middle], [place], "o", color=colour)
+        reference = next(one for one in compared if one.difference is None)
+        axes.axvline(100 * reference.mean.estimate, color="#bbbbbb", linewidth=1, zorder=0)
+        axes.set_yticks(range(len(compared)), [one.arm for one in reversed(compared)])
+        axes.set_xlabel("macro-F1 x 100, mean of the tasks")
+        stream = StringIO()
+        drawn.savefig(stream, format="svg", metadata={"Date": None})
+        pyplot.close(drawn)
+    return stream.getvalue()
+
+
+def _row(one: Comparison, runs: Sequence[Found]) -> list[str]:
+    difference = "" if one.difference is None else difference_cell(vars(one.difference))
+    bare = [_student(run.evaluation.get("without_priors", run.evaluation)["mean"]) for run in runs]
+    return [
+        one.arm,
+        _range([run.training["records"]["out"] for run in runs]),
+        _spread([_student(run.evaluation["mean"]) for run in runs]),
+        difference,
+        _spread(bare),
+        _range([round(run.training["seconds"]) for run in runs]),
+        one.verdict,
+    ]
+
+
+def _settings(experiment: Experiment) -> list[str]:
+    told = {"every arm": experiment.params, **experiment.arms}
+    return [
+        f"- {name}: " + (", ".join(f"`{key}: {value}`" for key, value in params.items()) or "params.yaml as it is")
+        for name, params in told.items()
+        if params or name != "every arm"
+    ]
+
+
+def _student(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float:
+    return figures["macro_f1"]["student"]["estimate"]
+
+
+def _points(one: Comparison) -> str:
+    assert one.difference is not None
+    return difference_cell(vars(one.difference))
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.1f}{deviation}"
+
+
+def _range(values: Sequence[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else f"{min(values)} to {max(values)}"

@@ -1,0 +1,174 @@
+"""Arms are run by DVC itself, up to the evaluation; what was made is found again, what a kill left is removed."""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from compeffdist.cli.main import main
+from compeffdist.experiments.running import FOLDERS, MARKER
+from compeffdist.lineage.repository import LOCK, Lock, Repository
+from tests.experiments.toy import RAN, commit, make_checkout
+from tests.stages import ROOT
+
+EXPERIMENT = {
+    "question": "Does a higher rate help?",
+    "seeds": [42, 1],
+    "reference": "some",
+    "arms": {"some": {"sampling.rate": 0.5}, "most": {"sampling.rate": 0.95}},
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("toy") / "checkout"
+    folder.mkdir()
+    before = {name: os.environ.get(name) for name in (RAN, "PYTHONPATH")}
+    os.environ[RAN] = str(folder.parent / "ran")
+    make_checkout(folder, ROOT)
+    yield folder
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(autouse=True)
+def here(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+
+
+def write(name: str, **changes: object) -> None:
+    Path(f"experiments/{name}.yaml").write_text(yaml.safe_dump({**EXPERIMENT, **changes}, sort_keys=False))
+    commit(Path(), name)
+
+
+def ran() -> Counter[str]:
+    """The stages that ran since this was asked last."""
+    path = Path(os.environ[RAN])
+    found = Counter(path.read_text().split())
+    path.write_text("")
+    return found
+
+
+def results(name: str) -> list[dict[str, str]]:
+    with Path(f"experiments/results/{name}.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_an_experiment_from_its_file_to_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    write("rates")
+    ran()
+    before = Path(LOCK).read_bytes(), Path("params.yaml").read_bytes()
+    main(["experiments", "rates", "--dry"])
+    said = capsys.readouterr().out
+    assert "most, seed 1: sample_triplets, train_student, evaluate_student" in said
+    assert "rates: 4 runs, 4 to make: no answers, about 0:06" in said  # 1.5 s of training each
+    assert not ran()
+
+    main(["experiments", "rates"])
+    assert ran()["evaluate_student"] == 3, "an arm that is the run in this folder takes it as it is"
+    assert (Path(LOCK).read_bytes(), Path("params.yaml").read_bytes()) == before, "the working folder is another's"
+    said = capsys.readouterr().out
+    assert "rates: At 2 seeds, better than some: most (+" in said
+    page = Path("experiments/results/rates.md").read_text()
+    assert "Does a higher rate help?" in page and "| most" in page and "`sampling.rate: 0.95`" in page
+    rows = results("rates")
+    assert [(row["arm"], row["seed"], row["task"]) for row in rows][:3] == [
+        ("some", "42", "films"),
+        ("some", "42", "mean"),
+        ("some", "1", "films"),
+    ]
+    shares = {(row["arm"], row["seed"]): float(row["macro_f1"]) for row in rows if row["task"] == "mean"}
+    assert max(shares["some", "42"], shares["some", "1"]) < 0.75 < min(shares["most", "42"], shares["most", "1"])
+    assert shares["some", "42"] != shares["some", "1"], "another seed draws another student"
+
+    pages = {path: path.read_bytes() for path in Path("experiments/results").iterdir()}
+    main(["experiments", "rates"])
+    assert not ran(), "what was made is not made again"
+    assert {path: path.read_bytes() for path in Path("experiments/results").iterdir()} == pages
+    main(["experiments", "rates", "--dry"])
+    assert "4 runs, 0 to make" in capsys.readouterr().out
+
+
+def test_an_arm_that_another_experiment_made_is_not_made_again() -> None:
+    write("rates")
+    write("more", arms={**EXPERIMENT["arms"], "few": {"sampling.rate": 0.2}})  # type: ignore[dict-item]
+    main(["experiments", "rates"])
+    ran()
+    main(["experiments", "more", "--arms", "few"])
+    assert ran()["evaluate_student"] == 2
+    assert {row["arm"] for row in results("more")} == {"some", "few"}
+
+
+def test_weights_that_only_an_arm_has_leave_the_cache_and_records_stay() -> None:
+    write("rates")
+    main(["experiments", "rates"])
+    repository = Repository()
+    own = repository.workspace_lock().outs["models/student"]
+    listed = repository.listing(own)
+    assert listed and all(repository.object_path(md5).exists() for _, md5 in listed)
+    others = 0
+    for _, commit_id in repository.history.refs("refs/exps"):
+        lock = Lock((repository.file_at(commit_id, LOCK) or b"").decode(), (commit_id,))
+        student = lock.outs["models/student"]
+        listed = repository.listing(student)
+        assert listed and all(repository.object_path(md5).exists() == (student == own) for _, md5 in listed)
+        assert repository.locate(lock.outs["data/student_predictions.parquet"])
+        others += student != own
+    assert others >= 3
+
+
+def test_changed_code_or_params_make_the_runs_anew() -> None:
+    write("rates")
+    main(["experiments", "rates"])
+    code = Path("code.yaml").read_text()
+    ran()
+    Path("code.yaml").write_text(code.replace("evaluate_student: '1'", "evaluate_student: '2'"))
+    commit(Path(), "other code")
+    main(["experiments", "rates"])
+    assert ran()["evaluate_student"] == 4
+    Path("code.yaml").write_text(code)
+    commit(Path(), "the former code")
+    main(["experiments", "rates"])
+    assert not ran(), "the first runs are found again behind other commits"
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("failing", arms={**EXPERIMENT["arms"], "half": {"sampling.rate": 0.55}})  # type: ignore[dict-item]
+    main(["experiments", "rates"])
+    monkeypatch.setenv("TOY_FAILS", "train_student")
+    with pytest.raises(SystemExit) as ended:
+        main(["experiments", "failing"])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "2 runs failed, the first: failing-half-42-" in said.err and "Traceback" not in said.err
+    assert "error: train_student cannot go on; its lines are in .compeffdist/experiments/failing-half-42-" in said.out
+    page = Path("experiments/results/failing.md").read_text()
+    assert "2 runs of this experiment were not made" in page and "| half" not in page
+
+
+def test_what_a_killed_run_left_is_removed() -> None:
+    write("rates")
+    main(["experiments", "rates"])
+    left, other = FOLDERS / "tmpleft", FOLDERS / "tmpother"
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+    MARKER.write_text(json.dumps({"before": ["tmpother"]}))
+    main(["experiments", "rates"])
+    assert (left.exists(), other.exists(), MARKER.exists()) == (False, True, False)
+
+
+def test_an_experiment_starts_from_a_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    write("rates")
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(f"{params}\n")
+    with pytest.raises(SystemExit):
+        main(["experiments", "rates"])
+    Path("params.yaml").write_text(params)
+    assert "tracked files differ from the commit checked out" in capsys.readouterr().err
