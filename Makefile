@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup fingerprints repro test engines unit lint bench experiments clean
+.PHONY: help setup fingerprints repro test engines unit lint bench experiments sentibench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -60,6 +60,9 @@ bench: $(READY) ## speed of the scorer and sampler against named baselines
 
 experiments: fingerprints ## run every experiment that is not made yet, and write their pages
 	compeffdist experiments
+
+sentibench: $(READY) ## SENTIBENCH's rows from the repositories that publish them, into data/benchmarks/sentibench
+	compeffdist benchmark fetch sentibench
 
 clean: ## remove the environment and caches; artefacts, answers and models stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -25,6 +26,7 @@ SETTINGS = {
     "color.ui": "false",
     "core.fsmonitor": "false",
     "core.quotePath": "false",
+    "credential.helper": "",  # nor is a helper asked
     "log.showSignature": "false",
     "i18n.logOutputEncoding": "UTF-8",
 }
@@ -38,6 +40,7 @@ FOREIGN = {
 FIXED = {
     "LC_ALL": "C",  # refusals are told apart by their words
     "LANGUAGE": "C",
+    "GIT_ASKPASS": "",  # nobody is asked for credentials, in a window or at a terminal
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",  # looking writes nothing
@@ -52,28 +55,37 @@ BROKEN = "ignoring broken ref"
 """Git goes on past a branch that it cannot read, and warns."""
 
 
+Done = subprocess.CompletedProcess[bytes]
+
+
 class NoRepository(UserError):
     """The folder lies in no git repository: there is nothing to look up in, and nothing failed."""
 
 
 def run_git(
-    folder: Path, *arguments: str, given: bytes = b"", answers: Collection[int] = (0,)
-) -> subprocess.CompletedProcess[bytes]:
+    folder: Path,
+    *arguments: str,
+    given: bytes = b"",
+    answers: Collection[int] = (0,),
+    timeout: float | None = None,
+) -> Done:
     """Run a git command in a folder.
 
     Args:
         given: its standard input.
         answers: exit statuses that are an answer; any other is a failure.
+        timeout: seconds after which it is ended, for a command that asks another machine.
 
     Raises:
         NoRepository: the folder is in no git repository.
-        UserError: git is not installed, refuses to read the repository, or failed; one line with what to do.
+        UserError: git is not installed, refuses to read the repository, failed, or took too long; one line with what
+            to do.
     """
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
     command = ["git", "--no-pager", *settings, *arguments]
     kept = {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith("GIT_TRACE")}
     try:
-        done = subprocess.run(command, cwd=folder, env=kept | FIXED, input=given, capture_output=True, check=False)
+        done = _ran(command, folder, kept | FIXED, given, timeout)
     except FileNotFoundError as error:
         if error.filename != "git":
             raise
@@ -81,12 +93,29 @@ def run_git(
         raise UserError(
             f"git is not installed, but {above} is a git repository, whose history is needed: install git"
         ) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"git {arguments[0]} in {_shown(folder)}: no end after {timeout:g} s; try again") from None
     said = done.stderr.decode("utf-8", "replace")
     if done.returncode not in answers:
         raise _failure(folder, arguments[0], said or f"exit status {done.returncode}")
     if BROKEN in said:
         raise UserError(f"git {arguments[0]} in {_shown(folder)}: {one_line(said, 200)}; see: git fsck")
     return done
+
+
+def _ran(command: list[str], folder: Path, variables: dict[str, str], given: bytes, timeout: float | None) -> Done:
+    # a session of its own where another machine is asked: what git starts is ended with it, and finds no terminal
+    apart = timeout is not None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=apart
+    ) as running:
+        try:
+            output, complaints = running.communicate(given, timeout)
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL) if apart else running.kill()
+            raise
+    return Done(command, running.returncode, output, complaints)
 
 
 def git_setting(folder: Path, key: str) -> str:

@@ -12,9 +12,18 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.benchmark.asking import Asked
+from compeffdist.benchmark.official import official_counts, official_metric
 from compeffdist.benchmark.rows import BenchmarkRow
 from compeffdist.benchmark.tasks import BenchmarkTask
-from compeffdist.benchmark.tuples import TupleAnswer, exact_counts, f1, gold_tuples, graph_counts, read_tuples
+from compeffdist.benchmark.tuples import (
+    RowCounts,
+    TupleAnswer,
+    exact_counts,
+    f1,
+    gold_tuples,
+    graph_counts,
+    read_tuples,
+)
 from compeffdist.evaluation.bootstrap import interval_of
 from compeffdist.evaluation.metrics import encode_gold, encode_predicted, macro_f1_of
 from compeffdist.label_priors import calibrate, estimate_prior, likeliest
@@ -60,21 +69,26 @@ class TaskResult:
     """What else there is to tell of its answers."""
 
 
-def judge(task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked) -> TaskResult:
-    """Answers held against gold."""
+def judge(task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked, official: bool = False) -> TaskResult:
+    """Answers held against gold; if `official`, counted as the benchmark's authors count them, of rows that
+    `check_official` let pass."""
     cost = {"seconds": round(asked.seconds, 3), "answers": len(rows) * len(asked.answers)}
     if task.labels:
-        return _judge_labels(task, rows, asked, cost)
-    return _judge_tuples(task, rows, asked, cost)
+        return _judge_labels(task, rows, asked, cost, official)
+    return _judge_tuples(task, rows, asked, cost, official)
 
 
 def _judge_labels(
-    task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked, cost: Mapping[str, Any]
+    task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked, cost: Mapping[str, Any], official: bool
 ) -> TaskResult:
     import numpy as np
 
     labels, width = task.labels, len(task.labels) + 1
     gold = encode_gold([str(row.gold) for row in rows], labels)
+
+    def macro_f1(sums: "Floats") -> "Floats":
+        return macro_f1_of(sums.astype(int).reshape(*sums.shape[:-1], -1, width))
+
     counts: dict[str, list[Counts]] = {prior: [] for prior in PRIORS}
     said: dict[str, Any] = {prior: [] for prior in PRIORS}
     for answers in asked.answers.values():
@@ -84,9 +98,7 @@ def _judge_labels(
             predicted = [likeliest(one) for one in decided]
             cells = np.zeros((len(rows), len(labels) * width))
             cells[np.arange(len(rows)), gold * width + encode_predicted(predicted, labels)] = 1.0
-            counts[prior].append(
-                Counts(cells, lambda sums: macro_f1_of(sums.astype(int).reshape(*sums.shape[:-1], -1, width)))
-            )
+            counts[prior].append(Counts(cells, official_metric(task, macro_f1) if official else macro_f1))
             shares = Counter(predicted)
             said[prior].append(
                 {
@@ -130,18 +142,18 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> fl
 
 
 def _judge_tuples(
-    task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked, cost: Mapping[str, Any]
+    task: BenchmarkTask, rows: Sequence[BenchmarkRow], asked: Asked, cost: Mapping[str, Any], official: bool
 ) -> TaskResult:
     import numpy as np
 
     counts, said = [], []
     for answers in asked.answers.values():
         read = [read_tuples(str(answer), task, row.text) for answer, row in zip(answers, rows, strict=True)]
-        counts.append(
-            Counts(
-                np.array([_row_counts(task, row, one) for row, one in zip(rows, read, strict=True)], dtype=float), f1
-            )
-        )
+        own = [
+            official_counts(task, row, str(answer)) if official else _row_counts(task, row, one)
+            for row, answer, one in zip(rows, answers, read, strict=True)
+        ]
+        counts.append(Counts(np.array(own, dtype=float), official_metric(task, f1) if official else f1))
         said.append(
             {
                 "unreadable_answers": sum(not one.readable for one in read),
@@ -153,7 +165,7 @@ def _judge_tuples(
     return TaskResult({"none": counts}, {**_mean(said), **cost})
 
 
-def _row_counts(task: BenchmarkTask, row: BenchmarkRow, answer: TupleAnswer) -> tuple[float, float, float, float]:
+def _row_counts(task: BenchmarkTask, row: BenchmarkRow, answer: TupleAnswer) -> RowCounts:
     gold = gold_tuples(row.gold if isinstance(row.gold, list) else [])
     return graph_counts(answer, gold, row.text) if task.metric == "sentiment_graph_f1" else exact_counts(answer, gold)
 

@@ -1,9 +1,11 @@
 """The rows of a benchmark: a folder with `manifest.json` and `TASK/SPLIT.jsonl`, held to the manifest's hashes.
 
 The manifest has, under `tasks`, for each task its `labels` or none, and under `splits` for each split `n` and `sha256`
-of the file. A row has `id`, `text`, and `label` or `gold`, a list of tuples; `target` where the question has one.
+of the file. A row has `id`, `text`, and `label` or `gold`, a list of tuples; `target` where the question has one; for
+sentiment graphs it may have `opinions`, gold with the places that annotators marked.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from compeffdist.files import hash_file, read_json, read_jsonl
 from compeffdist.params import QUESTION_FIELD
 
 MANIFEST = "manifest.json"
+OPINION_PARTS = ("Source", "Target", "Polar_expression")
+PLACE = re.compile("[0-9]+:[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class BenchmarkRow:
     gold: str | list[list[str]]
     """A label, or tuples with a part for each field of the task."""
     target: str | None
+    opinions: list[dict[str, Any]] | None = None
+    """Of sentiment graphs: `Source`, `Target` and `Polar_expression`, each a list of pieces and one of their places
+    (`BEGIN:END`, characters), and `Polarity`."""
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
@@ -79,7 +86,28 @@ def _row(task: BenchmarkTask, raw: Any, where: str) -> BenchmarkRow:
         raise UserError(f"{where}: has no id or no text")
     if QUESTION_FIELD.search(task.question) and not (isinstance(target, str) and target.strip()):
         raise UserError(f"{where}: has no target, which the question of {task.name} needs")
-    return BenchmarkRow(own_id, text, _gold(task, row, where), target if isinstance(target, str) else None)
+    target = target if isinstance(target, str) else None
+    return BenchmarkRow(own_id, text, _gold(task, row, where), target, _opinions(task, row, where))
+
+
+def _opinions(task: BenchmarkTask, row: Mapping[str, Any], where: str) -> list[dict[str, Any]] | None:
+    opinions = row.get("opinions")
+    if task.metric != "sentiment_graph_f1" or opinions is None:
+        return None
+    if not isinstance(opinions, list) or not all(isinstance(one, dict) and _is_opinion(one) for one in opinions):
+        raise UserError(f"{where}: opinions: expected a list, each with {', '.join(OPINION_PARTS)} and Polarity")
+    return opinions
+
+
+def _is_opinion(opinion: Mapping[str, Any]) -> bool:
+    parts = [opinion.get(part) for part in OPINION_PARTS]
+    placed = [part[1] for part in parts if isinstance(part, list) and len(part) == 2 and isinstance(part[1], list)]
+    spans = [place for places in placed for place in places]
+    return (
+        len(placed) == len(OPINION_PARTS)
+        and isinstance(opinion.get("Polarity"), str)
+        and all(isinstance(place, str) and PLACE.fullmatch(place) for place in spans)
+    )
 
 
 def _gold(task: BenchmarkTask, row: Mapping[str, Any], where: str) -> str | list[list[str]]:

@@ -9,16 +9,14 @@ from typing import Any
 
 from compeffdist.benchmark.asking import Asked, ask_task, open_respondent
 from compeffdist.benchmark.figures import TaskResult, judge, report
+from compeffdist.benchmark.official import check_official
 from compeffdist.benchmark.rows import BenchmarkRow, load_benchmark_rows
-from compeffdist.benchmark.tasks import BenchmarkTask, load_benchmark_tasks
+from compeffdist.benchmark.tasks import BenchmarkTask, load_benchmark_tasks, task_folder
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
 from compeffdist.models.references import short
 from compeffdist.params import EvaluationParams, RuntimeParams
 
-TASKS = Path("benchmarks/sentibench")
-_OURS = Path(__file__).parents[3] / TASKS
-"""Of the checkout this code lies in, for commands that are run outside one."""
 SHOWN_FROM = "train"
 """The split that demonstrations are drawn from."""
 SEEDS = (42, 52, 62)
@@ -37,11 +35,8 @@ class Settings:
     limit: int | None = None
     """The first rows of each task; None for all."""
     seeds: Sequence[int] = SEEDS
-
-
-def task_folder() -> Path:
-    """Where the benchmark's tasks are defined."""
-    return TASKS if TASKS.is_dir() else _OURS
+    official: bool = False
+    """Whether answers are counted as the benchmark's authors count them."""
 
 
 def run_benchmark(
@@ -53,7 +48,7 @@ def run_benchmark(
         out: a JSON Lines file for every answer; None for none.
 
     Raises:
-        UserError: as the readers of tasks, rows and models; fewer rows to show than `shots`.
+        UserError: as the readers of tasks, rows and models, and `check_official`; fewer rows to show than `shots`.
     """
     every = load_benchmark_tasks(task_folder())
     tasks = load_benchmark_tasks(task_folder(), settings.names)
@@ -61,6 +56,8 @@ def run_benchmark(
     for task in every:
         families[task.family].append(task.name)
     rows = {task.name: load_benchmark_rows(settings.folder, task, settings.split)[: settings.limit] for task in tasks}
+    for task in tasks if settings.official else []:
+        check_official(task, rows[task.name])
     pools = {task.name: _pool(settings, task) for task in tasks}
     answers: dict[str, dict[str, Asked]] = {}
     for reference in models:
@@ -78,7 +75,7 @@ def run_benchmark(
                 for task in tasks
             }
     results: dict[str, dict[str, TaskResult]] = {
-        model: {task.name: judge(task, rows[task.name], own[task.name]) for task in tasks}
+        model: {task.name: judge(task, rows[task.name], own[task.name], settings.official) for task in tasks}
         for model, own in answers.items()
     }
     if out is not None:
@@ -96,6 +93,7 @@ def run_benchmark(
     asked = {
         "folder": str(settings.folder),
         "split": settings.split,
+        "parity": "official" if settings.official else None,
         "shots": settings.shots,
         "seeds": list(settings.seeds if settings.shots else settings.seeds[:1]),
     }

@@ -51,6 +51,18 @@ class TupleField(Section):
         return f'"{self.name}" ({about}{form}{f", or {ABSENT}" if self.may_be_absent else ""})'
 
 
+class OfficialScript(Section):
+    """How the script of the benchmark's authors counts the tuples of an answer (`official.py`)."""
+
+    repeated: Literal["each", "once"]
+    """How often a predicted tuple counts that stands in the answer several times."""
+    malformed: Literal["wrong", "dropped", "loses_the_row"]
+    """What a tuple with a part too few or too many does: it counts as wrong, or not at all, or no tuple of its row
+    does."""
+    cut: Literal["nothing", "three", "all"]
+    """What is read of an answer that was cut off, of its whole tuples."""
+
+
 class BenchmarkTask(Section):
     """What is asked of each row of a task, and how the answers are judged."""
 
@@ -67,6 +79,8 @@ class BenchmarkTask(Section):
     metric: Metric = "macro_f1"
     max_tokens: int = Setting(default=150, gt=0)
     """Of an answer of tuples."""
+    official: OfficialScript | None = None
+    """Of a task of tuples; needed for `--parity official`."""
 
     @field_validator("question")
     @classmethod
@@ -88,6 +102,8 @@ class BenchmarkTask(Section):
             raise ValueError("has either labels or fields")
         if bool(self.labels) != (self.metric == "macro_f1"):
             raise ValueError(f"metric: {self.metric} is not of {'labels' if self.labels else 'tuples'}")
+        if self.labels and self.official is not None:
+            raise ValueError("official: is of tuples")
         if self.metric == "sentiment_graph_f1" and len(self.fields) != len(GRAPH_PARTS):
             raise ValueError(f"metric: sentiment_graph_f1 wants four fields: {', '.join(GRAPH_PARTS)}")
         return self
@@ -118,6 +134,21 @@ class BenchmarkTask(Section):
         names = [part.name for part in self.fields]
         told = [row for row in gold if any(part != ABSENT for part in row)]
         return json.dumps([dict(zip(names, row, strict=True)) for row in told], ensure_ascii=False)
+
+
+BENCHMARKS = Path("benchmarks")
+_OURS = Path(__file__).parents[3] / BENCHMARKS
+"""Of the checkout this code lies in, for commands that are run outside one."""
+
+
+def benchmark_data(part: str) -> Path:
+    """A folder of `benchmarks/`: this folder's, or that of this code's checkout."""
+    return BENCHMARKS / part if (BENCHMARKS / part).is_dir() else _OURS / part
+
+
+def task_folder() -> Path:
+    """Where the benchmark's tasks are defined."""
+    return benchmark_data("sentibench")
 
 
 GRAPH_PARTS = ("holder", "target", "expression", "polarity")

@@ -13,6 +13,7 @@ from typing import Any
 from compeffdist.benchmark.tasks import ABSENT, JOINED, BenchmarkTask
 
 Parts = tuple[str, ...]
+RowCounts = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class TupleAnswer:
 
 def read_tuples(answer: str, task: BenchmarkTask, text: str) -> TupleAnswer:
     """The tuples of an answer to a row with this text."""
-    items, cut = _items(answer)
+    items, cut = read_items(answer)
     if items is None:
         return TupleAnswer(readable=False, cut=cut)
     read = [_tuple(item, task, text) for item in items]
     return TupleAnswer([parts for parts in read if parts], sum(parts is None for parts in read), cut=cut)
 
 
-def _items(answer: str) -> tuple[list[Any] | None, bool]:
+def read_items(answer: str) -> tuple[list[Any] | None, bool]:
     """The list that an answer holds, None if none can be read; and whether the answer was cut off."""
     for written, cut in ((answer, False), (answer[: answer.rfind("}") + 1] + "]", True)):
         try:
@@ -71,14 +72,14 @@ def gold_tuples(gold: Sequence[Sequence[str]]) -> list[Parts]:
     return [tuple(parts) for parts in gold if any(part != ABSENT for part in parts)]
 
 
-def exact_counts(answer: TupleAnswer, gold: Sequence[Parts]) -> tuple[float, float, float, float]:
+def exact_counts(answer: TupleAnswer, gold: Sequence[Parts]) -> RowCounts:
     """(predicted tuples that are gold, predicted, gold tuples that are predicted, gold); each tuple counts once."""
     predicted, wanted = set(answer.tuples), set(gold)
     both = len(predicted & wanted)
     return both, len(predicted) + answer.invalid, both, len(wanted)
 
 
-def graph_counts(answer: TupleAnswer, gold: Sequence[Parts], text: str) -> tuple[float, float, float, float]:
+def graph_counts(answer: TupleAnswer, gold: Sequence[Parts], text: str) -> RowCounts:
     """(weight of predicted tuples, predicted, weight of gold tuples, gold): sentiment-graph F1 of Barnes et al. 2021.
 
     A tuple's weight is its best overlap with one of the other side that has the same polarity and shares a token in

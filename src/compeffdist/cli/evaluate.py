@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from compeffdist.params import RuntimeParams
@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shots", type=int, default=0, metavar="K", help="of a benchmark: demonstrations (default 0)")
     add("--limit", type=int, metavar="N", help="of a benchmark: the first N rows of each task")
     add("--seeds", type=int, nargs="+", metavar="SEED", help="of a benchmark: of the demonstrations (default 42 52 62)")
+    add(
+        "--parity",
+        choices=["official"],
+        help="of a benchmark: count as its authors' scripts do, quirks included",
+    )
     add("--question", help="of a labelled file: asks for the label (default: the domain's question)")
     add("--labels", help="of a labelled file: with commas between (default: those in the file)")
     add("--text-field", metavar="NAME", help="of a labelled file (default text)")
@@ -44,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--prior",
         choices=["none", "batch"],
-        default="batch",
-        help="batch: divide each label's likelihood by its mean over the task's texts (default); none: as it is",
+        help="batch: divide each label's likelihood by its mean over the task's texts (default); none: as it is "
+        "(with --parity always)",
     )
     add("--seed", type=int, default=DEFAULT_SEED, help="of draws and intervals (default 42)")
     add("--device", choices=["auto", "cpu", "cuda", "mps"], help="where the models run")
@@ -66,6 +71,9 @@ def run(args: argparse.Namespace) -> None:
     if args.benchmark is not None:
         _run_benchmark(args)
         return
+    if args.parity is not None:
+        raise UserError("--parity: is of a benchmark (--benchmark)")
+    prior: Literal["none", "batch"] = args.prior or "batch"
     if args.tasks is None:
         raise UserError("name labelled files with --tasks, or a benchmark's folder with --benchmark")
     if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
@@ -77,12 +85,12 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.registry.asking import ask_rows
 
     answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
-    report = compare_models(answers, params, args.prior, args.seed)
+    report = compare_models(answers, params, prior, args.seed)
     if args.out is not None:
         from compeffdist.record_files import write_records
         from compeffdist.records import Prediction
 
-        made = [answer for own in answers.values() for answer in decided(own, params.tasks, args.prior)]
+        made = [answer for own in answers.values() for answer in decided(own, params.tasks, prior)]
         write_records(args.out, Prediction, made)
     print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(report_lines(report)))
 
@@ -104,6 +112,8 @@ def _run_benchmark(args: argparse.Namespace) -> None:
         raise UserError(f"--{strange.replace('_', '-')}: is of a labelled file, not of a benchmark")
     if args.shots < 0 or (args.limit is not None and args.limit < 1):
         raise UserError("--shots must be 0 or more, and --limit 1 or more")
+    if args.parity is not None and args.prior == "batch":
+        raise UserError("--prior batch: the authors take no prior out, so it goes without --parity official")
     if args.out is not None and args.out.suffix != ".jsonl":
         raise UserError(f"{args.out}: the name of a benchmark's output must end in .jsonl")
     settings = Settings(
@@ -113,9 +123,10 @@ def _run_benchmark(args: argparse.Namespace) -> None:
         shots=args.shots,
         limit=args.limit,
         seeds=tuple(dict.fromkeys(args.seeds)) if args.seeds else SEEDS,
+        official=args.parity is not None,
     )
     report = run_benchmark(args.model, settings, _runtime(args), args.base, args.seed, args.out)
-    lines = benchmark_lines(report, args.prior)
+    lines = benchmark_lines(report, args.prior or ("none" if args.parity else "batch"))
     print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
 
 

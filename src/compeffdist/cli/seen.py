@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _benchmark_texts(args: argparse.Namespace) -> dict[str, str]:
     from compeffdist.benchmark.rows import load_benchmark_rows
-    from compeffdist.benchmark.running import task_folder
-    from compeffdist.benchmark.tasks import load_benchmark_tasks
+    from compeffdist.benchmark.tasks import load_benchmark_tasks, task_folder
 
     tasks = load_benchmark_tasks(task_folder())
     return {row.id: row.text for task in tasks for row in load_benchmark_rows(args.benchmark, task, args.split)}
