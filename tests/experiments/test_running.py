@@ -65,7 +65,8 @@ def test_an_experiment_from_its_file_to_its_page(capsys: pytest.CaptureFixture[s
     before = Path(LOCK).read_bytes(), Path("params.yaml").read_bytes()
     main(["experiments", "rates", "--dry"])
     said = capsys.readouterr().out
-    assert "most, seed 1: sample_triplets, train_student, evaluate_student" in said
+    assert "rates: some (seeds 42): as the run in this folder\n" in said
+    assert "rates: most, some (seeds 42, 1): sample_triplets, train_student, evaluate_student\n" in said
     assert "rates: 4 runs, 4 to make: no answers, about 0:06" in said  # 1.5 s of training each
     assert not ran()
 

@@ -136,14 +136,14 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
 
 
 def _say_plan(planned: "dict[str, list[Run]]", results: "Results") -> None:
-    from compeffdist.experiments.costs import estimate, total_line
+    from compeffdist.experiments.costs import estimate, plan_lines, total_line
     from compeffdist.experiments.running import TIMES
 
     estimates = []
     for name, runs in planned.items():
         own = [estimate(run, results, TIMES) for run in runs]
         estimates += own
-        for line in dict.fromkeys(one.line for one in own):
+        for line in plan_lines(own):
             print(f"{name}: {line}")
         print(f"{name}: {total_line(own)}")
     if len(planned) > 1:

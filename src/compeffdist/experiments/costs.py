@@ -11,8 +11,6 @@ from compeffdist.experiments.results import TRAINED, Results
 from compeffdist.files import read_json, read_jsonl
 from compeffdist.progress import clock
 
-CHECK = "check_"
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -29,15 +27,6 @@ class Estimate:
     seconds: float | None = None
     """None if nothing was measured yet."""
 
-    @property
-    def line(self) -> str:
-        """For people."""
-        if self.made:
-            return f"{self.run.arm}, seed {self.run.seed}: made"
-        asked = f", up to {self.questions} answers" if self.questions else ""
-        time = "" if self.seconds is None else f", about {clock(self.seconds)}"
-        return f"{self.run.arm}, seed {self.run.seed}: {', '.join(self.stages)}{asked}{time}"
-
 
 def estimate(run: Run, results: Results, times: Path) -> Estimate:
     """What one run would take.
@@ -48,7 +37,7 @@ def estimate(run: Run, results: Results, times: Path) -> Estimate:
     """
     if results.find(run):
         return Estimate(run, made=True)
-    names = [stage.name for stage in results.changed(run) if not stage.name.startswith(CHECK)]
+    names = [stage.name for stage in results.changed(run) if not stage.gate]
     measured = list(read_jsonl(times)) if times.exists() else []
     alike = (
         [one["seconds"] for one in measured if one["experiment"] == run.experiment and one["arm"] == run.arm],
@@ -59,6 +48,20 @@ def estimate(run: Run, results: Results, times: Path) -> Estimate:
     seconds = next((mean(found) for found in alike if found), None)
     questions = sum(int(_figure(results, name, "teacher", "answers", "used") or 0) for name in names)
     return Estimate(run, made=False, stages=tuple(names), questions=questions, seconds=seconds)
+
+
+def plan_lines(estimates: Sequence[Estimate]) -> list[str]:
+    """What is to be made, a line for runs of the same stages."""
+    groups: dict[tuple[str, ...], list[Estimate]] = {}
+    for one in estimates:
+        if not one.made:
+            groups.setdefault(one.stages, []).append(one)
+    lines = []
+    for stages, those in groups.items():
+        arms = ", ".join(dict.fromkeys(one.run.arm for one in those))
+        seeds = ", ".join(dict.fromkeys(str(one.run.seed) for one in those))
+        lines.append(f"{arms} (seeds {seeds}): {', '.join(stages) or 'as the run in this folder'}")
+    return lines
 
 
 def total_line(estimates: Sequence[Estimate]) -> str:

@@ -78,10 +78,10 @@ class Results:
 
     def changed(self, run: Run) -> list[Stage]:
         """The stages that a run makes anew, in their order: those that the working folder's run had with other params
-        or code, and all that read what these write."""
+        or code, and all that read what these write. A gate's bounds are none of what it lets through."""
         found: list[Stage] = []
         for stage in self.stages:
-            fresh = any(stage.reads(out) for other in found for out in other.outs)
+            fresh = any(stage.reads(out) for other in found if not other.gate for out in other.outs)
             if fresh or not self._same(stage, self.now, run.written):
                 found.append(stage)
         return found
