@@ -86,7 +86,7 @@ def test_plumbing_is_that_of_no_stage_but_what_resolves_models(checkout: Path) -
         ("record_files", 'compression="zstd"', 'compression="gzip"'),
         ("canonical", "sort_keys=True", "sort_keys=False"),
         ("seeds", '"big"', '"little"'),
-        ("given", "self.params.seed, self.name", "self.params.seed, self.stage.description"),
+        ("given", "else own, self.name", "else own, self.stage.description"),
         ("accounting", "(no. {number})", "({number})"),
         ("artefact_kinds", "write_records(Path(self)", "write_records(Path(self + self)"),
     ],

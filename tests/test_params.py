@@ -306,7 +306,7 @@ def test_a_profile_takes_the_place_of_another_but_not_of_edits(tmp_path: Path) -
     target = tmp_path / "params.yaml"
     write_profile("smoke", target, ROOT / PROFILES)
     write_profile("laptop", target, ROOT / PROFILES)
-    edited = target.read_text().replace("  rate: 0.35\n", "  rate: 0.6\n").replace("seed: ", "seed: 1")
+    edited = target.read_text().replace("  rate: 0.35\n", "  rate: 0.6\n").replace("\nseed: ", "\nseed: 1")
     target.write_text(edited)
     with pytest.raises(UserError, match=r"edits that would be lost \(sampling\.rate, seed\); .* --force"):
         write_profile("smoke", target, ROOT / PROFILES)

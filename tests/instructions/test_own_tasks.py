@@ -159,8 +159,8 @@ def test_a_user_may_have_more_labels_than_a_generated_task() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({}, "exactly one of labels, scale and fields"),
-        ({"labels": ["a", "b"], "scale": [1, 2]}, "exactly one of labels, scale and fields"),
+        ({}, "exactly one of labels, scale, fields and tuples"),
+        ({"labels": ["a", "b"], "scale": [1, 2]}, "exactly one of labels, scale, fields and tuples"),
         ({"labels": ["joy"]}, "two or more, and distinct"),
         ({"labels": ["joy", "Joy"]}, "two or more, and distinct"),
         ({"scale": [5, 1]}, "two whole numbers at most 20 apart"),

@@ -11,10 +11,11 @@ from typing import Any
 from compeffdist.benchmark.fetching import Files
 from compeffdist.benchmark.rows import MANIFEST, OPINION_PARTS
 from compeffdist.benchmark.sources import Form, Source, SourceSplit, SourceTask
-from compeffdist.benchmark.tasks import ABSENT, JOINED, BenchmarkTask
+from compeffdist.benchmark.tasks import JOINED, BenchmarkTask
 from compeffdist.canonical import hash_bytes
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, read_json, write_json
+from compeffdist.params import ABSENT
 
 Row = dict[str, Any]
 EMPTY: Row = {"label": None, "target": None, "score": None, "gold": None, "opinions": None, "source_id": None}

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compeffdist.benchmark.rows import OPINION_PARTS, BenchmarkRow
-from compeffdist.benchmark.tasks import ABSENT, BenchmarkTask, OfficialScript
+from compeffdist.benchmark.tasks import BenchmarkTask, OfficialScript
 from compeffdist.benchmark.tuples import Parts, RowCounts, f1, read_items
 from compeffdist.errors import UserError
+from compeffdist.params import ABSENT
 
 DIGITS = 4
 """That the figure of each run is rounded to before the mean over seeds is taken (`utils.save_result`)."""

@@ -8,47 +8,16 @@ from pydantic import Field as Setting
 from pydantic import ValidationError, field_validator, model_validator
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.params import QUESTION_FIELD, Line, Name, Section, fault_of
-from compeffdist.prompting import closed_question, inline, listed
+from compeffdist.instructions.rendering import tuples_form
+from compeffdist.instructions.schemas import tuples_of
+from compeffdist.params import ABSENT, QUESTION_FIELD, Line, Name, Section, TuplePart, fault_of
+from compeffdist.prompting import closed_question, inline
 from compeffdist.yaml12 import read_yaml
 
 Metric = Literal["macro_f1", "micro_f1", "sentiment_graph_f1"]
 
-ABSENT = "NULL"
-"""What stands for a part of a tuple that the text does not name."""
-
 JOINED = " AND "
 """Between the pieces of a part that stands in the text in pieces."""
-
-MOST_TUPLES = 12
-MOST_CHARACTERS = 100
-"""Of a part copied from the text. A bound, so that a model that finds no end writes something that can be read."""
-
-
-class TupleField(Section):
-    """One part of a tuple."""
-
-    name: Name
-    about: str = ""
-    """What it is, where the name does not say it."""
-    values: list[Line] = Setting(default_factory=list)
-    """What it may be; empty: words of the text."""
-    from_text: bool = False
-    may_be_absent: bool = False
-    """Whether it may be `NULL`."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if bool(self.values) == self.from_text:
-            raise ValueError("has either values or from_text: true")
-        return self
-
-    @property
-    def described(self) -> str:
-        """As the prompt explains it."""
-        about = f"{self.about}, " if self.about else ""
-        form = f"one of {listed(self.values)}" if self.values else "copied exactly from the text"
-        return f'"{self.name}" ({about}{form}{f", or {ABSENT}" if self.may_be_absent else ""})'
 
 
 class OfficialScript(Section):
@@ -74,7 +43,7 @@ class BenchmarkTask(Section):
     """`{target}` is filled with the row's target."""
     labels: list[Line] = Setting(default_factory=list)
     """For a task that is answered with one label; else `fields`."""
-    fields: list[TupleField] = Setting(default_factory=list)
+    fields: list[TuplePart] = Setting(default_factory=list)
     """The parts of a tuple, in the order of the rows' gold tuples."""
     metric: Metric = "macro_f1"
     max_tokens: int = Setting(default=150, gt=0)
@@ -111,21 +80,14 @@ class BenchmarkTask(Section):
     @property
     def answer_schema(self) -> dict[str, Any]:
         """JSON schema of an answer of tuples."""
-        parts: dict[str, dict[str, Any]] = {
-            part.name: {"enum": part.values} if part.values else {"type": "string", "maxLength": MOST_CHARACTERS}
-            for part in self.fields
-        }
-        one = {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
-        return {"type": "array", "items": one, "maxItems": MOST_TUPLES}
+        return tuples_of(self.fields)
 
     def instruction(self, target: str | None) -> str:
         """The question with the form of its answer."""
         question = QUESTION_FIELD.sub(lambda _: inline(target or ""), self.question)
         if self.labels:
             return closed_question(question, self.labels)
-        parts = [part.described for part in self.fields]
-        said = f"{', '.join(parts[:-1])} and {parts[-1]}"
-        return f"{question} Answer with a JSON list of objects with {said}; an empty list if there is none."
+        return f"{question} {tuples_form([part.described for part in self.fields])}"
 
     def shown(self, gold: str | list[list[str]]) -> str:
         """A row's gold answer as a demonstration shows it."""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compeffdist.benchmark.tasks import ABSENT, JOINED, BenchmarkTask
+from compeffdist.benchmark.tasks import JOINED, BenchmarkTask
+from compeffdist.params import ABSENT
 
 Parts = tuple[str, ...]
 RowCounts = tuple[float, float, float, float]

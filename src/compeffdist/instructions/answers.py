@@ -5,7 +5,9 @@ from typing import Any
 
 from compeffdist.instructions.label_sets import is_label
 from compeffdist.instructions.rendering import Answerable
+from compeffdist.instructions.schemas import tuple_parts
 from compeffdist.label_spelling import clean_label
+from compeffdist.params import ABSENT
 from compeffdist.prompting import inline
 from compeffdist.teacher.parsing import BadAnswer, is_worded, parse_json, spans_missing
 from compeffdist.texts.words import stand_in, words
@@ -64,13 +66,19 @@ def _check_label(name: str, asked: str, text: str, response: str) -> str:
 
 
 def _check_json(task: Answerable, text: str, answer: str) -> str:
+    schema = json.loads(task.json_schema)
     try:
-        value = parse_json(answer, json.loads(task.json_schema))
+        value = parse_json(answer, schema)
     except ValueError as error:
         raise BadAnswer("schema_violation", str(error)) from None
-    if isinstance(value, list) and not all(is_worded(item) for item in value):
-        raise BadAnswer("wordless_span", json.dumps(value, ensure_ascii=False)[:_SEEN])
-    missing = spans_missing(value, text) if task.exact_spans else []
+    if parts := tuple_parts(schema):
+        copied = [item[name] for item in value for name, part in parts.items() if "enum" not in part]
+        spans = [span for span in copied if span != ABSENT]
+    else:
+        copied = spans = value if isinstance(value, list) else []
+    if not all(is_worded(span) for span in copied):
+        raise BadAnswer("wordless_span", json.dumps(copied, ensure_ascii=False)[:_SEEN])
+    missing = spans_missing(spans if parts else value, text) if task.exact_spans else []
     if missing:
         raise BadAnswer("span_not_in_text", missing[0][:_SEEN])
     if isinstance(value, list):

@@ -4,11 +4,13 @@ They belong to no perspective, have no demonstrations, so that they are asked as
 with every text (or as many as their `texts` says), beyond `pairing.pairs`.
 """
 
+import json
+
 from compeffdist.canonical import canonical_json
 from compeffdist.domain import Monitored, domain_of
 from compeffdist.errors import UserError
 from compeffdist.instructions.label_sets import label_set
-from compeffdist.instructions.schemas import FIELD_KINDS, object_of
+from compeffdist.instructions.schemas import FIELD_KINDS, object_of, tuples_of
 from compeffdist.params import OwnTask, Params, TasksParams
 from compeffdist.records import Instruction, Task
 
@@ -55,7 +57,7 @@ def seed_task(monitored: Monitored) -> Task:
 def own_task(own: OwnTask) -> Task:
     """A question of the user's as a task. Raises UserError as `own_tasks`."""
     kind = "closed_classification" if own.labels else "scoring" if own.scale else "structured"
-    fields = {name: FIELD_KINDS[held] for name, held in own.fields.items()}
+    schema = _schema(own)
     return Task(
         perspective_id="",
         name=own.name,
@@ -63,8 +65,17 @@ def own_task(own: OwnTask) -> Task:
         type=kind,
         labels=_fit_labels(own) if own.labels else [],
         score_range=own.scale,
-        json_schema=canonical_json(object_of(fields)) if fields else "",
+        json_schema=schema,
+        exact_spans=any(part.from_text for part in own.tuples),
     )
+
+
+def _schema(own: OwnTask) -> str:
+    """Of an answer in JSON. That of tuples keeps the order of their parts, in which an answer is written."""
+    if own.tuples:
+        return json.dumps(tuples_of(own.tuples), ensure_ascii=False)
+    fields = {name: FIELD_KINDS[held] for name, held in own.fields.items()}
+    return canonical_json(object_of(fields)) if fields else ""
 
 
 def _fit_labels(own: OwnTask) -> list[str]:

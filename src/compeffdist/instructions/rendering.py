@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Protocol
 
+from compeffdist.instructions.schemas import tuple_parts
 from compeffdist.prompting import inline, one_of, with_input
 
 
@@ -39,10 +40,19 @@ def output_format(task: Answerable) -> str:
             copied = ", each copied exactly from the text" if task.exact_spans else ""
             return f"Answer with a JSON list of at most five strings{copied}; an empty list if there is none."
         case "structured":
-            fields = ", ".join(f'"{name}"' for name in json.loads(task.json_schema)["properties"])
+            schema = json.loads(task.json_schema)
+            if parts := tuple_parts(schema):
+                return tuples_form([part["description"] for part in parts.values()])
+            fields = ", ".join(f'"{name}"' for name in schema["properties"])
             return f"Answer with a JSON object with the fields {fields}."
         case _:
             return "Answer in one or two sentences."
+
+
+def tuples_form(described: Sequence[str]) -> str:
+    """The form of an answer that is a list of tuples, whose parts are described."""
+    parts = f"{', '.join(described[:-1])} and {described[-1]}" if len(described) > 1 else described[0]
+    return f"Answer with a JSON list of objects with {parts}; an empty list if there is none."
 
 
 def definition(description: str, task: Answerable) -> str:

@@ -51,16 +51,17 @@ from compeffdist.params.sections import (
     is_path,
     lies_in,
 )
+from compeffdist.params.tuples import ABSENT, TuplePart
 from compeffdist.yaml12 import read_yaml
 
-__all__ = ["FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
+__all__ = ["ABSENT", "FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
 __all__ += ["checked", "dataset_folder", "fault_of", "in_sources"]
 __all__ += ["load_params", "validate_params"]
 __all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]
 __all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "DifficultyParams", "EvaluationParams"]
 __all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
 __all__ += ["PromotionParams", "ProxyParams", "RegistryParams", "ResponsesParams", "RuntimeParams", "SamplingParams"]
-__all__ += ["TasksParams", "TeacherParams", "TextsParams"]
+__all__ += ["TasksParams", "TeacherParams", "TextsParams", "TuplePart"]
 
 
 class RegistryParams(Section):

@@ -21,6 +21,7 @@ from compeffdist.params.sections import (
     one_of,
     refuse_shared_name,
 )
+from compeffdist.params.tuples import TuplePart
 from compeffdist.records import GENERATED_TYPES, FieldType, GeneratedType
 
 
@@ -105,8 +106,8 @@ class ClustersParams(Section):
 
 
 class OwnTask(Section):
-    """A question of the user's own, distilled beside the generated tasks. Exactly one of `labels`, `scale` and
-    `fields`."""
+    """A question of the user's own, distilled beside the generated tasks. Exactly one of `labels`, `scale`, `fields`
+    and `tuples`."""
 
     name: Name
     """By which it is asked: `compeffdist predict --task NAME`."""
@@ -119,6 +120,10 @@ class OwnTask(Section):
     """[lowest, highest]: an answer is a whole number between them."""
     fields: dict[str, FieldType] = Field(default_factory=dict)
     """An answer is a JSON object with these fields, e.g. {target: string, reasons: list}."""
+    tuples: list[TuplePart] = Field(default_factory=list)
+    """An answer is a JSON list of objects with these parts. For each aspect that a review names and what it says of it:
+    [{name: aspect, from_text: true}, {name: sentiment, values: [negative, neutral, positive]}]. Answers have room for
+    `responses.tuple_tokens`."""
     texts: PositiveInt | None = None
     """Texts asked about, drawn evenly over domains; null: all."""
 
@@ -138,8 +143,10 @@ class OwnTask(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sum(map(bool, (self.labels, self.scale, self.fields))) != 1:
-            raise ValueError("must have exactly one of labels, scale and fields")
+        if sum(map(bool, (self.labels, self.scale, self.fields, self.tuples))) != 1:
+            raise ValueError("must have exactly one of labels, scale, fields and tuples")
+        if len({part.name for part in self.tuples}) < len(self.tuples):
+            raise ValueError("tuples: two parts have the same name")
         if self.labels and (len(self.labels) < 2 or not are_distinct(self.labels)):
             raise ValueError("labels must be two or more, and distinct")
         if self.scale and (len(self.scale) != 2 or not 0 < self.scale[1] - self.scale[0] <= MOST_STEPS):
@@ -201,6 +208,8 @@ class ResponsesParams(Section):
     """The teacher's answers to (instruction, text)."""
 
     max_tokens: PositiveInt = 256
+    tuple_tokens: PositiveInt = 200
+    """The same of an answer that is a list of tuples (`tasks.own`), of which each takes some 25."""
     closed_labels: Literal["likelihood", "generate"] = "likelihood"
     """How a closed label set is answered: by the likelihood of each whole label, or by generation."""
     calibration: Literal["batch", "none"] = "batch"

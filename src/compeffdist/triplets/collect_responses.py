@@ -23,6 +23,7 @@ from compeffdist.instructions.calibration import (
     prior_of_answers,
 )
 from compeffdist.instructions.rendering import with_text
+from compeffdist.instructions.schemas import tuple_parts
 from compeffdist.label_priors import likeliest
 from compeffdist.params import ResponsesParams
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
@@ -47,7 +48,8 @@ def response_question(pair_id: str, instruction: Instruction, text: Text, params
     schema: dict[str, Any] | None = json.loads(instruction.json_schema) if instruction.json_schema else None
     if possible:
         schema = {"enum": possible}
-    return Question(pair_id, prompt, read, params.max_tokens, schema)
+    longest = params.tuple_tokens if schema is not None and tuple_parts(schema) else params.max_tokens
+    return Question(pair_id, prompt, read, longest, schema)
 
 
 def check_response(instruction: Instruction, text: Text, answer: Answer) -> str:
