@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from compeffdist.benchmark.cost import cost_lines
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.models.references import short
 
@@ -34,7 +35,7 @@ def benchmark_lines(report: Mapping[str, Any], prior: str) -> list[str]:
     lines = [*markdown(heads, rows), "", f"split {asked['split']}; demonstrations: {shown}; label likelihoods: {taken}"]
     if "all" not in report["means"]:
         lines.append("no mean over all: not every task was asked")
-    return [*lines, *(line for model in models for line in _said(report, model))]
+    return [*lines, *(line for model in models for line in _said(report, model)), *cost_lines(report)]
 
 
 def _cell(interval: Mapping[str, float]) -> str:
