@@ -114,23 +114,19 @@ def _cost(prices: Prices, model: str, usage: Usage) -> dict[str, Any]:
     price = prices.prices[entry]
     if price.prompt_tokens is not None and price.answer_tokens is not None and usage.counted:
         spent = (usage.prompt_tokens * price.prompt_tokens + usage.answer_tokens * price.answer_tokens) / MILLION
-        rests_on = {
-            "answers": usage.counted,
-            "prompt_tokens": usage.prompt_tokens,
-            "answer_tokens": usage.answer_tokens,
-        }
-        return _known(entry, BY_TOKENS, spent / usage.counted, rests_on)
+        tokens = {"prompt_tokens": usage.prompt_tokens, "answer_tokens": usage.answer_tokens}
+        return _known(entry, BY_TOKENS, spent, usage.counted, tokens)
     if price.hour is None:
         return _unknown(entry, "its tokens are not known, and there is no price by the hour")
     if not usage.answers:
         return _unknown(entry, "every answer was there already: none took time")
     spent = usage.seconds / HOUR * price.hour
-    rests_on = {"answers": usage.answers, "seconds": round(usage.seconds, 3)}
-    return _known(entry, BY_SECONDS, spent / usage.answers, rests_on)
+    return _known(entry, BY_SECONDS, spent, usage.answers, {"seconds": round(usage.seconds, 3)})
 
 
-def _known(entry: str, by: str, each: float, rests_on: Mapping[str, Any]) -> dict[str, Any]:
-    return {"per_1000_answers": THOUSAND * each, "by": by, "price": entry, **rests_on}
+def _known(entry: str, by: str, spent: float, answers: int, rests_on: Mapping[str, float]) -> dict[str, Any]:
+    each = spent / answers
+    return {"per_1000_answers": THOUSAND * each, "by": by, "price": entry, "answers": answers, **rests_on}
 
 
 def _unknown(entry: str | None, why: str) -> dict[str, Any]:
