@@ -149,9 +149,9 @@ def draw_even(rows: Sequence[AnsweredRow], bins: Sequence[Bin], count: int, seed
     Each decile in turn gives a row, rows without a score being a decile more; which row, its id and `seed` decide.
     """
     draws = uniform_draws([row.triplet.id for row in rows], seed)
-    places: dict[int, list[int]] = defaultdict(list)
+    bin_of, places = bins_of(rows, bins).tolist(), defaultdict[int, list[int]](list)
     for index in np.argsort(draws, kind="stable").tolist():
-        places[int(bins_of([rows[index]], bins)[0])].append(index)
+        places[bin_of[index]].append(index)
     turns: list[tuple[float, int, int]] = []
     for place, own in places.items():
         share = 1 if place == UNSCORED else bins[place].last - bins[place].first + 1
