@@ -60,7 +60,7 @@ def _seen_cells(wanted: Any, line: Mapping[str, Any] | None) -> list[str]:
     if not wanted:
         return []
     if line is None:
-        return ["0", "", ""]
+        return ["", "", ""]  # none there, or too few to stand alone
     own = line[PRIORS_OUT]["student"]
     return [str(line["rows"]), _cell(own["equal"]), _cell(own["kappa"])]
 
