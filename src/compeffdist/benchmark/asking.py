@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from compeffdist.artefacts import TEACHER
+from compeffdist.benchmark.cost import Usage
 from compeffdist.benchmark.prompts import benchmark_prompt, draw_shots
 from compeffdist.benchmark.rows import BenchmarkRow
 from compeffdist.benchmark.tasks import BenchmarkTask
@@ -20,12 +21,14 @@ from compeffdist.records import Reject
 from compeffdist.registry.asking import open_model
 from compeffdist.student.loading import load_student, system_prompt_of
 from compeffdist.student.prediction import generate, label_logprobs
-from compeffdist.teacher.asking import open_teacher, release_engine
+from compeffdist.teacher.asking import BuyingTeacher, open_teacher, release_engine
 from compeffdist.teacher.conversation import Conversation, Question
 from compeffdist.teacher.requests import Answer
 
 TEACHER_HERE = "teacher"
 """As a model's name: the teacher of the params in the working folder, asked through its engine and response store."""
+IN_THIS_PROCESS = "transformers"
+"""The engine of every other model."""
 
 
 class Respondent(Protocol):
@@ -44,6 +47,10 @@ class Respondent(Protocol):
         """For each prompt an answer held to the schema, cut off behind `max_tokens` tokens."""
         ...
 
+    def usage(self, asked: Sequence["Asked"]) -> Usage:
+        """What its answers took, `asked` being all of them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -52,6 +59,11 @@ class Asked:
     answers: dict[int, list[Mapping[str, float]] | list[str]]
     seconds: float
     """Spent on them; answers out of the response store cost none."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.answers.values()))
 
 
 class ModelHere:
@@ -88,12 +100,16 @@ class ModelHere:
                 progress=progress,
             )
 
+    def usage(self, asked: Sequence[Asked]) -> Usage:
+        """See `Respondent.usage`."""
+        return Usage(IN_THIS_PROCESS, sum(one.count for one in asked), sum(one.seconds for one in asked))
+
 
 class TeacherHere:
     """The teacher, whose answers are kept."""
 
-    def __init__(self, talk: Conversation) -> None:
-        self.talk, self.id = talk, talk.teacher_id
+    def __init__(self, talk: Conversation, teacher: BuyingTeacher) -> None:
+        self.talk, self.teacher, self.id = talk, teacher, talk.teacher_id
 
     def labels(self, prompts: Sequence[str], labels: tuple[str, ...], title: str) -> Sequence[Mapping[str, float]]:
         """See `Respondent.labels`."""
@@ -108,6 +124,19 @@ class TeacherHere:
                 raise UserError(f"{title}: the teacher gave no answer ({said.detail}); run again: answers are kept")
             answers.append(said.value)
         return answers
+
+    def usage(self, asked: Sequence[Asked]) -> Usage:
+        """See `Respondent.usage`. Tokens are those that answers cost when they were bought, in whatever run."""
+        # a server that counts no tokens says 0 of its prompts
+        counted = [answer for answer in self.teacher.used.values() if answer is not None and answer.prompt_tokens]
+        return Usage(
+            engine=self.talk.params.engine,
+            answers=self.teacher.counts["bought"],
+            seconds=self.teacher.seconds,
+            counted=len(counted),
+            prompt_tokens=sum(answer.prompt_tokens for answer in counted),
+            answer_tokens=sum(answer.completion_tokens for answer in counted),
+        )
 
 
 @contextmanager
@@ -127,7 +156,7 @@ def open_respondent(reference: str, runtime: RuntimeParams, base: str = "") -> I
         return
     params = load_params()
     with open_teacher(Path(TEACHER), params) as teacher:
-        yield TeacherHere(Conversation(teacher, domain_here(), params.teacher, params.seed, "benchmark"))
+        yield TeacherHere(Conversation(teacher, domain_here(), params.teacher, params.seed, "benchmark"), teacher)
     release_engine()
 
 

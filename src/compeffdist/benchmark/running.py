@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.benchmark.asking import Asked, ask_task, open_respondent
+from compeffdist.benchmark.cost import Prices, Usage, costs
 from compeffdist.benchmark.figures import TaskResult, judge, report
 from compeffdist.benchmark.official import check_official
 from compeffdist.benchmark.rows import BenchmarkRow, load_benchmark_rows
@@ -40,12 +41,19 @@ class Settings:
 
 
 def run_benchmark(
-    models: Sequence[str], settings: Settings, runtime: RuntimeParams, base: str, seed: int, out: Path | None
+    models: Sequence[str],
+    settings: Settings,
+    runtime: RuntimeParams,
+    base: str,
+    seed: int,
+    out: Path | None,
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Ask each model about each task; see `figures.report`. Every row is read before the first model is loaded.
 
     Args:
         out: a JSON Lines file for every answer; None for none.
+        prices: by which `cost` of the report says what the answers cost (`cost.costs`); None: it has none.
 
     Raises:
         UserError: as the readers of tasks, rows and models, and `check_official`; fewer rows to show than `shots`.
@@ -60,6 +68,7 @@ def run_benchmark(
         check_official(task, rows[task.name])
     pools = {task.name: _pool(settings, task) for task in tasks}
     answers: dict[str, dict[str, Asked]] = {}
+    used: dict[str, Usage] = {}
     for reference in models:
         with open_respondent(reference, runtime, base) as model:
             answers[reference] = {
@@ -74,6 +83,7 @@ def run_benchmark(
                 )
                 for task in tasks
             }
+            used[reference] = model.usage(list(answers[reference].values()))
     results: dict[str, dict[str, TaskResult]] = {
         model: {task.name: judge(task, rows[task.name], own[task.name], settings.official) for task in tasks}
         for model, own in answers.items()
@@ -97,7 +107,7 @@ def run_benchmark(
         "shots": settings.shots,
         "seeds": list(settings.seeds if settings.shots else settings.seeds[:1]),
     }
-    return {"benchmark": asked, **figures}
+    return {"benchmark": asked, **figures, **({"cost": costs(prices, used)} if prices is not None else {})}
 
 
 def _pool(settings: Settings, task: BenchmarkTask) -> list[BenchmarkRow]:

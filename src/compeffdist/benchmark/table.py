@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from compeffdist.benchmark.cost import cost_lines
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.models.references import short
 
@@ -36,7 +37,7 @@ def benchmark_lines(report: Mapping[str, Any], prior: str) -> list[str]:
         lines.append("counted as the benchmark's own scripts count (docs/operations.md); intervals are ours")
     if "all" not in report["means"]:
         lines.append("no mean over all: not every task was asked")
-    return [*lines, *(line for model in models for line in _said(report, model))]
+    return [*lines, *(line for model in models for line in _said(report, model)), *cost_lines(report)]
 
 
 def _cell(interval: Mapping[str, float]) -> str:

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["official"],
         help="of a benchmark: count as its authors' scripts do, quirks included",
     )
+    add("--prices", type=Path, metavar="FILE", help="of a benchmark: YAML with prices, for the cost of 1,000 answers")
     add("--question", help="of a labelled file: asks for the label (default: the domain's question)")
     add("--labels", help="of a labelled file: with commas between (default: those in the file)")
     add("--text-field", metavar="NAME", help="of a labelled file (default text)")
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
     if args.parity is not None:
         raise UserError("--parity: is of a benchmark (--benchmark)")
     prior: Literal["none", "batch"] = args.prior or "batch"
+    if args.prices is not None:
+        raise UserError("--prices: is of a benchmark, not of labelled files")
     if args.tasks is None:
         raise UserError("name labelled files with --tasks, or a benchmark's folder with --benchmark")
     if args.out is not None and args.out.suffix not in (".jsonl", ".parquet"):
@@ -103,6 +106,7 @@ def _runtime(args: argparse.Namespace) -> "RuntimeParams":
 
 
 def _run_benchmark(args: argparse.Namespace) -> None:
+    from compeffdist.benchmark.cost import read_prices
     from compeffdist.benchmark.running import SEEDS, Settings, run_benchmark
     from compeffdist.benchmark.table import benchmark_lines
     from compeffdist.errors import UserError
@@ -125,7 +129,8 @@ def _run_benchmark(args: argparse.Namespace) -> None:
         seeds=tuple(dict.fromkeys(args.seeds)) if args.seeds else SEEDS,
         official=args.parity is not None,
     )
-    report = run_benchmark(args.model, settings, _runtime(args), args.base, args.seed, args.out)
+    prices = read_prices(args.prices) if args.prices is not None else None
+    report = run_benchmark(args.model, settings, _runtime(args), args.base, args.seed, args.out, prices)
     lines = benchmark_lines(report, args.prior or ("none" if args.parity else "batch"))
     print(json.dumps(report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
+from compeffdist.cli import study_agreement
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
 from compeffdist.seeds import stage_seed
@@ -14,7 +15,8 @@ EXAMPLE = (
     "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
     "  compeffdist study --runs yesterday.parquet     agreement with another scored.parquet\n"
     "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
-    "  compeffdist study --labels report/sheet.csv    agreement with what was labelled"
+    "  compeffdist study --labels report/sheet.csv    agreement with what was labelled\n"
+    "  compeffdist study agreement                    of student and teacher on pairs not trained on"
 )
 
 
@@ -31,6 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--labels", type=Path, metavar="FILE", help="the sheet, labelled")
     add("--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it")
     add("--json", action="store_true", help="print the findings as JSON")
+    parts = parser.add_subparsers(metavar="PART", title="of its own arguments")
+    part = parts.add_parser(
+        "agreement",
+        help=study_agreement.HELP,
+        description=study_agreement.HELP,
+        epilog=f"example:\n  {study_agreement.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    study_agreement.add_arguments(part)
+    part.set_defaults(run=study_agreement.run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,0 +1,156 @@
+"""What 1,000 answers of a model cost, by prices of the user's own: no price is known here.
+
+A file of prices names models as the command does (`teacher`, `models/student`, …), or engines, for all models that
+have no entry of their own:
+
+    currency: EUR
+    date: 2026-11-29            # of the prices
+    prices:
+      teacher: {prompt_tokens: 0.15, answer_tokens: 0.60}   # of a million tokens each
+      transformers: {hour: 0.40}                            # of the machine; any model in this process
+
+A price by tokens is used where the tokens of the answers are known, else one by the hour on the seconds they took. What
+is not known stays unknown, with the reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.models.references import short
+from compeffdist.params import Line, Section, fault_of
+from compeffdist.yaml12 import read_yaml
+
+THOUSAND, MILLION, HOUR = 1000, 1_000_000, 3600.0
+BY_TOKENS, BY_SECONDS = "tokens", "seconds"
+Money = Annotated[float, Field(ge=0.0)]
+
+
+class Price(Section):
+    """Of one model or engine."""
+
+    prompt_tokens: Money | None = None
+    """Of a million of them, read from a cache or not."""
+    answer_tokens: Money | None = None
+    hour: Money | None = None
+    """Of the machine that it runs on."""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if (self.prompt_tokens is None) != (self.answer_tokens is None):
+            raise ValueError("prompt_tokens and answer_tokens go together")
+        if self.prompt_tokens is None and self.hour is None:
+            raise ValueError("expected prompt_tokens and answer_tokens, or hour")
+        return self
+
+
+class Prices(Section):
+    """A file of prices."""
+
+    currency: Line
+    date: Line
+    """On which they were these."""
+    prices: dict[str, Price] = Field(min_length=1)
+    """By model or engine."""
+
+    @field_validator("date")
+    @classmethod
+    def _is_one(cls, value: str) -> str:
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise ValueError("must be a date such as 2026-11-29") from None
+
+
+def read_prices(source: Path) -> Prices:
+    """The prices in a YAML file. Raises UserError, naming file and key."""
+    try:
+        raw = read_yaml(source.read_bytes(), str(source))
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{source}: expected currency, date and prices")
+    try:
+        return Prices.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{source}: {one_line(fault_of(error), 300)}") from None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a model's answers took."""
+
+    engine: str
+    answers: int
+    """Those that were made in this run, …"""
+    seconds: float
+    """… and what they took."""
+    counted: int = 0
+    """Answers whose tokens are known, whenever they were made; 0: of none."""
+    prompt_tokens: int = 0
+    """Of those."""
+    answer_tokens: int = 0
+
+
+def costs(prices: Prices, used: Mapping[str, Usage]) -> dict[str, Any]:
+    """What is told of cost in a report: `currency`, `date`, and `models`: model -> `per_1000_answers` and `by` (tokens
+    or seconds), null where it is not known, then with `why`; `price`: which entry; and what the figure rests on."""
+    return {
+        "currency": prices.currency,
+        "date": prices.date,
+        "models": {model: _cost(prices, model, usage) for model, usage in used.items()},
+    }
+
+
+def _cost(prices: Prices, model: str, usage: Usage) -> dict[str, Any]:
+    entry = next((name for name in (model, usage.engine) if name in prices.prices), None)
+    if entry is None:
+        return _unknown(None, f"no price of {short(model)} or of engine {usage.engine}")
+    price = prices.prices[entry]
+    if price.prompt_tokens is not None and price.answer_tokens is not None and usage.counted:
+        spent = (usage.prompt_tokens * price.prompt_tokens + usage.answer_tokens * price.answer_tokens) / MILLION
+        tokens = {"prompt_tokens": usage.prompt_tokens, "answer_tokens": usage.answer_tokens}
+        return _known(entry, BY_TOKENS, spent, usage.counted, tokens)
+    if price.hour is None:
+        return _unknown(entry, "its tokens are not known, and there is no price by the hour")
+    if not usage.answers:
+        return _unknown(entry, "every answer was there already: none took time")
+    spent = usage.seconds / HOUR * price.hour
+    return _known(entry, BY_SECONDS, spent, usage.answers, {"seconds": round(usage.seconds, 3)})
+
+
+def _known(entry: str, by: str, spent: float, answers: int, rests_on: Mapping[str, float]) -> dict[str, Any]:
+    each = spent / answers
+    return {"per_1000_answers": THOUSAND * each, "by": by, "price": entry, "answers": answers, **rests_on}
+
+
+def _unknown(entry: str | None, why: str) -> dict[str, Any]:
+    return {"per_1000_answers": None, "by": None, "price": entry, "why": why}
+
+
+def cost_lines(report: Mapping[str, Any]) -> list[str]:
+    """A line a model, of a report that has costs."""
+    told = report.get("cost")
+    if told is None:
+        return []
+    lines = [_line(short(model), cost, told["currency"]) for model, cost in told["models"].items()]
+    return [*lines, f"prices of {told['date']}, the user's own"]
+
+
+def _line(model: str, cost: Mapping[str, Any], currency: str) -> str:
+    if cost["per_1000_answers"] is None:
+        return f"{model}: cost per 1,000 answers unknown: {cost['why']}"
+    by = (
+        f"{cost['prompt_tokens']:,} prompt and {cost['answer_tokens']:,} answer tokens"
+        if cost["by"] == BY_TOKENS
+        else f"{cost['seconds']:,.0f} s"
+    )
+    return (
+        f"{model}: {cost['per_1000_answers']:.3g} {currency} per 1,000 answers, by {cost['by']} "
+        f"({by} of {cost['answers']:,} answers; price of {short(cost['price'])})"
+    )
