@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from compeffdist.evaluation import kept
 from compeffdist.evaluation.kept import keeping_scorer
 from compeffdist.evaluation.predictions import Scorer
 from compeffdist.params import RuntimeParams
@@ -41,10 +42,18 @@ def test_the_same_question_is_answered_once_to_the_last_bit(tmp_path: Path) -> N
     assert (model.loaded, model.asked, other.loaded) == (1, 2, 0)
 
 
-@pytest.mark.parametrize("change", ["weights", "system", "prompts", "labels", "token_budget"])
-def test_what_an_answer_depends_on_is_asked_anew(tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["weights", "system", "prompts", "labels", "token_budget", "device", "code", "torch"]
+)
+def test_what_an_answer_depends_on_is_asked_anew(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     keeping_scorer(Model(), "model_1", runtime(tmp_path), "")(["a"], LABELS)
     model = Model()
+    if change == "device":
+        monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "another")
+    if change == "code":
+        monkeypatch.setattr(kept, "code_hash", lambda path: "another")
+    if change == "torch":
+        monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0")
     budget = {"token_budget": 64} if change == "token_budget" else {}
     score = keeping_scorer(
         model,
@@ -59,9 +68,9 @@ def test_what_an_answer_depends_on_is_asked_anew(tmp_path: Path, change: str) ->
 def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     score = keeping_scorer(Model(), "model_1", runtime(tmp_path), "")
     first = score(["a"], LABELS)
-    (kept,) = tmp_path.rglob("*.json")
-    for damaged in ("{", "[]", kept.read_text().replace("0.05", "0.04"), kept.read_text().replace("rows", "lines")):
-        kept.write_text(damaged)
+    (file,) = tmp_path.rglob("*.json")
+    for damaged in ("{", "[]", file.read_text().replace("0.05", "0.04"), file.read_text().replace("rows", "lines")):
+        file.write_text(damaged)
         assert keeping_scorer(Model(), "model_1", runtime(tmp_path), "")(["a"], LABELS) == first
 
 

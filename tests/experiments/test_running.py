@@ -1,21 +1,28 @@
 """Arms are run by DVC itself, up to the evaluation; what was made is found again, what a kill left is removed."""
 
 import csv
-import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
 from compeffdist.cli.main import main
-from compeffdist.experiments.running import FOLDERS, MARKER
+from compeffdist.declaration import read_pipeline
+from compeffdist.experiments.results import LAST, Results, stages_before
+from compeffdist.experiments.running import DVC_RUNS, _processes
 from compeffdist.lineage.repository import LOCK, Lock, Repository
 from tests.experiments.toy import RAN, commit, make_checkout
 from tests.stages import ROOT
 
+pytestmark = pytest.mark.pipeline
 EXPERIMENT = {
     "question": "Does a higher rate help?",
     "seeds": [42, 1],
@@ -151,7 +158,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     assert "2 runs failed, the first: failing-half-42-" in said.err and "Traceback" not in said.err
     assert "error: train_student cannot go on; its lines are in .compeffdist/experiments/failing-half-42-" in said.out
     page = Path("experiments/results/failing.md").read_text()
-    assert "2 runs of this experiment were not made" in page and "| half" not in page
+    assert "2 runs of the experiment are not on this page" in page and "| half" not in page
 
 
 def test_files_of_the_user_s_own_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,15 +172,92 @@ def test_files_of_the_user_s_own_come_along(monkeypatch: pytest.MonkeyPatch) -> 
     assert {row["arm"] for row in results("owned")} == {"some", "most"}
 
 
-def test_what_a_killed_run_left_is_removed() -> None:
-    write("rates")
-    main(["experiments", "rates"])
-    left, other = FOLDERS / "tmpleft", FOLDERS / "tmpother"
-    for folder in (left, other):
-        folder.mkdir(parents=True)
-    MARKER.write_text(json.dumps({"before": ["tmpother"]}))
-    main(["experiments", "rates"])
-    assert (left.exists(), other.exists(), MARKER.exists()) == (False, True, False)
+@pytest.mark.parametrize("killed", ["command", "dvc"])
+def test_what_a_kill_leaves_is_ended_and_removed_and_other_runs_of_dvc_stay(killed: str) -> None:
+    write(f"killed {killed}", seeds=[{"command": 7, "dvc": 17}[killed]])
+    other = DVC_RUNS / "tmpother"
+    other.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "compeffdist.cli.main", "experiments", f"killed {killed}"]
+    slow = {**os.environ, "TOY_SLOW": "60"}
+    started = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stage = wait_for("toy.py sample_triplets")
+    os.kill(started.pid if killed == "command" else wait_for("dvc exp run"), signal.SIGKILL)
+    if killed == "dvc":  # the command is told of it, ends the stage and goes on with its next run
+        wait_for("toy.py sample_triplets", but=stage)
+        os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    assert {*DVC_RUNS.glob("tmp*")} - {other}, "there is nothing to remove: the test shows nothing"
+    main(["experiments", f"killed {killed}"])
+    assert not Path(f"/proc/{stage}").exists()
+    assert [*DVC_RUNS.glob("tmp*")] == [other]
+    assert {row["arm"] for row in results(f"killed {killed}")} == {"some", "most"}
+
+
+def wait_for(words: str, but: int = 0) -> int:
+    """The process that was started in this checkout with these words in its command."""
+    for _ in range(600):
+        for pid in _processes():
+            with suppress(OSError):
+                told = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if words in told and "sh -c" not in told and pid != but:
+                    return pid
+        time.sleep(0.1)
+    raise AssertionError(f"nothing runs {words}")
+
+
+def test_a_file_of_the_user_s_that_changed_makes_the_runs_anew() -> None:
+    write("sourced", seeds=[8])
+    main(["experiments", "sourced"])
+    ran()
+    source = Path("data/sources/new.csv")
+    source.write_text("text\nA new one.\n")
+    main(["experiments", "sourced"])
+    assert ran()["evaluate_student"] == 2, "as the folder is now, whatever was last run in it"
+    domain = Path("domains/sentiment.yaml")
+    before = domain.read_text()
+    domain.write_text(f"{before}# more\n")
+    commit(Path(), "another domain")
+    main(["experiments", "sourced"])
+    assert ran()["evaluate_student"] == 2
+    source.unlink()
+    domain.write_text(before)
+    commit(Path(), "as before")
+    main(["experiments", "sourced"])
+    assert not ran()
+
+
+def test_answers_that_left_the_cache_are_made_again_under_the_same_name() -> None:
+    write("lost", seeds=[9])
+    main(["experiments", "lost"])
+    repository = Repository()
+    for ref, commit_id in repository.history.refs("refs/exps"):
+        if "lost-" in ref:
+            lock = Lock((repository.file_at(commit_id, LOCK) or b"").decode(), (commit_id,))
+            repository.object_path(lock.outs["data/student_predictions.parquet"].md5).unlink()
+    ran()
+    main(["experiments", "lost"])
+    assert ran()["evaluate_student"] == 2
+    assert {row["arm"] for row in results("lost")} == {"some", "most"}
+
+
+def test_a_run_that_is_not_what_was_wanted_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    write("other", seeds=[10])
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(Results, "_md5_now", lambda self, path: "of another file")
+        main(["experiments", "other"])
+    assert "was run, but is not what was wanted: sample_triplets: another d" in capsys.readouterr().err
+
+
+def test_every_dependency_of_the_real_pipeline_is_an_out_or_the_user_s() -> None:
+    """What is neither is compared with the working folder: a part of an out would always differ."""
+    pipeline = read_pipeline(ROOT)
+    outs = {out for stage in pipeline.values() for out in stage.outs}
+    stages = stages_before(pipeline, LAST)
+    assert stages[-1].name == LAST and "register_student" not in {stage.name for stage in stages}
+    leaves = {dep for stage in stages for dep in stage.deps if dep not in outs}
+    parts = {dep for dep in leaves if any(dep.startswith(f"{out}/") for out in outs)}
+    assert parts == {"models/student/student.json"}
+    assert leaves - parts == {"data/sources", "data/withdrawals.jsonl", "domains/${domain}.yaml", "models/local"}
 
 
 def test_an_experiment_starts_from_a_commit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,4 +267,4 @@ def test_an_experiment_starts_from_a_commit(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["experiments", "rates"])
     Path("params.yaml").write_text(params)
-    assert "tracked files differ from the commit checked out" in capsys.readouterr().err
+    assert "error: params.yaml is not as in the commit checked out" in capsys.readouterr().err

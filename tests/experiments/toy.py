@@ -8,20 +8,26 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 STAGES: dict[str, dict[str, Any]] = {
-    "sample_triplets": {"params": ["seed", "student_seed", "sampling"], "outs": ["data/sampled.parquet"]},
+    "sample_triplets": {
+        "deps": ["data/sources", "domains/${domain}.yaml"],
+        "params": ["seed", "student_seed", "domain", "sampling"],
+        "outs": ["data/sampled.parquet"],
+    },
     "train_student": {
         "deps": ["data/sampled.parquet"],
         "params": ["seed", "student_seed", "training"],
         "outs": ["models/student", {"metrics/train_student.json": {"cache": False}}],
     },
+    "check_training_set": {"deps": ["models/student/model.safetensors"], "outs": ["data/gates/training_set.json"]},
     "evaluate_student": {
-        "deps": ["models/student"],
+        "deps": ["models/student", "data/gates/training_set.json"],
         "params": ["seed", "evaluation"],
         "outs": ["data/student_predictions.parquet", {"metrics/evaluation.json": {"cache": False}}],
     },
@@ -87,6 +93,8 @@ def stage(name: str) -> None:
     if missing := [path for path in os.environ.get("TOY_NEEDS", "").split() if not Path(path).exists()]:
         sys.exit(f"error: {missing[0]} is not here")
     seed = params["seed"] if params["student_seed"] is None else params["student_seed"]
+    if slow := float(os.environ.get("TOY_SLOW", 0)):
+        time.sleep(slow)
     globals()[name](params, random.Random(f"{seed}"))
 
 
@@ -103,6 +111,12 @@ def train_student(params: dict[str, Any], generator: random.Random) -> None:
     weights.parent.mkdir(parents=True)
     weights.write_bytes(Path("data/sampled.parquet").read_bytes().ljust(2 << 20))
     write_json(Path("metrics/train_student.json"), {"records": {"out": 10}, "tokens": 100, "seconds": 1.5})
+
+
+def check_training_set(params: dict[str, Any], generator: random.Random) -> None:
+    from compeffdist.files import write_json
+
+    write_json(Path("data/gates/training_set.json"), {"passed": True})
 
 
 def evaluate_student(params: dict[str, Any], generator: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
@@ -21,7 +22,7 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="experiments (default: all in experiments/)")
-    add("--arms", nargs="+", default=[], metavar="ARM", help="of one experiment, only these; the reference is added")
+    add("--arms", nargs="+", default=[], metavar="ARM", help="of one experiment, only these beside the reference")
     add("--dry", action="store_true", help="say what would run, and run nothing")
     add("--report", action="store_true", help="write the pages of what was run, and run nothing")
     add("--keep-weights", action="store_true", help="keep the students of the arms in DVC's cache (0.5 GB each)")
@@ -31,13 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run what is missing, one after another; then a page each. A run that failed is told, and the others go on."""
     from compeffdist.experiments.plan import experiment_names, load_experiment
+    from compeffdist.experiments.results import Results
+    from compeffdist.lineage.repository import Repository
 
     experiments = [load_experiment(name) for name in args.names or experiment_names()]
     if not experiments:
         raise UserError("experiments/: holds no experiment (one YAML file each)")
     if args.arms and len(experiments) > 1:
         raise UserError("--arms: name the one experiment they are of")
-    results = _results()
+    results = Results(Repository())
     planned = {experiment.name: _planned(experiment, args.arms) for experiment in experiments}
     if args.dry:
         _say_plan(planned, results)
@@ -50,16 +53,15 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{len(failed)} runs failed, the first: {failed[0]}")
 
 
-def _results() -> "Results":
-    from compeffdist.experiments.results import Results
-    from compeffdist.lineage.repository import Repository
+def _refuse_changes(results: "Results") -> None:
+    """Experiments start from a commit: what is not in it would be in none of them."""
+    from compeffdist.experiments.plan import FOLDER
 
-    repository = Repository()
-    if repository.history.changed():
+    changed = results.repository.history.text("diff", "--name-only", "--relative", "-z", "HEAD").split("\0")
+    if strange := [path for path in changed if path and not path.startswith(f"{FOLDER}/")]:
         raise UserError(
-            "tracked files differ from the commit checked out, which experiments start from: git commit first"
+            f"{strange[0]} is not as in the commit checked out, which experiments start from: git commit first"
         )
-    return Results(repository)
 
 
 def _planned(experiment: "Experiment", arms: list[str]) -> "list[Run]":
@@ -79,21 +81,23 @@ def _make(planned: "dict[str, list[Run]]", results: "Results", *, keep: bool) ->
     from compeffdist.experiments.running import alone, drop_weights, make
     from compeffdist.progress import Progress
 
+    _refuse_changes(results)
     runs = [run for of_one in planned.values() for run in of_one]
-    failed = []
-    with alone() as lock, Progress("experiments: runs", len(runs)) as progress:
+    failed: list[str] = []
+    with alone([results.name(run) for run in runs]), Progress("experiments: runs", len(runs)) as progress:
         for run in runs:
             if results.find(run):
                 progress.skip()
                 continue
+            begun = time.time()
             try:
-                make(run, lock)
+                make(run, results.name(run), results.repository)
+                found = results.made(run)
+                if not keep:
+                    drop_weights(results.repository, found.commit, begun)
             except UserError as error:
                 print(f"failed: {error}", flush=True)
                 failed.append(str(error))
-            results.forget()
-            if (found := results.find(run)) and not keep:
-                drop_weights(results.repository, found.commit)
             progress.advance()
     return failed
 
@@ -106,10 +110,10 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
     from compeffdist.experiments.report import answer, write_report
     from compeffdist.params import load_params
 
+    made = [one for run in runs if (one := results.find(run))]
     found: dict[str, dict[int, Found]] = {}
-    for run in runs:
-        if one := results.find(run):
-            found.setdefault(run.arm, {})[run.seed] = one
+    for one in made:
+        found.setdefault(one.run.arm, {})[one.run.seed] = one
     if experiment.reference not in found or len(found) < 2:
         print(f"{experiment.name}: no page: the reference and another arm must have been run")
         return {}
@@ -118,8 +122,8 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
         print(f"{experiment.name}: no page: no seed was run of all arms that were begun")
         return {}
     paired = {arm: [of_arm[seed] for seed in seeds] for arm, of_arm in found.items()}
+    answers = {arm: [results.answers(one) for one in of_arm] for arm, of_arm in paired.items()}
     params = load_params()
-    answers = {arm: [results.answers(one, one.run.params) for one in of_arm] for arm, of_arm in paired.items()}
     evaluation = params.evaluation
     compared = compare(
         answers,
@@ -128,8 +132,8 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
         confidence=evaluation.confidence,
         seed=params.seed,
     )
-    missing = len(experiment.arms) * len(experiment.seeds) - sum(map(len, paired.values()))
-    paths = write_report(experiment, paired, compared, missing)
+    every = len(experiment.arms) * len(experiment.seeds)
+    paths = write_report(experiment, paired, compared, every - sum(map(len, paired.values())))
     said = answer(experiment, compared, len(seeds))
     print(f"{experiment.name}: {said} {paths[0]}")
     return {"experiment": experiment.name, "seeds": seeds, "answer": said, "arms": [asdict(one) for one in compared]}

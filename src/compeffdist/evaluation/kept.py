@@ -2,7 +2,7 @@
 answers, and they need not be computed again.
 
 Kept are likelihoods to their last bit, under a key over everything they depend on: weights, tokenizer and template,
-prompts, labels, device, precision, batching and the code that computes them.
+prompts, labels, device and threads, batching and the code that computes them.
 """
 
 import importlib.metadata
@@ -20,7 +20,11 @@ from compeffdist.precision import resolve_device
 
 FOLDER = "answers"
 """In `runtime.scores`."""
-OWN_CODE = ("labels.py", "formatting.py", "student/batching.py", "student/head.py", "student/prediction.py")
+OWN_CODE = (
+    *("labels.py", "formatting.py", "chat_template.py", "precision.py", "student/loading.py", "student/batching.py"),
+    *("student/head.py", "student/prediction.py"),
+)
+"""From a folder of weights and texts to likelihoods."""
 
 
 def keeping_scorer(open_scorer: Callable[[], Scorer], weights: str, runtime: RuntimeParams, system: str) -> Scorer:
@@ -31,13 +35,11 @@ def keeping_scorer(open_scorer: Callable[[], Scorer], weights: str, runtime: Run
         weights: a hash over model weights, tokenizer and chat template.
         system: what stands before every question.
     """
-    import torch
-
     folder = Path(runtime.scores) / FOLDER
     depends = {
         "weights": weights,
         "system": system,
-        "device": f"{resolve_device(runtime.device)}, {torch.backends.cpu.get_cpu_capability()}",
+        "device": _device(runtime.device),
         "token_budget": runtime.token_budget,
         "code": {name: code_hash(Path(__file__).parents[1] / name) for name in OWN_CODE},
         "libraries": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers")},
@@ -56,6 +58,15 @@ def keeping_scorer(open_scorer: Callable[[], Scorer], weights: str, runtime: Run
         return rows
 
     return score
+
+
+def _device(named: str) -> str:
+    """What computes, with the precision it has instructions for."""
+    import torch
+
+    device = resolve_device(named)
+    kind = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return f"{device}, {kind}, {torch.get_num_threads()} threads"
 
 
 def _read(path: Path, count: int, labels: Sequence[str]) -> list[dict[str, float]] | None:

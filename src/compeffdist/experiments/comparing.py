@@ -1,9 +1,10 @@
 """Arms of an experiment in figures: means over seeds, and differences to the reference arm with intervals.
 
-A difference is paired: the same evaluation rows and the same seeds of both arms. Its interval is a percentile
-bootstrap over both: rows are resampled within a task, the same for every system, and seeds beside them. It says what
-other rows and other draws of sample and training would have given; three seeds tell little of the second, and the
-interval is the wider for it.
+A difference is paired: the same evaluation rows and the same seeds of both arms. Its interval is of Student's t, over
+two variances: that of a mean over seeds, from the difference at each seed (n - 1), and that of the rows, from a
+bootstrap in which every system has the same rows. Degrees of freedom are by Welch and Satterthwaite, so that a
+difference which hangs on three seeds has the width of t with two. A single seed says nothing of others: there is no
+verdict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compeffdist.arrays import Floats
+from compeffdist.errors import UserError
 from compeffdist.evaluation.bootstrap import Interval, Predictions, refuse_other_set, sampled_metrics
 from compeffdist.evaluation.metrics import METRICS
 from compeffdist.seeds import stage_seed
@@ -29,11 +31,15 @@ class Comparison:
     difference: Interval | None
     """To the reference; None for the reference itself."""
 
+    seeds: int
+
     @property
     def verdict(self) -> str:
         """What the interval of the difference shows."""
         if self.difference is None:
             return "reference"
+        if self.seeds == 1:
+            return "one seed"
         if self.difference.low > 0:
             return "better"
         return "worse" if self.difference.high < 0 else "not decided"
@@ -56,14 +62,13 @@ def compare(
     seeds = {len(answers) for answers in arms.values()}
     if len(seeds) != 1 or not min(seeds):
         raise ValueError(f"arms with {sorted(seeds)} seeds cannot be paired")
-    sampled = _means(arms, resamples, seed)
-    drawn = _seed_weights(len(arms[reference]), resamples, seed)
-    averages = {name: (sampled[name] * drawn).sum(axis=0) for name in names}
+    sampled, count = _means(arms, resamples, seed), min(seeds)
     return [
         Comparison(
             name,
-            _interval(averages[name], confidence),
-            None if name == reference else _interval(averages[name] - averages[reference], confidence),
+            _interval(sampled[name], confidence),
+            None if name == reference else _interval(sampled[name] - sampled[reference], confidence),
+            count,
         )
         for name in names
     ]
@@ -73,6 +78,10 @@ def _means(arms: Mapping[str, Answers], resamples: int, seed: int) -> dict[str, 
     """For each arm the mean over tasks of macro-F1: (seeds, 1 + resamples), first of the rows as they are."""
     systems = [answers for of_arm in arms.values() for answers in of_arm]
     tasks = sorted(systems[0])
+    for other in systems[1:]:
+        if other.keys() != systems[0].keys():
+            differing = sorted(other.keys() ^ systems[0].keys())
+            raise UserError(f"the arms were evaluated on different tasks: {differing[0]} is of some only")
     totals = [np.zeros(1 + resamples) for _ in systems]
     for task in tasks:
         for other in systems[1:]:
@@ -91,14 +100,17 @@ def _means(arms: Mapping[str, Answers], resamples: int, seed: int) -> dict[str, 
     return found
 
 
-def _seed_weights(seeds: int, resamples: int, seed: int) -> Floats:
-    """How often each seed is drawn, as shares: (seeds, 1 + resamples); the first column has each once."""
-    generator = np.random.default_rng(stage_seed(seed, "bootstrap of seeds"))
-    drawn = generator.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=resamples)
-    return np.concatenate([np.ones((1, seeds)), drawn]).T / seeds
-
-
 def _interval(values: Floats, confidence: float) -> Interval:
-    tail = 100.0 * (1.0 - confidence) / 2.0
-    low, high = np.percentile(values[1:], [tail, 100.0 - tail])
-    return Interval(float(values[0]), float(low), float(high))
+    """Of the mean over seeds. `values`: (seeds, 1 + resamples), first of the rows as they are; of a single seed, the
+    rows alone count."""
+    from scipy.stats import t
+
+    seeds = len(values)
+    of_seeds = float(np.var(values[:, 0], ddof=1)) / seeds if seeds > 1 else 0.0
+    of_rows = float(np.var(values[:, 1:].mean(axis=0), ddof=1))
+    spread = of_seeds + of_rows
+    # Welch and Satterthwaite; the variance of the rows is known as well as there are resamples
+    freedom = spread**2 * (seeds - 1) / of_seeds**2 if of_seeds > 0.0 else np.inf
+    reach = float(t.ppf(0.5 + confidence / 2.0, freedom)) * spread**0.5
+    middle = float(values[:, 0].mean())
+    return Interval(middle, middle - reach, middle + reach)

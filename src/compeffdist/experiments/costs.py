@@ -1,4 +1,4 @@
-"""What a run of an experiment will take: which stages, how many answers of the teacher at most, how long."""
+"""What a run of an experiment will take: which stages, about how many answers of the teacher, how long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Estimate:
     stages: tuple[str, ...] = ()
     """That it runs, gates apart."""
     questions: int = 0
-    """To the teacher in these stages, as many as the working folder's run asked there; those in store or record cost
-    nothing."""
+    """To the teacher in these stages, as many as the working folder's run asked there: an arm with more texts or pairs
+    asks more. Those in store or record cost nothing."""
     seconds: float | None = None
     """None if nothing was measured yet."""
 
@@ -70,7 +70,7 @@ def total_line(estimates: Sequence[Estimate]) -> str:
     times = [one.seconds for one in missing if one.seconds is not None]
     asked = sum(one.questions for one in missing)
     time = f", about {clock(sum(times))}" if len(times) == len(missing) and times else ""
-    answers = f"up to {asked} answers, of which those in store and record cost nothing" if asked else "no answers"
+    answers = f"about {asked} answers, of which those in store and record cost nothing" if asked else "no answers"
     return f"{len(estimates)} runs, {len(missing)} to make: {answers}{time}"
 
 

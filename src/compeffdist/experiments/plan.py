@@ -13,23 +13,34 @@ answers included; a seed of an arm is `student_seed`: another sample and trainin
 Gates warn: an arm may be worse than a run should be.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from compeffdist.canonical import hash_json
 from compeffdist.errors import UserError
-from compeffdist.params import Line, Name, Params, Section, fault_of, validate_params
+from compeffdist.experiments.settings import hydra_value
+from compeffdist.params import Line, Params, Section, fault_of, validate_params
 from compeffdist.yaml12 import read_yaml
 
-EXPERIMENTS = Path("experiments")
+FOLDER = Path("experiments")
 STUDENT_SEED = "student_seed"
 REFUSED = {"profile", "runtime", "registry", "promotion", STUDENT_SEED}
 """Sections that no arm sets: where and how fast, what no figure depends on, and what `seeds` sets."""
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+( [A-Za-z0-9_-]+)*", value):
+        raise ValueError("must be of letters, digits, '_', '-' and single spaces between words: git has a name of it")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Of an experiment or an arm."""
 
 
 class Experiment(Section):
@@ -76,19 +87,13 @@ class Run:
     params: Params
     """The same, validated."""
 
-    @property
-    def name(self) -> str:
-        """Of DVC's experiment."""
-        mark = hash_json(self.written)[:6]
-        return f"{self.experiment}-{self.arm}-{self.seed}-{mark}".replace(" ", "-")
 
-
-def experiment_names(folder: Path = EXPERIMENTS) -> list[str]:
+def experiment_names(folder: Path = FOLDER) -> list[str]:
     """The experiments there are, sorted."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def load_experiment(name: str, folder: Path = EXPERIMENTS) -> Experiment:
+def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     """Read and validate one. Raises UserError: one line naming file and key; no such experiment."""
     path = folder / f"{name}.yaml"
     try:
@@ -125,7 +130,7 @@ def runs_of(experiment: Experiment, params: Mapping[str, Any], arms: Sequence[st
 
 
 def _run(experiment: Experiment, arm: str, seed: int, params: Mapping[str, Any]) -> Run:
-    origin = f"{EXPERIMENTS}/{experiment.name}.yaml: arm {arm}"
+    origin = f"{FOLDER}/{experiment.name}.yaml: arm {arm}"
     values, settings = deepcopy(dict(params)), {}
     warned = {f"gates.{gate}.action": "warn" for gate in values.get("gates", ())}
     own = None if seed == values.get("seed") else seed
@@ -136,6 +141,10 @@ def _run(experiment: Experiment, arm: str, seed: int, params: Mapping[str, Any])
             place = place.get(section) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place:
             raise UserError(f"{origin}: {key}: params.yaml has no such key")
+        try:
+            hydra_value(value)
+        except ValueError as error:
+            raise UserError(f"{origin}: {key}: {error}") from None
         if place[last] != value:
             settings[key] = value
         place[last] = value

@@ -8,11 +8,11 @@ from statistics import mean, stdev
 
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.experiments.comparing import Comparison
-from compeffdist.experiments.plan import EXPERIMENTS, Experiment
+from compeffdist.experiments.plan import FOLDER, Experiment
 from compeffdist.experiments.results import Found
 from compeffdist.files import atomic_file
 
-RESULTS = EXPERIMENTS / "results"
+RESULTS = FOLDER / "results"
 COLUMNS = (
     "arm",
     "seed",
@@ -31,7 +31,7 @@ ByArm = Mapping[str, Sequence[Found]]
 def write_report(
     experiment: Experiment, found: ByArm, compared: Sequence[Comparison], missing: int, folder: Path = RESULTS
 ) -> list[Path]:
-    """Write page, figure and table; their paths. `missing`: runs that were not made, which the page says."""
+    """Write page, figure and table; their paths. `missing`: runs that are not on it, which the page says."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("md", "svg", "csv")]
     contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(found))
@@ -48,7 +48,8 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
     if experiment.note:
         lines += [experiment.note, ""]
     if missing:
-        lines += [f"{missing} runs of this experiment were not made; what follows is without their seeds.", ""]
+        why = "not made, or without the same seed of every arm"
+        lines += [f"{missing} runs of the experiment are not on this page: {why}.", ""]
     lines += [
         f"![Macro-F1 of each arm, with intervals]({experiment.name}.svg)",
         "",
@@ -59,7 +60,8 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
         "",
         "Macro-F1 is the mean of the evaluation's tasks, label priors taken out (with nothing taken out: *as it is*); "
         f"mean and standard deviation of seeds {', '.join(map(str, seeds))}. Differences are paired by row and seed, "
-        "their intervals a bootstrap over both. *rows* were trained on, in so many *seconds* of training.",
+        "their intervals of Student's t over the variances of both. *rows* were trained on, in so many *seconds* of "
+        "training.",
         "",
         *_settings(experiment),
         "",
@@ -76,7 +78,7 @@ def answer(experiment: Experiment, compared: Sequence[Comparison], seeds: int) -
         for said in ("better", "worse")
         if (chosen := [one for one in others if one.verdict == said])
     ]
-    undecided = [f"{one.arm} ({_points(one)})" for one in others if one.verdict == "not decided"]
+    undecided = [f"{one.arm} ({_points(one)})" for one in others if one.verdict in ("not decided", "one seed")]
     if undecided:
         parts.append(f"not shown to differ from {experiment.reference}: {', '.join(undecided)}")
     return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts) or 'there is nothing to compare'}."
@@ -144,11 +146,12 @@ def _row(one: Comparison, runs: Sequence[Found]) -> list[str]:
 
 
 def _settings(experiment: Experiment) -> list[str]:
-    told = {"every arm": experiment.params, **experiment.arms}
+    told = [(f"*{name}*", params) for name, params in experiment.arms.items()]
+    if experiment.params:
+        told = [("Every arm", experiment.params), *told]
     return [
-        f"- {name}: " + (", ".join(f"`{key}: {value}`" for key, value in params.items()) or "params.yaml as it is")
-        for name, params in told.items()
-        if params or name != "every arm"
+        f"- {name}: " + (", ".join(f"`{key}: {value}`" for key, value in params.items()) or "nothing else")
+        for name, params in told
     ]
 
 

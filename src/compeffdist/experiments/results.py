@@ -1,17 +1,18 @@
 """What the runs of an experiment came to: read from DVC's experiments, wherever in git's history they stand.
 
 A run is there if some experiment of DVC has its params, the code of every stage as code.yaml has it, and was made from
-the same files of the user's: then it is not run again. Its figures are the files of metrics in its commit, its answers
-on the evaluation rows an artefact in DVC's cache.
+the user's files as they are now: then it is not run again. Its figures are the files of metrics in its commit, its
+answers on the evaluation rows an artefact in DVC's cache.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from compeffdist.artefacts import EVALUATED, STUDENT_PREDICTIONS, metrics_of
+from compeffdist.canonical import hash_json
 from compeffdist.declaration import Stage, read_pipeline
 from compeffdist.domain import DOMAINS, domain_of
 from compeffdist.errors import UserError
@@ -20,7 +21,6 @@ from compeffdist.evaluation.summary import by_task
 from compeffdist.experiments.plan import Run
 from compeffdist.fingerprints import recorded_fingerprints
 from compeffdist.lineage.repository import EXPERIMENTS, LOCK, Item, Lock, Repository, value_at
-from compeffdist.params import Params
 from compeffdist.record_files import read_records
 from compeffdist.records import Prediction
 
@@ -51,10 +51,12 @@ class Results:
         self.stages = stages_before(read_pipeline(repository.root), LAST)
         self.code = recorded_fingerprints(repository.root)
         self.now = repository.workspace_lock()
+        self.outs = {out for stage in self.stages for out in stage.outs}
+        self._hashed: dict[str, str] = {}
 
     @cached_property
     def locks(self) -> list[tuple[str, Lock]]:
-        """(commit, its lock) of each experiment, the newest last."""
+        """(commit, its lock) of each experiment."""
         commits = [commit for _, commit in self.repository.history.refs(EXPERIMENTS)]
         texts = self.repository.history.files_at((commit, LOCK) for commit in commits)
         return [
@@ -63,14 +65,29 @@ class Results:
             if text is not None
         ]
 
-    def forget(self) -> None:
-        """Look at git again for what was run since."""
+    def made(self, run: Run) -> Found:
+        """A run that has just been made. Raises UserError saying in what the experiment of its name differs from what
+        was wanted: a file or the code was changed meanwhile."""
         self.__dict__.pop("locks", None)
+        self._hashed.clear()
+        if found := self.find(run):
+            return found
+        name = self.name(run)
+        named = [commit for ref, commit in self.repository.history.refs(EXPERIMENTS) if ref.endswith(f"/{name}")]
+        faults = [self.fault(run, lock) for commit, lock in self.locks if commit in named]
+        raise UserError(f"{name}: was run, but is not what was wanted: {', '.join(faults) or 'DVC kept nothing'}")
+
+    def name(self, run: Run) -> str:
+        """Of DVC's experiment: of another for other params, code or files of the user's."""
+        deps = {dep for stage in self.stages for dep in stage.deps if "${" not in dep and not self._of_outs(dep)}
+        files = {path: self._md5_now(path) for path in [*sorted(deps), f"{DOMAINS}/{run.params.domain}.yaml"]}
+        made_from = {"params": run.written, "code": self.code, "files": files}
+        return f"{run.experiment}-{run.arm}-{run.seed}-{hash_json(made_from)[:8]}".replace(" ", "-")
 
     def find(self, run: Run) -> Found | None:
         """What a run came to; None if it was not made, or its answers are not in DVC's cache any more."""
-        for commit, lock in reversed(self.locks):
-            if self._is_of(lock, run.written) and self.repository.locate(lock.outs[STUDENT_PREDICTIONS]):
+        for commit, lock in self.locks:
+            if not self.fault(run, lock) and self.repository.locate(lock.outs[STUDENT_PREDICTIONS]):
                 figures = {path: self._figures(commit, path) for path in (EVALUATED, metrics_of(TRAINED))}
                 evaluation, training = figures.values()
                 return Found(run, commit, evaluation, training, lock.outs[STUDENT_PREDICTIONS])
@@ -82,32 +99,59 @@ class Results:
         found: list[Stage] = []
         for stage in self.stages:
             fresh = any(stage.reads(out) for other in found if not other.gate for out in other.outs)
-            if fresh or not self._same(stage, self.now, run.written):
+            if fresh or self._fault(stage, self.now, run.written):
                 found.append(stage)
         return found
 
-    def answers(self, found: Found, params: Params) -> dict[str, Predictions]:
+    def answers(self, found: Found) -> dict[str, Predictions]:
         """What the student of a run answered, by task. Raises UserError if the bytes are not in DVC's cache."""
         path = self.repository.locate(found.answers)
         if path is None:
-            raise UserError(f"{found.run.name}: its answers are no longer in DVC's cache: run it again")
+            raise UserError(f"{self.name(found.run)}: its answers are no longer in DVC's cache: run it again")
+        params = found.run.params
         evaluation = domain_of(params, self.repository.root / DOMAINS).monitored.asked_in(params.evaluation)
         own = [one for one in read_records(path, Prediction) if one.system == "student"]
         return by_task(own, evaluation)
 
-    def _is_of(self, lock: Lock, wanted: Mapping[str, Any]) -> bool:
-        return all(stage.name in lock.stages and self._same(stage, lock, wanted) for stage in self.stages)
+    def fault(self, run: Run, lock: Lock) -> str:
+        """Why a lock is not that of a run: the first stage that differs, and in what; empty if it is."""
+        for stage in self.stages:
+            if fault := self._fault(stage, lock, run.written):
+                return f"{stage.name}: {fault}"
+        return ""
 
-    def _same(self, stage: Stage, lock: Lock, wanted: Mapping[str, Any]) -> bool:
-        """Whether a stage of a lock had the params that are wanted, the code of now and the user's files of now."""
+    def _fault(self, stage: Stage, lock: Lock, wanted: Mapping[str, Any]) -> str:
+        """In what a stage of a lock differs from one with the params that are wanted, the code of now and the user's
+        files of now; empty if in nothing."""
         ran = lock.stages.get(stage.name)
-        if ran is None or ran.code != self.code.get(stage.name):
-            return False
-        if any(value_at(wanted, *key.split(".")) != ran.params.get(key) for key in stage.params):
-            return False
-        given = {dep.path: dep.md5 for dep in ran.deps if dep.path not in lock.outs}
-        now = {dep.path: dep.md5 for one in self.now.stages.values() for dep in one.deps}
-        return all(md5 == now.get(path, md5) for path, md5 in given.items())
+        if ran is None:
+            return "did not run"
+        if ran.code != self.code.get(stage.name):
+            return "other code"
+        for key in stage.params:
+            if value_at(wanted, *key.split(".")) != ran.params.get(key):
+                return f"another {key}"
+        for dep in ran.deps:
+            if dep.path in lock.outs:
+                same = dep.md5 == lock.outs[dep.path].md5
+            elif self._of_outs(dep.path):
+                continue  # they are looked at themselves
+            else:
+                same = dep.md5 == self._md5_now(dep.path)
+            if not same:
+                return f"another {dep.path}"
+        missing = [dep for dep in stage.deps if "${" not in dep and dep not in {one.path for one in ran.deps}]
+        return f"without {missing[0]}" if missing else ""
+
+    def _of_outs(self, path: str) -> bool:
+        """Whether a path is an out, a part of one, or a folder of some."""
+        return path in self.outs or any(_within(path, out) or _within(out, path) for out in self.outs)
+
+    def _md5_now(self, path: str) -> str:
+        if path not in self._hashed:
+            place = self.repository.root / path
+            self._hashed[path] = self.repository.md5_of(place) if place.exists() else ""
+        return self._hashed[path]
 
     def _figures(self, commit: str, path: str) -> Mapping[str, Any]:
         content = self.repository.file_at(commit, path)
@@ -130,7 +174,5 @@ def stages_before(pipeline: Mapping[str, Stage], last: str) -> list[Stage]:
     return [stage for stage in stages if stage.name in wanted]
 
 
-def shared_seeds(one: Sequence[Found], other: Sequence[Found]) -> list[int]:
-    """Seeds that both have, in the order of the first."""
-    seeds = {found.run.seed for found in other}
-    return [found.run.seed for found in one if found.run.seed in seeds]
+def _within(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")

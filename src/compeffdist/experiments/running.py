@@ -1,19 +1,19 @@
 """Runs an arm by `dvc exp run --temp`: in a folder of its own, on the commit checked out, up to its evaluation.
 
-DVC makes in that folder only what the arm's params change, and takes all else from its cache. Bought answers, kept
-scores and checkpoints are those of the checkout, so that no arm buys an answer twice or scores a triplet twice, and a
-run that was killed goes on from the last checkpoint of its training.
+DVC makes in that folder only what the arm's params change, and takes all else from its cache. Bought answers and kept
+scores are those of the checkout; checkpoints are the run's own, and a run that was killed goes on from the last one.
 """
 
 import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from compeffdist.artefacts import PROXY, STUDENT, WARM_UP
@@ -21,123 +21,133 @@ from compeffdist.environment import quiet
 from compeffdist.errors import UserError, one_line
 from compeffdist.experiments.plan import Run
 from compeffdist.experiments.results import LAST
-from compeffdist.files import home_path, write_json
-from compeffdist.lineage.repository import LOCK, WORKSPACE, Lock, Repository
+from compeffdist.experiments.settings import hydra_value
+from compeffdist.files import home_path, read_json
+from compeffdist.lineage.repository import EXPERIMENTS, LOCK, Lock, Repository
 from compeffdist.params import LOCAL_MODELS, SOURCES
 
 OWN = Path(".compeffdist/experiments")
-MARKER = OWN / "running.json"
 TIMES = OWN / "times.jsonl"
 """How long each run took that was made here."""
-FOLDERS = Path(".dvc/tmp/exps/standalone")
-"""Where DVC makes the folders of experiments."""
-SHARED = ("store", "scores", "checkpoints")
-"""Of `runtime`: kept by the checkout for all arms."""
-README = "README.md"
-"""What git has of the folders of a user's own files."""
+DVC_RUNS = Path(".dvc/tmp/exps/standalone")
+"""Where DVC makes the folders of experiments; `run/` in it says which experiment each is of."""
+MARK = "COMPEFFDIST_EXPERIMENTS"
+"""Variable that everything has which was started here: the checkout."""
 LARGE = 1 << 20
 """Bytes of a file of weights: what is smaller is kept."""
+GRACE_SECONDS = 10.0
 
 
 @contextmanager
-def alone() -> Iterator[int]:
-    """Only one process runs experiments in a checkout; yields the descriptor that holds its lock. What a killed one
-    left of DVC's folders is removed. Raises UserError if another is running, or what it started still is."""
+def alone(names: Iterable[str]) -> Iterator[None]:
+    """Only one process runs experiments in a checkout. What a killed one left of the
+    experiments named is ended, and its folders are removed. Raises UserError if another process is at it."""
     OWN.mkdir(parents=True, exist_ok=True)
     with (OWN / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError("experiments are running already in this checkout: wait for them, or end them") from None
-        _remove_left()
-        yield lock.fileno()
+        _end_left({*names})
+        yield
 
 
-def make(run: Run, lock: int, root: Path = Path()) -> None:
+def make(run: Run, name: str, repository: Repository) -> None:
     """Run one arm at one seed to its evaluation, its lines in a log of its own. Raises UserError, naming the log, if it
-    failed.
-
-    Args:
-        lock: descriptor of `alone`; what is started holds it, too, so that nothing else runs beside what a kill left.
-    """
-    log, begun = OWN / f"{run.name}.log", time.monotonic()
-    write_json(MARKER, {"before": _folders()})
+    failed."""
+    log, begun = OWN / f"{name}.log", time.monotonic()
+    head = repository.history.head()
+    own = f"{EXPERIMENTS}/{head[:2]}/{head[2:]}/{name}"
+    if own in dict(repository.history.refs(own)):  # one that cannot be used any more: DVC gives no name twice
+        repository.history.text("update-ref", "-d", own)
     try:
         with log.open("w", encoding="utf-8") as stream:
-            ended = subprocess.run(
-                _command(run, root),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                pass_fds=(lock,),
-                check=False,
-            )
+            command = _command(run, name, repository)
+            ended = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=_environment(), check=False)
     finally:
-        _remove_left()
+        _end_left({name})
     if ended.returncode:
         said = [
             line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith(("error:", "ERROR:"))
         ]
         why = one_line(said[0], 300) if said else f"dvc ended with {ended.returncode}"
-        raise UserError(f"{run.name}: {why}; its lines are in {log}")
+        raise UserError(f"{name}: {why}; its lines are in {log}")
     line = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed, "seconds": round(time.monotonic() - begun)}
     with TIMES.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
-def drop_weights(repository: Repository, commit: str) -> int:
-    """Remove from DVC's cache the weights that only this experiment has; the bytes freed. Its records and figures
-    stay."""
-    own = Lock((repository.file_at(commit, LOCK) or b"").decode("utf-8", "replace"), (commit,))
-    others = [
-        lock
-        for lock in repository.locks()
-        if lock.text != own.text or WORKSPACE in lock.places or set(lock.commits) != {commit}
-    ]
-    kept = {md5 for lock in others for path in (STUDENT, WARM_UP, PROXY) for md5 in _files(repository, lock, path)}
-    freed = 0
+def drop_weights(repository: Repository, commit: str, since: float) -> None:
+    """Remove the weights of an experiment from DVC's cache, of which its records and figures stay.
+
+    Only what this experiment put there: objects that are older, which a commit or somebody else may need, stay; and so
+    does everything where the cache is shared with other checkouts.
+
+    Args:
+        since: time at which the run began, in seconds since the epoch.
+    """
+    if not repository.cache.resolve().is_relative_to((repository.root / ".dvc").resolve()):
+        return
+    lock = Lock((repository.file_at(commit, LOCK) or b"").decode("utf-8", "replace"), (commit,))
     for path in (STUDENT, WARM_UP, PROXY):
-        for md5 in _files(repository, own, path) - kept:
+        item = lock.outs.get(path)
+        for _, md5 in (repository.listing(item) or []) if item is not None else []:
             place = repository.object_path(md5)
-            if place.is_file() and place.stat().st_size >= LARGE:
-                freed += place.stat().st_size
+            if place.is_file() and place.stat().st_size >= LARGE and place.stat().st_mtime >= since:
                 place.unlink()
-    return freed
 
 
-def _files(repository: Repository, lock: Lock, path: str) -> set[str]:
-    item = lock.outs.get(path)
-    return {md5 for _, md5 in (repository.listing(item) or [])} if item is not None else set()
+_DVC = (sys.executable, "-m", "dvc")
 
 
-def _command(run: Run, root: Path) -> list[str]:
-    shared = {f"runtime.{name}": str(home_path(getattr(run.params.runtime, name)).absolute()) for name in SHARED}
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", run.name]
-    for key, value in {**shared, **run.settings}.items():
-        command += ["--set-param", f"{key}={json.dumps(value)}"]
-    for folder in (SOURCES, LOCAL_MODELS):  # one by one: DVC copies no folder onto one that git has
-        own = sorted(path.name for path in (root / folder).glob("*") if path.name != README)
-        command += [part for name in own for part in ("--copy-paths", f"{folder}/{name}")]
+def _command(run: Run, name: str, repository: Repository) -> list[str]:
+    runtime = run.params.runtime
+    places = {
+        "store": str(home_path(runtime.store).absolute()),
+        "scores": str(home_path(runtime.scores).absolute()),
+        "checkpoints": str(home_path(runtime.checkpoints).absolute() / name),
+        "recorded": [str(home_path(path).absolute()) for path in runtime.recorded],
+    }
+    command = [*_DVC, "exp", "run", "--temp", "--name", name]
+    for key, value in {**{f"runtime.{name}": place for name, place in places.items()}, **run.settings}.items():
+        command += ["--set-param", f"{key}={hydra_value(value)}"]
+    # files of the user's own that git does not have, and folders of which it has none: DVC copies each as it is
+    own = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", SOURCES, LOCAL_MODELS)
+    for path in filter(None, repository.history.text(*own).split("\0")):
+        command += ["--copy-paths", path.rstrip("/")]
     return [*command, LAST]
 
 
 def _environment() -> Mapping[str, str]:
-    """Of DVC and its stages, which run the code of the folder they are in."""
+    """Of DVC and its stages, which run the code of the folder they are in and log to a store that goes with it."""
     quiet()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1"}
+    own = {"PATH": path, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", MARK: str(Path().absolute())}
+    return {**{k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}, **own}
 
 
-def _folders() -> list[str]:
-    return sorted(path.name for path in FOLDERS.glob("*")) if FOLDERS.is_dir() else []
+def _end_left(names: set[str]) -> None:
+    """End what still runs of experiments begun in this checkout, and remove DVC's folders of those named: DVC does so
+    itself, unless it is killed."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_SECONDS
+        while (left := _processes()) and time.monotonic() < deadline:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+            time.sleep(0.2)
+    for info in (DVC_RUNS / "run").glob("*/*.run"):
+        about = read_json(info)
+        folder = Path(str(about.get("root_dir", "")))
+        if about.get("name") in names and folder.parent == DVC_RUNS.absolute():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_left() -> None:
-    """Remove the folders that DVC made since the marker was written: DVC does so itself, unless it is killed."""
-    if not MARKER.exists():
-        return
-    before = json.loads(MARKER.read_text(encoding="utf-8"))["before"]
-    for name in _folders():
-        if name not in before:
-            shutil.rmtree(FOLDERS / name, ignore_errors=True)
-    MARKER.unlink()
+def _processes() -> list[int]:
+    """Processes that were started by `make` in this checkout."""
+    mark, found = f"{MARK}={Path().absolute()}".encode(), []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (place / "environ").read_bytes().split(b"\0") and place.name != str(os.getpid()):
+                found.append(int(place.name))
+    return found
