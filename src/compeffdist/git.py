@@ -26,7 +26,7 @@ SETTINGS = {
     "color.ui": "false",
     "core.fsmonitor": "false",
     "core.quotePath": "false",
-    "credential.helper": "",  # nor is a helper asked
+    "credential.helper": "",  # nobody is asked for a password, no program either
     "log.showSignature": "false",
     "i18n.logOutputEncoding": "UTF-8",
 }
