@@ -73,15 +73,18 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
 def answer(experiment: Experiment, compared: Sequence[Comparison], seeds: int) -> str:
     """What the intervals show, in a sentence."""
     others = [one for one in compared if one.difference is not None]
-    parts = [
-        f"{said} than {experiment.reference}: {', '.join(f'{one.arm} ({_points(one)})' for one in chosen)}"
-        for said in ("better", "worse")
-        if (chosen := [one for one in others if one.verdict == said])
-    ]
-    undecided = [f"{one.arm} ({_points(one)})" for one in others if one.verdict in ("not decided", "one seed")]
-    if undecided:
-        parts.append(f"not shown to differ from {experiment.reference}: {', '.join(undecided)}")
-    return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts) or 'there is nothing to compare'}."
+    told = {
+        verdict: ", ".join(f"{one.arm} ({_points(one)})" for one in others if one.verdict == verdict)
+        for verdict in ("better", "worse", "not decided", "one seed")
+    }
+    said = {
+        "better": f"better than {experiment.reference}",
+        "worse": f"worse than {experiment.reference}",
+        "not decided": f"not shown to differ from {experiment.reference}",
+        "one seed": f"against {experiment.reference}, which tells nothing of other seeds",
+    }
+    parts = [f"{said[verdict]}: {arms}" for verdict, arms in told.items() if arms]
+    return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts)}."
 
 
 def table(found: ByArm) -> str:
