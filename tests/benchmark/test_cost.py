@@ -90,7 +90,7 @@ def test_without_prices_there_is_no_cost() -> None:
     ("text", "said"),
     [
         ("prices: [", "not valid YAML"),
-        ("- 1", "expected currency, date and prices"),
+        ("- 1", "expected a mapping with currency, date, prices"),
         (PRICES.replace("currency: EUR", "currancy: EUR"), "currancy: unknown key"),
         (PRICES.replace("2026-11-29", "yesterday"), "date: must be a date such as 2026-11-29"),
         (PRICES.replace("hour: 0.36", "hour: -1"), "prices.transformers.hour: "),

@@ -19,12 +19,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from compeffdist.errors import UserError, one_line
 from compeffdist.models.references import short
-from compeffdist.params import Line, Section, fault_of
-from compeffdist.yaml12 import read_yaml
+from compeffdist.params import Line, Section, read_section
 
 THOUSAND, MILLION, HOUR = 1000, 1_000_000, 3600.0
 BY_TOKENS, BY_SECONDS = "tokens", "seconds"
@@ -69,16 +67,7 @@ class Prices(Section):
 
 def read_prices(source: Path) -> Prices:
     """The prices in a YAML file. Raises UserError, naming file and key."""
-    try:
-        raw = read_yaml(source.read_bytes(), str(source))
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{source}: expected currency, date and prices")
-    try:
-        return Prices.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(f"{source}: {one_line(fault_of(error), 300)}") from None
+    return read_section(Prices, source)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field as Setting
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from compeffdist.benchmark.tasks import benchmark_data
-from compeffdist.errors import UserError, one_line
-from compeffdist.params import Line, Name, Section, fault_of
-from compeffdist.yaml12 import read_yaml
+from compeffdist.errors import UserError
+from compeffdist.params import Line, Name, Section, read_section
 
 Sha256 = Annotated[str, Setting(pattern="^[0-9a-f]{64}$")]
 
@@ -98,8 +97,4 @@ def source_file(name: str) -> Path:
 
 def load_source(path: Path) -> Source:
     """Raises UserError: one line naming file and key."""
-    raw = read_yaml(path.read_bytes(), str(path))
-    try:
-        return Source.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(f"{path}: {one_line(fault_of(error), 300)}") from None
+    return read_section(Source, path)

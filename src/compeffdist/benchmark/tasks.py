@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field as Setting
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError
 from compeffdist.instructions.rendering import tuples_form
 from compeffdist.instructions.schemas import tuples_of
-from compeffdist.params import ABSENT, QUESTION_FIELD, Line, Name, Section, TuplePart, fault_of
+from compeffdist.params import ABSENT, QUESTION_FIELD, Line, Name, Section, TuplePart, read_section
 from compeffdist.prompting import closed_question, inline
-from compeffdist.yaml12 import read_yaml
 
 Metric = Literal["macro_f1", "micro_f1", "sentiment_graph_f1"]
 
@@ -129,17 +128,4 @@ def load_benchmark_tasks(folder: Path, names: list[str] | None = None) -> list[B
     strange = [name for name in names or [] if name not in known]
     if strange:
         raise UserError(f"{strange[0]}: no such task in {folder}; there are {', '.join(known)}")
-    return [_load(folder / f"{name}.yaml") for name in dict.fromkeys(names or known)]
-
-
-def _load(path: Path) -> BenchmarkTask:
-    try:
-        raw = read_yaml(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if not isinstance(raw, dict) or "name" in raw:
-        raise UserError(f"{path}: expected a mapping without a name, which is the file's")
-    try:
-        return BenchmarkTask.model_validate({"name": path.stem, **raw})
-    except ValidationError as error:
-        raise UserError(f"{path}: {one_line(fault_of(error), 300)}") from None
+    return [read_section(BenchmarkTask, folder / f"{name}.yaml", name=name) for name in dict.fromkeys(names or known)]

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from compeffdist.errors import UserError
 from compeffdist.experiments.settings import hydra_value
-from compeffdist.params import Line, Params, Section, fault_of, validate_params
-from compeffdist.yaml12 import read_yaml
+from compeffdist.params import Line, Params, Section, read_section, validate_params
 
 FOLDER = Path("experiments")
 STUDENT_SEED = "student_seed"
@@ -95,18 +94,9 @@ def experiment_names(folder: Path = FOLDER) -> list[str]:
 
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     """Read and validate one. Raises UserError: one line naming file and key; no such experiment."""
-    path = folder / f"{name}.yaml"
-    try:
-        raw = read_yaml(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        there = ", ".join(experiment_names(folder)) or "none"
-        raise UserError(f"{folder}: no experiment {name!r}; there are {there}") from None
-    if not isinstance(raw, dict) or "name" in raw:
-        raise UserError(f"{path}: expected a mapping without a name, which is the file's")
-    try:
-        return Experiment.model_validate({"name": name, **raw})
-    except ValidationError as error:
-        raise UserError(f"{path}: {fault_of(error)}") from None
+    if name not in (there := experiment_names(folder)):
+        raise UserError(f"{folder}: no experiment {name!r}; there are {', '.join(there) or 'none'}")
+    return read_section(Experiment, folder / f"{name}.yaml", name=name)
 
 
 def runs_of(experiment: Experiment, params: Mapping[str, Any], arms: Sequence[str] = ()) -> list[Run]:

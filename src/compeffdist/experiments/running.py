@@ -40,8 +40,8 @@ GRACE_SECONDS = 10.0
 
 @contextmanager
 def alone(names: Iterable[str]) -> Iterator[None]:
-    """Only one process runs experiments in a checkout. What a killed one left of the
-    experiments named is ended, and its folders are removed. Raises UserError if another process is at it."""
+    """Only one process runs experiments in a checkout. What a killed one left running is ended, and DVC's folders of
+    the experiments named are removed. Raises UserError if another process is at it."""
     OWN.mkdir(parents=True, exist_ok=True)
     with (OWN / "lock").open("w") as lock:
         try:
@@ -109,7 +109,8 @@ def _command(run: Run, name: str, repository: Repository) -> list[str]:
         "recorded": [str(home_path(path).absolute()) for path in runtime.recorded],
     }
     command = [*_DVC, "exp", "run", "--temp", "--name", name]
-    for key, value in {**{f"runtime.{name}": place for name, place in places.items()}, **run.settings}.items():
+    kept = {f"runtime.{key}": place for key, place in places.items()}
+    for key, value in {**kept, **run.settings}.items():
         command += ["--set-param", f"{key}={hydra_value(value)}"]
     # files of the user's own that git does not have, and folders of which it has none: DVC copies each as it is
     own = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", SOURCES, LOCAL_MODELS)

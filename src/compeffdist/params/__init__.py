@@ -50,13 +50,14 @@ from compeffdist.params.sections import (
     in_sources,
     is_path,
     lies_in,
+    read_section,
 )
 from compeffdist.params.tuples import ABSENT, TuplePart
 from compeffdist.yaml12 import read_yaml
 
 __all__ = ["ABSENT", "FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
 __all__ += ["checked", "dataset_folder", "fault_of", "in_sources"]
-__all__ += ["load_params", "validate_params"]
+__all__ += ["load_params", "read_section", "validate_params"]
 __all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]
 __all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "DifficultyParams", "EvaluationParams"]
 __all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError
+from compeffdist.errors import one_line as error_line
 from compeffdist.label_spelling import written_label
 from compeffdist.network import address_hint
+from compeffdist.yaml12 import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SOURCES = "data/sources"
@@ -135,6 +137,29 @@ def checked(kind: type[S], **values: Any) -> S:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
         raise UserError(f"--{name}: {first['msg']} (got {_shown(first['input'])})") from None
+
+
+def read_section(kind: type[S], source: Path, **given: Any) -> S:
+    """A section from a YAML file of its own.
+
+    Args:
+        given: what stands outside the file, such as its name, and so not in it.
+
+    Raises:
+        UserError: one line naming file and key; a file that cannot be read or is no mapping.
+    """
+    try:
+        raw = read_yaml(source.read_bytes(), str(source))
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+    if not isinstance(raw, dict) or given.keys() & raw.keys():
+        needed = [name for name, field in kind.model_fields.items() if field.is_required() and name not in given]
+        without = f", without {', '.join(given)}, which is the file's" if given else ""
+        raise UserError(f"{source}: expected a mapping with {', '.join(needed)}{without}")
+    try:
+        return kind.model_validate({**given, **raw})
+    except ValidationError as error:
+        raise UserError(f"{source}: {error_line(fault_of(error), 300)}") from None
 
 
 def fault_of(error: ValidationError) -> str:
