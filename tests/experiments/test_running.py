@@ -35,12 +35,10 @@ EXPERIMENT = {
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("toy") / "checkout"
     folder.mkdir()
-    before = {name: os.environ.get(name) for name in (RAN, "PYTHONPATH")}
-    os.environ[RAN] = str(folder.parent / "ran")
-    make_checkout(folder, ROOT)
-    yield folder
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(RAN, str(folder.parent / "ran"))
+        make_checkout(folder, ROOT)
+        yield folder
 
 
 @pytest.fixture(autouse=True)
