@@ -37,15 +37,15 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("credentials", "declaration", "environment", "errors", "files", "fingerprints"),
         *("git", "imports", "ledger", "network", "progress", "registry.server", "running"),
         *("params", "params.sections", "params.models", "params.pipeline", "params.evaluation", "params.gates"),
-        *("params.tuples", "tracking_uri", "yaml12"),
+        *("params.spending", "params.tuples", "tracking_uri", "yaml12"),
     ),
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
     "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.chat", "teacher.dialect", "teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.processes", "teacher.recorded", "teacher.replies"),
-        *("teacher.server_client", "teacher.server_errors", "teacher.store", "teacher.transformers_engine"),
-        *("teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
+        *("teacher.server_client", "teacher.server_errors", "teacher.spending", "teacher.store"),
+        *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
     ),
 }
 """Modules that no artefact depends on, by the reason; what they import is not followed."""

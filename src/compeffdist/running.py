@@ -7,6 +7,7 @@ same artefact. So a stage holds a lock while it runs, which the kernel frees how
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from compeffdist.params import Params, load_params
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
+STAGE: ContextVar[str] = ContextVar("stage", default="")
+"""The stage that this process runs, for whoever accounts for what it takes; empty in a command."""
 
 
 def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None] = lambda _: None) -> None:
@@ -48,6 +51,7 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
         check(params)
         given = given_to(stage, params)
         with _only_process_of(name):
+            STAGE.set(name)
             module = load()
             if not callable(getattr(module, "run", None)):
                 raise UserError(f"stage {name}: its module in stages/ has no function run(given)")

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from compeffdist.benchmark.asking import TeacherHere
-from compeffdist.benchmark.cost import Prices, Usage, cost_lines, costs, read_prices
+from compeffdist.benchmark.cost import Usage, cost_lines, costs
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
-from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.params import Prices, RuntimeParams, TeacherParams, read_prices
 from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.engine import OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.spending import Meter, Spent
 from tests.benchmark.folder import write_benchmark, write_tasks
 from tests.fakes import SENTIMENT
 from tests.models.making import make_identity
@@ -114,12 +115,15 @@ def test_a_mistake_in_the_file_is_one_line_naming_it(text: str, said: str) -> No
 class Engine:
     """Answers every question about labels; the one on `silence` by a server that counts no tokens."""
 
-    name, starts = "fake", 1
+    name, starts, meter = "fake", 1, Meter()
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         for index, request in enumerate(requests):
             logprobs = {label: -math.log(len(request.labels)) for label in request.labels}
             on_answer(index, Answer.of_labels(logprobs, 0 if "silence" in request.prompt else 30, 10, 2))
+
+    def at_most(self, request: Request) -> Spent:
+        return Spent()
 
     def close(self) -> None:
         pass

@@ -23,6 +23,7 @@ from compeffdist.profiles import compose
 from compeffdist.record_files import write_perspectives
 from compeffdist.teacher.engine import OnAnswer, OnFailure
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.spending import Meter, Spent
 from tests.factories import make_draw, make_perspective, make_row, make_text
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_folder
@@ -78,6 +79,7 @@ class Engine:
     opened: int = 0
     name: str = "mini"
     starts: int = 1
+    meter: Meter = field(default_factory=Meter)
 
     def open(
         self, identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
@@ -89,7 +91,12 @@ class Engine:
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         self.asked += requests
         for index, request in enumerate(requests):
-            on_answer(index, said(request))
+            answer = said(request)
+            self.meter.count(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)
+            on_answer(index, answer)
+
+    def at_most(self, request: Request) -> Spent:
+        return Spent()
 
     def close(self) -> None:
         pass

@@ -18,6 +18,7 @@ from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, open_engine
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.spending import Meter, Spent
 from compeffdist.teacher.store import ResponseStore, StoredAnswer, stored_keys
 from tests.teacher.server import Body, Reply, chat_reply, serving
 
@@ -41,6 +42,7 @@ class FakeEngine:
     die_after: int | None = None
     name: str = "fake"
     starts: int = 1
+    meter: Meter = field(default_factory=Meter)
 
     def open(
         self, identity: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
@@ -53,10 +55,14 @@ class FakeEngine:
         for count, (index, request) in enumerate(reversed(list(enumerate(requests)))):
             if count == self.die_after:
                 raise UserError("the engine is gone")
+            self.meter.count(10, 4, 2)
             if "bad" in request.prompt:
                 on_failure(index, "cannot say")
             else:
                 on_answer(index, Answer(request.prompt.upper(), None, 10, 4, 2, "stop"))
+
+    def at_most(self, request: Request) -> Spent:
+        return Spent(1, 30, 0, 5)
 
     def close(self) -> None:
         self.closed += 1

@@ -1,13 +1,4 @@
-"""What 1,000 answers of a model cost, by prices of the user's own: no price is known here.
-
-A file of prices names models as the command does (`teacher`, `models/student`, …), or engines, for all models that
-have no entry of their own:
-
-    currency: EUR
-    date: 2026-11-29            # of the prices
-    prices:
-      teacher: {prompt_tokens: 0.15, answer_tokens: 0.60}   # of a million tokens each
-      transformers: {hour: 0.40}                            # of the machine; any model in this process
+"""What 1,000 answers of a model cost, by prices of the user's own (`params/spending.py`).
 
 A price by tokens is used where the tokens of the answers are known, else one by the hour on the seconds they took. What
 is not known stays unknown, with the reason.
@@ -15,59 +6,13 @@ is not known stays unknown, with the reason.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Annotated, Any, Self
-
-from pydantic import Field, field_validator, model_validator
+from typing import Any
 
 from compeffdist.models.references import short
-from compeffdist.params import Line, Section, read_section
+from compeffdist.params import Prices
 
-THOUSAND, MILLION, HOUR = 1000, 1_000_000, 3600.0
+THOUSAND, HOUR = 1000, 3600.0
 BY_TOKENS, BY_SECONDS = "tokens", "seconds"
-Money = Annotated[float, Field(ge=0.0)]
-
-
-class Price(Section):
-    """Of one model or engine."""
-
-    prompt_tokens: Money | None = None
-    """Of a million of them, read from a cache or not."""
-    answer_tokens: Money | None = None
-    hour: Money | None = None
-    """Of the machine that it runs on."""
-
-    @model_validator(mode="after")
-    def _of_something(self) -> Self:
-        if (self.prompt_tokens is None) != (self.answer_tokens is None):
-            raise ValueError("prompt_tokens and answer_tokens go together")
-        if self.prompt_tokens is None and self.hour is None:
-            raise ValueError("expected prompt_tokens and answer_tokens, or hour")
-        return self
-
-
-class Prices(Section):
-    """A file of prices."""
-
-    currency: Line
-    date: Line
-    """On which they were these."""
-    prices: dict[str, Price] = Field(min_length=1)
-    """By model or engine."""
-
-    @field_validator("date")
-    @classmethod
-    def _is_one(cls, value: str) -> str:
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError:
-            raise ValueError("must be a date such as 2026-11-29") from None
-
-
-def read_prices(source: Path) -> Prices:
-    """The prices in a YAML file. Raises UserError, naming file and key."""
-    return read_section(Prices, source)
 
 
 @dataclass(frozen=True)
@@ -97,20 +42,21 @@ def costs(prices: Prices, used: Mapping[str, Usage]) -> dict[str, Any]:
 
 
 def _cost(prices: Prices, model: str, usage: Usage) -> dict[str, Any]:
-    entry = next((name for name in (model, usage.engine) if name in prices.prices), None)
+    entry = prices.entry(model, usage.engine)
     if entry is None:
         return _unknown(None, f"no price of {short(model)} or of engine {usage.engine}")
     price = prices.prices[entry]
-    if price.prompt_tokens is not None and price.answer_tokens is not None and usage.counted:
-        spent = (usage.prompt_tokens * price.prompt_tokens + usage.answer_tokens * price.answer_tokens) / MILLION
+    spent = price.of_tokens(usage.prompt_tokens, usage.answer_tokens)
+    if spent is not None and usage.counted:
         tokens = {"prompt_tokens": usage.prompt_tokens, "answer_tokens": usage.answer_tokens}
         return _known(entry, BY_TOKENS, spent, usage.counted, tokens)
     if price.hour is None:
         return _unknown(entry, "its tokens are not known, and there is no price by the hour")
     if not usage.answers:
         return _unknown(entry, "every answer was there already: none took time")
-    spent = usage.seconds / HOUR * price.hour
-    return _known(entry, BY_SECONDS, spent, usage.answers, {"seconds": round(usage.seconds, 3)})
+    return _known(
+        entry, BY_SECONDS, usage.seconds / HOUR * price.hour, usage.answers, {"seconds": round(usage.seconds, 3)}
+    )
 
 
 def _known(entry: str, by: str, spent: float, answers: int, rests_on: Mapping[str, float]) -> dict[str, Any]:

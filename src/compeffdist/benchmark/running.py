@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.benchmark.asking import Asked, ask_task, open_respondent
-from compeffdist.benchmark.cost import Prices, Usage, costs
+from compeffdist.benchmark.cost import Usage, costs
 from compeffdist.benchmark.figures import TaskResult, judge, report
 from compeffdist.benchmark.official import check_official
 from compeffdist.benchmark.rows import BenchmarkRow, load_benchmark_rows
@@ -16,7 +16,7 @@ from compeffdist.benchmark.tasks import BenchmarkTask, load_benchmark_tasks, tas
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_file
 from compeffdist.models.references import short
-from compeffdist.params import EvaluationParams, RuntimeParams
+from compeffdist.params import EvaluationParams, Prices, RuntimeParams
 
 SHOWN_FROM = "train"
 """The split that demonstrations are drawn from."""

@@ -106,10 +106,10 @@ def _runtime(args: argparse.Namespace) -> "RuntimeParams":
 
 
 def _run_benchmark(args: argparse.Namespace) -> None:
-    from compeffdist.benchmark.cost import read_prices
     from compeffdist.benchmark.running import SEEDS, Settings, run_benchmark
     from compeffdist.benchmark.table import benchmark_lines
     from compeffdist.errors import UserError
+    from compeffdist.params import read_prices
 
     strange = next(iter(_given(args)), None)
     if strange is not None:

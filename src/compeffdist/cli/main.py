@@ -7,8 +7,8 @@ from compeffdist import __version__
 from compeffdist.errors import run_guarded
 
 COMMANDS = (
-    *("profile", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
-    *("promote", "rollback", "history", "unlock", "cluster", "score", "study", "experiments"),
+    *("profile", "plan", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
+    *("promote", "rollback", "history", "unlock", "cluster", "score", "study", "experiments", "spend"),
 )
 """The modules of this package that are commands, in the order of the help."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.exchange.questions import Questions
+from compeffdist.files import home_path
 from compeffdist.params import Params
 from compeffdist.teacher.asking import BuyingTeacher, Weights
 from compeffdist.teacher.engine import EngineOpener
@@ -91,7 +92,8 @@ def _ask_again(
 ) -> dict[str, Answer | None]:
     with tempfile.TemporaryDirectory() as folder:
         nothing_known = params.runtime.model_copy(update={"store": f"{folder}/answers.sqlite", "recorded": []})
-        with BuyingTeacher(questions.identity, params.teacher, nothing_known, weights, opener) as teacher:
+        store = home_path(params.runtime.store)
+        with BuyingTeacher(questions.identity, params.teacher, nothing_known, weights, opener, store) as teacher:
             asked = teacher.ask([questions.requests[key] for key in keys], "verification")
     return {one.answer_id: one.answer for one in asked}
 

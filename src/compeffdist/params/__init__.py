@@ -52,6 +52,7 @@ from compeffdist.params.sections import (
     lies_in,
     read_section,
 )
+from compeffdist.params.spending import BudgetParams, Limits, Price, Prices, read_prices
 from compeffdist.params.tuples import ABSENT, TuplePart
 from compeffdist.yaml12 import read_yaml
 
@@ -63,6 +64,7 @@ __all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "Diffi
 __all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
 __all__ += ["PromotionParams", "ProxyParams", "RegistryParams", "ResponsesParams", "RuntimeParams", "SamplingParams"]
 __all__ += ["TasksParams", "TeacherParams", "TextsParams", "TuplePart"]
+__all__ += ["BudgetParams", "Limits", "Price", "Prices", "read_prices"]
 
 
 class RegistryParams(Section):

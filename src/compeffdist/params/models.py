@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from compeffdist.engines import ENGINES
 from compeffdist.params.sections import Line, NonNegativeInt, PositiveFloat, PositiveInt, Section, one_of, server_url
+from compeffdist.params.spending import BudgetParams
 
 
 class ModelParams(Section):
@@ -66,6 +67,10 @@ class RuntimeParams(Section):
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
     openai_base_url: Annotated[str, AfterValidator(server_url)] = "http://127.0.0.1:8000/v1"
     """Server for engine `openai`. Its key is read from the environment variable COMPEFFDIST_API_KEY."""
+    prices: Line | None = None
+    """A YAML file of what models cost, for `compeffdist spend` and `plan` and for bounds on money; null: not known."""
+    budget: BudgetParams = BudgetParams()
+    """What may be bought of the teacher, held against the ledger beside the store (docs/operations.md)."""
     concurrency: PositiveInt = 64
     """Requests in flight."""
     request_timeout_seconds: PositiveFloat = 600.0

@@ -3,13 +3,14 @@
 An answer is looked for in the store, then in the records of `runtime.recorded`, and only then is an engine started and
 are the teacher's weights needed. A recorded answer is not copied into the store: what is withdrawn has one place less
 to go from. Missing requests are put in the order of their prompts, so that those sharing an instruction follow one
-another and the engine's prefix cache pays.
+another and the engine's prefix cache pays. What asking takes is counted in the ledger beside the store, and held to
+`runtime.budget` before requests go out (`spending`).
 """
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,11 @@ from compeffdist.files import home_path
 from compeffdist.models import ModelIdentity, cache_folder, obtain_folder, read_identity
 from compeffdist.params import Params, RuntimeParams, TeacherParams
 from compeffdist.progress import Progress
+from compeffdist.running import STAGE
 from compeffdist.teacher.engine import Engine, EngineOpener, open_engine
 from compeffdist.teacher.recorded import open_records
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.spending import Budget, Ledger
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 
 FAILURE_SHARE = 0.5
@@ -70,9 +73,13 @@ class BuyingTeacher:
         runtime: RuntimeParams,
         weights: Weights,
         opener: EngineOpener | None = None,
+        paid_from: Path | None = None,
     ) -> None:
+        """`paid_from`: the store whose ledger counts what is spent; None: that of `runtime`."""
         self.identity, self.teacher, self.runtime, self.weights = identity, teacher, runtime, weights
         self.opener = opener or open_engine
+        self.paid_from = paid_from or home_path(runtime.store)
+        self.ledger: Ledger | None = None
         self.records = open_records(runtime)
         self.store = ResponseStore(home_path(runtime.store))
         self.engine: Engine | None = None
@@ -91,14 +98,16 @@ class BuyingTeacher:
             if self.engine is not None:
                 self.engine.close()
         finally:
+            if self.ledger is not None:
+                self.ledger.close()
             self.store.close()
 
     def ask(self, requests: Sequence[Request], label: str) -> list[Asked]:
         """One result per request, in the order given; `label` names the work in progress and errors.
 
         Raises:
-            UserError: if the engine or store cannot be used, or more than half of the requests fail. What was
-                answered before is kept.
+            UserError: if the engine or store cannot be used, more than half of the requests fail, or the budget does
+                not allow for all. What was answered before is kept.
         """
         keys = [request.key(self.identity.id) for request in requests]
         wanted = dict(zip(keys, requests, strict=True))
@@ -160,33 +169,73 @@ class BuyingTeacher:
         keys, reasons, began = list(missing), dict[str, str](), time.monotonic()
         answered: set[str] = set()
 
-        def keep(index: int, answer: Answer) -> None:
-            self._store(keys[index], missing[keys[index]], answer)
-            answered.add(keys[index])
+        def keep(key: str, answer: Answer) -> None:
+            self._store(key, missing[key], answer, label)
+            answered.add(key)
             progress.advance(1, tokens=answer.prompt_tokens + answer.completion_tokens)
 
-        def give_up(index: int, reason: str) -> None:
-            reasons[keys[index]] = reason
+        def give_up(key: str, reason: str) -> None:
+            reasons[key] = reason
             self.counts["failures"] += 1
+            self._account(label, failures=1)
             progress.advance(1)
 
+        if self.ledger is None:
+            self.ledger = Ledger(self.paid_from)
+        budget = Budget(self.runtime, self.teacher.engine, self.ledger)
         if self.engine is None:
             self.engine = self.opener(self.identity, self.teacher, self.runtime, self.weights())
         try:
             with Progress(label, len(keys)) as progress:
-                self.engine.answer(list(missing.values()), keep, give_up)
+                while left := keys[len(answered) + len(reasons) :]:
+                    part = left[: self._affordable(budget, [missing[key] for key in left], len(keys), label)]
+                    self.engine.answer(
+                        [missing[key] for key in part],
+                        lambda index, answer, part=part: keep(part[index], answer),  # type: ignore[misc]
+                        lambda index, reason, part=part: give_up(part[index], reason),  # type: ignore[misc]
+                    )
+                    self._check_reported(part, answered, reasons)
         finally:
-            self.seconds += time.monotonic() - began
-        if len(answered) + len(reasons) != len(keys) or answered & reasons.keys():
-            raise RuntimeError(f"engine {self.engine.name} did not report each of {len(keys)} requests once")
+            seconds = time.monotonic() - began
+            self.seconds += seconds
+            self._account(label, seconds=seconds)
         return reasons
 
-    def _store(self, key: str, request: Request, answer: Answer) -> None:
+    def _affordable(self, budget: Budget, left: Sequence[Request], asked: int, label: str) -> int:
+        """How many of these may be asked now. Raises UserError if not even the first may."""
+        assert self.engine is not None
+        if not budget.bounds:
+            return len(left)
+        costs = [self.engine.at_most(request) for request in left]
+        if count := budget.affordable(costs):
+            return count
+        raise UserError(
+            f"{label}: {budget.refusal(costs[0])}; {len(left)} of {asked} questions are not asked yet: what is "
+            "answered is kept, so raise it in params.yaml and run again (compeffdist spend shows what was spent)"
+        )
+
+    def _check_reported(self, part: Sequence[str], answered: Set[str], reasons: Mapping[str, str]) -> None:
+        """Raises RuntimeError, a defect of the engine, unless it has reported each of these once."""
+        assert self.engine is not None
+        if not all((key in answered) != (key in reasons) for key in part):
+            raise RuntimeError(f"engine {self.engine.name} did not report each of {len(part)} requests once")
+
+    def _store(self, key: str, request: Request, answer: Answer, label: str) -> None:
         engine = self.engine.name if self.engine else ""
         row = StoredAnswer(key, self.identity.id, request.to_json(), answer.to_json(), engine)
-        self.store.put_many([row], instead_of=self.spoilt & {key})
-        self.spoilt.discard(key)
-        self.counts.update({"bought": 1} | {name: getattr(answer, name) for name in TOKENS})
+        try:
+            self._account(label, answers=1)
+        finally:  # an answer that is paid for is kept, whatever becomes of the count
+            self.store.put_many([row], instead_of=self.spoilt & {key})
+            self.spoilt.discard(key)
+            self.counts.update({"bought": 1} | {name: getattr(answer, name) for name in TOKENS})
+
+    def _account(self, label: str, answers: int = 0, failures: int = 0, seconds: float = 0.0) -> None:
+        """Write down what came since, under the stage that this is or the work that `label` names."""
+        if self.ledger is not None and self.engine is not None:
+            new = self.engine.meter.since()
+            stage = STAGE.get() or label
+            self.ledger.add(stage, self.identity.id, self.engine.name, new, answers, failures, seconds)
 
 
 def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -12,6 +12,7 @@ from compeffdist.engines import BEHIND_API, ENGINES
 from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.spending import Meter, Spent
 
 OnAnswer = Callable[[int, Answer], None]
 """Called with the index of the request, in the thread that called `Engine.answer`."""
@@ -30,6 +31,12 @@ class Engine(Protocol):
     name: str
     starts: int
     """Servers started, or models loaded, on behalf of this engine."""
+    meter: Meter
+    """Counts every reply, before the answer or failure that comes of it is reported."""
+
+    def at_most(self, request: Request) -> Spent:
+        """The most that a request can take, as far as the engine knows its model."""
+        ...
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """Answer all requests, reporting each as it finishes."""

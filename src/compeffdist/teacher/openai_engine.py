@@ -27,6 +27,7 @@ from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
 from compeffdist.teacher.requests import FIRST_TOKENS, LENGTH, Answer, Request
 from compeffdist.teacher.server_client import Refused, ServerClient
+from compeffdist.teacher.spending import Meter, Spent, generation_at_most, prompt_at_most
 
 KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
@@ -37,8 +38,8 @@ THINKING_TOKENS = 4096
 server says that its context does not hold so much."""
 LEAST_ROOM = 256
 
-Spent = tuple[int, int, int]
-"""Prompt, cached and completion tokens."""
+Tokens = tuple[int, int, int]
+"""Of prompt, cache and completion."""
 
 
 async def answer_concurrently(
@@ -78,7 +79,7 @@ class OpenAIEngine:
         self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> None:
         self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
-        self.dialect, self.warned, self.weighs = Dialect(), False, True
+        self.dialect, self.meter, self.warned, self.weighs = Dialect(), Meter(), False, True
         self.refused_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
@@ -87,6 +88,13 @@ class OpenAIEngine:
         """See `Engine.answer`."""
         asyncio.run(self._answer(requests, on_answer, on_failure))
 
+    def at_most(self, request: Request) -> Spent:
+        """See `Engine.at_most`. That a model thinks is known once it did: what it thought until then comes on top."""
+        if not request.labels:
+            return generation_at_most(request, WRAPPING_TOKENS * bool(request.schema) + self.room)
+        chosen = Spent(1, prompt_at_most(request), 0, _longest(request.labels) + WRAPPING_TOKENS + self.room)
+        return chosen + (Spent(1, prompt_at_most(request), 0, 1) if self.weighs else Spent())
+
     def close(self) -> None:
         """Nothing is held between calls."""
 
@@ -94,7 +102,7 @@ class OpenAIEngine:
         hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
         url, key = self.runtime.openai_base_url, check_key(KEY_VARIABLE)
         self._warn_of_environment(url)
-        async with ServerClient(url, key, self.runtime, hint, self.dialect) as client:
+        async with ServerClient(url, key, self.runtime, hint, self.meter, self.dialect) as client:
             await client.check()
 
             async def answer_one(request: Request) -> Answer:
@@ -133,7 +141,7 @@ class OpenAIEngine:
                 return Answer.of_labels(logprobs, spent[0], spent[1], 1, FIRST_TOKENS)
         return await self._choose(client, request, spent)
 
-    async def _first_tokens(self, client: ServerClient, request: Request) -> tuple[dict[str, float], Spent]:
+    async def _first_tokens(self, client: ServerClient, request: Request) -> tuple[dict[str, float], Tokens]:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
         reply = await client.chat(self._body(request) | asked)
         choice = only_choice(reply)
@@ -142,17 +150,15 @@ class OpenAIEngine:
             self.room = THINKING_TOKENS
         return first_token_candidates(choice), token_counts(reply)
 
-    async def _choose(self, client: ServerClient, request: Request, spent: Spent) -> Answer:
-        # no token is shorter than a byte
-        longest = max(len(label.encode()) for label in request.labels)
-        body = self._body(request) | {"max_tokens": longest + WRAPPING_TOKENS, "temperature": 0.0}
+    async def _choose(self, client: ServerClient, request: Request, spent: Tokens) -> Answer:
+        body = self._body(request) | {"max_tokens": _longest(request.labels) + WRAPPING_TOKENS, "temperature": 0.0}
         held = _wrap({"type": "string", "enum": list(request.labels)})
         text, finish, spent = await self._said(client, body, held, spent)
         return Answer.of_choice(chosen_label(text, request.labels, cut=finish == LENGTH), *spent)
 
     async def _said(
-        self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any], spent: Spent
-    ) -> tuple[str, str, Spent]:
+        self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any], spent: Tokens
+    ) -> tuple[str, str, Tokens]:
         """Text, finish reason, and what it cost beside `spent`; a teacher that thinks first is given room for it."""
         while True:
             room = self.room
@@ -197,6 +203,11 @@ class OpenAIEngine:
     def _body(self, request: Request) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system else []
         return {"model": self.model, "messages": [*system, {"role": "user", "content": request.prompt}]}
+
+
+def _longest(labels: Sequence[str]) -> int:
+    """The most tokens that one of the labels has: no token is shorter than a byte."""
+    return max(len(label.encode()) for label in labels)
 
 
 def _wrap(schema: dict[str, Any]) -> dict[str, Any]:

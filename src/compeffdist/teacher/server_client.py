@@ -21,7 +21,9 @@ from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, 
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
 from compeffdist.teacher.engine import RequestFailed
+from compeffdist.teacher.replies import token_counts
 from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
+from compeffdist.teacher.spending import Meter
 
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
@@ -48,6 +50,7 @@ class ServerClient:
 
     Args:
         hint: ends the message when the server as a whole is at fault.
+        meter: counts what replies took.
         dialect: what is known of the server; None: it takes every request as it is.
 
     Raises:
@@ -55,11 +58,17 @@ class ServerClient:
     """
 
     def __init__(
-        self, base_url: str, key: str, runtime: RuntimeParams, hint: str, dialect: Dialect | None = None
+        self,
+        base_url: str,
+        key: str,
+        runtime: RuntimeParams,
+        hint: str,
+        meter: Meter,
+        dialect: Dialect | None = None,
     ) -> None:
         import openai
 
-        self.openai, self.hint, self.dialect = openai, hint, dialect
+        self.openai, self.hint, self.meter, self.dialect = openai, hint, meter, dialect
         self.place, self.url = public_address(base_url), base_url
         self.secrets = _secrets(base_url, key)
         self.timeout = runtime.request_timeout_seconds
@@ -157,6 +166,7 @@ class ServerClient:
         self.trouble = 0
         if not isinstance(value, dict):
             raise RequestFailed("server's answer is not a JSON object")
+        self.meter.count(*token_counts(value))
         return value
 
     def _broken_off(self, error: Any) -> dict[str, Any]:
@@ -165,6 +175,7 @@ class ServerClient:
         if isinstance(failure, UserError):
             raise failure from None
         answered: dict[str, Any] = read_body(error.response.text)
+        self.meter.count(*token_counts(answered))
         return answered
 
     def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:

@@ -22,6 +22,7 @@ from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.teacher.requests import Answer
 
 BUSY_SECONDS = 60.0
+WHAT = "response store"
 KEYS_PER_QUERY = 500
 
 MIGRATIONS = (
@@ -72,10 +73,10 @@ class ResponseStore:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _guarded(self.path):
+        with guarded(self.path):
             self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            with _guarded(self.path):
+            with guarded(self.path):
                 self._log_ahead()
                 self.connection.execute("PRAGMA synchronous=NORMAL")
                 self._migrate()
@@ -94,7 +95,7 @@ class ResponseStore:
         log = Path(f"{self.path}-wal")
         written = log.exists() and log.stat().st_size > 0
         rows: list[Any] | None = None
-        with _guarded(self.path):
+        with guarded(self.path):
             if written or not seal_path(self.path).exists():
                 query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
                 rows = self.connection.execute(query).fetchall()
@@ -108,18 +109,18 @@ class ResponseStore:
         `instead_of`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
-        with _guarded(self.path), self._transaction():
+        with guarded(self.path), self._transaction():
             self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in instead_of])
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
         """The rows of those keys that are there; each is checked against its checksum."""
-        with _guarded(self.path):
+        with guarded(self.path):
             return {row.key: row for row in _checked_rows(self.connection, self.path, keys)}
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers to those keys that are there. Questions, which are longer, are let go one by one."""
-        with _guarded(self.path):
+        with guarded(self.path):
             return {row.key: self._parse(row) for row in _checked_rows(self.connection, self.path, keys)}
 
     def keys_holding(self, needle: str) -> list[str]:
@@ -128,12 +129,12 @@ class ResponseStore:
             "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
             "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
         )
-        with _guarded(self.path):
+        with guarded(self.path):
             return [key for (key,) in self.connection.execute(query, json_forms(needle))]
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove rows, and their bytes from the file."""
-        with _guarded(self.path):
+        with guarded(self.path):
             self.connection.execute("PRAGMA secure_delete=ON")
             with self._transaction():
                 self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
@@ -192,19 +193,19 @@ def json_forms(needle: str) -> tuple[str, str]:
 
 def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
     """Rows of a store that is only looked at: neither brought up to date nor sealed. Raises UserError as the store."""
-    with _guarded(path), closing(_reading(path)) as connection:
+    with guarded(path), closing(_reading(path)) as connection:
         return {row.key: row for row in _checked_rows(connection, path, keys)}
 
 
 def stored_keys(path: Path) -> set[str]:
     """The keys of a store that is only looked at. Raises UserError as the store."""
-    with _guarded(path), closing(_reading(path)) as connection:
+    with guarded(path), closing(_reading(path)) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM answers")}
 
 
 def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
     """Every row of a store that is only looked at, and whether it is as stored. Raises UserError as the store."""
-    with _guarded(path), closing(_reading(path)) as connection:
+    with guarded(path), closing(_reading(path)) as connection:
         yield from _rows(connection, "ORDER BY key")
 
 
@@ -238,11 +239,12 @@ def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def guarded(path: Path, what: str = WHAT) -> Iterator[None]:
+    """Faults of an SQLite file in one line; `what` it is, for people."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise UserError(f"{path}: {_advice(str(error))}") from None
+        raise UserError(f"{path}: {_advice(str(error), what)}") from None
 
 
 def seal_path(store: Path) -> Path:
@@ -279,11 +281,11 @@ def store_problems(path: Path) -> list[str]:
     return []
 
 
-def _advice(message: str) -> str:
+def _advice(message: str, what: str) -> str:
     if "full" in message:
-        return "no space left on the disk for the response store: free some and run again"
+        return f"no space left on the disk for the {what}: free some and run again"
     if "locked" in message:
-        return f"another process has held the response store for over {BUSY_SECONDS:.0f} s"
+        return f"another process has held the {what} for over {BUSY_SECONDS:.0f} s"
     if "not a database" in message or "malformed" in message:
-        return f"not a readable response store ({message}); restore it, or name another in runtime.store"
-    return f"the response store cannot be used: {message}"
+        return f"not a readable {what} ({message}); restore it, or name another in runtime.store"
+    return f"the {what} cannot be used: {message}"

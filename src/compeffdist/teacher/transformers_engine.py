@@ -22,6 +22,7 @@ from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.replies import kept_text
 from compeffdist.teacher.requests import LENGTH, STOP, Answer, Request
+from compeffdist.teacher.spending import Meter, Spent, generation_at_most, passes_at_most
 
 Numbered = tuple[int, Request, list[int]]
 """Index, request, prompt ids."""
@@ -36,7 +37,7 @@ class TransformersEngine:
         self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> None:
         assert folder is not None
-        self.folder, self.dtype, self.starts = folder, model.dtype, 0
+        self.folder, self.dtype, self.starts, self.meter = folder, model.dtype, 0, Meter()
         self.max_model_len, self.token_budget = teacher.max_model_len, runtime.token_budget
         self.device = resolve_device(runtime.device)
         self.chat = ChatTokenizer(folder)
@@ -59,6 +60,15 @@ class TransformersEngine:
                 self._generate(batch, on_answer, on_failure)
             for batch in self._batches([row for row in numbered if row[1].labels]):
                 self._likelihoods(batch, on_answer, on_failure)
+
+    def at_most(self, request: Request) -> Spent:
+        """See `Engine.at_most`."""
+        if not request.labels:
+            return generation_at_most(request)
+        try:
+            return passes_at_most(request, len(self.chat.trie(request.labels).branches))
+        except ValueError:  # told when it is asked; nothing is computed
+            return Spent()
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -109,6 +119,7 @@ class TransformersEngine:
     def _read(self, row: list[int], request: Request, prompt_tokens: int) -> Answer:
         ended = self.chat.end in row[: request.max_tokens]
         tokens = row[: row.index(self.chat.end)] if ended else row[: request.max_tokens]
+        self.meter.count(prompt_tokens, 0, len(tokens) + ended)
         finish = STOP if ended else LENGTH
         text = kept_text(self.chat.decode(tokens), finish)
         return Answer(text, None, prompt_tokens, 0, len(tokens) + ended, finish)
@@ -126,6 +137,7 @@ class TransformersEngine:
         for index, trie in tries.items():
             children = [next(logits)[list(branch.children)].tolist() for branch in trie.branches]
             tokens = sum(len(ids) for i, ids in rows if i == index)
+            self.meter.count(tokens, 0, len(children), calls=len(children))
             try:
                 logprobs = trie.log_probabilities(children)
             except ValueError as error:

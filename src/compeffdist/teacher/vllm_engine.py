@@ -6,6 +6,7 @@ label trie needs, taken from the softmax over the whole vocabulary.
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from compeffdist.teacher.openai_engine import answer_concurrently
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.server_client import ServerClient
+from compeffdist.teacher.spending import Meter, Spent, generation_at_most, passes_at_most
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, attach
 
 ENGINES_FOLDER = Path(".compeffdist/engines")
@@ -40,6 +42,7 @@ class VllmEngine:
     ) -> None:
         assert folder is not None
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
+        self.meter = Meter()
         self.chat = ChatTokenizer(folder)
         self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
         key = content_id("vllm", {"arguments": self.arguments})
@@ -52,6 +55,16 @@ class VllmEngine:
         self.starts += server.started
         asyncio.run(self._answer(server, requests, on_answer, on_failure))
 
+    def at_most(self, request: Request) -> Spent:
+        """See `Engine.at_most`."""
+        if not request.labels:
+            return generation_at_most(request)
+        try:
+            branches = self.chat.trie(request.labels).branches
+        except ValueError:  # told when it is asked; nothing is sent
+            return Spent()
+        return passes_at_most(request, sum(math.ceil(len(b.children) / MAX_LOGPROB_TOKEN_IDS) for b in branches))
+
     def close(self) -> None:
         """The server stays for the next stage; its supervisor ends it with the run."""
 
@@ -61,7 +74,7 @@ class VllmEngine:
         hint = f"see {self.files.log}"
         in_use = asyncio.create_task(self._keep_touching(server))
         try:
-            async with ServerClient(server.base_url, server.api_key, self.runtime, hint) as client:
+            async with ServerClient(server.base_url, server.api_key, self.runtime, hint, self.meter) as client:
 
                 async def answer_one(request: Request) -> Answer:
                     return await (self._labels if request.labels else self._generate)(client, request)

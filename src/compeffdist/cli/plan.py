@@ -1,0 +1,125 @@
+"""`compeffdist plan`: what a run would do and ask, before anything is paid for."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compeffdist.costs.plan import Asking, Planned
+    from compeffdist.params import Params, Prices
+
+HELP = "which stages dvc repro would run and why, and what they would buy of the teacher"
+EXAMPLE = "compeffdist plan --sample 20 --prices prices.yaml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--sample", type=int, default=0, metavar="N", help="buy N of the answers now, and tell tokens and time by them")
+    add("--prices", type=Path, metavar="FILE", help="a YAML file of prices (default: runtime.prices)")
+    add("--json", action="store_true", help="print the plan as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the plan; with --sample some of what it would buy is bought, and kept."""
+    import json
+
+    from compeffdist.costs.plan import plan, stale, totals
+    from compeffdist.costs.sampling import buy_sample
+    from compeffdist.errors import UserError
+    from compeffdist.files import home_path
+    from compeffdist.params import load_params, read_prices
+
+    if args.sample < 0:
+        raise UserError("--sample must be 0 or more")
+    params = load_params()
+    file = args.prices or (home_path(params.runtime.prices) if params.runtime.prices else None)
+    prices = read_prices(file) if file else None
+    status = stale()
+    planned = plan(params, status)
+    if args.sample and buy_sample(planned, params, args.sample):
+        planned = plan(params, status)
+    whole = totals(planned)
+    if args.json:
+        told = [_json(one.asking, params, prices, stage=one.stage.name, why=one.why) for one in planned]
+        print(json.dumps({"stages": told, "all": _json(whole, params, prices)}, indent=2))
+    else:
+        print("\n".join(_lines(planned, whole, params, prices)))
+
+
+def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
+    from compeffdist.costs.table import columns
+
+    if not planned:
+        return ["nothing to do: every stage is up to date"]
+    rows = [["stage", "why", "questions", "known", "to buy"]]
+    rows += [[one.stage.name, _short(one.why), *_cells(one.asking)] for one in planned]
+    asked = sum(one.asking is not None for one in planned)
+    lines = [*columns(rows, left=2), f"{len(planned)} stages run or may run, {asked} of them ask the teacher"]
+    if whole is None:
+        return lines
+    at_most = "" if all(o.asking is None or o.asking.known is not None for o in planned) else "at most "
+    return [
+        *lines,
+        f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
+        *_budget(whole, params),
+    ]
+
+
+def _short(why: str, limit: int = 60) -> str:
+    return why if len(why) <= limit else f"{why[: limit - 1]}…"
+
+
+def _about(asking: "Asking") -> str:
+    return "" if asking.exact else "about "
+
+
+def _cells(asking: "Asking | None") -> list[str]:
+    if asking is None:
+        return ["", "", ""]
+    about = _about(asking)
+    if asking.known is None:
+        return [f"{about}{asking.questions:,}", "?", f"at most {asking.to_buy:,}"]
+    return [f"{about}{asking.questions:,}", f"{asking.known:,}", f"{about}{asking.to_buy:,}"]
+
+
+def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
+    """Tokens, time and money, as far as they are known."""
+    from compeffdist.progress import clock
+
+    if not asking.to_buy:
+        return ""
+    if asking.prompt_tokens is None or asking.completion_tokens is None:
+        return "; tokens unknown: nothing alike was asked yet (--sample 20 asks some)"
+    told = [f"about {round(asking.prompt_tokens):,} prompt and {round(asking.completion_tokens):,} answer tokens"]
+    told.append(f"about {clock(asking.seconds)}" if asking.seconds is not None else "time not measured here yet")
+    money = _money(asking, params, prices)
+    if prices is not None:
+        told.append(
+            f"about {money:,.4g} {prices.currency}" if money is not None else "money unknown: no price of tokens"
+        )
+    return "; " + ", ".join(told)
+
+
+def _money(asking: "Asking", params: "Params", prices: "Prices | None") -> float | None:
+    entry = prices.entry("teacher", params.teacher.engine) if prices else None
+    if prices is None or entry is None or asking.prompt_tokens is None or asking.completion_tokens is None:
+        return None
+    price = prices.prices[entry]
+    by_tokens = price.of_tokens(round(asking.prompt_tokens), round(asking.completion_tokens))
+    if by_tokens is not None or price.hour is None or asking.seconds is None:
+        return by_tokens
+    return price.hour * asking.seconds / 3600.0
+
+
+def _budget(asking: "Asking", params: "Params") -> list[str]:
+    """What stands in the way of the whole run: a bound that its calls or tokens would exceed."""
+    from compeffdist.costs.plan import over_budget
+
+    return [f"it will end before that: {line}" for line in over_budget(asking, params)]
+
+
+def _json(asking: "Asking | None", params: "Params", prices: "Prices | None", **more: Any) -> dict[str, Any]:
+    if asking is None:
+        return {**more, "questions": 0}
+    names = ("questions", "known", "to_buy", "exact", "prompt_tokens", "completion_tokens", "seconds")
+    return {**more, **{name: getattr(asking, name) for name in names}, "money": _money(asking, params, prices)}

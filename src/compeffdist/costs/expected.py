@@ -1,0 +1,89 @@
+"""How many questions a stage will ask, told from params where its inputs are not there yet.
+
+Enumeration, responses and evaluation follow from params alone. Tasks and demonstrations hang on how many perspectives
+there will be: as many as in the run that this checkout knows (its committed metrics), for as many texts; with the
+square root of the texts otherwise, as vocabularies grow (Heaps' law).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+from compeffdist.params import Params
+
+PERSPECTIVES_PER_ROOT_OF_TEXTS = 2.0
+"""65 of 1,050 texts in the default run."""
+DEMONSTRATION_QUESTIONS = 1.7
+"""For each task asked for and each call, the checks of what was written included: 436 for 260 tasks in that run."""
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What is known of the run that the checkout's metrics and lock are of; None where nothing is."""
+
+    texts: int | None = None
+    """That were enumerated."""
+    perspectives: int | None = None
+    each_demonstration: float | None = None
+    """Questions of demonstrations for each task asked for and each call."""
+
+
+Expect = Callable[[Params, LastRun], int]
+
+
+def expected_questions(stage: str, params: Params, last: LastRun) -> int:
+    """About how many questions a stage will ask."""
+    return EXPECTED[stage](params, last)
+
+
+def _enumeration(params: Params, _: LastRun) -> int:
+    return min(params.attributes.texts, params.texts.count)
+
+
+def _perspectives(params: Params, last: LastRun) -> float:
+    texts = _enumeration(params, last)
+    if last.perspectives and last.texts:
+        return last.perspectives * sqrt(texts / last.texts)
+    return PERSPECTIVES_PER_ROOT_OF_TEXTS * sqrt(texts)
+
+
+def _tasks(params: Params, last: LastRun) -> int:
+    ideas_and_definitions = 1 + params.tasks.per_perspective + bool(params.tasks.analysis_per_perspective)
+    return round(_perspectives(params, last) * ideas_and_definitions)
+
+
+def _demonstrations(params: Params, last: LastRun) -> int:
+    each = last.each_demonstration or DEMONSTRATION_QUESTIONS
+    return round(_perspectives(params, last) * params.tasks.per_perspective * params.demonstrations.calls * each)
+
+
+def _responses(params: Params, _: LastRun) -> int:
+    pairs = _pairs(params)
+    return pairs if params.difficulty.mode == "direct" else min(pairs, params.difficulty.proxy.rows)
+
+
+def _sampled(params: Params, last: LastRun) -> int:
+    """Of the pairs whose difficulty is predicted, those that are kept."""
+    return round((_pairs(params) - _responses(params, last)) * params.sampling.rate)
+
+
+def _pairs(params: Params) -> int:
+    texts = params.texts.count
+    own = sum(min(texts, task.texts or texts) for task in params.tasks.own)
+    return params.pairing.pairs + own + texts * params.tasks.seed_task
+
+
+def _evaluation(params: Params, _: LastRun) -> int:
+    """A set without a bound counts as none: how many rows it has is known once it is read."""
+    return sum(task.rows or 0 for task in params.evaluation.tasks)
+
+
+EXPECTED: Mapping[str, Expect] = {
+    "enumerate_attributes": _enumeration,
+    "generate_tasks": _tasks,
+    "write_demonstrations": _demonstrations,
+    "collect_responses": _responses,
+    "collect_sampled": _sampled,
+    "evaluate_teacher": _evaluation,
+}
+"""By stage that asks the teacher."""

@@ -1,0 +1,324 @@
+"""What the teacher's answers took, kept beside the response store, and how much more may be bought.
+
+Every reply counts, also one that holds no answer: a filter, a refusal and thoughts cut short are paid for all the same.
+The ledger is a file of its own, `STORE.spent`, so that forgetting an answer does not undo that it was bought. It is
+written before the answer is kept: a kill between the two counts one reply too many, never one too few.
+
+A budget is looked at before requests go out, with the most that each can take. What is left is spent in parts: as many
+requests as cannot exceed it together, then, since most take far less, as many again of what is left then.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from compeffdist.errors import UserError
+from compeffdist.files import home_path
+from compeffdist.params import Price, RuntimeParams, read_prices
+from compeffdist.teacher.processes import process_id, run_process
+from compeffdist.teacher.requests import Request
+from compeffdist.teacher.store import BUSY_SECONDS, guarded
+
+WHAT = "ledger of spending"
+FRAME_TOKENS = 64
+"""Of a chat template, around system prompt and question."""
+EARLIER = "earlier"
+"""The run of answers that the store held before there was a ledger."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS spent (
+    day TEXT NOT NULL,
+    run TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    model TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    answers INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (day, run, stage, model, engine)
+) STRICT
+"""
+_KEYS = ("day", "run", "stage", "model", "engine")
+_COUNTS = ("answers", "failures", "calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
+_ADD = (
+    f"INSERT INTO spent ({', '.join((*_KEYS, *_COUNTS))}) VALUES ({', '.join('?' * 12)}) "
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTS)}"
+)
+_BEFORE_THERE_WAS_A_LEDGER = """
+SELECT substr(created_at, 1, 10), teacher_id, engine, count(*), sum(answer ->> '$.prompt_tokens'),
+    sum(answer ->> '$.cached_tokens'), sum(answer ->> '$.completion_tokens')
+FROM answers WHERE request != '' GROUP BY 1, 2, 3
+"""
+"""An answer without its question was imported, not bought."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Calls of a model, and the tokens of their replies."""
+
+    calls: int = 0
+    """Requests that had a reply: weighing labels takes several for one answer."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the prompt's that came from a cache."""
+    completion_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Of prompts and replies."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Meter:
+    """Counts what an engine's calls took; the engine adds each reply, whoever pays reads what came since."""
+
+    def __init__(self) -> None:
+        self.total = self.read = Spent()
+
+    def count(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int, calls: int = 1) -> None:
+        """Add a reply, or several."""
+        self.total += Spent(calls, prompt_tokens, cached_tokens, completion_tokens)
+
+    def since(self) -> Spent:
+        """What came since this was asked last."""
+        new, self.read = self.total - self.read, self.total
+        return new
+
+
+def prompt_at_most(request: Request) -> int:
+    """The most tokens that a request's prompt can have: no token is shorter than a byte."""
+    return len(f"{request.system}{request.prompt}{request.schema}".encode()) + FRAME_TOKENS
+
+
+def passes_at_most(request: Request, passes: int) -> Spent:
+    """The most that labels take which are weighed in so many passes: each reads the prompt and a part of a label."""
+    longest = max(len(label.encode()) for label in request.labels)
+    return Spent(passes, passes * (prompt_at_most(request) + longest), 0, passes)
+
+
+def generation_at_most(request: Request, room: int = 0) -> Spent:
+    """The most that a generated answer takes; `room`: tokens that are allowed beside those of the answer."""
+    return Spent(1, prompt_at_most(request), 0, request.max_tokens + room)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What was spent by one model in one stage of one run on one day."""
+
+    day: str
+    """In UTC, ISO 8601."""
+    run: str
+    """One `dvc repro` or command; EARLIER for what the store held before there was a ledger."""
+    stage: str
+    """Or the command that asked; empty where it is not known."""
+    model: str
+    """Content id of the teacher."""
+    engine: str
+    answers: int
+    failures: int
+    calls: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    seconds: float
+    """Of asking, with as many requests in flight as there were."""
+
+    @property
+    def spent(self) -> Spent:
+        """Calls and tokens alone."""
+        return Spent(self.calls, self.prompt_tokens, self.cached_tokens, self.completion_tokens)
+
+
+def ledger_path(store: Path) -> Path:
+    """The ledger beside a response store."""
+    return Path(f"{store}.spent")
+
+
+def this_run() -> str:
+    """The run that this process belongs to: the topmost `dvc` or `make` above it, told apart from all others."""
+    process = process_id(run_process())
+    boot = BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
+    return f"{boot}.{process.pid}.{process.started}" if process else f"{boot}.{os.getpid()}"
+
+
+class Ledger:
+    """Adds up what is spent, in an SQLite file made on first use, with what the store of its name held before.
+
+    Raises:
+        UserError: from every method, if the file cannot be read or written, or is held by another process for longer
+            than a minute.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.path, self.run = ledger_path(store), this_run()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with guarded(self.path, WHAT):
+            self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                self.connection.execute("PRAGMA synchronous=NORMAL")
+                self._begin(store)
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; everything added is in it."""
+        self.connection.close()
+
+    def add(
+        self,
+        stage: str,
+        model: str,
+        engine: str,
+        spent: Spent,
+        answers: int = 0,
+        failures: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        """Add to what the same model took in the same stage, run and day."""
+        row = (today(), self.run, stage, model, engine, answers, failures, *astuple(spent), seconds)
+        with guarded(self.path, WHAT):
+            self.connection.execute(_ADD, row)
+
+    def in_run(self) -> Spent:
+        """What this run has spent."""
+        return self._sum("WHERE run = ?", self.run)
+
+    def in_all(self) -> Spent:
+        """What was ever spent."""
+        return self._sum("")
+
+    def _sum(self, which: str, *values: str) -> Spent:
+        names = [field.name for field in fields(Spent)]
+        query = f"SELECT {', '.join(f'coalesce(sum({name}), 0)' for name in names)} FROM spent {which}"
+        with guarded(self.path, WHAT):
+            return Spent(*self.connection.execute(query, values).fetchone())
+
+    def _begin(self, store: Path) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            new = not self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spent'").fetchone()
+            self.connection.execute(_TABLE)
+            if new and store.exists():
+                for row in _held(store):
+                    self.connection.execute(_ADD, astuple(row))
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+
+def spendings(store: Path) -> list[Spending]:
+    """Everything spent through a store, in order; from the store itself where there is no ledger yet. Nothing is
+    written. Raises UserError if either cannot be read."""
+    path = ledger_path(store)
+    if not path.exists():
+        return list(_held(store)) if store.exists() else []
+    with guarded(path, WHAT), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        order = ", ".join(_KEYS)
+        return [Spending(*row) for row in connection.execute(f"SELECT * FROM spent ORDER BY {order}")]
+
+
+def _held(store: Path) -> Iterator[Spending]:
+    """What the answers in a store took, each one's call counted as one."""
+    address = f"{store.absolute().as_uri()}?mode=ro"
+    with guarded(store), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
+            return
+        for day, model, engine, count, prompt, cached, completion in connection.execute(_BEFORE_THERE_WAS_A_LEDGER):
+            yield Spending(day, EARLIER, "", model, engine, count, 0, count, prompt, cached, completion, 0.0)
+
+
+def today() -> str:
+    """The day by which spending is counted."""
+    return datetime.now(UTC).date().isoformat()
+
+
+class Budget:
+    """What may be bought: `runtime.budget`, held against the ledger each time it is asked.
+
+    Raises:
+        UserError: money is bounded, and there is no price of the teacher's tokens, or the file of prices is at fault.
+    """
+
+    def __init__(self, runtime: RuntimeParams, engine: str, ledger: Ledger) -> None:
+        both = {"run": runtime.budget.run, "total": runtime.budget.total}
+        self.bounds = {f"{of}.{name}": bound for of, limits in both.items() for name, bound in limits.bounds().items()}
+        """By param below `runtime.budget`."""
+        self.ledger, self.price = ledger, None
+        if any(key.endswith("money") for key in self.bounds):
+            self.price = _price_of_tokens(runtime, engine)
+
+    def affordable(self, costs: Sequence[Spent]) -> int:
+        """How many of these, from the first on, cannot exceed together what is left."""
+        spent = self._spent()
+        for count, cost in enumerate(costs):
+            spent = {of: so_far + cost for of, so_far in spent.items()}
+            if self._exceeded(spent):
+                return count
+        return len(costs)
+
+    def refusal(self, cost: Spent) -> str:
+        """Why something of this cost is not bought, for people."""
+        spent = self._spent()
+        key = self._exceeded({of: so_far + cost for of, so_far in spent.items()})
+        of, _, name = key.partition(".")
+        so_far, needed = self._figure(spent[of], name), self._figure(cost, name)
+        return (
+            f"runtime.budget.{key} is {self.bounds[key]:,.10g}: {so_far:,.10g} spent, the next may take {needed:,.10g}"
+        )
+
+    def _spent(self) -> dict[str, Spent]:
+        return {"run": self.ledger.in_run(), "total": self.ledger.in_all()}
+
+    def _exceeded(self, spent: Mapping[str, Spent]) -> str:
+        """The first bound that would be exceeded; empty if none."""
+        for key, bound in self.bounds.items():
+            of, _, name = key.partition(".")
+            if self._figure(spent[of], name) > bound:
+                return key
+        return ""
+
+    def _figure(self, spent: Spent, name: str) -> float:
+        match name:
+            case "calls":
+                return spent.calls
+            case "tokens":
+                return spent.tokens
+        return self.price.of_tokens(spent.prompt_tokens, spent.completion_tokens) or 0.0 if self.price else 0.0
+
+
+def _price_of_tokens(runtime: RuntimeParams, engine: str) -> Price:
+    if runtime.prices is None:
+        raise UserError("runtime.budget: money is bounded, and runtime.prices names no file of prices")
+    prices = read_prices(home_path(runtime.prices))
+    entry = prices.entry("teacher", engine)
+    if entry is None or prices.prices[entry].prompt_tokens is None:
+        raise UserError(
+            f"{runtime.prices}: has no prompt_tokens and answer_tokens of teacher or {engine}, and runtime.budget "
+            "bounds money: what a request may take is known by its tokens"
+        )
+    return prices.prices[entry]

@@ -1,0 +1,242 @@
+"""A plan says which stages run and why, and how many answers they will buy."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compeffdist.cli.main import main
+from compeffdist.costs.expected import EXPECTED, LastRun, expected_questions
+from compeffdist.costs.plan import Planned, last_run, over_budget, plan, stale, totals
+from compeffdist.costs.sampling import buy_sample
+from compeffdist.declaration import read_pipeline
+from compeffdist.errors import UserError
+from compeffdist.exchange.questions import REPLAYS
+from compeffdist.files import write_json
+from compeffdist.params import Params, load_params
+from compeffdist.profiles import compose
+from compeffdist.teacher.spending import spendings
+from compeffdist.teacher.store import ResponseStore, stored_keys
+from tests.exchange.world import Checkout
+from tests.stages import ROOT, run_stage
+
+STORE = Path("answers.sqlite")
+
+
+def changed(key: str) -> list[Any]:
+    """What DVC says of a stage whose param was changed."""
+    return [{"changed deps": {"params.yaml": {key: "modified"}}}]
+
+
+def planned(status: dict[str, Any]) -> dict[str, Planned]:
+    return {one.stage.name: one for one in plan(load_params(), status)}
+
+
+def forget(names: set[str]) -> set[str]:
+    """Take answers out of the store."""
+    with ResponseStore(STORE) as store:
+        store.delete(names)
+    return names
+
+
+# ---------------------------------------------------------------- which stages, and why
+
+
+def test_what_follows_a_stage_that_runs_may_run_too(ran: Checkout) -> None:
+    found = planned({"collect_responses": changed("responses.max_tokens")})
+    assert found["collect_responses"].why == "responses.max_tokens changed"
+    assert found["check_triplets"].why == "follows collect_responses"
+    assert (found["collect_responses"].follows, found["check_triplets"].follows) == (False, True)
+    assert "enumerate_attributes" not in found and "evaluate_teacher" not in found
+    names = list(read_pipeline())
+    assert [names.index(name) for name in found] == sorted(names.index(name) for name in found)
+    assert planned({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ([{"changed deps": {"code.yaml": {"enumerate_attributes": "modified"}}}], "its code changed"),
+        ([{"changed deps": {"data/texts.parquet": "modified"}}], "data/texts.parquet changed"),
+        ([{"changed outs": {"data/mentions.parquet": "deleted", "data/attributes.parquet": "deleted"}}],
+         "data/mentions.parquet is missing, data/attributes.parquet is missing"),
+        (["changed command"], "changed command"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_what_dvc_found(ran: Checkout, entry: list[Any], why: str) -> None:
+    assert planned({"enumerate_attributes": entry})["enumerate_attributes"].why == why
+
+
+def test_dvc_is_asked_for_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(command, check=True)
+    Path("dvc.yaml").write_text("stages:\n  one:\n    cmd: 'true'\n    deps: [in.txt]\n")
+    Path("in.txt").write_text("x")
+    monkeypatch.setattr("compeffdist.costs.plan.check_fingerprint", lambda stage: None)
+    assert stale() == {"one": [{"changed deps": {"in.txt": "modified"}}]}
+    shutil.rmtree(".dvc")
+    with pytest.raises(UserError, match=r"^dvc status: "):
+        stale()
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def test_nothing_is_to_be_bought_of_what_is_in_the_store(ran: Checkout) -> None:
+    found = planned({name: changed("x") for name in ("enumerate_attributes", "evaluate_teacher")})
+    for name in ("enumerate_attributes", "evaluate_teacher"):
+        asking = found[name].asking
+        assert asking is not None and asking.exact and asking.known == asking.questions > 0 and asking.to_buy == 0
+        assert (asking.prompt_tokens, asking.completion_tokens, asking.seconds) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("stage", ["enumerate_attributes", "collect_responses", "evaluate_teacher"])
+def test_the_plan_of_a_stage_is_what_it_then_buys(ran: Checkout, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    forget(set(_keys(stage)[::3]))
+    asking = _asking(stage)
+    assert asking.exact and 0 < asking.to_buy < asking.questions
+    monkeypatch.setattr("compeffdist.teacher.asking.open_engine", ran.engine.open)
+    run_stage(stage)
+    assert ran.this_run()[stage]["bought"] == asking.to_buy
+    assert _asking(stage).to_buy == 0
+
+
+def _asking(stage: str) -> Any:
+    asking = planned({stage: changed("x")})[stage].asking
+    assert asking is not None
+    return asking
+
+
+def test_questions_that_follow_from_answers_that_are_not_there_are_counted_by_params(ran: Checkout) -> None:
+    forget(stored_keys(STORE))
+    asking = _asking("generate_tasks")
+    assert not asking.exact and asking.known == 0
+    assert asking.questions >= len(asking.unknown) > 0
+
+
+def test_where_inputs_are_made_anew_the_number_follows_from_params(ran: Checkout) -> None:
+    found = planned({"enumerate_attributes": changed("attributes.texts"), "generate_tasks": changed("x")})
+    asking = found["generate_tasks"].asking
+    assert asking is not None and not asking.exact and asking.known is None
+    assert asking.questions == expected_questions("generate_tasks", load_params(), last_run())
+
+
+def test_tokens_are_told_by_the_answers_that_are_there(ran: Checkout) -> None:
+    asking = _asking("evaluate_teacher")
+    forget({key for key in stored_keys(STORE) if key in _keys("evaluate_teacher")[:4]})
+    partly = _asking("evaluate_teacher")
+    assert partly.to_buy == 4 and partly.questions == asking.questions
+    assert partly.prompt_tokens == pytest.approx(4 * 9, rel=0.3)
+    assert partly.completion_tokens == pytest.approx(4)
+
+
+def _keys(stage: str) -> list[str]:
+    from compeffdist.costs.plan import _rebuilt
+    from compeffdist.teacher.known import known_answers
+
+    params = load_params()
+    found = _rebuilt(read_pipeline()[stage], params, known_answers(params.runtime))
+    assert found is not None
+    return sorted(found[0])
+
+
+def test_without_answers_alike_tokens_are_those_of_the_last_run_or_unknown(ran: Checkout) -> None:
+    forget(stored_keys(STORE))
+    before = _asking("evaluate_teacher")
+    assert before.prompt_tokens == pytest.approx(9 * before.to_buy)
+    Path("metrics/evaluate_teacher.json").unlink()
+    after = _asking("evaluate_teacher")
+    assert (after.prompt_tokens, after.completion_tokens) == (None, None)
+    whole = totals(list(planned({"evaluate_teacher": changed("x"), "enumerate_attributes": changed("x")}).values()))
+    assert whole is not None and whole.prompt_tokens is None and whole.to_buy > 0
+
+
+# ---------------------------------------------------------------- a sample
+
+
+def test_a_sample_is_bought_once_and_the_run_finds_it(ran: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(set(_keys("evaluate_teacher")))
+    Path("metrics/evaluate_teacher.json").unlink()
+    monkeypatch.setattr("compeffdist.teacher.asking.open_engine", ran.engine.open)
+    params, status = load_params(), {"evaluate_teacher": changed("x")}
+    before = _asking("evaluate_teacher")
+    assert buy_sample(plan(params, status), params, 6) == 6
+    after = _asking("evaluate_teacher")
+    assert after.to_buy == before.to_buy - 6 and after.prompt_tokens is not None
+    assert after.seconds is not None
+    assert [row.answers for row in spendings(STORE) if row.stage == "evaluate_teacher"] == [6]
+    assert buy_sample(plan(params, {}), params, 6) == 0
+
+
+# ---------------------------------------------------------------- from params alone
+
+
+@pytest.mark.parametrize("profile", ["laptop", "own", "smoke", "workstation", "paper"])
+def test_every_asking_stage_has_an_expectation_in_every_profile(profile: str) -> None:
+    assert EXPECTED.keys() == REPLAYS.keys()
+    params = Params.model_validate(compose(profile, ROOT / "profiles"))
+    for stage in EXPECTED:
+        assert expected_questions(stage, params, LastRun()) >= 0
+
+
+def test_the_default_run_is_expected_as_its_metrics_say_it_was() -> None:
+    """Its committed figures, from its params alone."""
+    params = Params.model_validate(compose("laptop", ROOT / "profiles"))
+    for stage in ("enumerate_attributes", "generate_tasks", "write_demonstrations", "collect_responses"):
+        answers = json.loads((ROOT / f"metrics/{stage}.json").read_text())["teacher"]["answers"]
+        assert expected_questions(stage, params, LastRun()) == pytest.approx(answers["used"], rel=0.2), stage
+        assert expected_questions(stage, params, last_run(ROOT)) == pytest.approx(answers["used"], rel=0.02), stage
+
+
+# ---------------------------------------------------------------- budgets, and the command
+
+
+def test_a_budget_that_does_not_do_is_told(ran: Checkout) -> None:
+    forget(set(_keys("evaluate_teacher")))
+    asking = totals(list(planned({"evaluate_teacher": changed("x")}).values()))
+    assert asking is not None
+    assert over_budget(asking, load_params()) == []
+    spent = sum(row.calls for row in spendings(STORE))
+    ran.set(budget={"run": {"calls": asking.to_buy - 1}, "total": {"calls": spent + asking.to_buy, "tokens": 5}})
+    assert over_budget(asking, load_params()) == [
+        f"runtime.budget.run.calls leaves {asking.to_buy - 1}",
+        "runtime.budget.total.tokens leaves 0",
+    ]
+
+
+def test_the_command(ran: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status: dict[str, Any] = {}
+    monkeypatch.setattr("compeffdist.costs.plan.stale", lambda: status)
+    main(["plan"])
+    assert capsys.readouterr().out == "nothing to do: every stage is up to date\n"
+    status["evaluate_teacher"] = changed("evaluation.tasks")
+    main(["plan"])
+    assert "to buy: 0 answers\n" in capsys.readouterr().out
+    forget(set(_keys("evaluate_teacher")))
+    prices = {"currency": "EUR", "date": "2026-11-29", "prices": {"vllm": {"prompt_tokens": 1.0, "answer_tokens": 4.0}}}
+    Path("prices.yaml").write_text(yaml.safe_dump(prices))
+    main(["plan", "--prices", "prices.yaml"])
+    said = capsys.readouterr().out
+    line = next(line for line in said.splitlines() if line.startswith("evaluate_teacher"))
+    assert line.split()[1:4] == ["evaluation.tasks", "changed", line.split()[-1]]
+    assert "to buy: " in said and " EUR" in said
+    main(["plan", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["stages"][0]["stage"] == "evaluate_teacher" and told["all"]["to_buy"] == told["stages"][0]["to_buy"] > 0
+
+
+def test_what_the_last_run_was_is_read_from_metrics_that_may_be_of_any_shape(tmp_path: Path) -> None:
+    assert last_run(tmp_path) == LastRun()
+    (tmp_path / "metrics").mkdir()
+    write_json(tmp_path / "metrics/cluster_attributes.json", {"clusters": 7})
+    write_json(tmp_path / "metrics/enumerate_attributes.json", {"records": {"in": 40}})
+    write_json(
+        tmp_path / "metrics/write_demonstrations.json", {"teacher": "?"} | {"teacher": {"answers": {"used": "x"}}}
+    )
+    assert last_run(tmp_path) == LastRun(40, 7, None)
