@@ -8,8 +8,9 @@ from collections.abc import Mapping
 ENGINES: Mapping[str, str] = {
     "vllm": "compeffdist.teacher.vllm_engine:VllmEngine",
     "openai": "compeffdist.teacher.openai_engine:OpenAIEngine",
+    "openai-batch": "compeffdist.teacher.batch_engine:BatchEngine",
     "transformers": "compeffdist.teacher.transformers_engine:TransformersEngine",
 }
 """`module:class` of each, made as an `EngineOpener` (`teacher/engine.py`)."""
-BEHIND_API = {"openai"}
+BEHIND_API = {"openai", "openai-batch"}
 """Those that ask a model behind a server's API (`models.teacher.reference: api:…`), not weights of ours."""

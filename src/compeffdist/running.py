@@ -1,7 +1,7 @@
 """Running a stage: alone in its checkout, and to a one-line end.
 
-A `dvc` that is killed leaves the stage it started running, and the next `dvc repro` would start a second writer of the
-same artefact. So a stage holds a lock while it runs, which the kernel frees however the process ends.
+A stage ends when the `dvc` that started it is killed, and holds a lock while it runs, which the kernel frees however
+the process ends: no two write the same artefact.
 """
 
 import os
@@ -19,6 +19,7 @@ from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.given import Made, given_to
 from compeffdist.params import Params, load_params
+from compeffdist.processes import end_with_parent
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = Path(".compeffdist/stages")
@@ -50,6 +51,7 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
         params = load_params()
         check(params)
         given = given_to(stage, params)
+        end_with_parent()
         with _only_process_of(name):
             STAGE.set(name)
             module = load()

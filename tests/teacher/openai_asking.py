@@ -47,7 +47,9 @@ def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int
         reported.append(index)
         failures[index] = reason
 
-    settings = RuntimeParams(**{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0} | runtime)
+    settings = RuntimeParams(
+        **{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0, "busy_seconds": 0.0} | runtime
+    )
     engine_of(settings).answer(requests, on_answer, on_failure)
     assert sorted(reported) == list(range(len(requests)))
     return answers, failures

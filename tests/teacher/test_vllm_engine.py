@@ -17,9 +17,9 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.processes import process_id
 from compeffdist.teacher.chat import TOO_LONG
 from compeffdist.teacher.openai_engine import KEY_VARIABLE, OpenAIEngine
-from compeffdist.teacher.processes import process_id
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 from compeffdist.teacher.transformers_engine import TransformersEngine
 from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine

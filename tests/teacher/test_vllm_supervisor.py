@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
+from compeffdist.processes import ProcessId, process_id
 from compeffdist.teacher import vllm_supervisor
-from compeffdist.teacher.processes import ProcessId, process_id
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, ServerState, attach, release_run, telling_line
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the vLLM engine is for Linux")

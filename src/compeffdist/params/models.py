@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from compeffdist.engines import ENGINES
-from compeffdist.params.sections import Line, NonNegativeInt, PositiveFloat, PositiveInt, Section, one_of, server_url
+from compeffdist.params.sections import (
+    Line,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    one_of,
+    server_url,
+)
 from compeffdist.params.spending import BudgetParams
 
 
@@ -39,7 +48,8 @@ class TeacherParams(Section):
 
     engine: Annotated[str, one_of(ENGINES)] = "vllm"
     """One of `engines.py`. `vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run;
-    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `transformers`: in this process."""
+    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `openai-batch`: the same server's batch API,
+    cheaper and within a day; `transformers`: in this process."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -72,10 +82,15 @@ class RuntimeParams(Section):
     budget: BudgetParams = BudgetParams()
     """What may be bought of the teacher, held against the ledger beside the store (docs/operations.md)."""
     concurrency: PositiveInt = 64
-    """Requests in flight."""
+    """Requests in flight at most; a server that is too busy has fewer (`teacher/pace.py`)."""
     request_timeout_seconds: PositiveFloat = 600.0
     retries: NonNegativeInt = 4
-    """Attempts after the first for a request that timed out, was refused (429, 5xx) or lost its connection."""
+    """Attempts after the first for a request that timed out, met a fault of the server (5xx) or lost its connection."""
+    busy_seconds: NonNegativeFloat = 600.0
+    """How long a server may say that it is too busy (429) before that counts as a fault: since a request was first
+    sent, and since the server last answered any."""
+    batch_poll_seconds: PositiveFloat = 60.0
+    """How often engine `openai-batch` looks whether a batch is done."""
     engine_idle_seconds: PositiveInt = 180
     """The shared vLLM server leaves after this long without a request."""
     engine_start_seconds: PositiveInt = 600

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Self
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import utc_now, who
+from compeffdist.processes import ProcessId, process_id
 from compeffdist.registry.tracking import found_or_none, is_missing
-from compeffdist.teacher.processes import ProcessId, process_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

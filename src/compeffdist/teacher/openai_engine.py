@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from compeffdist.canonical import canonical_json
 from compeffdist.credentials import public_address
@@ -23,6 +23,7 @@ from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.dialect import Dialect, is_too_long
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
+from compeffdist.teacher.pace import Pace
 from compeffdist.teacher.parsing import WRAPPER, parse_json
 from compeffdist.teacher.replies import CutInThoughts, finish_of, only_choice, reply_text, thinks, token_counts
 from compeffdist.teacher.requests import FIRST_TOKENS, LENGTH, Answer, Request
@@ -38,6 +39,7 @@ THINKING_TOKENS = 4096
 server says that its context does not hold so much."""
 LEAST_ROOM = 256
 
+C = TypeVar("C", bound=ServerClient)
 Tokens = tuple[int, int, int]
 """Of prompt, cache and completion."""
 
@@ -80,6 +82,7 @@ class OpenAIEngine:
     ) -> None:
         self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
         self.dialect, self.meter, self.warned, self.weighs = Dialect(), Meter(), False, True
+        self.pace = Pace(runtime.concurrency, runtime.busy_seconds)
         self.refused_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
@@ -99,16 +102,22 @@ class OpenAIEngine:
         """Nothing is held between calls."""
 
     async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
-        hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
-        url, key = self.runtime.openai_base_url, check_key(KEY_VARIABLE)
-        self._warn_of_environment(url)
-        async with ServerClient(url, key, self.runtime, hint, self.meter, self.dialect) as client:
+        async with self._client(ServerClient) as client:
             await client.check()
 
             async def answer_one(request: Request) -> Answer:
-                return await (self._labels if request.labels else self._generate)(client, request)
+                return await self._answer_one(client, request)
 
             await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
+
+    def _client(self, kind: type[C]) -> C:
+        hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
+        url, key = self.runtime.openai_base_url, check_key(KEY_VARIABLE)
+        self._warn_of_environment(url)
+        return kind(url, key, self.runtime, hint, self.meter, self.pace, self.dialect)
+
+    async def _answer_one(self, client: ServerClient, request: Request) -> Answer:
+        return await (self._labels if request.labels else self._generate)(client, request)
 
     def _warn_of_environment(self, url: str) -> None:
         """Say once what is broken of the environment, though a server on this machine is reached without it."""

@@ -1,8 +1,8 @@
 """JSON over HTTP to a chat server: requests sent, errors understood, what may pass tried again.
 
-Retries with exponential backoff and Retry-After are the openai client's own. What a retry cannot mend (refused
-connection, wrong key, no credit, unknown model) stops the run at once; a single request that stays unanswered is
-reported and the rest go on, unless the server answers nothing at all.
+Retries with exponential backoff are the openai client's own; a server that is too busy is waited for (`pace`). What a
+retry cannot mend (refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that
+stays unanswered is reported and the rest go on, unless the server answers nothing at all.
 """
 
 import os
@@ -21,6 +21,7 @@ from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, 
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
 from compeffdist.teacher.engine import RequestFailed
+from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
 from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
 from compeffdist.teacher.spending import Meter
@@ -51,6 +52,7 @@ class ServerClient:
     Args:
         hint: ends the message when the server as a whole is at fault.
         meter: counts what replies took.
+        pace: how fast the server is asked.
         dialect: what is known of the server; None: it takes every request as it is.
 
     Raises:
@@ -64,6 +66,7 @@ class ServerClient:
         runtime: RuntimeParams,
         hint: str,
         meter: Meter,
+        pace: Pace,
         dialect: Dialect | None = None,
     ) -> None:
         import openai
@@ -72,12 +75,12 @@ class ServerClient:
         self.place, self.url = public_address(base_url), base_url
         self.secrets = _secrets(base_url, key)
         self.timeout = runtime.request_timeout_seconds
-        self.trouble = 0
+        self.trouble, self.slowed = 0, False
         check_environment(base_url, HTTPX)
         direct = is_loopback(host_of(base_url))
         try:
             # a proxy set for the outside must not see requests to this machine
-            transport = openai.DefaultAsyncHttpxClient(
+            transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)(
                 trust_env=not direct,
                 verify=_trusted(base_url) if direct else True,
                 event_hooks={"response": [_unhide_error]},
@@ -113,15 +116,19 @@ class ServerClient:
         except e.APIError:
             pass  # a server need not list its models; whether it answers is seen at the first request
 
+    def _tell_of_pace(self, at_once: int) -> None:
+        if not self.slowed:
+            print(f"{self.place} is too busy: asked {at_once} at once now, more again as it answers", file=sys.stderr)
+        self.slowed = True
+
     async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
-        create = self.client.chat.completions.with_raw_response.create
         dialect = self.dialect or Dialect()
         tried: list[Change] = []
         for _ in range(CHANGES):
             asked = dialect.spoken(body, tried)
             try:
-                reply = await self._json(lambda asked=asked: create(**asked), asked)  # type: ignore[misc]
+                reply = await self._posted(asked)
             except Refused as refusal:
                 # what another request found out meanwhile may be all that is needed
                 changes = changes_for(asked, refusal.said) if self.dialect else []
@@ -137,9 +144,34 @@ class ServerClient:
     async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
         create = self.client.completions.with_raw_response.create
-        return await self._json(lambda: create(**body, extra_body=dict(extra)), body)
+        return self._counted(await self._json(lambda: create(**body, extra_body=dict(extra)), body))
+
+    async def _posted(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a chat request in just this form. Raises as `chat`, Refused among it."""
+        create = self.client.chat.completions.with_raw_response.create
+        return self._counted(await self._json(lambda: create(**body), body))
+
+    def _counted(self, reply: dict[str, Any]) -> dict[str, Any]:
+        self.meter.count(*token_counts(reply))
+        return reply
 
     async def _json(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that a call of the openai client's is answered with; `body` is what it sends. Raises
+        RequestFailed or UserError."""
+        text = await self._text(call, body)
+        if isinstance(text, dict):
+            return text
+        value = read_body(text)
+        if isinstance(value, str):
+            said = self._masked(reason(value)) or "it is empty"
+            raise self._exhausted(f"server's answer is not JSON: {said}")
+        self.trouble = 0
+        if not isinstance(value, dict):
+            raise RequestFailed("server's answer is not a JSON object")
+        return value
+
+    async def _text(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> str | dict[str, Any]:
+        """What a call is answered with; of an answer that broke off, the object it is."""
         e = self.openai
         try:
             raw = await call()
@@ -150,24 +182,16 @@ class ServerClient:
                 raise self._exhausted(f"no answer within {self.timeout:g} s") from None
             raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
         except e.APIStatusError as error:
-            if error.response.extensions.get(_HIDDEN) == _BROKEN_OFF:
+            if error.response.extensions.get(HIDDEN) == _BROKEN_OFF:
                 return self._broken_off(error)
             raise self._sorted(error, body) from None
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
         content = raw.content
         try:
-            value = read_body(content.decode("utf-8-sig") if isinstance(content, bytes) else str(content))
+            return content.decode("utf-8-sig") if isinstance(content, bytes) else str(content)
         except UnicodeDecodeError:  # to replace what cannot be read would change the answer
             raise self._exhausted("server's answer is not UTF-8") from None
-        if isinstance(value, str):
-            said = self._masked(reason(value)) or "it is empty"
-            raise self._exhausted(f"server's answer is not JSON: {said}")
-        self.trouble = 0
-        if not isinstance(value, dict):
-            raise RequestFailed("server's answer is not a JSON object")
-        self.meter.count(*token_counts(value))
-        return value
 
     def _broken_off(self, error: Any) -> dict[str, Any]:
         """The answer that broke off in every attempt: whoever reads it says why."""
@@ -175,7 +199,6 @@ class ServerClient:
         if isinstance(failure, UserError):
             raise failure from None
         answered: dict[str, Any] = read_body(error.response.text)
-        self.meter.count(*token_counts(answered))
         return answered
 
     def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:
@@ -218,7 +241,7 @@ class ServerClient:
         response = error.response
         said = reason(error_in(read_body(response.text)))
         told = self._masked(said or response.reason_phrase or "and gave no reason")
-        hidden = response.extensions.get(_HIDDEN)
+        hidden = response.extensions.get(HIDDEN)
         return f"{HTTPStatus.OK} with an error in it: {told}" if hidden else f"{error.status_code} {told}"
 
     def _masked(self, text: str) -> str:
@@ -235,8 +258,8 @@ _LATER = {
 }
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
-_HIDDEN, _WHOLE, _BROKEN_OFF = "compeffdist.hidden", "error", "broken off"
-"""Mark of a response whose status was 200: an error and nothing else, or an answer that broke off."""
+_WHOLE, _BROKEN_OFF = "error", "broken off"
+"""What a response is whose status was 200: an error and nothing else, or an answer that broke off."""
 _OF_THE_RUN = {
     *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -253,7 +276,7 @@ async def _unhide_error(response: Any) -> None:
         return
     if status := hidden_status(body):
         response.status_code = int(status)
-        response.extensions[_HIDDEN] = _WHOLE if error_in(body) is body else _BROKEN_OFF
+        response.extensions[HIDDEN] = _WHOLE if error_in(body) is body else _BROKEN_OFF
 
 
 def _lost_in_answering(error: Exception) -> bool:

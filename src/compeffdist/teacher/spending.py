@@ -20,7 +20,7 @@ from typing import Self
 from compeffdist.errors import UserError
 from compeffdist.files import home_path
 from compeffdist.params import Price, RuntimeParams, read_prices
-from compeffdist.teacher.processes import process_id, run_process
+from compeffdist.processes import process_id, run_process
 from compeffdist.teacher.requests import Request
 from compeffdist.teacher.store import BUSY_SECONDS, guarded
 

@@ -20,6 +20,7 @@ from compeffdist.records import content_id
 from compeffdist.teacher.chat import TOO_LONG, ChatTokenizer, json_grammar
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import answer_concurrently
+from compeffdist.teacher.pace import Pace
 from compeffdist.teacher.replies import dig, finish_of, kept_text, only_choice, token_counts
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.server_client import ServerClient
@@ -42,7 +43,7 @@ class VllmEngine:
     ) -> None:
         assert folder is not None
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
-        self.meter = Meter()
+        self.meter, self.pace = Meter(), Pace(runtime.concurrency, runtime.busy_seconds)
         self.chat = ChatTokenizer(folder)
         self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
         key = content_id("vllm", {"arguments": self.arguments})
@@ -74,7 +75,8 @@ class VllmEngine:
         hint = f"see {self.files.log}"
         in_use = asyncio.create_task(self._keep_touching(server))
         try:
-            async with ServerClient(server.base_url, server.api_key, self.runtime, hint, self.meter) as client:
+            key, settings = server.api_key, self.runtime
+            async with ServerClient(server.base_url, key, settings, hint, self.meter, self.pace) as client:
 
                 async def answer_one(request: Request) -> Answer:
                     return await (self._labels if request.labels else self._generate)(client, request)

@@ -31,8 +31,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.openai_engine import KEY_VARIABLE
-from compeffdist.teacher.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 
 HOST = "127.0.0.1"

@@ -1,6 +1,9 @@
 """Which process is still there, and which one a run belongs to. Reads /proc, so Linux only."""
 
 import os
+import select
+import signal
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +28,33 @@ def process_id(pid: int) -> ProcessId | None:
 
 def run_process() -> int:
     """Pid of the topmost `dvc` or `make` this process runs under, else its own: the run lasts as long."""
-    found = pid = os.getpid()
+    return ([os.getpid(), *_runs_above()])[-1]
+
+
+def end_with_parent() -> None:
+    """End this process, at once and without a word, when the nearest `dvc` or `make` above it has ended: without it
+    nobody looks at what becomes of its work, and the next run would find it still writing. Nothing if there is none."""
+    above = _runs_above()
+    if not above:
+        return
+    try:
+        parent = os.pidfd_open(above[0])
+    except OSError:  # it ended just now, or the kernel has no such thing
+        return
+    threading.Thread(target=_kill_after, args=(parent,), name="end with parent", daemon=True).start()
+
+
+def _kill_after(parent: int) -> None:
+    select.select([parent], [], [])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _runs_above() -> list[int]:
+    """Pids of every `dvc` and `make` above this process, the nearest first."""
+    found, pid = [], os.getpid()
     while (fields := _stat(pid)) and (pid := int(fields[1])) > 0:
         if _is_run(_told(pid, "cmdline").split("\0")):
-            found = pid
+            found.append(pid)
     return found
 
 

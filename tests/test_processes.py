@@ -3,17 +3,18 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from compeffdist.teacher.processes import ProcessId, process_id
+from compeffdist.processes import ProcessId, process_id
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 SAY_RUN = """
 import os, time
-from compeffdist.teacher.processes import run_process
+from compeffdist.processes import run_process
 time.sleep(0.3)
 print(run_process(), os.getpid())
 """
@@ -79,3 +80,44 @@ def test_the_run_is_the_topmost_dvc_or_make(tmp_path: Path, runner: str) -> None
 def test_without_a_runner_the_run_is_the_process_itself() -> None:
     run, itself = say(sys.executable, "-c", SAY_RUN)
     assert run == itself
+
+
+WAITS = """
+import time
+from compeffdist.processes import end_with_parent
+end_with_parent()
+open("began", "w").close()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("between", ["", "sh -c '%s; true'"])
+def test_a_process_ends_with_the_dvc_above_it_however_that_ends(tmp_path: Path, between: str) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    command = f"{sys.executable} waits.py"
+    (tmp_path / "dvc").symlink_to("/bin/sh")
+    started = f"{between % command if between else command}; true"
+    parent = subprocess.Popen([str(tmp_path / "dvc"), "-c", started], cwd=tmp_path, start_new_session=True)
+    limit = time.monotonic() + 30
+    while not (tmp_path / "began").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    while left := [p for p in Path("/proc").glob("[0-9]*") if _works_in(p, tmp_path) and b"waits.py" in _command(p)]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.02)
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").resolve() == folder
+    except OSError:
+        return False
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
