@@ -5,7 +5,10 @@ import select
 import signal
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+DVC_STAGE = "DVC_STAGE"
+"""Variable that DVC sets for the command of a stage."""
 
 
 class ProcessId(NamedTuple):
@@ -28,33 +31,43 @@ def process_id(pid: int) -> ProcessId | None:
 
 def run_process() -> int:
     """Pid of the topmost `dvc` or `make` this process runs under, else its own: the run lasts as long."""
-    return ([os.getpid(), *_runs_above()])[-1]
+    return [os.getpid(), *(pid for pid, _ in _runs_above())][-1]
 
 
 def end_with_parent() -> None:
     """End this process, at once and without a word, when the nearest `dvc` or `make` above it has ended: without it
     nobody looks at what becomes of its work, and the next run would find it still writing. Nothing if there is none."""
     above = _runs_above()
+    if os.environ.get(DVC_STAGE) and not any(dvc for _, dvc in above):
+        _end()  # it ended before this line was reached
     if not above:
         return
     try:
-        parent = os.pidfd_open(above[0])
-    except OSError:  # it ended just now, or the kernel has no such thing
+        parent = os.pidfd_open(next((pid for pid, dvc in above if dvc), above[0][0]))
+    except ProcessLookupError:
+        _end()
+    except OSError:  # the kernel has no such thing
         return
-    threading.Thread(target=_kill_after, args=(parent,), name="end with parent", daemon=True).start()
+    threading.Thread(target=_end_after, args=(parent,), name="end with parent", daemon=True).start()
 
 
-def _kill_after(parent: int) -> None:
-    select.select([parent], [], [])
+def _end() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
+    raise SystemExit  # not reached
 
 
-def _runs_above() -> list[int]:
-    """Pids of every `dvc` and `make` above this process, the nearest first."""
+def _end_after(parent: int) -> None:
+    select.select([parent], [], [])
+    _end()
+
+
+def _runs_above() -> list[tuple[int, bool]]:
+    """Pid of every `dvc` and `make` above this process, the nearest first, and whether it is a `dvc`."""
     found, pid = [], os.getpid()
     while (fields := _stat(pid)) and (pid := int(fields[1])) > 0:
-        if _is_run(_told(pid, "cmdline").split("\0")):
-            found.append(pid)
+        arguments = _told(pid, "cmdline").split("\0")
+        if _is_run(arguments):
+            found.append((pid, Path(arguments[0]).name not in ("make", "gmake")))
     return found
 
 

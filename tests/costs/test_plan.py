@@ -18,7 +18,7 @@ from compeffdist.declaration import read_pipeline
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import REPLAYS
 from compeffdist.files import write_json
-from compeffdist.params import Params, load_params
+from compeffdist.params import Params, Price, load_params
 from compeffdist.profiles import compose
 from compeffdist.teacher.spending import spendings
 from compeffdist.teacher.store import ResponseStore, stored_keys
@@ -199,15 +199,20 @@ def test_the_default_run_is_expected_as_its_metrics_say_it_was() -> None:
 
 def test_a_budget_that_does_not_do_is_told(ran: Checkout) -> None:
     forget(set(_keys("evaluate_teacher")))
-    asking = totals(list(planned({"evaluate_teacher": changed("x")}).values()))
+    stages = list(planned({"evaluate_teacher": changed("x")}).values())
+    asking = totals(stages)
     assert asking is not None
-    assert over_budget(asking, load_params()) == []
+    price = Price(prompt_tokens=1000.0, answer_tokens=1000.0)
+    assert over_budget(stages, load_params(), price) == []
     spent = sum(row.calls for row in spendings(STORE))
     ran.set(budget={"run": {"calls": asking.to_buy - 1}, "total": {"calls": spent + asking.to_buy, "tokens": 5}})
-    assert over_budget(asking, load_params()) == [
+    told = over_budget(stages, load_params(), None)
+    assert [line.split(",")[0] for line in told] == [
         f"runtime.budget.run.calls leaves {asking.to_buy - 1}",
         "runtime.budget.total.tokens leaves 0",
     ]
+    ran.set(budget={"run": {"money": 0.01}})
+    assert over_budget(stages, load_params(), price)[0].startswith("runtime.budget.run.money leaves 0.01, about")
 
 
 def test_the_command(ran: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,10 @@ def serving_batches(server: BatchServer) -> Iterator[BatchServer]:
             if match := re.fullmatch(r"/v1/files/([^/]+)/content", path):
                 self._send(200, server.files[match[1]])
             elif match := re.fullmatch(r"/v1/batches/([^/]+)", path):
-                self._json(server.look(server.batches[match[1]]))
+                if batch := server.batches.get(match[1]):
+                    self._json(server.look(batch))
+                else:
+                    self._json({"error": {"message": "no such batch"}}, 404)
             elif path == "/v1/batches":
                 self._json({"object": "list", "data": list(server.batches.values()), "has_more": False})
             else:
@@ -101,7 +104,12 @@ def serving_batches(server: BatchServer) -> Iterator[BatchServer]:
                 if server.refuse_batches:
                     self._json({"error": {"message": "there is no such thing"}}, 404)
                 else:
-                    self._json(server.make(json.loads(content)))
+                    try:
+                        batch = server.make(json.loads(content))
+                    except ConnectionError:
+                        self.close_connection = True
+                        return
+                    self._json(batch)
             else:
                 body = json.loads(content)
                 server.at_once.append(body)

@@ -1,8 +1,10 @@
 """Most questions go in batches; a batch that is paid for is not made again."""
 
+import asyncio
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -139,12 +141,6 @@ def test_a_server_without_batches_is_told() -> None:
         ask(server, [question(f"p{n}") for n in range(3)])
 
 
-def test_equal_questions_are_one_request_of_the_batch() -> None:
-    with serving_batches(BatchServer()) as server:
-        answers, _ = ask(server, [question(p) for p in ("a", "b", "b", "b")])
-    assert len(answers) == 4 and len(server.batched) == 1
-
-
 def test_tokens_are_counted_under_this_engine() -> None:
     with serving_batches(BatchServer()) as server, teacher(server.url) as asking:
         asking.ask([question(f"p{n}") for n in range(10)], "test")
@@ -190,6 +186,132 @@ def test_a_killed_run_does_not_buy_a_batch_twice(at: str) -> None:
     assert len(server.batches) == 1
     assert len(stored_keys(Path("store.sqlite"))) == 8
     assert not list(FOLDER.glob("*"))
+
+
+def left_waiting(server: BatchServer, asked: Sequence[Request]) -> None:
+    """A run that ends while its batch is waited for."""
+    server.ended.clear()
+
+    class Ended(Exception):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compeffdist.teacher.batches.asyncio.sleep", lambda seconds: _end(Ended) if seconds else _turn())
+        with pytest.raises(Ended):
+            ask(server, asked)
+    server.ended.set()
+
+
+async def _end(error: type[Exception]) -> None:
+    raise error
+
+
+async def _turn() -> None:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_soon(future.set_result, None)
+    await future
+
+
+def test_of_a_batch_that_waits_what_is_not_asked_now_is_kept() -> None:
+    asked = [question(f"p{n}") for n in range(10)]
+    with serving_batches(BatchServer()) as server:
+        left_waiting(server, asked)
+        some, _ = ask(server, asked[1:4])
+        assert len(some) == 3 and len(list(FOLDER.glob("*"))) == 1
+        rest, _ = ask(server, asked[4:])
+        assert len(rest) == 6 and not list(FOLDER.glob("*"))
+        assert len(server.batches) == 1
+        assert prompts(server.at_once + server.batched) == sorted(f"p{n}" for n in range(10))
+
+
+def test_what_was_learned_before_a_kill_is_known_after_it() -> None:
+    """The first question showed that the model thinks; another's answer would not have."""
+
+    def respond(body: Body, n: int) -> Reply:
+        first = body["messages"][-1]["content"] == "p0"
+        if first and body["max_tokens"] < 4000:
+            return Reply(chat_reply("<think>hm", finish_reason="length"))
+        return echo(body, n)
+
+    asked = [question(f"p{n}") for n in range(6)]
+    with serving_batches(BatchServer(respond)) as server:
+        left_waiting(server, asked)
+        answers, failures = ask(server, asked[1:])
+    assert len(answers) == 5 and not failures
+    assert (len(server.batches), len(server.batched)) == (1, 5)
+    assert prompts(server.at_once) == ["p0", "p0"]
+
+
+def test_a_batch_whose_making_was_not_told_is_not_made_again() -> None:
+    server = BatchServer()
+    made = server.make
+
+    def lost(body: Body) -> dict[str, Any]:
+        batch = made(body)
+        if len(server.batches) == 1:
+            raise ConnectionError  # the reply is never sent
+        return batch
+
+    server.make = lost  # type: ignore[method-assign]
+    with serving_batches(server):
+        answers, _ = ask(server, [question(f"p{n}") for n in range(5)])
+    assert len(answers) == 5 and len(server.batches) == 1
+
+
+@pytest.mark.parametrize("status", [402, 401, 404, 500, 429])
+def test_bad_lines_are_rejects_and_the_next_run_asks_anew(status: int) -> None:
+    bad = [True]
+
+    def respond(body: Body, n: int) -> Reply:
+        number = int(body["messages"][-1]["content"][1:])
+        if bad[0] and number > 20:
+            return Reply({"error": {"message": "not now"}}, status=status)
+        return echo(body, n)
+
+    asked = [question(f"p{n}") for n in range(60)]
+    with serving_batches(BatchServer(respond)) as server:
+        answers, failures = ask(server, asked)
+        assert (len(answers), len(failures)) == (21, 39) and "not now" in failures[59]
+        assert not list(FOLDER.glob("*"))
+        bad[0] = False
+        answers, failures = ask(server, asked[21:])
+    assert len(answers) == 39 and not failures
+
+
+def test_what_a_batch_took_is_counted_once(tmp_path: Path) -> None:
+    asked = [question(f"p{n}") for n in range(10)]
+    with serving_batches(BatchServer()) as server:
+        left_waiting(server, asked)
+        for part in (asked[1:5], asked[5:]):
+            with teacher(server.url) as asking:
+                asking.ask(part, "test")
+    # nine of the batch; the one asked at once belonged to the run that was left
+    assert sum(row.calls for row in spendings(Path("store.sqlite"))) == 9
+
+
+def test_a_line_may_hold_what_ends_lines_elsewhere() -> None:
+    odd = "one\u2028two\u0085three"
+
+    class Raw(BatchServer):
+        def make(self, asked: Body) -> dict[str, Any]:
+            batch = super().make(asked)
+            name = batch["output_file_id"]
+            self.files[name] = self.files[name].replace(b"PLACE", odd.encode())
+            return batch
+
+    with serving_batches(Raw(lambda body, n: Reply(chat_reply("PLACE")))) as server:
+        answers, failures = ask(server, [question(f"p{n}") for n in range(3)])
+    assert not failures and answers[2].text == odd
+
+
+def test_a_batch_that_the_server_has_forgotten_names_its_file() -> None:
+    with serving_batches(BatchServer()) as server:
+        left_waiting(server, [question(f"p{n}") for n in range(4)])
+        (file,) = FOLDER.glob("*")
+        server.batches.clear()
+        with pytest.raises(UserError, match=re.escape(str(file))):
+            ask(server, [question(f"p{n}") for n in range(1, 4)])
 
 
 def test_a_broken_file_of_a_batch_is_told() -> None:

@@ -155,6 +155,22 @@ def test_time_outs_slow_asking_down() -> None:
     assert len(answers) >= 20, failures
 
 
+def test_a_run_that_has_ended_sends_no_more() -> None:
+    """Also of those that wait for a busy server."""
+
+    def respond(body: Body, n: int) -> Reply:
+        prompt = body["messages"][-1]["content"]
+        if prompt == "a":
+            return Reply({"error": {"message": "not yours"}}, status=401, delay=0.5)
+        return Reply(BUSY, status=429, headers={"Retry-After": "1"}) if prompt < "e" and not n else echo(body, n)
+
+    with serving(respond) as server:
+        with pytest.raises(UserError, match="not yours"):
+            ask(server.url, [question(p) for p in "abcdefghij"], concurrency=4, busy_seconds=30.0)
+        time.sleep(0.2)
+        assert {body["messages"][-1]["content"] for body in server.bodies} <= set("abcd")
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -165,6 +181,7 @@ def test_time_outs_slow_asking_down() -> None:
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999999 07:28:00 GMT"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": str(NAMED_AT_MOST + 1)}, None),
         ({}, None),

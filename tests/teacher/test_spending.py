@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import sqlite3
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +63,16 @@ def questions(tokens: Sequence[int], word: str = "") -> list[Request]:
 
 
 def teacher(folder: Path, engine: CostlyEngine, **runtime: Any) -> BuyingTeacher:
-    budget = runtime.pop("budget", {})
-    values = {"store": str(folder / "store.sqlite"), "budget": budget, **runtime}
-    return BuyingTeacher(Card(), TeacherParams(), RuntimeParams(**values), lambda: None, opener=engine.open)  # type: ignore[arg-type]
+    values = {"store": str(folder / "store.sqlite"), "budget": {}, **runtime}
+    params = TeacherParams.model_construct(engine=values.pop("named", "vllm"))
+    return BuyingTeacher(Card(), params, RuntimeParams(**values), lambda: None, opener=engine.open)  # type: ignore[arg-type]
 
 
 def spent(folder: Path) -> tuple[int, int]:
     """Calls and tokens, as the ledger has them."""
     with Ledger(folder / "store.sqlite") as ledger:
-        total = ledger.in_all()
-    return total.calls, total.tokens
+        rows = ledger.rows()
+    return sum(row.calls for row in rows), sum(row.spent.tokens for row in rows)
 
 
 # ---------------------------------------------------------------- counting
@@ -315,6 +318,61 @@ def test_a_budget_of_an_older_ledger_counts_what_came_before(tmp_path: Path) -> 
         teacher(tmp_path, CostlyEngine(), budget={"total": {"calls": 10}}) as asking,
         pytest.raises(UserError, match=r"10 spent"),
     ):
+        asking.ask(questions([10]), "test")
+
+
+def test_money_is_that_of_each_engine(tmp_path: Path) -> None:
+    """What a local engine answered before does not count at the price of a server."""
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        "currency: EUR\ndate: 2026-11-29\nprices:\n  costly: {prompt_tokens: 1000.0, answer_tokens: 0.0}\n"
+        "  vllm: {prompt_tokens: 0.1, answer_tokens: 0.1}\n"
+    )
+    answer = Answer("x", None, 1_000_000, 0, 0, "stop").to_json()
+    with ResponseStore(tmp_path / "store.sqlite") as store:
+        store.put_many([StoredAnswer(f"k{n}", "model_1", "{}", answer, "vllm") for n in range(5)])
+    settings = {"budget": {"total": {"money": 1.0}}, "prices": str(prices), "named": "costly"}
+    with teacher(tmp_path, CostlyEngine(), **settings) as asking, pytest.raises(UserError, match=r"0\.9\d* spent"):
+        asking.ask(questions([10] * 100), "test")
+    bought = sum(row.answers for row in spendings(tmp_path / "store.sqlite") if row.engine == "costly")
+    assert 40 <= bought <= 50  # 0.50 was spent, and 0.01 is one more
+
+
+def test_a_reply_that_is_tried_again_is_paid_for(tmp_path: Path) -> None:
+    """An answer that breaks off is asked for again by the client itself."""
+
+    def respond(body: Body, n: int) -> Reply:
+        broken = chat_reply("ha", finish_reason=None, error={"message": "upstream broke off", "code": 502})
+        return Reply(broken if n < 2 else chat_reply("half"))
+
+    with serving(respond) as server:
+        runtime = RuntimeParams(store=str(tmp_path / "store.sqlite"), openai_base_url=server.url, retries=3)
+        with BuyingTeacher(Card(), TeacherParams(engine="openai"), runtime, lambda: None) as asking:  # type: ignore[arg-type]
+            asking.ask(questions([1]), "test")
+    assert spent(tmp_path) == (3, 30)
+
+
+def test_a_ledger_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    with teacher(tmp_path, CostlyEngine()) as asking:
+        asking.ask(questions([10]), "test")
+    with closing(sqlite3.connect(ledger_path(tmp_path / "store.sqlite"))) as connection:
+        connection.execute("ALTER TABLE spent ADD COLUMN mood TEXT")
+        assert spendings(tmp_path / "store.sqlite")[0].calls == 1
+        connection.execute("PRAGMA user_version=2")
+    for look in (lambda: spendings(tmp_path / "store.sqlite"), lambda: spent(tmp_path)):
+        with pytest.raises(UserError, match=r"store\.sqlite\.spent: written by a newer version"):
+            look()
+
+
+def test_time_is_written_as_answers_come(tmp_path: Path) -> None:
+    class Slow(CostlyEngine):
+        def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+            time.sleep(0.3)
+            self.meter.count(1, 0, 1)
+            on_answer(0, Answer("x", None, 1, 0, 1, "stop"))
+            assert spendings(tmp_path / "store.sqlite")[0].seconds >= 0.3
+
+    with teacher(tmp_path, Slow()) as asking:
         asking.ask(questions([10]), "test")
 
 

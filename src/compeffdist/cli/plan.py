@@ -1,6 +1,7 @@
 """`compeffdist plan`: what a run would do and ask, before anything is paid for."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,11 @@ def run(args: argparse.Namespace) -> None:
     prices = read_prices(file) if file else None
     status = stale()
     planned = plan(params, status)
-    if args.sample and buy_sample(planned, params, args.sample):
-        planned = plan(params, status)
+    if args.sample:
+        if buy_sample(planned, params, args.sample):
+            planned = plan(params, status)
+        else:
+            print("no sample was bought: no stage that asks is ready, or all it asks is answered", file=sys.stderr)
     whole = totals(planned)
     if args.json:
         told = [_json(one.asking, params, prices, stage=one.stage.name, why=one.why) for one in planned]
@@ -61,7 +65,7 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
     return [
         *lines,
         f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
-        *_budget(whole, params),
+        *_budget(planned, params, prices),
     ]
 
 
@@ -101,7 +105,7 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
 
 
 def _money(asking: "Asking", params: "Params", prices: "Prices | None") -> float | None:
-    entry = prices.entry("teacher", params.teacher.engine) if prices else None
+    entry = prices.entry(params.teacher.engine, "teacher") if prices else None
     if prices is None or entry is None or asking.prompt_tokens is None or asking.completion_tokens is None:
         return None
     price = prices.prices[entry]
@@ -111,11 +115,13 @@ def _money(asking: "Asking", params: "Params", prices: "Prices | None") -> float
     return price.hour * asking.seconds / 3600.0
 
 
-def _budget(asking: "Asking", params: "Params") -> list[str]:
-    """What stands in the way of the whole run: a bound that its calls or tokens would exceed."""
+def _budget(planned: "list[Planned]", params: "Params", prices: "Prices | None") -> list[str]:
+    """What stands in the way of the whole run: a bound that it would exceed."""
     from compeffdist.costs.plan import over_budget
 
-    return [f"it will end before that: {line}" for line in over_budget(asking, params)]
+    entry = prices.entry(params.teacher.engine, "teacher") if prices else None
+    price = prices.prices[entry] if prices and entry else None
+    return [f"it will end before that: {line}" for line in over_budget(planned, params, price)]
 
 
 def _json(asking: "Asking | None", params: "Params", prices: "Prices | None", **more: Any) -> dict[str, Any]:

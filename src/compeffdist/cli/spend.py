@@ -20,15 +20,18 @@ def run(args: argparse.Namespace) -> None:
     """Print what the ledger beside the store holds."""
     import json
 
+    from compeffdist.artefacts import TEACHER
     from compeffdist.costs.spent import grouped, spent_lines
     from compeffdist.files import home_path
+    from compeffdist.models import read_identity
     from compeffdist.params import load_params, read_prices
     from compeffdist.teacher.spending import spendings
 
     runtime = load_params().runtime
     file = args.prices or (home_path(runtime.prices) if runtime.prices else None)
     prices = read_prices(file) if file else None
-    lines = grouped(spendings(home_path(runtime.store)), args.by, prices)
+    teacher = read_identity(Path(TEACHER)).id if Path(TEACHER).exists() else None
+    lines = grouped(spendings(home_path(runtime.store)), args.by, prices, teacher)
     if args.json:
         currency = {"currency": prices.currency, "date": prices.date} if prices else {}
         told = [line.to_json(args.by if line.of else ()) for line in lines]

@@ -24,15 +24,15 @@ from compeffdist.fingerprints import check_fingerprint
 from compeffdist.given import given_to
 from compeffdist.lineage.repository import LOCK, Lock
 from compeffdist.models import read_identity
-from compeffdist.params import Params
+from compeffdist.params import Params, Price
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.known import KnownAnswers, known_answers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.spending import EARLIER, Spending, Spent, spendings
+from compeffdist.teacher.spending import EARLIER, Spending, spendings
 
 IN_TURNS = ("generate_tasks", "write_demonstrations")
 """Stages whose later questions follow from their earlier answers."""
-FEWEST_MEASURED = 5
+FEWEST_MEASURED = 3
 """Answers of a stage from which on its tokens are told by them alone."""
 
 
@@ -126,23 +126,42 @@ def totals(planned: Sequence[Planned]) -> Asking | None:
     return Asking(sum(one.questions for one in asking), known, exact, *figures)
 
 
-def over_budget(asking: Asking, params: Params) -> list[str]:
-    """The bounds of `runtime.budget` that what is asked would exceed, told for people; each question counts as one
-    call."""
-    spent = Spent()
-    for row in spendings(home_path(params.runtime.store)):
-        spent += row.spent
-    tokens = (asking.prompt_tokens or 0.0) + (asking.completion_tokens or 0.0)
+def over_budget(planned: Sequence[Planned], params: Params, price: Price | None) -> list[str]:
+    """The bounds of `runtime.budget` that what is asked will exceed, told for people.
+
+    What is not known of a stage counts as nothing: a bound that is not told here may be met all the same.
+
+    Args:
+        price: of the teacher's tokens, if there is one.
+    """
+    asking = [one for one in planned if one.asking is not None]
+    rows = spendings(home_path(params.runtime.store))
+    calls = sum(one.asking.to_buy * _calls_each(one.stage.name, rows) for one in asking if one.asking)
+    prompt = sum(one.asking.prompt_tokens or 0.0 for one in asking if one.asking)
+    completion = sum(one.asking.completion_tokens or 0.0 for one in asking if one.asking)
+    money = (price.of_tokens(round(prompt), round(completion)) if price else None) or 0.0
+    needed = {"calls": calls, "tokens": prompt + completion, "money": money}
+    spent = {"calls": 0.0, "tokens": 0.0, "money": 0.0}
+    for row in rows:
+        spent["calls"] += row.calls
+        spent["tokens"] += row.spent.tokens
+        spent["money"] += (price.of_tokens(row.prompt_tokens, row.completion_tokens) if price else None) or 0.0
     told = []
-    for of, limits, so_far in (
-        ("run", params.runtime.budget.run, Spent()),
-        ("total", params.runtime.budget.total, spent),
-    ):
-        for name, bound, needed in (("calls", limits.calls, asking.to_buy), ("tokens", limits.tokens, tokens)):
-            left = None if bound is None else bound - getattr(so_far, name)
-            if left is not None and needed > left:
-                told.append(f"runtime.budget.{of}.{name} leaves {max(left, 0):,}")
+    for of, limits in (("run", params.runtime.budget.run), ("total", params.runtime.budget.total)):
+        for name, bound in limits.bounds().items():
+            left = bound - (spent[name] if of == "total" else 0.0)
+            if needed[name] > left:
+                told.append(
+                    f"runtime.budget.{of}.{name} leaves {max(left, 0.0):,.10g}, about {needed[name]:,.4g} needed"
+                )
     return told
+
+
+def _calls_each(stage: str, rows: Sequence[Spending]) -> float:
+    """Calls an answer of a stage took so far; 1 if it has none."""
+    calls = sum(row.calls for row in rows if row.stage == stage)
+    answers = sum(row.answers for row in rows if row.stage == stage)
+    return max(1.0, calls / answers) if answers else 1.0
 
 
 def last_run(root: Path = Path()) -> LastRun:
@@ -256,7 +275,8 @@ def _priced(
         prompt = to_buy * each * (mean if mean is not None else 1.0)
         completion = to_buy * completion_each
     rows = [row for row in spent if row.run != EARLIER and row.stage == stage and row.answers]
-    measured = sum(row.seconds for row in rows) / sum(row.answers for row in rows) if rows else None
+    took = sum(row.seconds for row in rows)
+    measured = took / sum(row.answers for row in rows) if took else None
     seconds = 0.0 if not to_buy else measured * to_buy if measured is not None else None
     return Asking(questions, known, exact, prompt, completion, seconds, unknown)
 

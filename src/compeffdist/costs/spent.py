@@ -7,9 +7,8 @@ from typing import Any
 from compeffdist.costs.table import columns
 from compeffdist.params import Prices
 from compeffdist.progress import clock
-from compeffdist.teacher.spending import EARLIER, Spending
+from compeffdist.teacher.spending import Spending, cost_of
 
-HOUR = 3600.0
 BY = ("stage", "day", "model", "engine", "run")
 NO_STAGE = "before the ledger"
 DASH = "-"
@@ -33,17 +32,21 @@ class Line:
         return {**dict(zip(by, self.of, strict=True)), **counts, "money": self.money}
 
 
-def grouped(rows: Sequence[Spending], by: Sequence[str], prices: Prices | None) -> list[Line]:
+def grouped(
+    rows: Sequence[Spending], by: Sequence[str], prices: Prices | None, teacher: str | None = None
+) -> list[Line]:
     """A line for each combination of the groups `by`, in their order, and one of everything, last; none of nothing.
 
-    Money of a line is the sum over its rows, each by the price of the teacher, else of its engine: by tokens, or by the
-    hour where there is no price of tokens. It is known only if it is known of every row.
+    Money of a line is the sum over its rows (`cost_of`). It is known only if it is known of every row.
+
+    Args:
+        teacher: content id of the model that a price of `teacher` is of; None: of every model.
     """
     groups: dict[tuple[str, ...], list[Spending]] = {}
     for row in rows:
         groups.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
-    lines = [Line(of, _sum(those), _money(those, prices)) for of, those in sorted(groups.items())]
-    return [*lines, Line((), _sum(rows), _money(rows, prices))] if rows else []
+    lines = [Line(of, _sum(those), _money(those, prices, teacher)) for of, those in sorted(groups.items())]
+    return [*lines, Line((), _sum(rows), _money(rows, prices, teacher))] if rows else []
 
 
 def spent_lines(lines: Sequence[Line], by: Sequence[str], prices: Prices | None) -> list[str]:
@@ -82,19 +85,7 @@ def _sum(rows: Sequence[Spending]) -> Spending:
     return total
 
 
-def _money(rows: Sequence[Spending], prices: Prices | None) -> float | None:
-    found = [money_of(row, prices) for row in rows]
+def _money(rows: Sequence[Spending], prices: Prices | None, teacher: str | None) -> float | None:
+    found = [cost_of(row, prices, teacher) if prices else None for row in rows]
     known = [money for money in found if money is not None]
     return sum(known) if len(known) == len(found) else None
-
-
-def money_of(row: Spending, prices: Prices | None) -> float | None:
-    """What one row cost; None if it is not known."""
-    entry = prices.entry("teacher", row.engine) if prices else None
-    if prices is None or entry is None:
-        return None
-    price = prices.prices[entry]
-    by_tokens = price.of_tokens(row.prompt_tokens, row.completion_tokens)
-    if by_tokens is not None or price.hour is None:
-        return by_tokens
-    return row.seconds / HOUR * price.hour if row.run != EARLIER else None

@@ -87,8 +87,8 @@ class RuntimeParams(Section):
     retries: NonNegativeInt = 4
     """Attempts after the first for a request that timed out, met a fault of the server (5xx) or lost its connection."""
     busy_seconds: NonNegativeFloat = 600.0
-    """How long a server may say that it is too busy (429) before that counts as a fault: since a request was first
-    sent, and since the server last answered any."""
+    """How long a request waits for a server that says that it is too busy (429) and answers no other, before that
+    counts as a fault."""
     batch_poll_seconds: PositiveFloat = 60.0
     """How often engine `openai-batch` looks whether a batch is done."""
     engine_idle_seconds: PositiveInt = 180

@@ -84,6 +84,8 @@ class BuyingTeacher:
         self.store = ResponseStore(home_path(runtime.store))
         self.engine: Engine | None = None
         self.seconds = 0.0
+        """Spent asking."""
+        self.counted_until = 0.0
         self.counts: Counter[str] = Counter()
         self.used: dict[str, Answer | None] = {}
         """Every distinct answer asked for, by key."""
@@ -166,7 +168,7 @@ class BuyingTeacher:
 
     def _buy(self, missing: Mapping[str, Request], label: str) -> dict[str, str]:
         """Ask for all of `missing`, storing each answer as it comes; the reasons of failures, by key."""
-        keys, reasons, began = list(missing), dict[str, str](), time.monotonic()
+        keys, reasons, self.counted_until = list(missing), dict[str, str](), time.monotonic()
         answered: set[str] = set()
 
         def keep(key: str, answer: Answer) -> None:
@@ -182,7 +184,7 @@ class BuyingTeacher:
 
         if self.ledger is None:
             self.ledger = Ledger(self.paid_from)
-        budget = Budget(self.runtime, self.teacher.engine, self.ledger)
+        budget = Budget(self.runtime, self.teacher.engine, self.identity.id, self.ledger)
         if self.engine is None:
             self.engine = self.opener(self.identity, self.teacher, self.runtime, self.weights())
         try:
@@ -196,9 +198,7 @@ class BuyingTeacher:
                     )
                     self._check_reported(part, answered, reasons)
         finally:
-            seconds = time.monotonic() - began
-            self.seconds += seconds
-            self._account(label, seconds=seconds)
+            self._account(label)
         return reasons
 
     def _affordable(self, budget: Budget, left: Sequence[Request], asked: int, label: str) -> int:
@@ -230,8 +230,11 @@ class BuyingTeacher:
             self.spoilt.discard(key)
             self.counts.update({"bought": 1} | {name: getattr(answer, name) for name in TOKENS})
 
-    def _account(self, label: str, answers: int = 0, failures: int = 0, seconds: float = 0.0) -> None:
+    def _account(self, label: str, answers: int = 0, failures: int = 0) -> None:
         """Write down what came since, under the stage that this is or the work that `label` names."""
+        now = time.monotonic()
+        seconds, self.counted_until = now - self.counted_until, now
+        self.seconds += seconds
         if self.ledger is not None and self.engine is not None:
             new = self.engine.meter.since()
             stage = STAGE.get() or label

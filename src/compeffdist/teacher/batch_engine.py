@@ -6,13 +6,17 @@ request, such as a label chosen where weighing did not decide, waits for the nex
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from compeffdist.canonical import hash_text
+from compeffdist.errors import UserError
 from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.teacher.batches import BatchClient
+from compeffdist.teacher.batches import FOLDER, QUESTION, BatchClient, kept_jobs
+from compeffdist.teacher.dialect import Change
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.requests import Request
@@ -35,6 +39,7 @@ class BatchEngine(OpenAIEngine):
             await client.check()
 
             async def answer(index: int) -> None:
+                QUESTION.set(hash_text(requests[index].to_json())[:24])
                 try:
                     got = await self._answer_one(client, requests[index])
                 except RequestFailed as failure:
@@ -42,6 +47,9 @@ class BatchEngine(OpenAIEngine):
                 else:
                     on_answer(index, got)
 
+            if kept := kept_jobs(client.place):
+                # what the run that made them knew then: from there on it asks as that one did
+                self._learn(kept[0].learned)
             client.at_once = True
             first = self._first_of_kinds(requests)
             for index in first:
@@ -49,6 +57,28 @@ class BatchEngine(OpenAIEngine):
             client.at_once = False
             await self._in_rounds(client, [answer(index) for index in range(len(requests)) if index not in first])
             client.done()
+
+    def _learned(self) -> dict[str, Any]:
+        """What is known of the server, as JSON holds it."""
+        return {
+            "kinds": sorted(self.kinds),
+            "weighs": self.weighs,
+            "room": self.room,
+            "refused_schemas": sorted(self.refused_schemas),
+            "changes": [asdict(change) for change in self.dialect.known],
+        }
+
+    def _learn(self, learned: Mapping[str, Any]) -> None:
+        """Take over what was known when a batch was made. Raises UserError if it cannot be read."""
+        try:
+            self.kinds |= {(bool(labels), bool(schema)) for labels, schema in learned["kinds"]}
+            self.weighs, self.room = self.weighs and bool(learned["weighs"]), max(self.room, int(learned["room"]))
+            self.refused_schemas |= set(learned["refused_schemas"])
+            self.dialect.learn([Change(**change) for change in learned["changes"]])
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{FOLDER}: holds a batch that this version cannot read; move it away to buy it again"
+            ) from None
 
     def _first_of_kinds(self, requests: Sequence[Request]) -> list[int]:
         """The first request of each kind that was not asked yet."""
@@ -71,7 +101,7 @@ class BatchEngine(OpenAIEngine):
                     running.discard(task)
                     task.result()
                 if running:
-                    await client.run_round(self.runtime.batch_poll_seconds)
+                    await client.run_round(self.runtime.batch_poll_seconds, self._learned())
         finally:
             for task in running:
                 task.cancel()

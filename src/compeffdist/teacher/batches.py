@@ -3,27 +3,33 @@
     upload a file of lines {"custom_id", "method", "url", "body"} -> POST /batches -> GET /batches/ID until it has
     ended -> download its output and its errors: lines {"custom_id", "response": {"status_code", "body"}, "error"}
 
-A batch is paid for once it is made, so what is known of it is kept in a file, in two steps: its uploaded file before it
-is made, its id after. A run that was killed between the two looks for a batch of that file at the server; one that was
-killed later goes on waiting; one that was killed while it read the replies reads them again, which costs nothing. The
-file goes when every answer has reached whoever asked.
+A batch is paid for once it is made, so what is known of it is kept in a file: its uploaded requests before it is made,
+its id after, and what had been learned of the server by then. A run that was killed between the two looks for a batch
+of that upload at the server, one that was killed later goes on waiting, and one that was killed while it read the
+replies reads them again, which costs nothing. A request leaves the file when its reply has reached whoever asked.
+
+Requests are named by the question and by the how-manieth of its kind they are, not by their bytes: what a server was
+found not to take in between changes these.
 """
 
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from compeffdist.canonical import hash_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json, write_json
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.replies import dig
-from compeffdist.teacher.server_client import ServerClient
+from compeffdist.teacher.replies import dig, token_counts
+from compeffdist.teacher.server_client import Refused, ServerClient
 from compeffdist.teacher.server_errors import hidden_status, read_body, reason
 
 FOLDER = Path(".compeffdist/batches")
@@ -33,7 +39,9 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000
 """Of a batch; the servers' own bounds are 50,000 requests and 200 MB."""
 ENDED = ("completed", "expired", "cancelled", "failed")
 LISTED = 100
-"""Batches looked through for one that was made just before a kill."""
+"""Batches looked through for one that was made, though its id never came."""
+QUESTION: ContextVar[str] = ContextVar("question")
+"""What a task asks on behalf of, in a few characters."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,13 @@ class Job:
     batch: str
     """Its id; empty until the server has said it."""
     requests: tuple[str, ...]
-    """Custom ids."""
+    """Names of those whose replies have not reached whoever asked."""
+    learned: Mapping[str, Any]
+    """What was known of the server when it was made."""
+    made: float
+    """When, in seconds since the epoch."""
+    counted: bool = False
+    """Whether what it took is in the ledger."""
 
     @property
     def path(self) -> Path:
@@ -55,29 +69,28 @@ class Job:
         return FOLDER / f"{hash_json([self.server, self.input_file])[:16]}.json"
 
     def keep(self) -> None:
-        """Write it down."""
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, asdict(self))
+        """Write it down; without requests that are waited for it goes."""
+        if self.requests:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            write_json(self.path, asdict(self))
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 def kept_jobs(server: str) -> list[Job]:
-    """The batches of a server whose answers have not all arrived. Raises UserError if a file of them is broken."""
+    """The batches of a server whose answers have not all arrived, the oldest first. Raises UserError if a file of them
+    is broken."""
     jobs = []
     for path in sorted(FOLDER.glob("*.json")):
         try:
             kept = read_json(path)
-            job = Job(kept["server"], kept["input_file"], kept["batch"], tuple(kept["requests"]))
+            job = Job(**{**kept, "requests": tuple(kept["requests"])})
         except (KeyError, TypeError):
             told = "not a batch that this version can read; move it away to buy its answers again"
             raise UserError(f"{path}: {told}") from None
         if job.server == server:
             jobs.append(job)
-    return jobs
-
-
-def custom_id(body: Mapping[str, Any]) -> str:
-    """The name of a request in a batch: the same for the same request, so that its reply is found again."""
-    return hash_json(dict(body))[:32]
+    return sorted(jobs, key=lambda job: job.made)
 
 
 class BatchClient(ServerClient):
@@ -90,79 +103,133 @@ class BatchClient(ServerClient):
         self.waiting: dict[str, tuple[dict[str, Any], asyncio.Future[dict[str, Any]]]] = {}
         self.held = 0
         """Those who wait for them."""
-        self.taken: list[Job] = []
-        """Batches whose replies were handed out."""
+        self.asked: Counter[str] = Counter()
+        """Requests of a question and kind so far."""
+        self.taken: dict[Path, tuple[Job, set[str]]] = {}
+        """Batches of which replies were handed out, and which."""
 
     async def _posted(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.at_once:
             return await super()._posted(body)
-        name = custom_id(body)
-        if name not in self.waiting:
-            self.waiting[name] = body, asyncio.get_running_loop().create_future()
+        kind = "weighed" if "logprobs" in body else "held" if "response_format" in body else "plain"
+        name = f"{QUESTION.get()}-{kind}"
+        self.asked[name] += 1
+        name += f"-{self.asked[name]}"
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.waiting[name] = body, future
         self.held += 1
-        return await asyncio.shield(self.waiting[name][1])
+        return await future
 
-    async def run_round(self, poll: float) -> None:
+    async def run_round(self, poll: float, learned: Mapping[str, Any]) -> None:
         """Send what waits, in one batch or more, but for what an earlier batch was asked; hand out the replies.
+
+        Args:
+            poll: seconds from one look at a batch to the next.
+            learned: what is kept with a batch that is made now.
 
         Raises:
             UserError: the server has no batches, or one of them failed as a whole.
         """
+        self._note_counted()
         asked, self.waiting = self.waiting, {}
+        jobs = [job for job in kept_jobs(self.place) if asked.keys() & set(job.requests)]
+        in_jobs = {name for job in jobs for name in job.requests}
         bodies = {name: body for name, (body, _) in asked.items()}
+        jobs += [
+            await self._submit(part, bodies, learned) for part in _parts([n for n in asked if n not in in_jobs], bodies)
+        ]
+        jobs = [await self._known(job) for job in jobs]
         replies: dict[str, dict[str, Any]] = {}
-        jobs = [job for job in kept_jobs(self.place) if bodies.keys() & set(job.requests)]
-        missing = [name for name in bodies if not any(name in job.requests for job in jobs)]
-        jobs += [await self._submit(part, bodies) for part in _parts(missing, bodies)]
         for job in jobs:
-            replies |= await self._replies(await self._known(job), poll)
-            self.taken.append(job)
+            lines = await self._replies(job, poll)
+            if not job.counted:
+                self._count(lines.values())
+            mine = {name for name in job.requests if name in asked}
+            replies |= {name: lines[name] for name in mine if name in lines}
+            self.taken[job.path] = job, self.taken.get(job.path, (job, set()))[1] | mine
         self.held = 0
         for name, (body, future) in asked.items():
             try:
                 future.set_result(self._reply(replies.get(name), body))
-            except (RequestFailed, UserError) as failure:
+            except RequestFailed as failure:
                 future.set_exception(failure)
                 future.exception()  # whoever waits for it may have gone
 
     def done(self) -> None:
-        """Every answer has reached whoever asked: nothing need be read again."""
-        for job in self.taken:
-            job.path.unlink(missing_ok=True)
+        """What was handed out has reached whoever asked: it need not be read again."""
+        self._note_counted()
+        for job, names in self.taken.values():
+            replace(job, requests=tuple(name for name in job.requests if name not in names)).keep()
         self.taken.clear()
 
-    async def _submit(self, names: Sequence[str], bodies: Mapping[str, Mapping[str, Any]]) -> Job:
-        lines = [{"custom_id": n, "method": "POST", "url": ENDPOINT, "body": dict(bodies[n])} for n in names]
+    def _note_counted(self) -> None:
+        """What the batches read so far took has come into the ledger by now."""
+        for path, (job, names) in self.taken.items():
+            if not job.counted:
+                self.taken[path] = replace(job, counted=True), names
+                self.taken[path][0].keep()
+
+    def _count(self, lines: Sequence[Mapping[str, Any]] | Any) -> None:
+        for line in lines:
+            if dig(line, "response", "status_code") == HTTPStatus.OK and isinstance(
+                dig(line, "response", "body"), dict
+            ):
+                self.meter.count(*token_counts(line["response"]["body"]))
+
+    async def _submit(self, names: Sequence[str], bodies: Mapping[str, Any], learned: Mapping[str, Any]) -> Job:
+        lines = [{"custom_id": n, "method": "POST", "url": ENDPOINT, "body": bodies[n]} for n in names]
         content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-        upload = self.client.files.with_raw_response.create
-        file = ("requests.jsonl", content, "application/jsonl")
-        made = await self._api(upload(file=file, purpose="batch"), "upload of a batch")
-        job = Job(self.place, _id(made, "the uploaded file"), "", tuple(names))
+        upload, file = self.client.files.with_raw_response.create, ("requests.jsonl", content, "application/jsonl")
+        made = await self._api(lambda: upload(file=file, purpose="batch"), "upload of a batch")
+        job = Job(self.place, _id(made, "the uploaded file"), "", tuple(names), learned, time.time())
         job.keep()
         return job
 
     async def _known(self, job: Job) -> Job:
-        """The job with the id of its batch, which is made unless the server has it."""
-        if job.batch:
-            return job
-        listed = await self._api(self.client.batches.with_raw_response.list(limit=LISTED), "list of batches")
-        known = [one for one in listed.get("data") or () if dig(one, "input_file_id") == job.input_file]
-        if not known:
-            make = self.client.batches.with_raw_response.create
-            arguments: Any = {"endpoint": ENDPOINT, "completion_window": WINDOW}
-            known = [await self._api(make(input_file_id=job.input_file, **arguments), "batch")]
-        job = replace(job, batch=_id(known[0], "the batch"))
-        job.keep()
-        print(f"{self.place}: batch {job.batch} of {len(job.requests)} requests", file=sys.stderr)
+        """The job with the id of its batch, which is made unless the server has it.
+
+        It is made without retries of the client's: whether a lost reply was that of a batch that is there now, is
+        looked up before it is tried again.
+        """
+        make: Any = self.once.batches.with_raw_response.create
+        settings = {"input_file_id": job.input_file, "endpoint": ENDPOINT, "completion_window": WINDOW}
+        attempts = 0
+        while not job.batch:
+            found = await self._made_of(job.input_file)
+            if found is None:
+                try:
+                    found = await self._json(lambda: make(**settings), {})
+                except Refused as refusal:
+                    job.path.unlink(missing_ok=True)  # it would be refused again
+                    raise UserError(f"{self.place}: a batch: {refusal}; {self.hint}") from None
+                except RequestFailed as failure:
+                    attempts += 1
+                    if attempts > self.retries:
+                        raise UserError(f"{self.place}: a batch: {failure}; {self.hint}") from None
+                    await asyncio.sleep(min(self.timeout, 2.0**attempts))
+                    continue
+                except UserError:
+                    job.path.unlink(missing_ok=True)
+                    raise
+            job = replace(job, batch=_id(found, "the batch"))
+            job.keep()
+            print(f"{self.place}: batch {job.batch} of {len(job.requests)} requests", file=sys.stderr)
         return job
 
+    async def _made_of(self, input_file: str) -> dict[str, Any] | None:
+        listed = await self._api(lambda: self.client.batches.with_raw_response.list(limit=LISTED), "list of batches")
+        entries = listed.get("data")
+        entries = entries if isinstance(entries, list) else []
+        return next((one for one in entries if dig(one, "input_file_id") == input_file), None)
+
     async def _replies(self, job: Job, poll: float) -> dict[str, dict[str, Any]]:
-        """The lines of a batch's replies, by custom id, once it has ended."""
-        told = ""
+        """The lines of a batch's replies, by name, once it has ended."""
+        kept, told = f"; what is kept of it is {job.path}", ""
+        retrieve = self.client.batches.with_raw_response.retrieve
         while True:
-            state = await self._api(self.client.batches.with_raw_response.retrieve(job.batch), f"batch {job.batch}")
-            status, counts = str(state.get("status")), state.get("request_counts") or {}
-            done = f"batch {job.batch}: {status}, {dig(counts, 'completed') or 0} of {len(job.requests)} answered"
+            state = await self._api(lambda: retrieve(job.batch), f"batch {job.batch}", kept)
+            status = str(state.get("status"))
+            done = f"batch {job.batch}: {status}, {dig(state, 'request_counts', 'completed') or 0} answered"
             if done != told:
                 print(one_line(done, 200), file=sys.stderr)
             told = done
@@ -172,41 +239,45 @@ class BatchClient(ServerClient):
         files = [state.get("output_file_id"), state.get("error_file_id")]
         if status == "failed" and not any(files):
             job.path.unlink(missing_ok=True)
-            told = self._masked(reason(dig(state, "errors", "data") or state.get("errors")))
-            raise UserError(f"{self.place}: batch {job.batch} failed: {told}; {self.hint}")
+            why = self._masked(reason(dig(state, "errors", "data") or state.get("errors")))
+            raise UserError(f"{self.place}: batch {job.batch} failed: {why}; {self.hint}")
         found: dict[str, dict[str, Any]] = {}
         for file in filter(None, files):
-            content = await self._text(lambda file=file: self.client.files.with_raw_response.content(file), {})  # type: ignore[misc]
-            for line in str(content).splitlines():
+            for line in (await self._download(str(file), kept)).split("\n"):
                 value = read_body(line)
                 if isinstance(value, dict) and isinstance(value.get("custom_id"), str):
                     found.setdefault(value["custom_id"], value)
         return found
 
+    async def _download(self, file: str, kept: str) -> str:
+        try:
+            return str(await self._text(lambda: self.client.files.with_raw_response.content(file), {}))
+        except (RequestFailed, UserError) as failure:
+            raise UserError(f"{self.place}: file {file}: {failure}{kept}") from None
+
     def _reply(self, line: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A reply out of its line. Raises as one that came alone."""
+        """A reply out of its line. Raises RequestFailed, whatever the fault: the others of the batch are paid for;
+        Refused where another form may do."""
         if line is None:
             raise RequestFailed("the batch ended without an answer to it")
         status, reply = dig(line, "response", "status_code"), dig(line, "response", "body")
         if not isinstance(status, int) or not isinstance(reply, dict):
             raise RequestFailed(f"the batch says of it: {self._masked(reason(line.get('error'))) or 'nothing'}")
-        status = hidden_status(reply) if status == 200 else status
-        if status:
-            response = SimpleNamespace(text=json.dumps(reply), reason_phrase="", extensions={})
-            raise self._sorted(SimpleNamespace(status_code=int(status), response=response), body)
-        self.trouble = 0
-        return self._counted(reply)
+        status = hidden_status(reply) if status == HTTPStatus.OK else status
+        if not status:
+            return reply
+        said = reason(reply)
+        told = f"server answered {int(status)} {self._masked(said)} in a batch"
+        raise Refused(told, said) if self._is_of_the_form(int(status), said, body) else RequestFailed(told)
 
-    async def _api(self, call: Any, what: str) -> dict[str, Any]:
+    async def _api(self, call: Callable[[], Awaitable[Any]], what: str, kept: str = "") -> dict[str, Any]:
         """What a call of the batch API answers. Raises UserError: without it the run cannot go on."""
-
-        async def once() -> Any:
-            return await call
-
         try:
-            return await self._json(once, {})
+            return await self._json(call, {})
         except RequestFailed as failure:
-            raise UserError(f"{self.place}: {what}: {failure}; {self.hint}") from None
+            raise UserError(f"{self.place}: {what}: {failure}; {self.hint}{kept}") from None
+        except UserError as error:
+            raise UserError(f"{error}{kept}") from None
 
 
 def _parts(names: Sequence[str], bodies: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -2,8 +2,8 @@
 
 A server that is too busy (429, 529, or 503 with a time to come back) is given half as many requests at once, each
 answer lets a little more through again, and nobody sends before the time it names. That costs no attempt: attempts are
-for faults. It has an end all the same: `runtime.busy_seconds` after the request was first sent, or after the server
-last answered anything, the refusal stands and counts as a fault.
+for faults. It has an end all the same: once a request has waited for `runtime.busy_seconds` and the server has answered
+nothing for as long, its refusal counts as a fault.
 
 A request that is not answered in time slows asking down, too, but is tried again as every fault is.
 """
@@ -42,8 +42,8 @@ class Pace:
     open_at: float = 0.0
     """When it may be asked again (monotonic seconds)."""
     cut_at: float = float("-inf")
-    answered_at: float = field(default_factory=time.monotonic)
-    """When it last answered, or asking began."""
+    answered_at: float = float("-inf")
+    """When it last answered."""
 
     def __post_init__(self) -> None:
         self.limit = float(self.most)
@@ -64,7 +64,7 @@ class Pace:
 
     def has_patience(self, first_sent_at: float, wait: float) -> bool:
         """Whether a request may wait so long and be sent again."""
-        return time.monotonic() + wait - min(first_sent_at, self.answered_at) <= self.patience
+        return time.monotonic() + wait - max(first_sent_at, self.answered_at) <= self.patience
 
 
 class Gate:
@@ -72,7 +72,6 @@ class Gate:
 
     def __init__(self, pace: Pace) -> None:
         self.pace, self.flying, self.changed = pace, 0, asyncio.Condition()
-        pace.answered_at = time.monotonic()  # while nothing was asked it could not answer
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[float]:
@@ -91,7 +90,8 @@ class Gate:
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
             # not all at the same moment
-            await asyncio.wait_for(self.changed.wait(), seconds * random.uniform(1.0, 1.1) if seconds > 0 else None)
+            async with asyncio.timeout(seconds * random.uniform(1.0, 1.1) if seconds > 0 else None):
+                await self.changed.wait()
 
 
 def is_busy(status: int, headers: Mapping[str, str], body: str) -> bool:
@@ -115,7 +115,7 @@ def named_wait(headers: Mapping[str, str]) -> float | None:
 def _until(said: str) -> float:
     try:
         date = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return -1.0
     moment = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, moment.timestamp() - time.time())
@@ -127,7 +127,7 @@ def own_wait(refusals: int) -> float:
 
 
 def paced(client: Any, pace: Pace, tell: Any) -> Any:
-    """A class of HTTP client, made of the one given, that sends POSTs at a pace.
+    """A class of HTTP client, made of the one given, that sends requests at a pace.
 
     Args:
         client: `httpx.AsyncClient` or a class derived from it, in whichever version the openai client uses.
@@ -140,7 +140,7 @@ def paced(client: Any, pace: Pace, tell: Any) -> Any:
             self.gate = Gate(pace)
 
         async def send(self, request: Any, **options: Any) -> Any:
-            if request.method != "POST":
+            if request.url.path.endswith("/models"):  # only a look whether the server is there
                 return await super().send(request, **options)
             first, refusals = time.monotonic(), 0
             while True:

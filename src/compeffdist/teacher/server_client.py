@@ -74,7 +74,7 @@ class ServerClient:
         self.openai, self.hint, self.meter, self.dialect = openai, hint, meter, dialect
         self.place, self.url = public_address(base_url), base_url
         self.secrets = _secrets(base_url, key)
-        self.timeout = runtime.request_timeout_seconds
+        self.timeout, self.retries = runtime.request_timeout_seconds, runtime.retries
         self.trouble, self.slowed = 0, False
         check_environment(base_url, HTTPX)
         direct = is_loopback(host_of(base_url))
@@ -83,7 +83,7 @@ class ServerClient:
             transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)(
                 trust_env=not direct,
                 verify=_trusted(base_url) if direct else True,
-                event_hooks={"response": [_unhide_error]},
+                event_hooks={"response": [self._look_at]},
             )
             with _without_openai_variables():
                 self.client = openai.AsyncOpenAI(
@@ -144,16 +144,22 @@ class ServerClient:
     async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
         create = self.client.completions.with_raw_response.create
-        return self._counted(await self._json(lambda: create(**body, extra_body=dict(extra)), body))
+        return await self._json(lambda: create(**body, extra_body=dict(extra)), body)
 
     async def _posted(self, body: dict[str, Any]) -> dict[str, Any]:
         """The reply to a chat request in just this form. Raises as `chat`, Refused among it."""
         create = self.client.chat.completions.with_raw_response.create
-        return self._counted(await self._json(lambda: create(**body), body))
+        return await self._json(lambda: create(**body), body)
 
-    def _counted(self, reply: dict[str, Any]) -> dict[str, Any]:
-        self.meter.count(*token_counts(reply))
-        return reply
+    async def _look_at(self, response: Any) -> None:
+        """Count what a reply took, also one that will be tried again, and give an error that came with status 200 the
+        status it should have had, so that it is."""
+        if response.status_code != HTTPStatus.OK:
+            return
+        body = read_body((await response.aread()).decode("utf-8-sig", errors="replace"))
+        if response.request.url.path.endswith("/completions"):
+            self.meter.count(*token_counts(body if isinstance(body, dict) else {}))
+        _unhide_error(response, body)
 
     async def _json(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that a call of the openai client's is answered with; `body` is what it sends. Raises
@@ -209,15 +215,16 @@ class ServerClient:
         for message in body.get("messages", ()):
             if len(message["content"]) >= _ECHO_LENGTH:
                 said = said.replace(one_line(message["content"], 4000), "")
-        # a field may be refused with any status but 401: 403 for log-probabilities, 500 by servers that know no better
-        forms = status == HTTPStatus.FORBIDDEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if forms and self.dialect and names_a_field(body, said):
+        if self._is_of_the_form(status, said, body):
             return Refused(f"server refused the request: {self._describe(error)}", said)
-        if passing(status):
-            return self._exhausted(f"server answered {self._describe(error)}")
-        if status in _OF_THE_RUN:
-            return self._fatal(error)
-        return Refused(f"server refused the request: {self._describe(error)}", said)
+        return self._exhausted(f"server answered {self._describe(error)}") if passing(status) else self._fatal(error)
+
+    def _is_of_the_form(self, status: int, said: str, body: Mapping[str, Any]) -> bool:
+        """Whether an error is about how a request was put: any that is neither the server's nor of the whole run. A
+        field may be refused with these, too: 403 for log-probabilities, 500 by servers that know no better."""
+        if status == HTTPStatus.FORBIDDEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self.dialect is not None and names_a_field(body, said)
+        return not passing(status) and status not in _OF_THE_RUN
 
     def _patience(self, seconds: float) -> Any:
         return self.openai.Timeout(min(self.timeout, seconds), connect=min(self.timeout, CONNECT_SECONDS))
@@ -267,11 +274,8 @@ _OF_THE_RUN = {
 """What all that follow would be answered, too."""
 
 
-async def _unhide_error(response: Any) -> None:
+def _unhide_error(response: Any, body: Any) -> None:
     """Give an error that came with status 200 the status it should have had, so that it is retried like any other."""
-    if response.status_code != HTTPStatus.OK:
-        return
-    body = read_body((await response.aread()).decode("utf-8-sig", errors="replace"))
     if response.request.method != "POST" and not (isinstance(body, dict) and body.get("error")):
         return
     if status := hidden_status(body):

@@ -2,7 +2,7 @@
 
 Every reply counts, also one that holds no answer: a filter, a refusal and thoughts cut short are paid for all the same.
 The ledger is a file of its own, `STORE.spent`, so that forgetting an answer does not undo that it was bought. It is
-written before the answer is kept: a kill between the two counts one reply too many, never one too few.
+written before the answer is kept, so that no answer is kept that was not counted.
 
 A budget is looked at before requests go out, with the most that each can take. What is left is spent in parts: as many
 requests as cannot exceed it together, then, since most take far less, as many again of what is left then.
@@ -10,21 +10,24 @@ requests as cannot exceed it together, then, since most take far less, as many a
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from compeffdist.errors import UserError
 from compeffdist.files import home_path
-from compeffdist.params import Price, RuntimeParams, read_prices
+from compeffdist.params import Price, Prices, RuntimeParams, read_prices
 from compeffdist.processes import process_id, run_process
 from compeffdist.teacher.requests import Request
-from compeffdist.teacher.store import BUSY_SECONDS, guarded
+from compeffdist.teacher.store import BUSY_SECONDS, guarded, log_ahead
 
 WHAT = "ledger of spending"
+VERSION = 1
+"""Of the ledger's table."""
+HOUR = 3600.0
 FRAME_TOKENS = 64
 """Of a chat template, around system prompt and question."""
 EARLIER = "earlier"
@@ -171,6 +174,7 @@ class Ledger:
         with guarded(self.path, WHAT):
             self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
+                log_ahead(self.connection)
                 self.connection.execute("PRAGMA synchronous=NORMAL")
                 self._begin(store)
             except BaseException:
@@ -202,25 +206,17 @@ class Ledger:
         with guarded(self.path, WHAT):
             self.connection.execute(_ADD, row)
 
-    def in_run(self) -> Spent:
-        """What this run has spent."""
-        return self._sum("WHERE run = ?", self.run)
-
-    def in_all(self) -> Spent:
-        """What was ever spent."""
-        return self._sum("")
-
-    def _sum(self, which: str, *values: str) -> Spent:
-        names = [field.name for field in fields(Spent)]
-        query = f"SELECT {', '.join(f'coalesce(sum({name}), 0)' for name in names)} FROM spent {which}"
+    def rows(self) -> list["Spending"]:
+        """Everything that was ever spent."""
         with guarded(self.path, WHAT):
-            return Spent(*self.connection.execute(query, values).fetchone())
+            return _rows(self.connection)
 
     def _begin(self, store: Path) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            new = not self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spent'").fetchone()
+            new = not _version(self.connection, self.path)
             self.connection.execute(_TABLE)
+            self.connection.execute(f"PRAGMA user_version={VERSION}")
             if new and store.exists():
                 for row in _held(store):
                     self.connection.execute(_ADD, astuple(row))
@@ -237,9 +233,22 @@ def spendings(store: Path) -> list[Spending]:
     path = ledger_path(store)
     if not path.exists():
         return list(_held(store)) if store.exists() else []
-    with guarded(path, WHAT), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        order = ", ".join(_KEYS)
-        return [Spending(*row) for row in connection.execute(f"SELECT * FROM spent ORDER BY {order}")]
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with guarded(path, WHAT), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+        return _rows(connection) if _version(connection, path) else []
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Of a ledger; 0 of one without a table. Raises UserError on one that a newer version wrote."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise UserError(f"{path}: written by a newer version of compeffdist; update this checkout")
+    return found
+
+
+def _rows(connection: sqlite3.Connection) -> list[Spending]:
+    query = f"SELECT {', '.join((*_KEYS, *_COUNTS))} FROM spent ORDER BY {', '.join(_KEYS)}"
+    return [Spending(*row) for row in connection.execute(query)]
 
 
 def _held(store: Path) -> Iterator[Spending]:
@@ -257,6 +266,26 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def cost_of(row: Spending, prices: Prices, teacher: str | None) -> float | None:
+    """What a row of the ledger cost; None if it is not known.
+
+    By the price of its engine or, if it is of the model `teacher` (a content id; None: any), that of `teacher`; by
+    tokens, or by the hour where there is no price of tokens.
+    """
+    entry = prices.entry(row.engine, *(["teacher"] if teacher in (None, row.model) else []))
+    if entry is None:
+        return None
+    price = prices.prices[entry]
+    by_tokens = price.of_tokens(row.prompt_tokens, row.completion_tokens)
+    if by_tokens is not None or price.hour is None:
+        return by_tokens
+    return row.seconds / HOUR * price.hour if row.seconds else None
+
+
+Amounts = dict[str, float]
+"""Calls, tokens and money."""
+
+
 class Budget:
     """What may be bought: `runtime.budget`, held against the ledger each time it is asked.
 
@@ -264,19 +293,21 @@ class Budget:
         UserError: money is bounded, and there is no price of the teacher's tokens, or the file of prices is at fault.
     """
 
-    def __init__(self, runtime: RuntimeParams, engine: str, ledger: Ledger) -> None:
+    def __init__(self, runtime: RuntimeParams, engine: str, teacher: str, ledger: Ledger) -> None:
         both = {"run": runtime.budget.run, "total": runtime.budget.total}
         self.bounds = {f"{of}.{name}": bound for of, limits in both.items() for name, bound in limits.bounds().items()}
         """By param below `runtime.budget`."""
-        self.ledger, self.price = ledger, None
+        self.ledger, self.teacher = ledger, teacher
+        self.prices: Prices | None = None
+        self.price: Price | None = None
         if any(key.endswith("money") for key in self.bounds):
-            self.price = _price_of_tokens(runtime, engine)
+            self.prices, self.price = _prices_of_tokens(runtime, engine)
 
     def affordable(self, costs: Sequence[Spent]) -> int:
         """How many of these, from the first on, cannot exceed together what is left."""
         spent = self._spent()
         for count, cost in enumerate(costs):
-            spent = {of: so_far + cost for of, so_far in spent.items()}
+            spent = self._with(spent, cost)
             if self._exceeded(spent):
                 return count
         return len(costs)
@@ -284,41 +315,51 @@ class Budget:
     def refusal(self, cost: Spent) -> str:
         """Why something of this cost is not bought, for people."""
         spent = self._spent()
-        key = self._exceeded({of: so_far + cost for of, so_far in spent.items()})
+        key = self._exceeded(self._with(spent, cost))
         of, _, name = key.partition(".")
-        so_far, needed = self._figure(spent[of], name), self._figure(cost, name)
+        so_far, needed = spent[of][name], self._amounts(cost)[name]
         return (
             f"runtime.budget.{key} is {self.bounds[key]:,.10g}: {so_far:,.10g} spent, the next may take {needed:,.10g}"
         )
 
-    def _spent(self) -> dict[str, Spent]:
-        return {"run": self.ledger.in_run(), "total": self.ledger.in_all()}
+    def _spent(self) -> dict[str, Amounts]:
+        rows = self.ledger.rows()
+        return {"run": self._sum(row for row in rows if row.run == self.ledger.run), "total": self._sum(rows)}
 
-    def _exceeded(self, spent: Mapping[str, Spent]) -> str:
+    def _sum(self, rows: Iterable[Spending]) -> Amounts:
+        """Rows that have no price count as nothing."""
+        amounts = {"calls": 0.0, "tokens": 0.0, "money": 0.0}
+        for row in rows:
+            amounts["calls"] += row.calls
+            amounts["tokens"] += row.spent.tokens
+            amounts["money"] += (cost_of(row, self.prices, self.teacher) if self.prices else None) or 0.0
+        return amounts
+
+    def _with(self, spent: Mapping[str, Amounts], cost: Spent) -> dict[str, Amounts]:
+        more = self._amounts(cost)
+        return {of: {name: amount + more[name] for name, amount in so_far.items()} for of, so_far in spent.items()}
+
+    def _amounts(self, cost: Spent) -> Amounts:
+        money = self.price.of_tokens(cost.prompt_tokens, cost.completion_tokens) if self.price else None
+        return {"calls": cost.calls, "tokens": cost.tokens, "money": money or 0.0}
+
+    def _exceeded(self, spent: Mapping[str, Amounts]) -> str:
         """The first bound that would be exceeded; empty if none."""
         for key, bound in self.bounds.items():
             of, _, name = key.partition(".")
-            if self._figure(spent[of], name) > bound:
+            if spent[of][name] > bound:
                 return key
         return ""
 
-    def _figure(self, spent: Spent, name: str) -> float:
-        match name:
-            case "calls":
-                return spent.calls
-            case "tokens":
-                return spent.tokens
-        return self.price.of_tokens(spent.prompt_tokens, spent.completion_tokens) or 0.0 if self.price else 0.0
 
-
-def _price_of_tokens(runtime: RuntimeParams, engine: str) -> Price:
+def _prices_of_tokens(runtime: RuntimeParams, engine: str) -> tuple[Prices, Price]:
     if runtime.prices is None:
         raise UserError("runtime.budget: money is bounded, and runtime.prices names no file of prices")
     prices = read_prices(home_path(runtime.prices))
-    entry = prices.entry("teacher", engine)
+    entry = prices.entry(engine, "teacher")
     if entry is None or prices.prices[entry].prompt_tokens is None:
         raise UserError(
-            f"{runtime.prices}: has no prompt_tokens and answer_tokens of teacher or {engine}, and runtime.budget "
+            f"{runtime.prices}: has no prompt_tokens and answer_tokens of {engine} or teacher, and runtime.budget "
             "bounds money: what a request may take is known by its tokens"
         )
-    return prices.prices[entry]
+    return prices, prices.prices[entry]

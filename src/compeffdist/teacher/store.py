@@ -77,7 +77,7 @@ class ResponseStore:
             self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             with guarded(self.path):
-                self._log_ahead()
+                log_ahead(self.connection)
                 self.connection.execute("PRAGMA synchronous=NORMAL")
                 self._migrate()
         except BaseException:
@@ -148,17 +148,6 @@ class ResponseStore:
         except (ValueError, TypeError):
             raise UserError(f"{self.path}: the answer {row.key} is not one this version can read") from None
 
-    def _log_ahead(self) -> None:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:  # SQLite itself does not wait for another process that switches the same new file
-            try:
-                self.connection.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.01)
-
     def _migrate(self) -> None:
         with self._transaction():
             self.connection.execute(
@@ -182,6 +171,19 @@ class ResponseStore:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+
+
+def log_ahead(connection: sqlite3.Connection) -> None:
+    """Switch a file to a write-ahead log, so that a commit takes no fsync."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:  # SQLite itself does not wait for another process that switches the same new file
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def json_forms(needle: str) -> tuple[str, str]:
