@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
+JOBS ?= 2
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # no dependency may phone home, whatever is run from here
 export DO_NOT_TRACK := true
@@ -14,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup fingerprints repro test engines unit lint bench experiments sentibench clean
+.PHONY: help setup fingerprints repro test engines unit lint bench chaos experiments sentibench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -46,8 +47,10 @@ test: fingerprints lint unit ## lint, type-check, unit tests, then one end-to-en
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
 	python -m pytest -m engine
 
+# tests wait much and compute little: two processes at once, each with one thread
+unit: export OMP_NUM_THREADS = 1
 unit: $(READY) ## the quick tests alone
-	python -m pytest
+	python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(READY) ## ruff and mypy
 	ruff check .
@@ -57,6 +60,9 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## speed of the scorer and sampler against named baselines
 	python bench/scoring.py
 	python bench/sampling.py
+
+chaos: fingerprints ## kill the smoke run 200 times, at random moments of every stage, and look at what comes out
+	python -m tests.chaos.killing --kills 200 --out chaos.json
 
 experiments: fingerprints ## run every experiment that is not made yet, and write their pages
 	compeffdist experiments

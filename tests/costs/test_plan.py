@@ -62,9 +62,10 @@ def test_what_follows_a_stage_that_runs_may_run_too(ran: Checkout) -> None:
     ("entry", "why"),
     [
         ([{"changed deps": {"code.yaml": {"enumerate_attributes": "modified"}}}], "its code changed"),
-        ([{"changed deps": {"data/texts.parquet": "modified"}}], "data/texts.parquet changed"),
-        ([{"changed outs": {"data/mentions.parquet": "deleted", "data/attributes.parquet": "deleted"}}],
-         "data/mentions.parquet is missing, data/attributes.parquet is missing"),
+        ([{"changed deps": {"domains/sentiment.yaml": "modified"}}], "domains/sentiment.yaml changed"),
+        ([{"changed outs": {"data/mentions.parquet": "deleted", "data/attributes.parquet": "not in cache"}}],
+         "2 of its outs are missing"),
+        ([{"changed outs": {"data/mentions.parquet": "modified"}}], "data/mentions.parquet changed"),
         (["changed command"], "changed command"),
     ],
 )  # fmt: skip

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
+    from compeffdist.costs.plan import at_hand
     from compeffdist.costs.table import columns
 
     if not planned:
@@ -62,6 +63,9 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
     if whole is None:
         return lines
     at_most = "" if all(o.asking is None or o.asking.known is not None for o in planned) else "at most "
+    if at_most:
+        told = "?: which questions it will be is known once their inputs are there"
+        lines.append(f"{told}; store and records hold {at_hand(params):,} answers")
     return [
         *lines,
         f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",

@@ -8,14 +8,14 @@ would do it. Where inputs are made anew first, the number of questions follows f
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from compeffdist.artefacts import TEACHER, metrics_of
 from compeffdist.costs.expected import LastRun, expected_questions
-from compeffdist.declaration import Stage, read_pipeline
+from compeffdist.declaration import CODE, Stage, read_pipeline
 from compeffdist.domain import domain_of
 from compeffdist.errors import UserError, one_line
 from compeffdist.exchange.questions import REPLAYS, RememberingTeacher
@@ -32,6 +32,8 @@ from compeffdist.teacher.spending import EARLIER, Spending, spendings
 
 IN_TURNS = ("generate_tasks", "write_demonstrations")
 """Stages whose later questions follow from their earlier answers."""
+MISSING = ("deleted", "not in cache")
+"""How DVC calls an out that is not there."""
 FEWEST_MEASURED = 3
 """Answers of a stage from which on its tokens are told by them alone."""
 
@@ -81,14 +83,17 @@ def plan(params: Params, status: Mapping[str, Any]) -> list[Planned]:
         UserError: an artefact, the store or a record cannot be read.
     """
     planned: list[Planned] = []
+    made = {out for stage in read_pipeline().values() for out in stage.outs}
     known, spent = known_answers(params.runtime), spendings(home_path(params.runtime.store))
     last = last_run()
     for stage in read_pipeline().values():
         # a gate lets through what it is given, so what stands behind it waits for what stands before it
         before = [one.stage for one in planned if any(stage.reads(out) for out in one.stage.outs)]
-        why = _reason(status.get(stage.name), params)
+        why = _reason(status.get(stage.name), made)
         if not why and not before:
-            continue
+            if not status.get(stage.name):
+                continue
+            why = "its inputs changed"
         fresh = [one.name for one in before if not one.gate] or [one.name for one in before]
         asking = _asking(stage, params, known, spent, last, ready=not before) if stage.name in REPLAYS else None
         planned.append(Planned(stage, why or f"follows {', '.join(fresh)}", not why, asking))
@@ -124,6 +129,11 @@ def totals(planned: Sequence[Planned]) -> Asking | None:
     known = sum(one.known or 0 for one in asking)
     figures = [whole(name) for name in ("prompt_tokens", "completion_tokens", "seconds")]
     return Asking(sum(one.questions for one in asking), known, exact, *figures)
+
+
+def at_hand(params: Params) -> int:
+    """Answers in the store and the records, to whatever questions. Raises UserError if one cannot be read."""
+    return len(known_answers(params.runtime).keys())
 
 
 def over_budget(planned: Sequence[Planned], params: Params, price: Price | None) -> list[str]:
@@ -179,20 +189,28 @@ def last_run(root: Path = Path()) -> LastRun:
     return LastRun(texts if isinstance(texts, int) else None, perspectives, each)
 
 
-def _reason(entry: Any, params: Params) -> str:
-    """What DVC found changed of a stage, in a few words; empty if nothing."""
+def _reason(entry: Any, made: Set[str]) -> str:
+    """What DVC found changed of a stage, in a few words; empty if nothing but what earlier stages make anew."""
     told: list[str] = []
+    gone = 0
     for part in entry if isinstance(entry, list) else []:
         if not isinstance(part, dict):  # "changed command", "always changed"
             told.append(str(part))
             continue
-        for name, state in [*part.get("changed deps", {}).items(), *part.get("changed outs", {}).items()]:
-            if name == "code.yaml":
+        for name, state in part.get("changed deps", {}).items():
+            if name == CODE:
                 told.append("its code changed")
             elif isinstance(state, dict):
                 told += [f"{key} {_said(how)}" for key, how in state.items()]
+            elif name not in made and not made & {str(folder) for folder in PurePath(name).parents}:
+                told.append(f"{name} {_said(state)}")
+        for name, state in part.get("changed outs", {}).items():
+            if state in MISSING:
+                gone += 1
             else:
                 told.append(f"{name} {_said(state)}")
+    if gone and not told:
+        told.append(f"{gone} of its outs {'is' if gone == 1 else 'are'} missing")
     return ", ".join(dict.fromkeys(told))
 
 
