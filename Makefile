@@ -6,7 +6,6 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
-JOBS ?= 2
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # no dependency may phone home, whatever is run from here
 export DO_NOT_TRACK := true
@@ -47,10 +46,8 @@ test: fingerprints lint unit ## lint, type-check, unit tests, then one end-to-en
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
 	python -m pytest -m engine
 
-# tests wait much and compute little: two processes at once, each with one thread
-unit: export OMP_NUM_THREADS = 1
 unit: $(READY) ## the quick tests alone
-	python -m pytest --numprocesses $(JOBS) --dist loadfile
+	python -m pytest
 
 lint: $(READY) ## ruff and mypy
 	ruff check .
