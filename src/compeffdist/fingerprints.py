@@ -45,7 +45,8 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat", "teacher.dialect"),
         *("teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.pace", "teacher.recorded", "teacher.replies"),
-        *("teacher.server_client", "teacher.server_errors", "teacher.spending", "teacher.store"),
+        *("teacher.server_client", "teacher.server_errors", "teacher.spending"),
+        *("teacher.sqlite_file", "teacher.store"),
         *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
     ),
 }

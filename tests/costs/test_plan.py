@@ -18,7 +18,7 @@ from compeffdist.declaration import read_pipeline
 from compeffdist.errors import UserError
 from compeffdist.exchange.questions import REPLAYS
 from compeffdist.files import write_json
-from compeffdist.params import Params, Price, load_params
+from compeffdist.params import Params, Price, Prices, load_params
 from compeffdist.profiles import compose
 from compeffdist.teacher.spending import spendings
 from compeffdist.teacher.store import ResponseStore, stored_keys
@@ -204,7 +204,8 @@ def test_a_budget_that_does_not_do_is_told(ran: Checkout) -> None:
     asking = totals(stages)
     assert asking is not None
     price = Price(prompt_tokens=1000.0, answer_tokens=1000.0)
-    assert over_budget(stages, load_params(), price) == []
+    prices = Prices(currency="EUR", date="2026-11-29", prices={"teacher": price})
+    assert over_budget(stages, load_params(), prices) == []
     spent = sum(row.calls for row in spendings(STORE))
     ran.set(budget={"run": {"calls": asking.to_buy - 1}, "total": {"calls": spent + asking.to_buy, "tokens": 5}})
     told = over_budget(stages, load_params(), None)
@@ -213,7 +214,7 @@ def test_a_budget_that_does_not_do_is_told(ran: Checkout) -> None:
         "runtime.budget.total.tokens leaves 0",
     ]
     ran.set(budget={"run": {"money": 0.01}})
-    assert over_budget(stages, load_params(), price)[0].startswith("runtime.budget.run.money leaves 0.01, about")
+    assert over_budget(stages, load_params(), prices)[0].startswith("runtime.budget.run.money leaves 0.01, about")
 
 
 def test_the_command(ran: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

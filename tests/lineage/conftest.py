@@ -155,6 +155,7 @@ def sub_world(placed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 @pytest.fixture
 def lone(placed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A checkout of its own with a version registered beside it."""
+    forget_stores()  # another test may have opened a default one, too
     world = carried(World(placed, ""), placed, monkeypatch)
     world.commit("ignored")
     world.register(monkeypatch)

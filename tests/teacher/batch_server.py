@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.teacher.server import Body, Reply, echo
+from tests.teacher.server import Body, Reply, echo, send
 
 
 @dataclass
@@ -83,7 +83,7 @@ def serving_batches(server: BatchServer) -> Iterator[BatchServer]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if match := re.fullmatch(r"/v1/files/([^/]+)/content", path):
-                self._send(200, server.files[match[1]])
+                send(self, server.files[match[1]], 200, {})
             elif match := re.fullmatch(r"/v1/batches/([^/]+)", path):
                 if batch := server.batches.get(match[1]):
                     self._json(server.look(batch))
@@ -117,14 +117,7 @@ def serving_batches(server: BatchServer) -> Iterator[BatchServer]:
                 self._json(reply.value, reply.status)
 
         def _json(self, value: Any, status: int = 200) -> None:
-            self._send(status, json.dumps(value).encode())
-
-        def _send(self, status: int, data: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            send(self, json.dumps(value).encode(), status, {})
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True

@@ -3,8 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -50,6 +50,16 @@ def echo(body: Body, _: int) -> Reply:
     return Reply(chat_reply("echo: " + body["messages"][-1]["content"]))
 
 
+def send(handler: BaseHTTPRequestHandler, data: bytes, status: int, headers: Mapping[str, str]) -> None:
+    """Send a whole response."""
+    handler.send_response(status)
+    own = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+    for name, value in (own | dict(headers)).items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
 @contextmanager
 def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer]:
     """Run a server on a free port while the context lasts."""
@@ -80,16 +90,8 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
 
         def _send(self, reply: Reply) -> None:
             data = reply.raw if reply.raw is not None else json.dumps(reply.value).encode()
-            try:
-                self.send_response(reply.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # a client that timed out has hung up
+            with suppress(BrokenPipeError, ConnectionResetError):  # a client that timed out has hung up
+                send(self, data, reply.status, reply.headers)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

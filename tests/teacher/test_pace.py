@@ -80,21 +80,25 @@ def test_a_server_that_bears_four_at_once_is_asked_so_many() -> None:
     assert refusals[0] < 150
 
 
-def test_asking_grows_again_once_the_server_bears_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_asking_slows_down_once_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     def respond(body: Body, n: int) -> Reply:
-        early = len(server.bodies) <= 16
-        time.sleep(0.005)
-        return Reply(BUSY, status=429) if early else echo(body, n)
+        return Reply(BUSY, status=429) if len(server.bodies) <= 16 else echo(body, n)
 
     with serving(respond) as server:
-        ask(server.url, [question(f"p{n}") for n in range(400)], concurrency=16, busy_seconds=60.0)
-        server.peak = 0
+        answers, _ = ask(server.url, [question(f"p{n}") for n in range(60)], concurrency=16, busy_seconds=60.0)
+    assert len(answers) == 60
     said = capsys.readouterr().err
     assert said.count("is too busy: asked") == 1 and "more again as it answers" in said
+
+
+def test_asking_grows_again_by_one_for_as_many_answers_as_go_out_at_once() -> None:
     pace = Pace(16, 60.0)
     for _ in range(3):
         pace.slow_down(time.monotonic())
-    assert int(pace.limit) == 2
+    assert pace.limit == 2
+    for _ in range(2):
+        pace.answered()
+    assert 2.8 < pace.limit <= 3
     for _ in range(200):
         pace.answered()
     assert pace.limit == 16

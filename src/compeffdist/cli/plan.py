@@ -44,14 +44,16 @@ def run(args: argparse.Namespace) -> None:
             print("no sample was bought: no stage that asks is ready, or all it asks is answered", file=sys.stderr)
     whole = totals(planned)
     if args.json:
-        told = [_json(one.asking, params, prices, stage=one.stage.name, why=one.why) for one in planned]
+        told = [
+            _json(one.asking, params, prices, stage=one.stage.name, why=one.why, follows=one.follows) for one in planned
+        ]
         print(json.dumps({"stages": told, "all": _json(whole, params, prices)}, indent=2))
     else:
         print("\n".join(_lines(planned, whole, params, prices)))
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
-    from compeffdist.costs.plan import at_hand
+    from compeffdist.costs.plan import at_hand, over_budget
     from compeffdist.costs.table import columns
 
     if not planned:
@@ -69,7 +71,7 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
     return [
         *lines,
         f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
-        *_budget(planned, params, prices),
+        *(f"it will end before that: {line}" for line in over_budget(planned, params, prices)),
     ]
 
 
@@ -92,6 +94,7 @@ def _cells(asking: "Asking | None") -> list[str]:
 
 def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
     """Tokens, time and money, as far as they are known."""
+    from compeffdist.costs.plan import money_of
     from compeffdist.progress import clock
 
     if not asking.to_buy:
@@ -100,7 +103,7 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
         return "; tokens unknown: nothing alike was asked yet (--sample 20 asks some)"
     told = [f"about {round(asking.prompt_tokens):,} prompt and {round(asking.completion_tokens):,} answer tokens"]
     told.append(f"about {clock(asking.seconds)}" if asking.seconds is not None else "time not measured here yet")
-    money = _money(asking, params, prices)
+    money = money_of(asking, prices, params.teacher.engine)
     if prices is not None:
         told.append(
             f"about {money:,.4g} {prices.currency}" if money is not None else "money unknown: no price of tokens"
@@ -108,28 +111,14 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
     return "; " + ", ".join(told)
 
 
-def _money(asking: "Asking", params: "Params", prices: "Prices | None") -> float | None:
-    entry = prices.entry(params.teacher.engine, "teacher") if prices else None
-    if prices is None or entry is None or asking.prompt_tokens is None or asking.completion_tokens is None:
-        return None
-    price = prices.prices[entry]
-    by_tokens = price.of_tokens(round(asking.prompt_tokens), round(asking.completion_tokens))
-    if by_tokens is not None or price.hour is None or asking.seconds is None:
-        return by_tokens
-    return price.hour * asking.seconds / 3600.0
-
-
-def _budget(planned: "list[Planned]", params: "Params", prices: "Prices | None") -> list[str]:
-    """What stands in the way of the whole run: a bound that it would exceed."""
-    from compeffdist.costs.plan import over_budget
-
-    entry = prices.entry(params.teacher.engine, "teacher") if prices else None
-    price = prices.prices[entry] if prices and entry else None
-    return [f"it will end before that: {line}" for line in over_budget(planned, params, price)]
-
-
 def _json(asking: "Asking | None", params: "Params", prices: "Prices | None", **more: Any) -> dict[str, Any]:
+    from compeffdist.costs.plan import money_of
+
     if asking is None:
         return {**more, "questions": 0}
     names = ("questions", "known", "to_buy", "exact", "prompt_tokens", "completion_tokens", "seconds")
-    return {**more, **{name: getattr(asking, name) for name in names}, "money": _money(asking, params, prices)}
+    return {
+        **more,
+        **{name: getattr(asking, name) for name in names},
+        "money": money_of(asking, prices, params.teacher.engine),
+    }

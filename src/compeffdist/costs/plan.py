@@ -24,11 +24,11 @@ from compeffdist.fingerprints import check_fingerprint
 from compeffdist.given import given_to
 from compeffdist.lineage.repository import LOCK, Lock
 from compeffdist.models import read_identity
-from compeffdist.params import Params, Price
+from compeffdist.params import Params, Prices
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.teacher.known import KnownAnswers, known_answers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.spending import EARLIER, Spending, spendings
+from compeffdist.teacher.spending import EARLIER, Spending, cost_of, spendings
 
 IN_TURNS = ("generate_tasks", "write_demonstrations")
 """Stages whose later questions follow from their earlier answers."""
@@ -136,26 +136,24 @@ def at_hand(params: Params) -> int:
     return len(known_answers(params.runtime).keys())
 
 
-def over_budget(planned: Sequence[Planned], params: Params, price: Price | None) -> list[str]:
+def over_budget(planned: Sequence[Planned], params: Params, prices: Prices | None) -> list[str]:
     """The bounds of `runtime.budget` that what is asked will exceed, told for people.
 
     What is not known of a stage counts as nothing: a bound that is not told here may be met all the same.
-
-    Args:
-        price: of the teacher's tokens, if there is one.
     """
-    asking = [one for one in planned if one.asking is not None]
     rows = spendings(home_path(params.runtime.store))
-    calls = sum(one.asking.to_buy * _calls_each(one.stage.name, rows) for one in asking if one.asking)
-    prompt = sum(one.asking.prompt_tokens or 0.0 for one in asking if one.asking)
-    completion = sum(one.asking.completion_tokens or 0.0 for one in asking if one.asking)
-    money = (price.of_tokens(round(prompt), round(completion)) if price else None) or 0.0
-    needed = {"calls": calls, "tokens": prompt + completion, "money": money}
-    spent = {"calls": 0.0, "tokens": 0.0, "money": 0.0}
-    for row in rows:
-        spent["calls"] += row.calls
-        spent["tokens"] += row.spent.tokens
-        spent["money"] += (price.of_tokens(row.prompt_tokens, row.completion_tokens) if price else None) or 0.0
+    asking = [(one.stage.name, one.asking) for one in planned if one.asking is not None]
+    teacher = read_identity(Path(TEACHER)).id if Path(TEACHER).exists() else None
+    needed = {
+        "calls": sum(one.to_buy * _calls_each(stage, rows) for stage, one in asking),
+        "tokens": sum((one.prompt_tokens or 0.0) + (one.completion_tokens or 0.0) for _, one in asking),
+        "money": sum(money_of(one, prices, params.teacher.engine) or 0.0 for _, one in asking),
+    }
+    spent = {
+        "calls": sum(row.calls for row in rows),
+        "tokens": sum(row.spent.tokens for row in rows),
+        "money": sum(cost_of(row, prices, teacher) or 0.0 for row in rows) if prices else 0.0,
+    }
     told = []
     for of, limits in (("run", params.runtime.budget.run), ("total", params.runtime.budget.total)):
         for name, bound in limits.bounds().items():
@@ -165,6 +163,15 @@ def over_budget(planned: Sequence[Planned], params: Params, price: Price | None)
                     f"runtime.budget.{of}.{name} leaves {max(left, 0.0):,.10g}, about {needed[name]:,.4g} needed"
                 )
     return told
+
+
+def money_of(asking: Asking, prices: Prices | None, engine: str) -> float | None:
+    """What the answers to be bought of an engine cost, by tokens or by the hour; None if it is not known."""
+    if prices is None or asking.prompt_tokens is None or asking.completion_tokens is None:
+        return None
+    tokens = 0, round(asking.prompt_tokens), 0, round(asking.completion_tokens)
+    row = Spending("", "", "", "", engine, asking.to_buy, 0, *tokens, asking.seconds or 0.0)
+    return cost_of(row, prices, None) if asking.to_buy else 0.0
 
 
 def _calls_each(stage: str, rows: Sequence[Spending]) -> float:

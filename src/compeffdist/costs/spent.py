@@ -7,7 +7,7 @@ from typing import Any
 from compeffdist.costs.table import columns
 from compeffdist.params import Prices
 from compeffdist.progress import clock
-from compeffdist.teacher.spending import Spending, cost_of
+from compeffdist.teacher.spending import COUNTS, Spending, cost_of
 
 BY = ("stage", "day", "model", "engine", "run")
 NO_STAGE = "before the ledger"
@@ -27,8 +27,7 @@ class Line:
 
     def to_json(self, by: Sequence[str]) -> dict[str, Any]:
         """For machines."""
-        names = ("answers", "failures", "calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
-        counts = {name: getattr(self.spending, name) for name in names}
+        counts = {name: getattr(self.spending, name) for name in COUNTS}
         return {**dict(zip(by, self.of, strict=True)), **counts, "money": self.money}
 
 
@@ -70,19 +69,7 @@ def _cells(line: Line, groups: int, with_money: bool) -> list[str]:
 
 
 def _sum(rows: Sequence[Spending]) -> Spending:
-    total = rows[0]
-    for row in rows[1:]:
-        total = replace(
-            total,
-            answers=total.answers + row.answers,
-            failures=total.failures + row.failures,
-            calls=total.calls + row.calls,
-            prompt_tokens=total.prompt_tokens + row.prompt_tokens,
-            cached_tokens=total.cached_tokens + row.cached_tokens,
-            completion_tokens=total.completion_tokens + row.completion_tokens,
-            seconds=total.seconds + row.seconds,
-        )
-    return total
+    return replace(rows[0], **{name: sum(getattr(row, name) for row in rows) for name in COUNTS})
 
 
 def _money(rows: Sequence[Spending], prices: Prices | None, teacher: str | None) -> float | None:

@@ -8,8 +8,8 @@ its id after, and what had been learned of the server by then. A run that was ki
 of that upload at the server, one that was killed later goes on waiting, and one that was killed while it read the
 replies reads them again, which costs nothing. A request leaves the file when its reply has reached whoever asked.
 
-Requests are named by the question and by the how-manieth of its kind they are, not by their bytes: what a server was
-found not to take in between changes these.
+A request is named by its question, its kind and its number among the question's requests of that kind, not by its
+bytes: these change with what a server is found not to take.
 """
 
 import asyncio

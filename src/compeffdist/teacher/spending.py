@@ -22,7 +22,8 @@ from compeffdist.files import home_path
 from compeffdist.params import Price, Prices, RuntimeParams, read_prices
 from compeffdist.processes import process_id, run_process
 from compeffdist.teacher.requests import Request
-from compeffdist.teacher.store import BUSY_SECONDS, guarded, log_ahead
+from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, transaction
+from compeffdist.teacher.store import WHAT as STORE
 
 WHAT = "ledger of spending"
 VERSION = 1
@@ -52,10 +53,10 @@ CREATE TABLE IF NOT EXISTS spent (
 ) STRICT
 """
 _KEYS = ("day", "run", "stage", "model", "engine")
-_COUNTS = ("answers", "failures", "calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
+COUNTS = ("answers", "failures", "calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
 _ADD = (
-    f"INSERT INTO spent ({', '.join((*_KEYS, *_COUNTS))}) VALUES ({', '.join('?' * 12)}) "
-    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTS)}"
+    f"INSERT INTO spent ({', '.join((*_KEYS, *COUNTS))}) VALUES ({', '.join('?' * 12)}) "
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in COUNTS)}"
 )
 _BEFORE_THERE_WAS_A_LEDGER = """
 SELECT substr(created_at, 1, 10), teacher_id, engine, count(*), sum(answer ->> '$.prompt_tokens'),
@@ -170,16 +171,7 @@ class Ledger:
 
     def __init__(self, store: Path) -> None:
         self.path, self.run = ledger_path(store), this_run()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with guarded(self.path, WHAT):
-            self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-            try:
-                log_ahead(self.connection)
-                self.connection.execute("PRAGMA synchronous=NORMAL")
-                self._begin(store)
-            except BaseException:
-                self.connection.close()
-                raise
+        self.connection = open_for_writing(self.path, WHAT, lambda connection: self._begin(connection, store))
 
     def __enter__(self) -> Self:
         return self
@@ -211,20 +203,13 @@ class Ledger:
         with guarded(self.path, WHAT):
             return _rows(self.connection)
 
-    def _begin(self, store: Path) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            new = not _version(self.connection, self.path)
-            self.connection.execute(_TABLE)
-            self.connection.execute(f"PRAGMA user_version={VERSION}")
+    def _begin(self, connection: sqlite3.Connection, store: Path) -> None:
+        with transaction(connection):
+            new = not _version(connection, self.path)
+            connection.execute(_TABLE)
+            connection.execute(f"PRAGMA user_version={VERSION}")
             if new and store.exists():
-                for row in _held(store):
-                    self.connection.execute(_ADD, astuple(row))
-            self.connection.execute("COMMIT")
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
+                connection.executemany(_ADD, map(astuple, _held(store)))
 
 
 def spendings(store: Path) -> list[Spending]:
@@ -247,14 +232,14 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _rows(connection: sqlite3.Connection) -> list[Spending]:
-    query = f"SELECT {', '.join((*_KEYS, *_COUNTS))} FROM spent ORDER BY {', '.join(_KEYS)}"
+    query = f"SELECT {', '.join((*_KEYS, *COUNTS))} FROM spent ORDER BY {', '.join(_KEYS)}"
     return [Spending(*row) for row in connection.execute(query)]
 
 
 def _held(store: Path) -> Iterator[Spending]:
     """What the answers in a store took, each one's call counted as one."""
     address = f"{store.absolute().as_uri()}?mode=ro"
-    with guarded(store), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+    with guarded(store, STORE), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
             return
         for day, model, engine, count, prompt, cached, completion in connection.execute(_BEFORE_THERE_WAS_A_LEDGER):

@@ -8,9 +8,8 @@ the file. WAL needs a local disk: do not put the store on a network file system.
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,8 @@ from compeffdist.canonical import canonical_json, hash_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.teacher.requests import Answer
+from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, transaction
 
-BUSY_SECONDS = 60.0
 WHAT = "response store"
 KEYS_PER_QUERY = 500
 
@@ -72,17 +71,7 @@ class ResponseStore:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with guarded(self.path):
-            self.connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            with guarded(self.path):
-                log_ahead(self.connection)
-                self.connection.execute("PRAGMA synchronous=NORMAL")
-                self._migrate()
-        except BaseException:
-            self.connection.close()
-            raise
+        self.connection = open_for_writing(self.path, WHAT, self._migrate)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +84,7 @@ class ResponseStore:
         log = Path(f"{self.path}-wal")
         written = log.exists() and log.stat().st_size > 0
         rows: list[Any] | None = None
-        with guarded(self.path):
+        with guarded(self.path, WHAT):
             if written or not seal_path(self.path).exists():
                 query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
                 rows = self.connection.execute(query).fetchall()
@@ -109,18 +98,18 @@ class ResponseStore:
         `instead_of`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values = [(r.key, r.teacher_id, r.request, r.answer, r.engine, r.bought or now, r.checksum) for r in rows]
-        with guarded(self.path), self._transaction():
+        with guarded(self.path, WHAT), transaction(self.connection):
             self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in instead_of])
             self.connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, keys: Iterable[str]) -> dict[str, StoredAnswer]:
         """The rows of those keys that are there; each is checked against its checksum."""
-        with guarded(self.path):
+        with guarded(self.path, WHAT):
             return {row.key: row for row in _checked_rows(self.connection, self.path, keys)}
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers to those keys that are there. Questions, which are longer, are let go one by one."""
-        with guarded(self.path):
+        with guarded(self.path, WHAT):
             return {row.key: self._parse(row) for row in _checked_rows(self.connection, self.path, keys)}
 
     def keys_holding(self, needle: str) -> list[str]:
@@ -129,14 +118,14 @@ class ResponseStore:
             "SELECT key FROM answers WHERE instr(request, ?1) OR instr(answer, ?1) "
             "OR instr(request, ?2) OR instr(answer, ?2) ORDER BY key"
         )
-        with guarded(self.path):
+        with guarded(self.path, WHAT):
             return [key for (key,) in self.connection.execute(query, json_forms(needle))]
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove rows, and their bytes from the file."""
-        with guarded(self.path):
+        with guarded(self.path, WHAT):
             self.connection.execute("PRAGMA secure_delete=ON")
-            with self._transaction():
+            with transaction(self.connection):
                 self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -148,42 +137,17 @@ class ResponseStore:
         except (ValueError, TypeError):
             raise UserError(f"{self.path}: the answer {row.key} is not one this version can read") from None
 
-    def _migrate(self) -> None:
-        with self._transaction():
-            self.connection.execute(
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
             )
-            done = self.connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()[0]
+            done = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()[0]
             if done > len(MIGRATIONS):
                 raise UserError(f"{self.path}: written by a newer version of compeffdist; update this checkout")
             for number, statement in enumerate(MIGRATIONS[done:], done + 1):
-                self.connection.execute(statement)
-                self.connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (number,))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.connection.execute("COMMIT")
-        except BaseException:
-            # a full disk makes SQLite roll back on its own
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
-
-
-def log_ahead(connection: sqlite3.Connection) -> None:
-    """Switch a file to a write-ahead log, so that a commit takes no fsync."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:  # SQLite itself does not wait for another process that switches the same new file
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
+                connection.execute(statement)
+                connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (number,))
 
 
 def json_forms(needle: str) -> tuple[str, str]:
@@ -195,19 +159,19 @@ def json_forms(needle: str) -> tuple[str, str]:
 
 def stored_answers(path: Path, keys: Iterable[str]) -> dict[str, StoredAnswer]:
     """Rows of a store that is only looked at: neither brought up to date nor sealed. Raises UserError as the store."""
-    with guarded(path), closing(_reading(path)) as connection:
+    with guarded(path, WHAT), closing(_reading(path)) as connection:
         return {row.key: row for row in _checked_rows(connection, path, keys)}
 
 
 def stored_keys(path: Path) -> set[str]:
     """The keys of a store that is only looked at. Raises UserError as the store."""
-    with guarded(path), closing(_reading(path)) as connection:
+    with guarded(path, WHAT), closing(_reading(path)) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM answers")}
 
 
 def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
     """Every row of a store that is only looked at, and whether it is as stored. Raises UserError as the store."""
-    with guarded(path), closing(_reading(path)) as connection:
+    with guarded(path, WHAT), closing(_reading(path)) as connection:
         yield from _rows(connection, "ORDER BY key")
 
 
@@ -238,15 +202,6 @@ def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str
                     "restore the file, or delete that row to ask again"
                 )
             yield row
-
-
-@contextmanager
-def guarded(path: Path, what: str = WHAT) -> Iterator[None]:
-    """Faults of an SQLite file in one line; `what` it is, for people."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise UserError(f"{path}: {_advice(str(error), what)}") from None
 
 
 def seal_path(store: Path) -> Path:
@@ -281,13 +236,3 @@ def store_problems(path: Path) -> list[str]:
     if not isinstance(seal, dict) or seal.get("file_sha256") != sealed:
         return ["its bytes are not those that were sealed when it was last written"]
     return []
-
-
-def _advice(message: str, what: str) -> str:
-    if "full" in message:
-        return f"no space left on the disk for the {what}: free some and run again"
-    if "locked" in message:
-        return f"another process has held the {what} for over {BUSY_SECONDS:.0f} s"
-    if "not a database" in message or "malformed" in message:
-        return f"not a readable {what} ({message}); restore it, or name another in runtime.store"
-    return f"the {what} cannot be used: {message}"

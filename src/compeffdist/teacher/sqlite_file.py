@@ -1,0 +1,73 @@
+"""SQLite files that several processes write: a write-ahead log, so that a commit takes no fsync, and faults in one
+line."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compeffdist.errors import UserError
+
+BUSY_SECONDS = 60.0
+
+
+def open_for_writing(path: Path, what: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """A connection to a file, made with its folder if need be; `prepare` brings its tables up to date. Raises UserError
+    as `guarded`, with nothing left open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with guarded(path, what):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _log_ahead(connection)
+            connection.execute("PRAGMA synchronous=NORMAL")
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it, or none."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # a full disk makes SQLite roll back on its own
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def guarded(path: Path, what: str) -> Iterator[None]:
+    """Faults of an SQLite file as UserError, in one line that names the file and says `what` it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{path}: {_advice(str(error), what)}") from None
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:  # SQLite itself does not wait for another process that switches the same new file
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _advice(message: str, what: str) -> str:
+    if "full" in message:
+        return f"no space left on the disk for the {what}: free some and run again"
+    if "locked" in message:
+        return f"another process has held the {what} for over {BUSY_SECONDS:.0f} s"
+    if "not a database" in message or "malformed" in message:
+        return f"not a readable {what} ({message}); restore it, or name another in runtime.store"
+    return f"the {what} cannot be used: {message}"
