@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.experiments.comparing import Comparison
@@ -55,10 +56,11 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
         "",
         *markdown(
             ["arm", "rows", "macro-F1 x 100", f"to {experiment.reference} [interval]", "as it is", "seconds", ""],
-            [_row(one, found[one.arm]) for one in compared],
+            [_row(one, found[one.arm], experiment.judged_on) for one in compared],
         ),
         "",
-        "Macro-F1 is the mean of the evaluation's tasks, label priors taken out (with nothing taken out: *as it is*); "
+        f"Macro-F1 is the mean of {', '.join(experiment.judged_on) or 'the evaluation tasks'}, label priors taken out "
+        "(with nothing taken out: *as it is*); "
         f"mean and standard deviation of seeds {', '.join(map(str, seeds))}. Differences are paired by row and seed, "
         "their intervals of Student's t over the variances of both. *rows* were trained on, in so many *seconds* of "
         "training.",
@@ -134,13 +136,13 @@ def figure(experiment: Experiment, compared: Sequence[Comparison]) -> str:
     return stream.getvalue()
 
 
-def _row(one: Comparison, runs: Sequence[Found]) -> list[str]:
+def _row(one: Comparison, runs: Sequence[Found], judged_on: Sequence[str]) -> list[str]:
     difference = "" if one.difference is None else difference_cell(vars(one.difference))
-    bare = [_student(run.evaluation.get("without_priors", run.evaluation)["mean"]) for run in runs]
+    bare = [_mean(run.evaluation.get("without_priors", run.evaluation), judged_on) for run in runs]
     return [
         one.arm,
         _range([run.training["records"]["out"] for run in runs]),
-        _spread([_student(run.evaluation["mean"]) for run in runs]),
+        _spread([_mean(run.evaluation, judged_on) for run in runs]),
         difference,
         _spread(bare),
         _range([round(run.training["seconds"]) for run in runs]),
@@ -160,6 +162,10 @@ def _settings(experiment: Experiment) -> list[str]:
 
 def _student(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float:
     return figures["macro_f1"]["student"]["estimate"]
+
+
+def _mean(evaluation: Mapping[str, Any], judged_on: Sequence[str]) -> float:
+    return mean(_student(evaluation["tasks"][task]) for task in judged_on or evaluation["tasks"])
 
 
 def _points(one: Comparison) -> str:
