@@ -35,7 +35,7 @@ def write_report(
     """Write page, figure and table; their paths. `missing`: runs that are not on it, which the page says."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("md", "svg", "csv")]
-    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(found))
+    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(experiment, found))
     for target, content in zip(paths, contents, strict=True):
         with atomic_file(target) as path:
             path.write_text(content, encoding="utf-8")
@@ -89,22 +89,23 @@ def answer(experiment: Experiment, compared: Sequence[Comparison], seeds: int) -
     return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts)}."
 
 
-def table(found: ByArm) -> str:
-    """A row for each arm, seed and task, and for the mean of the tasks, as CSV."""
+def table(experiment: Experiment, found: ByArm) -> str:
+    """A row for each arm, seed and task, and for the mean of the tasks that the experiment is judged on, as CSV."""
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for arm, runs in found.items():
         for one in runs:
-            bare = one.evaluation.get("without_priors", one.evaluation)
-            tasks = {**one.evaluation["tasks"], "mean": one.evaluation["mean"]}
-            total = sum(task["rows"] for task in one.evaluation["tasks"].values())
-            for task, figures in tasks.items():
-                as_it_is = bare["mean"] if task == "mean" else bare["tasks"][task]
+            ways = one.evaluation, one.evaluation.get("without_priors", one.evaluation)
+            rows = {task: figures["rows"] for task, figures in one.evaluation["tasks"].items()}
+            figures = {task: [_student(way["tasks"][task]) for way in ways] for task in rows}
+            figures["mean"] = [_mean(way, experiment.judged_on) for way in ways]
+            rows["mean"] = sum(rows[task] for task in experiment.judged_on or list(rows))
+            for task, values in figures.items():
                 writer.writerow(
                     [
-                        *(arm, one.run.seed, task, figures.get("rows", total)),
-                        *(f"{_student(of):.4f}" for of in (figures, as_it_is)),
+                        *(arm, one.run.seed, task, rows[task]),
+                        *(f"{value:.4f}" for value in values),
                         *(one.training["records"]["out"], one.training["tokens"], one.training["seconds"]),
                         one.commit[:10],
                     ]
