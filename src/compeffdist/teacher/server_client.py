@@ -1,10 +1,13 @@
 """JSON over HTTP to a chat server: requests sent, errors understood, what may pass tried again.
 
-Retries with exponential backoff are the openai client's own; a server that is too busy is waited for (`pace`). What a
-retry cannot mend (refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that
-stays unanswered is reported and the rest go on, unless the server answers nothing at all.
+Retries with exponential backoff are the openai client's own; a server that is too busy, or gone, is waited for
+(`pace`). What a retry cannot mend (refused connection, wrong key, no credit, unknown model) stops the run at once; a
+single request that stays unanswered is reported and the rest go on, unless the server answers nothing at all. Of a
+server that has answered before, a wrong key and the like are the matter of one request: gateways say that of one of
+many servers, or of a text.
 """
 
+import asyncio
 import os
 import re
 import ssl
@@ -25,12 +28,15 @@ from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
 from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
 from compeffdist.teacher.spending import Meter
+from compeffdist.teacher.wire import bound, is_asked
 
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
 CONNECT_SECONDS = 15.0
 """A server that is there takes a connection sooner, however long it thinks."""
 CHECK_SECONDS = 30.0
+CHECKS = 3
+"""Looks at a server before it is not there, unless the connection is refused."""
 CHANGES = 8
 """Refusals of one request that are answered by asking in another form."""
 
@@ -54,6 +60,7 @@ class ServerClient:
         meter: counts what replies took.
         pace: how fast the server is asked.
         dialect: what is known of the server; None: it takes every request as it is.
+        key_header: the header that the key goes into.
 
     Raises:
         UserError: the environment's proxies or certificates, or the address, cannot be used.
@@ -68,14 +75,15 @@ class ServerClient:
         meter: Meter,
         pace: Pace,
         dialect: Dialect | None = None,
+        key_header: str = "Authorization",
     ) -> None:
         import openai
 
-        self.openai, self.hint, self.meter, self.dialect = openai, hint, meter, dialect
+        self.openai, self.hint, self.meter, self.pace, self.dialect = openai, hint, meter, pace, dialect
         self.place, self.url = public_address(base_url), base_url
         self.secrets = _secrets(base_url, key)
         self.timeout, self.retries = runtime.request_timeout_seconds, runtime.retries
-        self.trouble, self.slowed = 0, False
+        self.trouble, self.told = 0, set[str]()
         check_environment(base_url, HTTPX)
         direct = is_loopback(host_of(base_url))
         try:
@@ -85,10 +93,14 @@ class ServerClient:
                 verify=_trusted(base_url) if direct else True,
                 event_hooks={"response": [self._look_at]},
             )
+            address, _, query = base_url.partition("#")[0].partition("?")
+            bearer = key_header.lower() == "authorization"
             with _without_openai_variables():
                 self.client = openai.AsyncOpenAI(
-                    base_url=base_url,
-                    api_key=key or "none",
+                    base_url=address,
+                    default_query=dict(parse_qsl(query, keep_blank_values=True)),
+                    api_key=(key if bearer else "") or "none",
+                    default_headers={} if bearer else {key_header: key, "Authorization": openai.Omit()},
                     timeout=self._patience(self.timeout),
                     max_retries=runtime.retries,
                     http_client=transport,
@@ -104,22 +116,36 @@ class ServerClient:
         await self.client.close()
 
     async def check(self) -> None:
-        """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
+        """Look at a server that has not answered yet. Raises UserError if it is not there or refuses the key."""
         e = self.openai
-        try:
-            await self.once.models.with_raw_response.list()
-        except e.APIConnectionError as error:
-            if not _lost_in_answering(error):
+        for look in range(0 if self.pace.has_answered else CHECKS):
+            try:
+                await self.once.models.with_raw_response.list()
+            except e.APIConnectionError as error:
+                if _lost_in_answering(error):
+                    return
+                if look + 1 == CHECKS or any(isinstance(found, _FINAL) for found in chain(error)):
+                    raise self._fatal(error) from None
+                await asyncio.sleep(0.5 * 2**look)
+                continue
+            except (e.AuthenticationError, e.PermissionDeniedError) as error:
                 raise self._fatal(error) from None
-        except (e.AuthenticationError, e.PermissionDeniedError) as error:
-            raise self._fatal(error) from None
-        except e.APIError:
-            pass  # a server need not list its models; whether it answers is seen at the first request
+            except e.APIError:
+                pass  # a server need not list its models; whether it answers is seen at the first request
+            return
 
-    def _tell_of_pace(self, at_once: int) -> None:
-        if not self.slowed:
-            print(f"{self.place} is too busy: asked {at_once} at once now, more again as it answers", file=sys.stderr)
-        self.slowed = True
+    def _tell_of_pace(self, at_once: int, gone: str) -> None:
+        """Said once of a server that is too busy, and once of one that is gone."""
+        if gone:
+            seconds = f"{self.pace.patience:g} s"
+            self._tell_once("gone", f"does not answer ({gone}): waited for, up to {seconds}, before that is a fault")
+        else:
+            self._tell_once("busy", f"is too busy: asked {at_once} at once now, more again as it answers")
+
+    def _tell_once(self, matter: str, told: str) -> None:
+        if matter not in self.told:
+            print(f"{self.place} {told}", file=sys.stderr)
+        self.told.add(matter)
 
     async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
@@ -136,8 +162,11 @@ class ServerClient:
                     raise
                 tried += changes
                 continue
-            for change in dialect.learn(tried):
+            for change in dialect.learn(tried, body):
                 print(f"{self.place} {change}", file=sys.stderr)
+            dialect.took(asked)
+            if other := dialect.other_model(body, reply):
+                self._tell_once(f"model {other}", f"says that model {other!r} answers, asked was {body['model']!r}")
             return reply
         raise RequestFailed("server refuses the request in every form")
 
@@ -154,10 +183,12 @@ class ServerClient:
     async def _look_at(self, response: Any) -> None:
         """Count what a reply took, also one that will be tried again, and give an error that came with status 200 the
         status it should have had, so that it is."""
+        if is_asked(response.request):
+            bound(response)
         if response.status_code != HTTPStatus.OK:
             return
         body = read_body((await response.aread()).decode("utf-8-sig", errors="replace"))
-        if response.request.url.path.endswith("/completions"):
+        if is_asked(response.request):
             self.meter.count(*token_counts(body if isinstance(body, dict) else {}))
         _unhide_error(response, body)
 
@@ -186,11 +217,14 @@ class ServerClient:
                 raise self._fatal(error) from None
             if isinstance(error, e.APITimeoutError):
                 raise self._exhausted(f"no answer within {self.timeout:g} s") from None
-            raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
+            raise self._exhausted(f"connection lost: {self._masked(connection_reason(error.__cause__ or error))}") from None
         except e.APIStatusError as error:
-            if error.response.extensions.get(HIDDEN) == _BROKEN_OFF:
+            hidden = error.response.extensions.get(HIDDEN)
+            if hidden == _BROKEN_OFF:
                 return self._broken_off(error)
-            raise self._sorted(error, body) from None
+            if hidden != _NO_ANSWER:
+                raise self._sorted(error, body) from None
+            raw = error.response
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
         content = raw.content
@@ -217,7 +251,12 @@ class ServerClient:
                 said = said.replace(one_line(message["content"], 4000), "")
         if self._is_of_the_form(status, said, body):
             return Refused(f"server refused the request: {self._describe(error)}", said)
-        return self._exhausted(f"server answered {self._describe(error)}") if passing(status) else self._fatal(error)
+        of_one = self.pace.has_answered and status in _OF_ONE_OF_MANY
+        return (
+            self._exhausted(f"server answered {self._describe(error)}")
+            if passing(status) or of_one
+            else self._fatal(error)
+        )
 
     def _is_of_the_form(self, status: int, said: str, body: Mapping[str, Any]) -> bool:
         """Whether an error is about how a request was put: any that is neither the server's nor of the whole run. A
@@ -265,17 +304,23 @@ _LATER = {
 }
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
-_WHOLE, _BROKEN_OFF = "error", "broken off"
-"""What a response is whose status was 200: an error and nothing else, or an answer that broke off."""
-_OF_THE_RUN = {
-    *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
-    HTTPStatus.METHOD_NOT_ALLOWED,
-}
-"""What all that follow would be answered, too."""
+_WHOLE, _BROKEN_OFF, _NO_ANSWER = "error", "broken off", "no answer"
+"""What a response is whose status was 200: an error and nothing else, an answer that broke off, or nothing of use."""
+_OF_ONE_OF_MANY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+"""What a server that has answered says of one request: moderation holds its text back, a replica is set up otherwise.
+"""
+_OF_THE_RUN = {*_OF_ONE_OF_MANY, HTTPStatus.PAYMENT_REQUIRED}
+"""What all that follow would be answered, too, as long as nothing was answered."""
+_FINAL = (ConnectionRefusedError, ssl.SSLError)
 
 
 def _unhide_error(response: Any, body: Any) -> None:
-    """Give an error that came with status 200 the status it should have had, so that it is retried like any other."""
+    """Give an error that came with status 200 the status it should have had, so that it is retried like any other; so
+    is what is no answer: a page, nothing, no choices."""
+    if is_asked(response.request) and not (isinstance(body, dict) and (body.get("choices") or hidden_status(body))):
+        response.status_code = int(HTTPStatus.BAD_GATEWAY)
+        response.extensions[HIDDEN] = _NO_ANSWER
+        return
     if response.request.method != "POST" and not (isinstance(body, dict) and body.get("error")):
         return
     if status := hidden_status(body):
