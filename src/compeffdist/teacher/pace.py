@@ -50,6 +50,10 @@ class Pace:
     """Requests at once that the user allows."""
     patience: float
     """Seconds that it may be too busy."""
+    comes_back: bool = True
+    """Whether one that is gone may be there again: somebody else's may, one of ours that died is not."""
+    told: set[str] = field(default_factory=set)
+    """What was said of it already."""
     limit: float = field(init=False)
     """Requests at once, as far as is known; at least 1."""
     open_at: float = 0.0
@@ -221,7 +225,7 @@ def _gone(pace: Pace, request: Any, response: Any, lost: Exception | None) -> st
         return f"status {response.status_code}" if down else None
     kind = type(lost).__name__
     down = (kind in _NO_CONNECTION and pace.there) or (kind in _CONNECTION_LOST and pace.failed(request.content))
-    return "no connection" if down else None
+    return "no connection" if down and pace.comes_back else None
 
 
 def _named(response: Any) -> float | None:

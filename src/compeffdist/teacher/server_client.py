@@ -8,25 +8,30 @@ many servers, or of a text.
 """
 
 import asyncio
-import os
-import re
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError, chain, connection_reason, one_line
-from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, proxy_variable
+from compeffdist.network import HTTPX, check_environment, proxy_variable
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
-from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
+from compeffdist.teacher.server_access import open_client, secrets_of
+from compeffdist.teacher.server_errors import (
+    error_in,
+    hidden_status,
+    passing,
+    read_body,
+    reason,
+    says_spent,
+    status_of,
+)
 from compeffdist.teacher.spending import Meter
 from compeffdist.teacher.wire import bound, is_asked
 
@@ -81,31 +86,15 @@ class ServerClient:
 
         self.openai, self.hint, self.meter, self.pace, self.dialect = openai, hint, meter, pace, dialect
         self.place, self.url = public_address(base_url), base_url
-        self.secrets = _secrets(base_url, key)
+        self.secrets = secrets_of(base_url, key)
         self.timeout, self.retries = runtime.request_timeout_seconds, runtime.retries
-        self.trouble, self.told = 0, set[str]()
+        self.trouble = 0
         check_environment(base_url, HTTPX)
-        direct = is_loopback(host_of(base_url))
         try:
-            # a proxy set for the outside must not see requests to this machine
-            transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)(
-                trust_env=not direct,
-                verify=_trusted(base_url) if direct else True,
-                event_hooks={"response": [self._look_at]},
-            )
-            address, _, query = base_url.partition("#")[0].partition("?")
-            bearer = key_header.lower() == "authorization"
-            with _without_openai_variables():
-                self.client = openai.AsyncOpenAI(
-                    base_url=address,
-                    default_query=dict(parse_qsl(query, keep_blank_values=True)),
-                    api_key=(key if bearer else "") or "none",
-                    default_headers={} if bearer else {key_header: key, "Authorization": openai.Omit()},
-                    timeout=self._patience(self.timeout),
-                    max_retries=runtime.retries,
-                    http_client=transport,
-                )
-                self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
+            transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)
+            times, attempts = self._patience(self.timeout), runtime.retries
+            self.client = open_client(transport, base_url, key, key_header, times, attempts, self._look_at)
+            self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
         except Exception as error:  # of many types; what is known to be wrong was said before
             raise UserError(f"{self.place}: cannot be asked: {self._masked(str(error))}; {hint}") from None
 
@@ -143,9 +132,9 @@ class ServerClient:
             self._tell_once("busy", f"is too busy: asked {at_once} at once now, more again as it answers")
 
     def _tell_once(self, matter: str, told: str) -> None:
-        if matter not in self.told:
+        if matter not in self.pace.told:
             print(f"{self.place} {told}", file=sys.stderr)
-        self.told.add(matter)
+        self.pace.told.add(matter)
 
     async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
@@ -217,7 +206,9 @@ class ServerClient:
                 raise self._fatal(error) from None
             if isinstance(error, e.APITimeoutError):
                 raise self._exhausted(f"no answer within {self.timeout:g} s") from None
-            raise self._exhausted(f"connection lost: {self._masked(connection_reason(error.__cause__ or error))}") from None
+            raise self._exhausted(
+                f"connection lost: {self._masked(connection_reason(error.__cause__ or error))}"
+            ) from None
         except e.APIStatusError as error:
             hidden = error.response.extensions.get(HIDDEN)
             if hidden == _BROKEN_OFF:
@@ -249,6 +240,8 @@ class ServerClient:
         for message in body.get("messages", ()):
             if len(message["content"]) >= _ECHO_LENGTH:
                 said = said.replace(one_line(message["content"], 4000), "")
+        if status in _SPENT_STATUS and says_spent(said):
+            status = HTTPStatus.PAYMENT_REQUIRED
         if self._is_of_the_form(status, said, body):
             return Refused(f"server refused the request: {self._describe(error)}", said)
         of_one = self.pace.has_answered and status in _OF_ONE_OF_MANY
@@ -296,8 +289,6 @@ class ServerClient:
         return one_line(text, 300)
 
 
-_SECRET_LENGTH = 8
-"""Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {
     *("ReadTimeout", "WriteTimeout", "PoolTimeout"),
     *("ReadError", "WriteError", "RemoteProtocolError", "DecodingError"),
@@ -311,6 +302,7 @@ _OF_ONE_OF_MANY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT
 """
 _OF_THE_RUN = {*_OF_ONE_OF_MANY, HTTPStatus.PAYMENT_REQUIRED}
 """What all that follow would be answered, too, as long as nothing was answered."""
+_SPENT_STATUS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _FINAL = (ConnectionRefusedError, ssl.SSLError)
 
 
@@ -331,32 +323,3 @@ def _unhide_error(response: Any, body: Any) -> None:
 def _lost_in_answering(error: Exception) -> bool:
     """Whether a connection was there and failed later, which may be the matter of one request."""
     return error.__cause__ is not None and any(type(found).__name__ in _LATER for found in chain(error.__cause__))
-
-
-def _trusted(url: str) -> Any:
-    """The certificates that a server on this machine is held to, as the environment says."""
-    if urlsplit(url).scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not needed, and so not read
-    file, folder = (os.environ.get(name) for name in HTTPX.certificates)
-    return ssl.create_default_context(cafile=file) if file else ssl.create_default_context(capath=folder or None)
-
-
-def _secrets(url: str, key: str) -> list[str]:
-    """What must not be repeated of what a server or library says: the key, and what an address holds. Longest first."""
-    address = url.partition("://")[2]
-    known = re.match(r"[^/?#@]*:", address)
-    authority = (address if known else address.partition("?")[0]).rpartition("@")[0]
-    password = authority.partition(":")[2]
-    query = [value for _, value in parse_qsl(urlsplit(url).query) if len(value) >= _SECRET_LENGTH]
-    held = {key, authority, password, unquote(password), *query}
-    return sorted(filter(None, held), key=len, reverse=True)
-
-
-@contextmanager
-def _without_openai_variables() -> Iterator[None]:
-    """The openai client sends what such variables say (organisation, headers) to whatever server it is given."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OPENAI_")}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
