@@ -10,7 +10,7 @@ many servers, or of a text.
 import asyncio
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from compeffdist.credentials import public_address
 from compeffdist.errors import UserError, chain, connection_reason, one_line
 from compeffdist.network import HTTPX, check_environment, proxy_variable
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
+from compeffdist.teacher.dialect import Change, Dialect, changes_for, is_cut, names_a_field
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
@@ -148,16 +148,21 @@ class ServerClient:
                 # what another request found out meanwhile may be all that is needed
                 changes = changes_for(asked, refusal.said) if self.dialect else []
                 if not changes:
+                    if is_cut(refusal.said):  # it took the form, and thought
+                        self._learn(dialect, tried, body)
                     raise
                 tried += changes
                 continue
-            for change in dialect.learn(tried, body):
-                print(f"{self.place} {change}", file=sys.stderr)
+            self._learn(dialect, tried, body)
             dialect.took(asked)
             if other := dialect.other_model(body, reply):
                 self._tell_once(f"model {other}", f"says that model {other!r} answers, asked was {body['model']!r}")
             return reply
         raise RequestFailed("server refuses the request in every form")
+
+    def _learn(self, dialect: Dialect, changes: Sequence[Change], meant: Mapping[str, Any]) -> None:
+        for change in dialect.learn(changes, meant):
+            print(f"{self.place} {change}", file=sys.stderr)
 
     async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
