@@ -97,7 +97,7 @@ FAULTS: dict[str, Fault] = {
     # it stays
     "500 always": Fault(lambda p: Reply(MESSAGE, status=500), ALWAYS, r"^server answered 500 not now$"),
     "hung up always": Fault(lambda p: Reply(hang_up=True), ALWAYS, r"^connection lost: "),
-    "truncated always": Fault(lambda p: Reply(whole(p), cut=40), ALWAYS, r"^connection lost: .*without sending complete"),
+    "truncated always": Fault(lambda p: Reply(whole(p), cut=40), ALWAYS, r"lost: .*without sending complete"),
     "page always": Fault(lambda p: Reply(raw=PAGE), ALWAYS, r"not JSON: a web page: 502 Bad Gateway$"),
     "empty always": Fault(lambda p: Reply(raw=b""), ALWAYS, r"not JSON: it is empty$"),
     "choices never": Fault(lambda p: Reply(chat_reply("x") | {"choices": []}), ALWAYS, r"holds no choices$"),
