@@ -12,8 +12,10 @@ import re
 from urllib.parse import unquote
 
 MASK = "***"
+KEY_VARIABLE = "COMPEFFDIST_API_KEY"
+"""Holds the teacher's key; with _ and a server's name behind it, that of one server."""
 SECRETS = (
-    *("COMPEFFDIST_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    *(KEY_VARIABLE, "OPENAI_API_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
     *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"),
 )
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -114,7 +116,7 @@ def _is_pair(encoded: str) -> bool:
 
 def _own_secrets() -> list[str]:
     """Passwords and keys in this process's environment, as they are written and as they are decoded; longest first."""
-    found = {os.environ.get(name, "") for name in SECRETS}
+    found = {value for name, value in os.environ.items() if name in SECRETS or name.startswith(f"{KEY_VARIABLE}_")}
     for name in ADDRESSES:
         for value in (os.environ.get(name, ""), os.environ.get(name.lower(), "")):
             user, mark, _ = value.partition("://")[2].rpartition("@")

@@ -45,9 +45,10 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat", "teacher.dialect"),
         *("teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.pace", "teacher.recorded", "teacher.replies"),
-        *("teacher.server_client", "teacher.server_errors", "teacher.spending"),
+        *("teacher.server_access", "teacher.server_client", "teacher.server_errors", "teacher.spending"),
         *("teacher.sqlite_file", "teacher.store"),
         *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
+        "teacher.wire",
     ),
 }
 """Modules that no artefact depends on, by the reason; what they import is not followed."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from compeffdist.credentials import public_address
+from compeffdist.credentials import KEY_VARIABLE, public_address
 from compeffdist.environment import LOOPBACK_NAMES, PROXIES
 from compeffdist.errors import UserError, one_line
 
@@ -152,6 +152,14 @@ def proxy_variable(url: str) -> str:
         return ""
     wanted = {f"{parts.scheme}_proxy", "all_proxy"}
     return next((name for name, _ in _proxies() if name.lower() in wanted), "")
+
+
+def key_variable(server: str) -> str:
+    """The variable that holds the key of a server, by the user's word for it: COMPEFFDIST_API_KEY_WORD, in capitals and
+    with _ for whatever is no letter or digit, if that is set, else COMPEFFDIST_API_KEY."""
+    word = re.sub(r"[^A-Z0-9]+", "_", server.upper()).strip("_")
+    own = f"{KEY_VARIABLE}_{word}"
+    return own if word and own in os.environ else KEY_VARIABLE
 
 
 def check_key(variable: str) -> str:

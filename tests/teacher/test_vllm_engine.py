@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from compeffdist.credentials import KEY_VARIABLE
 from compeffdist.errors import UserError
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.processes import process_id
 from compeffdist.teacher.chat import TOO_LONG
-from compeffdist.teacher.openai_engine import KEY_VARIABLE, OpenAIEngine
+from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 from compeffdist.teacher.transformers_engine import TransformersEngine
 from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine

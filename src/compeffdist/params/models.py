@@ -76,7 +76,10 @@ class RuntimeParams(Section):
     cache: Line = "~/.cache/compeffdist"
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
     openai_base_url: Annotated[str, AfterValidator(server_url)] = "http://127.0.0.1:8000/v1"
-    """Server for engine `openai`. Its key is read from the environment variable COMPEFFDIST_API_KEY."""
+    """Server for engine `openai`, without `/chat/completions`; what stands behind `?` goes with every request. Its key
+    is read from the environment variable COMPEFFDIST_API_KEY_SERVER, else COMPEFFDIST_API_KEY (docs/operations.md)."""
+    openai_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Authorization"
+    """Header that the key goes into, as it is (`api-key` of Azure) or, under `Authorization`, as a bearer token."""
     prices: Line | None = None
     """A YAML file of what models cost, for `compeffdist spend` and `plan` and for bounds on money; null: not known."""
     budget: BudgetParams = BudgetParams()

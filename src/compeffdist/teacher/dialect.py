@@ -5,7 +5,8 @@ allow five `top_logprobs`. A refusal names the field; the request is asked again
 that, so are all that follow in this run, which is said once. An answer's key is of the question as it was meant.
 
 A message that names a field may mean its value ("max_tokens is too large"): where that value is the user's, or the
-request would grow beyond bounds without it, the refusal stands.
+request would grow beyond bounds without it, the refusal stands. A field that the server has taken once it does not
+refuse, whatever it says of it later: that request is asked without it, and nothing is remembered.
 """
 
 import re
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compeffdist.errors import one_line
 from compeffdist.teacher.server_errors import fields_named
 
 LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
@@ -35,6 +37,11 @@ _ABOVE_ZERO = re.compile(
 )
 NEARLY_GREEDY = 0.01
 """The temperature sent where 0 is refused and another number would do: the likeliest token all but always wins."""
+_ONE_OF_BOTH = re.compile(r"\bboth\b|only one|either", re.IGNORECASE)
+_CUT = re.compile(r"could not finish the message|output limit was reached", re.IGNORECASE)
+_ONE_ANSWER = re.compile(r"failed.generation|json_validate_failed|failed to (generate|validate)", re.IGNORECASE)
+_VERSION = re.compile(r"[-:@_.]?(latest|v?\d.*)?")
+"""What a server adds to a model's name."""
 _REPLACED = re.compile(r"instead|not support|unsupported|deprecated|favou?r|\buse\b", re.IGNORECASE)
 
 
@@ -74,6 +81,8 @@ class Dialect:
 
     def __init__(self) -> None:
         self.known: list[Change] = []
+        self.taken: set[tuple[str, Any]] = set()
+        """Fields, with their values where these count, of requests that were answered."""
 
     def spoken(self, body: Mapping[str, Any], tried: Sequence[Change] = ()) -> dict[str, Any]:
         """A request as this server takes it, as far as is known, with further changes that are tried."""
@@ -82,16 +91,42 @@ class Dialect:
             changed = change.applied(changed)
         return changed
 
-    def learn(self, changes: Sequence[Change]) -> list[Change]:
-        """Remember changes that the server has taken; returns those that are new."""
-        new = [change for change in changes if change not in self.known]
+    def learn(self, changes: Sequence[Change], meant: Mapping[str, Any] | None = None) -> list[Change]:
+        """Remember changes that the server has taken in place of the request as it was meant, unless it is known to
+        take that; returns those that are new."""
+        taken = [change for change in changes if _field(change.field, (meant or {}).get(change.field)) in self.taken]
+        new = [change for change in changes if change not in self.known and change not in taken]
         self.known += new
         return new
+
+    def took(self, body: Mapping[str, Any]) -> None:
+        """The server has answered a request of this form."""
+        self.taken |= {_field(field, body[field]) for field in _CAN_CHANGE if field in body}
+
+    @staticmethod
+    def other_model(body: Mapping[str, Any], reply: Mapping[str, Any]) -> str:
+        """The model that a reply says it is of, if that is not the one asked, versions and paths apart; else empty."""
+        asked, said = (_name(value.get("model")) for value in (body, reply))
+        longer, shorter = sorted((asked, said), key=len, reverse=True)
+        same = longer.startswith(shorter) and _VERSION.fullmatch(longer[len(shorter) :])
+        return "" if not said or same else one_line(reply["model"], 80)
+
+
+def _field(field: str, value: Any) -> tuple[str, Any]:
+    return field, value if field in (*SAMPLING, TOP) else None
+
+
+def _name(model: Any) -> str:
+    return model.rpartition("/")[2].lower() if isinstance(model, str) else ""
 
 
 def changes_for(body: Mapping[str, Any], said: str) -> list[Change]:
     """How to ask again after a refusal of `body` that says `said`; nothing where asking again would not help."""
     named = fields_named(said, [field for field in _CAN_CHANGE if field in body])
+    if is_cut(said):
+        return []
+    if set(SAMPLING) <= set(named) and _ONE_OF_BOTH.search(said):
+        return [Change("top_p", body["top_p"], None)]
     return [change for field in named if (change := _change(field, body[field], said))]
 
 
@@ -106,6 +141,16 @@ def is_too_long(said: str) -> bool:
     return bool(_TOO_LONG.search(said))
 
 
+def is_cut(said: str) -> bool:
+    """Whether a refusal says that the answer was not begun when max_tokens were used up: reasoning models of OpenAI."""
+    return bool(_CUT.search(said))
+
+
+def is_of_one_answer(said: str) -> bool:
+    """Whether a refusal of a schema is about the answer that came of it, not about schemas."""
+    return bool(_ONE_ANSWER.search(said))
+
+
 def _change(field: str, value: Any, said: str) -> Change | None:
     is_range = bool(_OUT_OF_RANGE.search(said))
     if field == LIMIT:
@@ -115,7 +160,7 @@ def _change(field: str, value: Any, said: str) -> Change | None:
         return None if is_range else Change(field, None, None)
     if field == TOP:
         allowed = [int(number) for number in re.findall(r"\b\d{1,2}\b", said) if 0 < int(number) < value]
-        return Change(field, None, max(allowed)) if allowed else None
+        return Change(field, None, max(allowed)) if allowed and is_range else None
     if field in SAMPLING:
         if field == "temperature" and value == 0 and _ABOVE_ZERO.search(said):
             return Change(field, value, NEARLY_GREEDY)

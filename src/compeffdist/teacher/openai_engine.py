@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from compeffdist.canonical import canonical_json
 from compeffdist.credentials import public_address
 from compeffdist.models import ModelIdentity
-from compeffdist.network import HTTPX, check_key, host_of, is_loopback, malformed
+from compeffdist.network import HTTPX, check_key, host_of, is_loopback, key_variable, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
-from compeffdist.teacher.dialect import Dialect, is_too_long
+from compeffdist.teacher.dialect import Dialect, is_cut, is_of_one_answer, is_too_long
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.pace import Pace
@@ -30,7 +30,6 @@ from compeffdist.teacher.requests import FIRST_TOKENS, LENGTH, Answer, Request
 from compeffdist.teacher.server_client import Refused, ServerClient
 from compeffdist.teacher.spending import Meter, Spent, generation_at_most, prompt_at_most
 
-KEY_VARIABLE = "COMPEFFDIST_API_KEY"
 TOP_LOGPROBS = 20
 WRAPPING_TOKENS = 32
 """Room for the JSON object around an answer."""
@@ -73,17 +72,21 @@ async def answer_concurrently(
 
 
 class OpenAIEngine:
-    """Chat completions on `runtime.openai_base_url`; its key is COMPEFFDIST_API_KEY, never stored."""
+    """Chat completions on `runtime.openai_base_url`; its key is in the environment (`key_variable`), never stored."""
 
     name = "openai"
 
     def __init__(
         self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> None:
-        self.model, self.runtime, self.starts = model.served_name.rpartition("@")[0], runtime, 0
+        self.model, _, server = model.served_name.rpartition("@")
+        self.runtime, self.starts, self.key_variable = runtime, 0, key_variable(server)
         self.dialect, self.meter, self.warned, self.weighs = Dialect(), Meter(), False, True
         self.pace = Pace(runtime.concurrency, runtime.busy_seconds)
+        self.weighed = False
+        """Whether the server ever gave log-probabilities."""
         self.refused_schemas: set[str] = set()
+        self.taken_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
 
@@ -111,10 +114,10 @@ class OpenAIEngine:
             await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
 
     def _client(self, kind: type[C]) -> C:
-        hint = f"check runtime.openai_base_url, the model name {self.model!r} and {KEY_VARIABLE}"
-        url, key = self.runtime.openai_base_url, check_key(KEY_VARIABLE)
+        hint = f"check runtime.openai_base_url, the model name {self.model!r} and {self.key_variable}"
+        url, key = self.runtime.openai_base_url, check_key(self.key_variable)
         self._warn_of_environment(url)
-        return kind(url, key, self.runtime, hint, self.meter, self.pace, self.dialect)
+        return kind(url, key, self.runtime, hint, self.meter, self.pace, self.dialect, self.runtime.openai_key_header)
 
     async def _answer_one(self, client: ServerClient, request: Request) -> Answer:
         return await (self._labels if request.labels else self._generate)(client, request)
@@ -146,7 +149,9 @@ class OpenAIEngine:
                 return answer
             if not top:
                 self._cannot_weigh(client)
-            elif logprobs := first_token_likelihood(request.labels, top):
+                return await self._choose(client, request, spent)
+            self.weighed = True
+            if logprobs := first_token_likelihood(request.labels, top):
                 return Answer.of_labels(logprobs, spent[0], spent[1], 1, FIRST_TOKENS)
         return await self._choose(client, request, spent)
 
@@ -175,6 +180,9 @@ class OpenAIEngine:
             try:
                 reply = await (self._chat_held(client, asked, schema) if schema else client.chat(asked))
             except Refused as refusal:
+                if is_cut(refusal.said) and not room:
+                    self.room = THINKING_TOKENS
+                    continue
                 if room < 2 * LEAST_ROOM or not is_too_long(refusal.said):
                     raise
                 self.room = min(self.room, room // 2)
@@ -190,20 +198,29 @@ class OpenAIEngine:
 
     async def _chat_held(self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         """Ask under a schema; plainly if the server refuses that schema, as each answer is checked in any case."""
-        key = canonical_json(schema)
+        key, of_one = canonical_json(schema), False
         if key not in self.refused_schemas:
             asked = {"name": "answer", "schema": schema, "strict": True}
             try:
-                return await client.chat(body | {"response_format": {"type": "json_schema", "json_schema": asked}})
-            except Refused:
-                pass
+                reply = await client.chat(body | {"response_format": {"type": "json_schema", "json_schema": asked}})
+            except Refused as refusal:
+                if is_cut(refusal.said):
+                    raise
+                of_one = is_of_one_answer(refusal.said)
+            else:
+                self.taken_schemas.add(key)
+                return reply
         reply = await client.chat(body)
+        if of_one or key in self.taken_schemas:
+            return reply
         if not self.refused_schemas:
             print(f"{client.place} refuses a JSON schema: answers are checked, not held to it", file=sys.stderr)
         self.refused_schemas.add(key)
         return reply
 
     def _cannot_weigh(self, client: ServerClient) -> None:
+        if self.weighed:  # it can: that was one answer without, by another provider or from a model that thought first
+            return
         if self.weighs:
             told = "gives no log-probabilities of answers: labels are chosen, not weighed"
             print(f"{client.place} {told}", file=sys.stderr)

@@ -5,13 +5,16 @@ answer lets a little more through again, and nobody sends before the time it nam
 for faults. It has an end all the same: once a request has waited for `runtime.busy_seconds` and the server has answered
 nothing for as long, its refusal counts as a fault.
 
-A request that is not answered in time slows asking down, too, but is tried again as every fault is.
+A request that is not answered in time slows asking down, too, but is tried again as every fault is. A server that was
+there and is gone (no connection; or connections lost, or a gateway's errors, for many requests and nothing answered
+between them) is waited for like one that is busy, and just as long: no request is to blame for that.
 """
 
 import asyncio
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -19,7 +22,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from compeffdist.teacher.server_errors import read_body, status_of
+from compeffdist.teacher.server_errors import read_body, reason, status_of
+from compeffdist.teacher.wire import attempt
 
 TOO_BUSY = 529
 """Overloaded, as some servers have it."""
@@ -27,6 +31,15 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds, where the server names no time: doubled from one refusal of a request to its next."""
 NAMED_AT_MOST = 900.0
 """Of a time that a server names."""
+DOWN = 8
+"""Requests that failed one after the other, by what may be the server's fault, from which on it is the server's."""
+_SAID_BUSY = re.compile(
+    r"\bbusy\b|overload|too many|rate.?limit|capacity|\bqueue|loading|warming|starting", re.IGNORECASE
+)
+_NO_CONNECTION = {"ConnectError", "ConnectTimeout"}
+_CONNECTION_LOST = {"ReadError", "WriteError", "RemoteProtocolError"}
+_OF_GATEWAYS = {502, 503, 504, *range(520, 531)}
+"""What a gateway says of a server that it does not reach; 520 to 530 are Cloudflare's."""
 
 
 @dataclass
@@ -37,20 +50,30 @@ class Pace:
     """Requests at once that the user allows."""
     patience: float
     """Seconds that it may be too busy."""
+    comes_back: bool = True
+    """Whether one that is gone may be there again: somebody else's may, one of ours that died is not."""
+    told: set[str] = field(default_factory=set)
+    """What was said of it already."""
     limit: float = field(init=False)
     """Requests at once, as far as is known; at least 1."""
     open_at: float = 0.0
     """When it may be asked again (monotonic seconds)."""
     cut_at: float = float("-inf")
-    answered_at: float = float("-inf")
-    """When it last answered."""
+    there: bool = False
+    """Whether it ever gave a response, of whatever kind."""
+    has_answered: bool = False
+    waited_for_since: float | None = None
+    """When it was first waited for since it last answered."""
+    failing: set[int] = field(default_factory=set)
+    """Requests that failed since it last answered, by their contents."""
 
     def __post_init__(self) -> None:
         self.limit = float(self.most)
 
     def answered(self) -> None:
         """An answer came: after as many as go out at once, one more does."""
-        self.answered_at = time.monotonic()
+        self.has_answered, self.waited_for_since = True, None
+        self.failing.clear()
         self.limit = min(self.most, self.limit + 1 / self.limit)
 
     def slow_down(self, sent_at: float, wait: float = 0.0) -> bool:
@@ -62,9 +85,17 @@ class Pace:
         self.limit, self.cut_at = max(1.0, self.limit / 2), now
         return True
 
-    def has_patience(self, first_sent_at: float, wait: float) -> bool:
+    def has_patience(self, wait: float) -> bool:
         """Whether a request may wait so long and be sent again."""
-        return time.monotonic() + wait - max(first_sent_at, self.answered_at) <= self.patience
+        now = time.monotonic()
+        if self.waited_for_since is None:
+            self.waited_for_since = now
+        return now + wait - self.waited_for_since <= self.patience
+
+    def failed(self, contents: bytes) -> bool:
+        """A request failed by what may be the server's fault. Whether so many did that it is."""
+        self.failing.add(hash(contents))
+        return len(self.failing) >= DOWN
 
 
 class Gate:
@@ -98,7 +129,9 @@ def is_busy(status: int, headers: Mapping[str, str], body: str) -> bool:
     """Whether a server says that it would answer later. A quota that is used up is often told as 429, too."""
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return status_of(status, read_body(body)) == status
-    return status == TOO_BUSY or (status == HTTPStatus.SERVICE_UNAVAILABLE and named_wait(headers) is not None)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return named_wait(headers) is not None or bool(_SAID_BUSY.search(reason(read_body(body))))
+    return status == TOO_BUSY
 
 
 def named_wait(headers: Mapping[str, str]) -> float | None:
@@ -126,13 +159,16 @@ def own_wait(refusals: int) -> float:
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0**refusals) * random.uniform(0.5, 1.0)
 
 
-def paced(client: Any, pace: Pace, tell: Any) -> Any:
+def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
     """A class of HTTP client, made of the one given, that sends requests at a pace.
 
     Args:
         client: `httpx.AsyncClient` or a class derived from it, in whichever version the openai client uses.
-        tell: called with the requests at once that are left, when asking slows down.
+        tell: called when asking slows down: with the requests at once that are left, and, if the server is gone, what
+            is seen of that.
     """
+    pace.waited_for_since = None
+    pace.failing.clear()
 
     class PacedClient(client):
         def __init__(self, **settings: Any) -> None:
@@ -141,33 +177,59 @@ def paced(client: Any, pace: Pace, tell: Any) -> Any:
 
         async def send(self, request: Any, **options: Any) -> Any:
             if request.url.path.endswith("/models"):  # only a look whether the server is there
-                return await super().send(request, **options)
-            first, refusals = time.monotonic(), 0
+                response = await super().send(request, **options)
+                pace.there = True
+                return response
+            refusals = 0
             while True:
                 async with self.gate.passage() as sent_at:
+                    response, lost = None, None
                     try:
-                        response = await super().send(request, **options)
+                        response = await attempt(super().send, request, options)
+                        if not response.is_success:
+                            await response.aread()
                     except Exception as error:
-                        if type(error).__name__ == "ReadTimeout" and pace.slow_down(sent_at):
-                            tell(int(pace.limit))
-                        raise
-                    if response.is_success:
+                        lost = error
+                    if response is not None and response.is_success:
+                        pace.there = True
                         pace.answered()
                         return response
-                    if response.extensions.get(HIDDEN):
-                        return response
-                    await response.aread()
-                    if not is_busy(response.status_code, response.headers, response.text):
-                        return response
-                    named = named_wait(response.headers)
-                    wait = named if named is not None else own_wait(refusals)
-                    if not pace.has_patience(first, wait):
-                        return response
-                    refusals += 1
-                    if pace.slow_down(sent_at, wait):
-                        tell(int(pace.limit))
+                    gone = _gone(pace, request, response, lost)
+                    pace.there |= response is not None
+                    if type(lost).__name__ == "ReadTimeout" and pace.slow_down(sent_at):
+                        tell(int(pace.limit), "")
+                    if gone is not None:
+                        wait = _named(response) or own_wait(refusals)
+                        if pace.has_patience(wait):
+                            refusals += 1
+                            if pace.slow_down(sent_at, wait):
+                                tell(int(pace.limit), gone)
+                            continue
+                if lost is not None:
+                    raise lost
+                if response.status_code == HTTPStatus.TOO_EARLY:  # passes, which the openai client does not know
+                    response.headers["x-should-retry"] = "true"
+                return response
 
     return PacedClient
+
+
+def _gone(pace: Pace, request: Any, response: Any, lost: Exception | None) -> str | None:
+    """What is seen of a server that is to be waited for: empty if it is busy, None if it is not to be waited for."""
+    if response is not None and response.extensions.get(HIDDEN):
+        return None
+    if response is not None:
+        if is_busy(response.status_code, response.headers, response.text):
+            return ""
+        down = response.status_code in _OF_GATEWAYS and pace.failed(request.content)
+        return f"status {response.status_code}" if down else None
+    kind = type(lost).__name__
+    down = (kind in _NO_CONNECTION and pace.there) or (kind in _CONNECTION_LOST and pace.failed(request.content))
+    return "no connection" if down and pace.comes_back else None
+
+
+def _named(response: Any) -> float | None:
+    return None if response is None else named_wait(response.headers)
 
 
 HIDDEN = "compeffdist.hidden"

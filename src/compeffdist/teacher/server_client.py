@@ -1,36 +1,47 @@
 """JSON over HTTP to a chat server: requests sent, errors understood, what may pass tried again.
 
-Retries with exponential backoff are the openai client's own; a server that is too busy is waited for (`pace`). What a
-retry cannot mend (refused connection, wrong key, no credit, unknown model) stops the run at once; a single request that
-stays unanswered is reported and the rest go on, unless the server answers nothing at all.
+Retries with exponential backoff are the openai client's own; a server that is too busy, or gone, is waited for
+(`pace`). What a retry cannot mend (refused connection, wrong key, no credit, unknown model) stops the run at once; a
+single request that stays unanswered is reported and the rest go on, unless the server answers nothing at all. Of a
+server that has answered before, a wrong key and the like are the matter of one request: gateways say that of one of
+many servers, or of a text.
 """
 
-import os
-import re
+import asyncio
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from compeffdist.credentials import public_address
 from compeffdist.errors import UserError, chain, connection_reason, one_line
-from compeffdist.network import HTTPX, check_environment, host_of, is_loopback, proxy_variable
+from compeffdist.network import HTTPX, check_environment, proxy_variable
 from compeffdist.params import RuntimeParams
-from compeffdist.teacher.dialect import Change, Dialect, changes_for, names_a_field
+from compeffdist.teacher.dialect import Change, Dialect, changes_for, is_cut, names_a_field
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
-from compeffdist.teacher.server_errors import error_in, hidden_status, passing, read_body, reason, status_of
+from compeffdist.teacher.server_access import open_client, secrets_of
+from compeffdist.teacher.server_errors import (
+    error_in,
+    hidden_status,
+    passing,
+    read_body,
+    reason,
+    says_spent,
+    status_of,
+)
 from compeffdist.teacher.spending import Meter
+from compeffdist.teacher.wire import bound, is_asked
 
 TROUBLE_LIMIT = 16
 """Requests in a row that fail after all their retries before the server is given up."""
 CONNECT_SECONDS = 15.0
 """A server that is there takes a connection sooner, however long it thinks."""
 CHECK_SECONDS = 30.0
+CHECKS = 3
+"""Looks at a server before it is not there, unless the connection is refused."""
 CHANGES = 8
 """Refusals of one request that are answered by asking in another form."""
 
@@ -54,6 +65,7 @@ class ServerClient:
         meter: counts what replies took.
         pace: how fast the server is asked.
         dialect: what is known of the server; None: it takes every request as it is.
+        key_header: the header that the key goes into.
 
     Raises:
         UserError: the environment's proxies or certificates, or the address, cannot be used.
@@ -68,32 +80,21 @@ class ServerClient:
         meter: Meter,
         pace: Pace,
         dialect: Dialect | None = None,
+        key_header: str = "Authorization",
     ) -> None:
         import openai
 
-        self.openai, self.hint, self.meter, self.dialect = openai, hint, meter, dialect
+        self.openai, self.hint, self.meter, self.pace, self.dialect = openai, hint, meter, pace, dialect
         self.place, self.url = public_address(base_url), base_url
-        self.secrets = _secrets(base_url, key)
+        self.secrets = secrets_of(base_url, key)
         self.timeout, self.retries = runtime.request_timeout_seconds, runtime.retries
-        self.trouble, self.slowed = 0, False
+        self.trouble = 0
         check_environment(base_url, HTTPX)
-        direct = is_loopback(host_of(base_url))
         try:
-            # a proxy set for the outside must not see requests to this machine
-            transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)(
-                trust_env=not direct,
-                verify=_trusted(base_url) if direct else True,
-                event_hooks={"response": [self._look_at]},
-            )
-            with _without_openai_variables():
-                self.client = openai.AsyncOpenAI(
-                    base_url=base_url,
-                    api_key=key or "none",
-                    timeout=self._patience(self.timeout),
-                    max_retries=runtime.retries,
-                    http_client=transport,
-                )
-                self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
+            transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)
+            times, attempts = self._patience(self.timeout), runtime.retries
+            self.client = open_client(transport, base_url, key, key_header, times, attempts, self._look_at)
+            self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
         except Exception as error:  # of many types; what is known to be wrong was said before
             raise UserError(f"{self.place}: cannot be asked: {self._masked(str(error))}; {hint}") from None
 
@@ -104,22 +105,36 @@ class ServerClient:
         await self.client.close()
 
     async def check(self) -> None:
-        """One unretried look at the server. Raises UserError if it is not there or refuses the key."""
+        """Look at a server that has not answered yet. Raises UserError if it is not there or refuses the key."""
         e = self.openai
-        try:
-            await self.once.models.with_raw_response.list()
-        except e.APIConnectionError as error:
-            if not _lost_in_answering(error):
+        for look in range(0 if self.pace.has_answered else CHECKS):
+            try:
+                await self.once.models.with_raw_response.list()
+            except e.APIConnectionError as error:
+                if _lost_in_answering(error):
+                    return
+                if look + 1 == CHECKS or any(isinstance(found, _FINAL) for found in chain(error)):
+                    raise self._fatal(error) from None
+                await asyncio.sleep(0.5 * 2**look)
+                continue
+            except (e.AuthenticationError, e.PermissionDeniedError) as error:
                 raise self._fatal(error) from None
-        except (e.AuthenticationError, e.PermissionDeniedError) as error:
-            raise self._fatal(error) from None
-        except e.APIError:
-            pass  # a server need not list its models; whether it answers is seen at the first request
+            except e.APIError:
+                pass  # a server need not list its models; whether it answers is seen at the first request
+            return
 
-    def _tell_of_pace(self, at_once: int) -> None:
-        if not self.slowed:
-            print(f"{self.place} is too busy: asked {at_once} at once now, more again as it answers", file=sys.stderr)
-        self.slowed = True
+    def _tell_of_pace(self, at_once: int, gone: str) -> None:
+        """Said once of a server that is too busy, and once of one that is gone."""
+        if gone:
+            seconds = f"{self.pace.patience:g} s"
+            self._tell_once("gone", f"does not answer ({gone}): waited for, up to {seconds}, before that is a fault")
+        else:
+            self._tell_once("busy", f"is too busy: asked {at_once} at once now, more again as it answers")
+
+    def _tell_once(self, matter: str, told: str) -> None:
+        if matter not in self.pace.told:
+            print(f"{self.place} {told}", file=sys.stderr)
+        self.pace.told.add(matter)
 
     async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST /chat/completions, in the form that this server takes. Raises RequestFailed or UserError."""
@@ -133,13 +148,21 @@ class ServerClient:
                 # what another request found out meanwhile may be all that is needed
                 changes = changes_for(asked, refusal.said) if self.dialect else []
                 if not changes:
+                    if is_cut(refusal.said):  # it took the form, and thought
+                        self._learn(dialect, tried, body)
                     raise
                 tried += changes
                 continue
-            for change in dialect.learn(tried):
-                print(f"{self.place} {change}", file=sys.stderr)
+            self._learn(dialect, tried, body)
+            dialect.took(asked)
+            if other := dialect.other_model(body, reply):
+                self._tell_once(f"model {other}", f"says that model {other!r} answers, asked was {body['model']!r}")
             return reply
         raise RequestFailed("server refuses the request in every form")
+
+    def _learn(self, dialect: Dialect, changes: Sequence[Change], meant: Mapping[str, Any]) -> None:
+        for change in dialect.learn(changes, meant):
+            print(f"{self.place} {change}", file=sys.stderr)
 
     async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """POST /completions; `extra` are fields that only vLLM knows. Raises RequestFailed or UserError."""
@@ -154,10 +177,12 @@ class ServerClient:
     async def _look_at(self, response: Any) -> None:
         """Count what a reply took, also one that will be tried again, and give an error that came with status 200 the
         status it should have had, so that it is."""
+        if is_asked(response.request):
+            bound(response)
         if response.status_code != HTTPStatus.OK:
             return
         body = read_body((await response.aread()).decode("utf-8-sig", errors="replace"))
-        if response.request.url.path.endswith("/completions"):
+        if is_asked(response.request):
             self.meter.count(*token_counts(body if isinstance(body, dict) else {}))
         _unhide_error(response, body)
 
@@ -186,11 +211,16 @@ class ServerClient:
                 raise self._fatal(error) from None
             if isinstance(error, e.APITimeoutError):
                 raise self._exhausted(f"no answer within {self.timeout:g} s") from None
-            raise self._exhausted(f"connection lost: {self._masked(connection_reason(error))}") from None
+            raise self._exhausted(
+                f"connection lost: {self._masked(connection_reason(error.__cause__ or error))}"
+            ) from None
         except e.APIStatusError as error:
-            if error.response.extensions.get(HIDDEN) == _BROKEN_OFF:
+            hidden = error.response.extensions.get(HIDDEN)
+            if hidden == _BROKEN_OFF:
                 return self._broken_off(error)
-            raise self._sorted(error, body) from None
+            if hidden != _NO_ANSWER:
+                raise self._sorted(error, body) from None
+            raw = error.response
         except e.APIError as error:
             raise self._exhausted(f"server's answer cannot be read: {self._masked(str(error))}") from None
         content = raw.content
@@ -215,9 +245,16 @@ class ServerClient:
         for message in body.get("messages", ()):
             if len(message["content"]) >= _ECHO_LENGTH:
                 said = said.replace(one_line(message["content"], 4000), "")
+        if status in _SPENT_STATUS and says_spent(said):
+            status = HTTPStatus.PAYMENT_REQUIRED
         if self._is_of_the_form(status, said, body):
             return Refused(f"server refused the request: {self._describe(error)}", said)
-        return self._exhausted(f"server answered {self._describe(error)}") if passing(status) else self._fatal(error)
+        of_one = self.pace.has_answered and status in _OF_ONE_OF_MANY
+        return (
+            self._exhausted(f"server answered {self._describe(error)}")
+            if passing(status) or of_one
+            else self._fatal(error)
+        )
 
     def _is_of_the_form(self, status: int, said: str, body: Mapping[str, Any]) -> bool:
         """Whether an error is about how a request was put: any that is neither the server's nor of the whole run. A
@@ -257,25 +294,30 @@ class ServerClient:
         return one_line(text, 300)
 
 
-_SECRET_LENGTH = 8
-"""Of a value in an address; what is shorter is a version or a switch."""
 _LATER = {
     *("ReadTimeout", "WriteTimeout", "PoolTimeout"),
     *("ReadError", "WriteError", "RemoteProtocolError", "DecodingError"),
 }
 _ECHO_LENGTH = 20
 """Characters of a question from which on its repetition in an error is told from chance."""
-_WHOLE, _BROKEN_OFF = "error", "broken off"
-"""What a response is whose status was 200: an error and nothing else, or an answer that broke off."""
-_OF_THE_RUN = {
-    *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
-    HTTPStatus.METHOD_NOT_ALLOWED,
-}
-"""What all that follow would be answered, too."""
+_WHOLE, _BROKEN_OFF, _NO_ANSWER = "error", "broken off", "no answer"
+"""What a response is whose status was 200: an error and nothing else, an answer that broke off, or nothing of use."""
+_OF_ONE_OF_MANY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+"""What a server that has answered says of one request: moderation holds its text back, a replica is set up otherwise.
+"""
+_OF_THE_RUN = {*_OF_ONE_OF_MANY, HTTPStatus.PAYMENT_REQUIRED}
+"""What all that follow would be answered, too, as long as nothing was answered."""
+_SPENT_STATUS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+_FINAL = (ConnectionRefusedError, ssl.SSLError)
 
 
 def _unhide_error(response: Any, body: Any) -> None:
-    """Give an error that came with status 200 the status it should have had, so that it is retried like any other."""
+    """Give an error that came with status 200 the status it should have had, so that it is retried like any other; so
+    is what is no answer: a page, nothing, no choices."""
+    if is_asked(response.request) and not (isinstance(body, dict) and (body.get("choices") or hidden_status(body))):
+        response.status_code = int(HTTPStatus.BAD_GATEWAY)
+        response.extensions[HIDDEN] = _NO_ANSWER
+        return
     if response.request.method != "POST" and not (isinstance(body, dict) and body.get("error")):
         return
     if status := hidden_status(body):
@@ -286,32 +328,3 @@ def _unhide_error(response: Any, body: Any) -> None:
 def _lost_in_answering(error: Exception) -> bool:
     """Whether a connection was there and failed later, which may be the matter of one request."""
     return error.__cause__ is not None and any(type(found).__name__ in _LATER for found in chain(error.__cause__))
-
-
-def _trusted(url: str) -> Any:
-    """The certificates that a server on this machine is held to, as the environment says."""
-    if urlsplit(url).scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not needed, and so not read
-    file, folder = (os.environ.get(name) for name in HTTPX.certificates)
-    return ssl.create_default_context(cafile=file) if file else ssl.create_default_context(capath=folder or None)
-
-
-def _secrets(url: str, key: str) -> list[str]:
-    """What must not be repeated of what a server or library says: the key, and what an address holds. Longest first."""
-    address = url.partition("://")[2]
-    known = re.match(r"[^/?#@]*:", address)
-    authority = (address if known else address.partition("?")[0]).rpartition("@")[0]
-    password = authority.partition(":")[2]
-    query = [value for _, value in parse_qsl(urlsplit(url).query) if len(value) >= _SECRET_LENGTH]
-    held = {key, authority, password, unquote(password), *query}
-    return sorted(filter(None, held), key=len, reverse=True)
-
-
-@contextmanager
-def _without_openai_variables() -> Iterator[None]:
-    """The openai client sends what such variables say (organisation, headers) to whatever server it is given."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OPENAI_")}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)

@@ -29,7 +29,10 @@ _PASSING = re.compile(
     r"overload|rate.?limit|too many|time.?out|timed out|temporar|unavailable|try again|retry|busy|capacity|loading",
     re.IGNORECASE,
 )
-_CREDIT = re.compile(r"insufficient.?(quota|balance|funds|credit)|billing|out of credit|payment", re.IGNORECASE)
+_CREDIT = re.compile(
+    r"insufficient.?(quota|balance|funds|credit)|billing|out of credit|payment|budget.?exceeded", re.IGNORECASE
+)
+_SPENT = re.compile(r"credit balance is too low|exceeded.?budget|budget has been exceeded", re.IGNORECASE)
 _BY_WORDS = (
     (HTTPStatus.PAYMENT_REQUIRED, _CREDIT),
     (HTTPStatus.SERVICE_UNAVAILABLE, _PASSING),
@@ -128,10 +131,16 @@ def first_choice(choices: Sequence[Any]) -> Any:
 
 
 def status_of(status: int, body: Any) -> int:
-    """The status of an error, made sharper: no credit is often told as 429, which waiting does not mend."""
-    if status == HTTPStatus.TOO_MANY_REQUESTS and _CREDIT.search(" ".join(str(code) for code in _codes(body, _DEPTH))):
+    """The status of an error, made sharper: no credit is often told as 429 or 400, which waiting does not mend."""
+    told_otherwise = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_REQUEST)
+    if told_otherwise and _CREDIT.search(" ".join(str(code) for code in _codes(body, _DEPTH))):
         return HTTPStatus.PAYMENT_REQUIRED
     return status
+
+
+def says_spent(said: str) -> bool:
+    """Whether an error says that there is no credit, where only its words do: Anthropic, LiteLLM, with status 400."""
+    return bool(_SPENT.search(said))
 
 
 def passing(status: int) -> bool:

@@ -43,7 +43,7 @@ class VllmEngine:
     ) -> None:
         assert folder is not None
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
-        self.meter, self.pace = Meter(), Pace(runtime.concurrency, runtime.busy_seconds)
+        self.meter, self.pace = Meter(), Pace(runtime.concurrency, runtime.busy_seconds, comes_back=False)
         self.chat = ChatTokenizer(folder)
         self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
         key = content_id("vllm", {"arguments": self.arguments})

@@ -30,9 +30,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from compeffdist.credentials import KEY_VARIABLE
 from compeffdist.errors import UserError, one_line
 from compeffdist.processes import ProcessId, process_id, run_process
-from compeffdist.teacher.openai_engine import KEY_VARIABLE
 from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 
 HOST = "127.0.0.1"
@@ -186,7 +186,7 @@ def release_run(folder: Path) -> None:
 def _start_supervisor(files: EngineFiles, arguments: Sequence[str], idle_seconds: int) -> ProcessId:
     print(f"starting the vLLM server (log: {files.log})", file=sys.stderr)
     command = [sys.executable, "-m", __name__, str(files.folder), files.key, str(idle_seconds), *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(KEY_VARIABLE)}
     with files.log.open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -1,0 +1,75 @@
+"""One attempt on the wire: a response read whole, within its time and size, on a connection that holds nothing else.
+
+An HTTP client's time-out is from byte to byte: a body that drips would never end. And a connection that is used again
+may hold what nobody asked for, such as a response sent twice, which would be taken for the answer to the next question,
+and every answer after it for that of the one before: such a connection is closed.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+MOST_BYTES = 64 * 2**20
+"""Of an answer. The longest that a model writes is a hundredth of it."""
+_INWARDS = ("_stream", "_httpcore_stream", "_connection", "_h11_state")
+"""From a response's stream to the state of its connection: httpx has no public way to it."""
+
+
+async def attempt(send: Callable[..., Awaitable[Any]], request: Any, options: Mapping[str, Any]) -> Any:
+    """Send a request of an `httpx` client and read an answer to it, of whatever status.
+
+    Raises:
+        httpx.ReadTimeout: it is not whole in the time that the request allows from byte to byte.
+        Whatever else `send` raises.
+    """
+    if not is_asked(request):  # files take as long as they take
+        return await send(request, **options)
+    try:
+        async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
+            response = await send(request, **options)
+            await response.aread()
+    except TimeoutError:
+        raise _library(request).ReadTimeout("the answer is not whole in time", request=request) from None
+    if _surplus(response.stream):
+        await response.extensions["network_stream"].aclose()
+    return response
+
+
+def is_asked(request: Any) -> bool:
+    """Whether a request is a question to a model."""
+    return bool(request.method == "POST" and request.url.path.endswith("/completions"))
+
+
+def bound(response: Any) -> None:
+    """Have the reading of a response raise `httpx.ReadError` once it has more than MOST_BYTES."""
+    library, inner = _library(response.request), response.stream
+
+    class Bounded(library.AsyncByteStream):  # type: ignore[name-defined, misc]
+        _stream = inner
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in inner:
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise library.ReadError(f"the answer has more than {MOST_BYTES} bytes", request=response.request)
+                yield part
+
+        async def aclose(self) -> None:
+            await inner.aclose()
+
+    response.stream = Bounded()
+
+
+def _library(request: Any) -> Any:
+    """The version of httpx that a request is of."""
+    return sys.modules[type(request).__module__.partition(".")[0]]
+
+
+def _surplus(stream: Any) -> bytes:
+    """What a connection holds beyond the response that was read from it."""
+    state = stream
+    while state is not None and not hasattr(state, "trailing_data"):
+        state = next((getattr(state, name) for name in _INWARDS if hasattr(state, name)), None)
+    return bytes(state.trailing_data[0]) if state is not None else b""
