@@ -1,7 +1,7 @@
 """SQLite files that several processes write, and faults of theirs in one line.
 
-What is committed is on the disk: the write-ahead log is flushed by each commit (`synchronous=FULL`), which takes 2 ms on
-a disk in the cloud where it took 0.1 ms unflushed, and less than the answer that it keeps in any case.
+What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`). It takes 2 ms so on a
+virtual machine's disk, 0.1 ms unflushed; an answer takes longer to come.
 """
 
 import sqlite3

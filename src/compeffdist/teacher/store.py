@@ -1,9 +1,9 @@
 """The response store: every answer the teacher ever gave, kept by content id in one append-only SQLite file.
 
 It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money. Several
-processes may share it: the first answer to a key stays. Each answer is committed and flushed as it comes (`sqlite_file`),
-so a killed stage, and a power cut as well, loses only what was in flight. The write-ahead log needs a local disk: do not
-put the store on a network file system.
+processes may share it: the first answer to a key stays. Each answer is committed and flushed as it comes
+(`sqlite_file`), so a killed stage, and a power cut as well, loses only what was in flight. The write-ahead log needs a
+local disk: do not put the store on a network file system.
 """
 
 import os
@@ -80,8 +80,8 @@ class ResponseStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it; until then there
-        is no seal, lest one of earlier bytes stand beside them."""
+        """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it; killed
+        before that, they leave no seal rather than that of earlier bytes."""
         log = Path(f"{self.path}-wal")
         written = log.exists() and log.stat().st_size > 0
         rows: list[Any] | None = None
