@@ -84,9 +84,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; on success it replaces `target` for good, else it is removed. Killed in
     between, there may be none."""
     make_folder(target.parent)
-    temporary, former = (
-        Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)) for _ in range(2)
-    )
+    made = [Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))]
+    temporary = made[0]
     try:
         yield temporary
         temporary.chmod(0o777 & ~UMASK)
@@ -94,11 +93,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if not written.is_symlink():
                 _flush(written)
         if target.exists():
-            target.replace(former)  # out of the way whole: removing it takes a while, in which one may be killed
+            # out of the way whole: removing it takes a while, in which one may be killed
+            made.append(Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)))
+            target.replace(made[1])
         temporary.replace(target)
         _flush(target.parent)
     finally:
-        for folder in (temporary, former):
+        for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,7 +2,9 @@
 
    DISK_ROOT  the folder, absolute and free of links; what lies elsewhere is left alone
    DISK_LOG   a file to which every operation below the folder is added once it has succeeded
-   DISK_FULL  number of the first operation, from 1, that finds no space left; so does each one after it
+
+   From disk_full_at(N) on, a function for the program itself to call, the Nth operation finds no space left, and so
+   does each one after it but those that free some; disk_operations() says how many there were.
 
    A record is the header below, the name, the second name and the bytes written. Files are told apart by inode. */
 #define _GNU_SOURCE
@@ -29,6 +31,9 @@ static char root[PATH_MAX];
 static int log_file = -1;
 static long full_at, done;
 
+void disk_full_at(long number) { done = 0; full_at = number; }
+long disk_operations(void) { return done; }
+
 #define REAL(name) ((__typeof__(&name))real(#name))
 static void *real(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
@@ -37,10 +42,9 @@ static void *real(const char *name) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    const char *folder = getenv("DISK_ROOT"), *log = getenv("DISK_LOG"), *full = getenv("DISK_FULL");
+    const char *folder = getenv("DISK_ROOT"), *log = getenv("DISK_LOG");
     if (!folder) return;
     snprintf(root, sizeof root, "%s/", folder);
-    if (full) full_at = atol(full);
     if (log) log_file = REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 

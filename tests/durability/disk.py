@@ -2,6 +2,7 @@
 
     done = Disk(tmp_path).run(script)            # in a process of its own; the shim disk.c writes down what it does
     done.left(cut, draw, tmp_path / "after")     # a folder as it may be found after the power went at operation `cut`
+    for end in Disk(tmp_path).fill(script): ...  # ended by a disk that ran full at each of its operations in turn
 
 What POSIX promises is all that is taken for granted. What was written into a file, and how long the file is, is sure
 once that file was synced; until then each write is there, in part, as other bytes, or not at all, whatever its order.
@@ -30,11 +31,36 @@ ACKNOWLEDGED = "acknowledged-"
 """A folder of this name and a word is how a script says what it was told to be kept; it is not made after a cut."""
 TELL = f"""
 import os, sys
+from compeffdist.errors import run_guarded
 FOLDER = os.environ["DISK_ROOT"]
 def acknowledge(word):
     os.mkdir(f"{{FOLDER}}/{ACKNOWLEDGED}{{word}}")
 """
-"""The beginning of every script."""
+"""The beginning of every script; its `behaviour` is run as a command's is."""
+FILL = """
+import ctypes
+shim, root, number = ctypes.CDLL(None), FOLDER, 0
+def acknowledge(word):
+    print(word, flush=True)
+while True:
+    number += 1
+    FOLDER = f"{root}/{number}"
+    os.mkdir(FOLDER)
+    if not (child := os.fork()):
+        for stream, name in ((1, "acknowledged"), (2, "said")):
+            os.dup2(os.open(f"{root}.{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+        shim.disk_full_at(number)
+        try:
+            run_guarded(behaviour)
+        except SystemExit as stop:
+            os._exit(stop.code)
+        os._exit(0 if shim.disk_operations() >= number else 77)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == 77:
+        break
+    print(code, flush=True)
+"""
+"""The end of a script that is run again and again, the disk being full at one operation later each time."""
 SECTOR = 512
 
 
@@ -167,9 +193,8 @@ class _Folder:
 
 @dataclass(frozen=True)
 class Done:
-    """What a script did on the disk, and what it said."""
+    """What a script did on the disk."""
 
-    process: "subprocess.CompletedProcess[str]"
     log: Path
     root: int
     """Inode of the folder."""
@@ -209,6 +234,17 @@ class Done:
         root.write(folder, draw)
 
 
+@dataclass(frozen=True)
+class Full:
+    """How a script ended whose disk ran full."""
+
+    folder: Path
+    code: int
+    said: str
+    """On standard error."""
+    acknowledged: list[str]
+
+
 def _records(log: bytes) -> Iterator[Operation]:
     at = 0
     while at < len(log):
@@ -234,27 +270,30 @@ class Disk:
         made = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(self.shim), str(source)]
         subprocess.run([*made, "-ldl"], check=True)
 
-    def run(self, script: str, *arguments: str, full: int | None = None, name: str = "disk") -> Done:
-        """Run a Python script whose FOLDER is watched; `full`: the number of the operation that finds the disk full.
-        A folder that is there already is used as it is."""
-        folder, log = self.place / name, self.place / f"{name}.log"
-        folder.mkdir(exist_ok=True)
-        log.unlink(missing_ok=True)
-        variables = os.environ | {
-            "DISK_ROOT": str(folder),
-            "DISK_LOG": str(log),
-            "LD_PRELOAD": str(self.shim),
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        if full is not None:
-            variables["DISK_FULL"] = str(full)
-        process = subprocess.run(
-            [sys.executable, "-c", TELL + script, *arguments],
-            env=variables,
+    def run(self, script: str, many: int) -> Done:
+        """Run a script of `scenarios.py` that keeps so many things, and watch it."""
+        folder, log = self.place / "watched", self.place / "watched.log"
+        self._run(folder, f"{script}\nrun_guarded(behaviour)\n", many, DISK_LOG=str(log))
+        return Done(log, folder.stat().st_ino)
+
+    def fill(self, script: str, many: int) -> Iterator["Full"]:
+        """Run it to its end once for each of its operations on the disk, which finds the disk full."""
+        folder = self.place / "full"
+        codes = self._run(folder, script + FILL, many).split()
+        for number, code in enumerate(codes, 1):
+            said, words = (Path(f"{folder}.{number}.{name}").read_text() for name in ("said", "acknowledged"))
+            yield Full(folder / str(number), int(code), said, words.split())
+
+    def _run(self, folder: Path, script: str, many: int, **variables: str) -> str:
+        folder.mkdir()
+        known = {"DISK_ROOT": str(folder), "LD_PRELOAD": str(self.shim), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", TELL + script, str(many)],
+            env=os.environ | known | variables,
             cwd=folder,
             capture_output=True,
             text=True,
             check=False,
         )
-        return Done(process, log, folder.stat().st_ino)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
