@@ -5,14 +5,17 @@ hypothesis draws moments with anything between, torn writes and foreign bytes am
 """
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.durability.disk import CERTAIN, Chance, Disk, Done
-from tests.durability.scenarios import SCENARIOS
+from compeffdist.errors import UserError
+from compeffdist.teacher.store import ResponseStore
+from tests.durability.disk import CERTAIN, Chance, Disk, Done, Everything
+from tests.durability.scenarios import BUYING, SCENARIOS
 
 SAMPLED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -23,6 +26,11 @@ def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     done = Disk(tmp_path_factory.mktemp("disk")).run(script, many)
     assert len(done.acknowledged(len(done.operations))) == many
     return request.param, done
+
+
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return Disk(tmp_path_factory.mktemp("disk")).run(BUYING, 12)
 
 
 def test_at_every_operation(watched: tuple[str, Done], memory: Path) -> None:
@@ -46,3 +54,26 @@ def test_with_anything_left_of_what_was_not_synced(
     cut = data.draw(st.integers(0, len(done.operations)))
     done.left(cut, Chance(chance), memory / "after")
     SCENARIOS[name][2](memory / "after", done.acknowledged(cut))
+
+
+@SAMPLED
+@given(data=st.data())
+def test_a_store_that_is_copied_while_it_is_written_is_refused_or_right(
+    bought: Done, memory: Path, data: st.DataObject
+) -> None:
+    """A copy takes file by file, in some order, so that they are of different moments."""
+    shutil.rmtree(memory / "copy", ignore_errors=True)
+    (memory / "copy").mkdir()
+    for name in data.draw(st.permutations(["store.sqlite", "store.sqlite-wal"])):
+        bought.left(data.draw(st.integers(0, len(bought.operations))), Everything(), memory / "then")
+        if (memory / "then/bought" / name).exists():
+            shutil.copy(memory / "then/bought" / name, memory / "copy")
+    try:
+        with ResponseStore(memory / "copy/store.sqlite") as store:
+            keys = store.keys_holding("")
+            answers = store.get_many(keys)
+    except UserError as error:
+        assert "not a readable response store" in str(error)
+        return
+    assert len(answers) == len(keys)
+    assert all(answer.text.startswith("to ") for answer in answers.values())
