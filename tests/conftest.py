@@ -1,6 +1,7 @@
 """What several rooms' tests share: an MLflow store and tiny students, each made once a session."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ settings.load_profile("untimed")
 def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model version that is loaded puts its copy of the code first, for later tests' processes too."""
     monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """DVC keeps what it knows of tests' checkouts with them, not where every user of the machine may write."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc-site")))
+        yield
 
 
 @pytest.fixture(scope="session")

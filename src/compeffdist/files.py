@@ -1,9 +1,11 @@
 """Reading and writing files: atomic writes, JSON, hashes of files.
 
-Every artefact is written to a temporary file beside its target and renamed, so that a killed stage or a full
-disk leaves the former file or none, never half a file.
+Every artefact is written to a temporary file beside its target, flushed and renamed, and the rename is flushed, too: a
+killed stage, a full disk or a power cut leaves the former file or none, never half a file, and what was written before
+the call returned stays written.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -33,46 +35,71 @@ UMASK = _read_umask()
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it is flushed to disk and replaces `target`, else removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path beside `target`; on success it replaces `target` for good, else it is removed."""
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        _flush(temporary)
         # mkstemp makes the file private; an artefact has the permissions any new file would have
         temporary.chmod(0o666 & ~UMASK)
         temporary.replace(target)
+        _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def flush_folder(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut; a process that is killed needs none of it."""
-    handle = os.open(folder, os.O_RDONLY)
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it that are not there yet, to last through a power cut."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        _flush(place.parent)
+
+
+def remove_for_good(path: Path) -> None:
+    """Remove a file, if it is there, so that it does not come back after a power cut."""
+    if path.exists():
+        path.unlink(missing_ok=True)
+        _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Make what was written into a file, or done to the names in a folder, last through a power cut; a process that is
+    killed needs none of it."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush a folder
+            raise
     finally:
         os.close(handle)
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; on success it replaces `target`, else it is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary, former = (
-        Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)) for _ in range(2)
-    )
+    """Yield an empty folder beside `target`; on success it replaces `target` for good, else it is removed. Killed in
+    between, there may be none."""
+    make_folder(target.parent)
+    made = [Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))]
+    temporary = made[0]
     try:
         yield temporary
         temporary.chmod(0o777 & ~UMASK)
+        for written in (temporary, *temporary.rglob("*")):
+            if not written.is_symlink():
+                _flush(written)
         if target.exists():
-            target.replace(former)  # out of the way whole: removing it takes a while, in which one may be killed
+            # out of the way whole: removing it takes a while, in which one may be killed
+            made.append(Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)))
+            target.replace(made[1])
         temporary.replace(target)
+        _flush(target.parent)
     finally:
-        for folder in (temporary, former):
+        for folder in made:
             shutil.rmtree(folder, ignore_errors=True)
 
 

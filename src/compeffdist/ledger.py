@@ -17,7 +17,7 @@ from typing import Any
 
 from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import atomic_file, flush_folder
+from compeffdist.files import atomic_file, make_folder
 from compeffdist.git import git_setting
 
 PROMOTIONS = Path("data/promotions.jsonl")
@@ -59,7 +59,7 @@ class Ledger:
         or if `body` cannot be JSON, or another process holds the ledger for a minute."""
         from filelock import FileLock, Timeout
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         try:
             with FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS):
                 return self._append(action, body)
@@ -77,7 +77,6 @@ class Ledger:
             raise UserError(f"{self.path}: an entry that cannot be JSON: {error}") from None
         with atomic_file(self.path) as temporary:
             temporary.write_bytes(written + line + b"\n")
-        flush_folder(self.path.parent)
         return _parse(line)  # as it will be read: tuples have become lists
 
     def _read(self) -> bytes:

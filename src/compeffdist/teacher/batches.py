@@ -71,7 +71,6 @@ class Job:
     def keep(self) -> None:
         """Write it down; without requests that are waited for it goes."""
         if self.requests:
-            FOLDER.mkdir(parents=True, exist_ok=True)
             write_json(self.path, asdict(self))
         else:
             self.path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 Every reply counts, also one that holds no answer: a filter, a refusal and thoughts cut short are paid for all the same.
 The ledger is a file of its own, `STORE.spent`, so that forgetting an answer does not undo that it was bought. It is
-written before the answer is kept, so that no answer is kept that was not counted.
+written, to the disk, before the answer is kept, so that no answer is kept that was not counted, whatever ends the run.
 
 A budget is looked at before requests go out, with the most that each can take. What is left is spent in parts: as many
 requests as cannot exceed it together, then, since most take far less, as many again of what is left then.

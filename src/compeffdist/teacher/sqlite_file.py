@@ -1,5 +1,8 @@
-"""SQLite files that several processes write: a write-ahead log, so that a commit takes no fsync, and faults in one
-line."""
+"""SQLite files that several processes write, and faults of theirs in one line.
+
+What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`). It takes 2 ms so on a
+virtual machine's disk, 0.1 ms unflushed; an answer takes longer to come.
+"""
 
 import sqlite3
 import time
@@ -8,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compeffdist.errors import UserError
+from compeffdist.files import make_folder
 
 BUSY_SECONDS = 60.0
 
@@ -15,12 +19,12 @@ BUSY_SECONDS = 60.0
 def open_for_writing(path: Path, what: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
     """A connection to a file, made with its folder if need be; `prepare` brings its tables up to date. Raises UserError
     as `guarded`, with nothing left open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with guarded(path, what):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             _log_ahead(connection)
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA synchronous=FULL")
             prepare(connection)
         except BaseException:
             connection.close()

@@ -1,9 +1,9 @@
 """The response store: every answer the teacher ever gave, kept by content id in one append-only SQLite file.
 
 It lies outside DVC's outs, because DVC deletes outs before it runs a stage and answers are what costs money. Several
-processes may share it: the first answer to a key stays. Each answer is committed as it comes (write-ahead log, no fsync
-per commit: about 0.1 ms), so a killed stage loses only what was in flight; a power cut may lose the last seconds, never
-the file. WAL needs a local disk: do not put the store on a network file system.
+processes may share it: the first answer to a key stays. Each answer is committed and flushed as it comes
+(`sqlite_file`), so a killed stage, and a power cut as well, loses only what was in flight. The write-ahead log needs a
+local disk: do not put the store on a network file system.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from compeffdist.canonical import canonical_json, hash_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_file, read_json, write_json
+from compeffdist.files import hash_file, read_json, remove_for_good, write_json
 from compeffdist.teacher.requests import Answer
 from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, transaction
 
@@ -80,7 +80,8 @@ class ResponseStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it."""
+        """Close the file; every answer put is already in it. Whoever empties the write-ahead log seals it; killed
+        before that, they leave no seal rather than that of earlier bytes."""
         log = Path(f"{self.path}-wal")
         written = log.exists() and log.stat().st_size > 0
         rows: list[Any] | None = None
@@ -88,6 +89,7 @@ class ResponseStore:
             if written or not seal_path(self.path).exists():
                 query = "SELECT key, engine, created_at, checksum FROM answers ORDER BY key"
                 rows = self.connection.execute(query).fetchall()
+                remove_for_good(seal_path(self.path))
             self.connection.close()
         if rows is not None and not log.exists():
             seal = {"rows": len(rows), "rows_sha256": hash_json(rows)}
@@ -123,13 +125,13 @@ class ResponseStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove rows, and their bytes from the file."""
+        remove_for_good(seal_path(self.path))  # closing makes a new one
         with guarded(self.path, WHAT):
             self.connection.execute("PRAGMA secure_delete=ON")
             with transaction(self.connection):
                 self.connection.executemany("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        seal_path(self.path).unlink(missing_ok=True)  # closing makes a new one
 
     def _parse(self, row: StoredAnswer) -> Answer:
         try:
