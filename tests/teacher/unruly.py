@@ -124,11 +124,11 @@ FAULTS: dict[str, Fault] = {
     "drip": Fault(lambda p: Reply(whole(p), drip=0.0005), ALWAYS),
 }
 SLOW: dict[str, Fault] = {
-    "time-out": Fault(lambda p: Reply(whole(p), delay=1.2)),
-    "endless drip": Fault(lambda p: Reply(whole(p), drip=0.02)),
-    "drip always": Fault(lambda p: Reply(whole(p), drip=0.02), ALWAYS, r"^no answer within 1 s$"),
+    "time-out": Fault(lambda p: Reply(whole(p), delay=3.5)),
+    "endless drip": Fault(lambda p: Reply(whole(p), drip=0.05)),
+    "drip always": Fault(lambda p: Reply(whole(p), drip=0.05), ALWAYS, r"^no answer within 2.5 s$"),
 }
-"""Those that take a time-out of a second to be seen."""
+"""Those that take a time-out of 2.5 seconds to be seen."""
 
 
 @dataclass
