@@ -1,6 +1,8 @@
 """What several rooms' tests share: an MLflow store and tiny students, each made once a session."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,14 @@ def _own_dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc-site")))
         yield
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory where that can be, for tests that flush hundreds of times what nobody keeps."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import sqlite3
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -213,9 +214,9 @@ def test_labels_that_are_weighed_and_then_chosen_are_two_calls(tmp_path: Path) -
     of=st.sampled_from(["run", "total"]),
 )
 def test_no_budget_is_exceeded_and_none_is_left_that_would_do(
-    tmp_path_factory: pytest.TempPathFactory, tokens: list[int], bound: int, kind: str, of: str
+    memory: Path, tokens: list[int], bound: int, kind: str, of: str
 ) -> None:
-    folder, engine = tmp_path_factory.mktemp("spending"), CostlyEngine()
+    folder, engine = Path(tempfile.mkdtemp(dir=memory)), CostlyEngine()
     bound = bound % 70 if kind == "calls" else bound
     with teacher(folder, engine, budget={of: {kind: bound}}) as asking:
         try:
