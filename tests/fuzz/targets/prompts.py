@@ -9,6 +9,7 @@ from tokenizers import AddedToken
 
 from compeffdist.chat_template import chat_frame
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id
+from compeffdist.teacher.control_tokens import disarmed
 from tests.fuzz.hostile import CONTROL_TOKENS, texts
 from tests.fuzz.hunting import REFUSED, Target, refused_or
 from tests.student.tiny import CHATML, tiny_tokenizer
@@ -50,6 +51,16 @@ def control(case: tuple[str, str, str], folder: Path) -> None:
     assert [i for i in response if i in special] == [end_token_id(tokenizer)]
 
 
+def behind_an_api(text: str, folder: Path) -> None:
+    """A server that tokenises what it is told finds no control token in it, and a model reads the same words."""
+    told = disarmed(text)
+    for tokenizer in map(family, FAMILIES):
+        special = set(tokenizer.added_tokens_decoder)
+        assert not special.intersection(tokenizer(told, add_special_tokens=False).input_ids), told
+    assert told.replace(" ", "") == text.replace(" ", "")
+    assert disarmed(told) == told
+
+
 PIECES = (
     *("{{ messages[0]['content'] }}", "{{ messages[1]['content'] }}", "{{ m['content'] }}", "{{ messages }}"),
     *("{% for m in messages %}", "{% endfor %}", "{% if add_generation_prompt %}", "{% endif %}", "{% else %}"),
@@ -80,5 +91,6 @@ def template(case: str, folder: Path) -> None:
 
 TARGETS = (
     Target("prompts.control", st.tuples(st.sampled_from(sorted(FAMILIES)), texts(8, False), texts(3, False)), control),
+    Target("prompts.api", texts(8, False), behind_an_api),
     Target("prompts.template", st.lists(st.sampled_from(PIECES), max_size=8).map("".join), template, share=0.5),
 )
