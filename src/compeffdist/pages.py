@@ -7,15 +7,13 @@ from pathlib import Path
 from compeffdist.files import atomic_file
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c1c1c;overflow-wrap:anywhere}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}
 td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
 .quiet{color:#555}
 .failed{background:#fdecea}.mark{font-weight:600}.failed .mark{color:#a61b0f}.held .mark{color:#1d6b35}
-svg{max-width:100%;height:auto}
-@media(max-width:70rem){table{display:block;overflow-x:auto}}
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -24,7 +22,6 @@ def document(title: str, body: Iterable[str], style: str = "") -> str:
     """A whole page. `body` is HTML already, `title` is text; `style` goes beside what all pages share."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(title)}</title><style>{STYLE}{style.lstrip()}</style></head>\n<body>\n"
         + "\n".join(body)

@@ -32,6 +32,7 @@ TAGS = ("!!int", "!!float", "!!bool", "!!null", "!!str", "!!binary", "!!timestam
 PIECES = (
     *("a: 1\n", "b: [", "]", "- ", "? ", ": ", "{", "}", "&x ", "*x", "<<: *x\n", "!!python/object:os.system ", "|\n"),
     *(">-\n ", "# c\n", "---\n", "...\n", "%YAML 1.1\n", "'", '"', "\n  ", "\t", "0x", "0o8", "0b2", "1_0", "1e5", "."),
+    *("&a [*a]", "&a {b: *a}", "!!float _", "!!timestamp x"),
     *("+.inf", ".nan", "-", "~", "yes", "012", "2001-01-01", "=", "1:30", "!x ", "!!int _", "!!bool x", "!!float ''"),
     *(f"{tag} " for tag in TAGS),
 )
