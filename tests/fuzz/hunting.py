@@ -24,7 +24,10 @@ from hypothesis import strategies as st
 from compeffdist.errors import UserError, one_line, run_guarded
 
 LONGEST = 10.0
-"""Seconds that a case may take."""
+"""Seconds of computing that a case may take."""
+WAITS = 180.0
+"""Seconds that it may take whatever it does: a loaded machine is slow, not wrong."""
+TIMERS = ((signal.ITIMER_PROF, signal.SIGPROF, LONGEST), (signal.ITIMER_REAL, signal.SIGALRM, WAITS))
 
 T = TypeVar("T")
 
@@ -120,7 +123,7 @@ def hunt(target: Target, cases: int, seed: int | None = None, found: Found | Non
     except Exception as error:
         found.faults.append(f"{type(error).__name__}: {one_line(error, 300)}\n    case: {last[0]!r}"[:4000])
     except Hangs:
-        found.faults.append(f"no end within {LONGEST:.0f} s\n    case: {last[0]!r}"[:4000])
+        found.faults.append(f"no end within {LONGEST:.0f} s of computing\n    case: {last[0]!r}"[:4000])
     found.seconds += time.monotonic() - began
     return found
 
@@ -141,10 +144,12 @@ def _bounded() -> Iterator[None]:
     def ring(*_: object) -> None:
         raise Hangs
 
-    former = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    former = {number: signal.signal(number, ring) for _, number, _ in TIMERS}
+    for timer, _, seconds in TIMERS:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+        for timer, number, _ in TIMERS:
+            signal.setitimer(timer, 0)
+            signal.signal(number, former[number])
