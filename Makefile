@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup fingerprints repro test engines unit lint bench chaos experiments sentibench clean
+.PHONY: help setup fingerprints repro test engines unit fuzz browser lint bench chaos experiments sentibench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -49,6 +49,15 @@ engines: $(READY) ## tests of the vLLM engine with a real server: what it answer
 # a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
 unit: $(READY) ## the quick tests alone
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+fuzz: $(READY) ## hostile input for every reader, other cases each time: make fuzz FOR=3600 (seconds)
+	python -m tests.fuzz --cases 1000000 --seconds $(or $(FOR),300)
+
+browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields
+	@command -v "$${CHROMIUM:-chromium}" > /dev/null || { echo "error: no Chromium: install it (Debian: apt-get install \
+	chromium), or name its program: CHROMIUM=/path/to/it make browser" >&2; exit 1; }
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt
+	python -m pytest -m browser
 
 lint: $(READY) ## ruff and mypy
 	ruff check .

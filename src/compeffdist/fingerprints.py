@@ -42,7 +42,8 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
     "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
-        *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat", "teacher.dialect"),
+        *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat"),
+        *("teacher.control_tokens", "teacher.dialect"),
         *("teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.pace", "teacher.recorded", "teacher.replies"),
         *("teacher.server_access", "teacher.server_client", "teacher.server_errors", "teacher.spending"),

@@ -7,6 +7,7 @@ question for metadata. (One that brings a build backend of its own could still r
 at.) Archives are hostile input: paths are checked, links are skipped, sizes are bounded while unpacking.
 """
 
+import errno
 import fnmatch
 import lzma
 import os
@@ -248,8 +249,8 @@ def _extract(archive: Path, members: str, into: Path, origin: str) -> list[str]:
             for member, target in zip(wanted, targets, strict=True):
                 left -= _copy(member, into / target, min(left, MAX_MEMBER_BYTES), origin)
     except (OSError, *_BROKEN_ARCHIVE) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault; a broken gzip or bzip2 stream has no number
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault; a broken stream has no number, a place before the archive's beginning EINVAL
         raise UserError(f"{origin}: not a readable archive: {error}") from None
     return targets
 

@@ -45,12 +45,35 @@ for _type, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 
 
+MOST_VALUES = 1_000_000
+"""Of a document, those that aliases repeat counted each time: eight lines of them can stand for millions."""
+
+
 def read_yaml(text: str | bytes, origin: str) -> Any:
-    """The value of a YAML document. Raises UserError naming `origin` and the line that is not YAML."""
+    """The value of a YAML document. Raises UserError naming `origin` and the line that is not YAML; aliases that stand
+    in what they name, or for more than MOST_VALUES values."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
+        if ("*" in text if isinstance(text, str) else b"*" in text) and _size(value, {}) > MOST_VALUES:
+            raise ValueError(f"its aliases (*) stand for more than {MOST_VALUES} values")
+        return value
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{origin}: not valid YAML: {line}{error.problem}") from None
+    except (LookupError, AttributeError):  # what PyYAML makes of `!!bool x`, `!!float ''` and `!!timestamp x`
+        raise UserError(f"{origin}: not valid YAML: a value is not of the type that its tag (!!) names") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise UserError(f"{origin}: not valid YAML: {error}") from None
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are in one, by the ids of those counted. Raises ValueError if one is in itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if (size := known.get(id(value))) == 0:
+        raise ValueError("an alias (*) stands in what it names")
+    if size is None:
+        known[id(value)] = 0
+        inside = value.values() if isinstance(value, dict) else value
+        size = known[id(value)] = 1 + sum(_size(inner, known) for inner in inside)
+    return size

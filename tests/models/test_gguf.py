@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from compeffdist.errors import UserError
@@ -14,50 +13,12 @@ from compeffdist.models import (
     resolve_model,
 )
 
-from .making import CHAT_TEMPLATE, SHA, params
+from .making import CHAT_TEMPLATE, SHA, params, write_gguf
 
 
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers with a byte-level vocabulary and a chat template."""
-    from gguf import GGUFWriter, TokenType
-
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "!!", *(chr(c) for c in range(33, 94))]
-    width, hidden, layers = 32, 64, 2
-    writer = GGUFWriter(path, "llama")
-    writer.add_context_length(128)
-    writer.add_embedding_length(width)
-    writer.add_block_count(layers)
-    writer.add_feed_forward_length(hidden)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(4)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_rope_dimension_count(width // 4)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([TokenType.CONTROL] * 3 + [TokenType.NORMAL] * (len(tokens) - 3))
-    writer.add_token_merges(["! !"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_chat_template(CHAT_TEMPLATE)
-    generator = np.random.default_rng(0)
-    shapes = {"token_embd": (len(tokens), width), "output_norm": (width,)}
-    for n in range(layers):
-        attention = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (width, width))
-        feed_forward = {"ffn_gate": (hidden, width), "ffn_up": (hidden, width), "ffn_down": (width, hidden)}
-        norms = dict.fromkeys(("attn_norm", "ffn_norm"), (width,))
-        shapes |= {f"blk.{n}.{k}": shape for k, shape in (attention | feed_forward | norms).items()}
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", generator.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
 def test_a_gguf_in_parts_becomes_a_loadable_folder_with_its_template_and_nothing_else_is_kept(

@@ -3,6 +3,7 @@
 from html import escape
 
 from compeffdist.gates.outcome import Distribution, Finding, Outcome, shown
+from compeffdist.page_style import WITHIN_WINDOW
 from compeffdist.pages import cells, document, table
 
 STYLE = """
@@ -25,7 +26,7 @@ def render(outcome: Outcome) -> str:
         "<h2>Figures</h2>",
         table(["figure", "value"], (cells([name, _value(value)], 2) for name, value in outcome.figures.items())),
     ]
-    return document(title, body, STYLE)
+    return document(title, body, WITHIN_WINDOW + STYLE)
 
 
 def _verdict(outcome: Outcome) -> str:

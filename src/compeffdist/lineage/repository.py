@@ -127,8 +127,8 @@ class Repository:
     # ------------------------------------------------------------ locks
 
     def workspace_lock(self) -> Lock:
-        """The lock of the working folder. Raises UserError if there is none: nothing has run here; or a link that leads
-        nowhere."""
+        """The lock of the working folder. Raises UserError if there is none: nothing has run here; a link that leads
+        nowhere; or bytes that are no text."""
         if (text := self._workspace_text()) is None:
             raise UserError(f"{self.root / LOCK}: no such file: nothing was run here yet; run: dvc repro, or git pull")
         return Lock(text, (WORKSPACE,))
@@ -136,7 +136,10 @@ class Repository:
     def _workspace_text(self) -> str | None:
         path = self.root / LOCK
         if path.exists():
-            return path.read_text(encoding="utf-8")
+            try:
+                return path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}: not UTF-8 (byte {error.start}): restore it: git checkout {LOCK}") from None
         if path.is_symlink():
             raise UserError(f"{path}: a link that leads nowhere ({path.readlink()}): bring back what it led to")
         return None
@@ -231,10 +234,16 @@ class Repository:
         return next((content for content in kept if content and hash_bytes(content, "md5") == item.md5), None)
 
     def listing(self, item: Item) -> list[tuple[str, str]] | None:
-        """(path within it, MD5) of each file of a folder, from the cache or else from the folder itself."""
+        """(path within it, MD5) of each file of a folder, from the cache or else from the folder itself. Raises
+        UserError if what the cache keeps is no such list."""
         kept = self.object_path(item.md5)
         if kept.is_file():
-            return [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
+            try:
+                return [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise UserError(
+                    f"{kept}: not the list of a folder's files ({item.path}): delete it, and run: dvc fetch"
+                ) from None
         here = self.root / item.path
         if here.is_dir() and self.md5_of(here) == item.md5:
             return [(path.relative_to(here).as_posix(), self.md5_of(path)) for path in files_in(here)]

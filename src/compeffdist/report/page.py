@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line, registration_line
+from compeffdist.page_style import WITHIN_WINDOW
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import Run
@@ -37,6 +38,7 @@ def render(run: Run) -> str:
             *_perspectives(run),
             *_rows(run),
         ],
+        WITHIN_WINDOW,
     )
 
 

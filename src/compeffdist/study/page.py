@@ -6,6 +6,7 @@ from typing import Any
 
 from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES, RANKING
+from compeffdist.page_style import WITHIN_WINDOW
 from compeffdist.pages import cells, document, table
 from compeffdist.records import Triplet
 from compeffdist.study.charts import density, histogram
@@ -34,7 +35,7 @@ def render(study: Study) -> str:
         body += _agreements(study.scores.name, study.agreements)
     if study.judgements:
         body += _judgements(study.judgements)
-    return document(title, [*body, *_deciles(study)], STYLE)
+    return document(title, [*body, *_deciles(study)], WITHIN_WINDOW + STYLE)
 
 
 def _distribution(scores: Scores) -> list[str]:

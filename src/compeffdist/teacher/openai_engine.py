@@ -20,6 +20,7 @@ from compeffdist.credentials import public_address
 from compeffdist.models import ModelIdentity
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, key_variable, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
+from compeffdist.teacher.control_tokens import disarmed
 from compeffdist.teacher.dialect import Dialect, is_cut, is_of_one_answer, is_too_long
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
@@ -228,7 +229,8 @@ class OpenAIEngine:
 
     def _body(self, request: Request) -> dict[str, Any]:
         system = [{"role": "system", "content": request.system}] if request.system else []
-        return {"model": self.model, "messages": [*system, {"role": "user", "content": request.prompt}]}
+        # the server tokenises it, and some read control tokens in it
+        return {"model": self.model, "messages": [*system, {"role": "user", "content": disarmed(request.prompt)}]}
 
 
 def _longest(labels: Sequence[str]) -> int:

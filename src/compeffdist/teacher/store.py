@@ -91,7 +91,8 @@ class ResponseStore:
                 rows = self.connection.execute(query).fetchall()
                 remove_for_good(seal_path(self.path))
             self.connection.close()
-        if rows is not None and not log.exists():
+        texts = all(isinstance(value, str) for row in rows or () for value in row)  # else it is damaged: no seal
+        if rows is not None and texts and not log.exists():
             seal = {"rows": len(rows), "rows_sha256": hash_json(rows)}
             write_json(seal_path(self.path), seal | {"file_sha256": hash_file(self.path)})
 
@@ -190,7 +191,8 @@ def _rows(
     columns = "key, teacher_id, request, answer, engine, created_at, checksum"
     for *fields, checksum in connection.execute(f"SELECT {columns} FROM answers {which}", values):
         row = StoredAnswer(*fields)
-        yield row, row.checksum == checksum
+        # one flipped bit makes bytes of a text
+        yield row, all(isinstance(value, str) for value in fields) and row.checksum == checksum
 
 
 def _checked_rows(connection: sqlite3.Connection, path: Path, keys: Iterable[str]) -> Iterator[StoredAnswer]:

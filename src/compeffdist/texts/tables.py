@@ -161,7 +161,7 @@ def _parquet_rows(read: _Read) -> Iterator[FileRow]:
             read.check(present)
             columns = [name for name in read.columns if name in present]
             yield from arrow_rows(read.path, file.iter_batches(PARQUET_BATCH_ROWS, columns=columns))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of names of columns
             raise UserError(f"{read.path}: not a readable Parquet file: {one_line(error, 200)}") from None
 
 

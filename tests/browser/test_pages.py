@@ -1,0 +1,122 @@
+"""Every page in a real Chromium, hostile texts in all fields: no script runs, nothing is fetched, all of it fits.
+
+make browser
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compeffdist.pages import POLICY, document, write_page
+from tests.fuzz.hostile import FRAGMENTS
+from tests.fuzz.targets.pages import PAGES
+
+pytestmark = pytest.mark.browser
+
+LONGEST = 300
+"""Seconds: a loaded machine is slow, not wrong."""
+WIDTHS = (390, 800, 1400)
+ATTACKS = (
+    "<script>window.OWNED=1</script>",
+    '"><script>window.OWNED=1</script>',
+    "'><img src=http://evil.invalid/x.png onerror=window.OWNED=1>",
+    "</title></style></textarea><svg onload=window.OWNED=1>",
+    '<iframe src="http://evil.invalid/"></iframe><link rel=stylesheet href=http://evil.invalid/x.css>',
+    '" style="background:url(http://evil.invalid/)" onmouseover="window.OWNED=1',
+    '<meta http-equiv=refresh content="0;url=http://evil.invalid/"><base href=http://evil.invalid/>',
+    "<form action=http://evil.invalid/><button autofocus onfocus=alert(1)>",
+    "javascript:alert(1) ]]>--><!--",
+    "".join(part for part in FRAGMENTS if not any("\ud800" <= c <= "\udfff" for c in part)),
+)
+LONG = "Donaudampfschifffahrtsgesellschaft" * 12
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    if program is None:
+        pytest.fail("no Chromium: install it (Debian: apt-get install chromium), or name its program in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page as a browser shows it, and what it tried to do."""
+
+    def __init__(self, chromium: Any, path: Path, width: int = 800) -> None:
+        self.requests: list[str] = []
+        """But for the page itself."""
+        self.alarms: list[str] = []
+        """What the console says, and dialogs."""
+        context = chromium.new_context(viewport={"width": width, "height": 900})
+        context.set_default_timeout(1000 * LONGEST)
+        try:
+            page = context.new_page()
+            page.on("console", lambda message: self.alarms.append(message.text))
+            page.on("pageerror", lambda error: self.alarms.append(str(error)))
+            page.on("dialog", self._dismiss)
+            address = path.absolute().as_uri()
+
+            def gate(route: Any) -> None:
+                if route.request.url == address:
+                    route.continue_()
+                else:
+                    self.requests.append(route.request.url)
+                    route.abort()
+
+            context.route("**/*", gate)
+            page.goto(address, wait_until="load")
+            page.mouse.move(width / 2, 200)
+            page.wait_for_timeout(100)
+            self.owned = page.evaluate("window.OWNED")
+            self.elements = page.evaluate("[...document.querySelectorAll('*')].map(e => e.localName)")
+            root = "document.documentElement"
+            self.overflow = page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
+        finally:
+            context.close()
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.alarms.append(dialog.message)
+        dialog.dismiss()
+
+
+def opened(chromium: Any, path: Path, html: str, width: int = 800) -> Opened:
+    write_page(path, html)
+    return Opened(chromium, path, width)
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_no_script_runs_and_nothing_is_fetched(chromium: Any, tmp_path: Path, name: str) -> None:
+    plain = opened(chromium, tmp_path / "plain.html", PAGES[name]("plain"))
+    for number, attack in enumerate(ATTACKS):
+        html = PAGES[name](attack)
+        assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' in html
+        seen = opened(chromium, tmp_path / f"{number}.html", html)
+        assert (seen.owned, seen.requests, seen.alarms) == (None, [], []), attack
+        assert seen.elements == plain.elements, attack
+
+
+def test_a_script_that_got_into_a_page_would_be_seen(chromium: Any, tmp_path: Path) -> None:
+    html = document("t", ATTACKS[:3]).replace(POLICY, "script-src 'unsafe-inline'")
+    seen = opened(chromium, tmp_path / "a.html", html)
+    assert seen.owned == 1 and seen.requests == ["http://evil.invalid/x.png"]
+
+
+def test_the_policy_holds_back_what_a_page_did_not_escape(chromium: Any, tmp_path: Path) -> None:
+    seen = opened(chromium, tmp_path / "a.html", document("t", ATTACKS[:6]))
+    assert seen.owned is None and not seen.requests
+    assert any("Content Security Policy" in alarm for alarm in seen.alarms)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_is_as_wide_as_its_window(chromium: Any, tmp_path: Path, name: str, width: int) -> None:
+    assert opened(chromium, tmp_path / "a.html", PAGES[name](LONG), width).overflow <= 0
