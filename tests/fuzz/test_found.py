@@ -11,6 +11,7 @@ FOUND = {
     "a lock that is no text": ("settings.lock", b"\x80"),
     "a folder's list that is no JSON": ("settings.listing", b"\0"),
     "a folder's list of other things": ("settings.listing", b"[1]"),
+    "priors of nothing": ("records.priors", b'{"monitored": {}, "instructions": null}'),
     "a zip file without its first byte": ("archives.bytes", archives._zip(archives.SOUND)[1:]),
     "a Parquet column whose name is no text": (
         "tables.parquet.bytes",

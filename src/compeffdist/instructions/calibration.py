@@ -32,9 +32,15 @@ class Priors:
 def read_priors(source: Path) -> Priors:
     """What `Priors.to_json` gave. Raises UserError if the file is not that."""
     value = read_json(source)
-    if not isinstance(value, dict) or value.keys() != {"monitored", "instructions"}:
+    by_instruction = value.get("instructions") if isinstance(value, dict) else None
+    whole = isinstance(by_instruction, dict) and value.keys() == {"monitored", "instructions"}
+    if not whole or not all(map(_is_prior, (value["monitored"], *by_instruction.values()))):
         raise UserError(f"{source}: not label priors; run the stage that writes it again")
     return Priors(**value)
+
+
+def _is_prior(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(share) in (int, float) and 0 <= share <= 1 for share in value.values())
 
 
 def label_probabilities(

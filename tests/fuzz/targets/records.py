@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from compeffdist.cli.cluster import read_attributes
 from compeffdist.columns import read_columns
 from compeffdist.files import read_json, read_jsonl
+from compeffdist.instructions.calibration import Priors, read_priors
 from compeffdist.ledger import Ledger
 from compeffdist.record_files import read_perspectives, read_records, write_perspectives, write_records
 from compeffdist.records import Instruction, Record, Triplet
@@ -73,6 +74,19 @@ def any_json(content: bytes, folder: Path) -> None:
     refused_or(lambda: list(read_jsonl(path)), path)
 
 
+def priors(content: bytes, folder: Path) -> None:
+    path = folder / "priors.json"
+    path.write_bytes(content)
+    found = refused_or(lambda: read_priors(path), path)
+    if found is not REFUSED:
+        assert isinstance(found, Priors)
+        for prior in (found.monitored, *found.instructions.values()):
+            assert all(isinstance(name, str) and 0 <= share <= 1 for name, share in prior.items())
+
+
+PRIORS = {"monitored": {"good": 0.5, "bad": 0.5}, "instructions": {"instruction_1": {"yes": 0.25, "no": 0.75}}}
+
+
 def attributes(content: bytes, folder: Path) -> None:
     path = folder / "a.json"
     path.write_bytes(content)
@@ -130,6 +144,7 @@ TARGETS = (
         perspectives,
     ),
     Target("records.json", st.one_of(files(CLUSTERS), values().map(as_json)), any_json),
+    Target("records.priors", st.one_of(files(as_json(PRIORS)), replaced(PRIORS).map(as_json)), priors),
     Target("records.attributes", st.one_of(files(as_json(ATTRIBUTES)), replaced(ATTRIBUTES).map(as_json)), attributes),
     Target("records.ledger", files(LEDGER), ledger),
 )
