@@ -17,6 +17,21 @@ from compeffdist.params import PARAMS_FILE, validate_params
 from compeffdist.yaml12 import read_yaml
 
 
+class _Dumper(yaml.SafeDumper):
+    """With quotes also around what is text to PyYAML and a number to DVC, such as 1e5."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        try:
+            plain = read_yaml(text, "")
+        except UserError:
+            plain = text  # PyYAML quotes it
+        quoted = not isinstance(plain, str | dict | list)
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
 def with_entry(text: str, keys: Sequence[str], entry: Mapping[str, Any], origin: str = str(PARAMS_FILE)) -> str:
     """The text of a params file with an entry behind the last of the list at `keys`.
 
@@ -43,7 +58,7 @@ def with_entry(text: str, keys: Sequence[str], entry: Mapping[str, Any], origin:
 
 def entry_lines(entry: Mapping[str, Any], indent: str = "", newline: str = "\n") -> str:
     """An entry of a list as YAML lines, each with its end."""
-    written = yaml.safe_dump([dict(entry)], sort_keys=False, allow_unicode=True, width=100)
+    written = yaml.dump([dict(entry)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return "".join(f"{indent}{line}{newline}" for line in written.splitlines())
 
 

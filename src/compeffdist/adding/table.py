@@ -5,9 +5,7 @@ there, too. What they say on stderr of an encoding is kept as notes: each furthe
 """
 
 import codecs
-import csv
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -19,8 +17,8 @@ from typing import Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.label_spelling import written_label
 from compeffdist.params import FILE_SUFFIXES
-from compeffdist.texts.csv_form import find_form, names
-from compeffdist.texts.lines import MAX_LINE_BYTES, open_file, read_lines
+from compeffdist.texts.headers import header_of
+from compeffdist.texts.lines import open_file
 from compeffdist.texts.tables import read_rows
 
 MOST_VALUES = 50
@@ -145,7 +143,7 @@ def look_at(path: Path) -> Table:
     no rows."""
     kind = _kind_of(path)
     with overheard() as notes:
-        header, delimiter = _header(path, kind)
+        header, delimiter = header_of(path, kind)
         columns = {name: Column(name) for name in header}
         rows = too_large = 0
         twice = [name for name, times in Counter(header).items() if times > 1]
@@ -166,14 +164,11 @@ def look_at(path: Path) -> Table:
 
 @contextmanager
 def overheard() -> Iterator[list[str]]:
-    """Keep what is printed on stderr in this block, a line each; where it ends in an error it is printed."""
+    """Keep what is printed on stderr in this block, a line each; where it ends in an error, that says enough."""
     heard, lines = StringIO(), list[str]()
     try:
         with redirect_stderr(heard):
             yield lines
-    except BaseException:
-        sys.stderr.write(heard.getvalue())
-        raise
     finally:
         lines += heard.getvalue().splitlines()
 
@@ -194,30 +189,6 @@ def _kind_of(path: Path) -> str:
         more = "; of a document of JSON, one object a line" if path.suffix.lower() == ".json" else ""
         raise UserError(f"{path}: the name of a table must end in {', '.join(FILE_SUFFIXES)}{more}")
     return kind
-
-
-def _header(path: Path, kind: str) -> tuple[list[str], str]:
-    """Names of the columns in order, as often as they stand, and the delimiter. JSON Lines have no header."""
-    if kind == "jsonl":
-        return [], ""
-    if kind == "parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with open_file(path) as stream:
-            try:
-                return list(pq.ParquetFile(stream).schema_arrow.names), ""
-            except (pa.ArrowException, OSError) as error:
-                raise UserError(f"{path}: not a readable Parquet file: {one_line(error, 200)}") from None
-    form, lines = find_form(read_lines(path, western=True), [])
-    csv.field_size_limit(MAX_LINE_BYTES)
-    try:
-        found = names(next(csv.reader(lines, delimiter=form.delimiter, skipinitialspace=form.spaced), []))
-    except csv.Error as error:
-        raise UserError(f"{path}: not valid CSV: {error}") from None
-    if odd := next((name for name in found if not name.isprintable()), ""):
-        raise UserError(f"{path}: no table: its header holds what no name of a column does ({one_line(odd, 60)!r})")
-    return found, form.delimiter
 
 
 def _encoding(path: Path, notes: Sequence[str]) -> str:
