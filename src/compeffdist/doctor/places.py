@@ -20,7 +20,7 @@ from compeffdist.params import PARAMS_FILE, Params
 from compeffdist.processes import process_id
 from compeffdist.running import STAGE_LOCKS
 from compeffdist.teacher.recorded import named_records
-from compeffdist.teacher.store import stored_keys
+from compeffdist.teacher.store import answer_count
 from compeffdist.tracking_uri import HTTP, check_tracking_uri, database, shown_uri, tracking_uri
 
 MERGED = (PIPELINE, Path(LOCK), PARAMS_FILE, Path(CODE))
@@ -33,7 +33,7 @@ def store(params: Params) -> Iterator[Finding]:
     """Whether the response store opens, and how many answers are in it and in the records."""
     path = home_path(params.runtime.store)
     if path.exists():
-        yield Finding("store", "ok", f"{path}: {len(stored_keys(path)):,} answers")
+        yield Finding("store", "ok", f"{path}: {answer_count(path):,} answers")
     else:
         yield Finding("store", "ok", f"{path}: not there yet; the first answer makes it")
     for record in named_records(params.runtime):
