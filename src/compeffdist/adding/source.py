@@ -91,7 +91,7 @@ def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSourc
 
     Raises:
         UserError: as `look_at` and `read_source`; no column looks like texts; params have a source of that name or
-            file; a field of another file's bytes lies where this one would.
+            file; another file of its name lies where this one would.
     """
     table, place = look_at(file), place_of(file)
     stated = given.get("text_field")

@@ -19,9 +19,9 @@ GIB = 1 << 30
 LEAST_DISK, ENOUGH_DISK = 1 * GIB, 10 * GIB
 """With less than the first nothing can be written; the default run needs some 6 GiB, models of its teacher included."""
 ENOUGH_MEMORY = 6 * GIB
-INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
+INSTRUCTIONS = {"bf16": "BF16", "amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
 """Flags of a CPU -> what they are called; the better first."""
-NATIVE_BFLOAT16 = {"amx_bf16", "avx512_bf16"}
+NATIVE_BFLOAT16 = {"bf16", "amx_bf16", "avx512_bf16"}
 SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
 
 
