@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
-from compeffdist.cli import study_agreement, study_mistakes
+from compeffdist.cli import study_agreement, study_mistakes, study_tasks
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
 from compeffdist.seeds import stage_seed
@@ -17,10 +17,11 @@ EXAMPLE = (
     "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
     "  compeffdist study --labels report/sheet.csv    agreement with what was labelled\n"
     "  compeffdist study agreement                    of student and teacher on pairs not trained on\n"
-    "  compeffdist study mistakes                     of the teacher, by difficulty and confidence"
+    "  compeffdist study mistakes                     of the teacher, by difficulty and confidence\n"
+    "  compeffdist study tasks                        which generated tasks are poor, which stand for the others"
 )
 
-PARTS = {"agreement": study_agreement, "mistakes": study_mistakes}
+PARTS = {"agreement": study_agreement, "mistakes": study_mistakes, "tasks": study_tasks}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
