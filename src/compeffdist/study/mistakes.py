@@ -83,10 +83,9 @@ class Rows:
         """The figure of the rows as they are, with its interval."""
         return interval(sampled, self.how.confidence)
 
-    def taken(self, values: Floats, places: Integers, profile: Profile, weights: Floats | None = None) -> Parts:
+    def taken(self, values: Floats, places: Integers, profile: Profile) -> Parts:
         """Wrong rows and rows that a profile takes of some rows, ordered by `values`."""
-        of = self.weights if weights is None else weights
-        return taken(Ordered.by(values[places]), of[:, places], self.wrong[places], profile)
+        return taken(Ordered.by(values[places]), self.weights[:, places], self.wrong[places], profile)
 
     def kept(self, values: Floats, profile: Profile) -> Floats:
         """(R,) share of wrong rows among those that a profile keeps of every task."""
