@@ -1,5 +1,6 @@
 """`compeffdist study mistakes` on a small run with real weights: scored as in the pipeline, and no teacher asked."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -128,10 +129,9 @@ def test_mistakes_of_the_user_are_one_line(run: list[EvaluationRow], capsys: pyt
     assert f"{TEACHER_PREDICTIONS}: {answers[0].row_id} has no answer" in fails(capsys)
     TEACHER_PREDICTIONS.write([*answers, make_prediction(make_row("films", "another"), "teacher")])
     assert "is to no row of data/evaluation.jsonl as evaluation.tasks of params.yaml has it" in fails(capsys)
-    TEACHER_PREDICTIONS.write(answers)
-    raw = yaml.safe_load(Path("params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(raw | {"label_priors": {"strength": 0.0}}))
+    other = next(label for label in ("good", "bad") if label != answers[0].predicted)
+    TEACHER_PREDICTIONS.write([dataclasses.replace(answers[0], id="", predicted=other), *answers[1:]])
     assert "was answered under another label_priors.strength" in fails(capsys)
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
+    TEACHER_PREDICTIONS.write(answers)
     shutil.rmtree(WARM_UP)
     assert "models/warmup" in fails(capsys)

@@ -70,10 +70,12 @@ def test_every_generated_task_has_its_signs(run: list[Triplet], capsys: pytest.C
     assert verdict["signs"]["answer_overlap"] == pytest.approx(1.0)  # the same answers to the same texts
     assert verdict["signs"]["specificity"] is not None and of["screen score"]["signs"]["specificity"] is None
     assert found["specificity"]["pairs"] == 6 and found["pairs_of_tasks_with_shared_texts"] == 3
-    assert set(found["flagged"]["largest_answer"]["task_ids"]) == {one["task_id"] for one in found["tasks"]}
+    assert set(found["flagged"]["largest_answer"]["instruction_ids"]) == {one["instruction_id"] for one in found["tasks"]}
     assert found["representatives"].keys() == {"2", "4"} and found["representatives"]["4"]["coverage"] == 1.0
     stood = [len(one["stands_for"]) for one in found["representatives"]["2"]["tasks"]]
-    assert sum(stood) == 4
+    two = found["representatives"]["2"]
+    assert sum(stood) == 4 and not {one["instruction_id"] for one in two["tasks"]} & set(two["left_out"])
+    assert len(two["left_out"]) == 2 and found["representatives"]["4"]["left_out"] == []
     assert found == read_json(Path("report/tasks.json")) and "text 3" not in json.dumps(found)
     assert told(capsys, "--keep", "2", "9") == found
 
@@ -83,9 +85,9 @@ def test_bounds_are_options_and_scoring_can_be_left_out(
 ) -> None:
     monkeypatch.setattr(task_quality, "specificities", None)
     found = told(capsys, "--pairs", "0", "--largest-answer", "0.9", "--task-cosine", "-1")
-    assert found["flagged"]["largest_answer"]["task_ids"] == []
-    assert len(found["flagged"]["task_cosine"]["task_ids"]) == 4
-    assert found["flagged"]["specificity"] == {"of": 0, "task_ids": []}
+    assert found["flagged"]["largest_answer"]["instruction_ids"] == []
+    assert len(found["flagged"]["task_cosine"]["instruction_ids"]) == 4
+    assert found["flagged"]["specificity"] == {"of": 0, "instruction_ids": []}
 
 
 def test_the_table_names_the_poorest_and_why(run: list[Triplet], capsys: pytest.CaptureFixture[str]) -> None:

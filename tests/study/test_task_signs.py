@@ -147,8 +147,8 @@ def test_poorest_first_with_ties_at_their_mean_place_and_holes_left_out() -> Non
     expected = [np.mean([3.5 / 4, 3 / 3]), 3.5 / 4, np.mean([2 / 4, 2 / 3]), np.mean([1 / 4, 1 / 3])]
     assert [one["mean_place"] for one in found["tasks"]] == pytest.approx(expected)
     assert found["flagged"]["entropy"]["of"] == 3
-    assert found["flagged"]["entropy"]["task_ids"] == sorted(
-        own.instruction.task_id for own in those if own.instruction.task_name in "bd"
+    assert found["flagged"]["entropy"]["instruction_ids"] == sorted(
+        own.instruction.id for own in those if own.instruction.task_name in "bd"
     )
 
 

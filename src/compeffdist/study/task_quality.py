@@ -54,7 +54,8 @@ def task_quality(params: Params, request: Request) -> dict[str, Any]:
 
     Returns:
         `tasks`: of each its signs, what speaks against it, and how it is told (ids and names, no text of a user's);
-        `flagged`: by sign, ids of the tasks that it speaks against; `representatives`: by size.
+        `flagged`: by sign, ids of the instructions that it speaks against, for `pairing.left_out`; `representatives`:
+        by size.
 
     Raises:
         UserError: an artefact or model is missing, two of them are of different runs, or there are fewer than two
@@ -134,7 +135,7 @@ def judged(signs: Sequence[Signs], bounds: Mapping[str, float]) -> dict[str, Any
 
     Returns:
         `tasks`, whose place by a sign is in (0, 1], 1 the worst, ties at their mean; `flagged`: by sign, ids of the
-        tasks that it speaks against, and how many have it.
+        instructions that it speaks against, and how many have it.
     """
     places = {name: _places(signs, name) for name in bounds}
     told = []
@@ -158,7 +159,7 @@ def judged(signs: Sequence[Signs], bounds: Mapping[str, float]) -> dict[str, Any
     flagged = {
         name: {
             "of": sum(own.values[name] is not None for own in signs),
-            "task_ids": sorted(one["task_id"] for one in told if name in one["against"]),
+            "instruction_ids": sorted(one["instruction_id"] for one in told if name in one["against"]),
         }
         for name in bounds
     }
@@ -177,9 +178,9 @@ def _places(signs: Sequence[Signs], name: str) -> Floats:
 
 
 def _representatives(signs: Sequence[Signs], similarity: Floats, request: Request) -> dict[str, Any]:
-    """By size: the chosen tasks and how many each stands for, how well all are covered, and how well by as many at
-    random."""
-    near = np.maximum(similarity, 0.0)
+    """By size: the chosen tasks and what each stands for, how well all are covered, and how well by as many at random;
+    and the ids of all others, for `pairing.left_out`."""
+    near, ids = np.maximum(similarity, 0.0), [own.instruction.id for own in signs]
     generator = np.random.default_rng(stage_seed(request.seed, f"{STAGE}: random choices"))
     found = {}
     for size in sorted({min(size, len(signs)) for size in request.keep}):
@@ -191,13 +192,12 @@ def _representatives(signs: Sequence[Signs], similarity: Floats, request: Reques
             "coverage_at_random": {"mean": float(np.mean(by_chance)), "largest": float(np.max(by_chance))},
             "tasks": [
                 {
-                    "task_id": signs[one].instruction.task_id,
+                    "instruction_id": ids[one],
                     "name": signs[one].instruction.task_name,
-                    "stands_for": sorted(
-                        signs[other].instruction.task_id for other in np.flatnonzero(np.array(stands) == one)
-                    ),
+                    "stands_for": sorted(ids[other] for other in np.flatnonzero(np.array(stands) == one)),
                 }
                 for one in chosen
             ],
+            "left_out": sorted(ids[other] for other in set(range(len(ids))) - set(chosen)),
         }
     return found

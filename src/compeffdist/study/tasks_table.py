@@ -31,7 +31,7 @@ def _signs(found: Mapping[str, Any]) -> list[str]:
     for name, line in found["bounds"].items():
         flagged = found["flagged"][name]
         bound = f"{line['worse']} {line['bound']:.3g}"
-        rows.append([name, SIGNS[name].title, bound, str(len(flagged["task_ids"])), str(flagged["of"])])
+        rows.append([name, SIGNS[name].title, bound, str(len(flagged["instruction_ids"])), str(flagged["of"])])
     return markdown(["sign", "what it is", "against a task", "tasks", "of"], rows)
 
 
@@ -39,7 +39,7 @@ def _poorest(found: Mapping[str, Any]) -> list[str]:
     rows = []
     for task in found["tasks"][:POOREST]:
         reasons = [_reason(name, task) for name in task["against"]]
-        rows.append([task["name"], task["type"], str(task["answers"]), "; ".join(reasons) or "-", task["task_id"]])
+        rows.append([task["name"], task["type"], str(task["answers"]), "; ".join(reasons) or "-", task["instruction_id"]])
     return markdown(["poorest tasks", "type", "answers", "what speaks against it", "id"], rows)
 
 
@@ -49,7 +49,7 @@ def _reason(name: str, task: Mapping[str, Any]) -> str:
 
 
 def _representatives(size: str, chosen: Mapping[str, Any]) -> list[str]:
-    largest = sorted(chosen["tasks"], key=lambda one: (-len(one["stands_for"]), one["task_id"]))[:LARGEST]
+    largest = sorted(chosen["tasks"], key=lambda one: (-len(one["stands_for"]), one["instruction_id"]))[:LARGEST]
     at_random = chosen["coverage_at_random"]
     told = "; ".join(f"{one['name']} ({len(one['stands_for'])})" for one in largest)
     return [
