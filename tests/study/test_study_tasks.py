@@ -70,7 +70,9 @@ def test_every_generated_task_has_its_signs(run: list[Triplet], capsys: pytest.C
     assert verdict["signs"]["answer_overlap"] == pytest.approx(1.0)  # the same answers to the same texts
     assert verdict["signs"]["specificity"] is not None and of["screen score"]["signs"]["specificity"] is None
     assert found["specificity"]["pairs"] == 6 and found["pairs_of_tasks_with_shared_texts"] == 3
-    assert set(found["flagged"]["largest_answer"]["instruction_ids"]) == {one["instruction_id"] for one in found["tasks"]}
+    assert set(found["flagged"]["largest_answer"]["instruction_ids"]) == {
+        one["instruction_id"] for one in found["tasks"]
+    }
     assert found["representatives"].keys() == {"2", "4"} and found["representatives"]["4"]["coverage"] == 1.0
     stood = [len(one["stands_for"]) for one in found["representatives"]["2"]["tasks"]]
     two = found["representatives"]["2"]

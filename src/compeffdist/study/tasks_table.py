@@ -39,7 +39,9 @@ def _poorest(found: Mapping[str, Any]) -> list[str]:
     rows = []
     for task in found["tasks"][:POOREST]:
         reasons = [_reason(name, task) for name in task["against"]]
-        rows.append([task["name"], task["type"], str(task["answers"]), "; ".join(reasons) or "-", task["instruction_id"]])
+        rows.append(
+            [task["name"], task["type"], str(task["answers"]), "; ".join(reasons) or "-", task["instruction_id"]]
+        )
     return markdown(["poorest tasks", "type", "answers", "what speaks against it", "id"], rows)
 
 
