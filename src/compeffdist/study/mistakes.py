@@ -8,6 +8,7 @@ priors are those of the rows as they are.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -220,8 +221,8 @@ def _floor(own: Rows, rate: float, share: float, peak: float) -> dict[str, Any]:
 
     shares, hardness = {}, {}
     for how in ("no_floor", "random_drop", "floor"):
-        shares[how] = own.added(lambda places, how=how: dropped(places, own.wrong, how), margin)
-        hardness[how] = float(own.added(lambda places, how=how: dropped(places, place, how), margin)[0])
+        shares[how] = own.added(partial(dropped, what=own.wrong, how=how), margin)
+        hardness[how] = float(own.added(partial(dropped, what=place, how=how), margin)[0])
     return {
         "wrong": {how: own.estimate(values) for how, values in shares.items()},
         "less_random_drop": own.estimate(shares["floor"] - shares["random_drop"]),

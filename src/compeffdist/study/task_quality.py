@@ -138,7 +138,7 @@ def judged(signs: Sequence[Signs], bounds: Mapping[str, float]) -> dict[str, Any
         instructions that it speaks against, and how many have it.
     """
     places = {name: _places(signs, name) for name in bounds}
-    told = []
+    told: list[dict[str, Any]] = []
     for number, own in enumerate(signs):
         against = [name for name, bound in bounds.items() if SIGNS[name].against(own.values[name], bound)]
         there = [places[name][number] for name in bounds if own.values[name] is not None]

@@ -42,7 +42,8 @@ def of_answers(signs: Signs, triplets: Sequence[Triplet]) -> None:
         falling = [sorted(zip(one.probabilities, one.labels, strict=True), reverse=True) for one in weighed]
         signs.values["second_label"] = float(np.mean([row[1][0] for row in falling]))
         pairs = Counter(tuple(sorted((row[0][1], row[1][1]))) for row in falling)
-        signs.notes["second_label"] = " / ".join(min(pairs, key=lambda pair: (-pairs[pair], pair)))
+        usual = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        signs.notes["second_label"] = " / ".join(usual)
     if len(triplets) < LEAST:
         return
     counts = Counter(one.response for one in triplets)
