@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
-from compeffdist.cli import study_agreement
+from compeffdist.cli import study_agreement, study_mistakes, study_tasks
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
 from compeffdist.seeds import stage_seed
@@ -16,8 +16,12 @@ EXAMPLE = (
     "  compeffdist study --runs yesterday.parquet     agreement with another scored.parquet\n"
     "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
     "  compeffdist study --labels report/sheet.csv    agreement with what was labelled\n"
-    "  compeffdist study agreement                    of student and teacher on pairs not trained on"
+    "  compeffdist study agreement                    of student and teacher on pairs not trained on\n"
+    "  compeffdist study mistakes                     of the teacher, by difficulty and confidence\n"
+    "  compeffdist study tasks                        which generated tasks are poor, which stand for the others"
 )
+
+PARTS = {"agreement": study_agreement, "mistakes": study_mistakes, "tasks": study_tasks}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=report / "study.html", metavar="FILE", help="page; the JSON is put beside it")
     add("--json", action="store_true", help="print the findings as JSON")
     parts = parser.add_subparsers(metavar="PART", title="of its own arguments")
-    part = parts.add_parser(
-        "agreement",
-        help=study_agreement.HELP,
-        description=study_agreement.HELP,
-        epilog=f"example:\n  {study_agreement.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    study_agreement.add_arguments(part)
-    part.set_defaults(run=study_agreement.run)
+    for name, module in PARTS.items():
+        part = parts.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(part)
+        part.set_defaults(run=module.run)
 
 
 def run(args: argparse.Namespace) -> None:

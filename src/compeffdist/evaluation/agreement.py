@@ -159,7 +159,7 @@ def figures(judged: Judgements, places: Integers, name: str, how: Resampling) ->
         base, student = (sampled[system] for system in SYSTEMS)
         sampled["student_minus_base"] = {metric: student[metric] - base[metric] for metric in student}
         found[reading] = {
-            system: {metric: _interval(values, how.confidence) for metric, values in own.items()}
+            system: {metric: interval(values, how.confidence) for metric, values in own.items()}
             for system, own in sampled.items()
         }
     return found
@@ -174,7 +174,7 @@ def _sampled(judged: Judged, places: Integers, weights: Floats) -> dict[str, Flo
     return {"equal": weights @ equal / len(places), "kappa": kappa}
 
 
-def _interval(sampled: Floats, confidence: float) -> dict[str, float] | None:
+def interval(sampled: Floats, confidence: float) -> dict[str, float] | None:
     if math.isnan(sampled[0]):
         return None
     defined = sampled[np.isfinite(sampled)]
