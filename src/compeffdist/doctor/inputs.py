@@ -15,10 +15,9 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import home_path, refuse_linked_folder
 from compeffdist.models.index import IndexEntry
 from compeffdist.models.references import Reference, parse_reference, short
-from compeffdist.network import HTTPX, check_key, environment_faults, host_of, is_loopback
+from compeffdist.network import HTTPX, check_key, environment_faults, host_of, is_loopback, key_variable
 from compeffdist.packages import kept_members
 from compeffdist.params import EvaluationTask, ModelParams, Params, TextSource, dataset_folder
-from compeffdist.teacher.openai_engine import KEY_VARIABLE
 from compeffdist.teacher.recorded import recorded_identities
 from compeffdist.texts.corpora import find_corpus
 from compeffdist.texts.hub import parse_dataset
@@ -33,6 +32,11 @@ def domain(params: Params) -> Iterator[Finding]:
     yield Finding("domain", "ok", f"{params.domain}: {one_line(held.monitored.asked(), 100)}")
 
 
+def teacher_key(params: Params) -> str:
+    """The variable that holds the key of the teacher's server, which its reference names: `api:NAME@SERVER`."""
+    return key_variable(params.models.teacher.reference[0].rpartition("@")[2])
+
+
 def teacher(params: Params) -> Iterator[Finding]:
     """How it is asked: the server's address and key of one behind an API, the library of one here."""
     engine = params.teacher.engine
@@ -40,7 +44,8 @@ def teacher(params: Params) -> Iterator[Finding]:
         url = params.runtime.openai_base_url
         for fault in environment_faults(url, HTTPX):
             yield Finding("teacher", "fault", fault, "mend or unset the variable")
-        key = check_key(KEY_VARIABLE)
+        variable = teacher_key(params)
+        key = check_key(variable)
         if key or is_loopback(host_of(url)):
             told = "" if key else ", without a key"
             yield Finding("teacher", "ok", f"engine {engine} at {public_address(url)}{told}; --online asks it")
@@ -48,7 +53,7 @@ def teacher(params: Params) -> Iterator[Finding]:
             yield Finding(
                 "teacher",
                 "note",
-                f"engine {engine} at {public_address(url)}: {KEY_VARIABLE} is not set",
+                f"engine {engine} at {public_address(url)}: {variable} is not set",
                 "set it, if the server wants a key",
             )
     elif engine == "vllm" and find_spec("vllm") is None:

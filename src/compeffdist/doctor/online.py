@@ -1,5 +1,6 @@
 """What is asked over the network, if the user wants it: whether those whom a run would ask are there at all."""
 
+import asyncio
 import os
 import ssl
 import urllib.error
@@ -9,24 +10,23 @@ from pathlib import Path
 
 from compeffdist.credentials import public_address
 from compeffdist.doctor.finding import Finding
+from compeffdist.doctor.inputs import teacher_key
 from compeffdist.engines import BEHIND_API
-from compeffdist.errors import connection_reason
+from compeffdist.errors import UserError, connection_reason
 from compeffdist.network import check_key
 from compeffdist.packages import PACKAGE_INDEX
 from compeffdist.params import Params
 from compeffdist.registry.server import expect_server
-from compeffdist.teacher.openai_engine import KEY_VARIABLE
 from compeffdist.tracking_uri import shown_uri, tracking_uri
 
 SECONDS = 10
 HUB = "https://huggingface.co"
-REFUSED = (401, 403)
 
 
 def online(params: Params) -> Iterator[Finding]:
     """The teacher's server, the package index, the hub, the MLflow server: those that params name."""
     if params.teacher.engine in BEHIND_API:
-        yield _teacher(params.runtime.openai_base_url)
+        yield _teacher(params)
     references = [text for _, model in params.models for text in model.reference]
     packages = any(source.kind == "package" for source in params.texts.sources)
     if packages or any(text.startswith("pypi:") for text in references):
@@ -39,34 +39,45 @@ def online(params: Params) -> Iterator[Finding]:
         yield Finding("mlflow server", "ok", f"{shown_uri()}: answers")
 
 
-def _teacher(url: str) -> Finding:
-    status, why = _status(f"{url.rstrip('/')}/models", check_key(KEY_VARIABLE))
-    shown = public_address(url)
-    if status in REFUSED:
-        return Finding("teacher server", "fault", f"{shown}: refuses the key ({status})", f"set {KEY_VARIABLE}")
-    if why:
-        return Finding("teacher server", "fault", f"{shown}: {why}", "see that it runs, or runtime.openai_base_url")
-    return Finding("teacher server", "ok", f"{shown}: answers ({status})")
+def _teacher(params: Params) -> Finding:
+    from compeffdist.teacher.pace import Pace
+    from compeffdist.teacher.server_client import ServerClient
+    from compeffdist.teacher.spending import Meter
+
+    runtime, variable = params.runtime, teacher_key(params)
+    hint, shown = f"check runtime.openai_base_url and {variable}", public_address(runtime.openai_base_url)
+
+    async def look() -> None:
+        client = ServerClient(
+            *(runtime.openai_base_url, check_key(variable), runtime, hint, Meter(), Pace(1, 0.0)),
+            key_header=runtime.openai_key_header,
+        )
+        async with client:
+            await client.check()
+
+    try:
+        asyncio.run(look())
+    except UserError as error:
+        return Finding("teacher server", "fault", str(error), "see that it runs; nothing was asked of it")
+    return Finding("teacher server", "ok", f"{shown}: answers")
 
 
 def _reached(of: str, url: str) -> Finding:
-    status, why = _status(url, "")
+    status, why = _status(url)
     if why:
         return Finding(of, "note", f"{public_address(url)}: {why}", "needed only for what is not in the cache")
     return Finding(of, "ok", f"{public_address(url)}: answers ({status})")
 
 
-def _status(url: str, key: str) -> tuple[int, str]:
+def _status(url: str) -> tuple[int, str]:
     """The status of an answer, whatever it is, or why there was none."""
     try:
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {}, method="GET")
         trusted = os.environ.get("SSL_CERT_FILE", "")
         context = ssl.create_default_context(cafile=trusted if Path(trusted).is_file() else None)
-        with urllib.request.urlopen(request, timeout=SECONDS, context=context) as answer:
+        with urllib.request.urlopen(url, timeout=SECONDS, context=context) as answer:
             return int(answer.status), ""
     except urllib.error.HTTPError as error:
         return error.code, ""
     except (OSError, ValueError) as error:
-        return 0, connection_reason(
-            getattr(error, "reason", None) if isinstance(getattr(error, "reason", None), Exception) else error
-        )
+        cause = getattr(error, "reason", None)
+        return 0, connection_reason(cause if isinstance(cause, Exception) else error)

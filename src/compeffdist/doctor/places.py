@@ -100,12 +100,11 @@ def _running() -> Iterator[Finding]:
         held = json.loads(Path(".dvc/tmp/rwlock").read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError):
         return
-    pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', json.dumps(held))}
-    for pid in sorted(pids):
-        if process_id(pid):
-            yield Finding("running", "note", f"dvc, as process {pid}", "wait for it before another run")
+    for holder in sorted({int(found) for found in re.findall(r'"pid": (\d+)', json.dumps(held))}):
+        if process_id(holder):
+            yield Finding("running", "note", f"dvc, as process {holder}", "wait for it before another run")
         else:
-            yield Finding("running", "ok", f"dvc left locks of process {pid}, which has ended: it takes no notice")
+            yield Finding("running", "ok", f"dvc left locks of process {holder}, which has ended: it takes no notice")
 
 
 def _is_stage(pid: int, stage: str) -> bool:

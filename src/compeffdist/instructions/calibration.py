@@ -33,8 +33,11 @@ def read_priors(source: Path) -> Priors:
     """What `Priors.to_json` gave. Raises UserError if the file is not that."""
     value = read_json(source)
     by_instruction = value.get("instructions") if isinstance(value, dict) else None
-    whole = isinstance(by_instruction, dict) and value.keys() == {"monitored", "instructions"}
-    if not whole or not all(map(_is_prior, (value["monitored"], *by_instruction.values()))):
+    if (
+        not isinstance(by_instruction, dict)
+        or value.keys() != {"monitored", "instructions"}
+        or not all(map(_is_prior, (value["monitored"], *by_instruction.values())))
+    ):
         raise UserError(f"{source}: not label priors; run the stage that writes it again")
     return Priors(**value)
 

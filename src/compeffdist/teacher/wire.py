@@ -45,7 +45,7 @@ def bound(response: Any) -> None:
     """Have the reading of a response raise `httpx.ReadError` once it has more than MOST_BYTES."""
     library, inner = _library(response.request), response.stream
 
-    class Bounded(library.AsyncByteStream):  # type: ignore[name-defined, misc]
+    class Bounded(library.AsyncByteStream):  # type: ignore[name-defined]
         _stream = inner
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
