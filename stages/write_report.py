@@ -1,4 +1,4 @@
-"""Stage write_report: the page people look at, every row of the run as a file beside it, and the run in one row of figures for `dvc metrics`."""
+"""Stage write_report: the page people look at, a file of every row, and the run in one row for `dvc metrics`."""
 
 from compeffdist.artefacts import REPORT, REPORT_ROWS, SUMMARY
 from compeffdist.given import Given, Made

@@ -27,16 +27,17 @@ a{color:var(--link)}
 .scroll{overflow-x:auto;margin:.5rem 0}
 th,td{border-color:var(--line);overflow-wrap:break-word;padding:.35rem .7rem .35rem 0}
 th{font-weight:600}tbody th{font-weight:500}thead th{color:var(--quiet);font-size:.87rem;vertical-align:bottom}
-.number{text-align:right}
-.failed{background:var(--badsoft)}.failed .mark{color:var(--bad)}.held .mark{color:var(--good)}
+.number{text-align:right}@media (max-width:48rem){.wide{min-width:17rem}}
+tbody th[scope]{position:sticky;left:0;background:var(--paper)}
+.failed,.failed th[scope]{background:var(--badsoft)}.failed .mark{color:var(--bad)}.held .mark{color:var(--good)}
 .ids{color:var(--quiet);overflow-wrap:anywhere}
 """
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 def document(title: str, body: Iterable[str], style: str = "", scripts: Sequence[str] = ()) -> str:
-    """A whole page, as `pages.document`. The policy of the page lets these `scripts` run, by their hashes, and no other:
-    whatever gets into `body`, none of it acts."""
+    """A whole page, as `pages.document`. Its policy lets these `scripts` run, by their hashes, and no other: whatever
+    gets into `body`, none of it acts."""
     tags = [f"<script>{script}</script>" for script in scripts]
     html = pages.document(title, [*body, *tags], f"{STYLE}{style.lstrip()}")
     html = html.replace('<meta charset="utf-8">', f'<meta charset="utf-8">{VIEWPORT}', 1)

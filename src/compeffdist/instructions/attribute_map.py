@@ -47,8 +47,8 @@ def attribute_map(
 
 
 def principal_places(similarity: Floats) -> Floats:
-    """(n, 2) coordinates along the first two principal components, from (n, n) minus squared distances. The sign of each,
-    which is anybody's choice, makes its largest coordinate positive."""
+    """(n, 2) coordinates along the first two principal components, from (n, n) minus squared distances. The sign of
+    each, which is anybody's choice, makes its largest coordinate positive."""
     centred = similarity - similarity.mean(axis=0) - similarity.mean(axis=1)[:, None] + similarity.mean()
     values, vectors = np.linalg.eigh(centred / 2)
     places = np.zeros((len(similarity), 2))

@@ -9,7 +9,7 @@ from typing import Any
 from compeffdist.house_style import cells, table
 from compeffdist.records import Perspective
 from compeffdist.report.run import Run
-from compeffdist.report.svg import BASE, INK, PAPER, STUDENT, Chart, plain_axis, short
+from compeffdist.report.svg import BASE, INK, PAPER, STUDENT, Chart, plain_axis, short, type_name
 
 MOST_PERSPECTIVES, MOST_MEMBERS, MOST_TASKS = 60, 12, 8
 """Shown in the table."""
@@ -19,7 +19,8 @@ GOLDEN = 0.618034
 """Turn of the hue from one perspective to the next: neighbours in rank are far apart in colour."""
 STYLE = """
 .beside{display:grid;gap:.5rem 2rem}@media (min-width:62rem){.beside{grid-template-columns:3fr 2fr}}
-.map{min-width:0}.map svg{max-width:44rem}.map [data-mark]{cursor:pointer;outline:none}.map svg.lit [data-mark]:not(.near){opacity:.18}
+.map{min-width:0}.map svg{max-width:44rem}.map [data-mark]{cursor:pointer}
+.map svg.lit [data-mark]:not(.near){opacity:.18}
 .map output{display:block;min-height:2.9em;max-width:44rem}
 .map figcaption,.map output{max-width:44rem}
 """
@@ -130,7 +131,7 @@ def _names(axes: Any, points: Sequence[Any]) -> None:
             continue
         x, y = to_units(place)
         said = short(perspective.head, 18)
-        wide, high = 5.4 * len(said), 11.0
+        wide, high = 5.6 * len(said), 11.0
         own = x - wide / 2, y + 6, x + wide / 2, y + 6 + high
         if own[0] < box.x0 or own[2] > box.x1 or own[3] > box.y1:
             continue
@@ -138,7 +139,7 @@ def _names(axes: Any, points: Sequence[Any]) -> None:
             continue
         taken.append(own)
         named.add(rank)
-        axes.annotate(said, place, (0, 8), textcoords="offset points", ha="center", fontsize=9.5, color=INK)
+        axes.annotate(said, place, (0, 8), textcoords="offset points", ha="center", fontsize=10, color=INK)
 
 
 def _types_chart(run: Run) -> str:
@@ -151,14 +152,16 @@ def _types_chart(run: Run) -> str:
         rows[types.get(draw.instruction_id, "unknown")] += draw.kept
     ordered: Mapping[str, int] = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     with Chart(40 + 34 * len(ordered)) as chart:
-        axes = chart.axes(left=112, right=12)
+        axes = chart.axes(left=84, right=8)
         places = [-place for place in range(len(ordered))]
         axes.barh(places, list(ordered.values()), 0.55, color=STUDENT)
         for place, (kind, count) in zip(places, ordered.items(), strict=True):
             told = f"{count:,}, {rows[kind]:,} rows kept"
-            axes.annotate(told, (count, place), (4, 0), textcoords="offset points", va="center", fontsize=10)
-        axes.set_yticks(places, [kind.replace("_classification", "").replace("_", " ") for kind in ordered])
+            axes.annotate(told, (count, place), (4, 0), textcoords="offset points", va="center", fontsize=11)
+        axes.set_yticks(places, [type_name(kind) for kind in ordered])
         axes.set_xlim(0, 1.75 * max(ordered.values(), default=1))
         axes.locator_params(axis="x", integer=True, nbins=5)
         plain_axis(axes)
-        return chart.figure("types", "Tasks by type", "Instructions of each type, and how many of their rows are trained on.")
+        return chart.figure(
+            "types", "Tasks by type", "Instructions of each type, and how many of their rows are trained on."
+        )

@@ -11,7 +11,7 @@ from compeffdist.report.svg import INK, LINE, QUIET, STUDENT, WARM, Chart, short
 SHADES = (1.0, 0.72, 0.5, 0.34, 0.22)
 """Of the reasons, most frequent first; those after them share the last."""
 ROW, BAR, FULL = 58, 15, 344
-CHARACTER = 5.6
+CHARACTER = 5.8
 """Width of a small letter at the size reasons are written in, more or less."""
 NOT_KEPT = "not drawn by the sampler"
 
@@ -89,7 +89,7 @@ def _chart(found: list[Step]) -> str:
         return chart.figure(
             "flow",
             "Through the stages",
-            "Of what came into each stage, the blue part went on; the others were left out, most frequent reason first.",
+            "Of what came into each stage, the blue part went on; the others were left out, commonest reason first.",
         )
 
 
@@ -101,7 +101,9 @@ def _fitting(reasons: Mapping[str, int], width: float) -> str:
         said = f"{short(reason.replace('_', ' '))} {count:,}"
         rest = f" · {len(ranked) - place - 1} more" if place + 1 < len(ranked) else ""
         if CHARACTER * 0.9 * len(" · ".join([*parts, said]) + rest) > width:
-            return " · ".join([*parts, f"{len(ranked) - place} more reasons" if not parts else f"{len(ranked) - place} more"])
+            return " · ".join(
+                [*parts, f"{len(ranked) - place} more reasons" if not parts else f"{len(ranked) - place} more"]
+            )
         parts.append(said)
     return " · ".join(parts)
 
@@ -117,7 +119,9 @@ def _accounts(run: Run) -> str:
         if account and account["in"]:  # in mode direct nothing is predicted
             figures = "".join(f'<td class="number">{account[key]:,}</td>' for key in ("in", "out", "rejected"))
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in _ranked(account["reasons"]))
-            lines.append(f'<tr><th scope="row">{escape(stage)}</th>{figures}<td>{escape(reasons)}</td></tr>')
+            lines.append(
+                f'<tr><th scope="row">{escape(stage)}</th>{figures}<td class="wide">{escape(reasons)}</td></tr>'
+            )
     return table(["stage", "in", "out", "rejected", "reasons"], lines, "records in, out and rejected by stage")
 
 

@@ -12,8 +12,8 @@ from compeffdist.teacher.asking import SOURCES
 
 MOST_STEPS = 300
 """Points of a curve; of a longer one, means of as many stretches."""
-SMOOTH = 12
-"""The line is a moving mean over a twelfth of the steps."""
+SMOOTH, FEWEST = 12, 5
+"""The line is a moving mean over a twelfth of the points, at least FEWEST of them."""
 COUNTS = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
 
 
@@ -36,9 +36,9 @@ def binned(losses: Sequence[float]) -> tuple[Floats, Floats]:
 def _curve(stage: str, title: str, losses: Sequence[float]) -> str:
     x, y = binned(losses)
     with Chart(210) as chart:
-        axes = chart.axes(left=38, bottom=40)
+        axes = chart.axes(left=38, bottom=42)
         axes.plot(x, y, color=LINE, linewidth=1.2)
-        wide = max(len(y) // SMOOTH, 1)
+        wide = max(len(y) // SMOOTH, FEWEST)
         if len(y) > 2 * wide:
             smooth = np.convolve(y, np.ones(wide) / wide, mode="valid")
             first = (wide - 1) // 2
@@ -60,7 +60,13 @@ def cost(run: Run) -> Iterator[str]:
             "the one question that collect_responses may have asked them already.</p>"
         )
     lines = (
-        cells([stage, *(f"{run.metrics[stage][key]:,}" for key in ("steps", "tokens")), f"{run.metrics[stage]['seconds']:,.0f}"])
+        cells(
+            [
+                stage,
+                *(f"{run.metrics[stage][key]:,}" for key in ("steps", "tokens")),
+                f"{run.metrics[stage]['seconds']:,.0f}",
+            ]
+        )
         for stage in run.curves
     )
     yield "<h3>Training here</h3>"
@@ -71,7 +77,7 @@ def _tokens_chart(run: Run) -> str:
     answers = {stage: usage["answers"] for stage, usage in run.asking.items() if usage["answers"]["used"]}
     fresh = [one["prompt_tokens"] - one["cached_tokens"] for one in answers.values()]
     with Chart(64 + 26 * len(answers)) as chart:
-        axes, left = chart.axes(left=132, top=28), np.zeros(len(answers))
+        axes, left = chart.axes(left=142, top=28), np.zeros(len(answers))
         places = -np.arange(len(answers))
         for name, colour, counts in (
             ("prompt", STUDENT, fresh),
@@ -82,26 +88,32 @@ def _tokens_chart(run: Run) -> str:
             left = left + np.array(counts)
         for place, one in zip(places, answers.values(), strict=True):
             total = one["prompt_tokens"] + one["completion_tokens"]
-            axes.annotate(f"{one['used']:,}", (total, place), (4, 0), textcoords="offset points", va="center", color=INK)
+            axes.annotate(
+                f"{one['used']:,}", (total, place), (4, 0), textcoords="offset points", va="center", color=INK
+            )
         axes.set_yticks(places, list(answers))
-        axes.margins(x=0.14)
+        axes.set_xlim(0, 1.22 * max(left, default=1))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k" if value else "0")
         axes.locator_params(axis="x", nbins=4)
         plain_axis(axes)
         axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.25, 1.0), handlelength=1.0, columnspacing=1.0)
         return chart.figure(
-            "tokens", "Tokens of the teacher by stage", "Of answers as they were bought; at the end of a bar, how many answers."
+            "tokens",
+            "Tokens of the teacher by stage",
+            "Of answers as they were bought; at the end of a bar, how many answers.",
         )
 
 
 def _answers(run: Run) -> str:
     answers = {stage: usage["answers"] for stage, usage in run.asking.items()}
     here = {stage: usage["this_run"] for stage, usage in run.asking.items()}
-    bought = table(["stage", "answers", "prompt tokens", "cached", "written"], _counts(answers, COUNTS), "cost of answers", 1)
+    bought = table(
+        ["stage", "answers", "prompt tokens", "cached", "written"], _counts(answers, COUNTS), "cost of answers", 1
+    )
     sources = table(["stage", *SOURCES, "seconds"], _counts(here, (*SOURCES, "seconds")), "where answers came from", 1)
     return (
         f"<h3>When they were bought</h3>{bought}<h3>Where this run had them from</h3>{sources}"
-        '<p class="quiet">The response store, records that others bought, or the teacher itself; seconds of asking it.</p>'
+        '<p class="quiet">The response store, records that others bought, or the teacher; seconds that it took.</p>'
     )
 
 

@@ -1,4 +1,4 @@
-"""Results: every system's intervals on one axis, confusions, and the labels that are said against those that are right."""
+"""Results: every system's intervals on one axis, confusions, and labels as they are said against the gold ones."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,6 @@ def _scores_chart(evaluation: Mapping[str, Any]) -> str:
         return chart.figure("scores", "Macro-F1 x 100", "Each mark with its interval; further right is better.")
 
 
-
 def _gains_chart(evaluation: Mapping[str, Any]) -> str:
     shown = _shown(evaluation)
     with Chart(56 + 36 * len(shown)) as chart:
@@ -107,8 +106,8 @@ def answers(evaluation: Mapping[str, Any], predictions: Sequence[Prediction]) ->
     yield "<h2 id='errors'>Where they err</h2>"
     yield _shares(evaluation)
     yield (
-        "<p>Rows are the right label, columns what was said; the darker, the more of the row's texts. On the diagonal, in "
-        "bold, what is right.</p>"
+        "<p>Rows are the gold label, columns what was said; the darker, the more of the row's texts. In bold, what is "
+        "right.</p>"
     )
     counts: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
     for one in predictions:
@@ -174,7 +173,8 @@ def _shares(evaluation: Mapping[str, Any]) -> str:
     )
     some = f" {every - len(rows):,} labels that are nearest to right are left out." if every > len(rows) else ""
     return (
-        f'<div class="charts">{"".join(charts)}</div><p class="quiet">The upright line is how often a label is right: '
+        f'<div class="charts">{"".join(charts)}</div>'
+        f'<p class="quiet">The upright line is how often a label is gold, the right one: '
         f"a system that says it too often stands to the right of the line.{some}</p>"
     )
 
@@ -202,7 +202,7 @@ def _shares_chart(name: str, rows: Sequence[tuple[str, str, list[float]]], end: 
         axes.set_ylim(-place + 0.2, -0.2)
         axes.set_xlim(0, end)
         plain_axis(axes)
-        axes.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2, label="right")
+        axes.plot([], [], "|", color=INK, markersize=10, markeredgewidth=2, label="gold")
         for system in SYSTEMS:
             axes.plot([], [], label=system, **_mark(system))
         axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.3, 1.0), handletextpad=0.1, columnspacing=1.0)

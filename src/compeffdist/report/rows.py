@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.files import atomic_file
 from compeffdist.records import Draw, Instruction, ScoredTriplet, Text, Triplet, by_id
 from compeffdist.report.run import Run
+from compeffdist.report.svg import type_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +24,7 @@ def browser(run: Run) -> Iterator[str]:
     """Form, list and data of the rows, as HTML; `script.BROWSER` brings them to life."""
     data, shown = payload(run)
     yield "<h2 id='rows'>Rows</h2>"
-    yield f"<p>{escape(_told(run, shown))}</p>"
+    yield f"<p>{_told(run, shown)}</p>"
     yield "<noscript><p>Searching needs scripts, which are switched off here; the file has every row.</p></noscript>"
     yield FORM
     yield f'<script type="application/json" id="row-data">{data}</script>'
@@ -36,24 +36,27 @@ def _told(run: Run, shown: int) -> str:
     some = f"{shown:,} of {every:,} rows, evenly over difficulty" if shown < every else f"All {every:,} scored rows"
     more = f" {predicted:,} more were sampled by a predicted difficulty." if predicted > 0 else ""
     return (
-        f"{some}, each with the ids that `compeffdist trace` takes. Every row, at full length, is in the file "
-        f"{FILE} beside this page.{more}"
+        f"{some}, each with the ids that <code>compeffdist trace</code> takes. Every row, at full length, is in "
+        f"<code>{FILE}</code> beside this page.{more}"
     )
 
 
 FORM = """<form id="row-form" class="rows" role="search" aria-label="Rows">
-<label>Search <input type="search" name="words" autocomplete="off" placeholder="text, response, task or id"></label>
+<label>Search <input type="search" name="words" autocomplete="off"
+placeholder="text, response, task or id"></label>
 <label>Task <select name="task"><option value="">all</option></select></label>
 <label>Label <select name="label"><option value="">all</option></select></label>
 <label>Difficulty <select name="difficulty"><option value="">any</option></select></label>
 <label>Kept <select name="kept"><option value="">either</option><option value="1">kept</option>
 <option value="0">not kept</option></select></label>
-<label>Order <select name="order"><option value="-1">hardest first</option><option value="1">easiest first</option></select>
-</label></form>
+<label>Order <select name="order"><option value="-1">hardest first</option><option value="1">easiest first</option>
+</select></label></form>
 <p id="row-count" role="status" class="quiet"></p><ol id="row-list" class="rows"></ol>
-<p class="turn"><button type="button" id="row-back">Back</button> <button type="button" id="row-on">Further</button></p>"""
+<p class="turn"><button type="button" id="row-back">Back</button>
+<button type="button" id="row-on">Further</button></p>"""
 STYLE = """
-form.rows{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,10.5rem),1fr));gap:.6rem 1rem;align-items:end}
+form.rows{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,10.5rem),1fr));gap:.6rem 1rem;
+align-items:end}
 form.rows label{display:block;color:var(--quiet);font-size:.87rem;min-width:0}
 form.rows input,form.rows select,.turn button{font:inherit;color:var(--ink);background:var(--soft);width:100%;
 border:1px solid var(--line);border-radius:.35rem;padding:.4rem .5rem;box-sizing:border-box}
@@ -67,8 +70,8 @@ ol.rows .ids{font:12px/1.5 ui-monospace,monospace}
 
 
 def payload(run: Run) -> tuple[str, int]:
-    """The rows in JSON that cannot end the element it stands in, and how many there are: all, or every so many from hard
-    to easy."""
+    """The rows in JSON that cannot end the element it stands in, and how many there are: all, or every so many from
+    hard to easy."""
     scored = _ranked(run.scored)
     step = 1
     data = _data(run, scored)
@@ -112,7 +115,7 @@ def _data(run: Run, scored: Sequence[ScoredTriplet]) -> str:
 
 
 def _instruction(instruction: Instruction) -> list[str]:
-    return [instruction.id, instruction.task_name, instruction.type.replace("_", " "), _cut(instruction.prompt)]
+    return [instruction.id, instruction.task_name, type_name(instruction.type), _cut(instruction.prompt)]
 
 
 def _cut(text: str) -> str:

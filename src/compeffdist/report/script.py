@@ -17,9 +17,10 @@ BROWSER = """
   const order = (a, b) => a < b ? -1 : a > b ? 1 : 0;
   data.instructions.map((one, place) => [one[1] + ' (' + one[2] + ')', place])
     .sort((a, b) => order(a[0], b[0])).forEach(([name, place]) => option(form.task, place, name));
-  for (let low = 9; low >= 0; low--) option(form.difficulty, low / 10, (low / 10).toFixed(1) + ' to ' + ((low + 1) / 10).toFixed(1));
-  const words = data.rows.map(row => [data.texts[row[0]][1], data.texts[row[0]][0], row[2], data.instructions[row[1]][1],
-    row[6]].join('\\n').toLowerCase());
+  for (let low = 9; low >= 0; low--)
+    option(form.difficulty, low / 10, (low / 10).toFixed(1) + ' to ' + ((low + 1) / 10).toFixed(1));
+  const words = data.rows.map(row => [data.texts[row[0]][1], data.texts[row[0]][0], row[2],
+    data.instructions[row[1]][1], row[6]].join('\\n').toLowerCase());
   const labels = () => {
     const task = form.task.value, counts = new Map(), chosen = form.label.value;
     data.rows.forEach(row => {
@@ -36,7 +37,8 @@ BROWSER = """
     const low = form.difficulty.value, kept = form.kept.value, way = +form.order.value;
     found = [];
     data.rows.forEach((row, place) => {
-      if (task !== '' && row[1] !== +task || label !== '' && row[2] !== label || kept !== '' && row[5] !== +kept) return;
+      if (task !== '' && row[1] !== +task || label !== '' && row[2] !== label) return;
+      if (kept !== '' && row[5] !== +kept) return;
       if (low !== '' && (row[3] < +low || row[3] >= +low + 0.1 && (+low < 0.9 || row[3] > 1))) return;
       if (said === '' || words[place].includes(said)) found.push(row);
     });

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH = 360
-FONT = 11
+FONT = 12
 INK, QUIET, LINE, PAPER = "#1b1d21", "#5b616b", "#dcdfe4", "#ffffff"
 """Repainted in the dark."""
 TEACHER, BASE, STUDENT = "#c8742a", "#8b919b", "#2f7fd6"
@@ -28,11 +27,12 @@ STYLE = """
 figure{margin:.75rem 0;min-width:0}figure svg{display:block;width:100%;height:auto;max-width:31rem}
 figcaption{color:var(--quiet);font-size:.9rem;max-width:31rem}figure h3{margin:0 0 .2rem}
 svg *{stroke-linejoin:round}svg text{font-family:system-ui,sans-serif}
-svg [fill="#1b1d21"]{fill:var(--ink)}svg [stroke="#1b1d21"]{stroke:var(--ink)}
-svg [fill="#5b616b"]{fill:var(--quiet)}svg [stroke="#5b616b"]{stroke:var(--quiet)}
-svg [fill="#dcdfe4"]{fill:var(--line)}svg [stroke="#dcdfe4"]{stroke:var(--line)}
-svg [fill="#ffffff"]{fill:var(--paper)}svg [stroke="#ffffff"]{stroke:var(--paper)}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.5rem 2rem;align-items:start}
+[fill="#1b1d21"]{fill:var(--ink)}[stroke="#1b1d21"]{stroke:var(--ink)}
+[fill="#5b616b"]{fill:var(--quiet)}[stroke="#5b616b"]{stroke:var(--quiet)}
+[fill="#dcdfe4"]{fill:var(--line)}[stroke="#dcdfe4"]{stroke:var(--line)}
+[fill="#ffffff"]{fill:var(--paper)}[stroke="#ffffff"]{stroke:var(--paper)}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.5rem 2rem;
+align-items:start}
 """
 SETTINGS = {
     "svg.fonttype": "none",
@@ -52,7 +52,7 @@ LONGEST = 24
 
 
 class Chart:
-    """A figure being drawn: `with Chart(200) as chart: axes = chart.axes(left=90)`, then `chart.figure(...)` is HTML."""
+    """A chart being drawn: `with Chart(200) as chart:`, draw on `chart.axes(left=90)`; `chart.figure(...)` is HTML."""
 
     def __init__(self, height: float, width: float = WIDTH) -> None:
         self.width, self.height = width, height
@@ -63,7 +63,7 @@ class Chart:
 
         self._settings = matplotlib.rc_context(SETTINGS)  # type: ignore[arg-type]  # its keys are a Literal of all
         self._settings.__enter__()
-        self.drawn: Figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=72)
+        self.drawn = Figure(figsize=(self.width / 72, self.height / 72), dpi=72)
         self.drawn.patch.set_visible(False)
         return self
 
@@ -115,8 +115,11 @@ def inline(svg: str, said: str, titles: Mapping[str, Sequence[str]]) -> str:
 
 
 def _tag(tag: str, used: Collection[str]) -> str:
-    tag = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", tag.replace("xlink:href", "href"))
+    tag = re.sub(
+        r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", tag.replace("xlink:href", "href")
+    )
     tag = re.sub(r' style="([^"]*)"', lambda found: _attributes(found[1]), tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
     return re.sub(r"(\.\d{2})\d+", r"\1", tag)
 
 
@@ -143,10 +146,14 @@ def _titled(body: str, group: str, texts: Sequence[str]) -> str:
     number = iter(range(len(texts)))
 
     def titled(found: re.Match[str]) -> str:
+        if found[0].startswith("<defs>"):
+            return found[0]
         place = next(number)
         return f'<g data-mark="{place}"><title>{escape(texts[place])}</title>{found[0]}</g>'
 
-    return body[:start] + re.sub(r"<use [^>]*/>", titled, body[start:end]) + body[end:]
+    # many marks of one shape are uses of it, few are paths of their own
+    marks = r"<defs>.*?</defs>|<(?:use|path) [^>]*/>"
+    return body[:start] + re.sub(marks, titled, body[start:end], flags=re.DOTALL) + body[end:]
 
 
 def short(name: str, longest: int = LONGEST) -> str:
@@ -155,8 +162,13 @@ def short(name: str, longest: int = LONGEST) -> str:
     return folded if len(folded) <= longest else folded[: longest - 1].rstrip() + "…"
 
 
+def type_name(kind: str) -> str:
+    """A type of task in a word or two."""
+    return kind.removesuffix("_classification").replace("_", " ")
+
+
 def plain_axis(axes: "Axes", horizontal: bool = True) -> None:
     """A light grid along the values, quiet ticks."""
     axes.grid(axis="x" if horizontal else "y", color=LINE, linewidth=0.7)
-    axes.tick_params(axis="both", labelsize=10, pad=3)
+    axes.tick_params(axis="both", labelsize=11, pad=3)
     axes.tick_params(axis="x" if horizontal else "y", labelcolor=QUIET)

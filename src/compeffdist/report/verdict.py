@@ -13,7 +13,7 @@ STYLE = """
 text-wrap:pretty}
 .run{color:var(--quiet);font-weight:400;font-size:.95rem;margin:0}
 .good{color:var(--good)}.bad{color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;margin:1.25rem 0;padding:0;
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:.6rem;margin:1.25rem 0;padding:0;
 list-style:none}
 .tiles li{background:var(--soft);border-radius:.5rem;padding:.6rem .8rem}
 .tiles b{display:block;font-size:1.45rem;line-height:1.25;font-variant-numeric:tabular-nums}
