@@ -117,15 +117,15 @@ def test_a_page_of_many_rows_is_bounded_and_the_file_beside_it_has_them_all(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "ROOM", 100_000)
-    texts = [make_text(f"text {number} {'word ' * 30}") for number in range(1200)]
+    texts = [make_text(f"text {number} {'слово ' * 15}") for number in range(1200)]
     triplets = [make_triplet(run.instructions[0], text) for text in texts]
     scored = [make_score(triplet, place / len(triplets)) for place, triplet in enumerate(triplets)]
     draws = [make_draw(score, place % 2 == 0) for place, score in enumerate(scored)]
     large = replace(run, texts=texts, triplets=triplets, scored=scored, draws=draws)
     data, count = payload(large)
     in_page = json.loads(data)["rows"]
-    assert len(data) <= 100_000 and len(in_page) == count
-    assert len(data) > 50_000, "a page that leaves most of its room empty leaves out too much"
+    assert len(data.encode()) <= 100_000 and len(in_page) == count
+    assert len(data.encode()) > 50_000, "a page that leaves most of its room empty leaves out too much"
     assert abs(sum(row[3] for row in in_page) / count - 0.5) < 0.01, "evenly from hard to easy"
     assert rows_table(large).num_rows == len(triplets)
 

@@ -75,8 +75,8 @@ def payload(run: Run) -> tuple[str, int]:
     scored = _ranked(run.scored)
     step = 1
     data = _data(run, scored)
-    while len(data) > ROOM:
-        step = max(step + 1, round(step * len(data) / ROOM))
+    while (size := len(data.encode())) > ROOM:
+        step = max(step + 1, round(step * size / ROOM))
         data = _data(run, scored[step // 2 :: step])
     return data, len(scored[step // 2 :: step]) if step > 1 else len(scored)
 
