@@ -27,7 +27,7 @@ def learning(run: Run) -> Iterator[str]:
 
 def binned(losses: Sequence[float]) -> tuple[Floats, Floats]:
     """(n,) steps from 1 and (n,) losses, n at most MOST_STEPS: of more, means over stretches of equal length."""
-    every = np.arange(1.0, len(losses) + 1), np.asarray(losses, dtype=np.float64)
+    every: tuple[Floats, Floats] = (np.arange(1, len(losses) + 1, dtype=np.float64), np.array(losses, dtype=np.float64))
     if len(losses) <= MOST_STEPS:
         return every
     steps, means = (np.array([part.mean() for part in np.array_split(values, MOST_STEPS)]) for values in every)

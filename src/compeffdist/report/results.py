@@ -63,8 +63,8 @@ def _scores_chart(evaluation: Mapping[str, Any]) -> str:
         for at, system in zip((0.26, 0.0, -0.26), SYSTEMS, strict=True):
             places = [-row + at for row in range(len(shown))]
             intervals = [scores["macro_f1"][system] for scores in shown.values()]
-            ends = [[100 * i[end] for i in intervals] for end in ("low", "high")]
-            axes.hlines(places, *ends, color=COLOURS[system], linewidth=2.4)
+            low, high = ([100 * i[end] for i in intervals] for end in ("low", "high"))
+            axes.hlines(places, low, high, color=COLOURS[system], linewidth=2.4)
             axes.plot([100 * i["estimate"] for i in intervals], places, label=system, **_mark(system))
         _rows(axes, shown)
         axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.4, 1.0), handletextpad=0.2)

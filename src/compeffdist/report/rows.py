@@ -150,7 +150,15 @@ def _row(
     instructions: Mapping[str, Instruction],
 ) -> dict[str, Any]:
     text, instruction = texts[triplet.text_id], instructions[triplet.instruction_id]
-    values = [triplet.id, text.id, instruction.id, instruction.task_name, instruction.type, text.domain, text.text]
+    values: list[str | None] = [
+        triplet.id,
+        text.id,
+        instruction.id,
+        instruction.task_name,
+        instruction.type,
+        text.domain,
+        text.text,
+    ]
     values += [triplet.response, triplet.monitored]
     return dict(zip(COLUMNS, [*values, score.ranking, draw.inclusion_probability, draw.kept], strict=True))
 

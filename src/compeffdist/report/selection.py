@@ -89,8 +89,8 @@ def _difficulty_chart(run: Run) -> str:
     scored = [draw for draw in run.draws if draw.triplet_id]
     values = np.array([draw.difficulty for draw in scored])
     kept = np.array([draw.kept for draw in scored], dtype=bool)
-    ends = (0.0, 1.0) if not len(values) or (values.min() >= 0 and values.max() <= 1) else (values.min(), values.max())
-    edges = np.linspace(*ends, BINS + 1)
+    low, high = (float(min(values.min(), 0)), float(max(values.max(), 1))) if len(values) else (0.0, 1.0)
+    edges = np.linspace(low, high, BINS + 1)
     on, off = (np.histogram(values[which], edges)[0] for which in (kept, ~kept))
     with Chart(220) as chart:
         axes = chart.axes(left=44, top=28, bottom=42)

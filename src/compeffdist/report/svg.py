@@ -125,7 +125,7 @@ def _tag(tag: str, used: Collection[str]) -> str:
 
 def _attributes(style: str) -> str:
     """Declarations as presentation attributes; of a font its size and weight alone."""
-    found = {}
+    found: dict[str, str] = {}
     for declaration in style.split(";"):
         key, _, value = declaration.partition(":")
         key, value = key.strip(), value.strip()
