@@ -37,6 +37,8 @@ MENTIONS = Records("data/mentions.parquet", Mention, Edge("text_id", TEXTS))
 # from every mention that bears its name
 ATTRIBUTES = Records("data/attributes.parquet", Attribute, Edge("name", MENTIONS, "names"))
 CLUSTERS = Perspectives("data/clusters.json", Perspective, Edge("member_ids", ATTRIBUTES))
+ATTRIBUTE_MAP = Json("data/attribute_map.json")
+"""Attribute id -> where it lies in two dimensions (`instructions.attribute_map`)."""
 TASKS = Records("data/tasks.jsonl", Task, Edge("perspective_id", CLUSTERS))
 DEMONSTRATIONS = Records(
     "data/demonstrations.jsonl", Demonstration, Edge("task_id", TASKS), Edge("reference_text_ids", TEXTS)
@@ -68,6 +70,7 @@ EVALUATED = Json("metrics/evaluation.json")
 REGISTRATION = Json("metrics/registration.json")
 SUMMARY = Json("metrics/summary.json")
 REPORT = Page("report/index.html")
+REPORT_ROWS = Located("report/rows.parquet")
 
 RECORDS: Mapping[str, Records[Any]] = {
     artefact: artefact

@@ -1,87 +1,36 @@
-"""The report of a run: figures that add up, and a page in which nothing of a user's text is markup."""
+"""The report of a run: figures that add up, a first sentence that is right, and nothing lost without a word."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from compeffdist.exchange.questions import REPLAYS
-from compeffdist.records import Instruction
-from compeffdist.report.page import EXCERPT, MOST_INSTRUCTIONS, render
+from compeffdist.records import by_id
+from compeffdist.report.attribute_map import MOST_PERSPECTIVES, MOST_TASKS
+from compeffdist.report.flow import NOT_KEPT, steps
+from compeffdist.report.learning import MOST_STEPS, binned
+from compeffdist.report.page import render
+from compeffdist.report.results import MOST_LABELS, OTHERS
 from compeffdist.report.run import Run, headline
+from compeffdist.report.selection import balance
 from compeffdist.teacher.asking import SOURCES
-from tests.factories import (
-    make_draw,
-    make_instruction,
-    make_perspective,
-    make_score,
-    make_task,
-    make_text,
-    make_triplet,
-)
-from tests.models.making import make_identity
-
-HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & co'
-
-ASKING = tuple(REPLAYS)
-
-
-def scores(value: float) -> dict[str, Any]:
-    interval = {"estimate": value, "low": value - 0.1, "high": value + 0.1}
-    return {
-        "macro_f1": dict.fromkeys(("teacher", "base", "student"), interval),
-        "student_minus_base": interval,
-        "student_minus_teacher": interval,
-    }
-
-
-def free_instruction(name: str, perspective_id: str) -> Instruction:
-    task = make_task("open_classification", name=name, perspective_id=perspective_id)
-    return make_instruction(task, prompt=f"{name} {HOSTILE} {'long ' * EXCERPT}")
+from tests.factories import make_attribute, make_perspective
+from tests.report.making import ASKING, free_instruction, make_run
 
 
 @pytest.fixture
 def run() -> Run:
-    text = make_text(HOSTILE)
-    perspective = make_perspective(HOSTILE)
-    instruction = free_instruction("tone", perspective.id)
-    triplets = [make_triplet(instruction, text, response=f"{HOSTILE} {number}") for number in range(3)]
-    scored = [make_score(triplet, ranking) for triplet, ranking in zip(triplets, [0.1, 0.9, 0.5], strict=True)]
-    draws = [make_draw(score, score.ranking > 0.4, pair_id=f"pair_{n}") for n, score in enumerate(scored)]
-    account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
-    usage = {
-        "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
-        "this_run": {"store": 1, "recorded": 1200, "bought": 3},
-    }
-    metrics: dict[str, dict[str, Any]] = {stage: {"records": account, "teacher": usage} for stage in ASKING}
-    metrics["sample_triplets"] = {"rows": 3, "kept": 2}
-    metrics["ingest_texts"] = {"texts": account}
-    metrics["predict_difficulty"] = {"records": {"in": 0, "out": 0, "rejected": 0, "reasons": {}}}
-    metrics["collect_sampled"]["asked"] = {"calls_saved": 0.25}
-    metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
-    expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
-    return Run(
-        models={
-            role: make_identity(role, role, parameters=None if role == "teacher" else 2_000_000, licence="MIT")
-            for role in ("teacher", "student", "embedder")
-        },
-        metrics=metrics,
-        gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
-        evaluation={
-            "confidence": 0.95,
-            "tasks": {"tweets": {"rows": 40, **scores(0.5)}},
-            "mean": scores(0.5),
-            "headline": {"macro_f1_student": 0.5, "gain_over_base": 0.12345},
-        },
-        registration={"model_name": "m", "version": 1, "alias": "candidate", "tags": {"profile": "laptop"}},
-        perspectives=[perspective],
-        instructions=[instruction],
-        texts=[text],
-        triplets=triplets,
-        scored=scored,
-        draws=draws,
-    )
+    return make_run()
+
+
+def opening(run: Run) -> str:
+    return render(run).partition("<h1")[2].partition("</header>")[0]
+
+
+def gained(run: Run, low: float, high: float) -> Run:
+    gain = {"estimate": (low + high) / 2, "low": low, "high": high}
+    return replace(run, evaluation=run.evaluation | {"mean": run.evaluation["mean"] | {"student_minus_base": gain}})
 
 
 def test_the_figures_add_up(run: Run) -> None:
@@ -94,32 +43,76 @@ def test_the_figures_add_up(run: Run) -> None:
     assert figures["gain_over_base"] == 0.1235
 
 
-def test_nothing_a_user_or_teacher_wrote_is_markup(run: Run) -> None:
-    page = render(run)
-    assert "<script" not in page
-    assert "<img" not in page
-    assert "&lt;script&gt;" in page
-    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {"gates/sample.html", "difficulty.html"}
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "is better than its base and"),
+        (-0.1, 0.3, "is not shown to be better than its base but"),
+        (-0.3, -0.1, "is worse than its base but"),
+    ],
+)
+def test_the_first_sentence_says_what_the_interval_shows(run: Run, low: float, high: float, said: str) -> None:
+    assert f"The student {said}" in opening(gained(run, low, high))
 
 
-def test_the_hardest_the_middle_and_the_easiest_row_are_shown_in_this_order(run: Run) -> None:
-    page = render(run)
-    places = [page.index(f"<td>{value}</td>") for value in ("0.900", "0.500", "0.100")]
-    assert places == sorted(places)
-    assert page.count("<td>kept</td>") == 2
-    assert page.count("<td>not kept</td>") == 1
+def test_the_first_sentence_says_whether_it_may_be_promoted_and_which_gate_says_no(run: Run) -> None:
+    assert '<span class="good">may be promoted' in opening(run)
+    gates = {"student": {"passed": False, "action": "stop", "expectations": [{"name": "gain_low", "passed": False}]}}
+    refused = replace(run, registration=run.registration | {"alias": ""}, gates={**run.gates, **gates})
+    assert '<span class="bad">may not be promoted' in opening(refused)
+    said = opening(refused)
+    assert said.index("gate student failed on gain_low") < said.index("gate sample warned of")
 
 
-def test_what_was_predicted_counts_as_rows_but_is_not_shown(run: Run) -> None:
-    predicted = [replace(run.draws[0], id="", pair_id=f"pair_p{n}", triplet_id="", kept=n == 0) for n in range(4)]
-    assert "tone (open_classification): 3 rows, 2 kept" in render(run)
-    page = render(replace(run, draws=[*run.draws, *predicted]))
-    assert "tone (open_classification): 7 rows, 4 of them predicted, 3 kept" in page
-    assert page.count("<td>not kept</td>") == 1
+def test_the_first_sentence_names_tasks_that_became_worse(run: Run) -> None:
+    worse = run.evaluation["tasks"]["tweets"] | {"student_minus_base": {"estimate": -0.2, "low": -0.3, "high": -0.1}}
+    assert "worse beyond chance on tweets" in opening(
+        replace(run, evaluation=run.evaluation | {"tasks": {"tweets": worse}})
+    )
+    # of many tasks at once, the interval that holds for all of them decides
+    family = worse | {"student_minus_base_family": {"estimate": -0.2, "low": -0.4, "high": 0.0}}
+    assert "on none of 1 tasks worse" in opening(
+        replace(run, evaluation=run.evaluation | {"tasks": {"tweets": family}})
+    )
 
 
-def test_a_row_is_shown_with_the_ids_that_trace_and_purge_take(run: Run) -> None:
-    assert f"{run.triplets[0].id} of {run.texts[0].id}" in render(run)
+def test_confusions_count_what_was_said_of_what(run: Run) -> None:
+    wrong = [replace(one, id="", predicted="positive") if one.system == "base" else one for one in run.predictions]
+    page = render(replace(run, predictions=wrong))
+    assert "student: 2 of 2 right" in page and "base: 1 of 2 right" in page
+    table = page.partition("<caption>base")[2].partition("</table>")[0]
+    assert '<th scope="row">negative</th><td class="s0 right">0</td><td class="s10">1</td>' in table
+
+
+def test_a_task_of_many_labels_tells_the_most_frequent_apart(run: Run) -> None:
+    gold = {f"label {number}": 30 - number for number in range(20)}
+    task = run.evaluation["tasks"]["tweets"] | {
+        "gold": gold,
+        "answers": dict.fromkeys(("teacher", "base", "student"), gold),
+    }
+    predictions = [replace(one, id="", gold="label 0", predicted="label 19") for one in run.predictions]
+    page = render(replace(run, evaluation=run.evaluation | {"tasks": {"tweets": task}}, predictions=predictions))
+    table = page.partition("<caption>student")[2].partition("</table>")[0]
+    assert table.count('scope="row"') == MOST_LABELS
+    assert OTHERS in table and "label 12<" not in table
+
+
+def test_every_stage_that_leaves_something_out_says_how_much_and_why(run: Run) -> None:
+    found = {step.stage: step for step in steps(run)}
+    assert found["ingest_texts"].reasons == {"too_short": 2}
+    drawn = found["sample_triplets"]
+    assert (drawn.into, drawn.out, drawn.reasons) == (3, 2, {NOT_KEPT: 1})
+    assert "too_short 2" in render(run)
+
+
+def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
+    assert "collect_sampled" in render(run) and "predict_difficulty" not in render(run)
+
+
+def test_balance_is_counted_before_and_after_selection(run: Run) -> None:
+    counts = balance(run.draws, by_id(run.triplets), by_id(run.texts))
+    assert counts["type of task"] == {"open": 3}
+    assert counts["type of task kept"] == {"open": 2}
 
 
 def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
@@ -132,23 +125,36 @@ def test_answers_that_two_stages_use_are_said_to_count_twice(run: Run) -> None:
     assert "counts in both" not in render(replace(run, metrics=direct))
 
 
-def test_the_page_says_where_the_answers_came_from(run: Run) -> None:
-    heads = "".join(f"<th>{source}</th>" for source in ("stage", *SOURCES))
+def test_the_page_says_where_the_answers_came_from_and_what_training_took(run: Run) -> None:
+    page = render(run)
     counts = {"store": "6", "recorded": "7,200", "bought": "18"}
-    total = "<td>all</td>" + "".join(f'<td class="number">{counts[source]}</td>' for source in SOURCES)
-    assert heads in render(run) and total in render(run)
+    total = '<th scope="row">all</th>' + "".join(f'<td class="number">{counts[source]}</td>' for source in SOURCES)
+    assert total in page
+    assert '<th scope="row">train_student</th><td class="number">40</td><td class="number">9,000</td>' in page
 
 
-def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
-    assert "collect_sampled" in render(run) and "predict_difficulty" not in render(run)
+def test_a_long_curve_becomes_means_of_stretches() -> None:
+    steps, losses = binned([float(number) for number in range(1, 10 * MOST_STEPS + 1)])
+    assert len(steps) == MOST_STEPS
+    assert losses[0] == steps[0] == 5.5
 
 
-def test_a_stage_that_lost_records_says_why(run: Run) -> None:
-    assert "too_short 2" in render(run)
+def test_a_page_over_thousands_of_tasks_and_perspectives_is_bounded(run: Run) -> None:
+    frequent = make_attribute("the most frequent", 99)
+    many = [make_perspective(frequent), *(make_perspective(f"rare {n}") for n in range(MOST_PERSPECTIVES + 59))]
+    tasks = [free_instruction(f"task{number}", many[0].id) for number in range(2000)]
+    small, large = render(run), render(replace(run, perspectives=many, instructions=[*run.instructions, *tasks]))
+    assert "60 more perspectives are not shown" in large
+    assert f"{2000 - MOST_TASKS:,} more" in large
+    assert len(large) - len(small) < 60_000
 
 
-def test_a_page_over_thousands_of_instructions_is_bounded(run: Run) -> None:
-    many = [free_instruction(f"task{number}", run.perspectives[0].id) for number in range(MOST_INSTRUCTIONS + 60)]
-    page = render(replace(run, instructions=[*run.instructions, *many]))
-    assert "61 more instructions are not shown" in page
-    assert page.count("<h3>") == MOST_INSTRUCTIONS
+def test_where_attributes_have_no_place_there_is_no_map(run: Run) -> None:
+    assert "<g data-mark=" in render(run)
+    assert "<g data-mark=" not in render(replace(run, places={}))
+
+
+def test_an_empty_part_of_a_run_is_no_error(run: Run) -> None:
+    nothing: Mapping[str, Any] = {"draws": [], "scored": [], "triplets": [], "predictions": [], "places": {}}
+    empty = replace(run, **nothing, curves={"warm_up_student": [], "train_student": [float("nan")]})
+    assert "All 0 scored rows" in render(empty)

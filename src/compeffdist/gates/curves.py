@@ -35,9 +35,9 @@ def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation
     Raises:
         UserError: if the curve is missing or is none.
     """
-    losses = _losses(curve)
-    steps = Columns([f"step {step}" for step in range(1, len(losses) + 1)], {"loss": losses})
-    broken = [not math.isfinite(loss) for loss in losses]
+    found = losses(curve)
+    steps = Columns([f"step {step}" for step in range(1, len(found) + 1)], {"loss": found})
+    broken = [not math.isfinite(loss) for loss in found]
     return [
         row_count(f"{run}.steps", steps, SOME, advice),
         no_row(f"{run}.losses_not_finite", steps, broken, advice),
@@ -47,7 +47,8 @@ def learnt(run: str, curve: Path, ratio: Bound, advice: str) -> list[Expectation
     ]
 
 
-def _losses(curve: Path) -> list[float]:
+def losses(curve: Path) -> list[float]:
+    """Of every step. Raises UserError if the curve is missing or is none."""
     try:
         with curve.open(encoding="utf-8", newline="") as stream:
             return [float(row["loss"]) for row in csv.DictReader(stream)]

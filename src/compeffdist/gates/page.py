@@ -1,14 +1,14 @@
 """The page of a gate: expectations, distributions, figures."""
 
+import re
 from html import escape
 
 from compeffdist.gates.outcome import Distribution, Finding, Outcome, shown
-from compeffdist.page_style import WITHIN_WINDOW
-from compeffdist.pages import cells, document, table
+from compeffdist.house_style import cells, document, table
 
 STYLE = """
-.ids{font:12px/1.4 ui-monospace,monospace;color:#555;overflow-wrap:anywhere}
-.bar{display:inline-block;height:.7rem;background:#4a7ab5;vertical-align:baseline;margin-right:.4rem}
+.ids{font:12px/1.4 ui-monospace,monospace;color:var(--quiet);overflow-wrap:anywhere}
+.bar{display:inline-block;height:.7rem;background:#2f7fd6;vertical-align:baseline;margin-right:.4rem}
 """
 BAR_REM = 12
 """Length of the bar of a share of 1."""
@@ -21,12 +21,18 @@ def render(outcome: Outcome) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{len(findings) - len(outcome.failed())} of {len(findings)} expectations hold.</p>",
-        table(["", "figure", "value", "bound", "set by", "where to look, and offending records"], map(_row, findings)),
+        table(
+            ["", "figure", "value", "bound", "set by", "where to look, and offending records"],
+            map(_row, findings),
+            "expectations",
+        ),
         *map(_distribution, outcome.distributions),
         "<h2>Figures</h2>",
-        table(["figure", "value"], (cells([name, _value(value)], 2) for name, value in outcome.figures.items())),
+        table(
+            ["figure", "value"], (cells([name, _value(value)], 2) for name, value in outcome.figures.items()), "figures"
+        ),
     ]
-    return document(title, body, WITHIN_WINDOW + STYLE)
+    return document(title, body, STYLE)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -39,18 +45,23 @@ def _row(finding: Finding) -> str:
     state, mark = ("held", "holds") if finding.passed else ("failed", "FAILS")
     ids = f'<div class="ids">{escape(" ".join(finding.offenders))}</div>' if finding.offenders else ""
     return (
-        f'<tr class="{state}"><td class="mark">{mark}</td><td>{escape(finding.name)}</td>'
+        f'<tr class="{state}"><td class="mark">{mark}</td><td>{_breakable(finding.name)}</td>'
         f'<td class="number">{_value(finding.value)}</td><td class="number">{escape(finding.bound())}</td>'
-        f"<td>{escape(finding.param or 'always')}</td><td>{escape(finding.advice)}{ids}</td></tr>"
+        f"<td>{_breakable(finding.param or 'always')}</td><td>{escape(finding.advice)}{ids}</td></tr>"
     )
+
+
+def _breakable(name: str) -> str:
+    """An identifier that may go on in the next line after a dot or an underscore, and nowhere else."""
+    return re.sub(r"([._])", r"\1<wbr>", escape(name))
 
 
 def _distribution(distribution: Distribution) -> str:
     rows = (
-        "<tr>" + f"<td>{escape(label)}</td>" + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
+        f'<tr><th scope="row">{escape(label)}</th>' + "".join(f"<td>{_bar(value)}</td>" for value in values) + "</tr>"
         for label, values in distribution.rows
     )
-    return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows)
+    return f"<h2>{escape(distribution.title)}</h2>" + table(["", *distribution.series], rows, distribution.title)
 
 
 def _bar(share: float) -> str:

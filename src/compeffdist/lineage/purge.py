@@ -19,6 +19,7 @@ from compeffdist.artefacts import (
     PROXY,
     REJECTS,
     REPORT,
+    REPORT_ROWS,
     STUDENT,
     TEXTS,
     TRIPLETS,
@@ -33,8 +34,8 @@ from compeffdist.lineage.versions import Version
 from compeffdist.records import Text
 from compeffdist.tracking_uri import CHAMPION, SCHEME
 
-SHOWN = (DIFFICULTY_PAGE, REPORT)
-"""Pages that show a few of all triplets: they count as showing each."""
+SHOWN = (DIFFICULTY_PAGE, REPORT, REPORT_ROWS)
+"""Pages that show some of all triplets, and the file with all of them: they count as showing each."""
 PARQUET = b"PAR1"
 """How a Parquet file begins. Its columns are compressed: searching its bytes would find nothing."""
 

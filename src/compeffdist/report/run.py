@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compeffdist.artefacts import (
+    ATTRIBUTE_MAP,
     CLUSTERS,
     EVALUATED,
     IDENTITIES,
@@ -13,15 +14,20 @@ from compeffdist.artefacts import (
     REGISTRATION,
     SAMPLED,
     SCORED,
+    STUDENT_PREDICTIONS,
+    TEACHER_PREDICTIONS,
     TEXTS,
+    TRAINING_CURVE,
     TRIPLETS,
+    WARM_UP_CURVE,
     metrics_of,
 )
 from compeffdist.declaration import gates, read_pipeline
+from compeffdist.gates.curves import losses
 from compeffdist.gates.outcome import report_of
 from compeffdist.given import Given
 from compeffdist.models import ModelIdentity, read_identity
-from compeffdist.records import Draw, Instruction, Perspective, ScoredTriplet, Text, Triplet
+from compeffdist.records import Draw, Instruction, Perspective, Prediction, ScoredTriplet, Text, Triplet
 
 ROLES = ("teacher", "student", "embedder")
 TOKENS = ("prompt_tokens", "completion_tokens")
@@ -45,6 +51,12 @@ class Run:
     triplets: Sequence[Triplet]
     scored: Sequence[ScoredTriplet]
     draws: Sequence[Draw]
+    predictions: Sequence[Prediction]
+    """Of all systems."""
+    places: Mapping[str, tuple[float, float]]
+    """Where attributes lie on the map, by id."""
+    curves: Mapping[str, Sequence[float]]
+    """Losses of all steps by the stage that trained."""
 
     @property
     def asking(self) -> Mapping[str, Mapping[str, Any]]:
@@ -74,6 +86,12 @@ def read_run(given: Given) -> Run:
         triplets=given[TRIPLETS],
         scored=given[SCORED],
         draws=given[SAMPLED],
+        predictions=[*given[TEACHER_PREDICTIONS], *given[STUDENT_PREDICTIONS]],
+        places={one: (float(x), float(y)) for one, (x, y) in given[ATTRIBUTE_MAP].items()},
+        curves={
+            "warm_up_student": losses(given.path(WARM_UP_CURVE)),
+            "train_student": losses(given.path(TRAINING_CURVE)),
+        },
     )
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from compeffdist.house_style import cells, document, table
 from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES, RANKING
-from compeffdist.page_style import WITHIN_WINDOW
-from compeffdist.pages import cells, document, table
 from compeffdist.records import Triplet
 from compeffdist.study.charts import density, histogram
 from compeffdist.study.findings import Study
@@ -15,11 +14,11 @@ from compeffdist.study.labels import Judgement
 from compeffdist.study.measures import RATES, Agreement, Scores, largest_tie
 
 STYLE = """
-.charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg text{fill:#444}
+.charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg{max-width:100%;height:auto}svg text{fill:var(--quiet)}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:.2rem 0;padding-left:.6rem}
-.prompt{border-left:3px solid #ddd;color:#444}.response{border-left:3px solid #4a7ab5;font-weight:600}
-.ids{font:12px/1.4 ui-monospace,monospace;color:#555;margin:0}
-.note{color:#555;max-width:48rem}h3{font-size:1rem;margin-bottom:.2rem}
+.prompt{border-left:3px solid var(--line);color:var(--quiet)}.response{border-left:3px solid #2f7fd6;font-weight:600}
+.ids{font:12px/1.4 ui-monospace,monospace;color:var(--quiet);margin:0}
+.note{color:var(--quiet);max-width:48rem}h3{font-size:1rem;margin-bottom:.2rem}
 """
 CHARTED = [name for name, measure in MEASURES.items() if measure.high is None]
 """Measures without an upper end: a chart tells more of them than a correlation."""
@@ -35,7 +34,7 @@ def render(study: Study) -> str:
         body += _agreements(study.scores.name, study.agreements)
     if study.judgements:
         body += _judgements(study.judgements)
-    return document(title, [*body, *_deciles(study)], WITHIN_WINDOW + STYLE)
+    return document(title, [*body, *_deciles(study)], STYLE)
 
 
 def _distribution(scores: Scores) -> list[str]:
@@ -61,7 +60,7 @@ def _measures(study: Study) -> list[str]:
     return [
         "<h2>Against other measures</h2>",
         f'<div class="charts">{"".join(charts)}</div>',
-        table(["ranking score and", "rows", "Spearman", "Kendall tau-b"], rows),
+        table(["ranking score and", "rows", "Spearman", "Kendall tau-b"], rows, "ranking score against other measures"),
     ]
 
 
@@ -76,7 +75,7 @@ def _agreements(first: str, agreements: Sequence[Agreement]) -> list[str]:
         "<h2>Agreement between runs</h2>",
         f'<p class="note">Each run against {escape(first)}. The last columns: of the hardest rows per instruction by '
         "the one, the share that is among the hardest by the other; by chance it would be the rate.</p>",
-        table(heads, rows),
+        table(heads, rows, "agreement between runs"),
     ]
 
 
@@ -90,7 +89,7 @@ def _judgements(judgements: Sequence[Judgement]) -> list[str]:
         "<h2>Against human judgement</h2>",
         f'<p class="note">{judgements[0].labelled} rows were labelled from 1, easiest, to 5. Intervals are percentile '
         "bootstrap, 95%.</p>",
-        table(["measure", "labelled rows", "Spearman", "interval"], rows),
+        table(["measure", "labelled rows", "Spearman", "interval"], rows, "measures against human judgement"),
     ]
 
 
@@ -108,7 +107,7 @@ def _deciles(study: Study) -> list[str]:
         '<p class="note">1 is the easiest tenth. The rows were drawn by seed, not picked. The response is the '
         f"teacher's. {tied} of {len(study.scores)} rows score {score:.3g}, more than any other score; the order among "
         "rows that tie is by id.</p>",
-        table(heads, rows),
+        table(heads, rows, "deciles"),
     ]
     for figures, examples in zip(study.deciles, study.examples, strict=True):
         body.append(f"<h3>Decile {figures['decile']}</h3>")

@@ -1,0 +1,171 @@
+"""Rows to search: as many as the page has room for, and all of them in a Parquet file beside it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compeffdist.files import atomic_file
+from compeffdist.records import Draw, Instruction, ScoredTriplet, Text, Triplet, by_id
+from compeffdist.report.run import Run
+from compeffdist.report.svg import type_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROOM = 3_000_000
+"""Bytes of rows in the page."""
+LONGEST = 600
+"""Characters of a text, prompt or response in the page."""
+FILE = "rows.parquet"
+
+
+def browser(run: Run) -> Iterator[str]:
+    """Form, list and data of the rows, as HTML; `script.BROWSER` brings them to life."""
+    data, shown = payload(run)
+    yield "<h2 id='rows'>Rows</h2>"
+    yield f"<p>{_told(run, shown)}</p>"
+    yield "<noscript><p>Searching needs scripts, which are switched off here; the file has every row.</p></noscript>"
+    yield FORM
+    yield f'<script type="application/json" id="row-data">{data}</script>'
+
+
+def _told(run: Run, shown: int) -> str:
+    every = len(run.scored)
+    predicted = len(run.draws) - every
+    some = f"{shown:,} of {every:,} rows, evenly over difficulty" if shown < every else f"All {every:,} scored rows"
+    more = f" {predicted:,} more were sampled by a predicted difficulty." if predicted > 0 else ""
+    return (
+        f"{some}, each with the ids that <code>compeffdist trace</code> takes. Every row, at full length, is in "
+        f"<code>{FILE}</code> beside this page.{more}"
+    )
+
+
+FORM = """<form id="row-form" class="rows" role="search" aria-label="Rows">
+<label>Search <input type="search" name="words" autocomplete="off"
+placeholder="text, response, task or id"></label>
+<label>Task <select name="task"><option value="">all</option></select></label>
+<label>Label <select name="label"><option value="">all</option></select></label>
+<label>Difficulty <select name="difficulty"><option value="">any</option></select></label>
+<label>Kept <select name="kept"><option value="">either</option><option value="1">kept</option>
+<option value="0">not kept</option></select></label>
+<label>Order <select name="order"><option value="-1">hardest first</option><option value="1">easiest first</option>
+</select></label></form>
+<p id="row-count" role="status" class="quiet"></p><ol id="row-list" class="rows"></ol>
+<p class="turn"><button type="button" id="row-back">Back</button>
+<button type="button" id="row-on">Further</button></p>"""
+STYLE = """
+form.rows{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,10.5rem),1fr));gap:.6rem 1rem;
+align-items:end}
+form.rows label{display:block;color:var(--quiet);font-size:.87rem;min-width:0}
+form.rows input,form.rows select,.turn button{font:inherit;color:var(--ink);background:var(--soft);width:100%;
+border:1px solid var(--line);border-radius:.35rem;padding:.4rem .5rem;box-sizing:border-box}
+.turn button{width:auto;padding:.4rem 1rem;cursor:pointer}.turn button:disabled{opacity:.5;cursor:default}
+ol.rows{list-style:none;margin:0;padding:0}
+ol.rows li{border-top:1px solid var(--line);padding:.7rem 0}
+ol.rows p{margin:.15rem 0;unicode-bidi:isolate}ol.rows .response{font-weight:600}
+ol.rows summary{color:var(--quiet);cursor:pointer;font-size:.87rem}ol.rows details p{white-space:pre-wrap}
+ol.rows .ids{font:12px/1.5 ui-monospace,monospace}
+"""
+
+
+def payload(run: Run) -> tuple[str, int]:
+    """The rows in JSON that cannot end the element it stands in, and how many there are: all, or every so many from
+    hard to easy."""
+    scored = _ranked(run.scored)
+    step = 1
+    data = _data(run, scored)
+    while (size := len(data.encode())) > ROOM:
+        step = max(step + 1, round(step * size / ROOM))
+        data = _data(run, scored[step // 2 :: step])
+    return data, len(scored[step // 2 :: step]) if step > 1 else len(scored)
+
+
+def _ranked(scored: Sequence[ScoredTriplet]) -> list[ScoredTriplet]:
+    return sorted(scored, key=lambda score: (-score.ranking, score.triplet_id))
+
+
+def _data(run: Run, scored: Sequence[ScoredTriplet]) -> str:
+    """Texts and instructions once each; a row is their places, response, difficulty, chance, kept and its id."""
+    texts, triplets, draws = by_id(run.texts), by_id(run.triplets), {draw.triplet_id: draw for draw in run.draws}
+    instructions = by_id(run.instructions)
+    text_places: dict[str, int] = {}
+    instruction_places: dict[str, int] = {}
+    rows = []
+    for score in scored:
+        triplet, draw = triplets[score.triplet_id], draws[score.triplet_id]
+        rows.append(
+            [
+                text_places.setdefault(triplet.text_id, len(text_places)),
+                instruction_places.setdefault(triplet.instruction_id, len(instruction_places)),
+                _cut(triplet.response),
+                round(score.ranking, 3),
+                round(draw.inclusion_probability, 2),
+                int(draw.kept),
+                triplet.id,
+            ]
+        )
+    found: dict[str, Any] = {
+        "texts": [[one, _cut(texts[one].text), texts[one].domain] for one in text_places],
+        "instructions": [_instruction(instructions[one]) for one in instruction_places],
+        "rows": rows,
+    }
+    # "</script>" and "<!--" would be read by the browser before the JSON is
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _instruction(instruction: Instruction) -> list[str]:
+    return [instruction.id, instruction.task_name, type_name(instruction.type), _cut(instruction.prompt)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def rows_table(run: Run) -> "pa.Table":
+    """Every scored row with what it was made from, hardest first."""
+    import pyarrow as pa
+
+    texts, triplets, instructions = by_id(run.texts), by_id(run.triplets), by_id(run.instructions)
+    draws = {draw.triplet_id: draw for draw in run.draws}
+    rows = [
+        _row(score, triplets[score.triplet_id], draws[score.triplet_id], texts, instructions)
+        for score in _ranked(run.scored)
+    ]
+    numbers = {"difficulty": pa.float64(), "inclusion_probability": pa.float64(), "kept": pa.bool_()}
+    return pa.Table.from_pylist(rows, pa.schema([(name, numbers.get(name, pa.string())) for name in COLUMNS]))
+
+
+COLUMNS = (
+    *("triplet_id", "text_id", "instruction_id", "task", "type", "domain", "text", "response", "monitored"),
+    *("difficulty", "inclusion_probability", "kept"),
+)
+
+
+def _row(
+    score: ScoredTriplet,
+    triplet: Triplet,
+    draw: Draw,
+    texts: Mapping[str, Text],
+    instructions: Mapping[str, Instruction],
+) -> dict[str, Any]:
+    text, instruction = texts[triplet.text_id], instructions[triplet.instruction_id]
+    values: list[str | None] = [
+        triplet.id,
+        text.id,
+        instruction.id,
+        instruction.task_name,
+        instruction.type,
+        text.domain,
+        text.text,
+    ]
+    values += [triplet.response, triplet.monitored]
+    return dict(zip(COLUMNS, [*values, score.ranking, draw.inclusion_probability, draw.kept], strict=True))
+
+
+def write_rows(run: Run, target: Path) -> None:
+    """Write `rows_table`, atomically."""
+    import pyarrow.parquet as pq
+
+    with atomic_file(target) as path:
+        pq.write_table(rows_table(run), path, compression="zstd")
