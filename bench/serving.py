@@ -210,9 +210,8 @@ def resident_mib(group: int) -> float:
 
 def report(seen: Seen, arguments: argparse.Namespace) -> None:
     answered = len(seen.seconds)
-    print(
-        f"{arguments.clients} clients, {arguments.seconds:g} s: {answered} answered, {answered / arguments.seconds:.1f}/s"
-    )
+    rate = answered / arguments.seconds
+    print(f"{arguments.clients} clients, {arguments.seconds:g} s: {answered} answered, {rate:.1f} a second")
     if answered:
         told = (f"p{q} {np.percentile(seen.seconds, q):.2f} s" for q in (50, 90, 99))
         print(f"latency: {', '.join(told)}, longest {max(seen.seconds):.2f} s")

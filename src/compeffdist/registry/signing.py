@@ -31,10 +31,10 @@ def key_file(named: str | None, param: str) -> Path | None:
     variable = named.removeprefix(BY_VARIABLE)
     where = os.environ.get(variable, "") if named.startswith(BY_VARIABLE) else named
     if not where:
-        raise UserError(f"{param}: environment variable {variable} is not set; it holds the path of a key")
+        raise UserError(f"environment variable {variable} is not set; {param} says that it holds the path of a key")
     path = home_path(where)
     if not path.is_file():
-        raise UserError(f"{param}: {path}: no such file")
+        raise UserError(f"{path}: no such file; see {param}")
     return path
 
 
@@ -70,9 +70,16 @@ def signature_fault(folder: Path, signature: bytes, public_key: Path) -> str:
         except InvalidSignature:
             return "it was not made by this key, or altered"
         except Exception as error:  # whatever is wrong with it, it is no signature of these files
-            said = re.sub(r": Expected '.*?', Actual '.*?\)?'(?=[\"'\],])", "", str(error))
-            return one_line(said or type(error).__name__, 200)
+            return _told(str(error)) or type(error).__name__
     return ""
+
+
+def _told(message: str) -> str:
+    """What model_signing says of files, by their names alone: it adds digests as Python writes bytes."""
+    found = [f"{path} was changed" for path in re.findall(r"Hash mismatch for '(.*?)': Expected", message)]
+    for what, became in (("Extra files found", "added"), ("Missing files", "removed")):
+        found += [f"{paths} was {became}" for paths in re.findall(rf"{what} in model '.*?': ([^\"]*)", message)]
+    return one_line("; ".join(found) or message, 200)
 
 
 def version_fault(client: "MlflowClient", version: "ModelVersion", public_key: Path) -> str:
