@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -196,5 +197,57 @@ def test_what_is_no_invocation_passes() -> None:
         await asyncio.sleep(0.01)
         assert not work.done()  # it is with the application
         work.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_mlflow_s_own_server_is_fenced_if_it_is_the_one_that_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fastapi
+    import httpx
+    import pandas as pd
+    from mlflow import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+    from mlflow.pyfunc import scoring_server
+
+    from compeffdist.registry.model import signature
+
+    class Metadata:
+        def get_input_schema(self) -> Any:
+            return signature().inputs
+
+        def get_params_schema(self) -> Any:
+            return signature().params
+
+    class Model:
+        metadata = Metadata()
+
+        def predict(self, data: pd.DataFrame, params: Any = None) -> Any:
+            if data["text"][0] == "break":
+                raise RuntimeError(SECRET)
+            if data["text"][0] == "refuse":
+                raise MlflowException("row 1: no", error_code=INVALID_PARAMETER_VALUE)
+            return [{"said": text, **(params or {})} for text in data["text"]]
+
+    assert not fence.fence_server(ServingParams())
+    monkeypatch.setattr(fastapi, "FastAPI", fastapi.FastAPI)  # put back afterwards
+    monkeypatch.setitem(sys.modules, fence.SERVER, fence)
+    assert fence.fence_server(ServingParams(rows=2))
+    app = scoring_server.init(Model())
+
+    async def ask(rows: list[dict[str, Any]], **more: Any) -> tuple[int, Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            answer = await client.post("/invocations", json={"dataframe_records": rows, **more})
+            return answer.status_code, answer.json()
+
+    async def scenario() -> None:
+        assert await ask([{"text": "a"}, {"text": "b"}]) == (200, {"predictions": [{"said": "a"}, {"said": "b"}]})
+        strength = {"prior_strength": 0.5}
+        assert (await ask([{"text": "a"}], params=strength))[1] == {"predictions": [{"said": "a", **strength}]}
+        assert (await ask([{"text": "a"}] * 3))[0] == 413
+        refused = await ask([{"text": "refuse"}])
+        assert refused == (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "row 1: no"})
+        status, told = await ask([{"text": "break"}])
+        assert status == 500 and SECRET not in json.dumps(told) and set(told) == {"error_code", "message"}
 
     asyncio.run(scenario())

@@ -171,7 +171,7 @@ async def _is_gone(receive: Receive) -> bool:
     left = asyncio.ensure_future(receive())
     await asyncio.sleep(0)
     if left.done():
-        return True
+        return left.result()["type"] == "http.disconnect"
     left.cancel()
     return False
 
