@@ -47,7 +47,7 @@ def rewritten(body: bytes, content_type: str, bounds: ServingParams) -> bytes:
         raise Refusal(415, f"content type {one_line(content_type or 'none', 60)!r}: expected {JSON} or {CSV}, in UTF-8")
     try:
         text = body.decode("utf-8-sig")
-        rows, params = (_csv(text), {}) if kind == CSV else _json(text)
+        rows, params = _csv(text) if kind == CSV else _json(text)
         expect_rows(len(rows), bounds)
         columns = _columns(rows)
         data = [[_string(row.get(column), number, column) for column in columns] for number, row in enumerate(rows, 1)]
@@ -60,14 +60,15 @@ def rewritten(body: bytes, content_type: str, bounds: ServingParams) -> bytes:
     return json.dumps({SPLIT: {"columns": columns, "data": data}, **({PARAMS: params} if params else {})}).encode()
 
 
-def _csv(text: str) -> list[Row]:
+def _csv(text: str) -> tuple[list[Row], dict[str, float]]:
+    """Rows, and no params. Raises ValueError."""
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"the body is not CSV: {error}") from None
     if uneven := next((number for number, row in enumerate(rows, 1) if None in row), 0):
         raise ValueError(f"row {uneven}: more fields than the heading has")
-    return [{key: value or None for key, value in row.items()} for row in rows]
+    return [{key: value or None for key, value in row.items()} for row in rows], {}
 
 
 def _json(text: str) -> tuple[list[Row], dict[str, float]]:
@@ -158,5 +159,11 @@ def _expect_keys(value: Mapping[str, Any], known: Iterable[str], where: str, exp
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a truth value", type(None): "null"}
+    names: dict[type, str] = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "a truth value",
+        type(None): "null",
+    }
     return names.get(dict if isinstance(value, dict) else type(value), "a number")

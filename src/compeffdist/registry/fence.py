@@ -140,7 +140,8 @@ class Fence:
 
     async def _answered(self, scope: Any, body: bytes) -> tuple[int, bytes]:
         """What MLflow's server answers, its errors in one line."""
-        parts, sent = [], [{"type": "http.request", "body": body, "more_body": False}]
+        parts: list[bytes] = []
+        sent: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         status = 500
 
         async def receive() -> Message:
