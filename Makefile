@@ -46,8 +46,9 @@ test: fingerprints lint unit ## lint, type-check, unit tests, then one end-to-en
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
 	python -m pytest -m engine
 
+# a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
 unit: $(READY) ## the quick tests alone
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## ruff and mypy
 	ruff check .

@@ -44,6 +44,15 @@ def test_settings_are_what_differs_from_params(tmp_path: Path) -> None:
     assert later.settings["student_seed"] == 1
 
 
+def test_a_mean_may_be_over_some_of_the_evaluation_tasks_which_must_be_there(tmp_path: Path) -> None:
+    first = PARAMS["evaluation"]["tasks"][0]["name"]
+    write(tmp_path, judged_on=[first])
+    assert len(runs_of(load_experiment("one", tmp_path), PARAMS)) == 4
+    write(tmp_path, judged_on=[first, "nothing"])
+    with pytest.raises(UserError, match=r"one\.yaml: arm plain: judged_on: no evaluation task 'nothing'; there are "):
+        runs_of(load_experiment("one", tmp_path), PARAMS)
+
+
 def test_one_arm_alone(tmp_path: Path) -> None:
     write(tmp_path)
     experiment = load_experiment("one", tmp_path)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.pipeline
 EXPERIMENT = {
     "question": "Does a higher rate help?",
     "seeds": [42, 1],
+    "judged_on": ["films"],
     "reference": "some",
     "arms": {"some": {"sampling.rate": 0.5}, "most": {"sampling.rate": 0.95}},
 }
@@ -81,13 +82,15 @@ def test_an_experiment_from_its_file_to_its_page(capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().out
     assert "rates: At 2 seeds, better than some: most (+" in said
     page = Path("experiments/results/rates.md").read_text()
+    assert "the mean of films, label priors" in page
     assert "Does a higher rate help?" in page and "| most" in page and "`sampling.rate: 0.95`" in page
     rows = results("rates")
     assert [(row["arm"], row["seed"], row["task"]) for row in rows][:3] == [
         ("some", "42", "films"),
+        ("some", "42", "series"),
         ("some", "42", "mean"),
-        ("some", "1", "films"),
     ]
+    assert {row["macro_f1"] for row in rows if row["task"] == "series"} == {"0.3333"}
     shares = {(row["arm"], row["seed"]): float(row["macro_f1"]) for row in rows if row["task"] == "mean"}
     assert max(shares["some", "42"], shares["some", "1"]) < 0.75 < min(shares["most", "42"], shares["most", "1"])
     assert shares["some", "42"] != shares["some", "1"], "another seed draws another student"

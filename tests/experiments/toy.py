@@ -1,7 +1,8 @@
 """A pipeline that stands in for the real one where experiments are run by DVC: three stages, no model, in seconds.
 
-python toy.py STAGE, in a folder that `make_checkout` has written. The student is right on the share of the evaluation
-rows that `sampling.rate` says, which rows hangs on the seed; each stage notes in a file outside that it ran.
+python toy.py STAGE, in a folder that `make_checkout` has written. On films the student is right on the share of the
+rows that `sampling.rate` says, which rows hangs on the seed; of series it always says the same. Each stage notes in a
+file outside that it ran.
 """
 
 import os
@@ -35,6 +36,7 @@ STAGES: dict[str, dict[str, Any]] = {
 }
 ROWS = 60
 LABELS = ["bad", "good"]
+TASKS = ("films", "series")
 RAN = "TOY_RAN"
 """Names the file in which stages note that they ran."""
 
@@ -46,8 +48,9 @@ def make_checkout(folder: Path, root: Path) -> None:
     from compeffdist.profiles import compose
 
     params = compose("smoke", root / "profiles")
-    task = {"name": "films", "location": "vader-tweets", "labels": LABELS, "rows": ROWS, "question": "Good?"}
-    params["evaluation"] = {"tasks": [task], "bootstrap": 200, "confidence": 0.95}
+    task = {"location": "vader-tweets", "labels": LABELS, "rows": ROWS, "question": "Good?"}
+    tasks = [{"name": name, **task} for name in TASKS]
+    params["evaluation"] = {"tasks": tasks, "bootstrap": 200, "confidence": 0.95}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     stages = {
         name: {"cmd": f"python toy.py {name}", **stage, "params": [{"code.yaml": [name]}, *stage.get("params", [])]}
@@ -131,19 +134,25 @@ def evaluate_student(params: dict[str, Any], generator: random.Random) -> None:
     drawn = json.loads(Path("models/student/model.safetensors").read_bytes())
     seeded = random.Random(drawn["draw"])
     rows = [
-        EvaluationRow(task="films", text=f"text {n}", label=LABELS[n % 2], source_row=str(n), licence="MIT")
+        EvaluationRow(task=task, text=f"text {n}", label=LABELS[n % 2], source_row=str(n), licence="MIT")
+        for task in TASKS
         for n in range(ROWS)
     ]
+
+    def answer(row: EvaluationRow) -> str:
+        if row.task == "series":
+            return "good"
+        return row.label if seeded.random() < drawn["right"] else LABELS[row.label == "bad"]
 
     def said(system: str) -> list[Prediction]:
         return [
             Prediction(
                 row_id=row.id,
-                task="films",
+                task=row.task,
                 system=system,
                 system_id=system,
                 gold=row.label,
-                predicted=(told := row.label if seeded.random() < drawn["right"] else LABELS[row.label == "bad"]),
+                predicted=(told := answer(row)),
                 probabilities=[float(label == told) for label in LABELS],
             )
             for row in rows

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from compeffdist.errors import UserError
 from compeffdist.params import PairingParams
 from compeffdist.records import Instruction, Mention, Pair, Perspective
 from compeffdist.triplets.pair_texts import pair_texts, pairing_metrics
@@ -88,6 +89,37 @@ def test_replacing_a_task_moves_few_pairs_of_the_others() -> None:
         after = texts_of(pair_texts(edited, TEXTS, params, seed=1)[0])
         moved.append(sum(len(after[item.id] - before[item.id]) for item in INSTRUCTIONS if item is not replaced))
     assert fmean(moved) <= 30 and max(moved) < 60  # of 192; a reshuffle would move about 167
+
+
+def test_as_many_tasks_are_paired_as_are_wanted_evenly_over_perspectives() -> None:
+    told = [instruction(i, perspective=f"p{i % 5}") for i in range(25)]
+    few, rejects = pair_texts(told, TEXTS, PairingParams(pairs=100, tasks=10), seed=1)
+    more, _ = pair_texts(told, TEXTS, PairingParams(pairs=100, tasks=15), seed=1)
+    perspectives = {item.id: item.perspective_id for item in told}
+    assert Counter(perspectives[key] for key in texts_of(few)) == {f"p{i}": 2 for i in range(5)}
+    assert set(texts_of(few)) < set(texts_of(more)) and len(texts_of(more)) == 15
+    assert Counter(reject.reason for reject in rejects) == {"not_drawn": 15}
+    assert Counter(map(len, texts_of(few).values())) == {10: 10}
+
+
+def test_without_generated_tasks_the_user_s_own_are_paired_alone() -> None:
+    own = make_instruction(make_task("closed_classification", perspective_id="", name="mine"))
+    pairs, rejects = pair_texts([*INSTRUCTIONS, own], TEXTS, PairingParams(pairs=100, tasks=0), seed=1)
+    assert {pair.instruction_id for pair in pairs} == {own.id} and len(pairs) == len(TEXTS)
+    assert {reject.reason for reject in rejects} == {"not_drawn"} and len(rejects) == len(INSTRUCTIONS)
+
+
+def test_what_is_left_out_is_paired_with_nothing_and_the_others_share_its_texts() -> None:
+    own = make_instruction(make_task("closed_classification", perspective_id="", name="mine"))
+    gone = [INSTRUCTIONS[3].id, own.id]
+    pairs, rejects = pair_texts([*INSTRUCTIONS, own], TEXTS, PairingParams(pairs=240, left_out=gone), seed=1)
+    assert set(texts_of(pairs)) == {item.id for item in INSTRUCTIONS} - set(gone) and len(pairs) == 240
+    assert {(reject.record_id, reject.reason) for reject in rejects} == {(key, "left_out") for key in gone}
+
+
+def test_an_instruction_left_out_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match=r"pairing\.left_out: .* instruction_gone"):
+        pair_texts(INSTRUCTIONS, TEXTS, PairingParams(pairs=1, left_out=["instruction_gone"]), seed=1)
 
 
 def test_instructions_that_share_a_name_still_get_different_texts() -> None:

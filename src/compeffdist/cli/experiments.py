@@ -123,6 +123,11 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
         return {}
     paired = {arm: [of_arm[seed] for seed in seeds] for arm, of_arm in found.items()}
     answers = {arm: [results.answers(one) for one in of_arm] for arm, of_arm in paired.items()}
+    if judged_on := experiment.judged_on:
+        answers = {
+            arm: [{task: predictions[task] for task in judged_on} for predictions in of_arm]
+            for arm, of_arm in answers.items()
+        }
     params = load_params()
     evaluation = params.evaluation
     compared = compare(

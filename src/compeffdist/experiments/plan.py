@@ -52,6 +52,8 @@ class Experiment(Section):
     """What a reader must know of the set-up, in a sentence or two."""
     seeds: list[int] = Field(min_length=1)
     params: dict[str, Any] = Field(default_factory=dict)
+    judged_on: list[Line] = Field(default_factory=list)
+    """Evaluation tasks that the mean is over; empty: all of them."""
     reference: Name
     arms: dict[Name, dict[str, Any]] = Field(min_length=1)
 
@@ -107,7 +109,8 @@ def runs_of(experiment: Experiment, params: Mapping[str, Any], arms: Sequence[st
         params: params.yaml as it is read.
 
     Raises:
-        UserError: an arm sets a key that params.yaml has not, or to what cannot be; no such arm.
+        UserError: an arm sets a key that params.yaml has not, or to what cannot be; no such arm; `judged_on` names
+            what is no evaluation task of an arm.
     """
     if strange := [arm for arm in arms if arm not in experiment.arms]:
         raise UserError(f"experiment {experiment.name} has no arm {strange[0]!r}; it has {', '.join(experiment.arms)}")
@@ -138,4 +141,8 @@ def _run(experiment: Experiment, arm: str, seed: int, params: Mapping[str, Any])
         if place[last] != value:
             settings[key] = value
         place[last] = value
-    return Run(experiment.name, arm, seed, settings, values, validate_params(values, origin))
+    checked = validate_params(values, origin)
+    tasks = [task.name for task in checked.evaluation.tasks]
+    if strange := [name for name in experiment.judged_on if name not in tasks]:
+        raise UserError(f"{origin}: judged_on: no evaluation task {strange[0]!r}; there are {', '.join(tasks)}")
+    return Run(experiment.name, arm, seed, settings, values, checked)

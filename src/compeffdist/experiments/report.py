@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.experiments.comparing import Comparison
@@ -34,7 +35,7 @@ def write_report(
     """Write page, figure and table; their paths. `missing`: runs that are not on it, which the page says."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("md", "svg", "csv")]
-    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(found))
+    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(experiment, found))
     for target, content in zip(paths, contents, strict=True):
         with atomic_file(target) as path:
             path.write_text(content, encoding="utf-8")
@@ -55,10 +56,11 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
         "",
         *markdown(
             ["arm", "rows", "macro-F1 x 100", f"to {experiment.reference} [interval]", "as it is", "seconds", ""],
-            [_row(one, found[one.arm]) for one in compared],
+            [_row(one, found[one.arm], experiment.judged_on) for one in compared],
         ),
         "",
-        "Macro-F1 is the mean of the evaluation's tasks, label priors taken out (with nothing taken out: *as it is*); "
+        f"Macro-F1 is the mean of {', '.join(experiment.judged_on) or 'the evaluation tasks'}, label priors taken out "
+        "(with nothing taken out: *as it is*); "
         f"mean and standard deviation of seeds {', '.join(map(str, seeds))}. Differences are paired by row and seed, "
         "their intervals of Student's t over the variances of both. *rows* were trained on, in so many *seconds* of "
         "training.",
@@ -87,22 +89,23 @@ def answer(experiment: Experiment, compared: Sequence[Comparison], seeds: int) -
     return f"At {seeds} {'seed' if seeds == 1 else 'seeds'}, {'; '.join(parts)}."
 
 
-def table(found: ByArm) -> str:
-    """A row for each arm, seed and task, and for the mean of the tasks, as CSV."""
+def table(experiment: Experiment, found: ByArm) -> str:
+    """A row for each arm, seed and task, and for the mean of the tasks that the experiment is judged on, as CSV."""
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for arm, runs in found.items():
         for one in runs:
-            bare = one.evaluation.get("without_priors", one.evaluation)
-            tasks = {**one.evaluation["tasks"], "mean": one.evaluation["mean"]}
-            total = sum(task["rows"] for task in one.evaluation["tasks"].values())
-            for task, figures in tasks.items():
-                as_it_is = bare["mean"] if task == "mean" else bare["tasks"][task]
+            ways = one.evaluation, one.evaluation.get("without_priors", one.evaluation)
+            rows = {task: figures["rows"] for task, figures in one.evaluation["tasks"].items()}
+            figures = {task: [_student(way["tasks"][task]) for way in ways] for task in rows}
+            figures["mean"] = [_mean(way, experiment.judged_on) for way in ways]
+            rows["mean"] = sum(rows[task] for task in experiment.judged_on or list(rows))
+            for task, values in figures.items():
                 writer.writerow(
                     [
-                        *(arm, one.run.seed, task, figures.get("rows", total)),
-                        *(f"{_student(of):.4f}" for of in (figures, as_it_is)),
+                        *(arm, one.run.seed, task, rows[task]),
+                        *(f"{value:.4f}" for value in values),
                         *(one.training["records"]["out"], one.training["tokens"], one.training["seconds"]),
                         one.commit[:10],
                     ]
@@ -134,13 +137,13 @@ def figure(experiment: Experiment, compared: Sequence[Comparison]) -> str:
     return stream.getvalue()
 
 
-def _row(one: Comparison, runs: Sequence[Found]) -> list[str]:
+def _row(one: Comparison, runs: Sequence[Found], judged_on: Sequence[str]) -> list[str]:
     difference = "" if one.difference is None else difference_cell(vars(one.difference))
-    bare = [_student(run.evaluation.get("without_priors", run.evaluation)["mean"]) for run in runs]
+    bare = [_mean(run.evaluation.get("without_priors", run.evaluation), judged_on) for run in runs]
     return [
         one.arm,
         _range([run.training["records"]["out"] for run in runs]),
-        _spread([_student(run.evaluation["mean"]) for run in runs]),
+        _spread([_mean(run.evaluation, judged_on) for run in runs]),
         difference,
         _spread(bare),
         _range([round(run.training["seconds"]) for run in runs]),
@@ -160,6 +163,10 @@ def _settings(experiment: Experiment) -> list[str]:
 
 def _student(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float:
     return figures["macro_f1"]["student"]["estimate"]
+
+
+def _mean(evaluation: Mapping[str, Any], judged_on: Sequence[str]) -> float:
+    return mean(_student(evaluation["tasks"][task]) for task in judged_on or evaluation["tasks"])
 
 
 def _points(one: Comparison) -> str:

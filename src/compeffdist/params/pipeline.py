@@ -202,6 +202,11 @@ class PairingParams(Section):
     """Pairs in all. Paper: 100,000."""
     method: Literal["random", "matched"] = "random"
     """`matched` pairs a text with instructions of perspectives whose attributes it was found to have."""
+    tasks: NonNegativeInt | None = None
+    """Generated tasks that are paired, drawn evenly over perspectives; 0: those of `tasks.own` and the seed task alone;
+    null: all."""
+    left_out: list[Line] = Field(default_factory=list)
+    """Ids of instructions that are not paired (`instruction_…`, as the report, `trace` and `study tasks` give them)."""
 
 
 class ResponsesParams(Section):

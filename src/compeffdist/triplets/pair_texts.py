@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compeffdist.accounting import account
+from compeffdist.errors import UserError
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import PairingParams
 from compeffdist.records import Instruction, Mention, Pair, Perspective, Reject, Text
@@ -45,7 +46,8 @@ def pair_texts(
     equally often, each plus or minus one. `matched`: only texts with a mention of an attribute of the
     instruction's perspective; an instruction with too few gets all of those, and the others share the rest.
     An instruction of the user's own (`tasks.own`, and the seed task) is paired with every text, or as many as `limits`
-    says, beyond `params.pairs`.
+    says, beyond `params.pairs`. Instructions of `params.left_out` are paired with none, and of the generated ones no
+    more than `params.tasks`.
 
     Args:
         mentions, perspectives: needed by `matched` only.
@@ -53,11 +55,16 @@ def pair_texts(
 
     Returns:
         Pairs sorted by instruction id, then text id (instructions together, so that a prefix cache pays); and
-        one reject for each text (`unpaired`) and each instruction (`no_text`) that is in no pair. The result
-        does not depend on the order of any argument.
+        one reject for each text (`unpaired`) and each instruction (`left_out`, `not_drawn`, `no_text`) that is in no
+        pair. The result does not depend on the order of any argument.
+
+    Raises:
+        UserError: `params.left_out` names an instruction that is not there.
     """
-    everyone = instructions
-    instructions = sorted((i for i in everyone if not is_own(i)), key=lambda instruction: instruction.id)
+    everyone, left_out = instructions, _left_out(instructions, params)
+    asked = [instruction for instruction in everyone if instruction.id not in left_out]
+    drawn = _drawn([i for i in asked if not is_own(i)], params.tasks, seed)
+    instructions = sorted(drawn, key=lambda instruction: instruction.id)
     texts = sorted(texts, key=lambda text: text.id)
     candidates = _candidates(instructions, texts, params, mentions, perspectives)
     ranks, text_hashes = _hashes(_keys(instructions), seed), _hashes([text.id for text in texts], seed)
@@ -70,13 +77,31 @@ def pair_texts(
     domains = {text.id: text.domain for text in texts}
     pairs += [
         Pair(instruction_id=own.id, text_id=text_id, method="own")
-        for own in filter(is_own, everyone)
+        for own in filter(is_own, asked)
         for text_id in draw_evenly(
             domains, limits.get(own.task_name, len(texts)), stage_seed(seed, f"own:{own.task_name}")
         )
     ]
     pairs.sort(key=lambda pair: (pair.instruction_id, pair.text_id))
-    return pairs, _rejects(pairs, everyone, texts)
+    idle = dict.fromkeys((i.id for i in everyone), "no_text")
+    idle |= dict.fromkeys({i.id for i in asked if not is_own(i)} - {i.id for i in drawn}, "not_drawn")
+    return pairs, _rejects(pairs, idle | dict.fromkeys(left_out, "left_out"), texts)
+
+
+def _left_out(instructions: Sequence[Instruction], params: PairingParams) -> set[str]:
+    known = {instruction.id for instruction in instructions}
+    if unknown := sorted(set(params.left_out) - known):
+        raise UserError(f"pairing.left_out: data/instructions.jsonl has no instruction {unknown[0]}")
+    return set(params.left_out)
+
+
+def _drawn(instructions: Sequence[Instruction], tasks: int | None, seed: int) -> list[Instruction]:
+    """`tasks` of the generated instructions, evenly over perspectives; more of them hold nearly all of the fewer."""
+    if tasks is None:
+        return list(instructions)
+    keyed = dict(zip(_keys(instructions), instructions, strict=True))
+    perspectives = {key: instruction.perspective_id for key, instruction in keyed.items()}
+    return [keyed[key] for key in draw_evenly(perspectives, tasks, stage_seed(seed, "pairing.tasks"))]
 
 
 def _candidates(
@@ -155,9 +180,9 @@ def _mix(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def _rejects(pairs: Sequence[Pair], instructions: Sequence[Instruction], texts: Sequence[Text]) -> list[Reject]:
+def _rejects(pairs: Sequence[Pair], instructions: Mapping[str, str], texts: Sequence[Text]) -> list[Reject]:
     used = {key for pair in pairs for key in (pair.text_id, pair.instruction_id)}
-    idle = [*((text.id, "unpaired") for text in texts), *((told.id, "no_text") for told in instructions)]
+    idle = [*((text.id, "unpaired") for text in texts), *instructions.items()]
     return [Reject(stage=STAGE, record_id=key, reason=reason) for key, reason in idle if key not in used]
 
 
@@ -172,7 +197,7 @@ def pairing_metrics(
     per_instruction = Counter(pair.instruction_id for pair in pairs)
     per_text = Counter(pair.text_id for pair in pairs)
     unpaired = [reject for reject in rejects if reject.reason == "unpaired"]
-    idle = [reject for reject in rejects if reject.reason == "no_text"]
+    idle = [reject for reject in rejects if reject.reason != "unpaired"]
     made = sum(pair.method != "own" for pair in pairs)
     return {
         "method": params.method,
