@@ -94,6 +94,16 @@ def version_fault(client: "MlflowClient", version: "ModelVersion", public_key: P
         return str(error)
 
 
+def expect_intact(client: "MlflowClient", version: "ModelVersion", signing: SigningParams) -> None:
+    """Raises UserError if a version's signature does not hold by the public key that params name, or the key is not
+    there. A version without a signature passes: that is `required`'s matter."""
+    key = key_file(signing.public_key, "signing.public_key")
+    if key is None or not is_signed(version):
+        return
+    if fault := version_fault(client, version, key):
+        raise UserError(f"version {version.version} of {version.name} has an invalid signature: {fault}")
+
+
 def is_signed(version: "ModelVersion") -> bool:
     """Whether a signature is kept with a version, whatever it is worth."""
     return bool(version.tags.get(tag_of(SIGNATURE)))
