@@ -14,7 +14,7 @@ from compeffdist.registry import model as served
 from compeffdist.registry.artifacts import SERVING
 from compeffdist.registry.asking import LoadedVersion, load_version
 from compeffdist.registry.bounds import TOO_LARGE, TooLarge, read_bounds, to_file
-from compeffdist.registry.effort import Cost, Effort, Speed, measure_speed
+from compeffdist.registry.effort import AGAIN, Cost, Effort, Speed, Speedometer, measure_speed
 from compeffdist.registry.model import MAX_NEW_TOKENS, NEUTRAL
 from compeffdist.registry.questions import Carried, ask_closed
 from compeffdist.registry.register import register_student
@@ -83,6 +83,29 @@ def test_speed_is_measured(base_folder: Path) -> None:
     model, tokenizer = load_student(base_folder, "cpu")
     speed = measure_speed(model, tokenizer, SYSTEM)
     assert speed.reading.fixed + speed.reading.each > 0 < speed.writing.fixed + speed.writing.each
+
+
+def test_a_machine_that_was_busy_once_is_not_slow_for_good(tokenizer: Any) -> None:
+    measured = [Speed(Cost(0.0, seconds), Cost(0.0, 0.0)) for seconds in (9.0, 9.0, 1e-6)]
+    now = [100.0]
+    speedometer = Speedometer(lambda: measured.pop(0), lambda: now[0])
+    effort = Effort(tokenizer, SYSTEM, ServingParams(seconds=1.0))
+    effort.weigh(["the film was great"], LABELS)
+
+    def refused() -> bool:
+        try:
+            speedometer.expect_time(effort, 8192)
+        except TooLarge:
+            return True
+        return False
+
+    assert refused() and len(measured) == 2
+    now[0] += AGAIN - 1
+    assert refused() and len(measured) == 2  # not for each request that is refused
+    now[0] += 1
+    assert refused() and len(measured) == 1
+    now[0] += AGAIN
+    assert not refused() and not measured
 
 
 def test_bounds_are_kept_with_a_version_and_the_environment_goes_before_them(

@@ -118,13 +118,37 @@ def test_a_client_that_left_while_it_waited_is_no_work() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("headers", [{"content_length": "5000"}, {"content_length": "9" * 5000}, {}])
-def test_a_body_beyond_its_bound_is_not_read_to_the_end(headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", [{"content_length": "4000"}, {"content_length": "9" * 5000}, {}])
+def test_a_body_beyond_its_bound_is_thrown_away_so_that_its_client_hears_why(headers: dict[str, str]) -> None:
     async def scenario() -> None:
         client = Client(*[b"x" * 400] * 10, **headers)
-        status, told, _ = await client.ask(fenced(Work(), body_bytes=1000))
+        status, told, answered = await client.ask(fenced(Work(), body_bytes=1000))
         assert status == 413 and "more than 1000 bytes" in told["message"]
-        assert len(client.parts) == (10 if headers else 7)
+        assert client.parts == [] and b"connection" not in answered
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("headers", [{"content_length": "99999999"}, {}])
+def test_a_body_without_an_end_is_not_read_to_the_end(headers: dict[str, str]) -> None:
+    async def scenario() -> None:
+        client = Client(*[b"x" * 400] * 1000, **headers)
+        app = fenced(Work(), body_bytes=1000)
+        status, _, answered = await client.ask(app)
+        assert (status, answered[b"connection"], app.inside) == (413, b"close", 0)
+        assert len(client.parts) > 1000 - 4 - 8 * 1000 // 400
+
+    asyncio.run(scenario())
+
+
+def test_one_that_is_told_to_come_back_hears_it_after_its_body_and_one_that_waits_to_send_sends_none() -> None:
+    async def scenario() -> None:
+        app = fenced(Work(), waiting=0)
+        app.inside = 1
+        sending, asking = Client(BODY[:9], BODY[9:]), Client(BODY, expect="100-continue")
+        for client, left in ((sending, []), (asking, [BODY])):
+            assert (await client.ask(app))[0] == 503
+            assert client.parts == left
 
     asyncio.run(scenario())
 

@@ -1,10 +1,10 @@
 """What a request would take, known before any work: its tokens, counted, and its seconds, by this machine's speed.
 
-Speed is measured once, when it is first asked for: a few passes of two sizes each, under a second on two slow cores
-for a 135M student. Time is taken to grow by the batch and by the token in it, which two sizes are enough to fit. It is
-the speed of that moment: on a machine that was busy then, requests are held to be slower than they turn out. Free
-answers are counted at their longest, and beginnings that rows share as if each row read its own: a request takes what
-is said here or less.
+Speed is measured by a few passes of two sizes each, under a second on two slow cores for a 135M student. Time is taken
+to grow by the batch and by the token in it, which two sizes are enough to fit. It is the speed of that moment: since a
+machine that was busy then would be held to be slow for good, it is measured anew before a request is refused by it.
+Free answers are counted at their longest, and beginnings that rows share as if each row read its own: a request takes
+what is said here or less.
 """
 
 import time
@@ -27,6 +27,8 @@ STEPS, ROWS = 4, 4
 """Tokens written, and rows of the larger batch, when writing is timed."""
 TIMES = 2
 """How often each is timed; the fastest counts, for the first passes of a process are slow."""
+AGAIN = 60.0
+"""Seconds after which a measurement is no longer what a request is refused by."""
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,30 @@ class Effort:
         if (seconds := self.seconds(speed, token_budget)) > self.bounds.seconds:
             said = f"about {seconds:.0f} s on this machine, at most {self.bounds.seconds:g} (serving.seconds)"
             raise TooLarge(f"a request of {self.tokens} tokens read and written, {said}: send fewer rows")
+
+
+class Speedometer:
+    """How fast this machine is, as it was last measured. Raises what `measure` does."""
+
+    def __init__(self, measure: Callable[[], Speed], clock: Callable[[], float] = time.monotonic) -> None:
+        self._measure, self._clock = measure, clock
+        self._speed: Speed | None = None
+        self._since = 0.0
+
+    def speed(self) -> Speed:
+        """Measured when it is first asked for."""
+        return self._speed or self._anew()
+
+    def expect_time(self, effort: Effort, token_budget: int) -> None:
+        """Raises TooLarge if a request would take too long, by a measurement of the last minute."""
+        try:
+            effort.expect_time(self.speed(), token_budget)
+        except TooLarge:
+            if self._clock() - self._since < AGAIN:
+                raise
+            effort.expect_time(self._anew(), token_budget)
+
+    def _anew(self) -> Speed:
+        self._speed = self._measure()
+        self._since = self._clock()
+        return self._speed

@@ -8,6 +8,7 @@ version that is loaded by it puts its own kind of application where MLflow takes
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -27,6 +28,8 @@ SERVER = "mlflow.pyfunc.scoring_server.app"
 PATH = "/invocations"
 READ_SECONDS = 10.0
 """For a client to send its body."""
+DISCARDED = 8
+"""Times `body_bytes` that are thrown away of a body that is refused."""
 LONGEST_RETRY = 60
 """Seconds that a client is told to wait at most."""
 NEWEST = 0.2
@@ -60,6 +63,62 @@ class _Gone(Exception):
     """The client is no longer there."""
 
 
+class _Body:
+    """What a client sends, as it comes."""
+
+    def __init__(self, scope: Any, receive: Receive) -> None:
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.content_type = headers.get(b"content-type", "")
+        announced = headers.get(b"content-length", "")
+        self._announced = int(announced[:20]) if announced.isdecimal() else 0
+        self._held_back = b"expect" in headers  # it sends when it is told to, which to receive does
+        self._receive = receive
+        self.ended = False
+
+    async def read(self, most: int) -> bytes:
+        """All of it. Raises Refusal if it is more or does not come, _Gone."""
+        too_large = Refusal(413, f"the body has more than {most} bytes (serving.body_bytes): send fewer rows")
+        if self._announced > most:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                while not self.ended:
+                    body += await self._part()
+                    if len(body) > most:
+                        raise too_large
+        except TimeoutError:
+            raise Refusal(408, f"the body was not sent within {READ_SECONDS:g} s") from None
+        return bytes(body)
+
+    async def discard(self, most: int) -> None:
+        """Throw the rest away, up to `most` bytes: who still sends does not yet listen, and a connection that is closed
+        with bytes unread is reset, the answer lost."""
+        if self._held_back:
+            return
+        with contextlib.suppress(TimeoutError, _Gone):
+            async with asyncio.timeout(READ_SECONDS):
+                while not self.ended and most > 0:
+                    most -= len(await self._part())
+
+    async def client_left(self) -> bool:
+        """Whether the client, whose body was read, has left."""
+        left = asyncio.ensure_future(self._receive())
+        await asyncio.sleep(0)
+        if left.done():
+            return bool(left.result()["type"] == "http.disconnect")
+        left.cancel()
+        return False
+
+    async def _part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise _Gone
+        self._held_back = False
+        self.ended = not message.get("more_body", False)
+        return bytes(message.get("body", b""))
+
+
 class Fence:
     """An ASGI application around MLflow's: requests to PATH are bounded, all others pass."""
 
@@ -75,30 +134,30 @@ class Fence:
         if scope["type"] != "http" or (scope["method"], scope["path"]) != ("POST", PATH):
             await self.app(scope, receive, send)
             return
-        retry_after = 0
+        sent, retry_after = _Body(scope, receive), 0
         try:
-            status, body = await self._admitted(scope, receive)
+            status, body = await self._admitted(scope, sent)
         except Refusal as refusal:
             status, retry_after = refusal.status, refusal.retry_after
             body = _error(CODES.get(status, "BAD_REQUEST"), str(refusal))
+            await sent.discard(DISCARDED * self.bounds.body_bytes)
         except _Gone:
             return
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if retry_after:
             headers.append((b"retry-after", str(retry_after).encode()))
+        if not sent.ended:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _admitted(self, scope: Any, receive: Receive) -> tuple[int, bytes]:
+    async def _admitted(self, scope: Any, body: "_Body") -> tuple[int, bytes]:
         """Status and body of the answer. Raises Refusal, _Gone."""
         if self.inside > self.bounds.waiting:
             raise self._busy(f"{self.inside} requests are being answered or wait already (serving.waiting)")
         self.inside += 1
         try:
-            headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            sent = await self._body(headers.get(b"content-length", ""), receive)
-            body = rewritten(sent, headers.get(b"content-type", ""), self.bounds)
-            del sent
+            request = rewritten(await body.read(self.bounds.body_bytes), body.content_type, self.bounds)
             try:
                 async with asyncio.timeout(self.bounds.wait_seconds):
                     await self.turn.acquire()
@@ -106,9 +165,9 @@ class Fence:
                 waited = f"{self.bounds.wait_seconds:g} s (serving.wait_seconds)"
                 raise self._busy(f"the request waited {waited} for its turn") from None
             try:
-                if await _is_gone(receive):
+                if await body.client_left():
                     raise _Gone
-                return await self._answered(scope, body)
+                return await self._answered(scope, request)
             finally:
                 self.turn.release()
         finally:
@@ -117,26 +176,6 @@ class Fence:
     def _busy(self, why: str) -> Refusal:
         seconds = min(LONGEST_RETRY, max(1, math.ceil(self.took * self.inside)))
         return Refusal(503, f"busy: {why}; come back in {seconds} s", seconds)
-
-    async def _body(self, announced: str, receive: Receive) -> bytes:
-        most = self.bounds.body_bytes
-        too_large = Refusal(413, f"the body has more than {most} bytes (serving.body_bytes): send fewer rows")
-        if announced.isdecimal() and int(announced[:20]) > most:
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise _Gone
-                    body += message.get("body", b"")
-                    if len(body) > most:
-                        raise too_large
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise Refusal(408, f"the body was not sent within {READ_SECONDS:g} s") from None
 
     async def _answered(self, scope: Any, body: bytes) -> tuple[int, bytes]:
         """What MLflow's server answers, its errors in one line."""
@@ -165,16 +204,6 @@ class Fence:
         self.took += (took - self.took) * (NEWEST if self.took else 1.0)
         answer = b"".join(parts)
         return (status, answer) if status == HTTPStatus.OK else _told(status, answer)
-
-
-async def _is_gone(receive: Receive) -> bool:
-    """Whether a client whose body was read has left."""
-    left = asyncio.ensure_future(receive())
-    await asyncio.sleep(0)
-    if left.done():
-        return left.result()["type"] == "http.disconnect"
-    left.cancel()
-    return False
 
 
 def _told(status: int, answer: bytes) -> tuple[int, bytes]:

@@ -13,7 +13,6 @@ each uses all cores; MLflow's server is fenced (`fence`).
 
 import threading
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from compeffdist.errors import UserError
 from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of, shrunk_prior
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
 from compeffdist.registry.bounds import TOO_LARGE, TooLarge, read_bounds
-from compeffdist.registry.effort import Effort, Speed, measure_speed
+from compeffdist.registry.effort import Effort, Speedometer, measure_speed
 from compeffdist.registry.fence import fence_server
 from compeffdist.registry.questions import COLUMNS, Asked, Question, by_question, read_carried, read_request
 from compeffdist.student.loading import load_student, read_provenance
@@ -59,13 +58,9 @@ class StudentModel(PythonModel):
         self.carried = read_carried(context.artifacts)
         self.neutral: dict[Question, Prior] = {}
         self.turn = threading.Lock()
+        self.speedometer = Speedometer(lambda: measure_speed(self.model, self.tokenizer, self.system))
         if fence_server(self.bounds):
-            _ = self.speed  # measured now, before there are requests to wait
-
-    @cached_property
-    def speed(self) -> Speed:
-        """Of this version on this machine, when it was first asked."""
-        return measure_speed(self.model, self.tokenizer, self.system)
+            self.speedometer.speed()  # measured now, before there are requests to wait
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -102,7 +97,7 @@ class StudentModel(PythonModel):
                 if strength and len(texts) < self.carried.least and not self._known_prior(question):
                     effort.weigh(map(question.message, NEUTRAL), question.labels)
         effort.answer(_free_prompts(asked), MAX_NEW_TOKENS)
-        effort.expect_time(self.speed, TOKEN_BUDGET)
+        self.speedometer.expect_time(effort, TOKEN_BUDGET)
 
     def _results(self, asked: Sequence[Asked], strength: float) -> list[dict[str, Any]]:
         results: list[dict[str, Any]] = [{} for _ in asked]
