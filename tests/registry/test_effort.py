@@ -173,6 +173,12 @@ def test_a_request_beyond_its_bounds_is_refused_before_any_work_and_sent_in_part
         list(version.ask([{"prompt": "say"}]))
 
 
+def test_a_version_is_tried_when_it_is_registered_whatever_it_is_bounded_by(version: LoadedVersion) -> None:
+    [row] = served.input_example().to_dict("records")
+    with pytest.raises(UserError, match="more than 400 tokens"):
+        list(version.ask([row]))
+
+
 def test_neutral_texts_are_counted_where_they_will_be_asked(version: LoadedVersion) -> None:
     inside = version.model.unwrap_python_model()
     question = {"question": "Is it day?", "labels": "day,night"}

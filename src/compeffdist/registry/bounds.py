@@ -1,7 +1,9 @@
 """What a version is asked within (`params.ServingParams`): kept with it, overridden by the environment, told apart."""
 
 import json
+import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,11 @@ def read_bounds(files: Mapping[str, str | Path]) -> ServingParams:
         return ServingParams.model_validate(kept)
     except ValidationError as error:
         raise UserError(f"what requests are bounded by ({VARIABLE}…): {one_line(fault_of(error), 200)}") from None
+
+
+def without_effort(bounds: ServingParams) -> ServingParams:
+    """The same, but that a request may be any work: for a version that is asked whether it answers at all."""
+    return bounds.model_copy(update={"tokens": sys.maxsize, "seconds": math.inf})
 
 
 def _bound(variable: str) -> str:

@@ -34,6 +34,7 @@ from compeffdist.registry.artifacts import (
     manifest,
     model_files,
 )
+from compeffdist.registry.bounds import without_effort
 from compeffdist.registry.local_store import belongs_elsewhere
 from compeffdist.registry.signing import is_signed_by, sign_files
 from compeffdist.registry.tracking import experiment_id, found_or_none, open_tracking, store_errors
@@ -253,14 +254,18 @@ def _has_run(client: "MlflowClient", run_id: str) -> bool:
 
 
 def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:
-    """Load the version offline and ask it once. MLflow registers versions that cannot answer, too."""
+    """Load the version offline and ask it once, however tight its bounds and busy this machine. MLflow registers
+    versions that cannot answer, too."""
     import mlflow
 
     from compeffdist.registry.model import input_example
 
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
-        answers = mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(input_example())
+        loaded = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+        inside = loaded.unwrap_python_model()
+        inside.bounds = without_effort(inside.bounds)
+        answers = loaded.predict(input_example())
         shares = answers[0]["probabilities"].values()
         if not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) >= 1e-3:
             raise ValueError(f"probabilities {answers[0]['probabilities']}")
