@@ -20,8 +20,10 @@ from compeffdist.gates.outcome import LAST, gate_tags, report_of
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
 from compeffdist.registry.artifacts import evaluation_attachments
+from compeffdist.registry.bounds import to_file
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
+from compeffdist.registry.signing import key_file
 from compeffdist.student.base import base_student
 from compeffdist.texts.draw import draw_texts
 
@@ -45,7 +47,8 @@ def run(given: Given) -> Made:
         version_tags(params, teacher, base, student, headline) | gate_states,
         run_id=given[STUDENT_RUN]["run_id"],
         attachments=evaluation_attachments(predictions, rows, monitored.asked_in(params.evaluation).tasks),
-        carried=carried.to_files(len(texts)),
+        carried=carried.to_files(len(texts)) | to_file(params.serving),
         earned=gate_states[f"gate.{LAST}"] != "failed",
+        private_key=key_file(params.signing.private_key, "signing.private_key"),
     )
     return Made({REGISTRATION: asdict(registration)})

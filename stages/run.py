@@ -1,8 +1,8 @@
 """Runs one stage of dvc.yaml: `python stages/run.py generate_tasks`.
 
 A stage is `run(given) -> Made` in the module of its name; the gates, stages `check_*`, share the module `check`.
-`--check` in place of a stage looks at params, domain and questions alone. Each stage does so, too, but DVC starts none
-before a stage whose dependency is missing, as a domain's file is whose name is misspelt.
+`--check` in place of a stage looks at params, domain, questions and keys alone. Each stage does so, too, but DVC starts
+none before a stage whose dependency is missing, as a domain's file is whose name is misspelt.
 """
 
 import os
@@ -23,13 +23,18 @@ def main() -> None:
         _run_in_environment()
     from compeffdist.errors import run_guarded
     from compeffdist.instructions.own_tasks import check_questions
-    from compeffdist.params import load_params
+    from compeffdist.params import Params, load_params
+    from compeffdist.registry.signing import expect_signer
     from compeffdist.running import run_stage
 
+    def check(params: Params) -> None:
+        check_questions(params)
+        expect_signer(params.signing)
+
     if name == CHECK:
-        run_guarded(lambda: check_questions(load_params()))
+        run_guarded(lambda: check(load_params()))
     else:
-        run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check_questions)
+        run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check)
 
 
 def _run_in_environment() -> None:

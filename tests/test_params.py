@@ -95,6 +95,8 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("runtime.openai_base_url", "http://h:99999/v1", r"runtime\.openai_base_url: must be an address"),
         ("runtime.openai_base_url", "http://u:12/pw@h/v1", r"write these as %2F.*\(got 'http://\*\*\*@h/v1'\)"),
         ("runtime.openai_base_url", "http://u:p w/p@h", r"must be an address.*\(got 'http://\*\*\*@h'\)"),
+        ("serving.rows", 0, r"serving\.rows: .*greater than 0.*got 0"),
+        ("signing.required", True, r"signing\.required: true needs a signing\.public_key"),
         ("models.student.licence", "", r"models\.student\.licence: must be text on one line"),
     ],
 )

@@ -37,7 +37,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("credentials", "declaration", "environment", "errors", "files", "fingerprints"),
         *("git", "imports", "ledger", "network", "progress", "registry.server", "running"),
         *("params", "params.sections", "params.models", "params.pipeline", "params.evaluation", "params.gates"),
-        *("params.spending", "params.tuples", "processes", "tracking_uri", "yaml12"),
+        *("params.registry", "params.spending", "params.tuples", "processes", "tracking_uri", "yaml12"),
     ),
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
     "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),

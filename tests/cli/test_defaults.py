@@ -18,11 +18,14 @@ def test_predict_asks_the_candidate_of_the_model_that_params_name(
 ) -> None:
     asked = []
 
-    def note(uri: str, rows: object, *_: object) -> Iterator[dict[str, str]]:
-        asked.append(uri)
-        return iter([{"answer": "yes"}])
+    class Noted:
+        def __init__(self, uri: str) -> None:
+            asked.append(uri)
 
-    monkeypatch.setattr(asking, "ask_model", note)
+        def ask(self, *_: object) -> Iterator[dict[str, str]]:
+            return iter([{"answer": "yes"}])
+
+    monkeypatch.setattr(asking, "load_version", Noted)
     monkeypatch.chdir(tmp_path)
     main(["predict", "--prompt", "Does it work?"])
     params = compose("smoke", ROOT / "profiles") | {"registry": {"model_name": "mine"}}

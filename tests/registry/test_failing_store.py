@@ -11,9 +11,10 @@ import pytest
 from compeffdist.errors import UserError
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.versions import read_versions
-from compeffdist.registry.asking import ask_model, named_version, tasks_of
+from compeffdist.registry.asking import ask_model, tasks_of
 from compeffdist.registry.register import _has_run
 from compeffdist.registry.tracking import open_registry
+from compeffdist.registry.weights import named_version
 
 VERSION = {"name": "student", "version": "1", "creation_timestamp": 1, "run_id": "r", "source": "s3://bucket/x"}
 

@@ -13,8 +13,8 @@ from compeffdist.evaluation.standalone import read_tasks
 from compeffdist.params import RegistryParams, RuntimeParams
 from compeffdist.record_files import read_records
 from compeffdist.records import Prediction
-from compeffdist.registry.asking import open_model
 from compeffdist.registry.register import register_student
+from compeffdist.registry.weights import open_model
 from compeffdist.student.loading import load_student, student_id
 from compeffdist.student.prediction import label_logprobs
 from tests.fakes import SYSTEM

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compeffdist.evaluation.predictions import evaluation_prompt
 from compeffdist.files import write_json
-from compeffdist.params import EvaluationTask, LabelPriorsParams
+from compeffdist.params import EvaluationTask, LabelPriorsParams, ServingParams
 from compeffdist.records import Instruction
 from compeffdist.registry.carrying import tasks_carried
 from compeffdist.registry.questions import (
@@ -32,7 +32,7 @@ TASKS = {"overall polarity": POLARITY, "mood": MOOD, "reasons": Question("Why?")
 
 
 def read(*rows: dict[str, Any]) -> list[Asked]:
-    return read_request(pd.DataFrame(list(rows)), Carried(tasks=TASKS))
+    return read_request(pd.DataFrame(list(rows)), Carried(tasks=TASKS), ServingParams())
 
 
 def test_each_row_is_read_to_the_question_it_asks() -> None:
@@ -90,7 +90,7 @@ def test_rows_out_of_bounds_are_refused(row: dict[str, str], reason: str) -> Non
 @pytest.mark.parametrize("rows", [0, 1025])
 def test_too_many_rows_or_none_are_refused(rows: int) -> None:
     with pytest.raises(ValueError, match="1 to 1024"):
-        read_request(pd.DataFrame({"text": ["x"] * rows}), Carried(tasks=TASKS))
+        read_request(pd.DataFrame({"text": ["x"] * rows}), Carried(tasks=TASKS), ServingParams())
 
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=30) | st.none() | st.integers()))
@@ -142,7 +142,7 @@ def test_a_version_from_before_there_were_domains_is_asked_as_it_was(tmp_path: A
     for name, contents in files.items():
         write_json(tmp_path / name, contents)
     carried = read_carried({name: str(tmp_path / name) for name in files})
-    [asked] = read_request(pd.DataFrame([{"text": "a"}]), carried)
+    [asked] = read_request(pd.DataFrame([{"text": "a"}]), carried, ServingParams())
     assert asked.question.message("a") == SENTIMENT.monitored.prompt("a")
     assert (carried.monitored, carried.field) == ("overall polarity", "polarity")
 
@@ -151,7 +151,7 @@ def test_a_text_alone_is_asked_what_the_version_s_domain_asks() -> None:
     urgency = ask_closed("How urgent is it?", "soon,later")
     carried = Carried(tasks=TASKS | {"urgency": urgency}, monitored="urgency", field="urgency")
     rows = [{"text": "a"}, {"text": "a", "task": "mood"}, {"text": "a", "question": "Is it?", "labels": "yes,no"}]
-    asked = read_request(pd.DataFrame(rows), carried)
+    asked = read_request(pd.DataFrame(rows), carried, ServingParams())
     assert [row.question for row in asked] == [urgency, MOOD, ask_closed("Is it?", "yes,no")]
     assert [row.plain for row in asked] == [True, False, False]
 

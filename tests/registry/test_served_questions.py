@@ -12,7 +12,7 @@ from compeffdist.cli.main import main
 from compeffdist.domain import load_domain
 from compeffdist.errors import UserError
 from compeffdist.label_priors import calibrate, prior_of, shrunk_prior
-from compeffdist.params import FineTuningParams, LabelPriorsParams, RegistryParams, RuntimeParams
+from compeffdist.params import FineTuningParams, LabelPriorsParams, RegistryParams, RuntimeParams, ServingParams
 from compeffdist.registry.asking import ask_model, even_parts, tasks_of
 from compeffdist.registry.carrying import carried_by
 from compeffdist.registry.model import NEUTRAL, NEUTRAL_SHARE
@@ -223,7 +223,7 @@ def test_half_a_character_in_a_request_is_left_out(uri: str) -> None:
     with pytest.raises(UserError, match="row 1: expected a non-empty text"):
         list(ask_model(uri, [{"text": "\ud83d"}]))
     frames = [pd.DataFrame(rows, dtype=object) for rows in (halves, whole)]
-    asked = [read_request(frame, Carried()) for frame in frames]
+    asked = [read_request(frame, Carried(), ServingParams()) for frame in frames]
     assert asked[0] == asked[1]
 
 

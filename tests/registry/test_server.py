@@ -13,9 +13,10 @@ import pytest
 
 from compeffdist.errors import UserError, run_guarded
 from compeffdist.registry import server as server_module
-from compeffdist.registry.asking import ask_model, named_version, tasks_of
+from compeffdist.registry.asking import ask_model, tasks_of
 from compeffdist.registry.server import PATIENCE, expect_server
 from compeffdist.registry.tracking import open_tracking, store_errors
+from compeffdist.registry.weights import named_version
 
 Answer = Callable[[str], tuple[int, bytes]]
 

@@ -18,7 +18,7 @@ from compeffdist.evaluation.predictions import teacher_scorer
 from compeffdist.params import RuntimeParams, load_params
 from compeffdist.progress import Progress
 from compeffdist.records import Reject
-from compeffdist.registry.asking import open_model
+from compeffdist.registry.weights import open_model
 from compeffdist.student.loading import load_student, system_prompt_of
 from compeffdist.student.prediction import generate, label_logprobs
 from compeffdist.teacher.asking import BuyingTeacher, open_teacher, release_engine

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     params = asked_tasks(Path(args.tasks), _given(args), domain_here().monitored)
     rows, _ = load_evaluation(params, args.seed, cache_folder(runtime.cache))
 
-    from compeffdist.registry.asking import ask_rows
+    from compeffdist.registry.weights import ask_rows
 
     answers = {model: ask_rows(model, rows, params, runtime, args.base) for model in args.model}
     report = compare_models(answers, params, prior, args.seed)

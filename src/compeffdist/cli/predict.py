@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the version, ask it in batches, print one line a row; and to standard error whence the priors were."""
     from compeffdist.canonical import canonical_json
-    from compeffdist.registry.asking import ask_model, tasks_of
+    from compeffdist.registry.asking import load_version, tasks_of
     from compeffdist.registry.prompted_rows import PromptedRow, read_prompted_rows
     from compeffdist.texts.normalise import whole_characters
 
@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> None:
         kind, given = ("text", args.text) if args.text is not None else ("prompt", args.prompt)
         whole = [{kind: whole_characters(text), **asked} for text in given]
         rows = [PromptedRow(number, row) for number, row in enumerate(whole, 1)]
+    version = load_version(model)
+    if args.file is not None:
+        rows = [version.fitting(row) for row in rows]
     sent = [row for row in rows if not row.reject]
-    results = ask_model(model, [row.asked for row in sent], args.prior_strength, [row.number for row in sent])
+    results = version.ask([row.asked for row in sent], args.prior_strength, [row.number for row in sent])
     sources: Counter[str] = Counter()
     if args.out is not None:
         _write(args, rows, results, sources)

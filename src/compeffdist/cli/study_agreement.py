@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.evaluation.measuring import Request, check_student, draw, measure, run_base
     from compeffdist.files import write_json
     from compeffdist.params import load_params
-    from compeffdist.registry.asking import open_model
+    from compeffdist.registry.weights import open_model
 
     params = load_params()
     request = Request(args.rows, args.seen, args.least, params.seed if args.seed is None else args.seed)

@@ -4,17 +4,18 @@ It reads each artefact, cache object, weight and stored answer once: about as lo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.ledger import Ledger
 from compeffdist.lineage import byte_checks, record_checks
 from compeffdist.lineage.links import Audit, Link, judged
-from compeffdist.lineage.model_checks import answer_links, version_links, weight_links
+from compeffdist.lineage.model_checks import answer_links, signature_links, version_links, weight_links
 from compeffdist.lineage.repository import WORKSPACE, Repository
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import Version
+from compeffdist.params import SigningParams
 from compeffdist.teacher.known import KnownAnswers
 
 FROM_GIT = "restore it with: git checkout HEAD -- and its path"
@@ -30,6 +31,8 @@ class Auditor:
     cache: Path
     """Of model weights."""
     ledgers: tuple[Path, ...]
+    signing: SigningParams = field(default_factory=SigningParams)
+    """By which key signatures of versions are checked."""
 
     def audit(self) -> Audit:
         """The working folder with all that is around it, and every version that an alias points to or that was
@@ -47,7 +50,7 @@ class Auditor:
         ]
         for version in self.versions:
             if version.is_of(lock):
-                links += version_links(version, snapshot)
+                links += [*version_links(version, snapshot), *signature_links(version, self.signing)]
             elif version.aliases:
                 links += self.version_audit(version).links
         return Audit(tuple(links))
@@ -69,7 +72,7 @@ class Auditor:
             links += byte_checks.committed_inputs_links(self.repository, lock, commit)
         links += byte_checks.chain_links(lock)
         links += self._contents(snapshot)
-        links += version_links(version, snapshot)
+        links += [*version_links(version, snapshot), *signature_links(version, self.signing)]
         return Audit((*links, *self._ledgers()))
 
     def _contents(self, snapshot: Snapshot) -> Iterator[Link]:

@@ -29,7 +29,8 @@ def open_tracer() -> Tracer:
 def open_auditor() -> Auditor:
     """An auditor over the working folder."""
     params, repository, versions, known = _opened()
-    return Auditor(repository, versions, known, cache_folder(params.runtime.cache), (PROMOTIONS, WITHDRAWALS))
+    cache, ledgers = cache_folder(params.runtime.cache), (PROMOTIONS, WITHDRAWALS)
+    return Auditor(repository, versions, known, cache, ledgers, params.signing)
 
 
 def open_forgetting() -> Forgetting:

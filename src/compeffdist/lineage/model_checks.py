@@ -13,7 +13,9 @@ from compeffdist.lineage.links import Link, judged
 from compeffdist.lineage.snapshot import Snapshot
 from compeffdist.lineage.versions import TAGS_OF_DATA, Version
 from compeffdist.models import altered_files
-from compeffdist.registry.artifacts import verify_version
+from compeffdist.params import SigningParams
+from compeffdist.registry.artifacts import find_version, verify_version
+from compeffdist.registry.signing import is_signed, key_file, version_fault
 from compeffdist.registry.tracking import open_registry
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import AnswerRecord
@@ -96,6 +98,28 @@ def version_links(version: Version, snapshot: Snapshot) -> Iterator[Link]:
         if version.tags.get(tag) != value
     ]
     yield judged("registry", f"{version.reference} tags", wrong, f"as {lock.places[0]} has it")
+
+
+def signature_links(version: Version, signing: SigningParams) -> Iterator[Link]:
+    """Whether a version's files are as its signature says, by the key that params name; nothing where no key is named
+    and there is none. Raises UserError if the key is not there."""
+    client = open_registry()
+    found = find_version(client, version.name, version.number)
+    key = key_file(signing.public_key, "signing.public_key")
+    if not is_signed(found):
+        if signing.required:
+            remedy = "register it with signing.private_key: dvc repro -f -s register_student"
+            yield Link("signature", version.reference, "FAIL", f"unsigned, and signing.required: {remedy}")
+        elif key is not None:
+            yield Link("signature", version.reference, "SKIP", "unsigned")
+    elif key is None:
+        yield Link("signature", version.reference, "SKIP", "signed; signing.public_key names no key to check it by")
+    else:
+        fault = version_fault(client, found, key)
+        wrong = [f"invalid: {fault}"] if fault else []
+        yield judged(
+            "signature", version.reference, wrong, f"signed by the key of {key.name}, every file as it was then"
+        )
 
 
 def _gates(snapshot: Snapshot) -> dict[str, str]:

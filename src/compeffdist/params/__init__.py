@@ -7,7 +7,7 @@ value stops before anything runs, with one line naming the key. The docstring un
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
 
 from compeffdist.engines import BEHIND_API, ENGINES
 from compeffdist.errors import UserError
@@ -31,6 +31,7 @@ from compeffdist.params.pipeline import (
     TextsParams,
     WarmUpParams,
 )
+from compeffdist.params.registry import PromotionParams, RegistryParams, ServingParams, SigningParams
 from compeffdist.params.sections import (
     FILE_KINDS,
     FILE_SUFFIXES,
@@ -41,7 +42,6 @@ from compeffdist.params.sections import (
     Line,
     Name,
     NonNegativeInt,
-    PositiveInt,
     Section,
     checked,
     dataset_folder,
@@ -64,25 +64,8 @@ __all__ += ["AttributesParams", "ClustersParams", "DemonstrationsParams", "Diffi
 __all__ += ["FineTuningParams", "GatesParams", "LabelPriorsParams", "ModelParams", "PairingParams", "Params"]
 __all__ += ["PromotionParams", "ProxyParams", "RegistryParams", "ResponsesParams", "RuntimeParams", "SamplingParams"]
 __all__ += ["TasksParams", "TeacherParams", "TextsParams", "TuplePart"]
+__all__ += ["ServingParams", "SigningParams"]
 __all__ += ["BudgetParams", "Limits", "Price", "Prices", "read_prices"]
-
-
-class RegistryParams(Section):
-    """The MLflow registry. Where it lives is MLFLOW_TRACKING_URI, sqlite:///mlflow.db by default."""
-
-    model_name: Name = "compeffdist-student"
-    experiment: Name = "compeffdist"
-
-
-class PromotionParams(Section):
-    """What a student must show to become champion. No stage reads these, so changing them re-runs nothing."""
-
-    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
-    """Macro-F1 a task may be worse than the champion's, at the lower end of the interval of the difference. The first
-    champion has none before it and is judged as by gate `student`."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    """Of that interval, a paired bootstrap over the same evaluation rows."""
-    resamples: PositiveInt = 2000
 
 
 class Params(Section):
@@ -116,10 +99,14 @@ class Params(Section):
     label_priors: LabelPriorsParams
     gates: GatesParams
     registry: RegistryParams
+    serving: ServingParams
+    signing: SigningParams
     promotion: PromotionParams
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.signing.required and self.signing.public_key is None:
+            raise ValueError("signing.required: true needs a signing.public_key to check signatures by")
         if self.attributes.texts > self.texts.count:
             raise ValueError(f"attributes.texts ({self.attributes.texts}) exceeds texts.count ({self.texts.count})")
         if self.warm_up.rows > self.pairing.pairs:

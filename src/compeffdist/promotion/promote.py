@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.ledger import PROMOTIONS, Entry, Ledger
-from compeffdist.params import Params
+from compeffdist.params import Params, SigningParams
 from compeffdist.promotion.alias_state import (
     PROMOTE,
     REGISTRY,
@@ -35,6 +35,7 @@ from compeffdist.promotion.comparison import (
 )
 from compeffdist.promotion.mutex import Mutex, Notify, promotion_mutex
 from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
+from compeffdist.registry.signing import expect_intact
 from compeffdist.registry.tracking import open_tracking, store_errors
 
 if TYPE_CHECKING:
@@ -90,13 +91,13 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
         An outcome without an entry, with all reasons, if it has not and no override was given.
 
     Raises:
-        UserError: no such version; it never answered; it is champion; another promotion is under way; the ledger
-            is broken; an override without a reason.
+        UserError: no such version; it never answered; its signature is invalid; it is champion; another promotion is
+            under way; the ledger is broken; an override without a reason.
     """
     reason = _reason(override)
     with _turn(params, notify) as turn:
         state = turn.state
-        candidate = _answering_version(turn, version)
+        candidate = _possible_version(turn, version, params.signing)
         if state.champion == state.by_ledger == version:
             raise UserError(f"version {version} of {state.model_name} is champion already")
         comparison, unmet = _compared(turn, candidate, params)
@@ -120,12 +121,13 @@ def rollback(
         notify: is told what was repaired on the way.
 
     Raises:
-        UserError: there is no former champion, it is gone from the registry or never answered; else as `promote`.
+        UserError: there is no former champion, it is gone from the registry, never answered, or its signature is
+            invalid; else as `promote`.
     """
     overriding = _reason(override)
     with _turn(params, notify) as turn:
         version = _former(turn.state)
-        _answering_version(turn, version)
+        _possible_version(turn, version, params.signing)
         reasons = [*_prefixed("registry", [turn.state.fault()]), *_audited(audit, version)]
         return _decide(turn, ROLLBACK, version, {"reason": one_line(reason)}, reasons, overriding)
 
@@ -148,10 +150,13 @@ def finish_unfinished(client: "MlflowClient", ledger: Ledger, model_name: str, n
     return read_alias_state(client, ledger, model_name)
 
 
-def _answering_version(turn: _Turn, version: int) -> "ModelVersion":
+def _possible_version(turn: _Turn, version: int, signing: SigningParams) -> "ModelVersion":
+    """A version that may be champion, if only by an override: that is a judgement of what is known of a version, and
+    says nothing for files that somebody altered."""
     found = find_version(turn.client, turn.state.model_name, version)
     if found.tags.get("predict") != "ok":
         raise UserError(f"version {version} of {found.name} was never seen to answer (tag predict)")
+    expect_intact(turn.client, found, signing)
     return found
 
 

@@ -1,9 +1,9 @@
 """What is kept with a model version, so that it can be checked and judged wherever the tracking server is reached.
 
-Three small files, the attachments, lie in the version's run, each in a folder named by its SHA-256, which a tag of the
+Small files, the attachments, lie in the version's run, each in a folder named by its SHA-256, which a tag of the
 version holds: the manifest of the registered files, the predictions of student and base student, and the
-evaluation rows they are of (ids, tasks and labels; no text). A new evaluation adds files and moves the tags, so
-that no crash leaves a version with half of each.
+evaluation rows they are of (ids, tasks and labels; no text); where versions are signed, the signature. A new
+evaluation adds files and moves the tags, so that no crash leaves a version with half of each.
 """
 
 import json
@@ -33,11 +33,17 @@ MANIFEST = "files.json"
 PREDICTIONS = "student_predictions.parquet"
 ROWS = "evaluation_rows.json"
 """Task -> its `labels`, its `question` and `subject`, and its `rows`: row id -> gold label."""
+SIGNATURE = "signature.sig"
+"""Of the registered files, where they were signed (`signing`)."""
+NOTE_OF_ORIGIN = "registered_model_meta"
+"""A file that MLflow leaves in a model it was asked for by a version's name."""
 STUDENT, BASE = "student", "base"
 """A version's two models, by which its files and its predictions are named. It has files of `base` only with an
 adapter."""
 TASKS, PRIORS, MONITORED = "tasks", "label_priors", "monitored"
 """Of what a version carries beside its weights (`questions`), the files less their ending `.json`."""
+SERVING = "serving"
+"""… and the file of what it is served within (`bounds`)."""
 STRENGTH = "prior_strength"
 """Param of a request to a version: how much of a label prior is taken out, 0 to 1, in place of what it says itself."""
 FOLDER = "evidence"
@@ -144,7 +150,7 @@ def manifest(model: Path) -> dict[str, str]:
     return {
         path.relative_to(model).as_posix(): hash_file(path)
         for path in sorted(model.rglob("*"))
-        if path.is_file() and path != model / "registered_model_meta" and path.parent.name != "__pycache__"
+        if path.is_file() and path != model / NOTE_OF_ORIGIN and path.parent.name != "__pycache__"
     }
 
 

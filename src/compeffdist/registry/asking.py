@@ -1,26 +1,21 @@
-"""Asking models in this process: a registered version what a request may ask of it, any model evaluation rows."""
+"""Asking a registered version in this process: rows of a file or of arguments, in requests within its bounds."""
 
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.domain import domain_here
 from compeffdist.errors import UserError, one_line
-from compeffdist.evaluation.predictions import predict_rows, student_scorer
 from compeffdist.files import read_json
-from compeffdist.models import find_model_folder
-from compeffdist.models.references import short
-from compeffdist.params import EvaluationParams, RuntimeParams
-from compeffdist.records import EvaluationRow, Prediction
-from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT, TASKS, artifact_folder, find_version, model_files
+from compeffdist.params import ServingParams
+from compeffdist.registry.artifacts import STRENGTH, TASKS, artifact_folder, model_files
+from compeffdist.registry.bounds import TOO_LARGE
 from compeffdist.registry.local_store import located
+from compeffdist.registry.prompted_rows import PromptedRow
 from compeffdist.registry.register import CANDIDATE
-from compeffdist.registry.tracking import found_or_none, open_registry, raise_if_lost, store_errors
-from compeffdist.student.loading import PROVENANCE, student_id
+from compeffdist.registry.tracking import found_or_none, open_registry, raise_if_lost
+from compeffdist.registry.weights import named_version
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.tracking_uri import SCHEME
 
@@ -28,45 +23,102 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-API = "api:"
 BATCH_ROWS = 256
 
 
-def ask_model(
-    uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None, numbers: Sequence[int] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Results of a registered version, in the order of `rows` (see `registry.model`).
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A registered version in this process."""
 
-    Rows are sent in requests of about the same size: a prior is estimated from the texts of a request.
+    uri: str
+    model: Any
+    """As MLflow loads it."""
+    bounds: ServingParams
 
-    Args:
-        strength: how much of a label prior is taken out; None: as the version says.
-        numbers: of the rows in their file, for the message that one is refused; None: from 1.
+    def fitting(self, row: PromptedRow) -> PromptedRow:
+        """The row, without what is asked if it is longer than the version reads."""
+        longest = max(map(len, (row.asked.get("text", ""), row.asked.get("prompt", ""))))
+        return PromptedRow(row.number, {}, "too_large") if longest > self.bounds.characters else row
 
-    Raises:
-        UserError: if there is no such version, or it refuses a row.
-    """
-    if not rows:
-        return
+    def ask(
+        self, rows: Sequence[Mapping[str, str]], strength: float | None = None, numbers: Sequence[int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Results in the order of `rows` (see `registry.model`).
+
+        Rows are sent in requests of about the same size, for a prior is estimated from the texts of a request; one that
+        is more than the version answers at once is sent in halves.
+
+        Args:
+            strength: how much of a label prior is taken out; None: as the version says.
+            numbers: of the rows in their file, for the message that one is refused; None: from 1.
+
+        Raises:
+            UserError: if the version refuses a row.
+        """
+        signature = self.model.metadata.signature
+        if strength is not None and not (signature and signature.params):
+            raise UserError(f"{self.uri}: an older version, which takes no label prior out; register the student anew")
+        params = None if strength is None else {STRENGTH: strength}
+        numbers = numbers or range(1, len(rows) + 1)
+        waiting = even_parts(len(rows), min(BATCH_ROWS, self.bounds.rows))[::-1] if rows else []
+        while waiting:
+            part = waiting.pop()
+            try:
+                yield from self._request([rows[place] for place in part], params)
+            except _TooLarge as error:
+                if len(part) == 1:
+                    raise UserError(f"{self.uri}: row {numbers[part.start]}: {one_line(error, 300)}") from None
+                middle = (part.start + part.stop) // 2
+                waiting += [range(middle, part.stop), range(part.start, middle)]
+            except _Refused as error:
+                said = _renumbered(str(error), numbers[part.start : part.stop])
+                raise UserError(f"{self.uri}: {one_line(said, 300)}") from None
+
+    def _request(self, rows: Sequence[Mapping[str, str]], params: dict[str, float] | None) -> list[dict[str, Any]]:
+        """Raises _TooLarge, _Refused."""
+        import mlflow
+        import pandas as pd
+
+        # a frame cannot hold halves of characters
+        whole = [{key: whole_characters(value) for key, value in row.items()} for row in rows]
+        try:
+            return list(self.model.predict(pd.DataFrame(whole), params=params))
+        except mlflow.MlflowException as error:
+            raise_if_lost(error)
+            too_large = error.json_kwargs.get("reason") == TOO_LARGE
+            raise (_TooLarge if too_large else _Refused)(str(error)) from None
+        except ImportError as error:
+            raise _Refused(str(error)) from None
+
+
+class _Refused(Exception):
+    """By the version, in its words."""
+
+
+class _TooLarge(_Refused):
+    """A request that may be sent in parts."""
+
+
+def load_version(uri: str) -> LoadedVersion:
+    """A registered version, or what else MLflow can load. Raises UserError if there is none, or it cannot be loaded."""
     import mlflow
-    import pandas as pd
 
     client = open_registry()
-    numbers, part = numbers or range(1, len(rows) + 1), range(0)
     try:
         model = _loaded(client, uri)
-        if strength is not None and not (model.metadata.signature and model.metadata.signature.params):
-            raise UserError(f"{uri}: an older version, which takes no label prior out; register the student anew")
-        params = None if strength is None else {STRENGTH: strength}
-        for part in even_parts(len(rows), BATCH_ROWS):
-            # a frame cannot hold halves of characters
-            whole = [{key: whole_characters(value) for key, value in rows[place].items()} for place in part]
-            results: Any = model.predict(pd.DataFrame(whole), params=params)
-            yield from results
     except (mlflow.MlflowException, ImportError) as error:
         raise_if_lost(error)
-        said = _renumbered(str(error), numbers[part.start : part.stop])
-        raise UserError(f"{uri}: {one_line(said, 300)}") from None
+        raise UserError(f"{uri}: {one_line(error, 300)}") from None
+    inside = model.unwrap_python_model() if hasattr(model, "unwrap_python_model") else None
+    # an older version has bounds of its own, which are those of the defaults
+    return LoadedVersion(uri, model, getattr(inside, "bounds", ServingParams()))
+
+
+def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None) -> Iterator[dict[str, Any]]:
+    """Results of a registered version, loaded for it, as `LoadedVersion.ask`. Raises UserError as that and
+    `load_version`."""
+    if rows:
+        yield from load_version(uri).ask(rows, strength)
 
 
 def _renumbered(message: str, numbers: Sequence[int]) -> str:
@@ -145,68 +197,3 @@ def _no_candidate(client: "MlflowClient", uri: str) -> str:
         f"no version of {name} is {CANDIDATE}: no student has passed its gate yet (compeffdist results says why); to "
         f"ask one all the same, name it: --model {' or '.join([*others, f'models:/{name}/{max(numbers)}'])}"
     )
-
-
-@dataclass(frozen=True)
-class OpenedModel:
-    """Where a model's weights lie."""
-
-    folder: Path
-    base: Path | None
-    """Of the base weights, where the folder holds an adapter."""
-    id: str
-    """The student's id, or what the model was called where it is no student."""
-
-
-@contextmanager
-def open_model(reference: str, runtime: RuntimeParams, base: str = "") -> Iterator[OpenedModel]:
-    """The weights of a model while the block runs. Raises UserError if there is none, or if the base of an adapter is
-    not named.
-
-    Args:
-        reference: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, a folder, or a reference as in `models.student`.
-        base: the same of its base model, for a folder with an adapter; a registered version has its own.
-    """
-    if reference.startswith(SCHEME):
-        client = open_registry()
-        version = named_version(client, reference)
-        with model_files(client, version.name, version.version) as files:
-            student = artifact_folder(files, STUDENT)
-            if student is None:
-                raise UserError(f"{reference}: it holds no student")
-            yield OpenedModel(student, artifact_folder(files, BASE), version.tags.get("student_id", reference))
-        return
-    if reference.startswith(API):
-        raise UserError(f"{reference}: a model behind an API cannot be asked here: its weights are elsewhere")
-    folder = find_model_folder(reference, runtime.cache)
-    if (folder / "adapter_config.json").exists() and not base:
-        raise UserError(f"{reference}: holds an adapter; name the model it was trained on with --base")
-    own_id = student_id(folder) if (folder / PROVENANCE).exists() else reference
-    yield OpenedModel(folder, find_model_folder(base, runtime.cache) if base else None, own_id)
-
-
-def named_version(client: "MlflowClient", reference: str) -> "ModelVersion":
-    """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names. Raises UserError if there is none."""
-    name, at, alias = reference.removeprefix(SCHEME).rpartition("@")
-    if not at:
-        name, _, number = reference.removeprefix(SCHEME).rpartition("/")
-        if not name:
-            raise UserError(f"{reference}: expected models:/NAME/VERSION or models:/NAME@ALIAS")
-        return find_version(client, name, number)
-    # stores differ in how they say that there is no such alias, hence the model, which either is there or not
-    with store_errors():
-        model = found_or_none(client.get_registered_model, name)
-        aliases = model.aliases if model else {}
-        if alias in aliases:
-            return client.get_model_version_by_alias(name, alias)
-    raise UserError(f"{reference}: there is no such version (aliases: {', '.join(sorted(aliases)) or 'none'})")
-
-
-def ask_rows(
-    reference: str, rows: Sequence[EvaluationRow], params: EvaluationParams, runtime: RuntimeParams, base: str = ""
-) -> list[Prediction]:
-    """What a model answers to evaluation rows, as `predict_rows`. Raises UserError as `open_model`."""
-    with open_model(reference, runtime, base) as model:
-        label, system = f"evaluation of {short(reference)}", domain_here().system_prompts.student
-        score = student_scorer(model.folder, model.base, runtime, label, system)
-        return predict_rows(rows, params, reference, model.id, score)

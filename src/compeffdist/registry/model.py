@@ -6,11 +6,13 @@ weights as well, because a version that cannot be loaded without a download is n
 
 Labels are chosen by likelihood with the student's prior taken out (`label_priors`): the one the version carries of the
 question; else one from the texts of the request, if there are enough; else one from inputs without content. With the
-first and the last, what a row is answered does not depend on the other rows. Inputs are bounded (`questions`): this
-answers on a network port.
+first and the last, what a row is answered does not depend on the other rows. This answers on a network port: requests
+are bounded, by what they hold (`questions`) and by what they would take (`effort`), and answered one at a time, since
+each uses all cores; MLflow's server is fenced (`fence`).
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from mlflow.pyfunc.model import PythonModel
 from compeffdist.errors import UserError
 from compeffdist.label_priors import Prior, calibrate, likeliest, prior_of, shrunk_prior
 from compeffdist.registry.artifacts import BASE, STRENGTH, STUDENT
-from compeffdist.registry.questions import COLUMNS, Question, by_question, read_carried, read_request
+from compeffdist.registry.bounds import TOO_LARGE, TooLarge, read_bounds
+from compeffdist.registry.effort import Effort, Speedometer, measure_speed
+from compeffdist.registry.fence import fence_server
+from compeffdist.registry.questions import COLUMNS, Asked, Question, by_question, read_carried, read_request
 from compeffdist.student.loading import load_student, read_provenance
 from compeffdist.student.prediction import generate, label_logprobs
 
@@ -43,13 +48,19 @@ class StudentModel(PythonModel):
     without labels, gives `answer`."""
 
     def load_context(self, context: Any) -> None:
-        """Load weights, tokenizer and what is known of questions from the version's own files."""
+        """Load weights, tokenizer and what is known of questions from the version's own files. Within MLflow's server,
+        which is about to be made, that is fenced."""
+        self.bounds = read_bounds(context.artifacts)
         base = context.artifacts.get(BASE)
         student = Path(context.artifacts[STUDENT])
         self.model, self.tokenizer = load_student(student, base=Path(base) if base else None)
         self.system = read_provenance(student)["system_prompt"]
         self.carried = read_carried(context.artifacts)
         self.neutral: dict[Question, Prior] = {}
+        self.turn = threading.Lock()
+        self.speedometer = Speedometer(lambda: measure_speed(self.model, self.tokenizer, self.system))
+        if fence_server(self.bounds):
+            self.speedometer.speed()  # measured now, before there are requests to wait
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -62,23 +73,42 @@ class StudentModel(PythonModel):
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE (HTTP 400) on rows out of bounds, labels that cannot be told apart,
-                prompts longer than the student's context.
+                prompts longer than the student's context; with `reason` TOO_LARGE (HTTP 413 from a server) if all of
+                the request is too much, which is known before any of it is answered.
         """
         try:
             strength = self._strength(params or {})
-            asked = read_request(model_input, self.carried)
-            results: list[dict[str, Any]] = [{} for _ in asked]
-            for question, places in by_question(asked).items():
-                if question.labels:
-                    decided = self._labels(question, [asked[place].text for place in places], strength)
-                    for place, result in zip(places, decided, strict=True):
-                        results[place] = result | ({self.carried.field: result["label"]} if asked[place].plain else {})
-            free = [place for place, row in enumerate(asked) if not row.question.labels]
-            answers = self._answers([asked[place].question.message(asked[place].text) for place in free])
-            for place, answer in zip(free, answers, strict=True):
-                results[place] = {"answer": answer}
+            asked = read_request(model_input, self.carried, self.bounds)
+            with self.turn:
+                self._expect_effort(asked, strength)
+                return self._results(asked, strength)
+        except TooLarge as error:
+            raise _invalid(str(error), reason=TOO_LARGE) from None
         except (ValueError, UserError) as error:
             raise _invalid(str(error)) from None
+
+    def _expect_effort(self, asked: Sequence[Asked], strength: float) -> None:
+        """Raises TooLarge if the request would take too many tokens, or too long."""
+        effort = Effort(self.tokenizer, self.system, self.bounds)
+        for question, places in by_question(asked).items():
+            texts = dict.fromkeys(asked[place].text for place in places)
+            if question.labels:
+                effort.weigh(map(question.message, texts), question.labels)
+                if strength and len(texts) < self.carried.least and not self._known_prior(question):
+                    effort.weigh(map(question.message, NEUTRAL), question.labels)
+        effort.answer(_free_prompts(asked), MAX_NEW_TOKENS)
+        self.speedometer.expect_time(effort, TOKEN_BUDGET)
+
+    def _results(self, asked: Sequence[Asked], strength: float) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = [{} for _ in asked]
+        for question, places in by_question(asked).items():
+            if question.labels:
+                decided = self._labels(question, [asked[place].text for place in places], strength)
+                for place, result in zip(places, decided, strict=True):
+                    results[place] = result | ({self.carried.field: result["label"]} if asked[place].plain else {})
+        free = [place for place, row in enumerate(asked) if not row.question.labels]
+        for place, answer in zip(free, self._answers(list(_free_prompts(asked))), strict=True):
+            results[place] = {"answer": answer}
         return results
 
     def _strength(self, params: dict[str, Any]) -> float:
@@ -112,6 +142,9 @@ class StudentModel(PythonModel):
             self.neutral[question] = known
         return known, "neutral"
 
+    def _known_prior(self, question: Question) -> bool:
+        return bool(self.carried.prior_of(question)) or question in self.neutral
+
     def _logprobs(self, question: Question, texts: Sequence[str]) -> list[dict[str, float]]:
         """One of each text. Copies are asked once: it is cheaper, and rows of a batch differ in their last bits."""
         distinct = list(dict.fromkeys(texts))
@@ -130,11 +163,15 @@ class StudentModel(PythonModel):
         )
 
 
-def _invalid(message: str) -> Exception:
+def _free_prompts(asked: Iterable[Asked]) -> Iterable[str]:
+    return (row.question.message(row.text) for row in asked if not row.question.labels)
+
+
+def _invalid(message: str, **more: str) -> Exception:
     from mlflow import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
+    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE, **more)
 
 
 def signature() -> Any:

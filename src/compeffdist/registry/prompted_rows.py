@@ -8,7 +8,7 @@ from typing import Any
 
 from compeffdist.errors import UserError
 from compeffdist.params import FILE_SUFFIXES
-from compeffdist.registry.questions import COLUMNS, fits
+from compeffdist.registry.questions import COLUMNS
 from compeffdist.texts.normalise import whole_characters
 from compeffdist.texts.tables import FileRow, read_rows
 
@@ -74,7 +74,7 @@ def _prompted(row: FileRow, path: Path, asked: Mapping[str, str], text_field: st
     said = {key: whole_characters(value) for key, value in said.items()}
     if not said[keys[0]].strip():
         return PromptedRow(row.number, {}, "empty")
-    return PromptedRow(row.number, said) if fits(said[keys[0]]) else PromptedRow(row.number, {}, "too_large")
+    return PromptedRow(row.number, said)
 
 
 def _question(value: Mapping[str, Any], where: str) -> dict[str, str]:

@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from compeffdist.label_priors import Prior
 from compeffdist.label_spelling import are_distinct
-from compeffdist.params import LabelPriorsParams
+from compeffdist.params import LabelPriorsParams, ServingParams
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.registry.artifacts import MONITORED, PRIORS, TASKS
+from compeffdist.registry.bounds import TooLarge
 from compeffdist.texts.normalise import whole_characters
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_ROWS = 1024
-"""Rows of one call."""
-MAX_CHARACTERS = 8000
-"""Of one text or prompt."""
 MAX_QUESTION_CHARACTERS = 2000
 MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 60
@@ -120,34 +117,34 @@ class Asked:
     """Whether nothing but a text was given, so that the domain's question is asked."""
 
 
-def read_request(model_input: "pd.DataFrame", carried: Carried) -> list[Asked]:
+def read_request(model_input: "pd.DataFrame", carried: Carried, bounds: ServingParams) -> list[Asked]:
     """What each row asks: `text` alone the domain's question, with `task` that task, with `question` and `labels` that
-    question; `prompt` alone a free answer. Raises ValueError naming the first row that is out of bounds."""
+    question; `prompt` alone a free answer. Raises ValueError naming the first row that is out of bounds; TooLarge if
+    there are too many."""
     unknown = sorted(set(map(str, model_input.columns)) - set(COLUMNS))
     if unknown:
         raise ValueError(f"unknown column {unknown[0]!r}; expected {', '.join(COLUMNS)}")
     if not {"text", "prompt"} & set(model_input.columns):  # a server drops columns that the signature does not name
         raise ValueError("no column is named text or prompt")
-    if not 0 < len(model_input) <= MAX_ROWS:
-        raise ValueError(f"expected 1 to {MAX_ROWS} rows, got {len(model_input)}")
+    expect_rows(len(model_input), bounds)
     asked = []
     for number, row in enumerate(model_input.to_dict("records"), 1):
         texts = {str(key): whole_characters(value) for key, value in row.items() if isinstance(value, str)}
         given = {key: text for key, text in texts.items() if text.strip()}
         try:
-            asked.append(_row(given, carried))
+            asked.append(_row(given, carried, bounds))
         except ValueError as error:
             raise ValueError(f"row {number}: {error}") from None
     return asked
 
 
-def _row(given: Mapping[str, str], carried: Carried) -> Asked:
+def _row(given: Mapping[str, str], carried: Carried, bounds: ServingParams) -> Asked:
     kinds = [kind for kind in ("text", "prompt") if kind in given]
     if len(kinds) != 1:
         raise ValueError("expected a non-empty text or a non-empty prompt, and not both")
     value, beside = given[kinds[0]], sorted(given.keys() - set(kinds))
-    if not fits(value):
-        raise ValueError(f"{len(value)} characters, at most {MAX_CHARACTERS}")
+    if len(value) > bounds.characters:
+        raise ValueError(f"{len(value)} characters, at most {bounds.characters}")
     if kinds == ["prompt"]:
         if beside:
             raise ValueError(f"a prompt is asked as it is, without {beside[0]}")
@@ -164,9 +161,10 @@ def _row(given: Mapping[str, str], carried: Carried) -> Asked:
     )
 
 
-def fits(text: str) -> bool:
-    """Whether a text or prompt is short enough to be asked about."""
-    return len(text) <= MAX_CHARACTERS
+def expect_rows(count: int, bounds: ServingParams) -> None:
+    """Raises ValueError if a request has no rows, TooLarge if it has too many."""
+    if not 0 < count <= bounds.rows:
+        raise (TooLarge if count else ValueError)(f"expected 1 to {bounds.rows} rows, got {count}")
 
 
 def _task(name: str, tasks: Mapping[str, Question]) -> Question:

@@ -25,6 +25,7 @@ from compeffdist.params import Params, RegistryParams
 from compeffdist.registry.artifacts import (
     BASE,
     MANIFEST,
+    SIGNATURE,
     STUDENT,
     artifact_folder,
     carries,
@@ -33,7 +34,9 @@ from compeffdist.registry.artifacts import (
     manifest,
     model_files,
 )
+from compeffdist.registry.bounds import without_effort
 from compeffdist.registry.local_store import belongs_elsewhere
+from compeffdist.registry.signing import is_signed_by, sign_files
 from compeffdist.registry.tracking import experiment_id, found_or_none, open_tracking, store_errors
 from compeffdist.student.loading import read_provenance, student_id
 
@@ -79,6 +82,7 @@ def register_student(
     attachments: Mapping[str, bytes] = MappingProxyType({}),
     earned: bool = True,
     carried: Mapping[str, Any] = MappingProxyType({}),
+    private_key: Path | None = None,
 ) -> Registration:
     """Register the student in `folder`, try the version, then point the alias `candidate` at it if it has earned it.
 
@@ -89,20 +93,21 @@ def register_student(
         attachments: how the student was evaluated (`artifacts.evaluation_attachments`), which promotion asks for.
         carried: what it knows of questions (`Carried.to_files`). A version that carries something else is another.
         earned: whether it gets the alias. If not, the alias stays where it was, unless that is this version.
+        private_key: signs the version, as soon as it is logged. One that this key has not signed is another.
 
     Raises:
-        UserError: if the version does not load or answer; no alias is set then.
+        UserError: if the version does not load or answer; no alias is set then. If the key cannot sign.
     """
     client = open_tracking()
     identifier = student_id(folder)
     files = {name: canonical_json(contents).encode() for name, contents in carried.items()}
     code = own_fingerprint(STAGE)
-    known = _sound_version(client, settings.model_name, {"student_id": identifier, CODE_TAG: code}, files)
+    known = _sound_version(client, settings.model_name, {"student_id": identifier, CODE_TAG: code}, files, private_key)
     tags = {**tags, "student_id": identifier, CODE_TAG: code}
     adapter = (folder / "adapter_config.json").exists()
     weights = {STUDENT: folder} | ({BASE: base_folder} if adapter else {})
     version = known or _new_version(client, weights, settings, run_id, tags, files)
-    attachments = {**attachments, **({} if known else {MANIFEST: _manifest(client, version, identifier)})}
+    attachments = {**attachments, **({} if known else _of_files(client, version, identifier, private_key))}
     tags |= log_attachments(client, str(version.run_id), attachments)
     for key, value in tags.items():
         client.set_model_version_tag(settings.model_name, version.version, key, value)
@@ -173,17 +178,18 @@ def git_commit() -> str:
 
 
 def _sound_version(
-    client: "MlflowClient", name: str, tags: Mapping[str, str], carried: Mapping[str, bytes]
+    client: "MlflowClient", name: str, tags: Mapping[str, str], carried: Mapping[str, bytes], private_key: Path | None
 ) -> "ModelVersion | None":
-    """The latest version that has these tags, that carries these files, and whose files are what was
-    registered."""
+    """The latest version that has these tags, that carries these files, and whose files are what was registered; with a
+    key, what it signed: nothing is signed because it lay in the registry."""
     versions = client.search_model_versions(f"name = '{name}'")
     same = [version for version in versions if tags.items() <= version.tags.items()]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
-    return next(
-        (v for v in newest_first if _is_ours(client, v) and not file_problems(client, name, v) and carries(v, carried)),
-        None,
-    )
+    for version in newest_first:
+        sound = _is_ours(client, version) and not file_problems(client, name, version) and carries(version, carried)
+        if sound and (private_key is None or is_signed_by(client, version, private_key)):
+            return version
+    return None
 
 
 def _is_ours(client: "MlflowClient", version: "ModelVersion") -> bool:
@@ -195,13 +201,16 @@ def _is_ours(client: "MlflowClient", version: "ModelVersion") -> bool:
     return not any(belongs_elsewhere(place) for place in places)
 
 
-def _manifest(client: "MlflowClient", version: "ModelVersion", identifier: str) -> bytes:
-    """The manifest of a new version, from its files as the store gives them back."""
+def _of_files(
+    client: "MlflowClient", version: "ModelVersion", identifier: str, private_key: Path | None
+) -> dict[str, bytes]:
+    """The attachments on the files of a new version, from these as the store gives them back."""
     with model_files(client, version.name, version.version) as stored:
         student = artifact_folder(stored, STUDENT)
         if student is None or student_id(student) != identifier:
             raise UserError(f"{version.name} version {version.version}: the store gives back other files; try again")
-        return canonical_json(manifest(stored)).encode()
+        signature = {SIGNATURE: sign_files(stored, private_key)} if private_key else {}
+        return {MANIFEST: canonical_json(manifest(stored)).encode(), **signature}
 
 
 def _new_version(
@@ -245,14 +254,18 @@ def _has_run(client: "MlflowClient", run_id: str) -> bool:
 
 
 def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:
-    """Load the version offline and ask it once. MLflow registers versions that cannot answer, too."""
+    """Load the version offline and ask it once, however tight its bounds and busy this machine. MLflow registers
+    versions that cannot answer, too."""
     import mlflow
 
     from compeffdist.registry.model import input_example
 
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
-        answers = mlflow.pyfunc.load_model(f"models:/{name}/{version}").predict(input_example())
+        loaded = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+        inside = loaded.unwrap_python_model()
+        inside.bounds = without_effort(inside.bounds)
+        answers = loaded.predict(input_example())
         shares = answers[0]["probabilities"].values()
         if not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) >= 1e-3:
             raise ValueError(f"probabilities {answers[0]['probabilities']}")
