@@ -31,8 +31,6 @@ async def attempt(send: Callable[..., Awaitable[Any]], request: Any, options: Ma
             await response.aread()
     except TimeoutError:
         raise _library(request).ReadTimeout("the answer is not whole in time", request=request) from None
-    if _surplus(response.stream):
-        await response.extensions["network_stream"].aclose()
     return response
 
 
@@ -42,12 +40,15 @@ def is_asked(request: Any) -> bool:
 
 
 def bound(response: Any) -> None:
-    """Have the reading of a response raise `httpx.ReadError` once it has more than MOST_BYTES."""
+    """Have the reading of a response raise `httpx.ReadError` once it has more than MOST_BYTES, and close its connection
+    if that holds anything behind it.
+
+    The connection is marked before it goes back to the pool: closed only then, it may be picked meanwhile, and httpcore
+    reads what is left for a response also where its request could not be written.
+    """
     library, inner = _library(response.request), response.stream
 
     class Bounded(library.AsyncByteStream):  # type: ignore[name-defined]
-        _stream = inner
-
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
             async for part in inner:
@@ -55,6 +56,9 @@ def bound(response: Any) -> None:
                 if size > MOST_BYTES:
                     raise library.ReadError(f"the answer has more than {MOST_BYTES} bytes", request=response.request)
                 yield part
+            state = _protocol(inner)
+            if state is not None and state.trailing_data[0]:
+                state.send_failed()  # a connection with a failure is not used again
 
         async def aclose(self) -> None:
             await inner.aclose()
@@ -67,9 +71,9 @@ def _library(request: Any) -> Any:
     return sys.modules[type(request).__module__.partition(".")[0]]
 
 
-def _surplus(stream: Any) -> bytes:
-    """What a connection holds beyond the response that was read from it."""
+def _protocol(stream: Any) -> Any:
+    """The state of the connection that a response is read from; None if it has none, as with HTTP/2."""
     state = stream
     while state is not None and not hasattr(state, "trailing_data"):
         state = next((getattr(state, name) for name in _INWARDS if hasattr(state, name)), None)
-    return bytes(state.trailing_data[0]) if state is not None else b""
+    return state
