@@ -37,7 +37,8 @@ class Client:
         self.sent.append(message)
 
     async def ask(self, app: Fence) -> tuple[int, Any, dict[bytes, bytes]]:
-        await app(self.scope, self.receive, self.send)
+        async with asyncio.timeout(30):  # a fence that lets in too many is no reason to wait without an end
+            await app(self.scope, self.receive, self.send)
         if not self.sent:
             return 0, None, {}
         start, body = self.sent

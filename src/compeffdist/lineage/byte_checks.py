@@ -151,7 +151,10 @@ def _committed_problems(repository: Repository, lock: Lock, commit: str) -> list
 def _folder_problems(repository: Repository, item: Item) -> list[str]:
     """What is wrong with a folder whose hash is another."""
     folder = repository.root / item.path
-    listed = repository.listing(item)
+    try:
+        listed = repository.listing(item)
+    except UserError:
+        return [f"its files cannot be told: the list of them, {item.md5}, was altered"]
     if listed is None:
         return [f"its files are not those of {item.md5}"]
     names = {path.relative_to(folder).as_posix() for path in files_in(folder)}
@@ -166,7 +169,7 @@ def _missing(repository: Repository, item: Item) -> list[str]:
     """What of a folder's listing and files this machine lacks."""
     try:
         listed = repository.listing(item)
-    except (ValueError, KeyError, TypeError):
+    except UserError:
         return [f"the list of its files, {item.md5}, was altered"]
     if listed is None:
         return [f"{item.md5} is not on this machine"]
@@ -181,7 +184,7 @@ def _owners(repository: Repository, locks: list[Lock]) -> dict[str, str]:
         for item in lock.outs.values():
             owners.setdefault(item.md5, item.path)
             if item.is_folder and repository.object_path(item.md5).is_file():
-                with suppress(ValueError, KeyError, TypeError):  # the listing itself may be what was altered
+                with suppress(UserError):  # the listing itself may be what was altered
                     for name, md5 in repository.listing(item) or ():
                         owners.setdefault(md5, f"{item.path}/{name}")
     return owners

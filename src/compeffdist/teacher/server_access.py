@@ -59,6 +59,12 @@ def open_client(
         )
 
 
+def quick_client(client: Any, times: Any) -> Any:
+    """The same client with other time-outs and no second attempt, which reads no more of the environment."""
+    with _without_openai_variables():
+        return client.with_options(max_retries=0, timeout=times)
+
+
 def secrets_of(url: str, key: str) -> list[str]:
     """What must not be repeated of what a server or library says: the key, and what an address holds. Longest first."""
     address = url.partition("://")[2]

@@ -22,7 +22,7 @@ from compeffdist.teacher.dialect import Change, Dialect, changes_for, is_cut, na
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.pace import HIDDEN, Pace, paced
 from compeffdist.teacher.replies import token_counts
-from compeffdist.teacher.server_access import open_client, secrets_of
+from compeffdist.teacher.server_access import open_client, quick_client, secrets_of
 from compeffdist.teacher.server_errors import (
     error_in,
     hidden_status,
@@ -94,7 +94,7 @@ class ServerClient:
             transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)
             times, attempts = self._patience(self.timeout), runtime.retries
             self.client = open_client(transport, base_url, key, key_header, times, attempts, self._look_at)
-            self.once = self.client.with_options(max_retries=0, timeout=self._patience(CHECK_SECONDS))
+            self.once = quick_client(self.client, self._patience(CHECK_SECONDS))
         except Exception as error:  # of many types; what is known to be wrong was said before
             raise UserError(f"{self.place}: cannot be asked: {self._masked(str(error))}; {hint}") from None
 
