@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -21,14 +22,15 @@ ASKED: list[Mapping[str, str]] = []
 def student(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says `good` of what has the word in it."""
 
-    def ask(_: str, rows: Sequence[Mapping[str, str]], *__: object) -> Iterator[dict[str, Any]]:
+    def ask(rows: Sequence[Mapping[str, str]], *_: object) -> Iterator[dict[str, Any]]:
         ASKED[:] = rows
         for row in rows:
             label = "good" if "good" in row.get("text", "") else "bad"
             said = {"answer": "words"} if "prompt" in row else {"label": label, "probabilities": {label: 0.75}}
             yield {**said, "prior": "version"}
 
-    monkeypatch.setattr(asking, "ask_model", ask)
+    version = SimpleNamespace(ask=ask, fitting=lambda row: row)
+    monkeypatch.setattr(asking, "load_version", lambda uri: version)
 
 
 def predicted(file: Path, *arguments: str) -> Path:

@@ -35,22 +35,24 @@ def scores(value: float) -> dict[str, Any]:
     }
 
 
-def free_instruction(name: str, perspective_id: str) -> Instruction:
+def free_instruction(name: str, perspective_id: str, said: str = HOSTILE) -> Instruction:
     task = make_task("open_classification", name=name, perspective_id=perspective_id)
-    return make_instruction(task, prompt=f"{name} {HOSTILE} {'long ' * LONGEST}")
+    return make_instruction(task, prompt=f"{name} {said} {'long ' * LONGEST}")
 
 
-def make_run() -> Run:
-    """Three scored rows of one hostile text, two kept; a gate that warned; two evaluation rows by each system."""
-    text = make_text(HOSTILE)
-    perspective = make_perspective(HOSTILE)
-    instruction = free_instruction("tone", perspective.id)
-    triplets = [make_triplet(instruction, text, response=f"{HOSTILE} {number}") for number in range(3)]
+def make_run(said: str = HOSTILE, **named: str) -> Run:
+    """Three scored rows of one text, two kept; a gate that warned; two evaluation rows by each system. `said` is what
+    users, teacher and models' makers said, `named` what tests look for: task, tweets, m, profile, reason."""
+    words = {"task": "tone", "tweets": "tweets", "m": "m", "profile": "laptop", "reason": "too_short"} | named
+    text = make_text(said)
+    perspective = make_perspective(said)
+    instruction = free_instruction(words["task"], perspective.id, said)
+    triplets = [make_triplet(instruction, text, response=f"{said} {number}") for number in range(3)]
     scored = [make_score(triplet, ranking) for triplet, ranking in zip(triplets, [0.1, 0.9, 0.5], strict=True)]
     draws = [make_draw(score, score.ranking > 0.4, pair_id=f"pair_{n}") for n, score in enumerate(scored)]
-    rows = [make_row("tweets", f"text {label}", label) for label in GOLD]
+    rows = [make_row(words["tweets"], f"text {label}", label) for label in GOLD]
     trained = {"seconds": 12.5, "steps": 40, "tokens": 9000}
-    account = {"in": 5, "out": 3, "rejected": 2, "reasons": {"too_short": 2}}
+    account = {"in": 5, "out": 3, "rejected": 2, "reasons": {words["reason"]: 2}}
     usage = {
         "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
         "this_run": {"store": 1, "recorded": 1200, "bought": 3},
@@ -62,21 +64,28 @@ def make_run() -> Run:
     metrics["predict_difficulty"] = {"records": {"in": 0, "out": 0, "rejected": 0, "reasons": {}}}
     metrics["collect_sampled"]["asked"] = {"calls_saved": 0.25}
     metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
-    expectations = [{"name": HOSTILE, "passed": False}, {"name": "fine", "passed": True}]
+    expectations = [{"name": said, "passed": False}, {"name": "fine", "passed": True}]
     return Run(
         models={
-            role: make_identity(role, role, parameters=None if role == "teacher" else 2_000_000, licence="MIT")
+            role: make_identity(role, role, parameters=None if role == "teacher" else 2_000_000, licence=said)
             for role in ("teacher", "student", "embedder")
         },
         metrics=metrics,
         gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
         evaluation={
             "confidence": 0.95,
-            "tasks": {"tweets": {"rows": 2, "gold": GOLD, "answers": dict.fromkeys(SYSTEMS, GOLD), **scores(0.5)}},
+            "tasks": {
+                words["tweets"]: {"rows": 2, "gold": GOLD, "answers": dict.fromkeys(SYSTEMS, GOLD), **scores(0.5)}
+            },
             "mean": scores(0.5),
             "headline": {"macro_f1_student": 0.5, "gain_over_base": 0.12345},
         },
-        registration={"model_name": "m", "version": 1, "alias": "candidate", "tags": {"profile": "laptop"}},
+        registration={
+            "model_name": words["m"],
+            "version": 1,
+            "alias": "candidate",
+            "tags": {"profile": words["profile"]},
+        },
         perspectives=[perspective],
         instructions=[instruction],
         texts=[text],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.canonical import hash_json, hash_text
+from compeffdist.canonical import canonical_json, hash_json, hash_text
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.models.identity import ModelIdentity
@@ -149,6 +149,11 @@ def chat_template_hash(folder: Path) -> str:
 
 
 def _settings(config: Path) -> Any:
-    """Contents of a configuration file without the notes of the library that saved it."""
+    """Contents of a configuration file without the notes of the library that saved it. Raises UserError if it holds
+    half a character, of which there is no hash."""
     value = read_json(config)
+    try:
+        canonical_json(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{config}: holds half a character (a lone surrogate)") from None
     return {key: value[key] for key in value.keys() - _CONFIG_NOTES} if isinstance(value, dict) else value

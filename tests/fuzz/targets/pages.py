@@ -8,69 +8,24 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compeffdist.exchange.questions import REPLAYS
 from compeffdist.gates.outcome import Distribution, Finding, Outcome
 from compeffdist.gates.page import render as render_gate
 from compeffdist.measures.registry import RANKING
 from compeffdist.pages import POLICY, write_page
 from compeffdist.report.page import render as render_report
-from compeffdist.report.run import Run
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
 from compeffdist.study.measures import Agreement, correlations, decile_figures, read_scores
 from compeffdist.study.page import render as render_study
-from tests.factories import (
-    make_draw,
-    make_instruction,
-    make_perspective,
-    make_score,
-    make_task,
-    make_text,
-    make_triplet,
-    write_scored,
-)
+from tests.factories import make_score, make_triplet, write_scored
 from tests.fuzz.hostile import texts
 from tests.fuzz.hunting import Target
-from tests.models.making import make_identity
-
-INTERVAL = {"estimate": 0.5, "low": 0.4, "high": 0.6}
-SCORES = {
-    "macro_f1": dict.fromkeys(("teacher", "base", "student"), INTERVAL),
-    "student_minus_base": INTERVAL,
-    "student_minus_teacher": INTERVAL,
-}
+from tests.report.making import make_run
 
 
 def report_page(said: str) -> str:
     """The run's page, `said` in every field that a user, a teacher or a model's maker fills."""
-    text = make_text(said)
-    perspective = make_perspective(said, "rage")
-    tasks = [make_task("open_classification", name=said, perspective_id=of) for of in (perspective.id, "")]
-    instructions = [make_instruction(task, prompt=said) for task in tasks]
-    triplet = make_triplet(instructions[0], text, response=said)
-    score = make_score(triplet, 0.5)
-    account = {"in": 5, "out": 3, "rejected": 2, "reasons": {said: 2}}
-    usage = {
-        "answers": {"used": 4, "prompt_tokens": 100, "cached_tokens": 60, "completion_tokens": 7},
-        "this_run": {"store": 1, "recorded": 1200, "bought": 3},
-    }
-    tags = {"profile": said}
-    expectations = [{"name": said, "passed": False}]
-    return render_report(
-        Run(
-            models={role: make_identity(role, role, reference=said, licence=said) for role in ("teacher", "student")},
-            metrics={stage: {"records": account, "teacher": usage} for stage in REPLAYS},
-            gates={"sample": {"passed": False, "action": "warn", "expectations": expectations}},
-            evaluation={"confidence": 0.95, "tasks": {said: {"rows": 40, **SCORES}}, "mean": SCORES},
-            registration={"model_name": said, "version": 1, "alias": "candidate", "tags": tags},
-            perspectives=[perspective],
-            instructions=instructions,
-            texts=[text],
-            triplets=[triplet],
-            scored=[score],
-            draws=[make_draw(score)],
-        )
-    )
+    return render_report(make_run(said, task=said, tweets=said, m=said, profile=said, reason=said))
 
 
 def gate_page(said: str) -> str:
