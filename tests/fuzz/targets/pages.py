@@ -64,6 +64,8 @@ class _Elements(HTMLParser):
         self.found: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":  # where a long name may break
+            return
         kept = tuple((name, None if name == "aria-label" else value) for name, value in attrs)
         self.found.append((tag, kept))
 
