@@ -4,7 +4,9 @@ make browser
 """
 
 import os
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,10 +100,13 @@ def test_no_script_runs_and_nothing_is_fetched(chromium: Any, tmp_path: Path, na
     plain = opened(chromium, tmp_path / "plain.html", PAGES[name]("plain"))
     for number, attack in enumerate(ATTACKS):
         html = PAGES[name](attack)
-        assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' in html
+        (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
+        assert re.fullmatch(re.escape(POLICY) + r"(; script-src( 'sha256-[\w+/=]+')+)?", policy)
         seen = opened(chromium, tmp_path / f"{number}.html", html)
         assert (seen.owned, seen.requests, seen.alarms) == (None, [], []), attack
-        assert seen.elements == plain.elements, attack
+        # names may break (wbr); of a blank one a chart draws nothing
+        more = Counter(seen.elements) - Counter(plain.elements)
+        assert not more.keys() - {"wbr"}, attack
 
 
 def test_a_script_that_got_into_a_page_would_be_seen(chromium: Any, tmp_path: Path) -> None:
