@@ -239,7 +239,10 @@ class Repository:
         kept = self.object_path(item.md5)
         if kept.is_file():
             try:
-                return [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
+                listed = [(entry["relpath"], entry["md5"]) for entry in json.loads(kept.read_bytes())]
+                if all(isinstance(part, str) for entry in listed for part in entry):
+                    return listed
+                raise TypeError("no names and hashes")
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise UserError(
                     f"{kept}: not the list of a folder's files ({item.path}): delete it, and run: dvc fetch"

@@ -111,8 +111,10 @@ def _weight_files(folder: Path) -> list[str]:
     own = ["model.safetensors"]
     if index.is_file():
         try:
-            own = sorted(set(read_json(index)["weight_map"].values()))
-        except (KeyError, TypeError, AttributeError):
+            own = sorted({Path(name).as_posix() for name in read_json(index)["weight_map"].values()})
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in own):
+                raise ValueError("leads out of the folder")
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise UserError(f"{index}: not an index of weight files") from None
     if missing := sorted(set(own) - set(_present(folder, own))):
         raise UserError(f"{folder}: {missing[0]} is missing (pickled weights are not loaded)")
