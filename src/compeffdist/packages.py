@@ -164,6 +164,8 @@ def kept_files(target: Path) -> list[str] | None:
         expected_hashes = dict(read_json(target / "manifest.json")["files"])
     except (UserError, KeyError, TypeError, ValueError):
         return None
+    if not all(isinstance(file, str) for file in expected_hashes):
+        return None
     for file, expected in expected_hashes.items():
         path = target / "files" / file
         if not path.is_file() or hash_file(path) != expected:

@@ -7,10 +7,19 @@ import pytest
 from tests.fuzz.hunting import try_case
 from tests.fuzz.targets import TARGETS, archives, settings, stores, tables
 
+INDEX = "model.safetensors.index.json"
 FOUND = {
     "a lock that is no text": ("settings.lock", b"\x80"),
     "a folder's list that is no JSON": ("settings.listing", b"\0"),
     "a folder's list of other things": ("settings.listing", b"[1]"),
+    "a folder's list of files without hashes": ("settings.listing", b'[{"md5":null,"relpath":""}]'),
+    "an index of weights that has no names": ("models.folder", (INDEX, b'{"weight_map": {"a": null}}')),
+    "an index of weights outside its folder": ("models.folder", (INDEX, b'{"weight_map": {"a": "/etc/hostname"}}')),
+    "a record of infinitely many answers": (
+        "stores.manifest",
+        {"format": 1, "answers": float("inf"), "files": {"answers.parquet": "0"}},
+    ),
+    "an unpacked file without a name": ("archives.manifest", {"origin": "x==1", "files": [[None, None]]}),
     "priors of nothing": ("records.priors", b'{"monitored": {}, "instructions": null}'),
     "a zip file without its first byte": ("archives.bytes", archives._zip(archives.SOUND)[1:]),
     "a Parquet column whose name is no text": (

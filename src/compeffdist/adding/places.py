@@ -21,6 +21,10 @@ class Place:
     is_new: bool
     """Whether it is to be copied there."""
 
+    def to_json(self) -> dict[str, str]:
+        """For machines."""
+        return {"copied_to": self.location if self.is_new else ""}
+
     def fill(self) -> None:
         """Copy the file if it is not there. Raises UserError if another came there meanwhile."""
         if not self.is_new:

@@ -59,17 +59,15 @@ class NewSource:
     unlooked: tuple[str, ...]
     """What was not looked for."""
 
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What goes into params.yaml."""
+        return self.source.model_dump(mode="json")
+
     def to_json(self) -> dict[str, Any]:
         """For machines."""
         return {
-            "file": str(self.table.path),
-            "rows": self.table.rows,
-            "kind": self.table.kind,
-            "encoding": self.table.encoding,
-            "delimiter": self.table.delimiter,
-            "columns": list(self.table.columns),
-            "columns_twice": list(self.table.twice),
-            "notes": list(self.table.notes),
+            **self.table.to_json(),
             "why": self.why,
             "other_text_columns": list(self.others),
             "characters": asdict(self.lengths),
@@ -77,8 +75,8 @@ class NewSource:
             "kept": self.kept,
             "left_out": dict(self.left_out),
             "unlooked": list(self.unlooked),
-            "copied_to": self.place.location if self.place.is_new else "",
-            "entry": self.source.model_dump(mode="json"),
+            **self.place.to_json(),
+            "entry": self.entry,
         }
 
 

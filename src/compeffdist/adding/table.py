@@ -124,6 +124,19 @@ class Table:
         told = [_KINDS[self.kind], self.encoding, f"{between} between fields" if between else ""]
         return f"{', '.join(filter(None, told))}, {self.rows:,} rows, {len(self.columns)} columns"
 
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "file": str(self.path),
+            "rows": self.rows,
+            "kind": self.kind,
+            "encoding": self.encoding,
+            "delimiter": self.delimiter,
+            "columns": list(self.columns),
+            "columns_twice": list(self.twice),
+            "notes": list(self.notes),
+        }
+
     def column(self, name: str, option: str) -> Column:
         """A column by its name. Raises UserError if it is not there, or two have its name."""
         if name in self.twice:

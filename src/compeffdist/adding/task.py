@@ -44,6 +44,11 @@ class NewTask:
     """Whether a source of texts reads the same file: evaluation takes its texts from that."""
 
     @property
+    def entry(self) -> dict[str, Any]:
+        """What goes into params.yaml."""
+        return self.task.model_dump(mode="json")
+
+    @property
     def is_even(self) -> bool:
         """Whether the rows drawn are about as many of each label."""
         return max(self.drawn.values()) <= UNEVEN * min(self.drawn.values())
@@ -51,22 +56,15 @@ class NewTask:
     def to_json(self) -> dict[str, Any]:
         """For machines."""
         return {
-            "file": str(self.table.path),
-            "rows": self.table.rows,
-            "kind": self.table.kind,
-            "encoding": self.table.encoding,
-            "delimiter": self.table.delimiter,
-            "columns": list(self.table.columns),
-            "columns_twice": list(self.table.twice),
-            "notes": list(self.table.notes),
+            **self.table.to_json(),
             "why_text": self.why_text,
             "why_label": self.why_label,
             "question": self.asked,
             "labels": dict(self.pool),
             "drawn": dict(self.drawn),
             "even": self.is_even,
-            "copied_to": self.place.location if self.place.is_new else "",
-            "entry": self.task.model_dump(mode="json"),
+            **self.place.to_json(),
+            "entry": self.entry,
         }
 
 

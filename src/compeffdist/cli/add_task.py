@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compeffdist.cli.adding import FILE, LICENCE, TEXT_FIELD, add_ending, enter
+from compeffdist.errors import one_line
+
 if TYPE_CHECKING:
     from compeffdist.adding.task import NewTask
 
@@ -14,24 +17,20 @@ EXAMPLE = 'compeffdist add-task labelled.csv --question "Which emotion does the 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="CSV, JSON Lines or Parquet; copied into data/sources/ if not there")
+    add("file", type=Path, metavar="FILE", help=FILE)
     add("--question", help="a sentence that asks for the label (default: the domain's, where the labels are its)")
     add("--labels", help="the labels, separated by commas, in their order (default: those in the file)")
-    add("--text-field", metavar="NAME", help="column of the texts (default: guessed, and shown)")
+    add("--text-field", metavar="NAME", help=TEXT_FIELD)
     add("--label-field", metavar="NAME", help="column of the labels (default: guessed, and shown)")
     add("--rows", type=int, metavar="N", help="draw N, evenly over labels (default: all there are)")
     add("--name", help="of the task (default: the file's)")
     add("--subject", help="what a text is, in the domain's question, such as 'product review'")
-    add("--licence", help="of the texts (default: unstated)")
-    add("--dry-run", action="store_true", help="show what would be done; write nothing")
-    add("--json", action="store_true", help="print what was found as JSON")
+    add("--licence", help=LICENCE)
+    add_ending(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Look, show, and unless --dry-run, write."""
-    import json
-
-    from compeffdist.adding.params_list import read_text, with_entry, write_text
     from compeffdist.adding.task import KEYS, new_task
     from compeffdist.domain import domain_of
     from compeffdist.params import load_params
@@ -42,14 +41,7 @@ def run(args: argparse.Namespace) -> None:
         given["labels"] = [label.strip() for label in args.labels.split(",")]
     params = load_params()
     found = new_task(args.file, params, domain_of(params).monitored, given, _ask)
-    text = with_entry(read_text(), KEYS, found.task.model_dump(mode="json"))
-    if not args.dry_run:
-        found.place.fill()
-        write_text(text)
-    if args.json:
-        print(json.dumps({**found.to_json(), "written": not args.dry_run}, indent=2, ensure_ascii=False))
-        return
-    print("\n".join(_lines(found, args.dry_run)))
+    enter(found, KEYS, args, lambda: _lines(found))
 
 
 def _ask(labels: list[str]) -> str:
@@ -60,16 +52,11 @@ def _ask(labels: list[str]) -> str:
     return sys.stdin.readline()
 
 
-def _lines(found: "NewTask", dry: bool) -> list[str]:
-    from compeffdist.adding.params_list import entry_lines
-    from compeffdist.cli.adding import table_lines, written_lines
-    from compeffdist.errors import one_line
-
+def _lines(found: "NewTask") -> list[str]:
     task = found.task
     usable, rows = sum(found.pool.values()), sum(found.drawn.values())
     again = found.table.rows - usable
     lines = [
-        *table_lines(found.table),
         f"text: column {task.text_field!r} ({found.why_text})",
         f"label: column {task.label_field!r} ({found.why_label})",
         "labels: " + ", ".join(f"{one_line(label, 60)} {count:,}" for label, count in found.pool.items()),
@@ -85,5 +72,4 @@ def _lines(found: "NewTask", dry: bool) -> list[str]:
         lines.append(f"rows: {rows:,}, uneven over the labels: --rows {even} draws as many of each")
     if found.is_source:
         lines.append(f"  {task.location} is a source of texts, too: what is evaluated on is left out of those")
-    entry = entry_lines(task.model_dump(mode="json"), "  ").rstrip()
-    return [*lines, *written_lines(found.place, "evaluation.tasks", entry, dry)]
+    return lines

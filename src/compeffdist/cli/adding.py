@@ -1,19 +1,53 @@
-"""What `add-source` and `add-task` say in the same words."""
+"""What `add-source` and `add-task` take, do and say in the same way."""
 
+import argparse
+import json
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from compeffdist.errors import one_line
 
 if TYPE_CHECKING:
     from compeffdist.adding.places import Place
+    from compeffdist.adding.source import NewSource
     from compeffdist.adding.table import Table
+    from compeffdist.adding.task import NewTask
+
+FILE = "CSV, JSON Lines or Parquet; copied into data/sources/ if not there"
+TEXT_FIELD = "column of the texts (default: guessed, and shown)"
+LICENCE = "of the texts (default: unstated)"
 
 SHOWN_COLUMNS = 30
 LONG_NAME = 60
 """Characters from which on the name of a column looks like a text."""
 
 
-def table_lines(table: "Table") -> list[str]:
+def add_ending(parser: argparse.ArgumentParser) -> None:
+    """The arguments that both end with."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done; write nothing")
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+def enter(
+    found: "NewSource | NewTask", keys: Sequence[str], args: argparse.Namespace, lines: Callable[[], list[str]]
+) -> None:
+    """Put what was found behind the last of the list at `keys` of params.yaml, unless `--dry-run`, and say so: by
+    `lines`, or as JSON."""
+    from compeffdist.adding.params_list import entry_lines, read_text, with_entry, write_text
+
+    text = with_entry(read_text(), keys, found.entry)
+    if not args.dry_run:
+        found.place.fill()
+        write_text(text)
+    if args.json:
+        print(json.dumps({**found.to_json(), "written": not args.dry_run}, indent=2, ensure_ascii=False))
+        return
+    entry = entry_lines(found.entry, "  ").rstrip()
+    told = [*_table_lines(found.table), *lines(), *_written_lines(found.place, ".".join(keys), entry, args.dry_run)]
+    print("\n".join(told))
+
+
+def _table_lines(table: "Table") -> list[str]:
     """What the file is, its columns, and what is odd about it."""
     lines = [f"{table.path}: {table.described()}"]
     for column in list(table.columns.values())[:SHOWN_COLUMNS]:
@@ -35,7 +69,7 @@ def table_lines(table: "Table") -> list[str]:
     return [*lines, *(one_line(note, 300) for note in table.notes)]
 
 
-def written_lines(place: "Place", list_name: str, entry: str, dry: bool) -> list[str]:
+def _written_lines(place: "Place", list_name: str, entry: str, dry: bool) -> list[str]:
     """What was done, or would be."""
     lines = []
     if place.is_new:

@@ -4,6 +4,7 @@ import argparse
 from importlib import import_module
 
 from compeffdist import __version__
+from compeffdist.cli.commands import add_command
 from compeffdist.errors import run_guarded
 
 COMMANDS = (
@@ -22,16 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = import_module(f"compeffdist.cli.{name.replace('-', '_')}")
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=f"example:\n  {module.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        add_command(commands, name, import_module(f"compeffdist.cli.{name.replace('-', '_')}"))
     return parser
 
 

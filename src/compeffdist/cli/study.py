@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
 from compeffdist.cli import study_agreement, study_mistakes, study_tasks
+from compeffdist.cli.commands import add_command
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
 from compeffdist.seeds import stage_seed
@@ -39,15 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the findings as JSON")
     parts = parser.add_subparsers(metavar="PART", title="of its own arguments")
     for name, module in PARTS.items():
-        part = parts.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=f"example:\n  {module.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(part)
-        part.set_defaults(run=module.run)
+        add_command(parts, name, module)
 
 
 def run(args: argparse.Namespace) -> None:

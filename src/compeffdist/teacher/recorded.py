@@ -90,7 +90,8 @@ class AnswerRecord:
         version = value.get("format") if isinstance(value, dict) else None
         if isinstance(version, int) and version > FORMAT:
             raise UserError(f"{self.folder}: recorded by a newer version of compeffdist; update this checkout")
-        if version != FORMAT or value.keys() != {"format", "answers", "files"} or not isinstance(value["files"], dict):
+        whole = version == FORMAT and value.keys() == {"format", "answers", "files"}
+        if not whole or type(value["answers"]) is not int or not _is_hashes(value["files"]):
             raise UserError(f"{self.folder / MANIFEST}: not the manifest of a record; {_restore(self.folder)}")
         return value
 
@@ -177,6 +178,11 @@ class AnswerRecord:
         problems += [f"{name}: {MANIFEST} does not name it" for name in sorted(present - named.keys())]
         whole = (self.folder / MANIFEST).read_text(encoding="utf-8") == indented_json(self.manifest)
         return problems if whole else [*problems, f"{MANIFEST}: {altered}"]
+
+
+def _is_hashes(value: Any) -> bool:
+    """Whether a value of a manifest is hashes by path."""
+    return isinstance(value, dict) and all(isinstance(held, str) for held in value.values())
 
 
 def keys_in(content: bytes) -> set[str]:
