@@ -27,6 +27,8 @@ $(READY): requirements.txt requirements-vllm.txt pyproject.toml
 	$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 		|| { echo "error: Python 3.11 is needed; name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing the pinned packages into $(VENV): a few minutes, in silence"
+	@# one package comes as source alone; without wheel, pip warns of how it builds it
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^wheel==' requirements.txt)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
