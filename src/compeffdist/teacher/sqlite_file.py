@@ -1,7 +1,7 @@
 """SQLite files that several processes write, and faults of theirs in one line.
 
-What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`). It takes 2 ms so on a
-virtual machine's disk, 0.1 ms unflushed; an answer takes longer to come.
+What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`), which takes milliseconds;
+an answer takes longer to come.
 """
 
 import sqlite3
