@@ -1,6 +1,6 @@
 """SQLite files that several processes write, and faults of theirs in one line.
 
-What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`), which takes milliseconds;
+What is committed is on the disk: each commit flushes the write-ahead log (`synchronous=FULL`). That takes milliseconds;
 an answer takes longer to come.
 """
 
