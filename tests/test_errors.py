@@ -27,8 +27,9 @@ class OtherLibraryError(Exception):
     ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a.parquet"), "no space left on the disk while writing a.pa"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded", "a"), "no space left on the disk while writing a:"),
-        (OSError(errno.EFBIG, "File too large"), "no space left on the disk while writing a file:"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a"), "disk quota used up while writing a: free some, or have"),
+        (OSError(errno.EFBIG, "File too large"), "a larger file than may be written here (ulimit -f) while writing a"),
+        (OtherLibraryError("I/O error: Disk quota exceeded (os error 122)"), "disk quota used up while writing a file"),
         (OtherLibraryError("I/O error: No space left on device (os error 28)"), "no space left on the disk"),
         (OtherLibraryError("database or disk is full"), "no space left on the disk"),
         (PermissionError(errno.EACCES, "Permission denied", "models"), "models: Permission denied"),

@@ -16,15 +16,24 @@ from typing import NoReturn
 from compeffdist.credentials import without_credentials
 from compeffdist.environment import quiet
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {
+    errno.ENOSPC: ("no space left on the disk", "free some"),
+    errno.EDQUOT: ("disk quota used up", "free some, or have it raised,"),
+    errno.EFBIG: ("a larger file than may be written here (ulimit -f)", "have the limit raised"),
+}
+"""What is wrong, and what to do."""
 NOT_OURS_TO_MEND = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
     *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
 }
 """What the machine or a path in params may cause wherever a file is opened. A file that is not there is no such case:
 whoever reads one says which stage writes it."""
-_FULL_MESSAGE = re.compile(r"no space left on device|os error (28|27|122)\b|disk is full|file too large", re.IGNORECASE)
-"""How libraries that are not Python tell of a full disk: safetensors, SQLite, Arrow."""
+_FULL_MESSAGES = {
+    errno.ENOSPC: re.compile(r"no space left on device|os error 28\b|disk is full", re.IGNORECASE),
+    errno.EDQUOT: re.compile(r"disk quota exceeded|os error 122\b", re.IGNORECASE),
+    errno.EFBIG: re.compile(r"file too large|os error 27\b", re.IGNORECASE),
+}
+"""How libraries that are not Python tell of it: safetensors, SQLite, Arrow."""
 _LOST = {("requests.exceptions", name) for name in ("ConnectionError", "Timeout", "RetryError")}
 """How MLflow's client tells that a server is not there, or never answers."""
 _ADDRESS = re.compile(r"https?://[^\s/'\"?]+")
@@ -77,9 +86,9 @@ def _told_by_the_machine(error: BaseException) -> str:
     """One line on a fault that lies with the machine or a path; empty if `error` is none."""
     for found in chain(error):
         number = found.errno if isinstance(found, OSError) else None
-        if number in FULL or _FULL_MESSAGE.search(str(found)):
-            where = getattr(found, "filename", None) or "a file"
-            return f"no space left on the disk while writing {where}: free some and run again"
+        if full := next((n for n, said in _FULL_MESSAGES.items() if number == n or said.search(str(found))), None):
+            (what, remedy), where = FULL[full], getattr(found, "filename", None) or "a file"
+            return f"{what} while writing {where}: {remedy} and run again"
         if number in NOT_OURS_TO_MEND:
             return f"{getattr(found, 'filename', None) or 'a file'}: {os.strerror(number or 0)}"
     if lost_connection(error):

@@ -237,6 +237,8 @@ def _pip_reason(stderr: str) -> str:
         return "the package index cannot be reached (no network?)"
     if "No space left on device" in stderr:
         return "no space left on the disk: free some and run again"
+    if "Disk quota exceeded" in stderr:
+        return "disk quota used up: free some, or have it raised, and run again"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["no message"]
     # a crash of pip's own is "ERROR: Exception:" with a traceback after it
     errors = [line for line in lines if line.startswith("ERROR:") and line != "ERROR: Exception:"] or lines

@@ -2,6 +2,7 @@
 
    DISK_ROOT  the folder, absolute and free of links; what lies elsewhere is left alone
    DISK_LOG   a file to which every operation below the folder is added once it has succeeded
+   DISK_QUOTA if set, it is a quota that runs out, and not the disk
 
    From disk_full_at(N) on, a function for the program itself to call, the Nth operation finds no space left, and so
    does each one after it but those that free some; disk_operations() says how many there were.
@@ -30,6 +31,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
 static int log_file = -1;
 static long full_at, done;
+static int full = ENOSPC;
 
 void disk_full_at(long number) { done = 0; full_at = number; }
 long disk_operations(void) { return done; }
@@ -45,6 +47,7 @@ __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("DISK_ROOT"), *log = getenv("DISK_LOG");
     if (!folder) return;
     snprintf(root, sizeof root, "%s/", folder);
+    if (getenv("DISK_QUOTA")) full = EDQUOT;
     if (log) log_file = REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -78,7 +81,7 @@ static int ours(int file) {
 
 static int no_space(void) {
     if (!full_at || __atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST) < full_at) return 0;
-    errno = ENOSPC;
+    errno = full;
     return 1;
 }
 

@@ -273,10 +273,10 @@ class Disk:
         self._run(folder, f"{script}\nrun_guarded(behaviour)\n", many, DISK_LOG=str(log))
         return Done(log, folder.stat().st_ino)
 
-    def fill(self, script: str, many: int) -> Iterator["Full"]:
+    def fill(self, script: str, many: int, **variables: str) -> Iterator["Full"]:
         """Run it to its end once for each of its operations on the disk, which finds the disk full."""
         folder = self.place / "full"
-        codes = self._run(folder, script + FILL, many).split()
+        codes = self._run(folder, script + FILL, many, **variables).split()
         for number, code in enumerate(codes, 1):
             said, words = (Path(f"{folder}.{number}.{name}").read_text() for name in ("said", "acknowledged"))
             yield Full(folder / str(number), int(code), said, words.split())

@@ -1,4 +1,5 @@
-"""Two processes that promote different versions of one model at the same time, again and again."""
+"""Two processes that promote different versions of one model at the same time, again and again: in one checkout, or
+each in a clone of its own, between which the ledger goes by way of git."""
 
 import os
 import subprocess
@@ -10,9 +11,10 @@ from compeffdist.params import Params
 from compeffdist.registry.tracking import open_tracking
 
 RACER = """
-import sys, time
+import shutil, sys, time
 from pathlib import Path
 from compeffdist.errors import UserError
+from compeffdist.ledger import PROMOTIONS
 from compeffdist.params import Params
 from compeffdist.promotion.promote import promote
 
@@ -33,18 +35,33 @@ for number in range(rounds):
     wait(f"ready-{number}-{1 - own}")
     try:
         promote(2 * number + own + 1, params, audit)
-        print("won", flush=True)
+        said = "won"
+        if clones:
+            shutil.copy(PROMOTIONS, folder / f"pushed-{number}")
     except UserError as error:
         (folder / f"told-{number}").touch()
-        print("told" if "has been promoting since" in str(error) else error, flush=True)
+        said = "told" if "has been promoting since" in str(error) else str(error)
     (folder / f"done-{number}-{own}").touch()
     wait(f"done-{number}-{1 - own}")
+    if clones and said == "told":
+        refused = promote(2 * number + own + 1, params, lambda version: [])
+        behind = refused.entry is None and [reason for reason in refused.reasons if "; git pull" in reason]
+        said = "told, then that it is behind" if behind else str(refused)
+        PROMOTIONS.parent.mkdir(exist_ok=True)
+        shutil.copy(folder / f"pushed-{number}", PROMOTIONS)
+    if clones:
+        (folder / f"pulled-{number}-{own}").touch()
+        wait(f"pulled-{number}-{1 - own}")
+    print(said, flush=True)
 """
 
 
-def race(params: Params, folder: Path, rounds: int) -> list[list[str]]:
+def race(params: Params, folder: Path, rounds: int, *, clones: bool = False) -> list[list[str]]:
     """What the two said in each round, in alphabetical order; versions 1 to 2 * `rounds` are there."""
-    command = [sys.executable, "-c", RACER]
+    command = [sys.executable, "-c", f"clones = {clones}\n{RACER}"]
+    places = [folder / f"clone {own}" if clones else Path.cwd() for own in range(2)]
+    for place in places:
+        place.mkdir(exist_ok=True)
     racers = [
         subprocess.Popen(
             [*command, str(own), str(folder), str(rounds)],
@@ -52,8 +69,9 @@ def race(params: Params, folder: Path, rounds: int) -> list[list[str]]:
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ,
+            cwd=place,
         )
-        for own in range(2)
+        for own, place in enumerate(places)
     ]
     for racer in racers:
         assert racer.stdin is not None
@@ -63,6 +81,7 @@ def race(params: Params, folder: Path, rounds: int) -> list[list[str]]:
     said = [racer.communicate(timeout=300)[0].splitlines() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     champion = open_tracking().get_model_version_by_alias(params.registry.model_name, "champion")
-    entries = Ledger(PROMOTIONS).entries()
-    assert len(entries) == rounds and entries[-1].body["to"] == int(champion.version)
+    for place in places:
+        entries = Ledger(place / PROMOTIONS).entries()
+        assert len(entries) == rounds and entries[-1].body["to"] == int(champion.version)
     return [sorted(pair) for pair in zip(*said, strict=True)]

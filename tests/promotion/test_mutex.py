@@ -217,3 +217,13 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(params: Params
     print(f"races on sqlite: {outcomes}")
     assert outcomes == [["told", "won"]] * rounds
     assert names(open_tracking(), params.registry.model_name) == []
+
+
+@pytest.mark.pipeline
+def test_of_two_clones_at_one_registry_the_slower_is_told_to_pull(params: Params, tmp_path: Path) -> None:
+    rounds = 3
+    for _ in range(2 * rounds):
+        make_version(params, {"films": 34, "tweets": 34})
+    outcomes = race(params, tmp_path, rounds, clones=True)
+    assert outcomes == [["told, then that it is behind", "won"]] * rounds
+    assert names(open_tracking(), params.registry.model_name) == []

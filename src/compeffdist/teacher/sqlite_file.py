@@ -70,6 +70,8 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
 def _advice(message: str, what: str) -> str:
     if "full" in message:
         return f"no space left on the disk for the {what}: free some and run again"
+    if "disk I/O error" in message:
+        return f"the {what} cannot be used: {message}: a quota used up, or a disk that fails; see to it and run again"
     if "locked" in message:
         return f"another process has held the {what} for over {BUSY_SECONDS:.0f} s"
     if "not a database" in message or "malformed" in message:
