@@ -77,12 +77,12 @@ def run_guarded(behaviour: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except Exception as error:
-        if not (told := _told_by_the_machine(error)):
+        if not (told := told_by_the_machine(error)):
             raise
         fail(told)
 
 
-def _told_by_the_machine(error: BaseException) -> str:
+def told_by_the_machine(error: BaseException) -> str:
     """One line on a fault that lies with the machine or a path; empty if `error` is none."""
     for found in chain(error):
         number = found.errno if isinstance(found, OSError) else None

@@ -37,11 +37,11 @@ def acknowledge(word):
 """The beginning of every script; its `behaviour` is run as a command's is."""
 FILL = """
 import ctypes
-shim, root, number = ctypes.CDLL(None), FOLDER, 0
+shim, root, number, step = ctypes.CDLL(None), FOLDER, 0, int(os.environ["DISK_STEP"])
 def acknowledge(word):
     print(word, flush=True)
 while True:
-    number += 1
+    number += step
     FOLDER = f"{root}/{number}"
     os.mkdir(FOLDER)
     if not (child := os.fork()):
@@ -58,7 +58,7 @@ while True:
         break
     print(code, flush=True)
 """
-"""The end of a script that is run again and again, the disk being full at one operation later each time."""
+"""The end of a script that is run again and again, the disk being full at a later operation each time."""
 SECTOR = 512
 
 
@@ -273,11 +273,12 @@ class Disk:
         self._run(folder, f"{script}\nrun_guarded(behaviour)\n", many, DISK_LOG=str(log))
         return Done(log, folder.stat().st_ino)
 
-    def fill(self, script: str, many: int, **variables: str) -> Iterator["Full"]:
-        """Run it to its end once for each of its operations on the disk, which finds the disk full."""
+    def fill(self, script: str, many: int, step: int = 1, **variables: str) -> Iterator["Full"]:
+        """Run it to its end once for each `step`-th of its operations on the disk, which finds the disk full."""
         folder = self.place / "full"
-        codes = self._run(folder, script + FILL, many, **variables).split()
-        for number, code in enumerate(codes, 1):
+        codes = self._run(folder, script + FILL, many, DISK_STEP=str(step), **variables).split()
+        for place, code in enumerate(codes, 1):
+            number = place * step
             said, words = (Path(f"{folder}.{number}.{name}").read_text() for name in ("said", "acknowledged"))
             yield Full(folder / str(number), int(code), said, words.split())
 

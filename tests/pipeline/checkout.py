@@ -23,6 +23,8 @@ BIN = Path(sys.executable).parent
 HARD_NAME = "Öffentliche Ablage/für Ωmega 数据"
 """Spaces, and letters that neither ASCII nor Latin-1 has."""
 UMASK = 0o077
+HOME = "/sys"
+"""A folder where not even root may make anything."""
 LEFT_OUT = ("PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE", "LANGUAGE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
 
@@ -105,11 +107,10 @@ class HardCheckout(Checkout):
 
     def __init__(self, folder: Path) -> None:
         cache = Params.model_validate(compose("smoke", ROOT / "profiles")).runtime.cache
-        (folder.parent / "file").touch()
         self.environment = {
             "LC_ALL": "C",
             "LANG": "C",
-            "HOME": str(folder.parent / "file/home"),  # below a file, as root may write wherever there is a folder
+            "HOME": HOME,
             CACHE_VARIABLE: str(cache_folder(cache)),
         }
         super().__init__(folder / HARD_NAME)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -241,6 +242,15 @@ def test_what_was_learned_before_a_kill_is_known_after_it() -> None:
     assert len(answers) == 5 and not failures
     assert (len(server.batches), len(server.batched)) == (1, 5)
     assert prompts(server.at_once) == ["p0", "p0"]
+
+
+def test_batches_are_taken_up_in_the_order_in_which_they_were_made_though_the_clock_was_set_back() -> None:
+    with serving_batches(BatchServer()) as server, pytest.MonkeyPatch.context() as patch:
+        for now, word in ((1000.0, "p"), (10.0, "q"), (20.0, "r")):
+            patch.setattr("compeffdist.teacher.batches.time", SimpleNamespace(time=lambda now=now: now))
+            left_waiting(server, [question(f"{word}{n}") for n in range(3)])
+        jobs = kept_jobs(server.url.removesuffix("/"))
+        assert [job.batch for job in jobs] == list(server.batches) and len(jobs) == 3
 
 
 def test_a_batch_whose_making_was_not_told_is_not_made_again() -> None:

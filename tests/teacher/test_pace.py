@@ -182,6 +182,10 @@ def test_a_run_that_has_ended_sends_no_more() -> None:
         ({"retry-after": "0.25"}, 0.25),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        # the clock of the server may be years from the one here
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:07 GMT", "date": "Thu, 01 Jan 1970 00:00:03 GMT"}, 4.0),
+        ({"retry-after": "Thu, 01 Jan 2099 00:00:07 GMT", "date": "Thu, 01 Jan 2099 00:00:03 GMT"}, 4.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT", "date": "now"}, 0.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),

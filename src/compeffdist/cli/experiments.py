@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError
@@ -89,12 +88,12 @@ def _make(planned: "dict[str, list[Run]]", results: "Results", *, keep: bool) ->
             if results.find(run):
                 progress.skip()
                 continue
-            begun = time.time()
+            before = {place for _, place in results.repository.cached_objects()}
             try:
                 make(run, results.name(run), results.repository)
                 found = results.made(run)
                 if not keep:
-                    drop_weights(results.repository, found.commit, begun)
+                    drop_weights(results.repository, found.commit, before)
             except UserError as error:
                 print(f"failed: {error}", flush=True)
                 failed.append(str(error))

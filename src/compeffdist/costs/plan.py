@@ -110,7 +110,8 @@ def stale() -> Mapping[str, Any]:
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        told = done.stderr.strip().splitlines() or ["it said nothing"]
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        told = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")] or said
         raise UserError(f"dvc status: {one_line(told[-1], 300)}") from None
     return found if isinstance(found, dict) else {}
 

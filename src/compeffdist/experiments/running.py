@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,14 +77,11 @@ def make(run: Run, name: str, repository: Repository) -> None:
         stream.write(json.dumps(line) + "\n")
 
 
-def drop_weights(repository: Repository, commit: str, since: float) -> None:
+def drop_weights(repository: Repository, commit: str, before: Set[Path]) -> None:
     """Remove the weights of an experiment from DVC's cache, of which its records and figures stay.
 
-    Only what this experiment put there: objects that are older, which a commit or somebody else may need, stay; and so
+    Only what this experiment put there: what was there `before`, which a commit or somebody else may need, stays; and so
     does everything where the cache is shared with other checkouts.
-
-    Args:
-        since: time at which the run began, in seconds since the epoch.
     """
     if not repository.cache.resolve().is_relative_to((repository.root / ".dvc").resolve()):
         return
@@ -93,7 +90,7 @@ def drop_weights(repository: Repository, commit: str, since: float) -> None:
         item = lock.outs.get(path)
         for _, md5 in (repository.listing(item) or []) if item is not None else []:
             place = repository.object_path(md5)
-            if place.is_file() and place.stat().st_size >= LARGE and place.stat().st_mtime >= since:
+            if place not in before and place.is_file() and place.stat().st_size >= LARGE:
                 place.unlink()
 
 

@@ -59,7 +59,7 @@ class Job:
     learned: Mapping[str, Any]
     """What was known of the server when it was made."""
     made: float
-    """When, in seconds since the epoch."""
+    """When, in seconds since the epoch; after those kept before it, though the clock was set back."""
     counted: bool = False
     """Whether what it took is in the ledger."""
 
@@ -180,7 +180,8 @@ class BatchClient(ServerClient):
         content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         upload, file = self.client.files.with_raw_response.create, ("requests.jsonl", content, "application/jsonl")
         made = await self._api(lambda: upload(file=file, purpose="batch"), "upload of a batch")
-        job = Job(self.place, _id(made, "the uploaded file"), "", tuple(names), learned, time.time())
+        now = max([time.time(), *(kept.made + 1e-3 for kept in kept_jobs(self.place))])
+        job = Job(self.place, _id(made, "the uploaded file"), "", tuple(names), learned, now)
         job.keep()
         return job
 

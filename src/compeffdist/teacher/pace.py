@@ -141,17 +141,24 @@ def named_wait(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(milliseconds) / 1000 if milliseconds else float(said)
     except ValueError:
-        seconds = _until(said)
+        seconds = _until(said, headers.get("date", ""))
     return seconds if 0 <= seconds <= NAMED_AT_MOST else None
 
 
-def _until(said: str) -> float:
+def _until(said: str, now: str) -> float:
+    """Seconds until a date by the server's own clock, if it tells its time: the one here may be wrong."""
+    moment, its_time = _moment(said), _moment(now)
+    if moment is None:
+        return -1.0
+    return max(0.0, moment - (time.time() if its_time is None else its_time))
+
+
+def _moment(said: str) -> float | None:
     try:
         date = parsedate_to_datetime(said)
     except (ValueError, OverflowError):
-        return -1.0
-    moment = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - time.time())
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def own_wait(refusals: int) -> float:

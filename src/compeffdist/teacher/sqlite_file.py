@@ -4,16 +4,21 @@ What is committed is on the disk: each commit flushes the write-ahead log (`sync
 an answer takes longer to come.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, told_by_the_machine
 from compeffdist.files import make_folder
 
 BUSY_SECONDS = 60.0
+UNEXPLAINED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+"""Codes of SQLite's, less their details, by which it does not say what the file system said: permissions, a quota."""
+PROBE_BYTES = 1 << 16
 
 
 def open_for_writing(path: Path, what: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
@@ -52,7 +57,20 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise UserError(f"{path}: {_advice(str(error), what)}") from None
+        told = _fault_of_the_folder(path) if error.sqlite_errorcode & 0xFF in UNEXPLAINED else ""
+        raise UserError(told or f"{path}: {_advice(str(error), what)}") from None
+
+
+def _fault_of_the_folder(path: Path) -> str:
+    """What keeps a file beside this one from being made and written, in a line; empty if nothing does."""
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp") as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return told_by_the_machine(OSError(error.errno, error.strerror, str(path)))
+    return ""
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
@@ -70,8 +88,6 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
 def _advice(message: str, what: str) -> str:
     if "full" in message:
         return f"no space left on the disk for the {what}: free some and run again"
-    if "disk I/O error" in message:
-        return f"the {what} cannot be used: {message}: a quota used up, or a disk that fails; see to it and run again"
     if "locked" in message:
         return f"another process has held the {what} for over {BUSY_SECONDS:.0f} s"
     if "not a database" in message or "malformed" in message:
