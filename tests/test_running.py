@@ -28,7 +28,9 @@ from types import SimpleNamespace
 from compeffdist.given import Made
 def run(given):
     Path("started").touch()
-    time.sleep(float(os.environ["SECONDS"]))
+    end = time.monotonic() + float(os.environ["SECONDS"])
+    while time.monotonic() < end and not Path("go").exists():
+        time.sleep(0.02)
     return Made()
 """
 
@@ -57,6 +59,13 @@ def start(checkout: Path, stage: str, seconds: float) -> "subprocess.Popen[str]"
     environment = os.environ | {"SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "stages/run.py", stage]
     return subprocess.Popen(command, cwd=checkout, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def dvc(checkout: Path, *arguments: str, seconds: float = 0) -> "subprocess.Popen[str]":
+    environment = os.environ | {"SECONDS": str(seconds), "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=checkout, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def started(checkout: Path) -> bool:
@@ -95,6 +104,30 @@ def test_a_stage_whose_dvc_was_killed_keeps_the_next_one_out(checkout: Path) -> 
     orphan = int((checkout / ".compeffdist/stages/collect.pid").read_text())
     assert f"as process {orphan}:" in message
     os.kill(orphan, signal.SIGKILL)
+
+
+MAKES = STAGE.replace("Made()", 'Made(metrics={"stage": given.name})')
+
+
+def test_of_two_repros_in_a_checkout_one_runs_and_the_other_is_told_by_whom_it_is_blocked(tmp_path: Path) -> None:
+    """DVC removes outs before a stage begins: those of one that runs must stay."""
+    make_checkout(tmp_path, {"collect": MAKES})
+    pipeline = yaml.safe_load((tmp_path / "dvc.yaml").read_text())
+    command = f"{sys.executable} stages/run.py collect"
+    pipeline["stages"]["collect"] |= {"cmd": command, "metrics": [{"metrics/collect.json": {"cache": False}}]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    write_fingerprints(tmp_path)
+    dvc(tmp_path, "init", "--quiet", "--no-scm").communicate(timeout=60)
+    first = dvc(tmp_path, "repro", seconds=600)
+    assert started(tmp_path)
+    second = dvc(tmp_path, "repro")
+    said, told = second.communicate(timeout=60)
+    errors = [line for line in told.splitlines() if line.startswith(("ERROR", "error"))]
+    assert second.returncode and len(errors) == 1 and "Traceback" not in said + told
+    assert "is busy" in errors[0] and f"(PID {first.pid}): " in told
+    (tmp_path / "go").touch()
+    assert first.communicate(timeout=60) and first.returncode == 0
+    assert "up to date" in dvc(tmp_path, "repro").communicate(timeout=60)[0]
 
 
 def test_another_lock_that_a_stage_waits_for_in_vain_is_not_the_stage_s(

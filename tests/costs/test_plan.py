@@ -81,6 +81,11 @@ def test_dvc_is_asked_for_what_changed(tmp_path: Path, monkeypatch: pytest.Monke
     Path("in.txt").write_text("x")
     monkeypatch.setattr("compeffdist.costs.plan.check_fingerprint", lambda stage: None)
     assert stale() == {"one": [{"changed deps": {"in.txt": "modified"}}]}
+    (tmp_path / "file").touch()
+    with monkeypatch.context() as home:
+        home.setenv("HOME", str(tmp_path / "file/home"))
+        with pytest.raises(UserError, match=r"^dvc status: .*Not a directory: .*/file/home"):  # and no word on support
+            stale()
     shutil.rmtree(".dvc")
     with pytest.raises(UserError, match=r"^dvc status: "):
         stale()

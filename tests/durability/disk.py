@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from tests.shims import compiled
 from tests.stages import ROOT
 
 HEADER = struct.Struct("=7Q")
@@ -256,16 +257,11 @@ def _records(log: bytes) -> Iterator[Operation]:
 
 
 class Disk:
-    """Where scripts are run and watched. Fails where there is no C compiler, which the README asks for."""
+    """Where scripts are run and watched."""
 
     def __init__(self, place: Path) -> None:
         self.place = place.resolve()
-        self.shim = self.place / "disk.so"
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        assert compiler, "no C compiler (cc or gcc)"
-        source = Path(__file__).with_name("disk.c")
-        made = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(self.shim), str(source)]
-        subprocess.run([*made, "-ldl"], check=True)
+        self.shim = compiled(Path(__file__).with_name("disk.c"), self.place)
 
     def run(self, script: str, many: int) -> Done:
         """Run a script of `scenarios.py` that keeps so many things, and watch it."""

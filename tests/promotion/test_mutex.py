@@ -107,6 +107,18 @@ def test_that_of_another_machine_is_believed_for_a_while(
     assert "on elsewhere" in told[0] and names(client, name) == []
 
 
+def test_one_that_a_clock_set_back_makes_come_from_the_future_is_told_as_such(
+    client: MlflowClient, name: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(client, name, scope="another boot", host="elsewhere", pid=gone_pid())
+    earlier = mutex_module.time.time() - 86400
+    monkeypatch.setattr(mutex_module.time, "time", lambda: earlier)
+    line = refusal(client, name, told)
+    assert "unlock other (it counts as gone after 2 h; by the clock of this machine that begins in 24.0 h)" in line
+    break_mutex(client, name, "other", told.append)
+    assert names(client, name) == []
+
+
 def test_that_of_another_machine_is_removed_by_its_key_and_by_no_other(
     client: MlflowClient, name: str, told: list[str]
 ) -> None:

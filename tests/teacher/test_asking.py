@@ -18,7 +18,7 @@ from compeffdist.teacher.asking import BuyingTeacher
 from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, open_engine
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.spending import Meter, Spent
+from compeffdist.teacher.spending import Meter, Spent, spendings
 from compeffdist.teacher.store import ResponseStore, StoredAnswer, stored_keys
 from tests.teacher.server import Body, Reply, chat_reply, serving
 
@@ -107,6 +107,23 @@ def test_a_second_run_opens_no_engine_and_gives_the_same(tmp_path: Path) -> None
         usage = asking.usage()["this_run"]
     assert again.opened == 0
     assert (usage["store"], usage["recorded"], usage["bought"], usage["engine_starts"]) == (30, 0, 0, 0)
+
+
+def test_of_two_checkouts_that_buy_the_same_answer_at_once_both_use_the_one_that_is_kept(tmp_path: Path) -> None:
+    """Else one would train on an answer that its store does not have."""
+    answers: list[str | None] = []
+
+    class Slower(FakeEngine):
+        def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
+            with teacher(tmp_path, FakeEngine()) as other:
+                answers.append(getattr(other.ask([question("a")], "test")[0].answer, "text", None))
+            on_answer(0, Answer("something else", None, 10, 4, 2, "stop"))
+
+    with teacher(tmp_path, Slower()) as asking:
+        answers.append(getattr(asking.ask([question("a")], "test")[0].answer, "text", None))
+        assert asking.usage()["this_run"]["bought"] == 1
+    assert answers == ["A", "A"]
+    assert sum(row.answers for row in spendings(tmp_path / "store.sqlite")) == 2
 
 
 @pytest.mark.parametrize("change", ["prompt", "seed", "model"])

@@ -80,8 +80,8 @@ def make(run: Run, name: str, repository: Repository) -> None:
 def drop_weights(repository: Repository, commit: str, before: Set[Path]) -> None:
     """Remove the weights of an experiment from DVC's cache, of which its records and figures stay.
 
-    Only what this experiment put there: what was there `before`, which a commit or somebody else may need, stays; and so
-    does everything where the cache is shared with other checkouts.
+    Only what this experiment put there: what was there `before`, which a commit or somebody else may need, stays; and
+    so does everything where the cache is shared with other checkouts.
     """
     if not repository.cache.resolve().is_relative_to((repository.root / ".dvc").resolve()):
         return

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SUFFIX, REMOVAL = ".promotion-lock", "-removal"
 GONE_SECONDS = 2 * 3600
 """Age at which the mutex of another machine is taken over; evaluating a champion again takes minutes."""
+CLOCKS_DIFFER = 300
+"""Seconds that clocks may be apart without a word."""
 KEY_CHARACTERS = 8
 ATTEMPTS = 5
 """Tries to create it, each followed by finding it released again."""
@@ -99,7 +101,7 @@ class Mutex:
             if holder.token == own.token:  # an HTTP client tried again after a request that had succeeded
                 return self
             if not holder.is_gone(age):
-                raise UserError(_advice(holder))
+                raise UserError(_advice(holder, age))
             self.remove(holder)
         raise UserError(f"{self._name}: others keep taking it; try again")
 
@@ -184,8 +186,8 @@ def break_mutex(client: "MlflowClient", model_name: str, key: str, notify: Notif
         if holder.here and not holder.is_gone(age):
             raise UserError(f"{holder.line()}: that process is at work on this machine; end it first")
         return mutex.remove(holder)
-    now = current_holder(client, model_name)
-    raise UserError(f"no promotion of {model_name} is under way with key {key}" + (f"; {_advice(now)}" if now else ""))
+    now = promotion_mutex(client, model_name, notify).holder()
+    raise UserError(f"no promotion of {model_name} is under way with key {key}" + (f"; {_advice(*now)}" if now else ""))
 
 
 def _this_process() -> Holder:
@@ -206,11 +208,12 @@ def _scope() -> str:
     return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}" if boot.exists() else ""
 
 
-def _advice(holder: Holder) -> str:
+def _advice(holder: Holder, age: float) -> str:
     if holder.here:
         return f"{holder.line()}; try again when that is over"
     hours = GONE_SECONDS // 3600
+    ahead = f"; by the clock of this machine that begins in {-age / 3600:.1f} h" if age < -CLOCKS_DIFFER else ""
     return (
         f"{holder.line()}; try again when that is over, or, if you know that process is gone, run: compeffdist unlock "
-        f"{holder.key} (it counts as gone after {hours} h)"
+        f"{holder.key} (it counts as gone after {hours} h{ahead})"
     )
