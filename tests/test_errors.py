@@ -68,6 +68,17 @@ def test_a_defect_keeps_its_traceback(error: Exception) -> None:
         run_guarded(raising(error))
 
 
+def test_a_home_in_which_nothing_can_be_kept_is_no_word_to_people() -> None:
+    code = (
+        "from compeffdist.errors import run_guarded\ndef run():\n    import matplotlib.font_manager\nrun_guarded(run)\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("MPLCONFIGDIR", "XDG_CONFIG_HOME")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=kept | {"HOME": "/sys"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_key_log_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
     """Libraries open it as they are imported, so only a new process shows it."""
     code = "from compeffdist.errors import run_guarded\ndef run():\n    import openai; print('ran')\nrun_guarded(run)\n"

@@ -1,6 +1,7 @@
 """The process environment every stage and command runs in: no telemetry, no chatter, nothing fetched unasked."""
 
 import getpass
+import logging
 import os
 import sys
 import warnings
@@ -72,6 +73,9 @@ def quiet() -> None:
     os.environ.update(PRIVATE)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # of a home where it cannot keep its fonts, it has two lines
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     bypass_proxies(*THIS_MACHINE)

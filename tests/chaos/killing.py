@@ -28,7 +28,8 @@ import yaml
 from compeffdist.environment import PRIVATE
 from compeffdist.exchange.questions import REPLAYS
 from tests.chaos.teacher import Asked, teaching
-from tests.pipeline.test_smoke import BIN, Checkout, engine_processes
+from tests.pipeline.checkout import BIN, Checkout
+from tests.pipeline.test_smoke import engine_processes
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TARGETS = ("dvc", "stage", "all")

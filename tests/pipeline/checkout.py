@@ -17,6 +17,7 @@ from compeffdist.environment import PRIVATE
 from compeffdist.models.resolving import CACHE_VARIABLE, cache_folder
 from compeffdist.params import Params
 from compeffdist.profiles import compose
+from tests.shims import clock_set_back
 from tests.stages import ROOT
 
 BIN = Path(sys.executable).parent
@@ -37,6 +38,8 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.said: list[str] = []
+        """On standard error, by each command."""
         self.put(folder)
         self.commit(folder)
 
@@ -72,6 +75,7 @@ class Checkout:
             check=False,
             umask=self.umask,
         )
+        self.said.append(done.stderr)
         if check and done.returncode:
             pytest.fail(
                 f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -114,6 +118,12 @@ class HardCheckout(Checkout):
             CACHE_VARIABLE: str(cache_folder(cache)),
         }
         super().__init__(folder / HARD_NAME)
+
+    def set_clock_back(self, seconds: int) -> None:
+        """From now on commands are told an earlier time."""
+        shims = self.folder.parent.parent / "shims"
+        shims.mkdir()
+        self.environment = {**self.environment, **clock_set_back(seconds, shims)}
 
 
 class Subfolder(HardCheckout):

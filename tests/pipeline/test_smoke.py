@@ -1,15 +1,13 @@
 """The smoke profile end to end: real DVC, real weights, real texts, real MLflow. Minutes; `make test` runs it.
 
+In a place that is hard on programs (`checkout.py`), since what holds there holds anywhere, too.
+
 python -m pytest -m pipeline tests/pipeline
 """
 
-import hashlib
 import html
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,71 +15,22 @@ from typing import Any
 import pytest
 import yaml
 
-from compeffdist.environment import PRIVATE
 from compeffdist.gates.outcome import LAST
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id
-from tests.stages import GATES, ROOT
+from tests.pipeline.checkout import HOME, Checkout, Worktree
+from tests.stages import GATES
 
 pytestmark = pytest.mark.pipeline
-
-BIN = Path(sys.executable).parent
-
-
-class Checkout:
-    """A fresh checkout of the files git knows, with commands run as a user would."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-        for name in filter(None, names.decode().split("\0")):
-            if name != "dvc.lock" and not name.startswith("metrics/") and (ROOT / name).exists():
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, target)
-        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
-            identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
-            subprocess.run(["git", *identity, *command], cwd=folder, check=True)
-
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command of the environment in the checkout."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        env |= PRIVATE | {"PATH": f"{BIN}:{env['PATH']}", "PYTHONPATH": str(self.folder / "src")}
-        program = [str(BIN / command[0]), *command[1:]]
-        done = subprocess.run(program, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
-        if check and done.returncode:
-            pytest.fail(
-                f"{' '.join(command)} left with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-            )
-        return done
-
-    def read(self, name: str) -> Any:
-        """A JSON artefact."""
-        return json.loads((self.folder / name).read_text())
-
-    def change(self, section: str, key: str, value: Any) -> None:
-        """Set a param by hand, as a user would in an editor."""
-        path = self.folder / "params.yaml"
-        params = yaml.safe_load(path.read_text())
-        params[section][key] = value
-        path.write_text(yaml.safe_dump(params, sort_keys=False))
-
-    def would_run(self) -> list[str]:
-        """The stages `dvc repro` would run now."""
-        lines = self.run("dvc", "repro", "--dry").stdout.splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
-
-    def md5(self, name: str) -> str:
-        """Hash of an artefact's bytes."""
-        return hashlib.md5((self.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """One finished smoke run, shared by the tests of this module."""
-    made = Checkout(tmp_path_factory.mktemp("smoke") / "checkout")
+    """One finished smoke run, shared by the tests of this module; when it had ended, the clock was set back by a day."""
+    made = Worktree(tmp_path_factory.mktemp("smoke"))
     made.run("compeffdist", "profile", "smoke")
     made.run("dvc", "repro")
+    made.set_clock_back(86400)
     yield made
 
 
@@ -118,6 +67,17 @@ def test_the_run_ends_with_a_table_and_a_registered_student(checkout: Checkout) 
 
 def test_a_second_repro_runs_nothing(checkout: Checkout) -> None:
     assert "Data and pipelines are up to date." in checkout.run("dvc", "repro").stdout
+
+
+def test_the_run_is_audited_a_row_of_it_traced_and_its_student_promoted(checkout: Checkout) -> None:
+    assert checkout.run("compeffdist", "audit").stdout.splitlines()[-1].startswith("audit PASS")
+    draws = read_records(checkout.folder / "data/sampled.parquet", Draw)
+    kept = next(draw.triplet_id for draw in draws if draw.kept)
+    assert "compeffdist-student/1" in checkout.run("compeffdist", "trace", kept).stdout
+    checkout.run("compeffdist", "promote", "1", "--override", "two steps of training show little")
+    history = json.loads(checkout.run("compeffdist", "history", "--json").stdout)
+    assert (history["champion"], history["problem"], len(history["entries"])) == (1, "", 1)
+    assert checkout.run("compeffdist", "audit").stdout.splitlines()[-1].startswith("audit PASS")
 
 
 def accounts(value: Any) -> Iterator[dict[str, int]]:
@@ -244,3 +204,8 @@ def test_a_stage_without_its_input_is_one_line_and_writes_nothing(checkout: Chec
     assert done.stderr.strip().splitlines()[-1].startswith("error: data/pairs.parquet: no such file")
     assert "Traceback" not in done.stderr
     assert checkout.md5("data/triplets.parquet") == before
+
+
+def test_no_command_had_a_word_on_the_home_it_cannot_write_in(checkout: Checkout) -> None:
+    said = "\n".join(checkout.said)
+    assert "took 0:" in said and f"{HOME}/" not in said and "Traceback" not in said

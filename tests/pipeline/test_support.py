@@ -5,6 +5,7 @@ python -m pytest -m pipeline tests/pipeline/test_support.py
 
 import itertools
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from compeffdist.record_files import read_records
 from compeffdist.records import Triplet
 from compeffdist.teacher.store import stored_rows
 from tests.asked import WORDS_OF_SENTIMENT
-from tests.pipeline.test_smoke import Checkout, accounts
+from tests.pipeline.checkout import Checkout, Subfolder
+from tests.pipeline.test_smoke import accounts
 
 pytestmark = pytest.mark.pipeline
 
@@ -42,7 +44,7 @@ def write_tickets(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """One finished run on tickets."""
-    made = Checkout(tmp_path_factory.mktemp("support") / "checkout")
+    made = Subfolder(tmp_path_factory.mktemp("support"))
     made.run("compeffdist", "profile", "smoke")
     write_tickets(made.folder / "data/sources")
     path = made.folder / "params.yaml"
@@ -98,6 +100,14 @@ def test_the_registered_student_asks_the_domain_s_question(checkout: Checkout) -
     assert isinstance(free["answer"], str)
     tasks = checkout.run("compeffdist", "predict", "--list-tasks").stdout
     assert tasks.splitlines()[0] == "urgency: can wait, soon or at once"
+
+
+def test_the_data_of_a_folder_within_a_repository_is_audited_by_its_history(checkout: Checkout) -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=checkout.folder, capture_output=True, text=True, check=True
+    )
+    assert commit.stdout.strip() in checkout.run("compeffdist", "trace", "models:/compeffdist-student/1").stdout
+    assert checkout.run("compeffdist", "audit").stdout.splitlines()[-1].startswith("audit PASS")
 
 
 def test_the_table_is_of_the_domain_s_own_question(checkout: Checkout) -> None:
