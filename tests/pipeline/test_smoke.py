@@ -26,7 +26,7 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """One finished smoke run, shared by the tests of this module; when it had ended, the clock was set back by a day."""
+    """One finished smoke run for the tests of this module; when it had ended, the clock was set back by a day."""
     made = Worktree(tmp_path_factory.mktemp("smoke"))
     made.run("compeffdist", "profile", "smoke")
     made.run("dvc", "repro")

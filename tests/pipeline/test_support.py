@@ -103,10 +103,8 @@ def test_the_registered_student_asks_the_domain_s_question(checkout: Checkout) -
 
 
 def test_the_data_of_a_folder_within_a_repository_is_audited_by_its_history(checkout: Checkout) -> None:
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=checkout.folder, capture_output=True, text=True, check=True
-    )
-    assert commit.stdout.strip() in checkout.run("compeffdist", "trace", "models:/compeffdist-student/1").stdout
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout.folder, text=True).strip()
+    assert head in checkout.run("compeffdist", "trace", "models:/compeffdist-student/1").stdout
     assert checkout.run("compeffdist", "audit").stdout.splitlines()[-1].startswith("audit PASS")
 
 
