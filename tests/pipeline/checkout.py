@@ -143,7 +143,7 @@ class Worktree(HardCheckout):
         around.mkdir()
         (around / "file").touch()
         super().commit(around)
-        subprocess.run(["git", "worktree", "add", "-q", folder], cwd=main, check=True, umask=self.umask)
+        subprocess.run(["git", "worktree", "add", "-q", "-b", "beside", folder], cwd=main, check=True, umask=self.umask)
 
     def commit(self, top: Path) -> None:
         """It is committed as it stands."""
