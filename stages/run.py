@@ -25,14 +25,14 @@ def main() -> None:
     from compeffdist.instructions.own_tasks import check_questions
     from compeffdist.params import Params, load_params
     from compeffdist.registry.signing import expect_signer
-    from compeffdist.running import run_stage
+    from compeffdist.running import check_folder, run_stage
 
     def check(params: Params) -> None:
         check_questions(params)
         expect_signer(params.signing)
 
     if name == CHECK:
-        run_guarded(lambda: check(load_params()))
+        run_guarded(lambda: (check_folder(), check(load_params())))
     else:
         run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check)
 

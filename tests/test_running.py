@@ -191,6 +191,21 @@ def test_an_out_that_is_no_artefact_is_told_before_any_work(tmp_path: Path) -> N
     assert not (tmp_path / "started").exists()
 
 
+@pytest.mark.parametrize("command", [["stages/run.py", "collect"], ["stages/run.py", "--check"]])
+def test_a_folder_that_dvc_cannot_write_the_name_of_is_told(tmp_path: Path, command: list[str]) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    make_checkout(folder, {"collect": STAGE})
+    environment = os.environ | {"SECONDS": "0", "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and not (folder / "started").exists()
+    assert done.stderr.startswith(
+        f"error: {tmp_path}/M\ufffdller: not a name in UTF-8, and DVC and MLflow take no other"
+    )
+
+
 @pytest.mark.parametrize("script", ["run.py", "check.py"])
 def test_a_script_without_a_stage_says_how_it_is_run(script: str) -> None:
     command = [sys.executable, str(ROOT / "stages" / script)]

@@ -36,6 +36,7 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
     """
 
     def alone() -> None:
+        check_folder()
         check_tracking_uri()
         with suppress(NoRepository):
             Git(Path()).head()
@@ -63,6 +64,16 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
             made.write(given)
 
     run_guarded(alone)
+
+
+def check_folder() -> None:
+    """Raises UserError if the checkout lies in a folder whose name DVC and MLflow cannot write down."""
+    try:
+        str(Path().absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{Path().absolute()}: not a name in UTF-8, and DVC and MLflow take no other: rename or move it"
+        ) from None
 
 
 @contextmanager

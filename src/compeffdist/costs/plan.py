@@ -106,7 +106,7 @@ def stale() -> Mapping[str, Any]:
     for stage in read_pipeline().values():
         check_fingerprint(stage)
     command = [sys.executable, "-m", "dvc", "status", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     try:
         found = json.loads(done.stdout)
     except ValueError:

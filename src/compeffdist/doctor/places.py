@@ -18,7 +18,7 @@ from compeffdist.lineage.repository import LOCK, WORKSPACE, Lock
 from compeffdist.network import REQUESTS, environment_faults
 from compeffdist.params import PARAMS_FILE, Params
 from compeffdist.processes import process_id
-from compeffdist.running import STAGE_LOCKS
+from compeffdist.running import STAGE_LOCKS, check_folder
 from compeffdist.teacher.recorded import named_records
 from compeffdist.teacher.store import answer_count
 from compeffdist.tracking_uri import HTTP, check_tracking_uri, database, shown_uri, tracking_uri
@@ -61,6 +61,7 @@ def git() -> Iterator[Finding]:
 
 def dvc() -> Iterator[Finding]:
     """DVC's repository, what merges left, the lock, the code's fingerprints, and who runs now."""
+    check_folder()
     if not Path(".dvc").is_dir():
         yield Finding("dvc", "fault", "no .dvc folder here", "run in the folder of a checkout, or: dvc init")
         return
