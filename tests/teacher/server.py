@@ -50,13 +50,15 @@ class FakeServer:
     """What stood under `Authorization`."""
     api_keys: set[str | None] = field(default_factory=set)
     """And under `api-key`."""
+    codings: set[str | None] = field(default_factory=set)
+    """And under `Accept-Encoding`."""
     headers: set[str] = field(default_factory=set)
     """Names of headers that were sent."""
     peak: int = 0
     """Most requests ever in flight at once."""
     models_status: int = 200
     close_for: Callable[[float], None] = lambda seconds: None
-    """Have connections refused for some seconds."""
+    """Have connections refused for some seconds, from the return of the call on."""
 
 
 def chat_reply(text: str | None, **choice: Any) -> Body:
@@ -125,6 +127,7 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
                 fake.paths.add(self.path)
                 fake.keys.add(self.headers["Authorization"])
                 fake.api_keys.add(self.headers["api-key"])
+                fake.codings.add(self.headers["Accept-Encoding"])
                 fake.headers |= set(self.headers.keys())
                 flying[0] += 1
                 fake.peak = max(fake.peak, flying[0])
@@ -151,9 +154,10 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
         return server
 
     def close_for(seconds: float) -> None:
+        port = servers[0].server_port
+        _end(servers.pop())
+
         def pause() -> None:
-            port = servers[0].server_port
-            _end(servers.pop())
             time.sleep(seconds)
             servers.append(listen(port))
 
