@@ -1,6 +1,7 @@
 """A small OpenAI-compatible HTTP server for tests: real sockets, scripted behaviour."""
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -58,7 +59,7 @@ class FakeServer:
     """Most requests ever in flight at once."""
     models_status: int = 200
     close_for: Callable[[float], None] = lambda seconds: None
-    """Have connections refused for some seconds, from the return of the call on."""
+    """Lose every connection, as when a process ends, and have new ones refused for some seconds."""
 
 
 def chat_reply(text: str | None, **choice: Any) -> Body:
@@ -145,17 +146,33 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
         daemon_threads = True
         request_queue_size = 64
 
+        def __init__(self, *settings: Any) -> None:
+            self.connections: set[socket.socket] = set()
+            super().__init__(*settings)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            self.connections.add(request)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            self.connections.discard(request)
+            super().shutdown_request(request)
+
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up between two requests is no matter of a test."""
 
-    def listen(port: int) -> ThreadingHTTPServer:
+    def listen(port: int) -> Server:
         server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 
     def close_for(seconds: float) -> None:
-        port = servers[0].server_port
-        _end(servers.pop())
+        server = servers.pop()
+        port = server.server_port
+        _end(server)
+        for connection in [*server.connections]:
+            with suppress(OSError):  # its other side was faster
+                connection.shutdown(socket.SHUT_RDWR)
 
         def pause() -> None:
             time.sleep(seconds)

@@ -126,13 +126,13 @@ def test_a_server_that_is_gone_for_a_while_is_waited_for_and_costs_no_question(
     gone, dying = list[float](), threading.Lock()
 
     def respond(body: Body, n: int) -> Reply:
-        with dying:  # as of a process that ends, connections are lost when no new one is to be had any more
+        with dying:
             if len(server.bodies) > 60 and not gone:
                 if how == "dies":
                     server.close_for(1.5)
                 gone.append(time.monotonic() + 1.5)
-        if gone and time.monotonic() < gone[0]:
-            return Reply(hang_up=True) if how == "dies" else Reply(raw=b"<html>", status=502)
+        if gone and how == "502" and time.monotonic() < gone[0]:
+            return Reply(raw=b"<html>", status=502)
         return echo(body, n)
 
     with serving(respond) as server:
