@@ -159,6 +159,20 @@ def test_time_outs_slow_asking_down() -> None:
     assert len(answers) >= 20, failures
 
 
+def test_a_connection_that_is_lost_costs_its_attempt_however_many_are() -> None:
+    """What was asked on it may have been paid for."""
+
+    def respond(body: Body, n: int) -> Reply:
+        return echo(body, n) if len(server.bodies) <= 4 else Reply(hang_up=True)
+
+    with serving(respond) as server:
+        asked = [question(f"p{n}") for n in range(15)]
+        answers, failures = ask(server.url, asked, retries=1, busy_seconds=30.0, concurrency=4)
+    assert len(answers) == 4
+    assert len(failures) == 11 and all("connection lost" in reason for reason in failures.values())
+    assert len(server.bodies) == 4 + 2 * 11
+
+
 def test_a_run_that_has_ended_sends_no_more() -> None:
     """Also of those that wait for a busy server."""
 

@@ -2,12 +2,13 @@
 
 A server that is too busy (429, 529, or 503 with a time to come back) is given half as many requests at once, each
 answer lets a little more through again, and nobody sends before the time it names. That costs no attempt: attempts are
-for faults. It has an end all the same: once a request has waited for `runtime.busy_seconds` and the server has answered
-nothing for as long, its refusal counts as a fault.
+for faults. It has an end all the same: `runtime.busy_seconds` after any request first waited, if the server has
+answered none since, every refusal counts as a fault, however short the request itself has waited.
 
 A request that is not answered in time slows asking down, too, but is tried again as every fault is. A server that was
-there and is gone (no connection; or connections lost, or a gateway's errors, for many requests and nothing answered
-between them) is waited for like one that is busy, and just as long: no request is to blame for that.
+there and is gone (no connection; or a gateway's errors for many requests, and nothing answered between them) is waited
+for like one that is busy, and just as long: no request is to blame for that. A connection that is lost costs its
+attempt each time: what was asked on it may have been answered, and paid for.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from http import HTTPStatus
 from typing import Any
 
 from compeffdist.teacher.server_errors import read_body, reason, status_of
-from compeffdist.teacher.wire import attempt
+from compeffdist.teacher.wire import attempt, is_asked
 
 TOO_BUSY = 529
 """Overloaded, as some servers have it."""
@@ -37,7 +38,6 @@ _SAID_BUSY = re.compile(
     r"\bbusy\b|overload|too many|rate.?limit|capacity|\bqueue|loading|warming|starting", re.IGNORECASE
 )
 _NO_CONNECTION = {"ConnectError", "ConnectTimeout"}
-_CONNECTION_LOST = {"ReadError", "WriteError", "RemoteProtocolError"}
 _OF_GATEWAYS = {502, 503, 504, *range(520, 531)}
 """What a gateway says of a server that it does not reach; 520 to 530 are Cloudflare's."""
 
@@ -86,7 +86,7 @@ class Pace:
         return True
 
     def has_patience(self, wait: float) -> bool:
-        """Whether a request may wait so long and be sent again."""
+        """Whether a request may wait so long and be sent again: the time since any was first waited for counts."""
         now = time.monotonic()
         if self.waited_for_since is None:
             self.waited_for_since = now
@@ -221,10 +221,10 @@ def _gone(pace: Pace, request: Any, response: Any, lost: Exception | None) -> st
     if response is not None:
         if is_busy(response.status_code, response.headers, response.text):
             return ""
-        down = response.status_code in _OF_GATEWAYS and pace.failed(request.content)
+        # a file that is sent up has no content to tell it by
+        down = response.status_code in _OF_GATEWAYS and is_asked(request) and pace.failed(request.content)
         return f"status {response.status_code}" if down else None
-    kind = type(lost).__name__
-    down = (kind in _NO_CONNECTION and pace.there) or (kind in _CONNECTION_LOST and pace.failed(request.content))
+    down = type(lost).__name__ in _NO_CONNECTION and pace.there
     return "no connection" if down and pace.comes_back else None
 
 
