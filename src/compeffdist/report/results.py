@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line
 from compeffdist.house_style import cells, table
 from compeffdist.records import Prediction
@@ -59,9 +60,8 @@ def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:
-    intervals = [scores["macro_f1"][system] for system in SYSTEMS]
     return [
-        *(f"{100 * i['estimate']:.1f} [{100 * i['low']:.1f}, {100 * i['high']:.1f}]" for i in intervals),
+        *(interval_cell(scores["macro_f1"][system]) for system in SYSTEMS),
         *(difference_cell(scores[f"student_minus_{other}"]) for other in ("base", "teacher")),
     ]
 
