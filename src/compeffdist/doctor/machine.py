@@ -54,18 +54,19 @@ def _pins() -> Iterator[tuple[str, str]]:
 
 
 def disk(folders: dict[str, Path]) -> Iterator[Finding]:
-    """Free space where things are written; folders of one file system once."""
+    """Whether each folder can be written to; free space there, folders of one file system once."""
     seen: set[int] = set()
     for what, folder in folders.items():
         here = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(here, os.W_OK):
+            yield Finding("disk", "fault", f"{here} ({what}) may not be written to", "run as its owner, or move it")
+            continue
         device = here.stat().st_dev
         if device in seen:
             continue
         seen.add(device)
         free = shutil.disk_usage(here).free
-        if not os.access(here, os.W_OK):
-            yield Finding("disk", "fault", f"{here} ({what}) may not be written to", "run as its owner, or move it")
-        elif free < LEAST_DISK:
+        if free < LEAST_DISK:
             yield Finding("disk", "fault", f"{_gib(free)} free in {here} ({what})", "free some")
         elif free < ENOUGH_DISK:
             yield Finding("disk", "note", f"{_gib(free)} free in {here} ({what})", "the default run may need 6 GiB")

@@ -4,11 +4,13 @@ What is committed is on the disk: each commit flushes the write-ahead log (`sync
 an answer takes longer to come.
 """
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from compeffdist.errors import UserError
 from compeffdist.files import make_folder
@@ -53,6 +55,23 @@ def guarded(path: Path, what: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path}: {_advice(str(error), what)}") from None
+
+
+@contextmanager
+def read_aside(path: Path) -> Iterator[Path]:
+    """Where to read a file so that SQLite leaves nothing new beside it: the file, or while the context lasts a copy.
+
+    A write-ahead log without its index is what copying a file in use leaves. SQLite would make the index; whoever had
+    the file open would have made it, so that nobody writes while it is copied."""
+    log = Path(f"{path}-wal")
+    if not log.exists() or Path(f"{path}-shm").exists():
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        shutil.copyfile(log, f"{copy}-wal")
+        yield copy
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
