@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.params import RegistryParams, SigningParams
@@ -140,6 +141,16 @@ def test_a_key_is_named_by_path_or_variable_and_looked_at_beforehand(
     expect_signer(SigningParams())
 
 
+def test_signatures_are_not_demanded_without_a_key_to_check_them_by() -> None:
+    """With none, a signature of anybody's would do."""
+    with pytest.raises(ValidationError, match=r"true needs a signing\.public_key"):
+        SigningParams(required=True)
+    with pytest.raises(ValidationError) as told:
+        SigningParams(public_key=" ", required=True)
+    assert [error["loc"] for error in told.value.errors()] == [("public_key",)]
+    assert SigningParams(public_key="env:KEY", required=True).required
+
+
 def test_a_version_is_signed_when_it_is_registered_and_never_because_it_lies_there(
     student_folder: Path, base_folder: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -166,4 +177,6 @@ def test_a_version_is_signed_when_it_is_registered_and_never_because_it_lies_the
         assert "code/compeffdist/canonical.py" in version_fault(client, version(2), keys[1])
     client.set_model_version_tag(settings.model_name, "3", "signature_sha256", "0" * 64)
     assert "cannot be fetched" in version_fault(client, version(3), other[1])
+    with pytest.raises(UserError, match="is no public key"):  # whatever else is wrong
+        version_fault(client, version(3), keys[0])
     assert read_attachment(version(2), SIGNATURE)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from compeffdist.params.sections import Line, Name, NonNegativeInt, PositiveFloat, PositiveInt, Section
 
@@ -47,7 +47,15 @@ class SigningParams(Section):
     public_key: Line | None = None
     """`compeffdist audit` and `promote` check signatures by it. null: they are not checked."""
     required: bool = False
-    """Whether a version without a signature fails its audit, and so is not promoted."""
+    """Whether a version without a signature fails its audit, and so is not promoted. Needs `public_key`: without it
+    any signature would do."""
+
+    @field_validator("required")
+    @classmethod
+    def _by_a_key(cls, required: bool, others: ValidationInfo) -> bool:
+        if required and others.data.get("public_key", "at fault itself") is None:
+            raise ValueError("true needs a signing.public_key to check signatures by")
+        return required
 
 
 class PromotionParams(Section):
