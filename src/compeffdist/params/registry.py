@@ -17,7 +17,8 @@ class RegistryParams(Section):
 class ServingParams(Section):
     """The most that is asked of a version at once. A version is registered with these and keeps to them wherever it is
     asked; the environment of a server or command may set others (COMPEFFDIST_SERVING_ROWS=100, and so on). What is
-    beyond them is refused before any work; `compeffdist predict` sends a file in requests that fit."""
+    beyond them is refused before any work; `compeffdist predict` sends a file in requests that fit, and takes the time
+    that they take."""
 
     rows: PositiveInt = 1024
     """Of a request."""
