@@ -27,6 +27,7 @@ from compeffdist.registry.signing import (
     version_fault,
 )
 from compeffdist.registry.tracking import open_tracking
+from tests.stages import ROOT
 
 
 def write_keys(folder: Path, name: str, private: Any = None) -> tuple[Path, Path]:
@@ -109,6 +110,31 @@ def test_another_key_an_altered_signature_and_none_at_all_do_not_hold(
     assert ours != name and "not made by this key" in signature_fault(files, theirs.replace(name, ours), keys[1])
     for broken in (b"", b"{}", b"[]", signature[:-20], b"\xff"):
         assert signature_fault(files, broken, keys[1])
+
+
+def test_who_has_nothing_of_ours_checks_a_version_as_the_documentation_says(
+    files: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Of a version that was loaded where it lies, too."""
+    section = (ROOT / "docs/operations.md").read_text(encoding="utf-8").partition("\n## Signatures\n")[2]
+    [commands] = [block for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "verify key" in block][:1]
+    (tmp_path / "signature.sig").write_bytes(sign_files(files, keys[0]))
+    keys[1].rename(tmp_path / "students.pub")
+    files.rename(tmp_path / "FOLDER")
+    (tmp_path / "FOLDER/registered_model_meta").write_text("m")
+    for beside in ("code", "code/deep"):
+        (tmp_path / "FOLDER" / beside / "__pycache__").mkdir(parents=True)
+        (tmp_path / "FOLDER" / beside / "__pycache__/a.cpython-311.pyc").write_bytes(b"x")
+    installed = f'model_signing() {{ "{sys.executable}" -m model_signing "$@"; }}\n'  # wherever its script lies
+
+    def succeeds(script: str) -> bool:
+        command = ["sh", "-e", "-c", installed + script]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+    assert succeeds(commands) and (tmp_path / "FOLDER/code/__pycache__").exists()
+    shutil.rmtree(tmp_path / "copy")
+    flip_one_byte(tmp_path / "FOLDER")
+    assert not succeeds(commands)
 
 
 def test_model_signing_itself_says_the_same(files: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:

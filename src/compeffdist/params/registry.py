@@ -28,7 +28,7 @@ class ServingParams(Section):
     """Of a request: those read, prompts with their instructions, once for each branching of the labels, and those that
     may be written in free answers."""
     seconds: PositiveFloat = 30.0
-    """That a request may take, by the speed that the version measured of this machine when it was loaded. MLflow's
+    """That a request may take, estimated by the speed that the version measured of this machine. MLflow's
     server gives up on one after 60 (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT)."""
     body_bytes: PositiveInt = 4_000_000
     """Of the body of a request to a server."""
