@@ -47,7 +47,7 @@ def check_out(path: Path, out: Path, prefix: str) -> None:
 def beside(rows: Sequence[PromptedRow], results: Iterator[Mapping[str, Any]]) -> Iterator[Beside]:
     """What our columns hold for each row, in order; `results` are those of the rows that were asked."""
     for row in rows:
-        result = {"reject": row.reject} if row.reject else next(results)
+        result: Mapping[str, Any] = {"reject": row.reject} if row.reject else next(results)
         if "reject" in result:
             yield result
             continue
