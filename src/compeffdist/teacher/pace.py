@@ -65,15 +65,18 @@ class Pace:
     waited_for_since: float | None = None
     """When it was first waited for since it last answered."""
     failing: set[int] = field(default_factory=set)
-    """Requests that failed since it last answered, by their contents."""
+    """Requests that failed since it last answered one that was sent later, by their contents."""
+    failing_since: float = float("inf")
 
     def __post_init__(self) -> None:
         self.limit = float(self.most)
 
-    def answered(self) -> None:
-        """An answer came: after as many as go out at once, one more does."""
+    def answered(self, sent_at: float) -> None:
+        """An answer came to a request that was sent then: after as many as go out at once, one more does."""
         self.has_answered, self.waited_for_since = True, None
-        self.failing.clear()
+        if sent_at > self.failing_since:  # an answer that was on its way before tells nothing of the server since
+            self.failing.clear()
+            self.failing_since = float("inf")
         self.limit = min(self.most, self.limit + 1 / self.limit)
 
     def slow_down(self, sent_at: float, wait: float = 0.0) -> bool:
@@ -94,6 +97,7 @@ class Pace:
 
     def failed(self, contents: bytes) -> bool:
         """A request failed by what may be the server's fault. Whether so many did that it is."""
+        self.failing_since = min(self.failing_since, time.monotonic())
         self.failing.add(hash(contents))
         return len(self.failing) >= DOWN
 
@@ -169,6 +173,7 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
     """
     pace.waited_for_since = None
     pace.failing.clear()
+    pace.failing_since = float("inf")
 
     class PacedClient(client):
         def __init__(self, **settings: Any) -> None:
@@ -192,7 +197,7 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
                         lost = error
                     if response is not None and response.is_success:
                         pace.there = True
-                        pace.answered()
+                        pace.answered(sent_at)
                         return response
                     gone = _gone(pace, request, response, lost)
                     pace.there |= response is not None
