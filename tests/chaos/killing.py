@@ -233,7 +233,7 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
     draw, report = random.Random(seed), Report()
     took = pipeline.run_in_peace()
     expected = pipeline.artefacts()
-    stages = [stage for stage in took if only in stage]
+    stages = [stage for stage in took if re.search(only, stage)]
     while sum(report.kills.values()) < kills:
         pipeline.forget_the_run()
         asked.counts.clear()
@@ -288,7 +288,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until", default="", help="stage that the pipeline ends with (default: the last)")
-    parser.add_argument("--only", default="", help="stages whose name holds this")
+    parser.add_argument("--only", default="", help="stages whose name holds this, a regular expression")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, teaching() as (server, asked):
