@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compeffdist.costs.amounts import Amount
+    from compeffdist.costs.needs import Need
     from compeffdist.costs.plan import Asking, Planned
     from compeffdist.params import Params, Prices
 
-HELP = "which stages dvc repro would run and why, and what they would buy of the teacher"
+HELP = "which stages dvc repro would run and why, what they would buy of the teacher, and the memory and disk they need"
 EXAMPLE = "compeffdist plan --sample 20 --prices prices.yaml"
+UNKNOWN = "unknown"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan; with --sample some of what it would buy is bought, and kept."""
     import json
 
+    from compeffdist.costs.needs import most, needs
     from compeffdist.costs.plan import plan, stale, totals
     from compeffdist.costs.sampling import buy_sample
     from compeffdist.errors import UserError
@@ -42,14 +46,17 @@ def run(args: argparse.Namespace) -> None:
             planned = plan(params, status)
         else:
             print("no sample was bought: no stage that asks is ready, or all it asks is answered", file=sys.stderr)
-    whole = totals(planned)
+    whole, needed = totals(planned), needs(planned, params, status)
     if args.json:
         told = [
-            _json(one.asking, params, prices, stage=one.stage.name, why=one.why, follows=one.follows) for one in planned
+            _json(one.asking, params, prices, stage=one.stage.name, why=one.why, follows=one.follows)
+            | _needs_json(need.memory, need.disk.at_most)
+            for one, need in zip(planned, needed, strict=True)
         ]
-        print(json.dumps({"stages": told, "all": _json(whole, params, prices)}, indent=2))
+        peak = _needs_json(*most(needed)) if needed else {}
+        print(json.dumps({"stages": told, "all": _json(whole, params, prices) | peak}, indent=2))
     else:
-        print("\n".join(_lines(planned, whole, params, prices)))
+        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed)]))
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
@@ -109,6 +116,37 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
             f"about {money:,.4g} {prices.currency}" if money is not None else "money unknown: no price of tokens"
         )
     return "; " + ", ".join(told)
+
+
+def _needs_lines(needed: "list[Need]") -> list[str]:
+    """Memory and disk of each stage, and of the run."""
+    from compeffdist.costs.needs import most
+    from compeffdist.costs.table import columns
+
+    if not needed:
+        return []
+    rows = [["stage", "memory", "disk"]]
+    rows += [[need.stage, str(need.memory), str(need.disk.at_most)] for need in needed]
+    memory, disk = most(needed)
+    return [
+        "",
+        *columns(rows, left=1),
+        f"at the peak: memory {_at_least(memory, [need.stage for need in needed if need.memory.basis == UNKNOWN])}",
+        f"at the peak: disk {_at_least(disk, [need.stage for need in needed if need.disk.at_most.basis == UNKNOWN])}",
+    ]
+
+
+def _at_least(amount: "Amount", unknown: list[str]) -> str:
+    """An amount in all: where it is not known of some stages, what the others make of it."""
+    from compeffdist.costs.amounts import told
+
+    if not unknown:
+        return str(amount)
+    return f"at least {told(amount.bytes)}: unknown of {len(unknown)} stages"
+
+
+def _needs_json(memory: "Amount", disk: "Amount") -> dict[str, Any]:
+    return {name: {"bytes": round(one.bytes), "basis": one.basis} for name, one in (("memory", memory), ("disk", disk))}
 
 
 def _json(asking: "Asking | None", params: "Params", prices: "Prices | None", **more: Any) -> dict[str, Any]:

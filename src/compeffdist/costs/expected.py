@@ -58,16 +58,17 @@ def _demonstrations(params: Params, last: LastRun) -> int:
 
 
 def _responses(params: Params, _: LastRun) -> int:
-    pairs = _pairs(params)
+    pairs = expected_pairs(params)
     return pairs if params.difficulty.mode == "direct" else min(pairs, params.difficulty.proxy.rows)
 
 
 def _sampled(params: Params, last: LastRun) -> int:
     """Of the pairs whose difficulty is predicted, those that are kept."""
-    return round((_pairs(params) - _responses(params, last)) * params.sampling.rate)
+    return round((expected_pairs(params) - _responses(params, last)) * params.sampling.rate)
 
 
-def _pairs(params: Params) -> int:
+def expected_pairs(params: Params) -> int:
+    """Pairs in all, of the user's own tasks and the seed task, too."""
     texts = params.texts.count
     own = sum(min(texts, task.texts or texts) for task in params.tasks.own)
     return params.pairing.pairs + own + texts * params.tasks.seed_task
