@@ -3,8 +3,8 @@
 What it leaves are its outs, once in the working folder and once in DVC's cache (where the file system can link copies
 they take less), the answers it buys, models and texts that are fetched, and the registered version. For a while there
 are checkpoints, two while one takes the other's place, and MLflow's own copy. Outs of a stage that ran with the same
-params are as large as they were then, by the note of that run (`peaks`) or by dvc.lock; of others only folders of weights
-are told, by the parameters. MLflow's database and kept scores, some MB, are left out.
+params are as large as they were then, by the note of that run (`peaks`) or by dvc.lock; of others only folders of
+weights are told, by the parameters. MLflow's database and kept scores, some MB, are left out.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,6 @@ from compeffdist.tracking_uri import database
 
 ROLES = ("teacher", "student", "embedder")
 """In the order in which `resolve_models` fetches them."""
-COPIES = 2
-"""In the working folder, and in DVC's cache."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,16 @@ def disk_of(
         fetches_teacher: whether it is the first that buys of a teacher whose weights are needed.
     """
     student = shapes["student"]
-    outs = Amount(COPIES * made, "measured") if made is not None else UNKNOWN
+    outs = Amount(made, "measured") if made is not None else UNKNOWN
     brief = NOTHING
     if stage in TRAININGS and student is not None:
         settings = training_of(stage, params)
         if made is None and (size := _student_bytes(student, settings)) is not None:
-            outs = Amount.estimated(COPIES * size)
-        brief = _checkpoints(student, settings, params, _rows(stage, params, last))
+            outs = Amount.estimated(size)
+        checkpoints = _checkpoints(student, settings, params, _rows(stage, params, last))
+        # gone when DVC copies the student
+        brief = Amount(max(0.0, checkpoints.bytes - outs.bytes), checkpoints.basis)
+    outs += outs  # in the working folder, and in DVC's cache
     if stage == "register_student" and database() is not None:
         size = _student_bytes(student, params.training) if student is not None else None
         if student is not None and params.training.method == "lora":

@@ -1,13 +1,13 @@
 """How much memory a stage that loads a model will hold at its peak, from the model's size and what is done with it.
 
-A training with full weights holds 16 bytes a parameter (float32 weights, gradients, two moments of Adam), two more where
-products are in bfloat16, and what one pass keeps for its way back. Of a layer that is, a token: the inputs of two norms
+A training with full weights holds 16 bytes a parameter (float32 weights, gradients, two moments of Adam), two more
+where products are in bfloat16, and what one pass keeps for its way back. Of a layer that is, a token: the inputs of two norms
 and what they give, queries, keys, values and what attention gives, four vectors as wide as the MLP. Scoring and
 prediction hold the weights, the head once more in float32, keys and values of a batch, and the scorer's workspace. A
 server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
 
-Told of a CPU alone: what lies on a GPU is not estimated. Nor is what rows take: a stage without a model is known once it
-has run here (`peaks`). docs/operations.md says how far these figures were off.
+Told of a CPU alone: what lies on a GPU is not estimated. Nor is what rows take: a stage without a model is known once
+it has run here (`peaks`). docs/operations.md says how far these figures were off.
 """
 
 from compeffdist import precision

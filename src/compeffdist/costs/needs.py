@@ -1,7 +1,7 @@
 """What memory and disk the stages of a plan need, each and in all, and what that is told by.
 
-`measured`: it took so much when it ran last with these settings. `estimated`: by the sizes of the models, the params and
-what the stage does with them. `unknown`: neither can be said.
+`measured`: it took so much when it ran last with these settings. `estimated`: by the sizes of the models, the params
+and what the stage does with them. `unknown`: neither can be said.
 """
 
 from collections.abc import Mapping, Sequence
