@@ -53,7 +53,7 @@ def last_took(stage: Stage, params: Params, root: Path = Path()) -> Took | None:
     """What a stage took when it last ran here with these settings; None if it has not, or the note is broken."""
     try:
         took = Took(**read_json(root / _note(stage.name)))
-    except (UserError, TypeError):
+    except (UserError, TypeError, OSError):
         return None
     sound = all(isinstance(value, int) and value >= 0 for value in (took.memory, took.made))
     return took if sound and took.settings == settings_of(stage, params) else None

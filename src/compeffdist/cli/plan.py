@@ -45,7 +45,10 @@ def run(args: argparse.Namespace) -> None:
         if buy_sample(planned, params, args.sample):
             planned = plan(params, status)
         else:
-            print("no sample was bought: no stage that asks is ready, or all it asks is answered", file=sys.stderr)
+            told = (
+                "no stage that asks is ready (the first are after: dvc repro check_texts), or all it asks is answered"
+            )
+            print(f"no sample was bought: {told}", file=sys.stderr)
     whole, needed = totals(planned), needs(planned, params, status)
     if args.json:
         told = [
@@ -77,9 +80,22 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
         lines.append(f"{told}; store and records hold {at_hand(params):,} answers")
     return [
         *lines,
+        *_assumed(planned, params),
         f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
         *(f"it will end before that: {line}" for line in over_budget(planned, params, prices)),
     ]
+
+
+def _assumed(planned: "list[Planned]", params: "Params") -> list[str]:
+    """What is assumed of perspectives, on which questions hang, where they are made anew."""
+    from compeffdist.costs.expected import expected_perspectives
+    from compeffdist.costs.plan import last_run
+
+    names = {one.stage.name for one in planned}
+    if not {"cluster_attributes", "generate_tasks"} <= names:
+        return []
+    told = f"tasks and demonstrations are told for {round(expected_perspectives(params, last_run()))} perspectives"
+    return [f"{told}, which is a guess: how many there are is known after: dvc repro check_clusters"]
 
 
 def _short(why: str, limit: int = 60) -> str:

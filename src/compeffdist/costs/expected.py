@@ -40,7 +40,8 @@ def _enumeration(params: Params, _: LastRun) -> int:
     return min(params.attributes.texts, params.texts.count)
 
 
-def _perspectives(params: Params, last: LastRun) -> float:
+def expected_perspectives(params: Params, last: LastRun) -> float:
+    """About how many perspectives there will be: a guess, until attributes are clustered under these params."""
     texts = _enumeration(params, last)
     if last.perspectives and last.texts:
         return last.perspectives * sqrt(texts / last.texts)
@@ -49,12 +50,14 @@ def _perspectives(params: Params, last: LastRun) -> float:
 
 def _tasks(params: Params, last: LastRun) -> int:
     ideas_and_definitions = 1 + params.tasks.per_perspective + bool(params.tasks.analysis_per_perspective)
-    return round(_perspectives(params, last) * ideas_and_definitions)
+    return round(expected_perspectives(params, last) * ideas_and_definitions)
 
 
 def _demonstrations(params: Params, last: LastRun) -> int:
     each = last.each_demonstration or DEMONSTRATION_QUESTIONS
-    return round(_perspectives(params, last) * params.tasks.per_perspective * params.demonstrations.calls * each)
+    return round(
+        expected_perspectives(params, last) * params.tasks.per_perspective * params.demonstrations.calls * each
+    )
 
 
 def _responses(params: Params, _: LastRun) -> int:

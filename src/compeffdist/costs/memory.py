@@ -1,10 +1,10 @@
 """How much memory a stage that loads a model will hold at its peak, from the model's size and what is done with it.
 
 A training with full weights holds 16 bytes a parameter (float32 weights, gradients, two moments of Adam), two more
-where products are in bfloat16, and what one pass keeps for its way back. Of a layer that is, a token: the inputs of two norms
-and what they give, queries, keys, values and what attention gives, four vectors as wide as the MLP. Scoring and
-prediction hold the weights, the head once more in float32, keys and values of a batch, and the scorer's workspace. A
-server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
+where products are in bfloat16, and what one pass keeps for its way back. That is, of each layer and token, the inputs
+of two norms and what they give, queries, keys, values and what attention gives, four vectors as wide as the MLP.
+Scoring and prediction hold the weights, the head once more in float32, keys and values of a batch, and the scorer's
+workspace. A server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
 
 Told of a CPU alone: what lies on a GPU is not estimated. Nor is what rows take: a stage without a model is known once
 it has run here (`peaks`). docs/operations.md says how far these figures were off.
@@ -17,8 +17,14 @@ from compeffdist.params import FineTuningParams, Params, RuntimeParams
 
 LIBRARIES = 0.6 * GIB
 """A process that has loaded PyTorch and transformers, and nothing else."""
-SERVER_LIBRARIES = 1.5 * GIB
-"""The processes of a vLLM server, without weights and cache."""
+EMBEDDING_LIBRARIES = 0.75 * GIB
+"""The same with sentence-transformers."""
+MLFLOW = 0.25 * GIB
+"""What MLflow adds to either."""
+SERVER_LIBRARIES = 3.0 * GIB
+"""The three processes of a vLLM server at work, without weights and cache; 2.7 and 3.2 with a 0.5B and a 1.5B model."""
+INSTRUCTION_TOKENS, CHARACTERS_A_TOKEN = 80, 3.0
+"""Of a training row: chat frame and instruction without its demonstrations; of a text as long as texts may be."""
 RESPONSE_SHARE = 0.1
 """Of the tokens of a training pass, those that are answers and go through the head: most are prompt."""
 TRAININGS = ("warm_up_student", "train_student")
@@ -37,12 +43,15 @@ def model_memory(stage: str, params: Params, student: Shape | None, embedder: Sh
     if stage == "predict_difficulty" and params.difficulty.mode == "direct":
         return UNKNOWN  # it loads nothing
     if stage in EMBEDDING and embedder is not None and not on_gpu(params.runtime):
-        return Amount.estimated(LIBRARIES + 4 * embedder.parameters)
+        return Amount.estimated(EMBEDDING_LIBRARIES + 4 * embedder.parameters)
     if stage not in STUDENT_LOADING or student is None or student.layers is None or on_gpu(params.runtime):
         return UNKNOWN
+    libraries = LIBRARIES + (MLFLOW if stage in ("train_student", "register_student") else 0.0)
     if stage in TRAININGS:
-        return Amount.estimated(LIBRARIES + training_bytes(student, student.layers, training_of(stage, params)))
-    return Amount.estimated(LIBRARIES + _asking_bytes(stage, params, student, student.layers))
+        settings = training_of(stage, params)
+        pass_tokens = min(settings.pass_tokens, settings.batch_size * _row_tokens(params))
+        return Amount.estimated(libraries + training_bytes(student, student.layers, settings, pass_tokens))
+    return Amount.estimated(libraries + _asking_bytes(stage, params, student, student.layers))
 
 
 def server_memory(params: Params, teacher: Shape | None) -> Amount:
@@ -59,8 +68,8 @@ def server_memory(params: Params, teacher: Shape | None) -> Amount:
     return Amount.estimated(weights + LIBRARIES + _batch_bytes(teacher.layers, params.runtime.token_budget, 4))
 
 
-def training_bytes(student: Shape, layers: Layers, settings: FineTuningParams) -> float:
-    """Bytes of a fine-tuning on a CPU, libraries apart."""
+def training_bytes(student: Shape, layers: Layers, settings: FineTuningParams, pass_tokens: float) -> float:
+    """Bytes of a fine-tuning on a CPU, libraries apart, with so many tokens in its largest pass."""
     bf16 = settings.compute_dtype == "auto" and precision.cpu_multiplies("bfloat16")
     if settings.method == "full":
         weights = student.parameters * (16 + 2 * bf16)
@@ -70,7 +79,12 @@ def training_bytes(student: Shape, layers: Layers, settings: FineTuningParams) -
         weights = student.parameters * _width(student.stored_width) + 16 * trained
     if settings.average_last:
         weights += 4 * trained
-    return weights + settings.pass_tokens * _kept_for_the_way_back(layers, bf16, settings.gradient_checkpointing)
+    return weights + pass_tokens * _kept_for_the_way_back(layers, bf16, settings.gradient_checkpointing)
+
+
+def _row_tokens(params: Params) -> float:
+    """Of a training row: its text and its demonstrations are at most as long as texts may be."""
+    return INSTRUCTION_TOKENS + (1 + params.demonstrations.shown) * params.texts.max_characters / CHARACTERS_A_TOKEN
 
 
 def adapter_parameters(layers: Layers, rank: int) -> int:
@@ -97,8 +111,9 @@ def _kept_for_the_way_back(layers: Layers, bf16: bool, checkpointing: bool) -> f
 def _asking_bytes(stage: str, params: Params, student: Shape, layers: Layers) -> float:
     """Weights and batches of a stage that scores with a student or asks it."""
     warm_up, trained = (_saved_width(settings, student) for settings in (params.warm_up.training, params.training))
-    stored = {"evaluate_student": (student.stored_width, trained), "register_student": (trained,)}
-    widths = [_width(width) for width in stored.get(stage, (warm_up,))]
+    if stage == "register_student":  # a version is loaded by MLflow and once more by us, and asked a question
+        return 2 * student.parameters * _width(trained)
+    widths = [_width(width) for width in ((student.stored_width, trained) if stage not in SCORING else (warm_up,))]
     head = layers.vocabulary * layers.hidden * 4
     weights = sum(student.parameters * width + (head if width < 4 else 0) for width in widths)
     workspace = params.runtime.scoring_workspace_mib * MIB if stage in SCORING else 0.0

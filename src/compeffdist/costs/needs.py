@@ -33,7 +33,7 @@ class Need:
 
     stage: str
     memory: Amount
-    """Resident at the peak, a teacher's server that runs beside it included; `dvc` itself (0.2 GiB) is not."""
+    """Resident at the peak, a teacher's server that runs beside it included; `dvc` itself (0.1 GiB) is not."""
     disk: Filled
 
 
