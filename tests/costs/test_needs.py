@@ -127,6 +127,9 @@ def test_a_student_in_float32_takes_more_to_ask_than_one_in_bfloat16(laptop: Par
 def test_nothing_is_told_of_a_gpu(laptop: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compeffdist.precision.resolve_device", lambda device: "cuda")
     assert model_memory("train_student", laptop, SMOLLM, None) == server_memory(laptop, SMOLLM) == UNKNOWN
+    monkeypatch.undo()  # nor is one looked for here that the run is to have elsewhere
+    named = laptop.model_copy(update={"runtime": laptop.runtime.model_copy(update={"device": "cuda"})})
+    assert model_memory("train_student", named, SMOLLM, None) == UNKNOWN
 
 
 def test_a_server_holds_weights_and_the_cache_it_is_given(laptop: Params) -> None:
@@ -145,7 +148,7 @@ def test_a_student_is_written_twice_and_its_checkpoint_goes_again(laptop: Params
     assert found.at_most.bytes == (12 + 4) * PARAMETERS
     assert disk("warm_up_student", laptop).at_most.bytes == 2 * 2 * PARAMETERS  # 32 steps, in bfloat16
     often = laptop.model_copy(update={"runtime": laptop.runtime.model_copy(update={"checkpoint_steps": 50})})
-    assert disk("train_student", often).at_most.bytes == (2 * 12 + 4) * PARAMETERS
+    assert disk("train_student", often).at_most.bytes == 2 * 12 * PARAMETERS
     never = laptop.model_copy(update={"runtime": laptop.runtime.model_copy(update={"checkpoint_steps": 0})})
     assert disk("train_student", never).at_most == disk("train_student", never).kept
 
@@ -203,6 +206,16 @@ def test_the_teacher_counts_from_where_it_is_asked_to_where_the_student_is_loade
     assert not {"resolve_models", "warm_up_student", "score_difficulty", "train_student"} & held
 
 
+def test_what_does_not_fit_is_told(
+    ran: Checkout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compeffdist.costs.plan.stale", lambda: {"generate_tasks": changed("tasks.types")})
+    monkeypatch.setattr("compeffdist.doctor.machine.free_memory", lambda: 10 * MIB)
+    main(["plan"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("at the peak: memory"))
+    assert line.endswith("; more than the 10 MiB that are free")
+
+
 def test_answers_that_are_bought_make_the_store_grow(ran: Checkout) -> None:
     before = needed("evaluate_teacher")["evaluate_teacher"].disk.kept.bytes
     forget(stored_keys(STORE))
@@ -219,6 +232,6 @@ def test_the_command_tells_both_and_what_it_does_not_know(ran: Checkout, capsys:
     asked = json.loads(capsys.readouterr().out)
     assert ["pair_texts", "unknown", "unknown"] in [line.split() for line in said]
     last = [line for line in said if line.startswith("at the peak: ")]
-    assert len(last) == 2 and all(": unknown of " in line for line in last)
+    assert len(last) == 2 and all(" (unknown of " in line and " free" in line for line in last)
     assert asked["stages"][0]["memory"] == {"bytes": 0, "basis": "unknown"}
     assert asked["all"]["disk"]["basis"] == asked["all"]["memory"]["basis"] == "unknown"

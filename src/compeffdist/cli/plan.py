@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 HELP = "which stages dvc repro would run and why, what they would buy of the teacher, and the memory and disk they need"
 EXAMPLE = "compeffdist plan --sample 20 --prices prices.yaml"
-UNKNOWN = "unknown"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +44,8 @@ def run(args: argparse.Namespace) -> None:
         if buy_sample(planned, params, args.sample):
             planned = plan(params, status)
         else:
-            told = (
-                "no stage that asks is ready (the first are after: dvc repro check_texts), or all it asks is answered"
-            )
-            print(f"no sample was bought: {told}", file=sys.stderr)
+            ready = "no stage that asks is ready (the first are after: dvc repro check_texts)"
+            print(f"no sample was bought: {ready}, or all it asks is answered", file=sys.stderr)
     whole, needed = totals(planned), needs(planned, params, status)
     if args.json:
         told = [
@@ -135,30 +132,35 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
 
 
 def _needs_lines(needed: "list[Need]") -> list[str]:
-    """Memory and disk of each stage, and of the run."""
+    """Memory and disk of each stage, and of the run, held against what is free here."""
+    import shutil
+
+    from compeffdist.costs.amounts import told
     from compeffdist.costs.needs import most
     from compeffdist.costs.table import columns
+    from compeffdist.doctor.machine import free_memory
 
     if not needed:
         return []
     rows = [["stage", "memory", "disk"]]
     rows += [[need.stage, str(need.memory), str(need.disk.at_most)] for need in needed]
     memory, disk = most(needed)
-    return [
-        "",
-        *columns(rows, left=1),
-        f"at the peak: memory {_at_least(memory, [need.stage for need in needed if need.memory.basis == UNKNOWN])}",
-        f"at the peak: disk {_at_least(disk, [need.stage for need in needed if need.disk.at_most.basis == UNKNOWN])}",
-    ]
+    lines = ["", *columns(rows, left=1)]
+    for name, amount, each, free in (
+        ("memory", memory, [need.memory for need in needed], free_memory()),
+        ("disk", disk, [need.disk.at_most for need in needed], shutil.disk_usage(".").free),
+    ):
+        fits = f"{told(free)} free" if amount.bytes <= free else f"more than the {told(free)} that are free"
+        lines.append(f"at the peak: {name} {_in_all(amount, each)}; {fits}")
+    return lines
 
 
-def _at_least(amount: "Amount", unknown: list[str]) -> str:
-    """An amount in all: where it is not known of some stages, what the others make of it."""
+def _in_all(amount: "Amount", each: "list[Amount]") -> str:
+    """An amount of the run: where it is not known of some stages, what the others make of it."""
     from compeffdist.costs.amounts import told
 
-    if not unknown:
-        return str(amount)
-    return f"at least {told(amount.bytes)}: unknown of {len(unknown)} stages"
+    unknown = sum(one.basis == "unknown" for one in each)
+    return f"at least {told(amount.bytes)} (unknown of {unknown} stages)" if unknown else str(amount)
 
 
 def _needs_json(memory: "Amount", disk: "Amount") -> dict[str, Any]:

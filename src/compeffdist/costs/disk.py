@@ -65,9 +65,10 @@ def disk_of(
         settings = training_of(stage, params)
         if made is None and (size := _student_bytes(student, settings)) is not None:
             outs = Amount.estimated(size)
-        checkpoints = _checkpoints(student, settings, params, _rows(stage, params, last))
-        # gone when DVC copies the student
-        brief = Amount(max(0.0, checkpoints.bytes - outs.bytes), checkpoints.basis)
+        one, at_once = _checkpoints(student, settings, params, _rows(stage, params, last))
+        # all but the last are gone when the student is written, that one when DVC copies it
+        most = max(at_once * one.bytes, one.bytes + outs.bytes)
+        brief = Amount(max(0.0, most - 2 * outs.bytes), one.basis)
     outs += outs  # in the working folder, and in DVC's cache
     if stage == "register_student" and database() is not None:
         size = _student_bytes(student, params.training) if student is not None else None
@@ -126,16 +127,16 @@ def _rows(stage: str, params: Params, last: LastRun) -> float:
     return params.pairing.pairs * params.sampling.rate + (expected_pairs(params) - params.pairing.pairs) * own
 
 
-def _checkpoints(student: Shape, settings: FineTuningParams, params: Params, rows: float) -> Amount:
-    """12 bytes a trained parameter each, 4 more for an average of weights."""
+def _checkpoints(student: Shape, settings: FineTuningParams, params: Params, rows: float) -> tuple[Amount, int]:
+    """Bytes of a checkpoint, 12 a trained parameter and 4 more for an average of weights, and how many there are at
+    once."""
     every = params.runtime.checkpoint_steps
     steps = ceil(rows / (settings.batch_size * settings.gradient_accumulation)) * settings.epochs
     if not every or steps <= every:
-        return NOTHING
+        return NOTHING, 0
     trained: float | None = student.parameters
     if settings.method == "lora":
         trained = adapter_parameters(student.layers, settings.lora_rank) if student.layers is not None else None
     if trained is None:
-        return UNKNOWN
-    at_once = 2 if steps > 2 * every else 1
-    return Amount.estimated(at_once * trained * (16 if settings.average_last else 12))
+        return UNKNOWN, 1
+    return Amount.estimated(trained * (16 if settings.average_last else 12)), 2 if steps > 2 * every else 1

@@ -61,20 +61,46 @@ def _demonstrations(params: Params, last: LastRun) -> int:
 
 
 def _responses(params: Params, _: LastRun) -> int:
-    pairs = expected_pairs(params)
-    return pairs if params.difficulty.mode == "direct" else min(pairs, params.difficulty.proxy.rows)
+    """Of the pairs that are asked whatever comes, and the monitored question of every text in them, which is also the
+    question of the seed task's pairs."""
+    share = _scored_share(params)
+    other = expected_pairs(params) - _seed_pairs(params)
+    return round(other * share + _texts_in(params, share))
 
 
 def _sampled(params: Params, last: LastRun) -> int:
-    """Of the pairs whose difficulty is predicted, those that are kept."""
-    return round((expected_pairs(params) - _responses(params, last)) * params.sampling.rate)
+    """Of the pairs whose difficulty is predicted, those that are kept, and the monitored question of texts that no pair
+    before them was of."""
+    share, rates = _scored_share(params), params.sampling
+    own_rate = rates.rate if rates.own_rate is None else rates.own_rate
+    own = expected_pairs(params) - params.pairing.pairs - _seed_pairs(params)
+    kept = params.pairing.pairs * rates.rate + own * own_rate
+    all_kept = kept + _seed_pairs(params) * own_rate
+    texts = _texts_in(params, share + (1 - share) * all_kept / expected_pairs(params)) - _texts_in(params, share)
+    return round((1 - share) * kept + texts)
+
+
+def _scored_share(params: Params) -> float:
+    """Of all pairs, those that are asked and scored whatever comes."""
+    pairs = expected_pairs(params)
+    return 1.0 if params.difficulty.mode == "direct" else min(1.0, params.difficulty.proxy.rows / pairs)
+
+
+def _texts_in(params: Params, share: float) -> float:
+    """About how many texts are in a share of the pairs drawn at random; all pairs are spread evenly over texts."""
+    each = expected_pairs(params) / params.texts.count
+    return params.texts.count * (min(1.0, each) if share == 1.0 else 1 - (1 - share) ** each)
+
+
+def _seed_pairs(params: Params) -> int:
+    return params.texts.count * params.tasks.seed_task
 
 
 def expected_pairs(params: Params) -> int:
     """Pairs in all, of the user's own tasks and the seed task, too."""
     texts = params.texts.count
     own = sum(min(texts, task.texts or texts) for task in params.tasks.own)
-    return params.pairing.pairs + own + texts * params.tasks.seed_task
+    return params.pairing.pairs + own + _seed_pairs(params)
 
 
 def _evaluation(params: Params, _: LastRun) -> int:

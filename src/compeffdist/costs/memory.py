@@ -58,7 +58,9 @@ def server_memory(params: Params, teacher: Shape | None) -> Amount:
     """Bytes of the teacher's server, or of a teacher in the process that asks."""
     if params.teacher.engine.startswith("openai"):
         return NOTHING
-    if teacher is None or on_gpu(params.runtime):
+    # vLLM takes a GPU where there is one
+    elsewhere = precision.resolve_device("auto") != "cpu" if params.teacher.engine == "vllm" else on_gpu(params.runtime)
+    if teacher is None or elsewhere:
         return UNKNOWN
     weights = teacher.parameters * BYTES[precision.affordable_dtype(params.models.teacher.dtype, on_cpu=True)]
     if params.teacher.engine == "vllm":
@@ -94,8 +96,8 @@ def adapter_parameters(layers: Layers, rank: int) -> int:
 
 
 def on_gpu(runtime: RuntimeParams) -> bool:
-    """Whether models are computed elsewhere than on the CPU. Raises UserError if the named device is not there."""
-    return precision.resolve_device(runtime.device) != "cpu"
+    """Whether models are computed elsewhere than on the CPU, which need not be on this machine."""
+    return (precision.resolve_device("auto") if runtime.device == "auto" else runtime.device) != "cpu"
 
 
 def _kept_for_the_way_back(layers: Layers, bf16: bool, checkpointing: bool) -> float:

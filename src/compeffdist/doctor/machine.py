@@ -77,14 +77,23 @@ def disk(folders: dict[str, Path]) -> Iterator[Finding]:
 
 def memory() -> Iterator[Finding]:
     """What is available, and a bound that a container sets."""
-    table = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE))
-    free, whole = int(table["MemAvailable"]) << 10, int(table["MemTotal"]) << 10
-    bound = _container_bound()
+    free, whole, bound = _memory()
     told = f"{_gib(free)} free of {_gib(whole)}{f', a container bounds it to {_gib(bound)}' if bound else ''}"
-    least = min(free, bound) if bound else free
-    few = least < ENOUGH_MEMORY
+    few = free_memory() < ENOUGH_MEMORY
     advice = "the default run takes some 5 GiB, 9 while its teacher is asked: end other programs, or profile smoke"
     yield Finding("memory", "note" if few else "ok", told, advice if few else "")
+
+
+def free_memory() -> int:
+    """Bytes that a process may still take, a container's bound kept."""
+    free, _, bound = _memory()
+    return min(free, bound) if bound else free
+
+
+def _memory() -> tuple[int, int, int]:
+    """Bytes available, in all, and allowed by a container (0: no bound)."""
+    table = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE))
+    return int(table["MemAvailable"]) << 10, int(table["MemTotal"]) << 10, _container_bound()
 
 
 def _container_bound() -> int:
