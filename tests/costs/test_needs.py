@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from compeffdist import peaks
 from compeffdist.cli.main import main
@@ -192,6 +193,22 @@ def test_what_a_stage_took_before_comes_first(ran: Checkout) -> None:
     again = needed("pair_texts")["pair_texts"]
     assert again.memory.basis == again.disk.at_most.basis == "measured"
     assert again.disk.kept.bytes == 2 * sum(peaks.size_of(Path(out)) for out in stage.outs) > 0
+
+
+def test_a_lock_tells_the_size_of_outs_where_no_param_changed(ran: Checkout) -> None:
+    outs = [{"path": "data/pairs.parquet", "md5": "ab", "size": 1000}, {"path": "metrics/pair_texts.json", "size": 24}]
+    lock = {"stages": {"pair_texts": {"cmd": "", "outs": outs}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+
+    def told(**changes: list[Any]) -> Amount:
+        status = {"pair_texts": ["changed command"]} | changes
+        return next(iter(needs(plan(load_params(), status), load_params(), status))).disk.at_most
+
+    assert told() == Amount(2048.0, "measured")
+    assert told(pair_texts=changed("pairing.pairs")) == UNKNOWN
+    del outs[1]["size"]
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    assert told() == UNKNOWN
 
 
 def test_the_teacher_counts_from_where_it_is_asked_to_where_the_student_is_loaded(

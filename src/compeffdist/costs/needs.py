@@ -23,8 +23,6 @@ from compeffdist.teacher.store import answer_count
 
 ANSWER_BYTES = 2000
 """That an answer takes in the response store with its question, where it has none yet to tell by."""
-LAST_ASKING = "evaluate_teacher"
-"""The stage that lets the teacher's server go when it has asked."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ def needs(planned: Sequence[Planned], params: Params, status: Mapping[str, Any])
         if serves and (params.teacher.engine == "vllm" or (buys and took is None)):
             memory += server_memory(params, shapes["teacher"])
         found.append(Need(name, memory, disk))
-        serves = serves and name != LAST_ASKING
     return found
 
 
