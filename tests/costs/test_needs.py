@@ -220,6 +220,8 @@ def test_the_teacher_counts_from_where_it_is_asked_to_where_the_student_is_loade
     found = needed("enumerate_attributes", "evaluate_teacher")
     held = {name for name, need in found.items() if need.memory.bytes >= 1e12}
     assert {"enumerate_attributes", "cluster_attributes", "collect_responses", "evaluate_teacher"} <= held
+    assert found["enumerate_attributes"].memory.basis == "estimated"
+    assert found["check_clusters"].memory.basis == "unknown"
     assert not {"resolve_models", "warm_up_student", "score_difficulty", "train_student"} & held
 
 

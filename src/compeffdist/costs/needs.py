@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from compeffdist.costs.amounts import NOTHING, Amount, largest
+from compeffdist.costs.amounts import GIB, NOTHING, UNKNOWN, Amount, largest
 from compeffdist.costs.disk import ROLES, Filled, disk_of
 from compeffdist.costs.memory import STUDENT_LOADING, model_memory, server_memory
 from compeffdist.costs.plan import FEWEST_MEASURED, Planned, last_run
@@ -23,6 +23,8 @@ from compeffdist.teacher.store import answer_count
 
 ANSWER_BYTES = 2000
 """That an answer takes in the response store with its question, where it has none yet to tell by."""
+ASKER = 0.25 * GIB
+"""What a process holds that asks a server, which holds far more."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ def needs(planned: Sequence[Planned], params: Params, status: Mapping[str, Any])
         else:
             memory = model_memory(name, params, shapes["student"], shapes["embedder"])
         if serves and (params.teacher.engine == "vllm" or (buys and took is None)):
-            memory += server_memory(params, shapes["teacher"])
+            server = server_memory(params, shapes["teacher"])
+            if memory == UNKNOWN and one.asking is not None and server.bytes:
+                memory = Amount.estimated(ASKER)
+            memory += server
         found.append(Need(name, memory, disk))
     return found
 
