@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         if buy_sample(planned, params, args.sample):
             planned = plan(params, status)
         else:
-            ready = "no stage that asks is ready (the first are after: dvc repro check_texts)"
+            ready = "no stage that asks is ready (the first are after: dvc repro resolve_models check_texts)"
             print(f"no sample was bought: {ready}, or all it asks is answered", file=sys.stderr)
     whole, needed = totals(planned), needs(planned, params, status)
     if args.json:
