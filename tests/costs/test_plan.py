@@ -12,7 +12,7 @@ import yaml
 
 from compeffdist.artefacts import CLUSTERS
 from compeffdist.cli.main import main
-from compeffdist.costs.expected import EXPECTED, LastRun, expected_questions
+from compeffdist.costs.expected import EXPECTED, LastRun, expected_perspectives, expected_questions
 from compeffdist.costs.plan import Planned, last_run, over_budget, plan, stale, totals
 from compeffdist.costs.sampling import buy_sample
 from compeffdist.declaration import read_pipeline
@@ -217,6 +217,24 @@ def test_the_default_run_is_expected_as_its_metrics_say_it_was() -> None:
         assert expected_questions(stage, params, last_run(ROOT)) == pytest.approx(answers["used"], rel=0.02), stage
 
 
+def test_perspectives_are_told_for_few_texts_as_there_were() -> None:
+    params = Params.model_validate(compose("smoke", ROOT / "profiles"))
+    known = LastRun(1050, 65)
+    assert params.attributes.texts == 8  # a run with a teacher over HTTP had 3 of them, one with vLLM 2
+    assert (
+        expected_perspectives(params, LastRun()) == expected_perspectives(params, known) == pytest.approx(2.5, abs=0.1)
+    )
+    assert expected_questions("generate_tasks", params, known) == pytest.approx(9, rel=0.2)
+    assert expected_questions("write_demonstrations", params, known) == pytest.approx(9, rel=0.2)
+    more = params.model_copy(
+        update={
+            "attributes": params.attributes.model_copy(update={"texts": 4200}),
+            "texts": params.texts.model_copy(update={"count": 4200}),
+        }
+    )
+    assert expected_perspectives(more, known) == pytest.approx(130)
+
+
 def test_every_text_in_a_pair_is_asked_the_monitored_question_once() -> None:
     """It is the seed task's own question where there is one, and comes on top of the pairs where there is none."""
     params = Params.model_validate(compose("laptop", ROOT / "profiles"))
@@ -227,9 +245,9 @@ def test_every_text_in_a_pair_is_asked_the_monitored_question_once() -> None:
 
     assert params.tasks.seed_task
     assert asked("collect_responses") == asked("collect_responses", tasks={"seed_task": False}) == 3300 + 1200
-    few = {"pairing": {"pairs": 700}, "tasks": {"seed_task": False}}
+    few: dict[str, dict[str, Any]] = {"pairing": {"pairs": 700}, "tasks": {"seed_task": False}}
     assert asked("collect_responses", **few) == 700 + 700
-    half = {"difficulty": {"mode": "proxy", "proxy": ProxyParams(rows=2250)}}
+    half: dict[str, dict[str, Any]] = {"difficulty": {"mode": "proxy", "proxy": ProxyParams(rows=2250)}}
     # half of 3,300 pairs, and the texts in half of 4,500, at 3.75 pairs a text
     assert asked("collect_responses", **half) == pytest.approx(1650 + 1200 * (1 - 0.5**3.75), abs=1)
     kept = asked("collect_sampled", **half)
