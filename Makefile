@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
+# Python compiles a module when it is first imported, which most of the packages' never are
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # no dependency may phone home, whatever is run from here
 export DO_NOT_TRACK := true
@@ -28,10 +30,10 @@ $(READY): requirements.txt requirements-vllm.txt pyproject.toml
 		|| { echo "error: Python 3.11 is needed; name it with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing the pinned packages into $(VENV): a few minutes, in silence"
 	@# one package comes as source alone; without wheel, pip warns of how it builds it
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^wheel==' requirements.txt)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) $$(grep '^wheel==' requirements.txt)
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps -r requirements-vllm.txt
+	$(PIP) --no-deps --editable .
 	touch $@
 
 fingerprints: $(READY) ## write code.yaml: what each stage's code means, by which dvc repro knows what changed

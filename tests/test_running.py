@@ -1,5 +1,6 @@
 """How a stage runs: alone in its checkout, and to a one-line end."""
 
+import json
 import os
 import shutil
 import signal
@@ -87,6 +88,9 @@ def test_a_second_process_of_a_stage_is_refused_by_one_line_that_names_the_first
     )
     other = start(checkout, "pair", 0)
     assert other.wait(60) == 0
+    took = json.loads((checkout / ".compeffdist/stages/pair.took.json").read_text())
+    assert took["memory"] > 10 << 20  # told by `compeffdist plan`
+    assert not (checkout / ".compeffdist/stages/collect.took.json").exists()
     first.kill()
     first.communicate()
     assert start(checkout, "collect", 0).wait(60) == 0

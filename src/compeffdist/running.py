@@ -19,10 +19,11 @@ from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.given import Made, given_to
 from compeffdist.params import Params, load_params
+from compeffdist.peaks import NOTES, note_peak
 from compeffdist.processes import end_with_parent
 from compeffdist.tracking_uri import check_tracking_uri
 
-STAGE_LOCKS = Path(".compeffdist/stages")
+STAGE_LOCKS = NOTES
 STAGE: ContextVar[str] = ContextVar("stage", default="")
 """The stage that this process runs, for whoever accounts for what it takes; empty in a command."""
 
@@ -62,6 +63,7 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
             if not isinstance(made, Made):
                 raise UserError(f"stage {name}: its run(given) must return Made(…), not {type(made).__name__}")
             made.write(given)
+            note_peak(stage, params)
 
     run_guarded(alone)
 

@@ -52,11 +52,19 @@ def test_uneven_rows_are_told_with_the_draw_that_is_even(tmp_path: Path, capsys:
     file = labelled(tmp_path / "a.csv", ["negative"] * 12 + ["positive"] * 4, "sentiment")
     main(["add-task", str(file), "--dry-run"])
     said = capsys.readouterr().out
-    assert "uneven over the labels: --rows 8 draws as many of each" in said
+    assert "rows: 16 (negative 12, positive 4); --rows 8 draws equally many of each label" in said
     assert "question, the domain's: What is the overall sentiment" in said
     found = looked_at(file, capsys, "--rows", "8")
     assert (found["drawn"], found["even"]) == ({"negative": 4, "positive": 4}, True)
     assert load_params().evaluation.tasks[-1].question == ""
+
+
+def test_a_draw_that_leaves_a_label_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = labelled(tmp_path / "a.csv", ["negative", "positive"] * 4, "sentiment")
+    main(["add-task", str(file), "--dry-run", "--rows", "1"])
+    said = capsys.readouterr().out
+    assert "; --rows 8 draws equally many of each label" in said
+    assert "rows: 1 (negative 1, positive 0)" in said or "rows: 1 (negative 0, positive 1)" in said
 
 
 def test_labels_of_no_known_question_need_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,3 +97,20 @@ def test_labels_that_are_numbers_keep_their_digits(tmp_path: Path, capsys: pytes
     file = labelled(tmp_path / "a.csv", ["1", "2"] * 4, "stars")
     found = looked_at(file, capsys, "--question", "How many stars?")
     assert found["labels"] == {"1": 4, "2": 4} and load_params().evaluation.tasks[-1].labels == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("column", "labels"),
+    [
+        ("stars", [str(n) for n in range(1, 11)]),
+        ("score", ["-1.5", "-1", "0", "10"]),
+        ("grade", ["1", "10", "2", "none"]),
+        ("state", ["1", "10", "2", "nan"]),
+    ],
+)
+def test_labels_are_in_the_order_of_their_numbers_if_all_are_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, labels: list[str]
+) -> None:
+    file = labelled(tmp_path / "a.csv", labels[::-1] * 4, column)
+    found = looked_at(file, capsys, "--label-field", column, "--question", "How many?")
+    assert list(found["labels"]) == load_params().evaluation.tasks[-1].labels == labels

@@ -8,14 +8,17 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compeffdist.pages import POLICY, document, write_page
+from compeffdist.report.page import render
 from tests.fuzz.hostile import FRAGMENTS
 from tests.fuzz.targets.pages import PAGES
+from tests.report.making import make_run
 
 pytestmark = pytest.mark.browser
 
@@ -107,6 +110,26 @@ def test_no_script_runs_and_nothing_is_fetched(chromium: Any, tmp_path: Path, na
         # names may break (wbr); of a blank one a chart draws nothing
         more = Counter(seen.elements) - Counter(plain.elements)
         assert not more.keys() - {"wbr"}, attack
+
+
+def test_each_row_is_in_one_bin_of_difficulty(chromium: Any, tmp_path: Path) -> None:
+    run = make_run()
+    ends = [draw.difficulty for draw in run.draws]
+    for values in ([0.3, 0.6, 0.7], [0.1, 0.9, 1.0], [-2.0, 0.5, 7.3], ends):
+        draws = [replace(draw, id="", difficulty=one) for draw, one in zip(run.draws, values, strict=True)]
+        write_page(tmp_path / "a.html", render(replace(run, draws=draws)))
+        page = chromium.new_page()
+        page.goto((tmp_path / "a.html").absolute().as_uri())
+        found: Counter[str] = Counter()
+        for option in page.query_selector_all("select[name=difficulty] option")[1:]:
+            page.select_option("select[name=difficulty]", option.get_attribute("value"))
+            page.wait_for_timeout(50)
+            low, high = map(float, option.inner_text().split(" to "))
+            shown = re.findall(r"difficulty (\S+)", " ".join(page.locator("ol.rows li").all_inner_texts()))
+            assert all(low - 0.05 <= float(one) <= high + 0.05 for one in shown)
+            found.update(shown)
+        page.close()
+        assert found == Counter(f"{one:.3f}" for one in values)
 
 
 def test_a_script_that_got_into_a_page_would_be_seen(chromium: Any, tmp_path: Path) -> None:

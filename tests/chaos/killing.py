@@ -3,8 +3,9 @@
     python -m tests.chaos.killing --kills 200 --seed 1 --out chaos.json     # make chaos
 
 Each kill waits until `dvc repro` has begun a stage, then for a random part of the time that the stage took in peace,
-and sends SIGKILL, SIGTERM or SIGINT to dvc, to the stage, or to all of them. A pass ends when the pipeline has
-finished; the next begins from nothing. Real weights, real texts, a real server that answers by schema.
+every other time also for the next write of what must never be torn, and sends SIGKILL, SIGTERM or SIGINT to dvc, to the
+stage, or to all of them. A pass ends when the pipeline has finished; the next begins from nothing. Real weights, real
+texts, a real server that answers by schema.
 """
 
 import argparse
@@ -37,6 +38,13 @@ RUNNING = re.compile(r"Running stage '([a-z_]+)'")
 NOT_COMPARED = ("metrics/", "mlruns", "report/", "data/gates", "models/student", "models/warmup")
 """Outs that tell of the run itself: where answers came from, how long things took, versions of a registry. Folders of
 weights are compared by their safetensors."""
+WRITTEN = {
+    "an artefact": ("data", "metrics", "models", "models/student", "models/warmup"),
+    "answers": (".compeffdist",),
+    "a checkpoint": (".compeffdist/checkpoints/*", ".compeffdist/checkpoints/*/*"),
+    "the registry": ("mlflow.db*", "mlruns/*"),
+}
+"""What is watched for a write: one of these, or a file in one of these folders, that appears, grows or is replaced."""
 CONCURRENCY = 4
 ENDS_IN = 30.0
 """Seconds in which every process of a killed run is gone."""
@@ -49,6 +57,8 @@ class Report:
     kills: Counter[str] = field(default_factory=Counter)
     """By stage."""
     signals: Counter[str] = field(default_factory=Counter)
+    writes: Counter[str] = field(default_factory=Counter)
+    """Kills right after something was seen to change, by what."""
     passes: int = 0
     """Pipelines that finished."""
     failures: list[str] = field(default_factory=list)
@@ -66,11 +76,12 @@ class Report:
 
 
 class Pipeline:
-    """The smoke profile in a checkout of its own, with the teacher at `url`."""
+    """The smoke profile in a checkout of its own, with the teacher at `url`, up to a stage if one is named."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, until: str = "") -> None:
         self.checkout = Checkout(folder)
         self.folder = folder
+        self.command = ["dvc", "repro", *filter(None, [until])]
         self.checkout.run("compeffdist", "profile", "smoke")
         path = folder / "params.yaml"
         params = yaml.safe_load(path.read_text())
@@ -86,7 +97,7 @@ class Pipeline:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         environment |= PRIVATE | {"PATH": f"{BIN}:{environment['PATH']}", "PYTHONPATH": str(self.folder / "src")}
         return subprocess.Popen(
-            [str(BIN / "dvc"), "repro"],
+            [str(BIN / self.command[0]), *self.command[1:]],
             cwd=self.folder,
             env=environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -124,29 +135,71 @@ class Pipeline:
         subprocess.run(["git", "clean", "-qfdX", "data", "models", "report"], cwd=self.folder, check=True)
 
 
-def kill_once(pipeline: Pipeline, stage: str, within: float, how: signal.Signals, target: str) -> tuple[bool, str]:
-    """Run until a random moment of a stage. Whether something was killed there, and what went wrong otherwise."""
+@dataclass(frozen=True)
+class Kill:
+    """When and how a run is killed."""
+
+    stage: str
+    within: float
+    """Seconds from its beginning on."""
+    longest: float
+    """Seconds that a write is then waited for; 0: none is."""
+    how: signal.Signals
+    target: str
+
+    def __str__(self) -> str:
+        after = f"{self.within:.1f} s{' and a write' * bool(self.longest)}"
+        return f"{self.stage} after {after}: {self.how.name} to {self.target}"
+
+
+def kill_once(pipeline: Pipeline, kill: Kill) -> tuple[str | None, str]:
+    """Run until the moment of a kill. What was just written there, empty if nothing was waited for or came, None if the
+    moment never was; and what went wrong otherwise."""
     run = pipeline.start()
     lines: list[str] = []
     for line in run.stdout or ():
         lines.append(line)
         match = RUNNING.search(line)
-        if match and match[1] == stage:
+        if match and match[1] == kill.stage:
             break
     else:
         code = run.wait()
-        return False, "" if code == 0 else f"{stage}: dvc repro ended with {code}: {''.join(lines[-6:])}"
-    time.sleep(within)
-    for pid in _targets(pipeline, run, target):
+        return None, "" if code == 0 else f"{kill.stage}: dvc repro ended with {code}: {''.join(lines[-6:])}"
+    time.sleep(kill.within)
+    written = _next_write(pipeline.folder, kill.longest)
+    for pid in _targets(pipeline, run, kill.target):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
+            os.kill(pid, kill.how)
     try:
         run.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
-        return True, f"{stage}: {how.name} to {target}: dvc goes on for 2 minutes"
-    return True, _left(pipeline, stage, how, target)
+        return written, f"{kill}: dvc goes on for 2 minutes"
+    return written, _left(pipeline, kill)
+
+
+def _next_write(folder: Path, longest: float) -> str:
+    """Wait until something of WRITTEN changes, and say what; empty if nothing does for so long."""
+    limit, before = time.monotonic() + longest, _states(folder)
+    while time.monotonic() < limit:
+        after = _states(folder)
+        if changed := [what for what in WRITTEN if after[what] != before[what]]:
+            return changed[0]
+        time.sleep(0.001)
+    return ""
+
+
+def _states(folder: Path) -> dict[str, set[tuple[str, int, int]]]:
+    return {what: {state for place in places for state in _files(folder, place)} for what, places in WRITTEN.items()}
+
+
+def _files(folder: Path, place: str) -> Iterator[tuple[str, int, int]]:
+    for found in folder.glob(place):
+        for path in found.iterdir() if found.is_dir() else [found]:
+            with contextlib.suppress(OSError):  # gone since
+                state = path.stat()
+                yield str(path), state.st_mtime_ns, state.st_size
 
 
 def _targets(pipeline: Pipeline, run: subprocess.Popen[str], target: str) -> list[int]:
@@ -166,12 +219,12 @@ def _session(leader: int) -> Iterator[int]:
             yield int(process.name)
 
 
-def _left(pipeline: Pipeline, stage: str, how: signal.Signals, target: str) -> str:
+def _left(pipeline: Pipeline, kill: Kill) -> str:
     """What still runs in the checkout a while after a kill; empty if nothing."""
     limit = time.monotonic() + ENDS_IN
     while left := engine_processes(pipeline.folder):
         if time.monotonic() > limit:
-            return f"{stage}: {how.name} to {target}: still running: {left[0][:200]}"
+            return f"{kill}: still running: {left[0][:200]}"
         time.sleep(0.1)
     return ""
 
@@ -181,7 +234,7 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
     draw, report = random.Random(seed), Report()
     took = pipeline.run_in_peace()
     expected = pipeline.artefacts()
-    stages = [stage for stage in took if only in stage]
+    stages = [stage for stage in took if re.search(only, stage)]
     while sum(report.kills.values()) < kills:
         pipeline.forget_the_run()
         asked.counts.clear()
@@ -189,16 +242,17 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
         for stage in stages:
             if sum(report.kills.values()) >= kills:
                 break
-            how, target = draw.choice(SIGNALS), draw.choice(TARGETS)
-            if how == signal.SIGINT:
-                target = "all"  # as a terminal sends it: dvc leaves it to the stage
-            within = draw.uniform(0.0, took[stage])
-            killed, fault = kill_once(pipeline, stage, within, how, target)
-            at = f"{stage} after {within:.1f} s: {how.name} to {target}"
-            print(f"{sum(report.kills.values()) + killed}/{kills} {at}{': ' + fault if fault else ''}", file=sys.stderr)
+            kill = _draw(draw, stage, took[stage])
+            written, fault = kill_once(pipeline, kill)
+            killed = written is not None
+            print(
+                f"{sum(report.kills.values()) + killed}/{kills} {kill}{': ' + fault if fault else ''}", file=sys.stderr
+            )
             if killed:
                 report.kills[stage] += 1
-                report.signals[how.name] += 1
+                report.signals[kill.how.name] += 1
+            if written:
+                report.writes[written] += 1
             if fault:
                 report.failures.append(fault)
         faults = _finish(pipeline, expected)
@@ -214,8 +268,16 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
     return report
 
 
+def _draw(draw: random.Random, stage: str, took: float) -> Kill:
+    how, target = draw.choice(SIGNALS), draw.choice(TARGETS)
+    if how == signal.SIGINT:
+        target = "all"  # as a terminal sends it: dvc leaves it to the stage
+    within = draw.uniform(0.0, took)
+    return Kill(stage, within, took - within if draw.random() < 0.5 else 0.0, how, target)
+
+
 def _finish(pipeline: Pipeline, expected: Mapping[str, str]) -> list[str]:
-    done = pipeline.checkout.run("dvc", "repro", check=False)
+    done = pipeline.checkout.run(*pipeline.command, check=False)
     if done.returncode:
         return [f"dvc repro ended with {done.returncode}: {(done.stdout + done.stderr)[-600:]}"]
     found = pipeline.artefacts()
@@ -226,11 +288,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="stages whose name holds this")
+    parser.add_argument("--until", default="", help="stage that the pipeline ends with (default: the last)")
+    parser.add_argument("--only", default="", help="stages whose name holds this, a regular expression")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, teaching() as (server, asked):
-        report = chaos(Pipeline(Path(folder) / "checkout", server.url), asked, args.kills, args.seed, args.only)
+        pipeline = Pipeline(Path(folder) / "checkout", server.url, args.until)
+        report = chaos(pipeline, asked, args.kills, args.seed, args.only)
     told = json.dumps(report.to_json(), indent=2)
     if args.out:
         args.out.write_text(told + "\n")

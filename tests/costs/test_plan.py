@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.artefacts import CLUSTERS
 from compeffdist.cli.main import main
-from compeffdist.costs.expected import EXPECTED, LastRun, expected_questions
+from compeffdist.costs.expected import EXPECTED, LastRun, expected_perspectives, expected_questions
 from compeffdist.costs.plan import Planned, last_run, over_budget, plan, stale, totals
 from compeffdist.costs.sampling import buy_sample
 from compeffdist.declaration import read_pipeline
@@ -19,10 +20,11 @@ from compeffdist.errors import UserError
 from compeffdist.exchange.questions import REPLAYS
 from compeffdist.files import write_json
 from compeffdist.params import Params, Price, Prices, load_params
+from compeffdist.params.pipeline import ProxyParams
 from compeffdist.profiles import compose
 from compeffdist.teacher.spending import spendings
 from compeffdist.teacher.store import ResponseStore, stored_keys
-from tests.exchange.world import Checkout
+from tests.exchange.world import Checkout, run_stages
 from tests.stages import ROOT, run_stage
 
 STORE = Path("answers.sqlite")
@@ -133,6 +135,26 @@ def test_where_inputs_are_made_anew_the_number_follows_from_params(ran: Checkout
     assert asking.questions == expected_questions("generate_tasks", load_params(), last_run())
 
 
+def test_the_plan_of_a_run_is_within_a_fifth_of_what_it_then_buys(
+    ran: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls and tokens of each stage, told before anything is bought, by params and what the last run left."""
+    write_json(Path("metrics/cluster_attributes.json"), {"clusters": len(CLUSTERS.read())})
+    declared = {"tasks": {"per_perspective": 3}, "demonstrations": {"calls": 1}}
+    lock = {"stages": {"write_demonstrations": {"cmd": "", "params": {"params.yaml": declared}}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    forget(stored_keys(STORE))
+    told = {name: one.asking for name, one in planned({name: changed("x") for name in REPLAYS}).items()}
+    monkeypatch.setattr("compeffdist.teacher.asking.open_engine", ran.engine.open)
+    run_stages()
+    for stage in REPLAYS.keys() - {"collect_sampled"}:  # of which this world keeps every pair
+        asking, took = told[stage], ran.this_run()[stage]
+        assert asking is not None
+        assert asking.to_buy == pytest.approx(took["bought"], rel=0.2), stage
+        assert asking.prompt_tokens == pytest.approx(took["prompt_tokens"], rel=0.2), stage
+        assert asking.completion_tokens == pytest.approx(took["completion_tokens"], rel=0.2), stage
+
+
 def test_tokens_are_told_by_the_answers_that_are_there(ran: Checkout) -> None:
     asking = _asking("evaluate_teacher")
     forget({key for key in stored_keys(STORE) if key in _keys("evaluate_teacher")[:4]})
@@ -200,6 +222,44 @@ def test_the_default_run_is_expected_as_its_metrics_say_it_was() -> None:
         assert expected_questions(stage, params, last_run(ROOT)) == pytest.approx(answers["used"], rel=0.02), stage
 
 
+def test_perspectives_are_told_for_few_texts_as_there_were() -> None:
+    params = Params.model_validate(compose("smoke", ROOT / "profiles"))
+    known = LastRun(1050, 65)
+    assert params.attributes.texts == 8  # a run with a teacher over HTTP had 3 of them, one with vLLM 2
+    assert (
+        expected_perspectives(params, LastRun()) == expected_perspectives(params, known) == pytest.approx(2.5, abs=0.1)
+    )
+    assert expected_questions("generate_tasks", params, known) == pytest.approx(9, rel=0.2)
+    assert expected_questions("write_demonstrations", params, known) == pytest.approx(9, rel=0.2)
+    more = params.model_copy(
+        update={
+            "attributes": params.attributes.model_copy(update={"texts": 4200}),
+            "texts": params.texts.model_copy(update={"count": 4200}),
+        }
+    )
+    assert expected_perspectives(more, known) == pytest.approx(130)
+
+
+def test_every_text_in_a_pair_is_asked_the_monitored_question_once() -> None:
+    """It is the seed task's own question where there is one, and comes on top of the pairs where there is none."""
+    params = Params.model_validate(compose("laptop", ROOT / "profiles"))
+
+    def asked(stage: str, **changes: dict[str, Any]) -> int:
+        made = {name: getattr(params, name).model_copy(update=fields) for name, fields in changes.items()}
+        return expected_questions(stage, params.model_copy(update=made), LastRun())
+
+    assert params.tasks.seed_task
+    assert asked("collect_responses") == asked("collect_responses", tasks={"seed_task": False}) == 3300 + 1200
+    few: dict[str, dict[str, Any]] = {"pairing": {"pairs": 700}, "tasks": {"seed_task": False}}
+    assert asked("collect_responses", **few) == 700 + 700
+    half: dict[str, dict[str, Any]] = {"difficulty": {"mode": "proxy", "proxy": ProxyParams(rows=2250)}}
+    # half of 3,300 pairs, and the texts in half of 4,500, at 3.75 pairs a text
+    assert asked("collect_responses", **half) == pytest.approx(1650 + 1200 * (1 - 0.5**3.75), abs=1)
+    kept = asked("collect_sampled", **half)
+    assert 1650 * 0.35 < kept < 1650 * 0.35 + 1200 * 0.5**3.75
+    assert asked("collect_sampled") == 0
+
+
 # ---------------------------------------------------------------- budgets, and the command
 
 
@@ -238,6 +298,10 @@ def test_the_command(ran: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     line = next(line for line in said.splitlines() if line.startswith("evaluate_teacher"))
     assert line.split()[1:4] == ["evaluation.tasks", "changed", line.split()[-1]]
     assert "to buy: " in said and " EUR" in said
+    status["enumerate_attributes"] = changed("attributes.texts")
+    main(["plan"])
+    assert "perspectives, which is a guess" in capsys.readouterr().out
+    del status["enumerate_attributes"]
     main(["plan", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told["stages"][0]["stage"] == "evaluate_teacher" and told["all"]["to_buy"] == told["stages"][0]["to_buy"] > 0

@@ -1,6 +1,7 @@
 """`compeffdist doctor` by its command line, in checkouts with one thing wrong each."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -124,6 +125,46 @@ def test_stores_that_are_none_are_faults(capsys: pytest.CaptureFixture[str]) -> 
     found = findings(capsys, faulty=True)
     assert found["store"][0] == found["mlflow"][0] == "fault"
     assert "not a readable response store" in found["store"][1]
+
+
+def only_readable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have the user no right to write these; the super-user has all rights on this machine."""
+    access = os.access
+    monkeypatch.setattr(
+        os,
+        "access",
+        lambda path, mode: access(path, mode) and not (mode & os.W_OK and Path(path).name in names),
+    )
+
+
+def test_each_folder_is_looked_at_for_who_may_write_it(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkout / ".compeffdist"
+    folder.mkdir()
+    only_readable(monkeypatch, folder.name)
+    disks = [one for one in everything(capsys) if one["of"] == "disk"]
+    assert [one["state"] for one in disks] == ["ok", "fault"]  # one file system: its space is told once
+    assert f"{folder} (response store) may not be written to" in disks[1]["said"]
+
+
+def everything(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    """All findings where there is a fault, several of one thing among them."""
+    with pytest.raises(SystemExit):
+        main(["doctor", "--json"])
+    found: list[dict[str, str]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_store_that_may_not_be_written_to_is_a_fault(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".compeffdist").mkdir()
+    with ResponseStore(Path(".compeffdist/answers.sqlite")):
+        pass
+    only_readable(monkeypatch, "answers.sqlite")
+    state, said = findings(capsys, faulty=True)["store"]
+    assert state == "fault" and "0 answers; may not be written to" in said
 
 
 def test_what_a_merge_left_is_named_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,31 @@ def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(world: World) ->
         world.tracer().trace("triplet_")
 
 
+class Row:
+    """A state of the data with one text, which goes by `row` in its source."""
+
+    def __init__(self, key: str, row: str) -> None:
+        self.row = {"id": key, "source": "mine", "source_row": row}
+
+    def holds(self, reference: str) -> bool:
+        return reference == self.row["id"]
+
+    def beginning(self, reference: str) -> list[str]:
+        return [key for key in [self.row["id"]] if key.startswith(reference)]
+
+    def values(self, path: str, field: str) -> list[str]:
+        return [self.row[field]] if path == TEXTS else []
+
+
+def test_a_row_of_a_source_whose_id_begins_another_is_that_row(world: World) -> None:
+    tracer = world.tracer()
+    newer, older = Row("text_12ab0000", "a"), Row("text_99990000", "text_12")
+    tracer.__dict__["snapshots"] = [newer, older]
+    assert tracer._find("text_12") == (older, "text_99990000")
+    assert tracer._find("text_12a") == (newer, "text_12ab0000")
+    assert tracer._find("text_12ab0000") == (newer, "text_12ab0000")
+
+
 def test_an_unknown_id_is_one_line(world: World) -> None:
     with pytest.raises(UserError, match="nonsense: not an id"):
         world.tracer().trace("nonsense")

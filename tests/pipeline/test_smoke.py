@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
+from compeffdist.declaration import read_pipeline
 from compeffdist.gates.outcome import LAST
+from compeffdist.peaks import NOTES
 from compeffdist.record_files import read_records
 from compeffdist.records import Draw, Instruction, Pair, Task, Text, Triplet, by_id
 from tests.pipeline.checkout import HOME, Checkout, Worktree
-from tests.stages import GATES
+from tests.stages import GATES, ROOT
 
 pytestmark = pytest.mark.pipeline
 
@@ -106,6 +108,15 @@ def test_every_stage_accounts_for_its_records(checkout: Checkout) -> None:
         "score_difficulty",
         "train_student",
     }
+
+
+def test_what_every_stage_took_is_noted_for_the_next_plan(checkout: Checkout) -> None:
+    notes = {
+        path.name.split(".")[0]: json.loads(path.read_text()) for path in checkout.folder.glob(f"{NOTES}/*.took.json")
+    }
+    assert notes.keys() == read_pipeline(ROOT).keys()
+    student = notes["train_student"]
+    assert student["memory"] > 16 * 134_515_008 and student["made"] > 4 * 134_515_008  # weights, gradients, moments
 
 
 def test_every_join_is_by_id_from_draw_to_text(checkout: Checkout) -> None:

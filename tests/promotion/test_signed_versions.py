@@ -48,6 +48,13 @@ def alter(params: Params, number: int) -> None:
         (files / "weights.bin").write_bytes(b"Weights")
 
 
+def plant(params: Params, number: int) -> None:
+    """Bytecode that Python would run in place of the signed source; bytecode is not signed."""
+    with model_files(open_tracking(), params.registry.model_name, number) as files:
+        (files / "code/__pycache__").mkdir(parents=True)
+        (files / "code/__pycache__/served.cpython-311.pyc").write_bytes(b"theirs")
+
+
 def audit_of_signatures(params: Params) -> Audit:
     def audit(number: int) -> list[str]:
         version = Version(params.registry.model_name, number, (), {}, "")
@@ -62,9 +69,15 @@ def test_no_override_makes_altered_files_champion(
 ) -> None:
     altered = sign(signing, make_version(signing, GOOD), keys[0])
     strange = sign(signing, make_version(signing, GOOD), write_keys(tmp_path, "other")[0])
+    planted = sign(signing, make_version(signing, GOOD), keys[0])
     alter(signing, altered)
-    for version, told in ((altered, r"invalid signature: weights\.bin was changed$"), (strange, "invalid signature: ")):
-        with pytest.raises(UserError, match=f"^version {version} of .* has an {told}") as error:
+    plant(signing, planted)
+    for version, told in (
+        (altered, r"weights\.bin was changed$"),
+        (strange, ""),
+        (planted, r"code/__pycache__/served\.cpython-311\.pyc is not bytecode of the source beside"),
+    ):
+        with pytest.raises(UserError, match=f"^the signature of version {version} of .* is invalid: {told}") as error:
             promote(version, signing, audit_clean, override=override)
         assert "\n" not in str(error.value)
     assert aliases() == {} and not PROMOTIONS.exists()

@@ -203,6 +203,8 @@ def test_bytecode_that_ends_whoever_reads_it_is_named_and_the_rest_is_still_judg
     for name in ("good", "bad"):
         (tmp_path / f"{name}.py").write_text("X = 1\n")
         py_compile.compile(str(tmp_path / f"{name}.py"))
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside/__pycache__").write_text("a file of that name, which Python keeps nothing in")
     assert planted_bytecode(tmp_path) == []
     [bad] = (tmp_path / "__pycache__").glob("bad.*")
     bad.unlink()

@@ -1,6 +1,7 @@
 """Bodies of requests: what is read of each form, and how each fault is told in one line."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -53,6 +54,14 @@ def records(*rows: Any, **more: Any) -> bytes:
     return json.dumps({"dataframe_records": list(rows), **more}).encode()
 
 
+ODD_TYPES = (
+    "application/json; charset=latin-1",
+    "x" * 900,
+    "application/json" + ';"' * 400_000,
+    "application/json; charset*=latin-1''utf-8",
+    "text/csv; header=present; charset=utf-16",
+    "application/json/more",
+)
 DEEP = b'{"instances":' + b"[" * 200_000
 
 
@@ -97,7 +106,15 @@ def test_each_fault_is_one_line(body: bytes, status: int, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [(b"text\na,b\n", "row 1: more fields"), (b'text\n"a\n', "not CSV"), (b"review\na\n", "no column is named")],
+    [
+        (b"text\na,b\n", "row 1: more fields"),
+        (b'text\n"a\n', "not CSV"),
+        (b"review\na\n", "no column is named"),
+        (b"", "no column is named"),
+        (b"text,taks\na,b\n", "unknown column 'taks'"),
+        (b"text,task,text\na,b,c\n", "a column more than once"),
+        (b"text\n\n", "expected 1 to 3 rows, got 0"),
+    ],
 )
 def test_faults_of_csv_are_told(body: bytes, reason: str) -> None:
     with pytest.raises(Refusal, match=reason) as refused:
@@ -105,7 +122,29 @@ def test_faults_of_csv_are_told(body: bytes, reason: str) -> None:
     assert refused.value.status == 400
 
 
-@pytest.mark.parametrize("kind", ["", "application/vnd.apache.parquet", "application/json; charset=latin-1", "x" * 900])
+def test_csv_is_no_more_work_than_its_bytes() -> None:
+    """No heading is as wide, and no table as long, that columns times rows could be."""
+    wide = b"text" + b"," * 30_000 + b"\n" + b"a\n" * 30_000
+    start = time.process_time()
+    with pytest.raises(Refusal, match="unknown column ''"):
+        rewritten(wide, CSV, BOUNDS)
+    with pytest.raises(Refusal, match="expected 1 to 3 rows, got more") as refused:
+        rewritten(b"text,task\n" + b"a\n" * 30_000, CSV, BOUNDS)
+    assert refused.value.status == 413 and time.process_time() - start < 5
+    assert read(b"text,task\n\na\n\nb,mood\n\n", CSV) == EXPECTED  # blank lines are no rows, nor beyond a bound
+    assert len(read(b"text\na\nb\nc\n\n\n", CSV)["dataframe_split"]["data"]) == BOUNDS.rows
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Text/CSV", "text/csv; header=present", "text/csv;charset=utf8", 'text/csv; charset="UTF-8"; header=present'],
+)
+def test_a_type_is_read_with_whatever_parameters_it_has(kind: str) -> None:
+    assert read(b"text\na\n", kind)["dataframe_split"]["data"] == [["a"]]
+    assert read(b'{"inputs": {"text": "a"}}', kind.lower().replace(CSV, JSON))["dataframe_split"]["data"] == [["a"]]
+
+
+@pytest.mark.parametrize("kind", ["", "application/vnd.apache.parquet", *ODD_TYPES])
 def test_other_types_are_refused_as_such(kind: str) -> None:
     with pytest.raises(Refusal, match="expected application/json or text/csv") as refused:
         rewritten(b"{}", kind, BOUNDS)

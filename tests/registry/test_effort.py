@@ -129,15 +129,19 @@ def test_bounds_are_kept_with_a_version_and_the_environment_goes_before_them(
             read_bounds({})
 
 
-@pytest.fixture
-def version(student_folder: Path, base_folder: Path) -> LoadedVersion:
+def registered(student_folder: Path, base_folder: Path, **bounds: Any) -> LoadedVersion:
     name = f"bounded-{student_folder.parent.name}"
     tasks = {**Carried().tasks, "mood": ask_closed("How is it?", "good,bad")}
     carried = Carried(tasks=tasks, priors={"mood": {"good": 0.9, "bad": 0.1}}, strength=1.0)
     settings = RegistryParams(model_name=name, experiment="tests")
-    files = carried.to_files(1) | to_file(ServingParams(tokens=400, characters=2000))
+    files = carried.to_files(1) | to_file(ServingParams(**bounds))
     register_student(student_folder, base_folder, settings, {}, carried=files)
     return load_version(f"models:/{name}@candidate")
+
+
+@pytest.fixture
+def version(student_folder: Path, base_folder: Path) -> LoadedVersion:
+    return registered(student_folder, base_folder, tokens=400, characters=2000)
 
 
 def test_a_request_beyond_its_bounds_is_refused_before_any_work_and_sent_in_parts_by_predict(
@@ -173,10 +177,53 @@ def test_a_request_beyond_its_bounds_is_refused_before_any_work_and_sent_in_part
         list(version.ask([{"prompt": "say"}]))
 
 
-def test_a_version_is_tried_when_it_is_registered_whatever_it_is_bounded_by(version: LoadedVersion) -> None:
+def test_a_version_is_tried_when_it_is_registered_whatever_it_is_bounded_by(
+    student_folder: Path, base_folder: Path
+) -> None:
+    tight = registered(student_folder, base_folder, rows=1, tokens=1, characters=10, seconds=1e-9)
     [row] = served.input_example().to_dict("records")
-    with pytest.raises(UserError, match="more than 400 tokens"):
-        list(version.ask([row]))
+    with pytest.raises(UserError, match="row 1: 60 characters, at most 10"):
+        list(tight.ask([row]))
+    with pytest.raises(UserError, match="more than 1 tokens"):
+        list(tight.ask([{"text": "great"}]))
+
+
+def test_what_is_answered_in_this_process_does_not_hang_on_how_fast_the_machine_is(
+    student_folder: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that was sent in parts for its seconds would have its priors from other texts on a busy machine."""
+
+    def slow(*_: Any) -> Speed:
+        return Speed(Cost(99.0, 99.0), Cost(99.0, 99.0))
+
+    monkeypatch.setattr(served, "measure_speed", slow)
+    version = registered(student_folder, base_folder, seconds=0.5)
+    rows = [{"text": f"great {number}", "question": "Is it day?", "labels": "day,night"} for number in range(30)]
+    sizes = []
+    predict = version.model.predict
+    monkeypatch.setattr(version.model, "predict", lambda data, **more: sizes.append(len(data)) or predict(data, **more))
+    assert {answer["prior"] for answer in version.ask(rows)} == {"request"} and sizes == [30]
+
+
+def test_a_row_of_too_many_tokens_costs_the_others_of_its_file_nothing(version: LoadedVersion) -> None:
+    rows = [{"text": text, "task": "mood"} for text in ("fine", "great " * 330, "dull")]
+    first, long, last = version.ask(rows, rejecting=True)
+    assert long == {"reject": "too_large"} and first["label"] and last["label"]
+    with pytest.raises(UserError, match="row 2: a request of more than 400 tokens"):
+        list(version.ask(rows))
+
+
+def test_what_mlflow_loads_of_another_kind_is_asked_within_the_default_bounds(tmp_path: Path) -> None:
+    import mlflow
+
+    code = tmp_path / "of_another_kind.py"
+    lines = ("class M:", "    def predict(self, data):", "        return [{'answer': text} for text in data['text']]")
+    code.write_text("\n".join((*lines, "", "def _load_pyfunc(path):", "    return M()")))
+    mlflow.pyfunc.save_model(
+        tmp_path / "m", loader_module="of_another_kind", code_paths=[str(code)], pip_requirements=[]
+    )
+    other = load_version(str(tmp_path / "m"))
+    assert other.bounds == ServingParams() and list(other.ask([{"text": "a"}])) == [{"answer": "a"}]
 
 
 def test_neutral_texts_are_counted_where_they_will_be_asked(version: LoadedVersion) -> None:

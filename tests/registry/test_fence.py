@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from compeffdist.params import ServingParams
-from compeffdist.registry import fence
+from compeffdist.registry import arrival, fence
 from compeffdist.registry.bounds import TOO_LARGE
 from compeffdist.registry.fence import Fence
 
@@ -162,8 +162,94 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         status, told, _ = await client.ask(app)
         assert status == 408 and "was not sent within" in told["message"] and app.inside == 0
 
-    monkeypatch.setattr(fence, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(arrival, "READ_SECONDS", 0.05)
     asyncio.run(scenario())
+
+
+class Trickling(Client):
+    """One that never sends the end of its body."""
+
+    received = 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.received += 1
+        if not self.parts:
+            await self.left.wait()
+        return {"type": "http.request", "body": self.parts.pop(0), "more_body": True}
+
+
+def silent() -> Trickling:
+    client = Trickling()
+    client.parts = []
+    return client
+
+
+def test_clients_that_send_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        work = Work()
+        work.go.set()
+        app = fenced(work, waiting=1)
+        asked = [asyncio.ensure_future(silent().ask(app)) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        status, _, _ = await Client().ask(app)
+        assert status == 200
+        await asyncio.sleep(0.05)
+        told = [one.result() for one in asked if one.done()]
+        assert len(told) == 40 - 2 and asked[0].done() and not asked[-1].done()  # the oldest went
+        assert {(status, body["message"]) for status, body, _ in told} == {
+            (408, "the body was not sent while others wait to send theirs")
+        }
+        assert {headers[b"connection"] for _, _, headers in told} == {b"close"}
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert app.inside == 0 and not app.readers.reading
+
+    monkeypatch.setattr(arrival, "READERS", 3)
+    asyncio.run(scenario())
+
+
+def test_bodies_that_are_read_hold_so_many_bytes_together_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        app = fenced(Work(), body_bytes=1000)
+        asked = [asyncio.ensure_future(Trickling(b"x" * 900).ask(app)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        assert [one.done() for one in asked] == [True, True, True, False, False]
+        assert sum(len(body.held) for body in app.readers.reading) == 1800
+        for one in asked:
+            one.cancel()
+
+    monkeypatch.setattr(arrival, "HELD", 2)
+    asyncio.run(scenario())
+
+
+def test_requests_whose_bodies_came_while_the_last_places_were_taken_are_told_to_come_back() -> None:
+    async def scenario() -> None:
+        app = fenced(Work(), waiting=0)
+        late = Client(BODY)
+        hold, receive = asyncio.Event(), late.receive
+
+        async def receive_late() -> dict[str, Any]:
+            await hold.wait()
+            return await receive()
+
+        late.receive = receive_late  # type: ignore[method-assign]
+        told = asyncio.ensure_future(late.ask(app))
+        await asyncio.sleep(0.01)
+        first = asyncio.ensure_future(Client().ask(app))
+        await asyncio.sleep(0.01)
+        hold.set()
+        assert (await told)[0] == 503 and app.inside == 1
+        first.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_who_sent_nothing_in_time_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = silent()
+    monkeypatch.setattr(arrival, "READ_SECONDS", 0.05)
+    status, told, _ = asyncio.run(client.ask(fenced(Work())))
+    assert (status, told["message"], client.received) == (408, "the body was not sent within 0.05 s", 1)
 
 
 def mlflow_error(message: str, code: str = "INVALID_PARAMETER_VALUE", **more: str) -> bytes:

@@ -69,6 +69,29 @@ def test_a_file_is_answered_row_by_row_whatever_is_in_it(
     assert capsys.readouterr().out.splitlines()[1] == "rejected too_large"
 
 
+def test_a_row_of_too_many_tokens_is_rejected_and_the_others_are_answered(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPEFFDIST_SERVING_TOKENS", "3000")
+    path, out, long = tmp_path / "rows.jsonl", tmp_path / "out.jsonl", "x y " * 1800
+    path.write_text("\n".join(json.dumps({"text": text}) for text in ("fine", long, "", "dull")))
+    main(["predict", "--model", uri, "--file", str(path), "--json"])
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert rows[1:3] == [{"row": 2, "reject": "too_large"}, {"row": 3, "reject": "empty"}]
+    assert [row["text"] for row in (rows[0], rows[3])] == ["fine", "dull"]
+    counted = f"{path}: 2 of 4 rows asked; rejected: 1 empty, 1 too_large"
+    assert counted in printed.err
+    main(["predict", "--model", uri, "--file", str(path), "--out", str(out)])
+    assert counted in capsys.readouterr().err
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row.get("student_reject") for row in written] == [None, "too_large", "empty", None]
+    assert "student_label" in written[3] and "student_label" not in written[1]
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", uri, "--text", long])
+    assert "row 1: a request of more than 3000 tokens" in capsys.readouterr().err
+
+
 def test_halves_of_characters_in_arguments_are_left_out(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--text", "a bore \udcff", "--question", "Which\udcff?", "--labels", "good\udcff,bad"]
     main(["predict", "--model", uri, *given, "--json"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import ValidationError
 
 from compeffdist.errors import UserError
 from compeffdist.params import RegistryParams, SigningParams
@@ -26,6 +27,7 @@ from compeffdist.registry.signing import (
     version_fault,
 )
 from compeffdist.registry.tracking import open_tracking
+from tests.stages import ROOT
 
 
 def write_keys(folder: Path, name: str, private: Any = None) -> tuple[Path, Path]:
@@ -110,6 +112,31 @@ def test_another_key_an_altered_signature_and_none_at_all_do_not_hold(
         assert signature_fault(files, broken, keys[1])
 
 
+def test_who_has_nothing_of_ours_checks_a_version_as_the_documentation_says(
+    files: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Of a version that was loaded where it lies, too."""
+    section = (ROOT / "docs/operations.md").read_text(encoding="utf-8").partition("\n## Signatures\n")[2]
+    [commands] = [block for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "verify key" in block][:1]
+    (tmp_path / "signature.sig").write_bytes(sign_files(files, keys[0]))
+    keys[1].rename(tmp_path / "students.pub")
+    files.rename(tmp_path / "FOLDER")
+    (tmp_path / "FOLDER/registered_model_meta").write_text("m")
+    for beside in ("code", "code/deep"):
+        (tmp_path / "FOLDER" / beside / "__pycache__").mkdir(parents=True)
+        (tmp_path / "FOLDER" / beside / "__pycache__/a.cpython-311.pyc").write_bytes(b"x")
+    installed = f'model_signing() {{ "{sys.executable}" -m model_signing "$@"; }}\n'  # wherever its script lies
+
+    def succeeds(script: str) -> bool:
+        command = ["sh", "-e", "-c", installed + script]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+    assert succeeds(commands) and (tmp_path / "FOLDER/code/__pycache__").exists()
+    shutil.rmtree(tmp_path / "copy")
+    flip_one_byte(tmp_path / "FOLDER")
+    assert not succeeds(commands)
+
+
 def test_model_signing_itself_says_the_same(files: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     """Whoever has a version, its signature and the public key needs nothing of ours."""
     (tmp_path / "own.sig").write_bytes(sign_files(files, keys[0]))
@@ -140,6 +167,16 @@ def test_a_key_is_named_by_path_or_variable_and_looked_at_beforehand(
     expect_signer(SigningParams())
 
 
+def test_signatures_are_not_demanded_without_a_key_to_check_them_by() -> None:
+    """With none, a signature of anybody's would do."""
+    with pytest.raises(ValidationError, match=r"true needs a signing\.public_key"):
+        SigningParams(required=True)
+    with pytest.raises(ValidationError) as told:
+        SigningParams(public_key=" ", required=True)
+    assert [error["loc"] for error in told.value.errors()] == [("public_key",)]
+    assert SigningParams(public_key="env:KEY", required=True).required
+
+
 def test_a_version_is_signed_when_it_is_registered_and_never_because_it_lies_there(
     student_folder: Path, base_folder: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -166,4 +203,6 @@ def test_a_version_is_signed_when_it_is_registered_and_never_because_it_lies_the
         assert "code/compeffdist/canonical.py" in version_fault(client, version(2), keys[1])
     client.set_model_version_tag(settings.model_name, "3", "signature_sha256", "0" * 64)
     assert "cannot be fetched" in version_fault(client, version(3), other[1])
+    with pytest.raises(UserError, match="is no public key"):  # whatever else is wrong
+        version_fault(client, version(3), keys[0])
     assert read_attachment(version(2), SIGNATURE)

@@ -63,7 +63,7 @@ def make_run(said: str = HOSTILE, **named: str) -> Run:
     metrics["ingest_texts"] = {"texts": account}
     metrics["predict_difficulty"] = {"records": {"in": 0, "out": 0, "rejected": 0, "reasons": {}}}
     metrics["collect_sampled"]["asked"] = {"calls_saved": 0.25}
-    metrics["enumerate_attributes"]["vocabulary"] = {"out": 1}
+    metrics["enumerate_attributes"]["vocabulary"] = {"in": 4, "out": 1, "rejected": 3, "reasons": {"rare": 3}}
     expectations = [{"name": said, "passed": False}, {"name": "fine", "passed": True}]
     return Run(
         models={

@@ -1,5 +1,6 @@
 """The report of a run: figures that add up, a first sentence that is right, and nothing lost without a word."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import pytest
 
 from compeffdist.records import by_id
-from compeffdist.report.attribute_map import MOST_PERSPECTIVES, MOST_TASKS
+from compeffdist.report.attribute_map import MOST_MEMBERS, MOST_PERSPECTIVES, MOST_TASKS
 from compeffdist.report.flow import NOT_KEPT, steps
 from compeffdist.report.learning import MOST_STEPS, binned
 from compeffdist.report.page import render
-from compeffdist.report.results import MOST_LABELS, OTHERS
+from compeffdist.report.results import MOST_LABELS, MOST_ROWS, OTHERS
+from compeffdist.report.rows import payload, rows_table
 from compeffdist.report.run import Run, headline
 from compeffdist.report.selection import balance
 from compeffdist.teacher.asking import SOURCES
@@ -52,16 +54,96 @@ def test_the_figures_add_up(run: Run) -> None:
     ],
 )
 def test_the_first_sentence_says_what_the_interval_shows(run: Run, low: float, high: float, said: str) -> None:
-    assert f"The student {said}" in opening(gained(run, low, high))
+    assert f"The student {said}" in opening(gained(replace(run, gates=gates(passed=True)), low, high))
 
 
-def test_the_first_sentence_says_whether_it_may_be_promoted_and_which_gate_says_no(run: Run) -> None:
-    assert '<span class="good">may be promoted' in opening(run)
-    gates = {"student": {"passed": False, "action": "stop", "expectations": [{"name": "gain_low", "passed": False}]}}
-    refused = replace(run, registration=run.registration | {"alias": ""}, gates={**run.gates, **gates})
-    assert '<span class="bad">may not be promoted' in opening(refused)
-    said = opening(refused)
+def gates(passed: bool, action: str = "stop") -> dict[str, Any]:
+    """The last gate alone."""
+    report = {"action": action, "expectations": [{"name": "gain_low", "passed": passed}]}
+    return {"student": {"passed": passed, **report}}
+
+
+def test_the_first_sentence_says_whether_it_is_a_candidate_and_which_gate_says_no(run: Run) -> None:
+    better = gained(run, 0.1, 0.3)
+    said = opening(replace(better, gates=gates(passed=True)))
+    assert 'than its base and <span class="good">is a candidate for promotion</span>' in said
+    refused = replace(run, registration=run.registration | {"alias": ""}, gates={**run.gates, **gates(passed=False)})
+    said = opening(gained(refused, -0.1, 0.3))
+    assert 'than its base and <span class="bad">is no candidate for promotion</span>' in said
     assert said.index("gate student failed on gain_low") < said.index("gate sample warned of")
+
+
+def test_a_candidate_that_a_gate_warned_of_is_one_with_a_warning(run: Run) -> None:
+    worse = gained(replace(run, gates=gates(passed=False, action="warn")), -0.3, -0.1)
+    assert 'is worse than its base but <span class="bad">is a candidate with a warning</span>' in opening(worse)
+    assert 'is better than its base but <span class="bad">is a candidate with' in opening(gained(run, 0.1, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "said"),
+    [
+        (-0.076, -0.114, -0.036, "7.6 points behind its teacher [3.6 to 11.4]"),
+        (0.02, -0.01, 0.05, "2.0 points ahead of its teacher [-1.0 to 5.0]"),
+        (0.0, -0.01, 0.0, "0.0 points behind its teacher [0.0 to 1.0]"),
+    ],
+)
+def test_the_distance_from_the_teacher_is_told_in_its_direction(
+    run: Run, estimate: float, low: float, high: float, said: str
+) -> None:
+    behind = {"student_minus_teacher": {"estimate": estimate, "low": low, "high": high}}
+    assert f"It is {said}." in opening(
+        replace(run, evaluation=run.evaluation | {"mean": run.evaluation["mean"] | behind})
+    )
+
+
+def test_rows_are_trained_on_only_after_they_are_answered(run: Run) -> None:
+    """In mode proxy some that are drawn are rejected: by the check of their answers, and by training."""
+    predicted = [replace(run.draws[0], id="", pair_id=f"pair_p{n}", triplet_id="", kept=True) for n in range(40)]
+    page = render(replace(run, draws=[*run.draws, *predicted]))
+    assert "<li><b>3</b><span>training rows</span></li>" in page
+    table = page.partition("Hardest and easiest")[2].partition("</table>")[0]
+    assert '<td class="number">3</td><td class="number">2</td>' in table  # of three scored rows two are kept
+    assert "1, 42 rows drawn" in page and "trained on." not in page
+
+
+def of_tasks(run: Run, *names: str) -> Run:
+    task = run.evaluation["tasks"]["tweets"]
+    rows = [replace(one, id="", task=name) for one in run.predictions for name in names]
+    return replace(run, evaluation=run.evaluation | {"tasks": dict.fromkeys(names, task)}, predictions=rows)
+
+
+def test_tasks_whose_names_begin_alike_have_a_row_each(run: Run) -> None:
+    names = ("reviews of restaurants in Rome", "reviews of restaurants in Paris", "mean of all")
+    page = render(of_tasks(run, *names))
+    for chart in ("Macro-F1 x 100", "The student&#x27;s gain over its base"):
+        drawn = page.partition(f"<h3>{chart}")[2].partition("</figure>")[0]
+        assert drawn.count(">reviews of rest…<") == 2 and drawn.count(">mean of all<") == 2
+
+
+def test_tasks_that_are_not_shown_are_counted(run: Run) -> None:
+    few, many = (render(of_tasks(run, *(f"task {n}" for n in range(count)))) for count in (MOST_ROWS, MOST_ROWS + 3))
+    assert "more tasks are not shown" not in few and many.count("3 more tasks are not shown.") == 2
+
+
+def test_the_map_says_what_the_table_below_it_has(run: Run) -> None:
+    assert "the table below has them all." in render(run)
+    several = [make_perspective(f"view {n}") for n in range(MOST_PERSPECTIVES + 1)]
+    wide = make_perspective(*(f"view {n}" for n in range(MOST_MEMBERS + 1)))
+    for found in (several, [wide]):
+        places = {one: (0.1, 0.2) for perspective in found for one in perspective.member_ids}
+        page = render(replace(run, perspectives=found, places=places))
+        assert "the table below lists the largest." in page and "has them all" not in page
+
+
+def test_difficulty_is_what_the_sampler_ranks_by(run: Run) -> None:
+    """By another metric than the ranking score, whose order may be the opposite."""
+    draws = [replace(draw, id="", difficulty=-10 * draw.difficulty) for draw in run.draws]
+    other = replace(run, draws=draws)
+    data = json.loads(payload(other)[0])
+    assert [row[3] for row in data["rows"]] == [-1.0, -5.0, -9.0]
+    assert rows_table(other)["difficulty"].to_pylist() == [-1.0, -5.0, -9.0]
+    hardest = render(other).partition("Hardest and easiest")[2].partition("</table>")[0]
+    assert '<td class="number">-5.00</td>' in hardest
 
 
 def test_the_first_sentence_names_tasks_that_became_worse(run: Run) -> None:
@@ -100,6 +182,8 @@ def test_a_task_of_many_labels_tells_the_most_frequent_apart(run: Run) -> None:
 def test_every_stage_that_leaves_something_out_says_how_much_and_why(run: Run) -> None:
     found = {step.stage: step for step in steps(run)}
     assert found["ingest_texts"].reasons == {"too_short": 2}
+    names = found["enumerate_attributes"]
+    assert (names.into, names.out, names.reasons) == (4, 1, {"rare": 3})
     drawn = found["sample_triplets"]
     assert (drawn.into, drawn.out, drawn.reasons) == (3, 2, {NOT_KEPT: 1})
     assert "too_short 2" in render(run)

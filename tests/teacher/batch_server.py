@@ -29,6 +29,8 @@ class BatchServer:
     at_once: list[Body] = field(default_factory=list)
     batched: list[Body] = field(default_factory=list)
     refuse_batches: bool = False
+    lost_uploads: list[int] = field(default_factory=list)
+    """Status of uploads that fail, one after the other; 0: the connection is lost."""
     ended: threading.Event = field(default_factory=threading.Event)
     """Set: batches end at all."""
 
@@ -96,7 +98,10 @@ def serving_batches(server: BatchServer) -> Iterator[BatchServer]:
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/v1/files":
+            if self.path == "/v1/files" and server.lost_uploads:
+                if status := server.lost_uploads.pop(0):
+                    self._json({"error": {"message": "bad gateway"}}, status)
+            elif self.path == "/v1/files":
                 name = f"file_{len(server.files)}"
                 server.files[name] = _part(content, "file")
                 self._json({"id": name, "object": "file", "purpose": "batch", "filename": "requests.jsonl"})

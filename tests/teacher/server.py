@@ -1,6 +1,7 @@
 """A small OpenAI-compatible HTTP server for tests: real sockets, scripted behaviour."""
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -50,13 +51,15 @@ class FakeServer:
     """What stood under `Authorization`."""
     api_keys: set[str | None] = field(default_factory=set)
     """And under `api-key`."""
+    codings: set[str | None] = field(default_factory=set)
+    """And under `Accept-Encoding`."""
     headers: set[str] = field(default_factory=set)
     """Names of headers that were sent."""
     peak: int = 0
     """Most requests ever in flight at once."""
     models_status: int = 200
     close_for: Callable[[float], None] = lambda seconds: None
-    """Have connections refused for some seconds."""
+    """Lose every connection, as when a process ends, and have new ones refused for some seconds."""
 
 
 def chat_reply(text: str | None, **choice: Any) -> Body:
@@ -125,6 +128,7 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
                 fake.paths.add(self.path)
                 fake.keys.add(self.headers["Authorization"])
                 fake.api_keys.add(self.headers["api-key"])
+                fake.codings.add(self.headers["Accept-Encoding"])
                 fake.headers |= set(self.headers.keys())
                 flying[0] += 1
                 fake.peak = max(fake.peak, flying[0])
@@ -142,18 +146,35 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
         daemon_threads = True
         request_queue_size = 64
 
+        def __init__(self, *settings: Any) -> None:
+            self.connections: set[socket.socket] = set()
+            super().__init__(*settings)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            self.connections.add(request)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            self.connections.discard(request)
+            super().shutdown_request(request)
+
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up between two requests is no matter of a test."""
 
-    def listen(port: int) -> ThreadingHTTPServer:
+    def listen(port: int) -> Server:
         server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 
     def close_for(seconds: float) -> None:
+        server = servers.pop()
+        port = server.server_port
+        _end(server)
+        for connection in [*server.connections]:
+            with suppress(OSError):  # its other side was faster
+                connection.shutdown(socket.SHUT_RDWR)
+
         def pause() -> None:
-            port = servers[0].server_port
-            _end(servers.pop())
             time.sleep(seconds)
             servers.append(listen(port))
 

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,6 +103,22 @@ def test_what_the_server_does_not_take_is_found_out_before_a_batch_is_paid() -> 
         answers, failures = ask(server, [question(f"p{n}") for n in range(5)])
     assert len(answers) == 5 and not failures
     assert all("max_completion_tokens" in body for body in server.batched) and len(server.batched) == 4
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 0])
+def test_an_upload_that_fails_is_tried_again(status: int) -> None:
+    with serving_batches(BatchServer(lost_uploads=[status])) as server:
+        answers, failures = ask(server, [question(f"p{n}") for n in range(5)])
+    assert len(answers) == 5 and not failures and not server.lost_uploads
+    assert len(server.batches) == 1
+
+
+def test_an_upload_that_always_fails_ends_the_run_in_one_line() -> None:
+    with (
+        serving_batches(BatchServer(lost_uploads=[502] * 9)) as server,
+        pytest.raises(UserError, match=r"upload of a batch: server answered 502 bad gateway"),
+    ):
+        ask(server, [question(f"p{n}") for n in range(5)])
 
 
 def test_a_request_that_fails_is_a_reject_and_the_others_stand() -> None:
@@ -250,6 +266,51 @@ def test_batches_are_taken_up_in_the_order_in_which_they_were_made_though_the_cl
             left_waiting(server, [question(f"{word}{n}") for n in range(3)])
         jobs = kept_jobs(server.url.removesuffix("/"))
         assert [job.batch for job in jobs] == list(server.batches) and len(jobs) == 3
+
+
+def _odd_one(field: str) -> Callable[[Body, int], Reply]:
+    """A server that takes a field of all questions but "p1"."""
+
+    def respond(body: Body, n: int) -> Reply:
+        if body["messages"][-1]["content"] == "p1" and field in body:
+            return Reply({"error": {"message": f"{field} is not supported"}}, status=400)
+        return top_tokens({"glad": 0.7, "sad": 0.2}) if "logprobs" in body else Reply(chat_reply('{"answer": "sad"}'))
+
+    return respond
+
+
+ODD = {
+    "logprobs": [Request.likelihood("s", f"p{n}", MOOD) for n in range(2)],
+    "response_format": [question(f"p{n}", schema='{"type":"object"}') for n in range(2)],
+    "seed": [question(f"p{n}") for n in range(2)],
+}
+
+
+@pytest.mark.parametrize("field", ODD)
+def test_what_the_server_has_taken_before_a_kill_it_does_not_refuse_after_it(
+    field: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = ("refuses", "gives no log-probabilities")
+    with serving_batches(BatchServer(_odd_one(field))) as server:
+        answers, _ = ask(server, ODD[field])  # in peace
+        assert len(answers) == 2 and not any(told in capsys.readouterr().err for told in refusals)
+    with serving_batches(BatchServer(_odd_one(field))) as server:
+        left_waiting(server, ODD[field])
+        answers, _ = ask(server, ODD[field][1:])
+        assert len(answers) == 1 and not any(told in capsys.readouterr().err for told in refusals)
+
+
+def test_a_batch_that_an_older_version_kept_is_read() -> None:
+    asked = [question(f"p{n}") for n in range(4)]
+    with serving_batches(BatchServer()) as server:
+        left_waiting(server, asked)
+        (file,) = FOLDER.glob("*")
+        kept = json.loads(file.read_text())
+        for newer in ("weighed", "taken_schemas", "taken"):
+            del kept["learned"][newer]
+        file.write_text(json.dumps(kept))
+        answers, failures = ask(server, asked[1:])
+    assert (len(answers), len(failures), len(server.batches)) == (3, 0, 1)
 
 
 def test_a_batch_whose_making_was_not_told_is_not_made_again() -> None:

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.teacher.pace import NAMED_AT_MOST, Pace, is_busy, named_wait
+from compeffdist.teacher.pace import DOWN, NAMED_AT_MOST, Pace, is_busy, named_wait
 from tests.teacher.openai_asking import ask, fast_and_bare, question
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
 
@@ -97,11 +97,21 @@ def test_asking_grows_again_by_one_for_as_many_answers_as_go_out_at_once() -> No
         pace.slow_down(time.monotonic())
     assert pace.limit == 2
     for _ in range(2):
-        pace.answered()
+        pace.answered(time.monotonic())
     assert 2.8 < pace.limit <= 3
     for _ in range(200):
-        pace.answered()
+        pace.answered(time.monotonic())
     assert pace.limit == 16
+
+
+def test_an_answer_that_was_on_its_way_before_the_failures_does_not_say_that_the_server_is_back() -> None:
+    pace, before = Pace(16, 60.0), time.monotonic()
+    for n in range(DOWN - 1):
+        assert not pace.failed(bytes([n]))
+        pace.answered(before)
+    assert pace.failed(b"the last")
+    pace.answered(time.monotonic())
+    assert not pace.failed(b"one more")
 
 
 def test_of_those_that_were_in_flight_together_one_slows_down() -> None:
@@ -157,6 +167,20 @@ def test_time_outs_slow_asking_down() -> None:
         asked = [question(f"p{n}") for n in range(24)]
         answers, failures = ask(server.url, asked, concurrency=8, retries=5, request_timeout_seconds=0.6)
     assert len(answers) >= 20, failures
+
+
+def test_a_connection_that_is_lost_costs_its_attempt_however_many_are() -> None:
+    """What was asked on it may have been paid for."""
+
+    def respond(body: Body, n: int) -> Reply:
+        return echo(body, n) if len(server.bodies) <= 4 else Reply(hang_up=True)
+
+    with serving(respond) as server:
+        asked = [question(f"p{n}") for n in range(15)]
+        answers, failures = ask(server.url, asked, retries=1, busy_seconds=30.0, concurrency=4)
+    assert len(answers) == 4
+    assert len(failures) == 11 and all("connection lost" in reason for reason in failures.values())
+    assert len(server.bodies) == 4 + 2 * 11
 
 
 def test_a_run_that_has_ended_sends_no_more() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from tests.teacher.openai_asking import ask, fast_and_bare, question
-from tests.teacher.server import Body, Reply, echo, serving
+from tests.teacher.server import Body, Reply, chat_reply, echo, serving
 
 __all__ = ["fast_and_bare"]
 
@@ -187,6 +187,40 @@ def test_errors_under_status_200_count_as_trouble() -> None:
     ):
         ask(server.url, [question(str(n)) for n in range(200)], retries=0, concurrency=4)
     assert len(server.bodies) < 30
+
+
+NO_ANSWERS = {
+    "no choices": {"choices": []},
+    "paid for": chat_reply("x") | {"choices": []},
+    "no choice": {"choices": ["x"]},
+    "nothing": {},
+    "a list": ["x"],
+}
+
+
+@pytest.mark.parametrize("value", NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_what_holds_no_answer_counts_as_trouble(value: Any) -> None:
+    with (
+        serving(lambda body, n: Reply(value)) as server,
+        pytest.raises(UserError, match=r"16 requests in a row failed, the last with: server's answer "),
+    ):
+        ask(server.url, [question(str(n)) for n in range(200)], retries=0, concurrency=4)
+    assert len(server.bodies) < 30
+
+
+def test_what_holds_no_answer_teaches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A form was tried, and who did not answer has not taken it."""
+
+    def respond(body: Body, n: int) -> Reply:
+        if body["messages"][-1]["content"] == "odd":
+            refusal = Reply({"error": "seed is not supported"}, status=400)
+            return refusal if "seed" in body else Reply({"choices": []})
+        return echo(body, n)
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [question("odd"), question("one")], concurrency=1, retries=0)
+    assert (answers.keys(), failures) == ({1}, {0: "server's answer holds no choices"})
+    assert "seed" in server.bodies[-1] and capsys.readouterr().err == ""
 
 
 def test_a_refusal_under_status_200_is_not_tried_again() -> None:

@@ -1,5 +1,7 @@
 """What is remembered of a server, and what a single odd reply does not teach; keys by server; what stops a run."""
 
+import gzip
+import json
 from typing import Any
 
 import pytest
@@ -93,6 +95,23 @@ def test_a_number_in_a_model_name_is_no_bound_of_top_logprobs() -> None:
         ("some/model", "model", ""),
         ("llama3.2", "llama3.2:latest", ""),
         ("gpt-4o", "gpt-4o-mini", "gpt-4o-mini"),
+        ("gpt-4", "gpt-4-0613", ""),
+        ("gpt-4", "gpt-4.1", "gpt-4.1"),
+        ("gpt-4", "gpt-4.1-2025-04-14", "gpt-4.1-2025-04-14"),
+        ("gpt-4", "gpt-4-32k", "gpt-4-32k"),
+        ("gpt-4", "gpt-40613", "gpt-40613"),
+        ("gpt-4.1", "gpt-4", "gpt-4"),
+        ("claude-3", "claude-3-5-sonnet", "claude-3-5-sonnet"),
+        ("claude-3-5-sonnet", "claude-3-5-sonnet-20241022", ""),
+        ("claude-3-5-sonnet", "claude-3-5-sonnet-20241022-v2:0", ""),
+        ("claude-3-5-haiku", "claude-3-5-haiku@20241022", ""),
+        ("claude-3-5-sonnet-latest", "claude-3-5-sonnet", ""),
+        ("llama-3", "llama-3.1-70b", "llama-3.1-70b"),
+        ("llama-3", "llama-3-70b", "llama-3-70b"),
+        ("mistral-large", "mistral-large-2411", ""),
+        ("command-r", "command-r-08-2024", ""),
+        ("gemini-2.0-flash", "gemini-2.0-flash-001", ""),
+        ("deepseek", "deepseek-v3", "deepseek-v3"),
         ("big", "small", "small"),
         ("big", None, ""),
         ("big", 7, ""),
@@ -126,6 +145,32 @@ def test_the_key_of_a_server_goes_to_it_and_no_other(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(f"{KEY_VARIABLE}_HERE", "")
         ask(server.url, [question("two")])
     assert server.keys == {"Bearer sk-here-1", None}  # empty: none is sent
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key"])
+def test_a_key_does_not_follow_a_redirect_to_another_server(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "sk-secret-1")
+
+    def away(body: Body, n: int) -> Reply:
+        return Reply({}, status=307, headers={"Location": f"{foreign.url}/chat/completions"})
+
+    with serving() as foreign, serving(away) as server:
+        answers, _ = ask(server.url, [question("one")], openai_key_header=header)
+    assert answers[0].text == "echo: one"
+    assert "sk-secret-1" in str(server.keys | server.api_keys)
+    assert (foreign.keys, foreign.api_keys) == ({None}, {None})
+
+
+def test_a_key_follows_a_redirect_within_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "sk-secret-1")
+
+    def onwards(body: Body, n: int) -> Reply:
+        return echo(body, n) if n else Reply({}, status=307, headers={"Location": "/v2/chat/completions"})
+
+    with serving(onwards) as server:
+        answers, _ = ask(server.url, [question("one")], openai_key_header="api-key")
+    assert answers[0].text == "echo: one"
+    assert (server.paths, server.api_keys) == ({"/v1/chat/completions", "/v2/chat/completions"}, {"sk-secret-1"})
 
 
 def test_keys_of_servers_are_masked_and_named_by_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +227,23 @@ def test_a_key_that_is_refused_later_stops_the_run_once_nothing_is_answered_any_
     ):
         ask(server.url, [question(f"p{n}") for n in range(99)], concurrency=2)
     assert len(server.bodies) <= 5 + 16 + 1
+
+
+def test_answers_are_asked_for_uncompressed_and_none_unpacks_to_what_does_not_fit() -> None:
+    packed = gzip.compress(json.dumps(chat_reply("x" * 9000)).encode())
+
+    def respond(body: Body, n: int) -> Reply:
+        if prompt_of(body) == "packed":
+            return Reply(raw=packed, headers={"Content-Encoding": "gzip"})
+        return echo(body, n)
+
+    with serving(respond) as server:
+        answers, failures = ask(server.url, [question("packed"), question("plain")], retries=1)
+    assert server.codings == {"identity"}
+    assert (answers[1].text, failures) == (
+        "echo: plain",
+        {0: "connection lost: the answer is compressed (gzip)"},
+    )
 
 
 def test_an_answer_without_end_is_not_read_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,18 +339,42 @@ def test_money_is_that_of_each_engine(tmp_path: Path) -> None:
     assert 40 <= bought <= 50  # 0.50 was spent, and 0.01 is one more
 
 
-def test_a_reply_that_is_tried_again_is_paid_for(tmp_path: Path) -> None:
-    """An answer that breaks off is asked for again by the client itself."""
+BROKEN = chat_reply("ha", finish_reason=None, error={"message": "upstream broke off", "code": 502})
+
+
+def buying(folder: Path, url: str, **settings: Any) -> BuyingTeacher:
+    """A teacher behind a server."""
+    runtime = RuntimeParams(store=str(folder / "store.sqlite"), openai_base_url=url, retries=3, **settings)
+    return BuyingTeacher(Card(), TeacherParams(engine="openai"), runtime, lambda: None)  # type: ignore[arg-type]
+
+
+def test_a_reply_that_is_tried_again_is_counted(tmp_path: Path) -> None:
+    """An answer that breaks off, at no price, is asked for again by the client itself."""
 
     def respond(body: Body, n: int) -> Reply:
-        broken = chat_reply("ha", finish_reason=None, error={"message": "upstream broke off", "code": 502})
-        return Reply(broken if n < 2 else chat_reply("half"))
+        return Reply(BROKEN | {"usage": {}} if n < 2 else chat_reply("half"))
 
-    with serving(respond) as server:
-        runtime = RuntimeParams(store=str(tmp_path / "store.sqlite"), openai_base_url=server.url, retries=3)
-        with BuyingTeacher(Card(), TeacherParams(engine="openai"), runtime, lambda: None) as asking:  # type: ignore[arg-type]
+    with serving(respond) as server, buying(tmp_path, server.url) as asking:
+        asking.ask(questions([1]), "test")
+    assert spent(tmp_path) == (3, 10)
+
+
+@pytest.mark.parametrize(
+    "paid",
+    [
+        BROKEN,
+        chat_reply("x") | {"choices": []},
+        chat_reply("x") | {"choices": [], "error": {"message": "overloaded", "code": 502}},
+    ],
+    ids=["broken off", "no choices", "error"],
+)
+def test_what_was_paid_for_is_not_bought_again_beyond_the_budget(paid: Body, tmp_path: Path) -> None:
+    budget = {"total": {"calls": 1}}
+    with serving(lambda body, n: Reply(paid)) as server, buying(tmp_path, server.url, budget=budget) as asking:
+        with pytest.raises(UserError, match="the teacher failed 1 of 1 requests"):
             asking.ask(questions([1]), "test")
-    assert spent(tmp_path) == (3, 30)
+        assert len(server.bodies) == 1
+    assert spent(tmp_path) == (1, 10)
 
 
 def test_a_ledger_of_a_newer_version_is_told(tmp_path: Path) -> None:
@@ -375,6 +399,22 @@ def test_time_is_written_as_answers_come(tmp_path: Path) -> None:
 
     with teacher(tmp_path, Slow()) as asking:
         asking.ask(questions([10]), "test")
+
+
+def test_the_most_a_prompt_can_have_is_of_the_prompt_as_it_is_sent(tmp_path: Path) -> None:
+    """With its control tokens disarmed it is longer than it was."""
+    request = Request("s", "<s>" * 500, 5, 0.0, 1.0, 0)
+
+    def respond(body: Body, n: int) -> Reply:
+        prompt = sum(len(message["content"].encode()) for message in body["messages"])
+        return Reply(chat_reply("ok") | {"usage": {"prompt_tokens": prompt, "completion_tokens": 1}})
+
+    with serving(respond) as server, buying(tmp_path, server.url) as asking:
+        asking.ask([request], "test")
+        assert asking.engine is not None
+        most = asking.engine.at_most(request)
+    (row,) = spendings(tmp_path / "store.sqlite")
+    assert 2000 < row.prompt_tokens <= most.prompt_tokens
 
 
 def test_the_most_a_request_can_take_is_never_less_than_it_takes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.teacher.store import ResponseStore, StoredAnswer, stored_keys
+from compeffdist.teacher.store import ResponseStore, StoredAnswer, answer_count, stored_keys
 
 
 def answer(text: str) -> Answer:
@@ -139,3 +140,31 @@ def test_what_was_put_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
     with ResponseStore(path) as store:
         assert len(store.get_many([f"answer_{n}" for n in range(20)])) == 20
         store.put_many([row("answer_20")])
+
+
+@pytest.mark.parametrize("beside", [("-wal",), ("-wal", "-shm"), ()])
+def test_answers_are_counted_and_nothing_is_written(tmp_path: Path, beside: tuple[str, ...]) -> None:
+    there, copied = tmp_path / "s.sqlite", tmp_path / "copied"
+    copied.mkdir()
+    with ResponseStore(there) as store:
+        store.put_many([row(f"answer_{n}") for n in range(3)])
+        if not beside:
+            store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for end in ("", *beside):  # as one that was copied while it was open, or whose writer was killed
+            shutil.copyfile(f"{there}{end}", copied / f"s.sqlite{end}")
+
+    def seen() -> dict[str, object]:
+        """The bytes of each file; the log's index, where there is one, is for readers to write, too."""
+        files = [one for one in copied.iterdir() if not one.name.endswith("-shm")]
+        return {one.name: (one.stat().st_mtime_ns, one.read_bytes()) for one in files}
+
+    before = seen()
+    assert answer_count(copied / "s.sqlite") == 3
+    assert seen() == before and len(list(copied.iterdir())) == 1 + len(beside)
+
+
+def test_a_damaged_store_beside_a_log_is_named_by_its_own_path(tmp_path: Path) -> None:
+    (tmp_path / "s.sqlite").write_bytes(b"no database" * 100)
+    (tmp_path / "s.sqlite-wal").write_bytes(b"")
+    with pytest.raises(UserError, match=f"{tmp_path}/s.sqlite: not a readable response store"):
+        answer_count(tmp_path / "s.sqlite")

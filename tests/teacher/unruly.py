@@ -93,14 +93,21 @@ FAULTS: dict[str, Fault] = {
     "page with 200": Fault(lambda p: Reply(raw=PAGE), times=2),
     "JSON that is no object": Fault(lambda p: Reply(["x"])),
     "error with 200": Fault(lambda p: Reply({"error": {"message": "upstream overloaded", "code": 502}})),
-    "empty choices": Fault(lambda p: Reply(chat_reply("x") | {"choices": []})),
+    "empty choices": Fault(lambda p: Reply({"choices": []})),
+    "error with usage 0": Fault(lambda p: Reply({"error": "overloaded", "usage": {"prompt_tokens": 0}})),
     # it stays
     "500 always": Fault(lambda p: Reply(MESSAGE, status=500), ALWAYS, r"^server answered 500 not now$"),
     "hung up always": Fault(lambda p: Reply(hang_up=True), ALWAYS, r"^connection lost: "),
     "truncated always": Fault(lambda p: Reply(whole(p), cut=40), ALWAYS, r"lost: .*without sending complete"),
     "page always": Fault(lambda p: Reply(raw=PAGE), ALWAYS, r"not JSON: a web page: 502 Bad Gateway$"),
     "empty always": Fault(lambda p: Reply(raw=b""), ALWAYS, r"not JSON: it is empty$"),
-    "choices never": Fault(lambda p: Reply(chat_reply("x") | {"choices": []}), ALWAYS, r"holds no choices$"),
+    "choices never": Fault(lambda p: Reply({"choices": []}), ALWAYS, r"holds no choices$"),
+    "choices paid for": Fault(lambda p: Reply(chat_reply("x") | {"choices": []}), ALWAYS, r"holds no choices$"),
+    "broken off": Fault(
+        lambda p: Reply(whole(p, finish_reason="error", error={"message": "upstream"})),
+        ALWAYS,
+        r"ended by 'error': upstream$",
+    ),
     "400": Fault(
         lambda p: Reply({"error": {"message": "no such thing"}}, status=400), ALWAYS, r"refused.*no such thing"
     ),
@@ -144,6 +151,9 @@ class Unruly:
     paid: set[str] = field(default_factory=set)
     """Prompts that were sent a whole answer."""
     tries: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    """Replies of status 200 that were sent whole, their tokens, and how many of them were sent twice; apart from them
+    those that were cut."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, prompt: str) -> str:
@@ -161,7 +171,20 @@ class Unruly:
             self.met[name] += not attempt
         fault = self.faults.get(name)
         meets = fault is not None and attempt < fault.times
+        reply = fault.reply(prompt) if fault and meets else Reply(whole(prompt))
         with self.lock:
             if not meets or (fault and fault.times == ALWAYS and not fault.reason):
                 self.paid.add(prompt)
-        return fault.reply(prompt) if fault and meets else Reply(whole(prompt))
+            self._count(reply)
+        return reply
+
+    def _count(self, reply: Reply) -> None:
+        if reply.status != 200 or reply.hang_up or reply.cut is not None:
+            self.sent["cut"] += reply.cut is not None
+            return
+        self.sent["replies"] += 1
+        self.sent["twice"] += reply.twice
+        if isinstance(reply.value, dict) and (usage := reply.value.get("usage")):
+            self.sent["prompt_tokens"] += usage["prompt_tokens"]
+            self.sent["completion_tokens"] += usage.get("completion_tokens", 0)
+            self.sent["cached_tokens"] += usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)

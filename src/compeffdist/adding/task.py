@@ -1,5 +1,6 @@
 """A labelled file as an entry of `evaluation.tasks`: its labels with their counts, and the question it answers."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def new_task(
     table, place = look_at(file), place_of(file)
     text, why_text = _named(table, given, "text_field") or text_column(table)
     label, why_label = _named(table, given, "label_field") or label_column(table, text.name)
-    labels = given.get("labels") or sorted(value for value in label.counts if value)
+    labels = given.get("labels") or _ordered([value for value in label.counts if value])
     if not 2 <= len(labels) <= MOST_LABELS and "labels" not in given:
         many = "too many" if label.various or labels else "no"
         raise UserError(f"{file}: {label.name!r} has {many} different values to be labels; name them with --labels")
@@ -106,6 +107,17 @@ def new_task(
     is_source = any(source.location == place.location for source in params.texts.sources)
     counts, taken = (_counted(rows, task.labels) for rows in (pool, drawn))
     return NewTask(table, place, task, asked, why_text, why_label, counts, taken, is_source)
+
+
+def _ordered(labels: Sequence[str]) -> list[str]:
+    """By number if all are numbers, else by text."""
+    try:
+        numbers = {label: float(label) for label in labels}
+    except ValueError:
+        return sorted(labels)
+    if not all(map(math.isfinite, numbers.values())):  # "nan" and "inf" are words
+        return sorted(labels)
+    return sorted(labels, key=lambda label: (numbers[label], label))
 
 
 def _counted(rows: Sequence[EvaluationRow], labels: Sequence[str]) -> Mapping[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compeffdist.benchmark.cost import cost_lines
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.models.references import short
 
@@ -22,7 +23,7 @@ def benchmark_lines(report: Mapping[str, Any], prior: str) -> list[str]:
             name,
             metric,
             count,
-            *(_cell(part["models"][model][prior]) for model in models),
+            *(interval_cell(part["models"][model][prior]) for model in models),
             *(difference_cell(part["differences"][other][prior]) for other in models[1:]),
         ]
         for name, metric, count, part in parts
@@ -38,10 +39,6 @@ def benchmark_lines(report: Mapping[str, Any], prior: str) -> list[str]:
     if "all" not in report["means"]:
         lines.append("no mean over all: not every task was asked")
     return [*lines, *(line for model in models for line in _said(report, model)), *cost_lines(report)]
-
-
-def _cell(interval: Mapping[str, float]) -> str:
-    return f"{100 * interval['estimate']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
 
 
 def _said(report: Mapping[str, Any], model: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,10 @@ def _ask(labels: list[str]) -> str:
     return sys.stdin.readline()
 
 
+def _counts(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{one_line(label, 60)} {count:,}" for label, count in rows.items())
+
+
 def _lines(found: "NewTask") -> list[str]:
     task = found.task
     usable, rows = sum(found.pool.values()), sum(found.drawn.values())
@@ -59,7 +64,7 @@ def _lines(found: "NewTask") -> list[str]:
     lines = [
         f"text: column {task.text_field!r} ({found.why_text})",
         f"label: column {task.label_field!r} ({found.why_label})",
-        "labels: " + ", ".join(f"{one_line(label, 60)} {count:,}" for label, count in found.pool.items()),
+        f"labels: {_counts(found.pool)}",
     ]
     if again:
         lines.append(f"  {again:,} rows do not count: their text comes again, or with another label")
@@ -69,7 +74,7 @@ def _lines(found: "NewTask") -> list[str]:
         lines.append(f"rows: {rows:,}, about as many of each label")
     else:
         even = len(task.labels) * min(found.pool.values())
-        lines.append(f"rows: {rows:,}, uneven over the labels: --rows {even} draws as many of each")
+        lines.append(f"rows: {rows:,} ({_counts(found.drawn)}); --rows {even} draws equally many of each label")
     if found.is_source:
         lines.append(f"  {task.location} is a source of texts, too: what is evaluated on is left out of those")
     return lines

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compeffdist.costs.amounts import Amount
+    from compeffdist.costs.needs import Need
     from compeffdist.costs.plan import Asking, Planned
     from compeffdist.params import Params, Prices
 
-HELP = "which stages dvc repro would run and why, and what they would buy of the teacher"
+HELP = "which stages dvc repro would run and why, what they would buy of the teacher, and the memory and disk they need"
 EXAMPLE = "compeffdist plan --sample 20 --prices prices.yaml"
 
 
@@ -24,6 +26,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan; with --sample some of what it would buy is bought, and kept."""
     import json
 
+    from compeffdist.costs.needs import most, needs
     from compeffdist.costs.plan import plan, stale, totals
     from compeffdist.costs.sampling import buy_sample
     from compeffdist.errors import UserError
@@ -41,15 +44,19 @@ def run(args: argparse.Namespace) -> None:
         if buy_sample(planned, params, args.sample):
             planned = plan(params, status)
         else:
-            print("no sample was bought: no stage that asks is ready, or all it asks is answered", file=sys.stderr)
-    whole = totals(planned)
+            ready = "no stage that asks is ready (the first are after: dvc repro resolve_models check_texts)"
+            print(f"no sample was bought: {ready}, or all it asks is answered", file=sys.stderr)
+    whole, needed = totals(planned), needs(planned, params, status)
     if args.json:
         told = [
-            _json(one.asking, params, prices, stage=one.stage.name, why=one.why, follows=one.follows) for one in planned
+            _json(one.asking, params, prices, stage=one.stage.name, why=one.why, follows=one.follows)
+            | _needs_json(need.memory, need.disk.at_most)
+            for one, need in zip(planned, needed, strict=True)
         ]
-        print(json.dumps({"stages": told, "all": _json(whole, params, prices)}, indent=2))
+        peak = _needs_json(*most(needed)) if needed else {}
+        print(json.dumps({"stages": told, "all": _json(whole, params, prices) | peak}, indent=2))
     else:
-        print("\n".join(_lines(planned, whole, params, prices)))
+        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed)]))
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
@@ -70,9 +77,22 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
         lines.append(f"{told}; store and records hold {at_hand(params):,} answers")
     return [
         *lines,
+        *_assumed(planned, params),
         f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
         *(f"it will end before that: {line}" for line in over_budget(planned, params, prices)),
     ]
+
+
+def _assumed(planned: "list[Planned]", params: "Params") -> list[str]:
+    """What is assumed of perspectives, on which questions hang, where they are made anew."""
+    from compeffdist.costs.expected import expected_perspectives
+    from compeffdist.costs.plan import last_run
+
+    names = {one.stage.name for one in planned}
+    if not {"cluster_attributes", "generate_tasks"} <= names:
+        return []
+    told = f"tasks and demonstrations are told for {round(expected_perspectives(params, last_run()))} perspectives"
+    return [f"{told}, which is a guess: how many there are is known after: dvc repro check_clusters"]
 
 
 def _short(why: str, limit: int = 60) -> str:
@@ -109,6 +129,42 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
             f"about {money:,.4g} {prices.currency}" if money is not None else "money unknown: no price of tokens"
         )
     return "; " + ", ".join(told)
+
+
+def _needs_lines(needed: "list[Need]") -> list[str]:
+    """Memory and disk of each stage, and of the run, held against what is free here."""
+    import shutil
+
+    from compeffdist.costs.amounts import told
+    from compeffdist.costs.needs import most
+    from compeffdist.costs.table import columns
+    from compeffdist.doctor.machine import free_memory
+
+    if not needed:
+        return []
+    rows = [["stage", "memory", "disk"]]
+    rows += [[need.stage, str(need.memory), str(need.disk.at_most)] for need in needed]
+    memory, disk = most(needed)
+    lines = ["", *columns(rows, left=1)]
+    for name, amount, each, free in (
+        ("memory", memory, [need.memory for need in needed], free_memory()),
+        ("disk", disk, [need.disk.at_most for need in needed], shutil.disk_usage(".").free),
+    ):
+        fits = f"{told(free)} free" if amount.bytes <= free else f"more than the {told(free)} that are free"
+        lines.append(f"at the peak: {name} {_in_all(amount, each)}; {fits}")
+    return lines
+
+
+def _in_all(amount: "Amount", each: "list[Amount]") -> str:
+    """An amount of the run: where it is not known of some stages, what the others make of it."""
+    from compeffdist.costs.amounts import told
+
+    unknown = sum(one.basis == "unknown" for one in each)
+    return f"at least {told(amount.bytes)} (unknown of {unknown} stages)" if unknown else str(amount)
+
+
+def _needs_json(memory: "Amount", disk: "Amount") -> dict[str, Any]:
+    return {name: {"bytes": round(one.bytes), "basis": one.basis} for name, one in (("memory", memory), ("disk", disk))}
 
 
 def _json(asking: "Asking | None", params: "Params", prices: "Prices | None", **more: Any) -> dict[str, Any]:

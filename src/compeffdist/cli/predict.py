@@ -70,21 +70,23 @@ def run(args: argparse.Namespace) -> None:
     if args.file is not None:
         rows = [version.fitting(row) for row in rows]
     sent = [row for row in rows if not row.reject]
-    results = version.ask([row.asked for row in sent], args.prior_strength, [row.number for row in sent])
-    sources: Counter[str] = Counter()
+    numbers = [row.number for row in sent]
+    results = version.ask([row.asked for row in sent], args.prior_strength, numbers, args.file is not None)
+    sources, rejected = Counter[str](), Counter[str]()
     if args.out is not None:
-        _write(args, rows, results, sources)
+        _write(args, rows, results, sources, rejected)
     for row in rows if args.out is None else ():
-        if row.reject:
-            print(canonical_json({"row": row.number, "reject": row.reject}) if args.json else f"rejected {row.reject}")
+        result = {"reject": row.reject} if row.reject else next(results)
+        if reject := result.get("reject"):
+            print(canonical_json({"row": row.number, "reject": reject}) if args.json else f"rejected {reject}")
+            rejected.update([reject])
             continue
-        result = next(results)
         print(canonical_json({**row.asked, **result}) if args.json else _line(row.asked, result))
         sources.update([result["prior"]] if "prior" in result else [])
-    if len(sent) < len(rows):
-        counted = Counter(row.reject for row in rows if row.reject)
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counted.items()))
-        print(f"{args.file}: {len(sent)} of {len(rows)} rows asked; rejected: {reasons}", file=sys.stderr)
+    if rejected:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
+        asked_of = len(rows) - rejected.total()
+        print(f"{args.file}: {asked_of} of {len(rows)} rows asked; rejected: {reasons}", file=sys.stderr)
     if sources.keys() - {"version", "none"}:
         counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
         print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
@@ -105,14 +107,19 @@ def _check_file(args: argparse.Namespace) -> None:
 
 
 def _write(
-    args: argparse.Namespace, rows: "list[PromptedRow]", results: Iterator[Mapping[str, Any]], sources: Counter[str]
+    args: argparse.Namespace,
+    rows: "list[PromptedRow]",
+    results: Iterator[Mapping[str, Any]],
+    sources: Counter[str],
+    rejected: Counter[str],
 ) -> None:
-    """Write the file of answers, and note whence their priors were."""
+    """Write the file of answers, and note whence their priors were and why rows have none."""
     from compeffdist.registry.answered_file import PREFIX, beside, write_answered
 
     values = list(beside(rows, results))
     write_answered(args.file, args.out, PREFIX if args.prefix is None else args.prefix, values)
     sources.update(value["prior"] for value in values if value.get("prior"))
+    rejected.update(value["reject"] for value in values if value.get("reject"))
     print(f"{args.out}: {len(rows)} rows", file=sys.stderr)
 
 

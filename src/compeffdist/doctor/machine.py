@@ -18,7 +18,8 @@ NAMED = 4
 GIB = 1 << 30
 LEAST_DISK, ENOUGH_DISK = 1 * GIB, 10 * GIB
 """With less than the first nothing can be written; the default run needs some 6 GiB, models of its teacher included."""
-ENOUGH_MEMORY = 6 * GIB
+ENOUGH_MEMORY = 9 * GIB
+"""What the default teacher's server holds while it is asked; training the default student takes 5 GiB."""
 INSTRUCTIONS = {"bf16": "BF16", "amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
 """Flags of a CPU -> what they are called; the better first."""
 NATIVE_BFLOAT16 = {"bf16", "amx_bf16", "avx512_bf16"}
@@ -54,18 +55,19 @@ def _pins() -> Iterator[tuple[str, str]]:
 
 
 def disk(folders: dict[str, Path]) -> Iterator[Finding]:
-    """Free space where things are written; folders of one file system once."""
+    """Whether each folder can be written to; free space there, folders of one file system once."""
     seen: set[int] = set()
     for what, folder in folders.items():
         here = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(here, os.W_OK):
+            yield Finding("disk", "fault", f"{here} ({what}) may not be written to", "run as its owner, or move it")
+            continue
         device = here.stat().st_dev
         if device in seen:
             continue
         seen.add(device)
         free = shutil.disk_usage(here).free
-        if not os.access(here, os.W_OK):
-            yield Finding("disk", "fault", f"{here} ({what}) may not be written to", "run as its owner, or move it")
-        elif free < LEAST_DISK:
+        if free < LEAST_DISK:
             yield Finding("disk", "fault", f"{_gib(free)} free in {here} ({what})", "free some")
         elif free < ENOUGH_DISK:
             yield Finding("disk", "note", f"{_gib(free)} free in {here} ({what})", "the default run may need 6 GiB")
@@ -75,14 +77,23 @@ def disk(folders: dict[str, Path]) -> Iterator[Finding]:
 
 def memory() -> Iterator[Finding]:
     """What is available, and a bound that a container sets."""
-    table = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE))
-    free, whole = int(table["MemAvailable"]) << 10, int(table["MemTotal"]) << 10
-    bound = _container_bound()
+    free, whole, bound = _memory()
     told = f"{_gib(free)} free of {_gib(whole)}{f', a container bounds it to {_gib(bound)}' if bound else ''}"
-    least = min(free, bound) if bound else free
-    few = least < ENOUGH_MEMORY
-    advice = "the default run takes some 5 GiB while its teacher runs: end other programs, or profile smoke"
+    few = free_memory() < ENOUGH_MEMORY
+    advice = "the default run takes some 5 GiB, 9 while its teacher is asked: end other programs, or profile smoke"
     yield Finding("memory", "note" if few else "ok", told, advice if few else "")
+
+
+def free_memory() -> int:
+    """Bytes that a process may still take, a container's bound kept."""
+    free, _, bound = _memory()
+    return min(free, bound) if bound else free
+
+
+def _memory() -> tuple[int, int, int]:
+    """Bytes available, in all, and allowed by a container (0: no bound)."""
+    table = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE))
+    return int(table["MemAvailable"]) << 10, int(table["MemTotal"]) << 10, _container_bound()
 
 
 def _container_bound() -> int:

@@ -1,12 +1,15 @@
 """What is asked over the network, if the user wants it: whether those whom a run would ask are there at all."""
 
 import asyncio
+import base64
+import http.client
 import os
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from compeffdist.credentials import public_address
 from compeffdist.doctor.finding import Finding
@@ -74,10 +77,27 @@ def _status(url: str) -> tuple[int, str]:
     try:
         trusted = os.environ.get("SSL_CERT_FILE", "")
         context = ssl.create_default_context(cafile=trusted if Path(trusted).is_file() else None)
-        with urllib.request.urlopen(url, timeout=SECONDS, context=context) as answer:
+        with urllib.request.urlopen(_request(url), timeout=SECONDS, context=context) as answer:
             return int(answer.status), ""
     except urllib.error.HTTPError as error:
         return error.code, ""
-    except (OSError, ValueError) as error:
+    except OSError as error:
         cause = getattr(error, "reason", None)
         return 0, connection_reason(cause if isinstance(cause, Exception) else error)
+    except (ValueError, http.client.InvalidURL):  # what they say has the address in it, with its password
+        return 0, "this is no address that can be asked"
+    except http.client.HTTPException:
+        return 0, "what answers there does not speak HTTP"
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request with user and password in its header, and for this host alone: urllib takes them for the host's name,
+    and sends other headers on to wherever it is redirected."""
+    parts = urlsplit(url)
+    known, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))
+    if at:
+        user, _, password = known.partition(":")
+        pair = f"{unquote(user)}:{unquote(password)}".encode()
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(pair).decode()}")
+    return request

@@ -30,10 +30,14 @@ BUSY_SECONDS = 2
 
 
 def store(params: Params) -> Iterator[Finding]:
-    """Whether the response store opens, and how many answers are in it and in the records."""
+    """Whether the response store opens and can be written to, and how many answers are in it and in the records."""
     path = home_path(params.runtime.store)
     if path.exists():
-        yield Finding("store", "ok", f"{path}: {answer_count(path):,} answers")
+        told = f"{path}: {answer_count(path):,} answers"
+        if os.access(path, os.W_OK):
+            yield Finding("store", "ok", told)
+        else:
+            yield Finding("store", "fault", f"{told}; may not be written to", "run as its owner, or name another store")
     else:
         yield Finding("store", "ok", f"{path}: not there yet; the first answer makes it")
     for record in named_records(params.runtime):

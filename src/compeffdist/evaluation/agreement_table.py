@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compeffdist.evaluation.agreement import OTHERS, PRIORS_IN, PRIORS_OUT
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.measuring import SEEN, UNSEEN
 from compeffdist.evaluation.table import difference_cell, markdown
 
@@ -86,9 +87,7 @@ def _estimate(interval: Mapping[str, float] | None) -> str:
 
 
 def _cell(interval: Mapping[str, float] | None) -> str:
-    if interval is None:
-        return "-"
-    return f"{100 * interval['estimate']:.0f} [{100 * interval['low']:.0f}, {100 * interval['high']:.0f}]"
+    return interval_cell(interval, decimals=0)
 
 
 def _priors(found: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from compeffdist.domain import Monitored
 from compeffdist.errors import UserError
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.earning import label_counts
 from compeffdist.evaluation.predictions import task_instruction
 from compeffdist.evaluation.priors import take_out
@@ -239,8 +240,5 @@ def _short(name: str) -> str:
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
-    def cell(interval: Mapping[str, float]) -> str:
-        return f"{100 * interval['estimate']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
-
     said = ", ".join(f"{label} {100 * share:.0f}%" for label, share in scores.get("said", {}).items())
-    return [cell(scores["macro_f1"]), cell(scores["accuracy"]), said]
+    return [interval_cell(scores["macro_f1"]), interval_cell(scores["accuracy"]), said]

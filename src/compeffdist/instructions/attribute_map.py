@@ -1,8 +1,9 @@
 """Attributes in two dimensions, for people to look at: t-SNE of their embeddings. Nothing rests on it.
 
-Principal components put 7% of the default run's attributes next to one of their own perspective, t-SNE 73%. It starts
-from those components, computes every pair (O(n^2), so that MOST_POINTS bounds it), and is given similarities rounded as
-the clustering's are: one machine draws the same map each time; another may draw another, since small differences grow.
+Two principal components put few attributes next to one of their own perspective; t-SNE looks at neighbours alone. It
+starts from those components, computes every pair (O(n^2), so that MOST_POINTS bounds it), and is given similarities
+rounded as the clustering's are: one machine draws the same map each time; another may draw another, since small
+differences grow.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from compeffdist.instructions.cluster_attributes import SIMILARITY_DECIMALS, Flo
 from compeffdist.records import Attribute
 
 MOST_POINTS = 600
-"""Attributes on the map, most frequent first: 6 s of one core."""
+"""Attributes on the map, most frequent first."""
 ITERATIONS = 500
 NEIGHBOURS = 10
 """Perplexity: about how many neighbours a point has an eye on."""

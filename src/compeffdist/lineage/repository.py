@@ -8,7 +8,7 @@ The bytes themselves are in the working folder, in DVC's cache, or, for small me
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Item:
     path: str
     md5: str
     """Of a folder: of the JSON list of its files, with the suffix `.dir`."""
+    size: int | None = field(default=None, compare=False)
+    """Bytes; None where the lock does not say."""
 
     @property
     def is_folder(self) -> bool:
@@ -108,12 +110,17 @@ def value_at(section: Any, *keys: str) -> Any:
 
 def _stage(name: str, value: Mapping[str, Any]) -> StageLock:
     def items(key: str) -> tuple[Item, ...]:
-        return tuple(Item(entry["path"], str(entry.get("md5", ""))) for entry in value.get(key, ()))
+        return tuple(_item(entry) for entry in value.get(key, ()))
 
     files = value.get("params", {})
     params = {key: found for file, values in files.items() if file != CODE for key, found in values.items()}
     code = str(files.get(CODE, {}).get(name, ""))
     return StageLock(name, str(value["cmd"]), items("deps"), params, items("outs"), code)
+
+
+def _item(entry: Mapping[str, Any]) -> Item:
+    size = entry.get("size")
+    return Item(entry["path"], str(entry.get("md5", "")), size if isinstance(size, int) else None)
 
 
 class Repository:

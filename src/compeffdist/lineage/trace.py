@@ -150,11 +150,14 @@ class Tracer:
         )
 
     def _find(self, reference: str) -> tuple[Snapshot, str]:
-        """The newest state of the data that holds an id, given whole, as an unambiguous beginning, or as that of a row
-        in its source."""
+        """The newest state of the data that holds an id, given whole, as that of a row in its source, or as an
+        unambiguous beginning: what is meant as a whole comes first."""
         for snapshot in self.snapshots:
             if snapshot.holds(reference):
                 return snapshot, reference
+        for snapshot in self.snapshots if reference else ():
+            if key := key_of_row(snapshot, reference):
+                return snapshot, key
         for snapshot in self.snapshots if "_" in reference and ":" not in reference else ():
             matches = snapshot.beginning(reference)
             if len(matches) > 1:
@@ -163,9 +166,6 @@ class Tracer:
                 )
             if matches:
                 return snapshot, matches[0]
-        for snapshot in self.snapshots if reference else ():
-            if key := key_of_row(snapshot, reference):
-                return snapshot, key
         if not {"_", ":"} & {*reference}:
             raise UserError(
                 f"{one_line(reference, 80)}: not an id, and no source has a row of that id: one looks like text_…, "

@@ -105,8 +105,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.signing.required and self.signing.public_key is None:
-            raise ValueError("signing.required: true needs a signing.public_key to check signatures by")
         if self.attributes.texts > self.texts.count:
             raise ValueError(f"attributes.texts ({self.attributes.texts}) exceeds texts.count ({self.texts.count})")
         if self.warm_up.rows > self.pairing.pairs:

@@ -90,8 +90,8 @@ class RuntimeParams(Section):
     retries: NonNegativeInt = 4
     """Attempts after the first for a request that timed out, met a fault of the server (5xx) or lost its connection."""
     busy_seconds: NonNegativeFloat = 600.0
-    """How long a request waits for a server that says that it is too busy (429) and answers no other, before that
-    counts as a fault."""
+    """How long a server is waited for that is too busy (429) or gone (no connection, a gateway's errors), from the
+    first wait of any request since its last answer; then that counts as a fault."""
     batch_poll_seconds: PositiveFloat = 60.0
     """How often engine `openai-batch` looks whether a batch is done."""
     engine_idle_seconds: PositiveInt = 180

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from compeffdist.params.sections import Line, Name, NonNegativeInt, PositiveFloat, PositiveInt, Section
 
@@ -17,7 +17,8 @@ class RegistryParams(Section):
 class ServingParams(Section):
     """The most that is asked of a version at once. A version is registered with these and keeps to them wherever it is
     asked; the environment of a server or command may set others (COMPEFFDIST_SERVING_ROWS=100, and so on). What is
-    beyond them is refused before any work; `compeffdist predict` sends a file in requests that fit."""
+    beyond them is refused before any work; `compeffdist predict` sends a file in requests that fit, and takes the time
+    that they take."""
 
     rows: PositiveInt = 1024
     """Of a request."""
@@ -27,7 +28,7 @@ class ServingParams(Section):
     """Of a request: those read, prompts with their instructions, once for each branching of the labels, and those that
     may be written in free answers."""
     seconds: PositiveFloat = 30.0
-    """That a request may take, by the speed that the version measured of this machine when it was loaded. MLflow's
+    """That a request may take, estimated by the speed that the version measured of this machine. MLflow's
     server gives up on one after 60 (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT)."""
     body_bytes: PositiveInt = 4_000_000
     """Of the body of a request to a server."""
@@ -47,7 +48,15 @@ class SigningParams(Section):
     public_key: Line | None = None
     """`compeffdist audit` and `promote` check signatures by it. null: they are not checked."""
     required: bool = False
-    """Whether a version without a signature fails its audit, and so is not promoted."""
+    """Whether a version without a signature fails its audit, and so is not promoted. Needs `public_key`: without it
+    any signature would do."""
+
+    @field_validator("required")
+    @classmethod
+    def _by_a_key(cls, required: bool, others: ValidationInfo) -> bool:
+        if required and others.data.get("public_key", "at fault itself") is None:
+            raise ValueError("true needs a signing.public_key to check signatures by")
+        return required
 
 
 class PromotionParams(Section):

@@ -47,10 +47,10 @@ def check_out(path: Path, out: Path, prefix: str) -> None:
 def beside(rows: Sequence[PromptedRow], results: Iterator[Mapping[str, Any]]) -> Iterator[Beside]:
     """What our columns hold for each row, in order; `results` are those of the rows that were asked."""
     for row in rows:
-        if row.reject:
-            yield {"reject": row.reject}
+        result: Mapping[str, Any] = {"reject": row.reject} if row.reject else next(results)
+        if "reject" in result:
+            yield result
             continue
-        result = next(results)
         probabilities = result.get("probabilities")
         label = result.get("label", result.get("polarity"))
         yield {

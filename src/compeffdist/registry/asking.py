@@ -10,7 +10,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json
 from compeffdist.params import ServingParams
 from compeffdist.registry.artifacts import STRENGTH, TASKS, artifact_folder, model_files
-from compeffdist.registry.bounds import TOO_LARGE
+from compeffdist.registry.bounds import TOO_LARGE, without_time
 from compeffdist.registry.local_store import located
 from compeffdist.registry.prompted_rows import PromptedRow
 from compeffdist.registry.register import CANDIDATE
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 BATCH_ROWS = 256
+REJECT = "too_large"
+"""Why a row is not answered that is more than the version reads."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,24 @@ class LoadedVersion:
     def fitting(self, row: PromptedRow) -> PromptedRow:
         """The row, without what is asked if it is longer than the version reads."""
         longest = max(map(len, (row.asked.get("text", ""), row.asked.get("prompt", ""))))
-        return PromptedRow(row.number, {}, "too_large") if longest > self.bounds.characters else row
+        return PromptedRow(row.number, {}, REJECT) if longest > self.bounds.characters else row
 
     def ask(
-        self, rows: Sequence[Mapping[str, str]], strength: float | None = None, numbers: Sequence[int] | None = None
+        self,
+        rows: Sequence[Mapping[str, str]],
+        strength: float | None = None,
+        numbers: Sequence[int] | None = None,
+        rejecting: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Results in the order of `rows` (see `registry.model`).
 
         Rows are sent in requests of about the same size, for a prior is estimated from the texts of a request; one that
-        is more than the version answers at once is sent in halves.
+        is more tokens than the version answers at once is sent in halves.
 
         Args:
             strength: how much of a label prior is taken out; None: as the version says.
             numbers: of the rows in their file, for the message that one is refused; None: from 1.
+            rejecting: whether a row that is too many tokens by itself has `reject` for its result, and is not refused.
 
         Raises:
             UserError: if the version refuses a row.
@@ -66,8 +73,11 @@ class LoadedVersion:
             try:
                 yield from self._request([rows[place] for place in part], params)
             except _TooLarge as error:
-                if len(part) == 1:
+                if len(part) == 1 and not rejecting:
                     raise UserError(f"{self.uri}: row {numbers[part.start]}: {one_line(error, 300)}") from None
+                if len(part) == 1:
+                    yield {"reject": REJECT}
+                    continue
                 middle = (part.start + part.stop) // 2
                 waiting += [range(middle, part.stop), range(part.start, middle)]
             except _Refused as error:
@@ -100,7 +110,8 @@ class _TooLarge(_Refused):
 
 
 def load_version(uri: str) -> LoadedVersion:
-    """A registered version, or what else MLflow can load. Raises UserError if there is none, or it cannot be loaded."""
+    """A registered version, or what else MLflow can load, no longer bounded in time. Raises UserError if there is none,
+    or it cannot be loaded."""
     import mlflow
 
     client = open_registry()
@@ -109,9 +120,7 @@ def load_version(uri: str) -> LoadedVersion:
     except (mlflow.MlflowException, ImportError) as error:
         raise_if_lost(error)
         raise UserError(f"{uri}: {one_line(error, 300)}") from None
-    inside = model.unwrap_python_model() if hasattr(model, "unwrap_python_model") else None
-    # an older version has bounds of its own, which are those of the defaults
-    return LoadedVersion(uri, model, getattr(inside, "bounds", ServingParams()))
+    return LoadedVersion(uri, model, _lifted(model))
 
 
 def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | None = None) -> Iterator[dict[str, Any]]:
@@ -119,6 +128,21 @@ def ask_model(uri: str, rows: Sequence[Mapping[str, str]], strength: float | Non
     `load_version`."""
     if rows:
         yield from load_version(uri).ask(rows, strength)
+
+
+def _lifted(model: Any) -> ServingParams:
+    """The bounds of a version, from now on without that of time; of what is none of ours, the defaults."""
+    from mlflow import MlflowException
+
+    try:
+        inside = model.unwrap_python_model()
+    except MlflowException:  # a model of another kind
+        return ServingParams()
+    bounds = getattr(inside, "bounds", None)
+    if not isinstance(bounds, ServingParams):
+        return ServingParams()
+    inside.bounds = bounds = without_time(bounds)
+    return bounds
 
 
 def _renumbered(message: str, numbers: Sequence[int]) -> str:

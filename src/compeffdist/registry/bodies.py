@@ -9,6 +9,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from email.message import Message
 from typing import Any
 
 from compeffdist.errors import one_line
@@ -22,6 +24,8 @@ from compeffdist.texts.normalise import whole_characters
 RECORDS, SPLIT, INSTANCES, INPUTS = "dataframe_records", "dataframe_split", "instances", "inputs"
 FORMS, PARAMS = (SPLIT, RECORDS, INSTANCES, INPUTS), "params"
 JSON, CSV = "application/json", "text/csv"
+LONGEST_TYPE = 200
+"""Characters of a content type that is read."""
 Row = Mapping[str, Any]
 
 
@@ -41,13 +45,12 @@ def rewritten(body: bytes, content_type: str, bounds: ServingParams) -> bytes:
     Raises:
         Refusal: 415 if it is of another type, 413 if it has too many rows, 400 for all else that is wrong.
     """
-    kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
-    charset = parameters.removeprefix("charset=").strip('"')
-    if kind not in (JSON, CSV) or charset not in ("", "utf-8"):
+    kind = _kind_of(content_type)
+    if kind not in (JSON, CSV):
         raise Refusal(415, f"content type {one_line(content_type or 'none', 60)!r}: expected {JSON} or {CSV}, in UTF-8")
     try:
         text = body.decode("utf-8-sig")
-        rows, params = _csv(text) if kind == CSV else _json(text)
+        rows, params = _csv(text, bounds) if kind == CSV else _json(text)
         expect_rows(len(rows), bounds)
         columns = _columns(rows)
         data = [[_string(row.get(column), number, column) for column in columns] for number, row in enumerate(rows, 1)]
@@ -60,15 +63,37 @@ def rewritten(body: bytes, content_type: str, bounds: ServingParams) -> bytes:
     return json.dumps({SPLIT: {"columns": columns, "data": data}, **({PARAMS: params} if params else {})}).encode()
 
 
-def _csv(text: str) -> tuple[list[Row], dict[str, float]]:
-    """Rows, and no params. Raises ValueError."""
+def _kind_of(content_type: str) -> str:
+    """The media type, in small letters; empty if it is none, or of text that is not UTF-8."""
+    if len(content_type) > LONGEST_TYPE:
+        return ""
+    header = Message()
+    header["Content-Type"] = content_type
+    charset = header.get_param("charset", "")
+    # codecs.lookup would remember every name that a client makes up
+    is_utf8 = isinstance(charset, str) and charset.strip().lower() in ("", "utf-8", "utf8")
+    return header.get_content_type() if is_utf8 else ""
+
+
+def _csv(text: str, bounds: ServingParams) -> tuple[list[Row], dict[str, float]]:
+    """Rows, and no params. The heading is judged before there is any row, and no more rows are read than may be asked,
+    so that the work grows by the body and not by columns times rows. Raises ValueError, TooLarge."""
+    rows: list[Row] = []
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        heading = next(lines, [])
+        _expect_columns(set(heading))
+        if len(set(heading)) < len(heading):
+            raise ValueError("the heading names a column more than once")
+        for fields in filter(None, lines):
+            if len(rows) == bounds.rows:
+                raise TooLarge(f"expected 1 to {bounds.rows} rows, got more")
+            if len(fields) > len(heading):
+                raise ValueError(f"row {len(rows) + 1}: more fields than the heading has")
+            rows.append({column: field or None for column, field in zip(heading, fields, strict=False)})
     except csv.Error as error:
         raise ValueError(f"the body is not CSV: {error}") from None
-    if uneven := next((number for number, row in enumerate(rows, 1) if None in row), 0):
-        raise ValueError(f"row {uneven}: more fields than the heading has")
-    return [{key: value or None for key, value in row.items()} for row in rows], {}
+    return rows, {}
 
 
 def _json(text: str) -> tuple[list[Row], dict[str, float]]:
@@ -135,11 +160,16 @@ def _params(value: Any) -> dict[str, float]:
 def _columns(rows: Sequence[Row]) -> list[str]:
     """Those of COLUMNS that any row has. Raises ValueError on others."""
     named = {str(name) for row in rows for name in row}
+    _expect_columns(named)
+    return [column for column in COLUMNS if column in named]
+
+
+def _expect_columns(named: AbstractSet[str]) -> None:
+    """Raises ValueError if there is neither text nor prompt, or a column that is none of COLUMNS."""
     if not named & {"text", "prompt"}:
         raise ValueError("no column is named text or prompt")
     if unknown := sorted(named - set(COLUMNS)):
         raise ValueError(f"unknown column {one_line(unknown[0], 60)!r}; expected {', '.join(COLUMNS)}")
-    return [column for column in COLUMNS if column in named]
 
 
 def _string(value: Any, number: int, column: str) -> str | None:

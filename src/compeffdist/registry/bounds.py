@@ -43,8 +43,15 @@ def read_bounds(files: Mapping[str, str | Path]) -> ServingParams:
 
 
 def without_effort(bounds: ServingParams) -> ServingParams:
-    """The same, but that a request may be any work: for a version that is asked whether it answers at all."""
-    return bounds.model_copy(update={"tokens": sys.maxsize, "seconds": math.inf})
+    """The same, but that a row may be of any length and a request any work: for a version that is asked whether it
+    answers at all."""
+    return without_time(bounds).model_copy(update={"characters": sys.maxsize, "tokens": sys.maxsize})
+
+
+def without_time(bounds: ServingParams) -> ServingParams:
+    """The same, but that a request may take any time: for who asks in a process of their own, where nobody waits, and
+    what is answered must not hang on how busy the machine is."""
+    return bounds.model_copy(update={"seconds": math.inf})
 
 
 def _bound(variable: str) -> str:

@@ -15,7 +15,8 @@ SECONDS = 60.0
 def planted_bytecode(folder: Path) -> list[str]:
     """Paths in a folder of what lies where Python keeps bytecode, and would be run in place of the source beside it
     without being what Python makes of that."""
-    kept = sorted(path for cache in folder.rglob("__pycache__") for path in cache.iterdir())
+    caches = (path for path in folder.rglob("__pycache__") if path.is_dir())
+    kept = sorted(path for cache in caches for path in cache.iterdir())
     return [path.relative_to(folder).as_posix() for path in _unlike(kept)]
 
 

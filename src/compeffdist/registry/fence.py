@@ -2,32 +2,30 @@
 
 By itself that server reads a body of any size from as many clients as come, starts six requests on two cores, lets all
 others wait without an end, and answers faults with tracebacks and the texts it was sent. Here a request is refused at
-once where too many wait; its body is read within bounds and a time, and written anew (`bodies`); then it waits for its
-turn. MLflow makes its server right after it has loaded a version, and offers no place to put something around it. So a
-version that is loaded by it puts its own kind of application where MLflow takes one from.
+once where too many wait; its body is read within bounds and a time (`arrival`), and written anew (`bodies`); then it
+waits for its turn. MLflow makes its server right after it has loaded a version, and offers no place to put something
+around it. So a version that is loaded by it puts its own kind of application where MLflow takes one from.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from compeffdist.errors import one_line
 from compeffdist.params import ServingParams
+from compeffdist.registry.arrival import Body, Gone, Message, Readers, Receive, Send
 from compeffdist.registry.bodies import Refusal, rewritten
 from compeffdist.registry.bounds import TOO_LARGE
 
 SERVER = "mlflow.pyfunc.scoring_server.app"
 """The module that is being imported while MLflow's server loads a version."""
 PATH = "/invocations"
-READ_SECONDS = 10.0
-"""For a client to send its body."""
 DISCARDED = 8
 """Times `body_bytes` that are thrown away of a body that is refused."""
 LONGEST_RETRY = 60
@@ -37,9 +35,6 @@ NEWEST = 0.2
 CODES = {500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 """MLflow's names for what went wrong; of others BAD_REQUEST."""
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -59,73 +54,14 @@ def fence_server(bounds: ServingParams) -> bool:
     return True
 
 
-class _Gone(Exception):
-    """The client is no longer there."""
-
-
-class _Body:
-    """What a client sends, as it comes."""
-
-    def __init__(self, scope: Any, receive: Receive) -> None:
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        self.content_type = headers.get(b"content-type", "")
-        announced = headers.get(b"content-length", "")
-        self._announced = int(announced[:20]) if announced.isdecimal() else 0
-        self._held_back = b"expect" in headers  # it sends when it is told to, which to receive does
-        self._receive = receive
-        self.ended = False
-
-    async def read(self, most: int) -> bytes:
-        """All of it. Raises Refusal if it is more or does not come, _Gone."""
-        too_large = Refusal(413, f"the body has more than {most} bytes (serving.body_bytes): send fewer rows")
-        if self._announced > most:
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                while not self.ended:
-                    body += await self._part()
-                    if len(body) > most:
-                        raise too_large
-        except TimeoutError:
-            raise Refusal(408, f"the body was not sent within {READ_SECONDS:g} s") from None
-        return bytes(body)
-
-    async def discard(self, most: int) -> None:
-        """Throw the rest away, up to `most` bytes: who still sends does not yet listen, and a connection that is closed
-        with bytes unread is reset, the answer lost."""
-        if self._held_back:
-            return
-        with contextlib.suppress(TimeoutError, _Gone):
-            async with asyncio.timeout(READ_SECONDS):
-                while not self.ended and most > 0:
-                    most -= len(await self._part())
-
-    async def client_left(self) -> bool:
-        """Whether the client, whose body was read, has left."""
-        left = asyncio.ensure_future(self._receive())
-        await asyncio.sleep(0)
-        if left.done():
-            return bool(left.result()["type"] == "http.disconnect")
-        left.cancel()
-        return False
-
-    async def _part(self) -> bytes:
-        message = await self._receive()
-        if message["type"] != "http.request":
-            raise _Gone
-        self._held_back = False
-        self.ended = not message.get("more_body", False)
-        return bytes(message.get("body", b""))
-
-
 class Fence:
     """An ASGI application around MLflow's: requests to PATH are bounded, all others pass."""
 
     def __init__(self, app: App, bounds: ServingParams) -> None:
         self.app, self.bounds = app, bounds
         self.inside = 0
-        """Requests being read, waiting or answered."""
+        """Requests waiting or answered."""
+        self.readers = Readers(bounds.body_bytes)
         self.took = 0.0
         """Seconds that a request takes of late."""
         self.turn = asyncio.Lock()
@@ -134,14 +70,15 @@ class Fence:
         if scope["type"] != "http" or (scope["method"], scope["path"]) != ("POST", PATH):
             await self.app(scope, receive, send)
             return
-        sent, retry_after = _Body(scope, receive), 0
+        sent, retry_after = Body(scope, receive), 0
         try:
             status, body = await self._admitted(scope, sent)
         except Refusal as refusal:
             status, retry_after = refusal.status, refusal.retry_after
             body = _error(CODES.get(status, "BAD_REQUEST"), str(refusal))
-            await sent.discard(DISCARDED * self.bounds.body_bytes)
-        except _Gone:
+            if status != HTTPStatus.REQUEST_TIMEOUT:  # who sends nothing is not waited for again
+                await sent.discard(DISCARDED * self.bounds.body_bytes)
+        except Gone:
             return
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if retry_after:
@@ -151,13 +88,14 @@ class Fence:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _admitted(self, scope: Any, body: "_Body") -> tuple[int, bytes]:
-        """Status and body of the answer. Raises Refusal, _Gone."""
-        if self.inside > self.bounds.waiting:
-            raise self._busy(f"{self.inside} requests are being answered or wait already (serving.waiting)")
+    async def _admitted(self, scope: Any, body: Body) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises Refusal, Gone."""
+        self._expect_place()
+        sent = await self.readers.read(body)
+        self._expect_place()
         self.inside += 1
         try:
-            request = rewritten(await body.read(self.bounds.body_bytes), body.content_type, self.bounds)
+            request = rewritten(sent, body.content_type, self.bounds)
             try:
                 async with asyncio.timeout(self.bounds.wait_seconds):
                     await self.turn.acquire()
@@ -166,12 +104,16 @@ class Fence:
                 raise self._busy(f"the request waited {waited} for its turn") from None
             try:
                 if await body.client_left():
-                    raise _Gone
+                    raise Gone
                 return await self._answered(scope, request)
             finally:
                 self.turn.release()
         finally:
             self.inside -= 1
+
+    def _expect_place(self) -> None:
+        if self.inside > self.bounds.waiting:
+            raise self._busy(f"{self.inside} requests are being answered or wait already (serving.waiting)")
 
     def _busy(self, why: str) -> Refusal:
         seconds = min(LONGEST_RETRY, max(1, math.ceil(self.took * self.inside)))

@@ -15,6 +15,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.files import home_path
 from compeffdist.params import SigningParams
 from compeffdist.registry.artifacts import NOTE_OF_ORIGIN, SIGNATURE, model_files, read_attachment, tag_of
+from compeffdist.registry.bytecode import planted_bytecode
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,12 +57,8 @@ def signature_fault(folder: Path, signature: bytes, public_key: Path) -> str:
     """Why a signature does not hold for the files in a folder, in one line; empty if it does. Raises UserError if the
     key is none."""
     from cryptography.exceptions import InvalidSignature
-    from model_signing.verifying import Config
 
-    try:
-        verifier = Config().use_elliptic_key_verifier(public_key=public_key)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{public_key}: is no public key of an elliptic curve in PEM: {one_line(error, 200)}") from None
+    verifier = _verifier(public_key)
     with tempfile.TemporaryDirectory() as kept:
         path = Path(kept) / SIGNATURE
         path.write_bytes(signature)
@@ -83,14 +80,15 @@ def _told(message: str) -> str:
 
 
 def version_fault(client: "MlflowClient", version: "ModelVersion", public_key: Path) -> str:
-    """The same of a version that has a signature. Raises UserError if the key is none."""
+    """The same of a version that has a signature, and of the bytecode beside its code, which is not signed and would be
+    run in place of what is. Raises UserError if the key is none."""
+    _verifier(public_key)  # what is wrong with the key is no fault of the version
     try:
         signature = read_attachment(version, SIGNATURE)
         with model_files(client, version.name, version.version) as folder:
-            return signature_fault(folder, signature, public_key)
+            planted = [f"{path} is not bytecode of the source beside it" for path in planted_bytecode(folder)]
+            return signature_fault(folder, signature, public_key) or one_line("; ".join(planted), 200)
     except UserError as error:
-        if str(error).startswith(str(public_key)):
-            raise
         return str(error)
 
 
@@ -101,7 +99,8 @@ def expect_intact(client: "MlflowClient", version: "ModelVersion", signing: Sign
     if key is None or not is_signed(version):
         return
     if fault := version_fault(client, version, key):
-        raise UserError(f"version {version.version} of {version.name} has an invalid signature: {fault}")
+        # not "signature: FILE", which reads like a secret and is masked
+        raise UserError(f"the signature of version {version.version} of {version.name} is invalid: {fault}")
 
 
 def is_signed(version: "ModelVersion") -> bool:
@@ -133,9 +132,18 @@ def _signer(private_key: Path) -> Any:
         raise UserError(f"{private_key}: is not {needed}: {one_line(error, 200)}") from None
 
 
+def _verifier(public_key: Path) -> Any:
+    from model_signing.verifying import Config
+
+    try:
+        return Config().use_elliptic_key_verifier(public_key=public_key)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{public_key}: is no public key of an elliptic curve in PEM: {one_line(error, 200)}") from None
+
+
 def _hashing(folder: Path) -> Any:
     """What of a version is signed: all but what loading it in place leaves there, as in its manifest. What lies where
-    Python keeps bytecode is judged by an audit (`bytecode`)."""
+    Python keeps bytecode is held against its source (`version_fault`)."""
     from model_signing.hashing import Config
 
     caches = (path.relative_to(folder) for path in folder.rglob("__pycache__") if path.is_dir())

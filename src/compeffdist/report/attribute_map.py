@@ -9,7 +9,7 @@ from typing import Any
 from compeffdist.house_style import cells, table
 from compeffdist.records import Perspective
 from compeffdist.report.run import Run
-from compeffdist.report.svg import BASE, INK, PAPER, STUDENT, Chart, plain_axis, short, type_name
+from compeffdist.report.svg import BASE, INK, PAPER, STUDENT, Chart, left_out, plain_axis, short, type_name
 
 MOST_PERSPECTIVES, MOST_MEMBERS, MOST_TASKS = 60, 12, 8
 """Shown in the table."""
@@ -52,11 +52,6 @@ def members(perspective: Perspective) -> str:
     """Names with their counts, bounded."""
     named = zip(perspective.member_names, perspective.member_counts, strict=True)
     return _some([f"{name} ({count})" for name, count in named], MOST_MEMBERS, ", ")
-
-
-def left_out(count: int, what: str) -> str:
-    """A line that says how many are not shown; empty if none."""
-    return f'<p class="quiet">{count:,} more {what} are not shown.</p>' if count > 0 else ""
 
 
 def _some(names: Sequence[str], most: int, between: str = "; ") -> str:
@@ -104,13 +99,15 @@ def _map(run: Run) -> str:
         marks.set_gid("attributes")
         _names(axes, points)
         titles = [f"{name} ({count:,}): perspective {p.head}: {members(p)}" for _, p, name, count, _ in points]
+        largest = len(found) > MOST_PERSPECTIVES or any(len(p.member_ids) > MOST_MEMBERS for p in found)
+        below = "lists the largest" if largest else "has them all"
         some = f" The {len(points):,} most frequent of {every:,} are shown." if every > len(points) else ""
         drawn = chart.figure(
             "map",
             "Attributes that the teacher named",
             "Near ones mean alike, by their embeddings; the larger, the more often named. Colour and lines are "
             "perspectives; grey ones stand alone. Hover, or press the arrow keys on the map, to see members; the table "
-            f"below has them all.{some}",
+            f"below {below}.{some}",
             {"attributes": titles},
         )
     numbers = " ".join(str(point[0]) for point in points)
@@ -156,12 +153,12 @@ def _types_chart(run: Run) -> str:
         places = [-place for place in range(len(ordered))]
         axes.barh(places, list(ordered.values()), 0.55, color=STUDENT)
         for place, (kind, count) in zip(places, ordered.items(), strict=True):
-            told = f"{count:,}, {rows[kind]:,} rows kept"
+            told = f"{count:,}, {rows[kind]:,} rows drawn"
             axes.annotate(told, (count, place), (4, 0), textcoords="offset points", va="center", fontsize=11)
         axes.set_yticks(places, [type_name(kind) for kind in ordered])
         axes.set_xlim(0, 1.75 * max(ordered.values(), default=1))
         axes.locator_params(axis="x", integer=True, nbins=5)
         plain_axis(axes)
         return chart.figure(
-            "types", "Tasks by type", "Instructions of each type, and how many of their rows are trained on."
+            "types", "Tasks by type", "Instructions of each type, and how many of their rows were drawn."
         )

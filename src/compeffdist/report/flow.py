@@ -6,7 +6,7 @@ from html import escape
 
 from compeffdist.house_style import table
 from compeffdist.report.run import Run
-from compeffdist.report.svg import INK, LINE, QUIET, STUDENT, WARM, Chart, short
+from compeffdist.report.svg import INK, QUIET, STUDENT, WARM, Chart, short
 
 SHADES = (1.0, 0.72, 0.5, 0.34, 0.22)
 """Of the reasons, most frequent first; those after them share the last."""
@@ -30,27 +30,28 @@ class Step:
 
 def steps(run: Run) -> list[Step]:
     """Those of the stages that can leave something out, in their order; a stage that had nothing to do is none."""
-    found = []
-    for stage, what in (
-        ("ingest_texts", "rows of the sources to texts"),
-        ("enumerate_attributes", "names to attributes"),
-        ("generate_tasks", "tasks written to tasks"),
-        ("write_demonstrations", "demonstrations written to demonstrations"),
-        ("collect_responses", "pairs asked to checked answers"),
-        ("score_difficulty", "answers to scored ones"),
-        ("predict_difficulty", "pairs to those with a predicted difficulty"),
-    ):
-        account = run.metrics.get(stage, {}).get("vocabulary") if stage == "enumerate_attributes" else None
-        account = account if account and "rejected" in account else run.account(stage) if stage in run.metrics else {}
-        if account and account["in"]:
-            found.append(Step(stage, what, account["in"], account["out"], account["reasons"]))
+    before = (
+        ("ingest_texts", "rows of the sources to texts", "texts"),
+        ("enumerate_attributes", "names to attributes", "vocabulary"),
+        ("generate_tasks", "tasks written to tasks", "records"),
+        ("write_demonstrations", "demonstrations written to demonstrations", "records"),
+        ("collect_responses", "pairs asked to checked answers", "records"),
+        ("score_difficulty", "answers to scored ones", "records"),
+        ("predict_difficulty", "pairs to those with a predicted difficulty", "records"),
+    )
+    found = [step for one in before for step in _step(run, *one)]
     kept = sum(draw.kept for draw in run.draws)
     left = {NOT_KEPT: len(run.draws) - kept} if kept < len(run.draws) else {}
     found.append(Step("sample_triplets", "scored or predicted to drawn", len(run.draws), kept, left))
     for stage, what in (("collect_sampled", "drawn to answered"), ("train_student", "answered to trained on")):
-        if (account := run.account(stage) if stage in run.metrics else {}) and account["in"]:
-            found.append(Step(stage, what, account["in"], account["out"], account["reasons"]))
+        found += _step(run, stage, what, "records")
     return found
+
+
+def _step(run: Run, stage: str, what: str, of: str) -> Iterator[Step]:
+    account = run.account(stage, of)
+    if account and account["in"]:
+        yield Step(stage, what, account["in"], account["out"], account["reasons"])
 
 
 def flow(run: Run) -> Iterator[str]:
@@ -85,7 +86,6 @@ def _chart(found: list[Step]) -> str:
             axes.text(3, top + BAR + 11, told, color=INK, fontsize=10, fontweight="bold")
             reasons = _fitting(step.reasons, FULL - 12 - CHARACTER * 1.1 * len(told))
             axes.text(FULL, top + BAR + 11, reasons, color=QUIET, fontsize=9, ha="right")
-        axes.plot([], [], color=LINE)
         return chart.figure(
             "flow",
             "Through the stages",

@@ -5,10 +5,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line
 from compeffdist.house_style import cells, table
 from compeffdist.records import Prediction
-from compeffdist.report.svg import BAD, BASE, COLOURS, FONT, GOOD, INK, LINE, MARKERS, PAPER, Chart, plain_axis, short
+from compeffdist.report.svg import (
+    BAD,
+    BASE,
+    COLOURS,
+    FONT,
+    GOOD,
+    INK,
+    LINE,
+    MARKERS,
+    PAPER,
+    Chart,
+    left_out,
+    plain_axis,
+    short,
+)
 
 MOST_LABELS = 12
 """Labels of a task that are told apart; the others are one."""
@@ -33,6 +48,7 @@ def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     """Charts and table of macro-F1, as HTML."""
     yield "<h2 id='results'>Results</h2>"
     yield f'<div class="charts">{_scores_chart(evaluation)}{_gains_chart(evaluation)}</div>'
+    yield left_out(len(evaluation["tasks"]) - MOST_ROWS, "tasks")
     columns = [*SYSTEMS, "student - base", "student - teacher"]
     tasks = evaluation["tasks"]
     rows = sum(task["rows"] for task in tasks.values())
@@ -44,16 +60,16 @@ def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:
-    intervals = [scores["macro_f1"][system] for system in SYSTEMS]
     return [
-        *(f"{100 * i['estimate']:.1f} [{100 * i['low']:.1f}, {100 * i['high']:.1f}]" for i in intervals),
+        *(interval_cell(scores["macro_f1"][system]) for system in SYSTEMS),
         *(difference_cell(scores[f"student_minus_{other}"]) for other in ("base", "teacher")),
     ]
 
 
-def _shown(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _shown(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What a chart has a row of, and how it is called there; short names may be alike."""
     tasks = list(evaluation["tasks"].items())[:MOST_ROWS]
-    return {"mean of all": evaluation["mean"], **{short(name, 16): task for name, task in tasks}}
+    return [("mean of all", evaluation["mean"]), *((short(name, 16), task) for name, task in tasks)]
 
 
 def _scores_chart(evaluation: Mapping[str, Any]) -> str:
@@ -62,7 +78,7 @@ def _scores_chart(evaluation: Mapping[str, Any]) -> str:
         axes = chart.axes(left=92, top=28)
         for at, system in zip((0.26, 0.0, -0.26), SYSTEMS, strict=True):
             places = [-row + at for row in range(len(shown))]
-            intervals = [scores["macro_f1"][system] for scores in shown.values()]
+            intervals = [scores["macro_f1"][system] for _, scores in shown]
             low, high = ([100 * i[end] for i in intervals] for end in ("low", "high"))
             axes.hlines(places, low, high, color=COLOURS[system], linewidth=2.4)
             axes.plot([100 * i["estimate"] for i in intervals], places, label=system, **_mark(system))
@@ -76,7 +92,7 @@ def _gains_chart(evaluation: Mapping[str, Any]) -> str:
     with Chart(56 + 36 * len(shown)) as chart:
         axes = chart.axes(left=92, top=28)
         axes.axvline(0, color=INK, linewidth=1)
-        for row, scores in enumerate(shown.values()):
+        for row, (_, scores) in enumerate(shown):
             gain = {key: 100 * value for key, value in scores["student_minus_base"].items()}
             colour = GOOD if gain["low"] > 0 else BAD if gain["high"] < 0 else BASE
             axes.hlines(-row, gain["low"], gain["high"], color=colour, linewidth=2.6)
@@ -92,10 +108,10 @@ def _gains_chart(evaluation: Mapping[str, Any]) -> str:
         )
 
 
-def _rows(axes: Any, names: Mapping[str, Any]) -> None:
-    axes.set_yticks([-row for row in range(len(names))], list(names))
+def _rows(axes: Any, shown: Sequence[tuple[str, Any]]) -> None:
+    axes.set_yticks([-row for row in range(len(shown))], [name for name, _ in shown])
     axes.get_yticklabels()[0].set_fontweight("bold")
-    axes.set_ylim(-len(names) + 0.45, 0.55)
+    axes.set_ylim(-len(shown) + 0.45, 0.55)
     axes.axhline(-0.5, color=LINE, linewidth=1)
     plain_axis(axes)
     axes.tick_params(axis="y", labelsize=FONT)
@@ -118,6 +134,7 @@ def answers(evaluation: Mapping[str, Any], predictions: Sequence[Prediction]) ->
         body = "".join(_confusion(system, pairs, labels) for system, pairs in found.items())
         if body:
             yield f'<h3>{escape(name)}</h3><div class="confusions">{body}</div>'
+    yield left_out(len(evaluation["tasks"]) - MOST_ROWS, "tasks")
 
 
 def _labels(task: Mapping[str, Any]) -> list[str]:

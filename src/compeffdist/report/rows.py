@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.files import atomic_file
-from compeffdist.records import Draw, Instruction, ScoredTriplet, Text, Triplet, by_id
+from compeffdist.records import Draw, Instruction, Text, Triplet, by_id
 from compeffdist.report.run import Run
 from compeffdist.report.svg import type_name
 
@@ -72,7 +72,7 @@ ol.rows .ids{font:12px/1.5 ui-monospace,monospace}
 def payload(run: Run) -> tuple[str, int]:
     """The rows in JSON that cannot end the element it stands in, and how many there are: all, or every so many from
     hard to easy."""
-    scored = _ranked(run.scored)
+    scored = _ranked(run.draws)
     step = 1
     data = _data(run, scored)
     while (size := len(data.encode())) > ROOM:
@@ -81,25 +81,25 @@ def payload(run: Run) -> tuple[str, int]:
     return data, len(scored[step // 2 :: step]) if step > 1 else len(scored)
 
 
-def _ranked(scored: Sequence[ScoredTriplet]) -> list[ScoredTriplet]:
-    return sorted(scored, key=lambda score: (-score.ranking, score.triplet_id))
+def _ranked(draws: Sequence[Draw]) -> list[Draw]:
+    """Those of scored rows, hardest first by what the sampler ranks by; the others have no answer yet."""
+    return sorted((draw for draw in draws if draw.triplet_id), key=lambda draw: (-draw.difficulty, draw.triplet_id))
 
 
-def _data(run: Run, scored: Sequence[ScoredTriplet]) -> str:
+def _data(run: Run, scored: Sequence[Draw]) -> str:
     """Texts and instructions once each; a row is their places, response, difficulty, chance, kept and its id."""
-    texts, triplets, draws = by_id(run.texts), by_id(run.triplets), {draw.triplet_id: draw for draw in run.draws}
-    instructions = by_id(run.instructions)
+    texts, triplets, instructions = by_id(run.texts), by_id(run.triplets), by_id(run.instructions)
     text_places: dict[str, int] = {}
     instruction_places: dict[str, int] = {}
     rows = []
-    for score in scored:
-        triplet, draw = triplets[score.triplet_id], draws[score.triplet_id]
+    for draw in scored:
+        triplet = triplets[draw.triplet_id]
         rows.append(
             [
                 text_places.setdefault(triplet.text_id, len(text_places)),
                 instruction_places.setdefault(triplet.instruction_id, len(instruction_places)),
                 _cut(triplet.response),
-                round(score.ranking, 3),
+                round(draw.difficulty, 3),
                 round(draw.inclusion_probability, 2),
                 int(draw.kept),
                 triplet.id,
@@ -127,11 +127,7 @@ def rows_table(run: Run) -> "pa.Table":
     import pyarrow as pa
 
     texts, triplets, instructions = by_id(run.texts), by_id(run.triplets), by_id(run.instructions)
-    draws = {draw.triplet_id: draw for draw in run.draws}
-    rows = [
-        _row(score, triplets[score.triplet_id], draws[score.triplet_id], texts, instructions)
-        for score in _ranked(run.scored)
-    ]
+    rows = [_row(draw, triplets[draw.triplet_id], texts, instructions) for draw in _ranked(run.draws)]
     numbers = {"difficulty": pa.float64(), "inclusion_probability": pa.float64(), "kept": pa.bool_()}
     return pa.Table.from_pylist(rows, pa.schema([(name, numbers.get(name, pa.string())) for name in COLUMNS]))
 
@@ -143,11 +139,7 @@ COLUMNS = (
 
 
 def _row(
-    score: ScoredTriplet,
-    triplet: Triplet,
-    draw: Draw,
-    texts: Mapping[str, Text],
-    instructions: Mapping[str, Instruction],
+    draw: Draw, triplet: Triplet, texts: Mapping[str, Text], instructions: Mapping[str, Instruction]
 ) -> dict[str, Any]:
     text, instruction = texts[triplet.text_id], instructions[triplet.instruction_id]
     values: list[str | None] = [
@@ -160,7 +152,7 @@ def _row(
         text.text,
     ]
     values += [triplet.response, triplet.monitored]
-    return dict(zip(COLUMNS, [*values, score.ranking, draw.inclusion_probability, draw.kept], strict=True))
+    return dict(zip(COLUMNS, [*values, draw.difficulty, draw.inclusion_probability, draw.kept], strict=True))
 
 
 def write_rows(run: Run, target: Path) -> None:

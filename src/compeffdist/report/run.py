@@ -63,11 +63,11 @@ class Run:
         """What stages that ask the teacher say of its answers, by stage (`BuyingTeacher.usage`)."""
         return {stage: metrics["teacher"] for stage, metrics in self.metrics.items() if "teacher" in metrics}
 
-    def account(self, stage: str) -> Mapping[str, Any]:
-        """The stage's `in`, `out`, `rejected` and `reasons`; empty where it keeps none (sampling decides, it rejects
-        nothing)."""
-        metrics = self.metrics[stage]
-        found = next((metrics[key] for key in ("records", "texts") if key in metrics), metrics)
+    def account(self, stage: str, of: str = "records") -> Mapping[str, Any]:
+        """The stage's `in`, `out`, `rejected` and `reasons`, the one `of` these where it counts several things; empty
+        where it keeps none (sampling decides, it rejects nothing), and of a stage that the report is not told of."""
+        metrics = self.metrics.get(stage, {})
+        found = next((metrics[key] for key in (of, "texts") if key in metrics), metrics)
         return found if "rejected" in found else {}
 
 

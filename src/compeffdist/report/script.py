@@ -5,7 +5,7 @@ BROWSER = """
 (() => {
   const by = id => document.getElementById(id);
   const data = JSON.parse(by('row-data').textContent), form = by('row-form'), list = by('row-list');
-  const PAGE = 20, MOST_LABELS = 60;
+  const PAGE = 20, MOST_LABELS = 60, BINS = 10;
   let found = [], from = 0;
   const made = (name, text, kind) => {
     const one = document.createElement(name);
@@ -17,8 +17,12 @@ BROWSER = """
   const order = (a, b) => a < b ? -1 : a > b ? 1 : 0;
   data.instructions.map((one, place) => [one[1] + ' (' + one[2] + ')', place])
     .sort((a, b) => order(a[0], b[0])).forEach(([name, place]) => option(form.task, place, name));
-  for (let low = 9; low >= 0; low--)
-    option(form.difficulty, low / 10, (low / 10).toFixed(1) + ' to ' + ((low + 1) / 10).toFixed(1));
+  const lowest = data.rows.reduce((least, row) => Math.min(least, row[3]), 0);
+  const highest = data.rows.reduce((most, row) => Math.max(most, row[3]), 1);
+  const edge = bin => (lowest + (highest - lowest) * bin / BINS).toFixed(1);
+  // three digits are told, a bin's edges are of binary fractions
+  const bin = row => Math.min(BINS - 1, Math.floor(BINS * (row[3] - lowest) / (highest - lowest) + 1e-9));
+  for (let low = BINS - 1; low >= 0; low--) option(form.difficulty, low, edge(low) + ' to ' + edge(low + 1));
   const words = data.rows.map(row => [data.texts[row[0]][1], data.texts[row[0]][0], row[2],
     data.instructions[row[1]][1], row[6]].join('\\n').toLowerCase());
   const labels = () => {
@@ -39,7 +43,7 @@ BROWSER = """
     data.rows.forEach((row, place) => {
       if (task !== '' && row[1] !== +task || label !== '' && row[2] !== label) return;
       if (kept !== '' && row[5] !== +kept) return;
-      if (low !== '' && (row[3] < +low || row[3] >= +low + 0.1 && (+low < 0.9 || row[3] > 1))) return;
+      if (low !== '' && bin(row) !== +low) return;
       if (said === '' || words[place].includes(said)) found.push(row);
     });
     if (way > 0) found.reverse();

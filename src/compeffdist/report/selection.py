@@ -86,7 +86,7 @@ def _balance_chart(run: Run) -> str:
 
 def _difficulty_chart(run: Run) -> str:
     """Histogram of difficulty, kept and not."""
-    scored = [draw for draw in run.draws if draw.triplet_id]
+    scored = _scored(run)
     values = np.array([draw.difficulty for draw in scored])
     kept = np.array([draw.kept for draw in scored], dtype=bool)
     low, high = (float(min(values.min(), 0)), float(max(values.max(), 1))) if len(values) else (0.0, 1.0)
@@ -105,11 +105,16 @@ def _difficulty_chart(run: Run) -> str:
         )
 
 
+def _scored(run: Run) -> list[Draw]:
+    """Of rows that were scored; of others the difficulty is a prediction."""
+    return [draw for draw in run.draws if draw.triplet_id]
+
+
 def _by_instruction(run: Run) -> dict[str, list[float]]:
-    """Difficulties by instruction, easiest on average first."""
+    """Difficulties of scored rows by instruction, easiest on average first."""
     found: defaultdict[str, list[float]] = defaultdict(list)
-    for score in run.scored:
-        found[score.instruction_id].append(score.ranking)
+    for draw in _scored(run):
+        found[draw.instruction_id].append(draw.difficulty)
     return dict(sorted(found.items(), key=lambda item: (sum(item[1]) / len(item[1]), item[0])))
 
 
@@ -126,17 +131,17 @@ def _instructions_chart(run: Run) -> str:
             axes.plot(places + 1, means, color=INK, linewidth=1.5)
         plain_axis(axes, horizontal=False)
         axes.set_xlabel("instructions, easiest first")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min([0.0, *ranges.flat]))
         return chart.figure(
             "instructions",
             "Difficulty by instruction",
-            "Line: mean ranking score. Thick: the middle half of an instruction's rows. Thin: its middle 80%.",
+            "Line: the mean. Thick: the middle half of an instruction's rows. Thin: its middle 80%.",
         )
 
 
 def _hardest(run: Run) -> str:
     instructions, found = by_id(run.instructions), _by_instruction(run)
-    kept = Counter(draw.instruction_id for draw in run.draws if draw.kept)
+    kept = Counter(draw.instruction_id for draw in _scored(run) if draw.kept)
     ids = list(found)
     named = [*reversed(ids[-ENDS:]), *reversed(ids[: min(ENDS, max(len(ids) - ENDS, 0))])]
     lines = []

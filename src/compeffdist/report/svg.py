@@ -167,6 +167,11 @@ def type_name(kind: str) -> str:
     return kind.removesuffix("_classification").replace("_", " ")
 
 
+def left_out(count: int, what: str) -> str:
+    """A line that says how many are not shown; empty if none."""
+    return f'<p class="quiet">{count:,} more {what} are not shown.</p>' if count > 0 else ""
+
+
 def plain_axis(axes: "Axes", horizontal: bool = True) -> None:
     """A light grid along the values, quiet ticks."""
     axes.grid(axis="x" if horizontal else "y", color=LINE, linewidth=0.7)

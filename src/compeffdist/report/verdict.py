@@ -1,4 +1,4 @@
-"""The first lines of the page: is the student better, may it be promoted, and why."""
+"""The first lines of the page: is the student better, is it a candidate for promotion, and why."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -8,6 +8,10 @@ from compeffdist.evaluation.table import SYSTEMS, difference_cell
 from compeffdist.gates.outcome import LAST
 from compeffdist.report.run import TOKENS, Run
 
+BETTER = "is better than"
+CANDIDATE, NO_CANDIDATE = "is a candidate for promotion", "is no candidate for promotion"
+WARNED = "is a candidate with a warning"
+"""Its tag `gates` is not `passed`: it is promoted with an override alone."""
 STYLE = """
 .verdict{font-size:clamp(1.2rem,1rem + 1.2vw,1.6rem);font-weight:600;margin:.2rem 0 .6rem;max-width:58rem;
 text-wrap:pretty}
@@ -23,13 +27,12 @@ list-style:none}
 
 def opening(run: Run) -> Iterator[str]:
     """Heading, reasons and the figures that people ask for first, as HTML."""
-    better, promotable = _better(run.evaluation), bool(run.registration["alias"])
-    profile, kind = run.registration["tags"]["profile"], "good" if promotable else "bad"
+    better, candidate = _better(run.evaluation), _candidate(run)
+    profile, kind = run.registration["tags"]["profile"], "good" if candidate == CANDIDATE else "bad"
     yield f'<p class="run">CompEffDist, the {escape(profile)} run</p>'
-    joined = "and" if (better == "is better than") == promotable else "but"
-    promoted = "may be promoted" if promotable else "may not be promoted"
+    joined = "and" if candidate == (CANDIDATE if better == BETTER else NO_CANDIDATE) else "but"
     yield (
-        f'<h1 class="verdict">The student {better} its base {joined} <span class="{kind}">{promoted}</span>: '
+        f'<h1 class="verdict">The student {better} its base {joined} <span class="{kind}">{candidate}</span>: '
         f"{escape(_why(run))}.</h1>"
     )
     yield f"<p>{escape(_standing(run))}</p>"
@@ -39,8 +42,15 @@ def opening(run: Run) -> Iterator[str]:
 def _better(evaluation: Mapping[str, Any]) -> str:
     gain = evaluation["mean"]["student_minus_base"]
     if gain["low"] > 0:
-        return "is better than"
+        return BETTER
     return "is worse than" if gain["high"] < 0 else "is not shown to be better than"
+
+
+def _candidate(run: Run) -> str:
+    """What the registry and the gates know of it; `compeffdist promote` looks at more."""
+    if not run.registration["alias"]:
+        return NO_CANDIDATE
+    return CANDIDATE if all(report["passed"] for report in run.gates.values()) else WARNED
 
 
 def _why(run: Run) -> str:
@@ -76,10 +86,18 @@ def _standing(run: Run) -> str:
     percent = f"{100 * run.evaluation['confidence']:g}%"
     alias = f"with the alias {registered['alias']}" if registered["alias"] else "without the alias candidate"
     return (
-        f"Beside its teacher the student stands at {difference_cell(behind)} points. It is registered as "
+        f"It is {_distance(behind)}. It is registered as "
         f"{registered['model_name']} version {registered['version']}, {alias}. Figures in brackets are {percent} "
         "intervals."
     )
+
+
+def _distance(interval: Mapping[str, float]) -> str:
+    """Of the student from its teacher, in the direction it is found in."""
+    sign, where = (-100, "behind") if interval["estimate"] <= 0 else (100, "ahead of")
+    points, *ends = (round(sign * interval[end], 1) + 0.0 for end in ("estimate", "low", "high"))  # never -0.0
+    low, high = sorted(ends)
+    return f"{points:.1f} points {where} its teacher [{low:.1f} to {high:.1f}]"
 
 
 def _tiles(run: Run) -> Iterator[str]:
@@ -88,7 +106,7 @@ def _tiles(run: Run) -> Iterator[str]:
     tokens = sum(one[key] for one in answers for key in TOKENS)
     tiles = {
         **{f"{system}, macro-F1": f"{100 * scores[system]['estimate']:.1f}" for system in reversed(SYSTEMS)},
-        "training rows": f"{sum(draw.kept for draw in run.draws):,}",
+        "training rows": f"{run.account('train_student')['out']:,}",
         "teacher's answers": f"{sum(one['used'] for one in answers):,}",
         "tokens for them": f"{tokens / 1e6:,.1f} M" if tokens >= 1e5 else f"{tokens:,}",
     }

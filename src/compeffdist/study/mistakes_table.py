@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import difference_cell, markdown
 from compeffdist.study.gold import CALIBRATED, DIFFICULTIES, READINGS
 from compeffdist.study.mistakes import DECILES
@@ -28,11 +29,11 @@ def mistakes_lines(found: Found) -> list[str]:
 def _tasks(own: Found) -> list[str]:
     areas = {name: own["auroc"][name]["tasks"] for name in _signals(own)}
     rows = [
-        [task, str(line["rows"]), _cell(line["wrong"]), *(_cell(areas[name].get(task)) for name in areas)]
+        [task, str(line["rows"]), *map(interval_cell, (line["wrong"], *(areas[name].get(task) for name in areas)))]
         for task, line in own["wrong"]["tasks"].items()
     ]
-    total = ["**all**", str(own["rows"]), _cell(own["wrong"]["all"])]
-    rows.append([*total, *(_cell(own["auroc"][name]["within"]) for name in areas)])
+    total = ["**all**", str(own["rows"]), interval_cell(own["wrong"]["all"])]
+    rows.append([*total, *(interval_cell(own["auroc"][name]["within"]) for name in areas)])
     return markdown(["task", "rows", "wrong", *(f"area, {name}" for name in areas)], rows)
 
 
@@ -45,7 +46,7 @@ def _deciles(own: Found) -> list[str]:
     of = own["deciles"]
     header = ["difficulty, easiest tenth first", *(f"{name}, {how}" for name in of for how in ("within", "over all"))]
     sides = [of[name][side] for name in of for side in ("within", "over_all")]
-    rows = [[str(tenth + 1), *(_cell(side[tenth]) for side in sides)] for tenth in range(DECILES)]
+    rows = [[str(tenth + 1), *(interval_cell(side[tenth]) for side in sides)] for tenth in range(DECILES)]
     ends = [of[name]["hardest_less_easiest"][side] for name in of for side in ("within", "over_all")]
     halves = [cell for name in of for cell in (_difference(of[name]["harder_half_less_easier"]), "")]
     ties = [str(of[name]["largest_tie"][side]) for name in of for side in ("within", "over_all")]
@@ -62,7 +63,7 @@ def _deciles(own: Found) -> list[str]:
 
 def _selection(own: Found) -> list[str]:
     rows = [
-        [name, method, rate, _cell(line["wrong"]), _difference(line["less_random"])]
+        [name, method, rate, interval_cell(line["wrong"]), _difference(line["less_random"])]
         for name, methods in own["selection"].items()
         for method, rates in methods.items()
         for rate, line in rates.items()
@@ -73,7 +74,7 @@ def _selection(own: Found) -> list[str]:
 def _areas(own: Found) -> list[str]:
     rows = []
     for name, line in own["auroc"].items():
-        areas = [_cell(line[side]) for side in ("within", "over_all")]
+        areas = [interval_cell(line[side]) for side in ("within", "over_all")]
         rows.append([name, str(line["rows"]), *areas, _difference(line["within_less_ranking"])])
     header = ["wrong answers found by", "rows", "area x 100, within tasks", "over all", "less the ranking score's"]
     return markdown(header, rows)
@@ -83,7 +84,7 @@ def _floors(floor: Found) -> list[str]:
     rows = [
         [
             *(rate, dropped),
-            *(_cell(line["wrong"][how]) for how in ("no_floor", "random_drop", "floor")),
+            *(interval_cell(line["wrong"][how]) for how in ("no_floor", "random_drop", "floor")),
             *map(_difference, (line["less_random_drop"], line["less_no_floor"])),
             " / ".join(f"{line['mean_place'][how]:.2f}" for how in ("no_floor", "random_drop", "floor")),
         ]
@@ -95,22 +96,16 @@ def _floors(floor: Found) -> list[str]:
 
 
 def _other(name: str, own: Found) -> str:
-    areas = ", ".join(f"{signal} {_cell(own['auroc'][signal]['within'])}" for signal in _signals(own))
+    areas = ", ".join(f"{signal} {interval_cell(own['auroc'][signal]['within'])}" for signal in _signals(own))
     kept = own["selection"][DIFFICULTIES[0]]["soft"]
     told = ", ".join(f"{_difference(line['less_random'])} at {rate}" for rate, line in kept.items())
-    label, wrong = name.replace("_", " "), _cell(own["wrong"]["all"])
+    label, wrong = name.replace("_", " "), interval_cell(own["wrong"]["all"])
     return f"answers {label}: wrong {wrong}; area {areas}; kept by {DIFFICULTIES[0]} less random {told}"
 
 
 def _records(records: Found) -> str:
     left_out = ", ".join(f"{count} {reason}" for reason, count in records["left_out"].items()) or "none"
     return f"{records['in']} gold rows: judged {records['judged']}, left out {left_out}"
-
-
-def _cell(interval: Mapping[str, float] | None) -> str:
-    if interval is None:
-        return "-"
-    return f"{100 * interval['estimate']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
 
 
 def _difference(interval: Mapping[str, float] | None) -> str:

@@ -70,9 +70,7 @@ def _closest(vectors: Sequence[Floats]) -> tuple[int, int, float]:
     return one, other, float(cosines[one, other])
 
 
-def of_demonstrations(
-    signs: Mapping[str, Signs], kept: Sequence[Demonstration], rejects: Sequence[Reject], surplus: str = "over_per_task"
-) -> None:
+def of_demonstrations(signs: Mapping[str, Signs], kept: Sequence[Demonstration], rejects: Sequence[Reject]) -> None:
     """`upheld`: of the demonstrations that were written for an answer and asked about without it, those that went on. A
     task of answers that are not fixed is not asked so.
 
@@ -81,7 +79,7 @@ def of_demonstrations(
     """
     upheld, doubted = Counter(one.task_id for one in kept), Counter[str]()
     for reject in rejects:
-        upheld[reject.record_id] += reject.reason == surplus
+        upheld[reject.record_id] += reject.reason == "over_per_task"
         doubted[reject.record_id] += reject.reason in ("not_upheld", "no_answer")
     for task_id, own in signs.items():
         asked = upheld[task_id] + doubted[task_id]

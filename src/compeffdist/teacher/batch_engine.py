@@ -63,18 +63,25 @@ class BatchEngine(OpenAIEngine):
         return {
             "kinds": sorted(self.kinds),
             "weighs": self.weighs,
+            "weighed": self.weighed,
             "room": self.room,
             "refused_schemas": sorted(self.refused_schemas),
+            "taken_schemas": sorted(self.taken_schemas),
             "changes": [asdict(change) for change in self.dialect.known],
+            "taken": sorted(self.dialect.taken, key=str),
         }
 
     def _learn(self, learned: Mapping[str, Any]) -> None:
-        """Take over what was known when a batch was made. Raises UserError if it cannot be read."""
+        """Take over what was known when a batch was made; what older versions did not keep was not known. Raises
+        UserError if it cannot be read."""
         try:
             self.kinds |= {(bool(labels), bool(schema)) for labels, schema in learned["kinds"]}
             self.weighs, self.room = self.weighs and bool(learned["weighs"]), max(self.room, int(learned["room"]))
             self.refused_schemas |= set(learned["refused_schemas"])
             self.dialect.learn([Change(**change) for change in learned["changes"]])
+            self.weighed |= bool(learned.get("weighed"))
+            self.taken_schemas |= set(learned.get("taken_schemas", ()))
+            self.dialect.taken |= {(str(field), value) for field, value in learned.get("taken", ())}
         except (KeyError, TypeError, ValueError):
             raise UserError(
                 f"{FOLDER}: holds a batch that this version cannot read; move it away to buy it again"

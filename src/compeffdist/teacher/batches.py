@@ -28,7 +28,7 @@ from compeffdist.canonical import hash_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json, write_json
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.replies import dig, token_counts
+from compeffdist.teacher.replies import dig, only_choice, token_counts
 from compeffdist.teacher.server_client import Refused, ServerClient
 from compeffdist.teacher.server_errors import hidden_status, read_body, reason
 
@@ -265,6 +265,7 @@ class BatchClient(ServerClient):
             raise RequestFailed(f"the batch says of it: {self._masked(reason(line.get('error'))) or 'nothing'}")
         status = hidden_status(reply) if status == HTTPStatus.OK else status
         if not status:
+            only_choice(reply)
             return reply
         said = reason(reply)
         told = f"server answered {int(status)} {self._masked(said)} in a batch"

@@ -40,8 +40,11 @@ NEARLY_GREEDY = 0.01
 _ONE_OF_BOTH = re.compile(r"\bboth\b|only one|either", re.IGNORECASE)
 _CUT = re.compile(r"could not finish the message|output limit was reached", re.IGNORECASE)
 _ONE_ANSWER = re.compile(r"failed.generation|json_validate_failed|failed to (generate|validate)", re.IGNORECASE)
-_VERSION = re.compile(r"[-:@_.]?(latest|v?\d.*)?")
-"""What a server adds to a model's name."""
+_VERSION = re.compile(
+    r"([-:@_](latest|20\d\d-?[01]\d-?[0-3]\d|[01]\d-(20\d\d|[0-3]\d)|\d{6}|\d{4}|0\d\d|v\d+:\d+)){0,2}"
+)
+"""What a server adds to a model's name and it is the same model: a date (2024-08-06, 20240806, 08-2024, 05-20, 240806)
+or a build (0613, 2411, 001, v1:0). A number alone is another model: gpt-4 and gpt-4.1, llama-3 and llama-3-70b."""
 _REPLACED = re.compile(r"instead|not support|unsupported|deprecated|favou?r|\buse\b", re.IGNORECASE)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +98,7 @@ class OpenAIEngine:
 
     def at_most(self, request: Request) -> Spent:
         """See `Engine.at_most`. That a model thinks is known once it did: what it thought until then comes on top."""
+        request = replace(request, prompt=disarmed(request.prompt))
         if not request.labels:
             return generation_at_most(request, WRAPPING_TOKENS * bool(request.schema) + self.room)
         chosen = Spent(1, prompt_at_most(request), 0, _longest(request.labels) + WRAPPING_TOKENS + self.room)

@@ -2,12 +2,13 @@
 
 A server that is too busy (429, 529, or 503 with a time to come back) is given half as many requests at once, each
 answer lets a little more through again, and nobody sends before the time it names. That costs no attempt: attempts are
-for faults. It has an end all the same: once a request has waited for `runtime.busy_seconds` and the server has answered
-nothing for as long, its refusal counts as a fault.
+for faults. It has an end all the same: `runtime.busy_seconds` after any request first waited, if the server has
+answered none since, every refusal counts as a fault, however short the request itself has waited.
 
 A request that is not answered in time slows asking down, too, but is tried again as every fault is. A server that was
-there and is gone (no connection; or connections lost, or a gateway's errors, for many requests and nothing answered
-between them) is waited for like one that is busy, and just as long: no request is to blame for that.
+there and is gone (no connection; or a gateway's errors for many requests, and nothing answered between them) is waited
+for like one that is busy, and just as long: no request is to blame for that. A connection that is lost costs its
+attempt each time: what was asked on it may have been answered, and paid for.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from http import HTTPStatus
 from typing import Any
 
 from compeffdist.teacher.server_errors import read_body, reason, status_of
-from compeffdist.teacher.wire import attempt
+from compeffdist.teacher.wire import attempt, is_asked
 
 TOO_BUSY = 529
 """Overloaded, as some servers have it."""
@@ -37,7 +38,6 @@ _SAID_BUSY = re.compile(
     r"\bbusy\b|overload|too many|rate.?limit|capacity|\bqueue|loading|warming|starting", re.IGNORECASE
 )
 _NO_CONNECTION = {"ConnectError", "ConnectTimeout"}
-_CONNECTION_LOST = {"ReadError", "WriteError", "RemoteProtocolError"}
 _OF_GATEWAYS = {502, 503, 504, *range(520, 531)}
 """What a gateway says of a server that it does not reach; 520 to 530 are Cloudflare's."""
 
@@ -65,15 +65,18 @@ class Pace:
     waited_for_since: float | None = None
     """When it was first waited for since it last answered."""
     failing: set[int] = field(default_factory=set)
-    """Requests that failed since it last answered, by their contents."""
+    """Requests that failed since it last answered one that was sent later, by their contents."""
+    failing_since: float = float("inf")
 
     def __post_init__(self) -> None:
         self.limit = float(self.most)
 
-    def answered(self) -> None:
-        """An answer came: after as many as go out at once, one more does."""
+    def answered(self, sent_at: float) -> None:
+        """An answer came to a request that was sent then: after as many as go out at once, one more does."""
         self.has_answered, self.waited_for_since = True, None
-        self.failing.clear()
+        if sent_at > self.failing_since:  # an answer that was on its way before tells nothing of the server since
+            self.failing.clear()
+            self.failing_since = float("inf")
         self.limit = min(self.most, self.limit + 1 / self.limit)
 
     def slow_down(self, sent_at: float, wait: float = 0.0) -> bool:
@@ -86,7 +89,7 @@ class Pace:
         return True
 
     def has_patience(self, wait: float) -> bool:
-        """Whether a request may wait so long and be sent again."""
+        """Whether a request may wait so long and be sent again: the time since any was first waited for counts."""
         now = time.monotonic()
         if self.waited_for_since is None:
             self.waited_for_since = now
@@ -94,6 +97,7 @@ class Pace:
 
     def failed(self, contents: bytes) -> bool:
         """A request failed by what may be the server's fault. Whether so many did that it is."""
+        self.failing_since = min(self.failing_since, time.monotonic())
         self.failing.add(hash(contents))
         return len(self.failing) >= DOWN
 
@@ -176,6 +180,7 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
     """
     pace.waited_for_since = None
     pace.failing.clear()
+    pace.failing_since = float("inf")
 
     class PacedClient(client):
         def __init__(self, **settings: Any) -> None:
@@ -199,7 +204,7 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
                         lost = error
                     if response is not None and response.is_success:
                         pace.there = True
-                        pace.answered()
+                        pace.answered(sent_at)
                         return response
                     gone = _gone(pace, request, response, lost)
                     pace.there |= response is not None
@@ -228,10 +233,10 @@ def _gone(pace: Pace, request: Any, response: Any, lost: Exception | None) -> st
     if response is not None:
         if is_busy(response.status_code, response.headers, response.text):
             return ""
-        down = response.status_code in _OF_GATEWAYS and pace.failed(request.content)
+        # a file that is sent up has no content to tell it by
+        down = response.status_code in _OF_GATEWAYS and is_asked(request) and pace.failed(request.content)
         return f"status {response.status_code}" if down else None
-    kind = type(lost).__name__
-    down = (kind in _NO_CONNECTION and pace.there) or (kind in _CONNECTION_LOST and pace.failed(request.content))
+    down = type(lost).__name__ in _NO_CONNECTION and pace.there
     return "no connection" if down and pace.comes_back else None
 
 

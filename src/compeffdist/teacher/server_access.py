@@ -12,10 +12,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from compeffdist.network import HTTPX, host_of, is_loopback
+from compeffdist.teacher.wire import plainly
 
 BEARER = "Authorization"
 """The header that holds a key behind the word Bearer; in others it stands as it is."""
 _NO_KEY = "none"
+_ASKED = "compeffdist.asked"
+"""Mark of a request: the address it was meant for, before any redirect."""
+_PORTS = {"http": 80, "https": 443}
 _SECRET_LENGTH = 8
 """Of a value in an address; what is shorter is a version or a switch."""
 
@@ -45,7 +49,7 @@ def open_client(
         # a proxy set for the outside must not see requests to this machine
         trust_env=not direct,
         verify=_trusted(url) if direct else True,
-        event_hooks={"request": [_without_placeholder], "response": [on_response]},
+        event_hooks={"request": [_without_placeholder, _at_home(key_header), plainly], "response": [on_response]},
     )
     with _without_openai_variables():
         return openai.AsyncOpenAI(
@@ -80,6 +84,25 @@ async def _without_placeholder(request: Any) -> None:
     """Send no bearer token where there is none: the openai client insists on one."""
     if request.headers.get(BEARER) == f"Bearer {_NO_KEY}":
         del request.headers[BEARER]
+
+
+def _at_home(key_header: str) -> Callable[[Any], Awaitable[None]]:
+    """Of requests that a server has sent elsewhere, leave out the header of its key, as the HTTP client does of
+    `Authorization`."""
+
+    async def leave_out(request: Any) -> None:
+        asked = request.extensions.setdefault(_ASKED, request.url)  # goes along from redirect to redirect
+        if not _is_at(asked, request.url):
+            request.headers.pop(key_header, None)
+
+    return leave_out
+
+
+def _is_at(asked: Any, url: Any) -> bool:
+    """Whether an address is of the server that was asked, at most encrypted where it was not."""
+    before, after = ((one.scheme, one.host, one.port or _PORTS.get(one.scheme)) for one in (asked, url))
+    upgraded = before[1] == after[1] and (before[0], before[2], after[0], after[2]) == ("http", 80, "https", 443)
+    return before == after or upgraded
 
 
 def _trusted(url: str) -> Any:

@@ -21,7 +21,7 @@ from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, is_cut, names_a_field
 from compeffdist.teacher.engine import RequestFailed
 from compeffdist.teacher.pace import HIDDEN, Pace, paced
-from compeffdist.teacher.replies import token_counts
+from compeffdist.teacher.replies import only_choice, token_counts
 from compeffdist.teacher.server_access import open_client, quick_client, secrets_of
 from compeffdist.teacher.server_errors import (
     error_in,
@@ -187,8 +187,8 @@ class ServerClient:
         _unhide_error(response, body)
 
     async def _json(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON object that a call of the openai client's is answered with; `body` is what it sends. Raises
-        RequestFailed or UserError."""
+        """The JSON object that a call of the openai client's is answered with; `body` is the question that it sends, to
+        which only what has a choice is an answer, and empty for all else. Raises RequestFailed or UserError."""
         text = await self._text(call, body)
         if isinstance(text, dict):
             return text
@@ -196,9 +196,14 @@ class ServerClient:
         if isinstance(value, str):
             said = self._masked(reason(value)) or "it is empty"
             raise self._exhausted(f"server's answer is not JSON: {said}")
-        self.trouble = 0
         if not isinstance(value, dict):
-            raise RequestFailed("server's answer is not a JSON object")
+            raise self._exhausted("server's answer is not a JSON object")
+        if body:
+            try:
+                only_choice(value)
+            except RequestFailed as nothing:
+                raise self._exhausted(str(nothing)) from None
+        self.trouble = 0
         return value
 
     async def _text(self, call: Callable[[], Awaitable[Any]], body: Mapping[str, Any]) -> str | dict[str, Any]:
@@ -313,7 +318,10 @@ _FINAL = (ConnectionRefusedError, ssl.SSLError)
 
 def _unhide_error(response: Any, body: Any) -> None:
     """Give an error that came with status 200 the status it should have had, so that it is retried like any other; so
-    is what is no answer: a page, nothing, no choices."""
+    is what is no answer: a page, nothing, no choices. What was paid for, by its own count of tokens, is not retried: it
+    would be paid for again, beyond what a budget allows a question."""
+    if isinstance(body, dict) and any(token_counts(body)):
+        response.headers["x-should-retry"] = "false"
     if is_asked(response.request) and not (isinstance(body, dict) and (body.get("choices") or hidden_status(body))):
         response.status_code = int(HTTPStatus.BAD_GATEWAY)
         response.extensions[HIDDEN] = _NO_ANSWER

@@ -106,7 +106,7 @@ class Meter:
 
 
 def prompt_at_most(request: Request) -> int:
-    """The most tokens that a request's prompt can have: no token is shorter than a byte."""
+    """The most tokens that a request's prompt, as it is sent, can have: no token is shorter than a byte."""
     return len(f"{request.system}{request.prompt}{request.schema}".encode()) + FRAME_TOKENS
 
 

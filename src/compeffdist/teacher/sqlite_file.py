@@ -5,12 +5,13 @@ an answer takes longer to come.
 """
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from compeffdist.errors import UserError, told_by_the_machine
 from compeffdist.files import make_folder
@@ -71,6 +72,23 @@ def _fault_of_the_folder(path: Path) -> str:
     except OSError as error:
         return told_by_the_machine(OSError(error.errno, error.strerror, str(path)))
     return ""
+
+
+@contextmanager
+def read_aside(path: Path) -> Iterator[Path]:
+    """Where to read a file so that SQLite leaves nothing new beside it: the file, or while the context lasts a copy.
+
+    A write-ahead log without its index is what copying a file in use leaves. SQLite would make the index; whoever had
+    the file open would have made it, so that nobody writes while it is copied."""
+    log = Path(f"{path}-wal")
+    if not log.exists() or Path(f"{path}-shm").exists():
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        shutil.copyfile(log, f"{copy}-wal")
+        yield copy
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

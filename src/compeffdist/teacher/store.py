@@ -19,7 +19,7 @@ from compeffdist.canonical import canonical_json, hash_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file, read_json, remove_for_good, write_json
 from compeffdist.teacher.requests import Answer
-from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, transaction
+from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, read_aside, transaction
 
 WHAT = "response store"
 KEYS_PER_QUERY = 500
@@ -175,7 +175,7 @@ def stored_keys(path: Path) -> set[str]:
 def answer_count(path: Path) -> int:
     """How many answers are in a store that is only looked at, and nothing is left beside. Raises UserError as the
     store."""
-    with guarded(path, WHAT), closing(_reading(path, tracelessly=True)) as connection:
+    with guarded(path, WHAT), read_aside(path) as file, closing(_reading(file, tracelessly=True)) as connection:
         return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
 

@@ -1,5 +1,7 @@
 """One attempt on the wire: a response read whole, within its time and size, on a connection that holds nothing else.
 
+An answer is asked for uncompressed, and refused if it is compressed all the same: a few bytes may unpack to any size.
+
 An HTTP client's time-out is from byte to byte: a body that drips would never end. And a connection that is used again
 may hold what nobody asked for, such as a response sent twice, which would be taken for the answer to the next question,
 and every answer after it for that of the one before: such a connection is closed.
@@ -12,6 +14,8 @@ from typing import Any
 
 MOST_BYTES = 64 * 2**20
 """Of an answer. The longest that a model writes is a hundredth of it."""
+_PLAIN = "identity"
+"""How HTTP calls a body that is not compressed."""
 _INWARDS = ("_stream", "_httpcore_stream", "_connection", "_h11_state")
 """From a response's stream to the state of its connection: httpx has no public way to it."""
 
@@ -39,9 +43,15 @@ def is_asked(request: Any) -> bool:
     return bool(request.method == "POST" and request.url.path.endswith("/completions"))
 
 
+async def plainly(request: Any) -> None:
+    """Ask for an answer that is not compressed."""
+    if is_asked(request):
+        request.headers["Accept-Encoding"] = _PLAIN
+
+
 def bound(response: Any) -> None:
-    """Have the reading of a response raise `httpx.ReadError` once it has more than MOST_BYTES, and close its connection
-    if that holds anything behind it.
+    """Have the reading of a response raise `httpx.ReadError` if it is compressed or once it has more than MOST_BYTES,
+    and close its connection if that holds anything behind it.
 
     The connection is marked before it goes back to the pool: closed only then, it may be picked meanwhile, and httpcore
     reads what is left for a response also where its request could not be written.
@@ -50,7 +60,9 @@ def bound(response: Any) -> None:
 
     class Bounded(library.AsyncByteStream):  # type: ignore[name-defined]
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
+            size, coding = 0, response.headers.get("content-encoding", _PLAIN).strip().lower()
+            if coding not in ("", _PLAIN):
+                raise library.ReadError(f"the answer is compressed ({coding})", request=response.request)
             async for part in inner:
                 size += len(part)
                 if size > MOST_BYTES:
