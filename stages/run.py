@@ -31,8 +31,12 @@ def main() -> None:
         check_questions(params)
         expect_signer(params.signing)
 
+    def check_alone() -> None:
+        check_folder()
+        check(load_params())
+
     if name == CHECK:
-        run_guarded(lambda: (check_folder(), check(load_params())))
+        run_guarded(check_alone)
     else:
         run_stage(name, lambda: import_module("check" if name.startswith("check_") else name), check)
 
