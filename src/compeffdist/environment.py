@@ -73,9 +73,8 @@ def quiet() -> None:
     os.environ.update(PRIVATE)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("matplotlib").setLevel(
-        logging.ERROR
-    )  # of a home where it cannot keep its fonts, it has two lines
+    # it has two lines on a home that it cannot keep its fonts in
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     bypass_proxies(*THIS_MACHINE)
