@@ -124,7 +124,7 @@ def test_a_write_that_hits_the_limit_leaves_nothing_half_written(tmp_path: Path,
     (tmp_path / "full").mkdir()
     done = write_into_a_full_folder(tmp_path, kind, "limit")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no space left on the disk while writing")
+    assert done.stderr.startswith("error: a larger file than may be written here (ulimit -f) while writing")
     assert done.stderr.count("\n") == 1
     assert list((tmp_path / "full").iterdir()) == []
 
