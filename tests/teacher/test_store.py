@@ -11,6 +11,7 @@ import pytest
 
 from compeffdist.errors import UserError
 from compeffdist.teacher.requests import Answer, Request
+from compeffdist.teacher.sqlite_file import guarded
 from compeffdist.teacher.store import ResponseStore, StoredAnswer, answer_count, stored_keys
 
 
@@ -20,6 +21,12 @@ def answer(text: str) -> Answer:
 
 def row(key: str, text: str = "fine") -> StoredAnswer:
     return StoredAnswer(key, "model_x", Request("s", key, 4, 0.0, 1.0, 0).to_json(), answer(text).to_json(), "fake")
+
+
+def test_a_fault_that_sqlite_gives_no_code_is_one_line_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with pytest.raises(UserError, match=r"store\.sqlite: "), guarded(path, "response store"):
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
 
 
 def test_answers_come_back_and_unknown_keys_do_not(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """How many questions a stage will ask, told from params where its inputs are not there yet.
 
 Enumeration, responses and evaluation follow from params alone. Tasks and demonstrations hang on how many perspectives
-there will be: as many as in the run that this checkout knows (its committed metrics), for as many texts. Of more texts
-there are more with their square root, as vocabularies grow (Heaps' law), of fewer fewer with the power 2/3.
+there will be: as many as in the run that this checkout knows (its committed metrics), for as many texts. With more
+texts their number is taken to grow as the square root, as vocabularies do (Heaps' law), with fewer to fall as the power
+2/3, which fits the smaller runs below.
 """
 
 from collections.abc import Callable, Mapping

@@ -58,7 +58,8 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        told = _fault_of_the_folder(path) if error.sqlite_errorcode & 0xFF in UNEXPLAINED else ""
+        code = getattr(error, "sqlite_errorcode", 0)  # what Python's own module refuses has none
+        told = _fault_of_the_folder(path) if code & 0xFF in UNEXPLAINED else ""
         raise UserError(told or f"{path}: {_advice(str(error), what)}") from None
 
 
