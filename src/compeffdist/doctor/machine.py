@@ -19,7 +19,7 @@ GIB = 1 << 30
 LEAST_DISK, ENOUGH_DISK = 1 * GIB, 10 * GIB
 """With less than the first nothing can be written; the default run needs some 6 GiB, models of its teacher included."""
 ENOUGH_MEMORY = 9 * GIB
-"""What the default teacher's server holds while it is asked; training the default student takes 5 GiB."""
+"""What the default teacher's server holds while it is asked; training the default student takes 8 GiB."""
 INSTRUCTIONS = {"bf16": "BF16", "amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
 """Flags of a CPU -> what they are called; the better first."""
 NATIVE_BFLOAT16 = {"bf16", "amx_bf16", "avx512_bf16"}
@@ -80,7 +80,7 @@ def memory() -> Iterator[Finding]:
     free, whole, bound = _memory()
     told = f"{_gib(free)} free of {_gib(whole)}{f', a container bounds it to {_gib(bound)}' if bound else ''}"
     few = free_memory() < ENOUGH_MEMORY
-    advice = "the default run takes some 5 GiB, 9 while its teacher is asked: end other programs, or profile smoke"
+    advice = "the default run takes some 8 GiB, 9 while its teacher is asked: end other programs, or profile smoke"
     yield Finding("memory", "note" if few else "ok", told, advice if few else "")
 
 
