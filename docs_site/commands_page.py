@@ -8,9 +8,9 @@ from compeffdist.cli.main import build_parser
 
 START = """# Commands
 
-Every command of `compeffdist`, as its `--help` prints it, to be run at the top of a checkout with its environment active
-(`source .venv/bin/activate`). What is at fault is one line that starts with `error:`, and the exit code is 1; arguments that
-are no use are 2.
+Every command of `compeffdist`, as its `--help` prints it, to be run at the top of a checkout with its environment
+active (`source .venv/bin/activate`). What is at fault is one line that starts with `error:`, with exit code 1; arguments that are
+no use leave with 2.
 """
 
 

@@ -129,8 +129,8 @@ class EvaluationParams(Section):
 
 
 class LabelPriorsParams(Section):
-    """A model's liking for some labels whatever the text, taken out of what it answers (docs/label-priors.md): teacher, base
-    student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
+    """A model's liking for some labels whatever the text, taken out of what it answers (docs/label-priors.md): teacher,
+    base student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
     student is trained on has its own knob, responses.calibration."""
 
     strength: Probability = 1.0
