@@ -9,8 +9,8 @@ from compeffdist.cli.main import build_parser
 START = """# Commands
 
 Every command of `compeffdist`, as its `--help` prints it, to be run at the top of a checkout with its environment
-active (`source .venv/bin/activate`). What is at fault is one line that starts with `error:`, with exit code 1; arguments that are
-no use leave with 2.
+active (`source .venv/bin/activate`). What is at fault is one line that starts with `error:`, and exit code 1; arguments
+that are no use leave with 2.
 """
 
 

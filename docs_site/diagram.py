@@ -40,22 +40,29 @@ def _rows(names: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
     return row
 
 
+def places(names: list[str], edges: list[tuple[str, str]]) -> dict[str, tuple[int, int]]:
+    """Column and row of each node: the longest way down is the first column, and no node stands in the way of an edge,
+    which leaves its node downwards and turns right above the one it leads to."""
+    row, taken, place = _rows(names, edges), set[tuple[int, int]](), dict[str, tuple[int, int]]()
+    ahead = {name: _reach(name, edges) for name in names}
+    for name in sorted(names, key=lambda name: (row[name], -ahead[name])):
+        last = max((row[end] - 1 for start, end in edges if start == name), default=row[name])
+        rows = range(row[name], last + 1)
+        column = next(number for number in itertools.count() if not any((number, step) in taken for step in rows))
+        taken |= {(column, step) for step in rows}
+        place[name] = (column, row[name])
+    return place
+
+
 def picture(source: str) -> str:
     """The diagram as an `svg` element. Raises ValueError on what is no flowchart of the kind above."""
     words, edges = _read(source)
-    row = _rows(list(words), edges)
-    place: dict[str, tuple[int, int]] = {}
-    filled: dict[int, int] = {}
-    # the longest way is the first column: what leads on furthest stands left
-    ahead = {name: _reach(name, edges) for name in words}
-    for name in sorted(words, key=lambda name: (row[name], -ahead[name])):
-        column = filled.get(row[name], 0)
-        filled[row[name]] = column + 1
-        place[name] = (5 + column * ACROSS, 5 + row[name] * DOWN)
-    width = 10 + WIDE + ACROSS * (max(filled.values()) - 1)
-    height = 10 + HIGH + DOWN * max(row.values())
-    drawn = [_edge(place[start], place[end]) for start, end in edges]
-    drawn += [_node(name, words[name], *place[name]) for name in words]
+    place = places(list(words), edges)
+    width = 10 + WIDE + ACROSS * max(column for column, _ in place.values())
+    height = 10 + HIGH + DOWN * max(row for _, row in place.values())
+    corner = {name: (5 + column * ACROSS, 5 + row * DOWN) for name, (column, row) in place.items()}
+    drawn = [_edge(corner[start], corner[end]) for start, end in edges]
+    drawn += [_node(name, words[name], *corner[name]) for name in words]
     return (
         f'<svg class="diagram" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         'aria-label="Stages in their order">'
@@ -71,12 +78,8 @@ def _reach(name: str, edges: list[tuple[str, str]]) -> int:
 def _edge(start: tuple[int, int], end: tuple[int, int]) -> str:
     (x, y), (to_x, to_y) = start, end
     x, to_x = x + WIDE // 2, to_x + WIDE // 2
-    if to_y - y > DOWN and x == to_x:  # past the boxes between
-        side = x + WIDE // 2 + 18
-        way = f"M{x + WIDE // 2} {y + HIGH // 2} H{side} V{to_y + HIGH // 2} H{to_x + WIDE // 2}"
-    else:
-        turn = to_y - (DOWN - HIGH) // 2
-        way = f"M{x} {y + HIGH} V{turn} H{to_x} V{to_y}"
+    turn = to_y - (DOWN - HIGH) // 2
+    way = f"M{x} {y + HIGH} V{turn} H{to_x} V{to_y}"
     return f'<path class="edge" d="{way}" marker-end="url(#tip)"/>'
 
 

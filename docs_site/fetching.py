@@ -1,7 +1,7 @@
 """What a page would fetch from the network when it is opened: of this site, nothing.
 
-The theme's script also fetches for two elements: a mermaid diagram (the library that draws it), and a link to a repository
-that is hosted somewhere (its stars). Such an element counts as what it makes the script fetch.
+The theme's script also fetches for two elements: a mermaid diagram (the library that draws it), and a link to a
+repository that is hosted somewhere (its stars). Such an element counts as what it makes the script fetch.
 """
 
 import re

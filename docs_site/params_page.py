@@ -14,8 +14,8 @@ START = """# Params
 
 Every key of `params.yaml` by its full name. A typo, a wrong type or a value out of its bounds stops with one line that
 names the key, before anything runs. *Default* is what a key has where `params.yaml` leaves it out; the
-[profiles](../profiles.md) say many of them otherwise, and `compeffdist profile NAME` writes all of them down. `[]` is each
-entry of a list.
+[profiles](../profiles.md) say many of them otherwise, and `compeffdist profile NAME` writes all of them down. `[]` is
+each entry of a list.
 """
 PRICES = "The file of prices"
 HEAD = "| key | type | default | |\n|---|---|---|---|"
