@@ -87,7 +87,14 @@ def _node(name: str, words: str | None, x: int, y: int) -> str:
     if words is None:
         shape = f'<rect x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="4"/>'
     else:
-        points = ((x, y + HIGH // 2), (x + 12, y), (x + WIDE - 12, y), (x + WIDE, y + HIGH // 2))
-        points += ((x + WIDE - 12, y + HIGH), (x + 12, y + HIGH))
+        middle, right = y + HIGH // 2, x + WIDE
+        points = [
+            (x, middle),
+            (x + 12, y),
+            (right - 12, y),
+            (right, middle),
+            (right - 12, y + HIGH),
+            (x + 12, y + HIGH),
+        ]
         shape = f'<polygon class="gate" points="{" ".join(f"{a},{b}" for a, b in points)}"/>'
     return f'{shape}<text x="{x + WIDE // 2}" y="{y + HIGH // 2 + 4}">{escape(words or name)}</text>'
