@@ -74,7 +74,7 @@ lint: $(READY) ## ruff and mypy
 # --no-deps: what they need beside these is in requirements.txt
 docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere or a page that fetches ends it
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
-	python -m mkdocs --quiet build --strict
+	python -m mkdocs build --strict
 	@echo "build/site/index.html"
 
 bench: $(READY) ## speed of the scorer and sampler against named baselines
@@ -87,13 +87,7 @@ chaos: fingerprints ## kill the smoke run 200 times, at random moments of every 
 experiments: fingerprints ## run every experiment that is not made yet, and write their pages
 	compeffdist experiments
 
-senti# --no-deps: what they need beside these is in requirements.txt
-docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere or a page that fetches ends it
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
-	python -m mkdocs --quiet build --strict
-	@echo "build/site/index.html"
-
-bench: $(READY) ## SENTIBENCH's rows from the repositories that publish them, into data/benchmarks/sentibench
+sentibench: $(READY) ## SENTIBENCH's rows from the repositories that publish them, into data/benchmarks/sentibench
 	compeffdist benchmark fetch sentibench
 
 clean: ## remove the environment and caches; artefacts, answers and models stay
