@@ -49,7 +49,7 @@ def built(folder: Path) -> tuple[int, str]:
 def test_what_leads_nowhere_or_fetches_ends_the_build(copy: Path) -> None:
     page = copy / "docs/gpu.md"
     page.write_text("\n\n".join([page.read_text("utf-8"), *FAULTS]), "utf-8")
-    (copy / "docs/in_no_navigation.md").write_text("# A page\n")
+    (copy / "docs" / "in_no_navigation.md").write_text("# A page\n")
     code, said = built(copy)
     assert code != 0
     assert [named for named in [*FAULTS.values(), "in_no_navigation.md"] if named not in said] == []

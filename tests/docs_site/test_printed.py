@@ -8,7 +8,7 @@ PAGES = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").
 
 def test_every_block_that_is_marked_is_compared_somewhere() -> None:
     assert {shown.world for page in PAGES for shown in shown_in(page)} == WORLDS.keys()
-    assert all(text_of(page).count(MARK) == len(BLOCK.findall(text_of(page))) for page in PAGES)
+    assert all(f"\n{text_of(page)}".count(f"\n{MARK}") == len(BLOCK.findall(text_of(page))) for page in PAGES)
     for world, test in WORLDS.items():
         assert f'"{world}"' in (ROOT / test).read_text("utf-8")
 
