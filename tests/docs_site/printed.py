@@ -21,6 +21,7 @@ WORLDS = {
     "one-perspective": "tests/gates/test_printed.py",
     "lost-triplet": "tests/gates/test_printed.py",
     "changed-bit": "tests/lineage/test_printed.py",
+    "sheet": "tests/study/test_printed.py",
 }
 """World -> the test that runs its commands."""
 MARK = "<!-- printed: "
