@@ -60,10 +60,10 @@ unit: $(READY) ## the quick tests alone
 fuzz: $(READY) ## hostile input for every reader, other cases each time: make fuzz FOR=3600 (seconds)
 	python -m tests.fuzz --cases 1000000 --seconds $(or $(FOR),300)
 
-browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields
+browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields; the documentation's, too
 	@command -v "$${CHROMIUM:-chromium}" > /dev/null || { echo "error: no Chromium: install it (Debian: apt-get install \
 	chromium), or name its program: CHROMIUM=/path/to/it make browser" >&2; exit 1; }
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt -r requirements-docs.txt
 	python -m pytest -m browser
 
 lint: $(READY) ## ruff and mypy
