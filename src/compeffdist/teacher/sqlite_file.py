@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
@@ -73,6 +73,25 @@ def _fault_of_the_folder(path: Path) -> str:
     except OSError as error:
         return told_by_the_machine(OSError(error.errno, error.strerror, str(path)))
     return ""
+
+
+@contextmanager
+def looked_into(path: Path, what: str, patience: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads a file, keeps nobody from writing it, and leaves nothing beside it; of a file that
+    is copied or was left by a killed writer, what is in its log is read as well. Raises UserError as `guarded`.
+
+    `patience`: seconds to wait for a file that is held."""
+    with guarded(path, what), read_aside(path) as file:
+        # with a write-ahead log SQLite writes beside a file even to read it, unless it is told not to
+        if file != path:
+            how = "mode=ro"
+        elif Path(f"{path}-wal").exists():
+            how = "mode=ro&readonly_shm=1"
+        else:
+            how = "mode=ro&immutable=1"
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=patience)) as connection:
+            connection.text_factory = lambda told: told.decode(errors="replace")
+            yield connection
 
 
 @contextmanager
