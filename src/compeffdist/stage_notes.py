@@ -26,6 +26,8 @@ EVERY_SECONDS = 1.0
 MOST_POINTS = 600
 """Of the curve of a training; of a longer one every second is left out, and again."""
 LONGEST = 300
+MOST_UNITS = 1 << 53
+"""Of work: larger ones no browser can count."""
 
 
 @dataclass(frozen=True)
@@ -197,4 +199,6 @@ def _time(told: Any) -> float:
 
 def _work(label: Any, done: Any, total: Any, before: Any, tokens: Any, seconds: Any) -> Work:
     counts = (int(done), int(total), int(before), int(tokens))
+    if any(abs(count) > MOST_UNITS for count in counts):
+        raise ValueError("not a count")
     return Work(one_line(label, LONGEST), *counts, _time(seconds))
