@@ -4,26 +4,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import REJECTS, rejects_of
-from compeffdist.declaration import Stage
+from compeffdist.artefacts import rejects_of
 from compeffdist.record_files import parquet_file
 from compeffdist.records import Reject
 from compeffdist.watch.reading import Reading, clip
+from compeffdist.watch.stages import StageState
 
 LATEST = 8
 MOST_REASONS = 12
 
 
-def left_out(pipeline: Iterable[Stage], reading: Reading) -> list[dict[str, Any]]:
+def left_out(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
     """Of each stage that left something out: how many, by reason, and the last of them, the stage that wrote its
     rejects last first."""
-    paths = [Path(rejects_of(stage.name)) for stage in pipeline if rejects_of(stage.name) in stage.outs]
+    paths = {Path(path): one for one in stages if one.stage.writes(path := rejects_of(one.stage.name))}
     times = {path: path.stat().st_mtime for path in paths if path.exists()}
     found = []
     for path in sorted(times, key=lambda path: -times[path]):
         told = reading.of(str(path), [path], lambda path=path: _told(path), {"count": 0})
         if told["count"]:
-            found.append({"stage": str(path).removeprefix(REJECTS).removesuffix(".parquet"), **told})
+            found.append({"stage": paths[path].stage.name, "earlier": paths[path].earlier, **told})
     return found
 
 

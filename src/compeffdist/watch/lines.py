@@ -18,6 +18,7 @@ MARKS: Mapping[str, str] = {
     "warned": "!",
 }
 LATEST = 5
+EARLIER = " (an earlier run)"
 
 
 def lines(state: Mapping[str, Any]) -> list[str]:
@@ -28,7 +29,7 @@ def lines(state: Mapping[str, Any]) -> list[str]:
         told.append(
             f"run of process {run['process']}, {word}, began {_time(run['since'])}, last seen {_time(run['last'])}"
         )
-    told += ["", *columns([_stage(one) for one in state["stages"]], left=3)]
+    told += ["", *columns([_stage(one) for one in state["stages"]], left=4)]
     for title, part in (
         ("gates", _gates(state)),
         ("teacher", _teacher(state)),
@@ -60,7 +61,7 @@ def _stage(one: Mapping[str, Any]) -> list[str]:
         doing = work(one["work"]) if one["work"] else f"since {_time(one['since'])}"
     else:
         doing = one["why"]
-    return [f"{MARKS[one['state']]} {one['name']}", one["state"], took and f"{took:>7}", doing][:4]
+    return [f"{MARKS[one['state']]} {one['name']}", one["state"], f"{took:>7}", doing]
 
 
 def _gates(state: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _teacher(state: Mapping[str, Any]) -> Iterator[str]:
             told = ", ".join(
                 f"{one[name]:,} {name}" for name in ("store", "recorded", "bought", "failures") if one[name]
             )
-            yield f"{one['stage']}: {told}"
+            yield f"{one['stage']}: {told}{EARLIER if one['earlier'] else ''}"
     if spending := state["spending"]:
         for of, title in (("run", "this run"), ("total", "all runs")):
             spent = spending[of]
@@ -104,7 +105,7 @@ def _left_out(state: Mapping[str, Any]) -> Iterator[str]:
     for one in state["left_out"]:
         reasons = ", ".join(f"{reason['count']:,} {reason['reason']}" for reason in one["reasons"])
         more = f", {one['more_reasons']} more reasons" if one["more_reasons"] else ""
-        yield f"{one['stage']}: {one['count']:,}: {reasons}{more}"
+        yield f"{one['stage']}: {one['count']:,}: {reasons}{more}{EARLIER if one['earlier'] else ''}"
 
 
 def _curve(state: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,10 @@ section h2{{margin-top:1.75rem}}
 #now p{{margin:.15rem 0}}#now-stage{{font-weight:600}}progress{{width:100%;height:1rem;accent-color:{STUDENT}}}
 .stages td:nth-child(2){{white-space:nowrap}}.stages td:last-child{{color:var(--quiet);min-width:8rem}}
 .stages td.number{{white-space:nowrap;min-width:3.5rem}}
+@media (max-width:40rem){{.stages thead{{display:none}}.stages tbody tr{{display:grid;gap:0 .8rem;padding:.3rem 0;
+grid-template-columns:1fr auto minmax(3rem,auto);border-bottom:1px solid var(--line)}}
+.stages tbody tr>*{{border:0;padding:0}}.stages tbody th[scope]{{position:static}}
+.stages td:last-child{{grid-column:1/-1;font-size:.87rem}}}}
 tr.done td:nth-child(2),li.passed .mark{{color:var(--good)}}tr.waiting th,tr.waiting td{{color:var(--quiet)}}
 tr.running,tr.running th[scope]{{background:var(--soft)}}tr.running th,tr.running td{{font-weight:600}}
 tr.failed td:nth-child(2),li.failed .mark,li.warned .mark,tr.failed td:last-child{{color:var(--bad)}}
@@ -90,8 +94,8 @@ def _table(body: str, heads: list[str], name: str, numbers: tuple[int, ...] | No
         for place, head in enumerate(heads)
     )
     return (
-        f'<div class="scroll {body}" role="region" tabindex="0" aria-label="{escape(name)}"><table><thead><tr>{cells}'
-        f'</tr></thead><tbody id="{body}"></tbody></table></div>'
+        f'<div class="scroll {body}" role="region" tabindex="0" aria-label="{escape(name)}"><table role="table">'
+        f'<thead><tr>{cells}</tr></thead><tbody id="{body}" role="rowgroup"></tbody></table></div>'
     )
 
 

@@ -67,6 +67,10 @@ POLL = """
         head.scope = 'row';
         head.title = one.description;
         took.className = 'number';
+        // on a narrow screen they are no table to the eye, but to a screen reader
+        line.setAttribute('role', 'row');
+        head.setAttribute('role', 'rowheader');
+        [state, took, why].forEach(cell => cell.setAttribute('role', 'cell'));
         line.append(head, state, took, why);
         rows.set(one.name, [line, state, took, why]);
         return line;
@@ -113,11 +117,12 @@ POLL = """
       lines.push(line('money', one => amount(one, 'money', told.currency)));
     by('spending').replaceChildren(...lines);
   };
+  const earlier = one => one.earlier ? ' (an earlier run)' : '';
   const sources = list => {
     if (!changed('sources', list)) return;
     by('sources-part').hidden = !list.length;
     by('sources').replaceChildren(...list.map(one =>
-      row([one.stage, ...['store', 'recorded', 'bought', 'failures'].map(name => number(one[name]))])));
+      row([one.stage + earlier(one), ...['store', 'recorded', 'bought', 'failures'].map(name => number(one[name]))])));
   };
   const answers = list => {
     if (!changed('answers', list)) return;
@@ -145,7 +150,8 @@ POLL = """
         line.append(made('span', each.record_id, 'ids'));
         return line;
       }));
-      item.append(made('summary', one.stage + ': ' + number(one.count) + ' (' + reasons.join(', ') + ')'), rows);
+      const said = one.stage + ': ' + number(one.count) + ' (' + reasons.join(', ') + ')' + earlier(one);
+      item.append(made('summary', said), rows);
       return item;
     }));
   };

@@ -30,6 +30,11 @@ class StageState:
         """How long the run that its note is of took; None of one that has not ended."""
         return self.note.ended - self.note.began if self.note and self.note.ended is not None else None
 
+    @property
+    def earlier(self) -> bool:
+        """Whether what it left is of an earlier run, which this one may make anew."""
+        return self.state in ("stale", "waiting", "running")
+
     def to_json(self, now: float) -> dict[str, Any]:
         """For machines; `now` in seconds since 1970."""
         running = self.note if self.note and self.state == "running" else None

@@ -16,6 +16,7 @@ from compeffdist.teacher.requests import Answer
 from compeffdist.teacher.spending import ledger_path, run_of, spendings
 from compeffdist.teacher.store import latest_answers
 from compeffdist.watch.reading import LONGEST, Reading, clip
+from compeffdist.watch.stages import StageState
 
 LATEST = 8
 LONGEST_ROW = 200_000
@@ -54,16 +55,16 @@ def answers(params: Params, reading: Reading) -> list[dict[str, str | float | No
     return reading.of("response store", _with_log(store), read, [])
 
 
-def sources(stages: Iterable[str], reading: Reading) -> list[dict[str, Any]]:
+def sources(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
     """Where each stage had its answers from when it last ended."""
     found = []
-    for stage in stages:
-        path = Path(metrics_of(stage))
+    for one in stages:
+        path = Path(metrics_of(one.stage.name))
         metrics = reading.of(str(path), [path], lambda path=path: read_json(path), {}) if path.exists() else {}
         counts = metrics["teacher"].get("this_run") if isinstance(metrics.get("teacher"), dict) else None
         if isinstance(counts, Mapping):
-            names = ("store", "recorded", "bought", "failures")
-            found.append({"stage": stage, **{name: int(counts.get(name) or 0) for name in names}})
+            had = {name: int(counts.get(name) or 0) for name in ("store", "recorded", "bought", "failures")}
+            found.append({"stage": one.stage.name, "earlier": one.earlier, **had})
     return found
 
 
