@@ -14,7 +14,10 @@ STYLE = f"""
 @media (min-width:62rem){{body{{max-width:92rem}}.wall{{grid-template-columns:minmax(0,7fr) minmax(0,5fr)}}}}
 section h2{{margin-top:1.75rem}}
 #now{{background:var(--soft);border-radius:8px;padding:.8rem 1rem;margin-top:1rem}}
-#now p{{margin:.15rem 0}}#now-stage{{font-weight:600}}progress{{width:100%;height:1rem;accent-color:{STUDENT}}}
+#now p{{margin:.15rem 0}}#now-stage{{font-weight:600}}li.waiting{{color:var(--quiet)}}
+progress{{appearance:none;width:100%;height:.7rem;border:0;border-radius:6px;overflow:hidden;background:var(--line)}}
+progress::-webkit-progress-bar{{background:var(--line)}}progress::-webkit-progress-value{{background:{STUDENT}}}
+progress::-moz-progress-bar{{background:{STUDENT}}}
 .stages td:nth-child(2){{white-space:nowrap}}.stages td:last-child{{color:var(--quiet);min-width:8rem}}
 .stages td.number{{white-space:nowrap;min-width:3.5rem}}
 @media (max-width:40rem){{.stages thead{{display:none}}.stages tbody tr{{display:grid;gap:0 .8rem;padding:.3rem 0;

@@ -36,6 +36,7 @@ LONGEST_PATH = 300
 FRAMED = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 HTML = "text/html; charset=utf-8"
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+_OURS = re.compile(f"({re.escape(pages.POLICY)}|{re.escape(PAGE_POLICY)})(; script-src( 'sha256-[A-Za-z0-9+/=]+')+)?")
 _HEAD = 2000
 """Characters of a page in which its policy stands."""
 
@@ -50,7 +51,7 @@ class WatchServer(ThreadingHTTPServer):
         self.watcher, self.token = watcher, secrets.token_urlsafe(32)
         self.free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self.page = render(str(watcher.state()["checkout"])).encode("utf-8", "replace")
-        self.policy = policy_of(self.page, PAGE_POLICY)
+        self.policy = policy_of(self.page)
         super().__init__((ADDRESS, port), Handler)
 
     @property
@@ -123,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "state":
             self._send(*self._state())
         elif name in shown_files() and (content := _read(Path(name))) is not None:
-            self._send(content, HTML, policy_of(content, pages.POLICY))
+            self._send(content, HTML, policy_of(content))
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -166,10 +167,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-def policy_of(page: bytes, otherwise: str) -> str:
-    """The policy that a page carries, to be sent beside it; `otherwise` of one that carries none."""
+def policy_of(page: bytes) -> str:
+    """The policy that a page of ours carries, to be sent beside it; of another one, that which lets no script run."""
     found = _POLICY.search(page[:_HEAD].decode("utf-8", "replace"))
-    return found[1] if found and re.fullmatch(r"[\w '+/=;:-]+", found[1]) else otherwise
+    return found[1] if found and _OURS.fullmatch(found[1]) else pages.POLICY
 
 
 def shown_files() -> set[str]:
