@@ -124,6 +124,7 @@ POLL = """
     by('sources').replaceChildren(...list.map(one =>
       row([one.stage + earlier(one), ...['store', 'recorded', 'bought', 'failures'].map(name => number(one[name]))])));
   };
+  const when = told => isNaN(Date.parse(told)) ? told : new Date(told).toLocaleString();
   const answers = list => {
     if (!changed('answers', list)) return;
     by('answers-none').hidden = list.length > 0;
@@ -131,7 +132,7 @@ POLL = """
       const item = made('li'), sure = one.logprob === null ? '' : ' (' + Math.exp(one.logprob).toFixed(2) + ')';
       const said = made('p', one.answer, 'said');
       if (sure) said.append(made('span', sure, 'quiet'));
-      item.append(made('p', one.question, 'quiet'), said, made('p', one.at, 'ids'));
+      item.append(made('p', one.question, 'quiet'), said, made('p', when(one.at), 'ids'));
       return item;
     }));
   };
