@@ -22,7 +22,7 @@ from compeffdist.peaks import NOTES
 from compeffdist.processes import ProcessId, process_id, run_process
 from compeffdist.progress import Progress, listen, seconds_left
 
-EVERY_SECONDS = 1.0
+EVERY_SECONDS, END_SECONDS = 1.0, 0.2
 MOST_POINTS = 600
 """Of the curve of a training; of a longer one every second is left out, and again."""
 LONGEST = 300
@@ -85,13 +85,13 @@ class Notes:
         self.lock = threading.Lock()
 
     def progress(self, progress: Progress) -> None:
-        """Note what was done."""
-        work = Work(
-            one_line(progress.label, LONGEST),
-            *(progress.done, progress.total, progress.before, progress.tokens),
-            round(progress.seconds, 1),
-        )
+        """Note what was done; the end of a work sooner than what leads to it."""
+        ended = progress.done >= progress.total
         with self.lock:
+            if not self._due(END_SECONDS if ended else EVERY_SECONDS):
+                return
+            counts = (progress.done, progress.total, progress.before, progress.tokens)
+            work = Work(one_line(progress.label, LONGEST), *counts, round(progress.seconds, 1))
             self.note["work"] = asdict(work)
             self._write()
 
@@ -104,22 +104,24 @@ class Notes:
             if len(losses) > MOST_POINTS:
                 self.stride *= 2
                 losses[:] = [point for point in losses if point[0] % self.stride == 0]
-            self._write()
+            if self._due(EVERY_SECONDS):
+                self._write()
 
     def end(self, error: str = "") -> None:
         """Note that the stage ended, and why."""
         with self.lock:
             self.note |= {"ended": time.time(), "error": one_line(error, LONGEST)}
-            self._write(now=True)
+            self._write()
 
     def begin(self) -> None:
         """In place of what the last run left."""
         with self.lock:
-            self._write(now=True)
+            self._write()
 
-    def _write(self, now: bool = False) -> None:
-        if not now and time.monotonic() - self.written < EVERY_SECONDS:
-            return
+    def _due(self, apart: float) -> bool:
+        return time.monotonic() - self.written >= apart
+
+    def _write(self) -> None:
         self.written = time.monotonic()
         beside = self.path.with_suffix(".tmp")
         with suppress(OSError):

@@ -10,7 +10,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--once", action="store_true", help="print where the run is, and leave")
     add("--json", action="store_true", help="the same as JSON")
-    add("--port", type=int, default=0, metavar="N", help="the port of the page (default: a free one)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -18,7 +17,6 @@ def run(args: argparse.Namespace) -> None:
     import json
     from contextlib import suppress
 
-    from compeffdist.errors import UserError
     from compeffdist.watch.lines import lines
     from compeffdist.watch.state import Watcher
 
@@ -30,13 +28,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         from compeffdist.watch.server import WatchServer
 
-        if not 0 <= args.port < 1 << 16:
-            raise UserError("--port must be from 0 to 65535")
-        try:
-            server = WatchServer(watcher, args.port)
-        except OSError as error:
-            raise UserError(f"--port {args.port}: {error.strerror}; leave it out for a free one") from None
-        with server:
+        with WatchServer(watcher) as server:
             print(server.address, flush=True)
             with suppress(KeyboardInterrupt):
                 server.serve_forever()

@@ -1,7 +1,8 @@
 """Whether a stage is as its lock says, told without running DVC, which writes beside what it looks at.
 
 What a stage read of another one is held against that one's lock, not hashed; the user's own files are hashed, once
-while size and time stay the same; outs are looked at for being there and for their size.
+while size and time stay the same, but for large ones; these, and outs, are looked at for being there and for their
+size.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from compeffdist.lineage.repository import Item, Lock, value_at
 from compeffdist.peaks import size_of
 
 NOT_RUN = "not run yet"
+MOST_HASHED = 256 << 20
+"""Bytes of a file or folder: local weights are larger, and would keep whoever watches waiting."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,23 @@ class Freshness:
             return f"{changed[0]} changed"
         if stage.code and self.code.get(stage.name) != own.code:
             return "its code changed"
-        if changed := [dep.path for dep in own.deps if self._md5(dep) != dep.md5]:
+        if changed := [dep.path for dep in own.deps if self._changed(dep)]:
             return f"{changed[0]} changed"
         if gone := [out.path for out in own.outs if not _is_there(out)]:
             return f"{gone[0]} is not there, or changed"
         return ""
 
-    def _md5(self, dep: Item) -> str:
+    def _changed(self, dep: Item) -> bool:
         assert self.lock is not None
         if made := self.lock.outs.get(dep.path):
-            return made.md5
+            return made.md5 != dep.md5
+        path = Path(dep.path)
         try:
-            return self.md5_of(Path(dep.path))
+            if dep.size is not None and dep.size > MOST_HASHED:
+                return size_of(path) != dep.size
+            return self.md5_of(path) != dep.md5
         except OSError:
-            return ""
+            return True
 
 
 def _is_there(out: Item) -> bool:

@@ -63,23 +63,17 @@ def _body(checkout: str) -> Iterator[str]:
     )
     yield '<div class="wall"><div>'
     yield _section("Stages", _table("stages", ["stage", "state", "time", ""], "stages", numbers=(2,)))
+    none = "None was bought of this teacher through this store."
+    yield _section("Latest answers", f'<p id="answers-none" class="quiet">{none}</p><ol id="answers"></ol>')
     yield "</div><div>"
-    yield _section(
-        "Loss",
-        '<svg id="curve" role="img" viewBox="0 0 360 170"></svg><p id="curve-said" class="quiet"></p>',
-        "curve-part",
-    )
+    chart = '<svg id="curve" role="img" viewBox="0 0 360 170"></svg><p id="curve-said" class="quiet"></p>'
+    yield _section("Loss", chart, "curve-part")
     yield _section("Gates", '<ul id="gates"></ul>')
     yield _section(
         "Spent on the teacher", _table("spending", ["", "this run", "all runs"], "spending"), "spending-part"
     )
     heads = ["stage", "store", "recorded", "bought", "failed"]
     yield _section("Where answers came from", _table("sources", heads, "sources of answers"), "sources-part")
-    yield "</div></div>"
-    yield '<div class="wall"><div>'
-    none = "None was bought of this teacher through this store."
-    yield _section("Latest answers", f'<p id="answers-none" class="quiet">{none}</p><ol id="answers"></ol>')
-    yield "</div><div>"
     yield _section("Left out", '<p id="left-none" class="quiet">Nothing so far.</p><div id="left"></div>')
     yield _section("Cannot be read now", '<ul id="faults"></ul>', "faults-part")
     yield "</div></div></main>"

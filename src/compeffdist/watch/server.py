@@ -26,6 +26,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.gates.outcome import page_of
 from compeffdist.watch.page import POLICY as PAGE_POLICY
 from compeffdist.watch.page import render
+from compeffdist.watch.reading import clip
 from compeffdist.watch.state import Watcher
 
 ADDRESS = "127.0.0.1"
@@ -47,12 +48,14 @@ class WatchServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, watcher: Watcher, port: int = 0) -> None:
+    def __init__(self, watcher: Watcher) -> None:
+        """Raises UserError if the working folder is no checkout."""
+        read_pipeline()
         self.watcher, self.token = watcher, secrets.token_urlsafe(32)
         self.free = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        self.page = render(str(watcher.state()["checkout"])).encode("utf-8", "replace")
+        self.page = render(clip(Path().absolute().name)).encode("utf-8", "replace")
         self.policy = policy_of(self.page)
-        super().__init__((ADDRESS, port), Handler)
+        super().__init__((ADDRESS, 0), Handler)
 
     @property
     def address(self) -> str:
