@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def curve(stages: Iterable[StageState], params: Params | None, reading: Reading)
             points = list(one.note.losses) if one.note and one.note.losses else _checkpoint(one, params, reading)
         elif one.state in ("done", "ended"):
             path = Path(CURVES[one.stage.name])
-            points = reading.of(str(path), [path], lambda path=path: _read(path), []) if path.exists() else []
+            points = reading.of(str(path), [path], partial(_read, path), list[Any]()) if path.exists() else []
         else:
             points = []
         sound = [(step, loss) for step, loss in points if math.isfinite(loss)]

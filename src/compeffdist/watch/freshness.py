@@ -43,14 +43,14 @@ class Freshness:
             return "dvc.yaml changed"
         if len(own.deps) != len(stage.deps) or not all(stage.reads(dep.path) for dep in own.deps):
             return "dvc.yaml or the domain changed"
-        if changed := [key for key, value in own.params.items() if value_at(self.params, *key.split(".")) != value]:
-            return f"{changed[0]} changed"
+        if keys := [key for key, value in own.params.items() if value_at(self.params, *key.split(".")) != value]:
+            return f"{keys[0]} changed"
         if stage.code and self.code.get(stage.name) != own.code:
             return "its code changed"
         if changed := [dep.path for dep in own.deps if self._changed(dep)]:
             return f"{changed[0]} changed"
-        if gone := [out.path for out in own.outs if not _is_there(out)]:
-            return f"{gone[0]} is not there, or changed"
+        if absent := [out.path for out in own.outs if not _is_there(out)]:
+            return f"{absent[0]} is not there, or changed"
         return ""
 
     def _changed(self, dep: Item) -> bool:

@@ -1,6 +1,7 @@
 """The gates of a run, as they pass or fail."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def gates(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]
     for one in stages:
         if (gate := one.stage.gate) and one.stage.writes(report_of(gate)):
             path = Path(report_of(gate))
-            report = reading.of(str(path), [path], lambda path=path: _told(path), None) if path.exists() else None
+            report = reading.of(str(path), [path], partial(_told, path), None) if path.exists() else None
             told = report if report and not one.earlier else _WAITING
             page = str(page_of(gate)) if told["state"] != "waiting" and Path(page_of(gate)).exists() else None
             found.append({"gate": gate, **told, "page": page})

@@ -1,6 +1,7 @@
 """What stages left out, with the reasons, as their rejects come."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ MOST_REASONS = 12
 def left_out(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
     """Of each stage that left something out: how many, by reason, and the last of them, the stage that wrote its
     rejects last first."""
-    paths = {Path(path): one for one in stages if one.stage.writes(path := rejects_of(one.stage.name))}
+    writing = [one for one in stages if one.stage.writes(rejects_of(one.stage.name))]
+    paths = {Path(rejects_of(one.stage.name)): one for one in writing}
     times = {path: path.stat().st_mtime for path in paths if path.exists()}
     found = []
     for path in sorted(times, key=lambda path: -times[path]):
-        told = reading.of(str(path), [path], lambda path=path: _told(path), {"count": 0})
+        told = reading.of(str(path), [path], partial(_told, path), {"count": 0})
         if told["count"]:
             found.append({"stage": paths[path].stage.name, "earlier": paths[path].earlier, **told})
     return found

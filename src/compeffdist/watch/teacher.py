@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def spending(params: Params, run: ProcessId | None, reading: Reading) -> dict[st
     store, runtime = home_path(params.runtime.store), params.runtime
     of_prices = home_path(runtime.prices) if runtime.prices else None
     prices = reading.of("prices", [of_prices], lambda: read_prices(of_prices), None) if of_prices else None
-    rows = reading.of("ledger", _with_log(ledger_path(store), store), lambda: spendings(store, PATIENCE), [])
+    rows = reading.of("ledger", _with_log(ledger_path(store), store), lambda: spendings(store, PATIENCE), list[Any]())
     teacher = _teacher(reading)
     own = [row for row in rows if run is not None and row.run == run_of(run)]
     sums = {"run": grouped(own, ["stage"], prices, teacher), "total": grouped(rows, ["stage"], prices, teacher)}
@@ -60,7 +61,7 @@ def sources(stages: Iterable[StageState], reading: Reading) -> list[dict[str, An
     found = []
     for one in stages:
         path = Path(metrics_of(one.stage.name))
-        metrics = reading.of(str(path), [path], lambda path=path: read_json(path), {}) if path.exists() else {}
+        metrics: Any = reading.of(str(path), [path], partial(read_json, path), {}) if path.exists() else {}
         counts = metrics["teacher"].get("this_run") if isinstance(metrics.get("teacher"), dict) else None
         if isinstance(counts, Mapping):
             had = {name: int(counts.get(name) or 0) for name in ("store", "recorded", "bought", "failures")}
