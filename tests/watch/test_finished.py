@@ -63,6 +63,16 @@ def test_every_stage_of_a_finished_run_is_done_and_looking_changes_nothing(
     assert files(run.folder) == before
 
 
+def test_a_run_that_bought_nothing_shows_the_last_of_its_triplets(run: MiniRun) -> None:
+    Path("answers.sqlite").unlink()
+    last = run.records(TRIPLETS)[-1]
+    found = looked()["answers"]
+    assert len(found) == 8 and (found[0]["at"], found[0]["answer"]) == (str(TRIPLETS), last.response)
+    assert found[0]["question"].endswith(" ".join(last.prompt[-40:].split()))
+    Path("sources.jsonl").write_text("")
+    assert looked()["answers"] == []  # they are of an earlier run
+
+
 def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["texts"]["count"] += 1

@@ -63,7 +63,7 @@ def _body(checkout: str) -> Iterator[str]:
     )
     yield '<div class="wall"><div>'
     yield _section("Stages", _table("stages", ["stage", "state", "time", ""], "stages", numbers=(2,)))
-    none = "None was bought of this teacher through this store."
+    none = "None so far."
     yield _section("Latest answers", f'<p id="answers-none" class="quiet">{none}</p><ol id="answers"></ol>')
     yield "</div><div>"
     chart = '<svg id="curve" role="img" viewBox="0 0 360 170"></svg><p id="curve-said" class="quiet"></p>'

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import TEACHER, metrics_of
+from compeffdist.artefacts import TEACHER, TRIPLETS, metrics_of
 from compeffdist.costs.spent import Line, grouped
 from compeffdist.files import home_path, read_json
 from compeffdist.models import read_identity
 from compeffdist.params import Params, Prices, read_prices
 from compeffdist.processes import ProcessId
+from compeffdist.record_files import parquet_file
+from compeffdist.records import Triplet
 from compeffdist.teacher.requests import Answer
 from compeffdist.teacher.spending import ledger_path, run_of, spendings
 from compeffdist.teacher.store import latest_answers
@@ -43,17 +45,19 @@ def spending(params: Params, run: ProcessId | None, reading: Reading) -> dict[st
     }
 
 
-def answers(params: Params, reading: Reading) -> list[dict[str, str | float | None]]:
-    """The latest answers that were bought of this teacher, the newest first."""
+def answers(params: Params, stages: Iterable[StageState], reading: Reading) -> list[dict[str, str | float | None]]:
+    """The latest answers that were bought of this teacher, the newest first; of a run that has them from records, the
+    last of its triplets, once they are there."""
     store, teacher = home_path(params.runtime.store), _teacher(reading)
-    if teacher is None:
-        return []
 
     def read() -> list[dict[str, str | float | None]]:
-        rows = latest_answers(store, teacher, LATEST, LONGEST_ROW, PATIENCE) if store.exists() else []
+        rows = latest_answers(store, str(teacher), LATEST, LONGEST_ROW, PATIENCE) if store.exists() else []
         return [{"at": clip(row.bought), **_told(row.request, row.answer)} for row in rows]
 
-    return reading.of("response store", _with_log(store), read, [])
+    bought = reading.of("response store", _with_log(store), read, []) if teacher is not None else []
+    path = Path(TRIPLETS)
+    made = any(one.stage.writes(TRIPLETS) and not one.earlier for one in stages) and path.exists()
+    return bought or (reading.of(str(path), [path], partial(_last_triplets, path), []) if made else [])
 
 
 def sources(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
@@ -99,9 +103,24 @@ def _told(request: str, answer: str) -> dict[str, str | float | None]:
         likely = float(likely) if likely is not None and math.isfinite(likely) else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return {"question": "", "answer": clip(answer), "logprob": None}
-    question = " ".join(str(asked)[-4 * LONGEST :].split())
-    shown = question if len(question) <= LONGEST else f"…{question[1 - LONGEST :]}"
-    return {"question": clip(shown), "answer": clip(said.text), "logprob": likely}
+    return {"question": _end_of(str(asked)), "answer": clip(said.text), "logprob": likely}
+
+
+def _last_triplets(path: Path) -> list[dict[str, str | float | None]]:
+    with parquet_file(path, Triplet) as file:
+        last = file.num_row_groups - 1
+        rows = file.read_row_group(last, columns=["prompt", "response"]) if last >= 0 else None
+    told = rows.slice(max(0, len(rows) - LATEST)).to_pylist()[::-1] if rows is not None else []
+    return [
+        {"at": str(path), "question": _end_of(row["prompt"]), "answer": clip(row["response"]), "logprob": None}
+        for row in told
+    ]
+
+
+def _end_of(prompt: str) -> str:
+    """Of a prompt its end, where the text stands."""
+    folded = " ".join(prompt[-4 * LONGEST :].split())
+    return clip(folded if len(folded) <= LONGEST else f"…{folded[1 - LONGEST :]}")
 
 
 def _with_log(*files: Path) -> list[Path]:
