@@ -54,10 +54,10 @@ def answers(params: Params, stages: Iterable[StageState], reading: Reading) -> l
         rows = latest_answers(store, str(teacher), LATEST, LONGEST_ROW, PATIENCE) if store.exists() else []
         return [{"at": clip(row.bought), **_told(row.request, row.answer)} for row in rows]
 
-    bought = reading.of("response store", _with_log(store), read, []) if teacher is not None else []
+    bought = reading.of("response store", _with_log(store), read, list[Any]()) if teacher is not None else []
     path = Path(TRIPLETS)
     made = any(one.stage.writes(TRIPLETS) and not one.earlier for one in stages) and path.exists()
-    return bought or (reading.of(str(path), [path], partial(_last_triplets, path), []) if made else [])
+    return bought or (reading.of(str(path), [path], partial(_last_triplets, path), list[Any]()) if made else [])
 
 
 def sources(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
