@@ -35,7 +35,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "says where artefacts lie, as dvc.yaml does, and what lineage follows": ("artefacts",),
     "moves bytes, checks knobs whose values DVC tracks, speaks to people": (
         *("credentials", "declaration", "environment", "errors", "files", "fingerprints"),
-        *("git", "imports", "ledger", "network", "progress", "registry.server", "running"),
+        *("git", "imports", "ledger", "network", "progress", "registry.server", "running", "stage_notes"),
         *("params", "params.sections", "params.models", "params.pipeline", "params.evaluation", "params.gates"),
         *("params.registry", "params.spending", "params.tuples", "processes", "tracking_uri", "yaml12"),
     ),

@@ -13,7 +13,7 @@ from typing import Any
 
 import compeffdist
 from compeffdist.artefacts import is_artefact
-from compeffdist.declaration import PIPELINE, read_pipeline
+from compeffdist.declaration import PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
@@ -21,6 +21,7 @@ from compeffdist.given import Made, given_to
 from compeffdist.params import Params, load_params
 from compeffdist.peaks import NOTES, note_peak
 from compeffdist.processes import end_with_parent
+from compeffdist.stage_notes import noted
 from compeffdist.tracking_uri import check_tracking_uri
 
 STAGE_LOCKS = NOTES
@@ -44,28 +45,36 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
         stage = read_pipeline().get(name)
         if stage is None:
             raise UserError(f"{PIPELINE}: has no stage {one_line(name, 60)}")
-        if not Path(compeffdist.__file__).resolve().is_relative_to(SOURCE.resolve()):
-            other = Path(compeffdist.__file__).parent
-            raise UserError(f"{other}: is imported, not the code of this checkout; run: make setup, or mend PYTHONPATH")
-        check_fingerprint(stage)
-        if strange := [path for path in stage.outs if not is_artefact(path, name)]:
-            raise UserError(f"{PIPELINE}: stage {name} declares {strange[0]}, which artefacts.py does not list")
-        params = load_params()
-        check(params)
-        given = given_to(stage, params)
         end_with_parent()
-        with _only_process_of(name):
-            STAGE.set(name)
-            module = load()
-            if not callable(getattr(module, "run", None)):
-                raise UserError(f"stage {name}: its module in stages/ has no function run(given)")
-            made = module.run(given)
-            if not isinstance(made, Made):
-                raise UserError(f"stage {name}: its run(given) must return Made(…), not {type(made).__name__}")
-            made.write(given)
-            note_peak(stage, params)
+        with _only_process_of(name), noted(name):
+            token = STAGE.set(name)
+            try:
+                _run(stage, load, check)
+            finally:
+                STAGE.reset(token)
 
     run_guarded(alone)
+
+
+def _run(stage: Stage, load: Callable[[], Any], check: Callable[[Params], None]) -> None:
+    name = stage.name
+    if not Path(compeffdist.__file__).resolve().is_relative_to(SOURCE.resolve()):
+        other = Path(compeffdist.__file__).parent
+        raise UserError(f"{other}: is imported, not the code of this checkout; run: make setup, or mend PYTHONPATH")
+    check_fingerprint(stage)
+    if strange := [path for path in stage.outs if not is_artefact(path, name)]:
+        raise UserError(f"{PIPELINE}: stage {name} declares {strange[0]}, which artefacts.py does not list")
+    params = load_params()
+    check(params)
+    given = given_to(stage, params)
+    module = load()
+    if not callable(getattr(module, "run", None)):
+        raise UserError(f"stage {name}: its module in stages/ has no function run(given)")
+    made = module.run(given)
+    if not isinstance(made, Made):
+        raise UserError(f"stage {name}: its run(given) must return Made(…), not {type(made).__name__}")
+    made.write(given)
+    note_peak(stage, params)
 
 
 def check_folder() -> None:

@@ -1,6 +1,8 @@
 """The teacher's answers on evaluation rows, weighed or merely chosen."""
 
 import math
+from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from compeffdist.errors import UserError
 from compeffdist.evaluation.predictions import evaluation_prompt, predict_rows, task_instruction, teacher_scorer
 from compeffdist.instructions.rendering import instruction_prompt, with_text
 from compeffdist.params import EvaluationParams, EvaluationTask
+from compeffdist.progress import Progress
 from compeffdist.teacher.requests import Answer, Request
 from tests.factories import make_row, make_task
 from tests.fakes import SENTIMENT, conversation
@@ -32,6 +35,18 @@ def test_a_chosen_label_is_one_hot_beside_weighed_ones() -> None:
         return Answer.of_labels({"bad": math.log(0.75), "good": math.log(0.25)}, 1, 0, 1)
 
     assert predict(reply) == {"so fine": [0.0, 1.0, True], "so dull": [pytest.approx(0.75), pytest.approx(0.25), False]}
+
+
+def test_progress_names_the_task_that_is_asked() -> None:
+    labels: list[str] = []
+
+    def score(prompts: Sequence[str], names: tuple[str, ...]) -> list[dict[str, float]]:
+        labels.append(Progress("evaluation of the base", len(prompts), StringIO()).label)
+        return [dict.fromkeys(names, -1.0) for _ in prompts]
+
+    tasks = [TASK, TASK.model_copy(update={"name": "other"})]
+    predict_rows(ROWS, EvaluationParams(tasks=tasks), "base", "model_1", score)
+    assert labels == [f"evaluation of the base: {task.name}" for task in tasks]
 
 
 def test_an_unanswered_row_stops() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compeffdist.errors import UserError
 from compeffdist.params import QUESTION_FIELD, EvaluationParams, EvaluationTask, RuntimeParams
-from compeffdist.progress import Progress
+from compeffdist.progress import Progress, part
 from compeffdist.prompting import closed_question, inline, with_input
 from compeffdist.records import EvaluationRow, Prediction, Reject
 from compeffdist.student.loading import load_student, system_prompt_of
@@ -25,7 +25,8 @@ def predict_rows(
     predictions: list[Prediction] = []
     for task in params.tasks:
         own = sorted((row for row in rows if row.task == task.name), key=lambda row: row.id)
-        logprobs = score([evaluation_prompt(row, task) for row in own], tuple(task.labels))
+        with part(task.name):
+            logprobs = score([evaluation_prompt(row, task) for row in own], tuple(task.labels))
         predictions += [
             Prediction(
                 row_id=row.id,

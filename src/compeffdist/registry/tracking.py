@@ -20,6 +20,7 @@ from compeffdist.models import ModelIdentity
 from compeffdist.params import Params
 from compeffdist.registry.local_store import claim, home_uri, repair_paths
 from compeffdist.registry.server import expect_server
+from compeffdist.stage_notes import note_loss
 from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
@@ -211,9 +212,11 @@ def _lock_if_writable(path: Path | None) -> Iterator[None]:
 
 
 def log_curve_point(point: "CurvePoint") -> None:
-    """Log an optimiser step of the active run. Raises UserError if the store does not take it."""
+    """Log an optimiser step of the active run, and note it for whoever watches the stage. Raises UserError if the store
+    does not take it."""
     import mlflow
 
+    note_loss(point.step, point.loss)
     values = {"loss": point.loss, "learning_rate": point.learning_rate, "gradient_norm": point.gradient_norm}
     with store_errors():
         mlflow.log_metrics(values, step=point.step)

@@ -11,7 +11,6 @@ requests as cannot exceed it together, then, since most take far less, as many a
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Self
 from compeffdist.errors import UserError
 from compeffdist.files import home_path
 from compeffdist.params import Price, Prices, RuntimeParams, read_prices
-from compeffdist.processes import process_id, run_process
+from compeffdist.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.requests import Request
-from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, transaction
+from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, looked_into, open_for_writing, transaction
 from compeffdist.teacher.store import WHAT as STORE
 
 WHAT = "ledger of spending"
@@ -157,8 +156,16 @@ def ledger_path(store: Path) -> Path:
 def this_run() -> str:
     """The run that this process belongs to: the topmost `dvc` or `make` above it, told apart from all others."""
     process = process_id(run_process())
-    boot = BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
-    return f"{boot}.{process.pid}.{process.started}" if process else f"{boot}.{os.getpid()}"
+    return run_of(process) if process else f"{_boot()}.{os.getpid()}"
+
+
+def run_of(process: ProcessId) -> str:
+    """The run that a topmost `dvc` or `make` is, as the ledger names it."""
+    return f"{_boot()}.{process.pid}.{process.started}"
+
+
+def _boot() -> str:
+    return BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
 
 
 class Ledger:
@@ -212,14 +219,13 @@ class Ledger:
                 connection.executemany(_ADD, map(astuple, _held(store)))
 
 
-def spendings(store: Path) -> list[Spending]:
+def spendings(store: Path, patience: float = BUSY_SECONDS) -> list[Spending]:
     """Everything spent through a store, in order; from the store itself where there is no ledger yet. Nothing is
-    written. Raises UserError if either cannot be read."""
+    written. Raises UserError if either cannot be read; it waits `patience` seconds for one that is held."""
     path = ledger_path(store)
     if not path.exists():
-        return list(_held(store)) if store.exists() else []
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    with guarded(path, WHAT), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+        return list(_held(store, patience)) if store.exists() else []
+    with looked_into(path, WHAT, patience) as connection:
         return _rows(connection) if _version(connection, path) else []
 
 
@@ -236,10 +242,9 @@ def _rows(connection: sqlite3.Connection) -> list[Spending]:
     return [Spending(*row) for row in connection.execute(query)]
 
 
-def _held(store: Path) -> Iterator[Spending]:
+def _held(store: Path, patience: float = BUSY_SECONDS) -> Iterator[Spending]:
     """What the answers in a store took, each one's call counted as one."""
-    address = f"{store.absolute().as_uri()}?mode=ro"
-    with guarded(store, STORE), closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+    with looked_into(store, STORE, patience) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
             return
         for day, model, engine, count, prompt, cached, completion in connection.execute(_BEFORE_THERE_WAS_A_LEDGER):

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
@@ -20,6 +20,8 @@ BUSY_SECONDS = 60.0
 UNEXPLAINED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 """Codes of SQLite's, less their details, by which it does not say what the file system said: permissions, a quota."""
 PROBE_BYTES = 1 << 16
+ATTEMPTS = 3
+"""To look into a file."""
 
 
 def open_for_writing(path: Path, what: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
@@ -73,6 +75,38 @@ def _fault_of_the_folder(path: Path) -> str:
     except OSError as error:
         return told_by_the_machine(OSError(error.errno, error.strerror, str(path)))
     return ""
+
+
+@contextmanager
+def looked_into(path: Path, what: str, patience: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads a file, keeps nobody from writing it, and leaves nothing beside it; of a file that
+    is copied or was left by a killed writer, what is in its log is read as well. Raises UserError as `guarded`.
+
+    `patience`: seconds to wait for a file that is held."""
+    with guarded(path, what), read_aside(path) as file, closing(_opened_to_look(file, file != path, patience)) as found:
+        found.text_factory = lambda told: told.decode(errors="replace")
+        yield found
+
+
+def _opened_to_look(file: Path, is_copy: bool, patience: float) -> sqlite3.Connection:
+    attempt = 0
+    while True:
+        # with a write-ahead log SQLite writes beside a file even to read it, unless it is told not to
+        how = "mode=ro&readonly_shm=1" if Path(f"{file}-wal").exists() else "mode=ro&immutable=1"
+        address = f"{file.absolute().as_uri()}?{'mode=ro' if is_copy else how}"
+        connection = sqlite3.connect(address, uri=True, timeout=patience)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            return connection
+        except sqlite3.OperationalError:  # its last writer has just closed it, or its first opened it
+            connection.close()
+            attempt += 1
+            if attempt == ATTEMPTS:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        time.sleep(0.05)
 
 
 @contextmanager

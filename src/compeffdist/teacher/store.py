@@ -19,7 +19,7 @@ from compeffdist.canonical import canonical_json, hash_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file, read_json, remove_for_good, write_json
 from compeffdist.teacher.requests import Answer
-from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, open_for_writing, read_aside, transaction
+from compeffdist.teacher.sqlite_file import BUSY_SECONDS, guarded, looked_into, open_for_writing, transaction
 
 WHAT = "response store"
 KEYS_PER_QUERY = 500
@@ -175,8 +175,20 @@ def stored_keys(path: Path) -> set[str]:
 def answer_count(path: Path) -> int:
     """How many answers are in a store that is only looked at, and nothing is left beside. Raises UserError as the
     store."""
-    with guarded(path, WHAT), read_aside(path) as file, closing(_reading(file, tracelessly=True)) as connection:
+    with looked_into(path, WHAT) as connection:
         return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
+def latest_answers(path: Path, teacher_id: str, count: int, longest: int, patience: float) -> list[StoredAnswer]:
+    """The last answers of a teacher's that were put into a store which is only looked at, the newest first, with the
+    time in `bought`; unchecked. One whose question and answer are longer than `longest` characters is passed over.
+    Nothing is left beside. Raises UserError as the store; it waits `patience` seconds for one that is held."""
+    query = (
+        "SELECT key, teacher_id, request, answer, engine, created_at FROM answers WHERE teacher_id = ? "
+        "AND length(request) + length(answer) <= ? ORDER BY rowid DESC LIMIT ?"
+    )
+    with looked_into(path, WHAT, patience) as connection:
+        return [StoredAnswer(*map(str, row)) for row in connection.execute(query, (teacher_id, longest, count))]
 
 
 def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
@@ -185,10 +197,9 @@ def stored_rows(path: Path) -> Iterator[tuple[StoredAnswer, bool]]:
         yield from _rows(connection, "ORDER BY key")
 
 
-def _reading(path: Path, *, tracelessly: bool = False) -> sqlite3.Connection:
+def _reading(path: Path) -> sqlite3.Connection:
     # with a write-ahead log SQLite writes beside the file even to read it, unless it is told that nobody else writes
-    silent = tracelessly or not os.access(path.absolute().parent, os.W_OK)
-    alone = silent and not Path(f"{path}-wal").exists()
+    alone = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
 
