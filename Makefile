@@ -16,7 +16,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup fingerprints repro test engines unit fuzz browser lint bench chaos experiments sentibench clean
+# its theme warns of another program's next version in every build
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: help setup fingerprints repro test engines unit fuzz browser lint docs bench chaos experiments sentibench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -44,7 +47,7 @@ repro: fingerprints ## run the pipeline and print the results table
 	dvc repro
 	compeffdist results
 
-test: fingerprints lint unit ## lint, type-check, unit tests, then one end-to-end run with real weights
+test: fingerprints lint docs unit ## lint, type-check, documentation, unit tests, then one end-to-end run with real weights
 	python -m pytest -m pipeline
 
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
@@ -57,16 +60,22 @@ unit: $(READY) ## the quick tests alone
 fuzz: $(READY) ## hostile input for every reader, other cases each time: make fuzz FOR=3600 (seconds)
 	python -m tests.fuzz --cases 1000000 --seconds $(or $(FOR),300)
 
-browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields
+browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields; the documentation's, too
 	@command -v "$${CHROMIUM:-chromium}" > /dev/null || { echo "error: no Chromium: install it (Debian: apt-get install \
 	chromium), or name its program: CHROMIUM=/path/to/it make browser" >&2; exit 1; }
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt -r requirements-docs.txt
 	python -m pytest -m browser
 
 lint: $(READY) ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
+
+# --no-deps: what they need beside these is in requirements.txt
+docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere or a page that fetches ends it
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+	python -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 bench: $(READY) ## speed of the scorer and sampler against named baselines
 	python bench/scoring.py

@@ -2,7 +2,7 @@
 
 Source: `fsa.py`, `icl_multifaced.py`, `utils.py` and `parse_utils/` of HITSZ-HLT/Sentiment-Distillation at the commit
 of `benchmarks/sources/sentibench.yaml`. Followed is how answers are counted; what is asked, and the form of an answer,
-stay this project's. docs/operations.md says for each quirk what is done without the option, and why.
+stay this project's. docs/benchmark.md says for each quirk what is done without the option, and why.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -35,7 +35,7 @@ def benchmark_lines(report: Mapping[str, Any], prior: str) -> list[str]:
     taken = {"batch": "each divided by its mean over the task's texts", "none": "as they are"}[prior]
     lines = [*markdown(heads, rows), "", f"split {asked['split']}; demonstrations: {shown}; label likelihoods: {taken}"]
     if asked["parity"]:
-        lines.append("counted as the benchmark's own scripts count (docs/operations.md); intervals are ours")
+        lines.append("counted as the benchmark's own scripts count (docs/benchmark.md); intervals are ours")
     if "all" not in report["means"]:
         lines.append("no mean over all: not every task was asked")
     return [*lines, *(line for model in models for line in _said(report, model)), *cost_lines(report)]

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{args.file}: {asked_of} of {len(rows)} rows asked; rejected: {reasons}", file=sys.stderr)
     if sources.keys() - {"version", "none"}:
         counts = ", ".join(f"{count} rows by {source}" for source, count in sorted(sources.items()))
-        print(f"label priors: {counts} (docs/operations.md)", file=sys.stderr)
+        print(f"label priors: {counts} (docs/label-priors.md)", file=sys.stderr)
 
 
 def _check_file(args: argparse.Namespace) -> None:

@@ -24,8 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--include-zero", action="store_true", help="rank by the mean over all tokens")
     add("--ifd", action="store_true", help="also instruction-following difficulty: a second pass")
     add("--token-budget", type=int, default=runtime.token_budget, help="tokens of a batch (default %(default)s)")
-    add("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add(
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda", "mps"],
+        help="where it runs (default: a GPU, if there is one)",
+    )
+    add(
+        "--dtype",
+        default="auto",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="precision it computes in (default: by its weights and the machine)",
+    )
     add("--json", action="store_true", help="print the summary as JSON")
 
 

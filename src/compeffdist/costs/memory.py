@@ -9,7 +9,7 @@ Scoring and prediction hold the weights, the head once more in float32, keys and
 workspace. A server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
 
 Told of a CPU alone: what lies on a GPU is not estimated. Nor is what rows take: a stage without a model is known once
-it has run here (`peaks`). docs/operations.md says how far these figures were off.
+it has run here (`peaks`). docs/before-a-run.md says how far these figures were off.
 """
 
 from compeffdist import precision

@@ -31,11 +31,13 @@ class EvaluationTask(Section):
     """A labelled set and the question it answers."""
 
     name: Name
+    """By which figures, tables and predictions call it."""
     location: Line
     """A labelled file in `data/sources/` (its name is enough), jsonl, csv, tsv or parquet by its suffix, or a package
     corpus with labels: those with ratings of `texts.sources` (negative, neutral, positive), `vader-tweets-strength`,
     `sarcasm-headlines`, `movie-writing`, `movie-verdicts`, `convention-stance`."""
     part: Literal["all", "train", "evaluation"] = "all"
+    """For a set that is also a source of texts: which of its documents, by a hash of their id, are asked about."""
     question: str = ""
     """A sentence that asks for the label, such as "Which emotion does the writer show?". The form of the answer and the
     text follow it. `{target}` is filled with the field `target` of the row. Empty: the domain's monitored
@@ -51,8 +53,11 @@ class EvaluationTask(Section):
     """What a text is, in the domain's monitored question: "tweet", "movie review sentence", …; empty: as the domain
     says."""
     text_field: Line = "text"
+    """Column or key that holds the text."""
     label_field: Line = "label"
+    """Column or key that holds the label."""
     licence: Line = "unstated"
+    """Of the rows."""
 
     @property
     def is_file(self) -> bool:
@@ -111,9 +116,11 @@ class EvaluationParams(Section):
     """Evaluation of teacher, base student and student on the same rows and prompts."""
 
     tasks: list[EvaluationTask] = Field(min_length=1)
+    """The labelled sets, one entry a task."""
     bootstrap: PositiveInt = 2000
     """Resamples for the intervals."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Of the intervals."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -122,8 +129,8 @@ class EvaluationParams(Section):
 
 
 class LabelPriorsParams(Section):
-    """A model's liking for some labels whatever the text, taken out of what it answers (docs/method.md): teacher, base
-    student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
+    """A model's liking for some labels whatever the text, taken out of what it answers (docs/label-priors.md): teacher,
+    base student and student alike, in evaluation, in `compeffdist predict` and where the student is served. What the
     student is trained on has its own knob, responses.calibration."""
 
     strength: Probability = 1.0

@@ -39,8 +39,11 @@ class ModelsParams(Section):
     """The three models of a run."""
 
     teacher: ModelParams
+    """The large model that answers."""
     student: ModelParams
+    """The small model that learns."""
     embedder: ModelParams
+    """Gives names of attributes and tasks their vectors."""
 
 
 class TeacherParams(Section):
@@ -53,6 +56,7 @@ class TeacherParams(Section):
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Nucleus that answers are sampled from; at temperature 0 without effect."""
     max_model_len: PositiveInt = 2048
     """Longest prompt plus answer, in tokens."""
     system_prompt: str | None = None
@@ -77,16 +81,17 @@ class RuntimeParams(Section):
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
     openai_base_url: Annotated[str, AfterValidator(server_url)] = "http://127.0.0.1:8000/v1"
     """Server for engine `openai`, without `/chat/completions`; what stands behind `?` goes with every request. Its key
-    is read from the environment variable COMPEFFDIST_API_KEY_SERVER, else COMPEFFDIST_API_KEY (docs/operations.md)."""
+    is read from the environment variable COMPEFFDIST_API_KEY_SERVER, else COMPEFFDIST_API_KEY (docs/teacher-api.md)."""
     openai_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Authorization"
     """Header that the key goes into, as it is (`api-key` of Azure) or, under `Authorization`, as a bearer token."""
     prices: Line | None = None
     """A YAML file of what models cost, for `compeffdist spend` and `plan` and for bounds on money; null: not known."""
     budget: BudgetParams = BudgetParams()
-    """What may be bought of the teacher, held against the ledger beside the store (docs/operations.md)."""
+    """What may be bought of the teacher, held against the ledger beside the store (docs/spending.md)."""
     concurrency: PositiveInt = 64
     """Requests in flight at most; a server that is too busy has fewer (`teacher/pace.py`)."""
     request_timeout_seconds: PositiveFloat = 600.0
+    """How long a whole answer may take."""
     retries: NonNegativeInt = 4
     """Attempts after the first for a request that timed out, met a fault of the server (5xx) or lost its connection."""
     busy_seconds: NonNegativeFloat = 600.0

@@ -29,7 +29,9 @@ class TextSource(Section):
     """One source of user texts."""
 
     name: Name
+    """Of the source, in ids of texts (`NAME:ROW`), in rejects and in the report."""
     kind: Literal["jsonl", "csv", "parquet", "huggingface", "package"]
+    """What `location` is: a file of that format, a data set as Hugging Face has them, or a corpus in a package."""
     location: Line
     """A file in `data/sources/` (its name is enough), a Hugging Face dataset (`repo@revision:split`, of several configs
     `repo@revision:config:split`; a folder of one: `data/sources/FOLDER:split`), or a package corpus (`vader-tweets`,
@@ -37,9 +39,11 @@ class TextSource(Section):
     domain: Line
     """The domain the balanced draw counts this source under."""
     text_field: Line = "text"
+    """Column or key that holds the text."""
     id_field: str = ""
     """Field with the source's own id; empty: the row number."""
     licence: Line = "unstated"
+    """Of the texts: recorded with the model version and shown by `compeffdist trace`."""
     part: Literal["all", "train", "evaluation"] = "all"
     """For a source that also serves evaluation: documents are split by a hash of the document's id, so that all
     of a document lies on one side. Rows of a file are documents of their own."""
@@ -54,10 +58,13 @@ class TextsParams(Section):
     """Which user texts enter."""
 
     sources: list[TextSource] = Field(min_length=1)
+    """Where texts come from, one entry a source."""
     count: PositiveInt
     """Texts kept in all, drawn evenly over domains; a short domain's share goes to the others."""
     min_characters: NonNegativeInt = 15
+    """A shorter text is rejected."""
     max_characters: PositiveInt = 2000
+    """A longer text is rejected or cut (`too_long`)."""
     too_long: Literal["reject", "truncate"] = "reject"
     """What happens to a text over `max_characters`; `truncate` cuts at the last sentence or word end that fits."""
     language: Literal["en", "any"] = "en"
@@ -84,6 +91,7 @@ class AttributesParams(Section):
     max_per_text: PositiveInt = 12
     """Attributes the teacher may name for one text (official answers hold 10-12)."""
     max_tokens: PositiveInt = 1048
+    """Of an answer, at most."""
     normalisation: Literal["chained", "official"] = "chained"
     """`chained` applies all rules in turn and trims; `official` applies the first that fits, as published."""
     more_than: NonNegativeInt = 10
@@ -96,7 +104,9 @@ class ClustersParams(Section):
     preference_percentile: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
     """Percentile (0-100) of all similarities used as the preference. Official file: 0.5."""
     damping: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.9
+    """Share of its former value that a message keeps in each iteration; more settles later and more surely."""
     max_iterations: PositiveInt = 1000
+    """After so many without convergence the stage stops."""
     convergence_iterations: PositiveInt = 100
     """Iterations without a change of exemplars that count as converged. Official: 15, which can stop far too early."""
     weighting: Literal["relative", "scaled", "duplicated", "none"] = "relative"
@@ -166,6 +176,7 @@ class TasksParams(Section):
     types: list[GeneratedType] = Field(default=list(GENERATED_TYPES), min_length=1)
     """Types of task asked for, in turn; repeat one to have more of it."""
     max_tokens: PositiveInt = 1024
+    """Of an answer, at most."""
     near_duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.92
     """Cosine similarity of task embeddings (name, description, labels) at which the later task is dropped."""
     seed_task: bool = False
@@ -191,6 +202,7 @@ class DemonstrationsParams(Section):
     shown: NonNegativeInt = 4
     """Demonstrations shown in an instruction."""
     max_tokens: PositiveInt = 512
+    """Of an answer, at most."""
     reference_characters: Annotated[int, Field(ge=40)] = 400
     """A reference text is cut to this length in the prompt. Of less, a withdrawn text could not be found in it."""
 
@@ -213,6 +225,7 @@ class ResponsesParams(Section):
     """The teacher's answers to (instruction, text)."""
 
     max_tokens: PositiveInt = 256
+    """Of a generated answer, at most."""
     tuple_tokens: PositiveInt = 200
     """The same of an answer that is a list of tuples (`tasks.own`), of which each takes some 25."""
     closed_labels: Literal["likelihood", "generate"] = "likelihood"
@@ -226,7 +239,7 @@ class ResponsesParams(Section):
 
 
 class ProxyParams(Section):
-    """Difficulty predicted before the teacher is asked (method section 9; docs/method.md says when it pays)."""
+    """Difficulty predicted before the teacher is asked (method section 9; docs/scoring.md says when it pays)."""
 
     rows: PositiveInt = 5000
     """Pairs that are asked and scored whatever comes, evenly over instructions: the proxy learns from them, and the
@@ -241,6 +254,7 @@ class DifficultyParams(Section):
     difficulty of the others from instruction and text, and asks the teacher only for those of them that are kept."""
     proxy: ProxyParams = ProxyParams()
     top_p: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    """Probability that the nucleus reaches: a token's rank is counted inside it, and outside scores 1."""
     exclude_zero: bool = True
     """Average only tokens that are not the scorer's first choice, as the official code does."""
     max_length: PositiveInt = 2048
@@ -281,19 +295,27 @@ class FineTuningParams(Section):
     """One training run of the student (trl SFT; loss on the response only)."""
 
     method: Literal["lora", "full"] = "full"
+    """`full` trains all weights, `lora` an adapter of low rank on all linear layers."""
     learning_rate: PositiveFloat | None = None
     """Of the first step after the warm-up; null takes that of the method, 5e-5 for full weights and 5e-4 for LoRA."""
     epochs: PositiveFloat = 4.0
+    """Passes over the rows; a fraction ends within one."""
     batch_size: PositiveInt = 8
     """Rows a device step."""
     gradient_accumulation: PositiveInt = 1
+    """Device steps whose gradients make one step of the optimiser: it has `batch_size` times as many rows."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    """Of AdamW."""
     warmup_ratio: Probability = 0.0
+    """Share of the steps over which the learning rate rises from 0."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes on from there: down to 0, or not."""
     max_gradient_norm: PositiveFloat = 1.0
+    """A step's gradient is scaled down to this norm."""
     max_length: PositiveInt = 2048
     """Rows longer than this many tokens are rejected before training."""
     gradient_checkpointing: bool = False
+    """Compute activations again on the way back: less memory, more time."""
     group_rows: PositiveInt = 8
     """Rows of one instruction that go into a step together, where they read what they share once. Fewer of them are
     more instructions a step and less noise in its gradient; 1 reads every row whole. A row's weight does not depend on
@@ -313,8 +335,11 @@ class FineTuningParams(Section):
     """Precision a full fine-tuning is stored in. `base` rounds to that of the base model: half the size, and right
     after thousands of steps; a few steps move weights by less than bfloat16 tells apart, and are lost."""
     lora_rank: PositiveInt = 16
+    """Of the adapter's matrices (`method: lora`)."""
     lora_alpha: PositiveInt = 32
+    """The adapter's product is scaled by this over the rank."""
     lora_dropout: Probability = 0.0
+    """Of the adapter's inputs, in training."""
 
 
 class WarmUpParams(Section):

@@ -11,7 +11,9 @@ class RegistryParams(Section):
     """The MLflow registry. Where it lives is MLFLOW_TRACKING_URI, sqlite:///mlflow.db by default."""
 
     model_name: Name = "compeffdist-student"
+    """Registered model that students become versions of."""
     experiment: Name = "compeffdist"
+    """Of MLflow's, in which trainings and registrations are runs."""
 
 
 class ServingParams(Section):
@@ -68,3 +70,4 @@ class PromotionParams(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     """Of that interval, a paired bootstrap over the same evaluation rows."""
     resamples: PositiveInt = 2000
+    """Of that bootstrap."""

@@ -53,6 +53,7 @@ class Price(Section):
     prompt_tokens: Money | None = None
     """Of a million of them, read from a cache or not."""
     answer_tokens: Money | None = None
+    """Of a million of them, thoughts included."""
     hour: Money | None = None
     """Of the machine that it runs on."""
 
@@ -75,6 +76,7 @@ class Prices(Section):
     """A file of prices."""
 
     currency: Line
+    """What the numbers are in, such as EUR."""
     date: Line
     """On which they were these."""
     prices: dict[str, Price] = Field(min_length=1)

@@ -15,11 +15,13 @@ class TuplePart(Section):
     """One part of a tuple."""
 
     name: Name
+    """Of the key in the answer's objects."""
     about: str = ""
     """What it is, where the name does not say it."""
     values: list[Line] = Field(default_factory=list)
     """What it may be; empty: words of the text."""
     from_text: bool = False
+    """Whether it is copied from the text, word for word; then it has no `values`."""
     may_be_absent: bool = False
     """Whether it may be `NULL`."""
 

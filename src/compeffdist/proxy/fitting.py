@@ -11,8 +11,8 @@ The student that scores difficulty reads the prompt (`prompt_features`). For a r
     slope      least squares of score - level on what is predicted of rows held out: calibrates to the scale of direct
                scores, so that scored and predicted rows can be ranked together
 
-The mean of two predictors that err differently selects better than either; docs/method.md compares inputs and heads
-on the same rows. Means over an instruction's prompts take in all of
+The mean of two predictors that err differently selects better than either; docs/performance.md compares inputs and
+heads on the same rows. Means over an instruction's prompts take in all of
 them, scored or not: they cost no answer. Sampling ranks within an instruction, so inputs are centred and levels
 taken apart: what only tells instructions apart cannot pass for skill. The fit draws nothing by chance and does not
 depend on the order of rows.

@@ -37,7 +37,7 @@ NEUTRAL = ("N/A", "[MASK]", "")
 """Inputs without content (Zhao et al. 2021, section 5)."""
 NEUTRAL_SHARE = 0.5
 """… and how much of the strength their prior is taken out at: what a model says of them is a poor guide to what it says
-of texts (docs/method.md has the measurement)."""
+of texts (docs/label-priors.md has the measurement)."""
 REMEMBERED = 256
 """Questions whose prior from neutral inputs is kept; three forward passes each."""
 

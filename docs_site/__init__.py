@@ -1,0 +1,1 @@
+"""What the documentation's site is made of beside docs/: reference pages from the code, links and pictures."""
