@@ -75,12 +75,19 @@ class MiniRun:
         (folder / ".gitignore").write_text("\n".join([*outs, "/answers.sqlite*", "/cache", ""]))
         run.run("git", "init", "-q")
         with chdir(folder):
-            for stage in mini_stages.PIPELINE:  # as `dvc repro` would, but for 18 processes
-                getattr(mini_stages, stage)()
             Repo.init().close()
-        run.dvc_commit()
+        run.repro()
         run.commit("run")
         return run
+
+    def repro(self) -> None:
+        """Every stage, as `dvc repro --force` would, but for 18 processes."""
+        with chdir(self.folder):
+            for path in (self.folder / out for _, made in mini_stages.PIPELINE.values() for out in made):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for stage in mini_stages.PIPELINE:
+                getattr(mini_stages, stage)()
+        self.dvc_commit()
 
     def run(self, *command: str) -> str:
         """A command in the checkout; its output."""

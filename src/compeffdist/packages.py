@@ -44,10 +44,10 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za
 _KEY_HEX_DIGITS = 12
 _BROKEN_ARCHIVE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+    *(EOFError, IndexError, NotImplementedError, RuntimeError, ValueError),
 )
-"""What the standard library raises on an archive that is cut short, altered, encrypted (RuntimeError) or packed in a
-way it does not know (NotImplementedError)."""
+"""What the standard library raises on an archive that is cut short, altered, encrypted (RuntimeError), packed in a
+way it does not know (NotImplementedError), or with a file without a name (IndexError)."""
 
 # The `setuptools` that pip asks for a source distribution's metadata: it runs no setup.py.
 _METADATA_BACKEND = """

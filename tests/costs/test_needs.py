@@ -24,7 +24,7 @@ from tests.exchange.world import Checkout
 from tests.stages import ROOT
 
 PARAMETERS = 134_515_008
-SMOLLM = Shape(PARAMETERS, 2 * PARAMETERS, True, Layers(30, 576, 1536, 192, 49152))
+SMOLLM = Shape(PARAMETERS, 2 * PARAMETERS, True, Layers(30, 576, 1536, 9, 192, 49152))
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def without_the_text(world: World) -> str:
     text = learnt_text(world)
     forgetting = world.forgetting()
     forgetting.apply(forgetting.plan(text.id))
-    world.run("dvc", "repro", "-q")
+    world.repro()
     world.commit("without it")
     return text.id
 

@@ -256,7 +256,7 @@ def test_promotion_is_refused_by_what_the_audit_finds_in_the_data(own_world: Wor
 def test_an_old_version_is_audited_from_the_cache_after_the_data_moved_on(own_world: World) -> None:
     source = own_world.folder / "sources.jsonl"
     source.write_text(source.read_text() + '{"text": "a new text on the screen of the thing"}\n')
-    own_world.run("dvc", "repro", "-q")
+    own_world.repro()
     own_world.commit("more texts")
     version: Version = own_world.versions[0]
     audit = own_world.auditor().version_audit(version)

@@ -212,7 +212,7 @@ def test_the_next_run_knows_nothing_of_it_and_buys_only_what_changed(
     plan = forgetting.plan(text.id)
     forgetting.apply(plan)
     left = stored(own_world)
-    own_world.run("dvc", "repro", "-q")
+    own_world.repro()
     own_world.commit("without it")
     assert not own_world.snapshot.holds(text.id)
     for path in (own_world.folder / "data").rglob("*.jsonl"):
@@ -267,7 +267,7 @@ def test_purging_removes_cache_remote_experiments_and_versions(
     lone_world.run("dvc", "checkout", "-q", "--force")
     forgetting = lone_world.forgetting()
     forgetting.apply(forgetting.plan(text.id))
-    lone_world.run("dvc", "repro", "-q")
+    lone_world.repro()
     lone_world.commit("without it")
     assert lone_world.register(monkeypatch) == 2
     objects = [path for path in (lone_world.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
@@ -310,7 +310,7 @@ def test_a_champion_is_not_purged(lone_world: World, monkeypatch: pytest.MonkeyP
     forgetting = lone_world.forgetting()
     text = learnt_text(lone_world)
     forgetting.apply(forgetting.plan(text.id))
-    lone_world.run("dvc", "repro", "-q")
+    lone_world.repro()
     lone_world.commit("without it")
     lone_world.register(monkeypatch)
     plan = lone_world.forgetting().plan(text.id)

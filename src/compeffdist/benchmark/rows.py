@@ -58,7 +58,8 @@ def load_benchmark_rows(folder: Path, task: BenchmarkTask, split: str) -> list[B
     if entry is None:
         raise UserError(f"{folder / MANIFEST}: has no task {task.name!r}")
     labels = entry.get("labels")
-    if task.labels and labels is not None and sorted(map(str, labels)) != sorted(task.labels):
+    same = labels is None or (isinstance(labels, list) and sorted(map(str, labels)) == sorted(task.labels))
+    if task.labels and not same:
         raise UserError(f"{folder / MANIFEST}: {task.name}: its labels are {labels}, the task's {task.labels}")
     splits = entry.get("splits")
     stated = splits.get(split) if isinstance(splits, dict) else None

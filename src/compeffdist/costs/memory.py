@@ -2,7 +2,9 @@
 
 A training with full weights holds 16 bytes a parameter (float32 weights, gradients, two moments of Adam), two more
 where products are in bfloat16, and what one pass keeps for its way back. That is, of each layer and token, the inputs
-of two norms and what they give, queries, keys, values and what attention gives, four vectors as wide as the MLP.
+of two norms and what they give, the input of each product beside them, four vectors as wide as the MLP, and what
+attention works on: queries, keys and values once for each head, and, where it is computed block by block, their
+padding and the share of each key in each query, in float32.
 Scoring and prediction hold the weights, the head once more in float32, keys and values of a batch, and the scorer's
 workspace. A server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
 
@@ -25,6 +27,9 @@ SERVER_LIBRARIES = 3.0 * GIB
 """The three processes of a vLLM server at work, without weights and cache; 2.7 and 3.2 with a 0.5B and a 1.5B model."""
 INSTRUCTION_TOKENS, CHARACTERS_A_TOKEN = 80, 3.0
 """Of a training row: chat frame and instruction without its demonstrations; of a text as long as texts may be."""
+BLOCK_QUERIES, BLOCK_KEYS = 1.9, 2.9
+"""Rows of the padded blocks of attention (`student.blockwise`) for a token of their pass: means over the passes of the
+default run."""
 RESPONSE_SHARE = 0.1
 """Of the tokens of a training pass, those that are answers and go through the head: most are prompt."""
 TRAININGS = ("warm_up_student", "train_student")
@@ -49,8 +54,9 @@ def model_memory(stage: str, params: Params, student: Shape | None, embedder: Sh
     libraries = LIBRARIES + (MLFLOW if stage in ("train_student", "register_student") else 0.0)
     if stage in TRAININGS:
         settings = training_of(stage, params)
-        pass_tokens = min(settings.pass_tokens, settings.batch_size * _row_tokens(params))
-        return Amount.estimated(libraries + training_bytes(student, student.layers, settings, pass_tokens))
+        row = _row_tokens(params)
+        pass_tokens = min(settings.pass_tokens, settings.batch_size * row)
+        return Amount.estimated(libraries + training_bytes(student, student.layers, settings, pass_tokens, row))
     return Amount.estimated(libraries + _asking_bytes(stage, params, student, student.layers))
 
 
@@ -70,8 +76,10 @@ def server_memory(params: Params, teacher: Shape | None) -> Amount:
     return Amount.estimated(weights + LIBRARIES + _batch_bytes(teacher.layers, params.runtime.token_budget, 4))
 
 
-def training_bytes(student: Shape, layers: Layers, settings: FineTuningParams, pass_tokens: float) -> float:
-    """Bytes of a fine-tuning on a CPU, libraries apart, with so many tokens in its largest pass."""
+def training_bytes(
+    student: Shape, layers: Layers, settings: FineTuningParams, pass_tokens: float, row_tokens: float
+) -> float:
+    """Bytes of a fine-tuning on a CPU, libraries apart, with so many tokens in its largest pass and its longest row."""
     bf16 = settings.compute_dtype == "auto" and precision.cpu_multiplies("bfloat16")
     if settings.method == "full":
         weights = student.parameters * (16 + 2 * bf16)
@@ -81,7 +89,9 @@ def training_bytes(student: Shape, layers: Layers, settings: FineTuningParams, p
         weights = student.parameters * _width(student.stored_width) + 16 * trained
     if settings.average_last:
         weights += 4 * trained
-    return weights + pass_tokens * _kept_for_the_way_back(layers, bf16, settings.gradient_checkpointing)
+    attention = _kept_by_attention(layers, bf16, row_tokens if settings.group_rows > 1 else 0.0)
+    kept = _kept_for_the_way_back(layers, bf16, attention, settings.gradient_checkpointing)
+    return weights + pass_tokens * kept
 
 
 def _row_tokens(params: Params) -> float:
@@ -100,12 +110,19 @@ def on_gpu(runtime: RuntimeParams) -> bool:
     return (precision.resolve_device("auto") if runtime.device == "auto" else runtime.device) != "cpu"
 
 
-def _kept_for_the_way_back(layers: Layers, bf16: bool, checkpointing: bool) -> float:
+def _kept_by_attention(layers: Layers, bf16: bool, block: float) -> float:
+    """Bytes a token of a pass in one layer; `block`: tokens of the longest block, 0 where rows are read whole."""
+    if not block:
+        return (2 if bf16 else 4) * 2 * (layers.hidden + layers.key_values)
+    return 4 * ((BLOCK_QUERIES + 2 * BLOCK_KEYS) * layers.hidden + BLOCK_QUERIES * layers.heads * block)
+
+
+def _kept_for_the_way_back(layers: Layers, bf16: bool, attention: float, checkpointing: bool) -> float:
     """Bytes a token of a pass."""
     width = 2 if bf16 else 4
-    norms = 2 * (4 + 4 + width) * layers.hidden
-    attention = width * 2 * (layers.hidden + layers.key_values)
-    layer = norms + attention + width * 4 * layers.inner
+    norms = 2 * (4 + 4) * layers.hidden
+    inputs = 6 * width * layers.hidden if bf16 else 2 * width * layers.hidden  # rounded for each product apart
+    layer = norms + inputs + attention + width * 4 * layers.inner
     logits = RESPONSE_SHARE * layers.vocabulary * (width + 3 * 4)
     return logits + (layers.count * 4 * layers.hidden + layer if checkpointing else layers.count * layer)
 

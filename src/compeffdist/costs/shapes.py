@@ -26,6 +26,8 @@ class Layers:
     hidden: int
     inner: int
     """Width of the MLP."""
+    heads: int
+    """Of attention's queries."""
     key_values: int
     """Width of the keys, and of the values."""
     vocabulary: int
@@ -100,6 +102,7 @@ def _layers(config: Path) -> Layers | None:
             count=int(value["num_hidden_layers"]),
             hidden=hidden,
             inner=int(value["intermediate_size"]),
+            heads=heads,
             key_values=each * int(value.get("num_key_value_heads") or heads),
             vocabulary=int(value["vocab_size"]),
         )

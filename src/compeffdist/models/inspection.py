@@ -91,7 +91,10 @@ def _architecture(folder: Path) -> str:
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise UserError(f"{folder / 'config.json'}: expected a JSON object")
-    return str((config.get("architectures") or [config.get("model_type", "")])[0])
+    architectures = config.get("architectures") or [config.get("model_type", "")]
+    if not isinstance(architectures, list):
+        raise UserError(f"{folder / 'config.json'}: architectures: expected a list of names")
+    return str(architectures[0])
 
 
 def _module_folders(folder: Path) -> list[str]:

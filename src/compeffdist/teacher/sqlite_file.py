@@ -63,6 +63,8 @@ def guarded(path: Path, what: str) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0)  # what Python's own module refuses has none
         told = _fault_of_the_folder(path) if code & 0xFF in UNEXPLAINED else ""
         raise UserError(told or f"{path}: {_advice(str(error), what)}") from None
+    except UnicodeDecodeError:  # what SQLite says of a damaged file may quote its bytes
+        raise UserError(f"{path}: {_advice('malformed', what)}") from None
 
 
 def _fault_of_the_folder(path: Path) -> str:
