@@ -8,6 +8,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 # Python compiles a module when it is first imported, which most of the packages' never are
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+# a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # no dependency may phone home, whatever is run from here
 export DO_NOT_TRACK := true
@@ -47,15 +49,14 @@ repro: fingerprints ## run the pipeline and print the results table
 	dvc repro
 	compeffdist results
 
-test: fingerprints lint docs unit ## lint, type-check, documentation, unit tests, then one end-to-end run with real weights
-	python -m pytest -m pipeline
+test: fingerprints lint docs ## lint, type-check, documentation, unit tests, and end-to-end runs with real weights
+	$(PYTEST) -m 'not engine and not browser' --no-loadscope-reorder
 
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
 	python -m pytest -m engine
 
-# a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
 unit: $(READY) ## the quick tests alone
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(PYTEST)
 
 fuzz: $(READY) ## hostile input for every reader, other cases each time: make fuzz FOR=3600 (seconds)
 	python -m tests.fuzz --cases 1000000 --seconds $(or $(FOR),300)

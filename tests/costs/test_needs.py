@@ -85,7 +85,7 @@ def test_the_run_needs_what_its_stages_keep_and_the_one_at_work() -> None:
 def test_a_training_holds_weights_gradients_moments_and_a_pass(laptop: Params) -> None:
     def size(tokens: int = 2048, **settings: Any) -> float:
         assert SMOLLM.layers is not None
-        return training_bytes(SMOLLM, SMOLLM.layers, laptop.training.model_copy(update=settings), tokens)
+        return training_bytes(SMOLLM, SMOLLM.layers, laptop.training.model_copy(update=settings), tokens, 150)
 
     weights = size(0)
     assert weights == PARAMETERS * 18 == size(0, compute_dtype="float32") + 2 * PARAMETERS
@@ -96,16 +96,18 @@ def test_a_training_holds_weights_gradients_moments_and_a_pass(laptop: Params) -
 
 
 def test_trainings_were_about_as_large_as_is_told(laptop: Params) -> None:
-    """Resident at the peak on an AMD EPYC with bfloat16 instructions: train_student of `laptop`, all of `smoke`."""
+    """Resident at the peak of whole runs on an AMD EPYC with bfloat16 instructions. Texts shorter than they may be make
+    a training smaller than is told, many steps on passes of every length larger."""
     smoke = Params.model_validate(compose("smoke", ROOT / "profiles"))
     measured = [
-        ("train_student", laptop, 4775),
+        ("warm_up_student", laptop, 4777),
+        ("train_student", laptop, 7685),
         ("warm_up_student", smoke, 3374),
         ("train_student", smoke, 3614),
         ("register_student", smoke, 1813),
     ]
     for stage, params, mib in measured:
-        assert model_memory(stage, params, SMOLLM, None).bytes / MIB == pytest.approx(mib, rel=0.1), (stage, mib)
+        assert model_memory(stage, params, SMOLLM, None).bytes / MIB == pytest.approx(mib, rel=0.2), (stage, mib)
 
 
 def test_what_is_not_known_of_a_model_is_not_guessed(laptop: Params) -> None:
