@@ -101,8 +101,9 @@ library = transformers_models()
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "vocab_size": 16}
 def small():
-    return LlamaForCausalLM(LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=2, vocab_size=16, **heads))
+    return LlamaForCausalLM(LlamaConfig(**sizes, **heads))
 """
 
 
