@@ -116,9 +116,9 @@ class _TooLarge(_Refused):
 def load_version(uri: str) -> LoadedVersion:
     """A registered version, or what else MLflow can load, no longer bounded in time. Raises UserError if there is none,
     or it cannot be loaded."""
-    import mlflow
-
     client = open_registry()
+    import mlflow  # as it was opened
+
     try:
         model = _loaded(client, uri)
     except (mlflow.MlflowException, ImportError) as error:
