@@ -3,14 +3,15 @@
 Great Expectations imports `scipy.stats` and `altair` for one of its sixty expectations, what speaks to databases and
 clouds where that is installed, and makes a class of every kind of file that pandas and Spark read; transformers and
 sentence-transformers import `sklearn.metrics`, which brings `scipy.stats` and pandas, for assisted generation and for
-scores of tasks that are not ours. In a pipeline of processes that work for seconds, imports are most of what they cost.
+scores of tasks that are not ours, and PyTorch's compiler to mark functions for it; MLflow what its server is made of.
+In a pipeline of processes that work for seconds, imports are most of what they cost.
 Seconds of CPU and memory, on two shared cores:
 
 | library                        | as it is      | here          |
 |--------------------------------|---------------|---------------|
 | great_expectations             | 2.8, 261 MiB  | 1.2, 152 MiB  |
-| transformers, a model class    | 4.5, 539 MiB  | 3.3, 402 MiB  |
-| mlflow, with a database        | 3.0, 234 MiB  | 1.6, 200 MiB  |
+| transformers, a model class    | 5.3, 541 MiB  | 2.6, 262 MiB  |
+| mlflow, with a database        | 2.1, 238 MiB  | 1.6, 209 MiB  |
 | sentence_transformers          | 5.4, 586 MiB  | 4.7, 543 MiB  |
 
 What stands in a module's place meanwhile is no stub: the first use of anything in it loads the real module and goes on
