@@ -26,6 +26,15 @@ def test_training_is_measured_in_every_way() -> None:
     assert read[0] >= 100 > 2 * read[1]
 
 
+def test_commands_are_measured_beside_an_import() -> None:
+    command = [sys.executable, BENCH / "commands.py", "--times", "1"]
+    done = subprocess.run([*command, "spend"], capture_output=True, text=True, check=True, cwd=BENCH.parent)
+    heading, line = done.stdout.splitlines()
+    assert heading.split() == ["processor", "wall", "ratio"] and line.split()[0] == "spend"
+    refused = subprocess.run([*command, "nonsense"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "none of --help, results" in refused.stderr
+
+
 @pytest.mark.pipeline
 def test_lineage_is_measured_on_a_run_of_its_own() -> None:
     command = [sys.executable, "-m", "bench.lineage", "--triplets", "300"]

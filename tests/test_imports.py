@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_block_that_fails_leaves_nothing_behind() -> None:
     ("library", "left_out"),
     [
         ("great_expectations", ("scipy.stats", "altair", "google", "sqlalchemy")),
-        ("transformers_models", ("sklearn", "scipy.stats")),
+        ("transformers_models", ("sklearn", "scipy", "sympy", "triton", "torch._dynamo", "torch.distributed.tensor")),
         ("sentence_transformers", ("sklearn", "scipy.stats")),
     ],
 )
@@ -90,6 +91,63 @@ def test_garbage_is_collected_afterwards_if_it_was_before(collects: bool) -> Non
         assert gc.isenabled() is collects
     finally:
         (gc.enable if before else gc.disable)()
+
+
+MODEL = """
+import sys
+from pathlib import Path
+from compeffdist.imports import transformers_models
+library = transformers_models()
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "vocab_size": 16}
+def small():
+    return LlamaForCausalLM(LlamaConfig(**sizes, **heads))
+"""
+
+
+def test_a_model_is_loaded_and_asked_without_the_compiler(tmp_path: Path) -> None:
+    saved = run(f"""{MODEL}
+torch.manual_seed(1)
+model = small().eval()
+model.save_pretrained({str(tmp_path)!r})
+print(model(input_ids=torch.arange(8)[None]).logits.tolist())
+""")
+    code = f"""{MODEL}
+loaded = library.AutoModelForCausalLM.from_pretrained({str(tmp_path)!r}).eval()
+with torch.inference_mode():
+    print(loaded(input_ids=torch.arange(8)[None]).logits.tolist())
+print([name for name in ("torch._dynamo", "triton", "torch.distributed.tensor", "scipy") if name in sys.modules])
+"""
+    assert run(code).splitlines() == [saved, "[]"]
+
+
+def test_what_was_marked_for_the_compiler_is_marked_once_it_is_there() -> None:
+    code = f"""{MODEL}
+seen = []
+compiled = torch.compile(small(), backend=lambda graph, inputs: seen.append(graph) or graph.forward)
+compiled(input_ids=torch.arange(8)[None])
+print("torch._dynamo" in sys.modules, bool(seen))
+from transformers.integrations.eager_paged import eager_paged_attention_forward as paged
+inside = [cell.cell_contents for cell in paged.__closure__ if callable(cell.cell_contents)]
+print(any(getattr(cell(), "_torchdynamo_disable", False) for cell in inside if hasattr(cell, "cache_info")))
+"""
+    assert run(code).splitlines() == ["True True", "True"]
+
+
+def test_spread_weights_are_still_told_from_others() -> None:
+    code = f"""{MODEL}
+import torch.distributed as group
+from transformers.distributed.utils import is_dtensor
+print(is_dtensor(torch.ones(1)))
+group.init_process_group("gloo", init_method="tcp://127.0.0.1:0", rank=0, world_size=1)
+from torch.distributed.tensor import Replicate, distribute_tensor, init_device_mesh
+spread = distribute_tensor(torch.ones(1), init_device_mesh("cpu", (1,)), [Replicate()])
+print(is_dtensor(spread), is_dtensor(torch.ones(1)))
+group.destroy_process_group()
+"""
+    assert run(code).splitlines() == ["False", "True False"]
 
 
 def test_great_expectations_can_still_read_files() -> None:

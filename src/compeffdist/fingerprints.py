@@ -216,6 +216,8 @@ def _parsed(content: bytes, path: str) -> _Code:
 def meaning(node: object) -> str:
     """A syntax tree as text, without positions, docstrings and what stands at its default."""
     if isinstance(node, ast.AST):
+        if not node._fields:  # Load(), of which a file has thousands
+            return f"{type(node).__name__}()"
         # of a constant, None is a value and `kind` how it is written
         constant = isinstance(node, ast.Constant | ast.MatchSingleton)
         fields = [(name, of) for name, of in ast.iter_fields(node) if name != "kind" or not constant]
@@ -231,10 +233,12 @@ def _is_text(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _imports(body: Iterable[ast.AST]) -> Iterator[str]:
-    for node in body:
+def _imports(body: Sequence[ast.AST]) -> Iterator[str]:
+    waiting = [*body][::-1]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            yield from _imports(node.orelse)
+            waiting += node.orelse[::-1]
         elif isinstance(node, ast.ImportFrom) and node.level:
             raise ValueError(f"line {node.lineno} imports by dots: name the module whole")
         elif isinstance(node, ast.ImportFrom):
@@ -242,8 +246,8 @@ def _imports(body: Iterable[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        else:
-            yield from _imports(ast.iter_child_nodes(node))
+        elif not isinstance(node, ast.expr):  # an import is a statement
+            waiting += [*ast.iter_child_nodes(node)][::-1]
 
 
 def main() -> None:

@@ -3,13 +3,15 @@
 Great Expectations imports `scipy.stats` and `altair` for one of its sixty expectations, what speaks to databases and
 clouds where that is installed, and makes a class of every kind of file that pandas and Spark read; transformers and
 sentence-transformers import `sklearn.metrics`, which brings `scipy.stats` and pandas, for assisted generation and for
-scores of tasks that are not ours. In a pipeline of processes that work for seconds, imports are most of what they cost.
+scores of tasks that are not ours, and PyTorch's compiler to mark functions for it; MLflow what its server is made of.
+In a pipeline of processes that work for seconds, imports are most of what they cost.
 Seconds of CPU and memory, on two shared cores:
 
 | library                        | as it is      | here          |
 |--------------------------------|---------------|---------------|
 | great_expectations             | 2.8, 261 MiB  | 1.2, 152 MiB  |
-| transformers, a model class    | 4.5, 539 MiB  | 3.3, 402 MiB  |
+| transformers, a model class    | 5.3, 541 MiB  | 2.6, 262 MiB  |
+| mlflow, with a database        | 2.1, 238 MiB  | 1.6, 209 MiB  |
 | sentence_transformers          | 5.4, 586 MiB  | 4.7, 543 MiB  |
 
 What stands in a module's place meanwhile is no stub: the first use of anything in it loads the real module and goes on
@@ -21,11 +23,21 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
-METRICS = ("sklearn.metrics", "scipy.stats")
+METRICS = ("sklearn.metrics", "scipy.stats", "scipy.optimize")
 """Modules out of which transformers takes functions by name that it calls in training of other kinds than ours."""
+COMPILER = "torch._dynamo"
+"""PyTorch's compiler, which brings sympy and triton: transformers marks functions for it, and nothing here compiles."""
+MANY_MACHINES = (
+    *("torch.distributed.fsdp", "torch.distributed._composable.fsdp"),
+    *("transformers.distributed.tensor_parallel", "transformers.distributed.sharding_utils"),
+)
+"""Weights spread over several devices."""
+SPREAD = "torch.distributed.tensor"
+"""What such weights are made of."""
 FILE_SOURCES = tuple(
     f"great_expectations.datasource.fluent.{library}_{place}_datasource"
     for library in ("pandas", "spark")
@@ -46,12 +58,40 @@ class Deferred(ModuleType):
             raise AttributeError(f"module {self.__name__!r} is deferred and has no attribute {name!r}")
         if not self.importing:
             return getattr(importlib.import_module(self.__name__), name)
-
         # while a library is imported, `from module import name` asks for what will be called later, if at all
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return getattr(importlib.import_module(self.__name__), name)(*args, **kwargs)
+        return (_Mark if self.__name__ == COMPILER else _Later)(self.__name__, name)
 
-        call.__name__ = call.__qualname__ = name
+
+class _Later:
+    """A function or class of a deferred module, taken out of it by name."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self.__name__ = self.__qualname__ = name
+
+    def _real(self) -> Any:
+        return getattr(importlib.import_module(self._module), self.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._real()(*args, **kwargs)
+
+
+class _Mark(_Later):
+    """A decorator of the compiler's: what it marks means nothing until the compiler is loaded, and all of it then."""
+
+    def __call__(self, function: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if function is None:  # @disable(recursive=False)
+            return lambda marked: self(marked, *args, **kwargs)
+
+        @cache
+        def marked() -> Any:
+            return self._real()(function, *args, **kwargs)
+
+        @wraps(function)
+        def call(*given: Any, **named: Any) -> Any:
+            compiles = COMPILER in sys.modules and not isinstance(sys.modules[COMPILER], Deferred)
+            return (marked() if compiles else function)(*given, **named)
+
         return call
 
 
@@ -89,12 +129,44 @@ def great_expectations() -> ModuleType:
         return importlib.import_module("great_expectations")
 
 
+def mlflow(in_database: bool = False) -> ModuleType:
+    """The library MLflow without what its server is made of; with what asks a store that is `in_database`."""
+    with lean_imports(deferred=("fastapi",), absent=("polars",)):
+        library = importlib.import_module("mlflow")
+        for of in ("tracking", "model_registry") if in_database else ():
+            importlib.import_module(f"mlflow.store.{of}.sqlalchemy_store")
+        return library
+
+
 def transformers_models() -> ModuleType:
     """The library transformers, with its classes of models loaded, which is what takes the time."""
-    with lean_imports(deferred=METRICS):
+    with lean_imports(deferred=(*METRICS, COMPILER, f"{COMPILER}._trace_wrapped_higher_order_op", *MANY_MACHINES)):
         library = importlib.import_module("transformers")
+        _ask_for_no_spread_weights()
         assert library.AutoModelForCausalLM
+        _load_without_compiler(library.PreTrainedModel)
         return library
+
+
+def _ask_for_no_spread_weights() -> None:
+    """Let transformers not load what spread weights are made of to see that a parameter is none of them."""
+    places = importlib.import_module("transformers.distributed.utils")
+    is_spread = places.is_dtensor
+    if not hasattr(is_spread, "__wrapped__"):
+        places.is_dtensor = wraps(is_spread)(lambda parameter: SPREAD in sys.modules and is_spread(parameter))
+
+
+def _load_without_compiler(models: Any) -> None:
+    """Let a model be made without the compiler, which PyTorch loads to switch it off where tensors have no data yet."""
+    load = models.from_pretrained.__func__
+    if not hasattr(load, "__wrapped__"):
+
+        @wraps(load)
+        def lean(*args: Any, **kwargs: Any) -> Any:
+            with lean_imports(deferred=(COMPILER,)):
+                return load(*args, **kwargs)
+
+        models.from_pretrained = classmethod(lean)
 
 
 def sentence_transformers() -> ModuleType:

@@ -1,6 +1,10 @@
 """`compeffdist predict` from arguments to lines."""
 
+import importlib.metadata
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,8 @@ import pytest
 from compeffdist.cli.main import main
 from compeffdist.params import RegistryParams
 from compeffdist.registry.register import register_student
+from compeffdist.registry.tracking import open_registry
+from compeffdist.registry.weights import named_version
 
 
 @pytest.fixture
@@ -120,3 +126,55 @@ def test_a_key_that_stands_twice_is_refused(
     with pytest.raises(SystemExit):
         main(["predict", "--model", uri, "--file", str(path)])
     assert f"rows.jsonl: line 1 has the key '{key}' more than once" in capsys.readouterr().err
+
+
+def test_a_text_is_answered_without_libraries_that_answer_none(uri: str) -> None:
+    unused = ["fastapi", "polars", "datasets"]
+    if "full" in uri:  # peft brings them
+        unused += ["torch._dynamo", "triton", "scipy.optimize", "sklearn"]
+    code = f"""
+import sys
+from compeffdist.cli.main import main
+main(["predict", "--model", {uri!r}, "--text", "the film was great"])
+print([name for name in {unused!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def _with_requirement(line: str) -> Callable[[Path], None]:
+    def change(version: Path) -> None:
+        (version / "requirements.txt").write_text(f"torch=={importlib.metadata.version('torch')}\n{line}\n")
+
+    return change
+
+
+def _of_another_python(version: Path) -> None:
+    named = (version / "MLmodel").read_text()
+    (version / "MLmodel").write_text(named.replace("python_version: 3.", "python_version: 2."))
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        (lambda _: None, False),
+        (_with_requirement("pydantic==0.1"), True),
+        (_with_requirement("pydantic>=99"), True),
+        (_with_requirement("no-such-package==1"), True),
+        (_of_another_python, True),
+    ],
+)
+def test_mlflow_warns_of_a_version_that_is_not_made_for_here(
+    uri: str, change: Callable[[Path], None], warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_registry()
+    version = named_version(client, uri)
+    place = Path(client.get_model_version_download_uri(version.name, version.version).removeprefix("file://"))
+    change(place)
+    from mlflow import pyfunc
+
+    said: list[str] = []
+    monkeypatch.setattr(pyfunc._logger, "warning", lambda message, *_, **__: said.append(message))
+    monkeypatch.setattr("mlflow.utils.requirements_utils._logger", pyfunc._logger)
+    main(["predict", "--model", uri, "--text", "the film was great"])
+    assert bool(said) is warned

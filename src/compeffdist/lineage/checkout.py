@@ -1,14 +1,12 @@
 """The lineage of the checkout one works in: its repository, registry, answers and ledgers, opened as params.yaml names
-them. All raise UserError if one of them cannot be read."""
+them. All raise UserError if one of them cannot be read. What only one command needs is imported for that alone."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from compeffdist.artefacts import REGISTRATION
-from compeffdist.exchange.questions import questions_of
 from compeffdist.files import home_path
 from compeffdist.ledger import PROMOTIONS, Ledger
-from compeffdist.lineage.audit import Auditor
-from compeffdist.lineage.forget import Forgetting
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.trace import Tracer
 from compeffdist.lineage.versions import Version, absent_store, find_version, read_versions
@@ -16,8 +14,11 @@ from compeffdist.models import cache_folder
 from compeffdist.params import Params, load_params
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import named_records
-from compeffdist.texts.ingest_texts import whole_ids
 from compeffdist.texts.withdrawals import WITHDRAWALS
+
+if TYPE_CHECKING:
+    from compeffdist.lineage.audit import Auditor
+    from compeffdist.lineage.forget import Forgetting
 
 
 def open_tracer() -> Tracer:
@@ -26,15 +27,21 @@ def open_tracer() -> Tracer:
     return Tracer(repository, versions, known, Ledger(PROMOTIONS).entries(), absent_registry(repository))
 
 
-def open_auditor() -> Auditor:
+def open_auditor() -> "Auditor":
     """An auditor over the working folder."""
+    from compeffdist.lineage.audit import Auditor
+
     params, repository, versions, known = _opened()
     cache, ledgers = cache_folder(params.runtime.cache), (PROMOTIONS, WITHDRAWALS)
     return Auditor(repository, versions, known, cache, ledgers, params.signing)
 
 
-def open_forgetting() -> Forgetting:
+def open_forgetting() -> "Forgetting":
     """What withdraws texts from the working folder."""
+    from compeffdist.exchange.questions import questions_of
+    from compeffdist.lineage.forget import Forgetting
+    from compeffdist.texts.ingest_texts import whole_ids
+
     params, repository, versions, known = _opened()
     whole = partial(whole_ids, params.texts, cache_folder(params.runtime.cache))
     unlooked = list(filter(None, [absent_registry(repository)]))

@@ -1,10 +1,14 @@
 """Asking a registered version in this process: rows of a file or of arguments, in requests within its bounds."""
 
+import importlib.metadata
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_json
@@ -112,9 +116,9 @@ class _TooLarge(_Refused):
 def load_version(uri: str) -> LoadedVersion:
     """A registered version, or what else MLflow can load, no longer bounded in time. Raises UserError if there is none,
     or it cannot be loaded."""
-    import mlflow
-
     client = open_registry()
+    import mlflow  # as it was opened
+
     try:
         model = _loaded(client, uri)
     except (mlflow.MlflowException, ImportError) as error:
@@ -161,9 +165,23 @@ def _loaded(client: "MlflowClient", uri: str) -> Any:
     place = located(client.get_model_version_download_uri(version.name, version.version)) if version else None
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        return mlflow.pyfunc.load_model(uri if place is None else str(place))
+        made_for_here = place is not None and _is_made_for_here(place)
+        return mlflow.pyfunc.load_model(uri if place is None else str(place), suppress_warnings=made_for_here)
     finally:
         sys.dont_write_bytecode = written
+
+
+def _is_made_for_here(place: Path) -> bool:
+    """Whether a version asks for this Python and for packages just as they are installed, so that MLflow has nothing to
+    warn of: to see that takes it a second, in which it reads the lists of files of all packages."""
+    try:
+        flavour = yaml.safe_load((place / "MLmodel").read_text(encoding="utf-8"))["flavors"]["python_function"]
+        asked = [line.partition("==") for line in (place / "requirements.txt").read_text(encoding="utf-8").split()]
+        installed = [(importlib.metadata.version(name), version) for name, _, version in asked]
+        here = ".".join(map(str, sys.version_info[:2]))
+        return str(flavour["python_version"]).startswith(f"{here}.") and all(one == other for one, other in installed)
+    except (OSError, LookupError, TypeError, ValueError, yaml.YAMLError, importlib.metadata.PackageNotFoundError):
+        return False  # MLflow says what is wrong with it
 
 
 def _named(client: "MlflowClient", uri: str) -> "ModelVersion | None":

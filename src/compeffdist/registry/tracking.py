@@ -14,6 +14,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from compeffdist import imports
 from compeffdist.errors import UserError, connection_reason, lost_connection, one_line
 from compeffdist.files import hash_file
 from compeffdist.models import ModelIdentity
@@ -60,12 +61,12 @@ def _connected(lock: AbstractContextManager[Any]) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold credentials
     logging.getLogger("alembic").setLevel(logging.WARNING)
     check_tracking_uri()
-    import mlflow
-
+    mlflow = imports.mlflow()
     uri = tracking_uri()
     expect_server(uri)
     try:
         with store_errors(f"; see {VARIABLE}"), lock:
+            imports.mlflow(in_database=database() is not None)
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
             client = mlflow.MlflowClient()
@@ -107,7 +108,7 @@ def store_errors(advice: str = "") -> Iterator[None]:
 
     A package that is missing is the store's fault only if the store's libraries looked for it.
     """
-    import mlflow
+    mlflow = imports.mlflow()
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
