@@ -150,7 +150,7 @@ def transformers_models() -> ModuleType:
 
 def _ask_for_no_spread_weights() -> None:
     """Let transformers not load what spread weights are made of to see that a parameter is none of them."""
-    places = importlib.import_module("transformers.distributed.utils")
+    places: Any = importlib.import_module("transformers.distributed.utils")
     is_spread = places.is_dtensor
     if not hasattr(is_spread, "__wrapped__"):
         places.is_dtensor = wraps(is_spread)(lambda parameter: SPREAD in sys.modules and is_spread(parameter))
