@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="beside them all scored triplets, as configuration `scored`")
     parser.add_argument("--url", default="", help="where the data set will be found, for Croissant")
     parser.add_argument("--creator", default="", metavar="NAME", help="who publishes it, for Croissant")
-    add_licence_arguments(parser, "texts of a source")
+    add_licence_arguments(parser, "texts")
 
 
 def run(args: argparse.Namespace) -> None:

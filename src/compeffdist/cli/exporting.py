@@ -19,16 +19,16 @@ def add_target(parser: argparse.ArgumentParser, metavar: str, what: str) -> None
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
 
 
-def add_licence_arguments(parser: argparse.ArgumentParser, of: str) -> None:
+def add_licence_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Arguments of an export that passes on what others may hold rights in."""
     add = parser.add_argument
-    add("--allow-unknown-licence", action="store_true", help=f"export {of} of unknown licence, which is called so")
+    add("--allow-unknown-licence", action="store_true", help=f"also {what} of unknown licence, which is called so")
     add(
         "--despite-licence",
         action="append",
         default=[],
         metavar="SOURCE",
-        help=f"export {of} of this name whatever the licence says, as who holds the rights may; repeat it for more",
+        help="export what is of this source though its licence forbids it, as who holds the rights may; repeat it",
     )
 
 

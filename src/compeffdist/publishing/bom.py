@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist import __version__
-from compeffdist.artefacts import EVALUATED, EVALUATION, IDENTITIES, STUDENT, TEXTS, TRAINING
+from compeffdist.artefacts import EVALUATED, EVALUATION, IDENTITIES, STUDENT, TEXTS, TRAINING, rejects_of
 from compeffdist.canonical import indented_json
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import hash_file
 from compeffdist.lineage.repository import Repository, files_in
+from compeffdist.lineage.snapshot import TRAINED_BY
 from compeffdist.models import ModelIdentity
 from compeffdist.publishing.finished import FinishedRun, open_run
 from compeffdist.publishing.licences import is_unknown, shown
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cyclonedx.model.component import Component
 
 KIND = "bom"
-NEEDED = (STUDENT, TRAINING, TEXTS, EVALUATION, EVALUATED, *IDENTITIES)
+NEEDED = (STUDENT, TRAINING, rejects_of(TRAINED_BY), TEXTS, EVALUATION, EVALUATED, *IDENTITIES)
 NAMESPACE = uuid.UUID("8d1c33f4-2a4e-5c0a-9d55-7b4f0c2f6a11")
 """Of serial numbers: the same contents, the same number."""
 STUDENT_REF, TRAINING_REF, EVALUATION_REF = "student", "data:training", "data:evaluation"
@@ -122,7 +123,7 @@ def _source_ref(one: TextsFrom) -> str:
 
 
 def _training(run: FinishedRun) -> "Component":
-    rows = str(len(run.snapshot.kept_triplet_ids()))
+    rows = str(len(run.trained_rows()))
     properties = {"rows": rows, "md5": run.lock.md5(TRAINING), "path": str(TRAINING)}
     file = run.file(TRAINING)
     return _component(

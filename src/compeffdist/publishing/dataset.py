@@ -5,13 +5,12 @@ from pathlib import Path
 
 from compeffdist.artefacts import EMBEDDER, rejects_of
 from compeffdist.canonical import indented_json
-from compeffdist.files import make_folder
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.snapshot import TRAINED_BY
 from compeffdist.publishing.croissant import FILE, croissant
 from compeffdist.publishing.dataset_card import dataset_card
 from compeffdist.publishing.dataset_rows import READ, SCORED_ROWS, TRAINING_ROWS, rows_of, stated_licences
-from compeffdist.publishing.finished import open_run
+from compeffdist.publishing.finished import FinishedRun, open_run
 from compeffdist.publishing.licences import is_unknown, refuse_unfit
 from compeffdist.publishing.writing import Export, export_folder, refuse_folder
 
@@ -52,7 +51,7 @@ def export_dataset(
     files = {config: f"{config}/train-00000-of-00001.parquet" for config in rows}
     with export_folder(target, KIND, run, force) as folder:
         for config, table in rows.items():
-            make_folder((folder / files[config]).parent)
+            (folder / files[config]).parent.mkdir()
             pq.write_table(table, folder / files[config], compression="zstd", row_group_size=ROW_GROUP)
         described = croissant(run, rows, files, folder, {"url": url, "creator": creator})
         (folder / FILE).write_text(indented_json(described), encoding="utf-8")
@@ -63,14 +62,16 @@ def export_dataset(
         target,
         run.commit,
         {config: len(table) for config, table in rows.items()},
-        tuple(_notes(licences, missing)),
+        tuple(_notes(run, licences, missing)),
     )
 
 
-def _notes(licences: Iterable[tuple[str, str]], missing: Sequence[str]) -> Iterator[str]:
+def _notes(run: FinishedRun, licences: Iterable[tuple[str, str]], missing: Sequence[str]) -> Iterator[str]:
     unknown = [source for source, licence in licences if is_unknown(licence)]
     if unknown:
         yield f"the licence of {', '.join(unknown)} is unknown, and called so"
+    if is_unknown(run.identities["teacher"].licence):
+        yield "the licence of the teacher is unknown, and called so"
     if missing:
         options = ", ".join(f"--{name}" for name in missing)
         yield f"{FILE} says nothing of {' and '.join(missing)}, which its format wants of what is published: {options}"

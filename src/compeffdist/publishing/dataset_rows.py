@@ -70,12 +70,10 @@ def rows_of(run: FinishedRun, config: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for path in READ:
-        run.file(path)
-    tables = {path: table.whole for path in READ if (table := run.snapshot.table(path))}
+    tables = {path: _table(run, path) for path in READ}
     if config == TRAINING_ROWS:
         triplets = tables[TRAINING]
-        wanted = pa.array(run.snapshot.kept_triplet_ids(), pa.string())
+        wanted = pa.array(run.trained_rows(), pa.string())
         triplets = triplets.filter(pc.is_in(triplets["id"], value_set=wanted))
     else:
         triplets = tables[TRIPLETS]
@@ -107,6 +105,14 @@ def rows_of(run: FinishedRun, config: str) -> "pa.Table":
         **beside(SCORED, {name: "id" if name == "score_id" else name for name in _SCORE}, "id", "triplet_id"),
     }
     return pa.table({name: found[name] for name in COLUMNS})
+
+
+def _table(run: FinishedRun, path: str) -> "pa.Table":
+    run.file(path)
+    table = run.snapshot.table(path)
+    if table is None:
+        raise UserError(f"{path}: another version of this code wrote it: run: dvc repro, then commit")
+    return table.whole
 
 
 def stated_licences(rows: Mapping[str, "pa.Table"]) -> list[tuple[str, str]]:

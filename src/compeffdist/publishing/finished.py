@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compeffdist.artefacts import BASE, EMBEDDER, TEACHER, TEXTS
+from compeffdist.artefacts import BASE, EMBEDDER, TEACHER, TEXTS, TRAINING, rejects_of
 from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError
 from compeffdist.gates.outcome import report_of
 from compeffdist.lineage.byte_checks import chain_problems
 from compeffdist.lineage.repository import Item, Lock, Repository
-from compeffdist.lineage.snapshot import Snapshot
+from compeffdist.lineage.snapshot import TRAINED_BY, Snapshot
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdrawn_ids
 
@@ -70,6 +70,12 @@ class FinishedRun:
         """Of teacher, student base and embedder, by role."""
         roles = {"teacher": TEACHER, "student": BASE, "embedder": EMBEDDER}
         return {role: self.identity(path) for role, path in roles.items()}
+
+    def trained_rows(self) -> list[str]:
+        """Ids of the triplets that the student was trained on. Raises UserError as `file`."""
+        for path in (TRAINING, rejects_of(TRAINED_BY)):
+            self.file(path)
+        return self.snapshot.kept_triplet_ids()
 
     def _item(self, path: str) -> Item:
         if path not in self.lock.outs:

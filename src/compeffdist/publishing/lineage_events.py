@@ -70,7 +70,7 @@ def run_events(run: FinishedRun, namespace: str) -> Iterator["RunEvent"]:
             yield RunEvent(
                 eventType=state,
                 eventTime=times[run_id(stage)].isoformat(),
-                run=Run(run_id(stage), facets=_run_facets(stage) if ended else {}),
+                run=Run(run_id(stage), facets=run_facets(stage) if ended else {}),
                 job=job,
                 inputs=told.inputs(stage) if ended else [],
                 outputs=[told.output(item) for item in stage.outs] if ended else [],
@@ -106,7 +106,7 @@ def _times(run: FinishedRun) -> dict[str, datetime]:
     return times
 
 
-def _run_facets(stage: StageLock) -> dict[str, Any]:
+def run_facets(stage: StageLock) -> dict[str, Any]:
     """Params, command and code of a stage, without credentials or folders of this machine."""
     from openlineage.client.facet_v2 import execution_parameters_run, tags_run
 

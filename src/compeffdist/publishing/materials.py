@@ -35,7 +35,8 @@ class TextsFrom:
 
 
 def text_sources(run: FinishedRun) -> list[TextsFrom]:
-    """The sources of a run's texts, by name and licence."""
+    """The sources of a run's texts, by name and licence. Raises UserError if the texts are not here."""
+    run.file(TEXTS)
     declared = declared_sources(run)
     fields = (run.snapshot.values(TEXTS, field) for field in ("source", "licence"))
     counts = Counter(zip(*fields, strict=True))

@@ -55,7 +55,7 @@ def export_model(
     with _weights(run, reference, runtime) as (student, base_folder), export_folder(target, KIND, run, force) as folder:
         if folder_md5(student) != run.lock.md5(STUDENT):
             raise UserError(f"{reference}: not the student that dvc.lock names: dvc checkout, or make it: dvc repro")
-        _write_weights(student, base_folder, folder)
+        write_weights(student, base_folder, folder)
         (folder / CARD).write_text(model_card(run, read_provenance(student)), encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     unknown = [one_line(one.name) for one in text_sources(run) if is_unknown(one.licence)]
@@ -95,7 +95,7 @@ def _weights(run: FinishedRun, reference: str, runtime: RuntimeParams) -> Iterat
     yield folder, model_folder(run.identities["student"], cache_folder(runtime.cache)) if adapter else None
 
 
-def _write_weights(student: Path, base: Path | None, folder: Path) -> None:
+def write_weights(student: Path, base: Path | None, folder: Path) -> None:
     """Files that plain transformers loads, in the precision that they are stored in."""
     if base is None:
         for path in sorted(student.rglob("*")):

@@ -89,16 +89,16 @@ def _parts(run: FinishedRun, provenance: Mapping[str, Any], evaluation: Mapping[
     yield f"# {plain(run.name)}"
     yield (
         f"A student of {base.parameters or 0:,} parameters ({plain(base.architecture)}), distilled from a teacher "
-        f"model by COMPEFFDIST (arXiv 2510.24425): {provenance['rows']:,} rows of instruction, user's text and the teacher's "
-        f"answer, {plain(provenance['method'])} fine-tuning."
+        f"model by COMPEFFDIST (arXiv 2510.24425): {provenance['rows']:,} rows of instruction, user's text and the "
+        f"teacher's answer, {plain(provenance['method'])} fine-tuning."
     )
     yield table(["", "model", "licence"], [_model("teacher", teacher), _model("base student", base)])
     yield "## What it is worth"
     yield (
         "Macro-F1 x 100 on labelled rows that were in no training, with "
         f"{100 * evaluation['confidence']:g}% intervals of {evaluation['resamples']:,} bootstrap resamples; gain is "
-        "over the base student. All three systems were asked the same prompts; base and student answer by the likelihood of "
-        "each whole label."
+        "over the base student. All three systems were asked the same prompts; base and student answer by the "
+        "likelihood of each whole label."
     )
     yield evaluation_table(evaluation)
     mean = evaluation["mean"]["macro_f1"]["student"]
