@@ -198,16 +198,18 @@ class _Datasets:
         """Of a gate: path -> assertions, on what it let through as far as it read that, else on all that it read."""
         from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
 
-        outs = {item.path for item in stage.outs}
-        found: dict[str, dict[str, InputDatasetFacet]] = {}
+        outs, read = {item.path for item in stage.outs}, [item.path for item in stage.deps]
+        found: dict[str, list[quality.Assertion]] = {}
         for gate, report in self.reports.items():
-            if report_of(gate) in outs and (assertions := list(_assertions(report))):
+            if report_of(gate) in outs:
                 passed = self.run.json(pass_of(gate)) if pass_of(gate) in outs else {}
-                read = [item.path for item in stage.deps]
-                named = [path for path in read if path in passed.get("sha256", {})]
-                facet = quality.DataQualityAssertionsDatasetFacet(assertions=assertions)
-                found |= {path: {"dataQualityAssertions": facet} for path in named or read}
-        return found
+                for path in [path for path in read if path in passed.get("sha256", {})] or read:
+                    found.setdefault(path, []).extend(_assertions(report))
+        return {
+            path: {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}
+            for path, assertions in found.items()
+            if assertions
+        }
 
 
 def _version(version: str) -> dict[str, "DatasetFacet"]:
