@@ -12,7 +12,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.publishing.licences import hub_licence, refuse_unfit
 from compeffdist.publishing.markdown import card, fenced, plain, table
 from compeffdist.publishing.materials import public, short_name
-from compeffdist.publishing.writing import refuse_file, refuse_folder
+from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
 from tests.models.making import make_identity
 
 MARKDOWN = MarkdownIt("commonmark").enable("table").enable("strikethrough")
@@ -125,8 +125,19 @@ def test_what_a_model_is_called() -> None:
         "hf:org/model@0123abc": "org/model",
         "pypi:some-model==1.0!weights/Model.Q4.gguf#sha256=" + "0" * 64: "Model.Q4.gguf",
         "path:/home/somebody/student": "student",
+        "api:qwen2:7b@ollama": "qwen2:7b@ollama",
     }
-    assert [short_name(make_identity("x", reference=reference)) for reference in names] == list(names.values())
+    served = {reference: reference.removeprefix("api:") if reference.startswith("api:") else "" for reference in names}
+    found = [short_name(make_identity("x", reference=one, served_name=served[one])) for one in names]
+    assert found == list(names.values())
+
+
+def test_a_place_that_cannot_be_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for above in ("file", "link"):
+        with pytest.raises(UserError, match="cannot be made"), export_file(tmp_path / above / "out.json", force=False):
+            pass
 
 
 def test_links_and_folders_are_not_written_over(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from compeffdist.publishing.writing import MANIFEST
 from compeffdist.records import Text
 from compeffdist.texts.withdrawals import withdraw
 from tests.lineage.conftest import World, files_of, learnt_text
+from tests.mini_run import MiniRun
 
 
 def loaded(folder: Path, tmp_path: Path, *config: str) -> datasets.Dataset:
@@ -56,6 +57,18 @@ def test_all_adds_every_scored_triplet_kept_or_not(world: World, tmp_path: Path)
     kept = {row["id"] for row in scored if row["kept"]}
     assert kept == {record.id for record in world.records(TRAINING)} < set(scored["id"])
     assert set(loaded(tmp_path / "rows", tmp_path)["id"]) == kept  # the default is what was trained on
+
+
+def test_rows_whose_difficulty_was_predicted_have_no_scores(
+    tmp_path: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = MiniRun.made(tmp_path / "run", "", base_folder, proxy=True)
+    monkeypatch.chdir(run.folder)
+    export_dataset(tmp_path / "rows", run.repository)
+    rows, scored = loaded(tmp_path / "rows", tmp_path), {score.triplet_id for score in run.records(SCORED)}
+    assert set(rows["id"]) == {record.id for record in run.records(TRAINING)}
+    assert {row["id"] for row in rows if row["ranking"] is not None} == set(rows["id"]) & scored
+    assert set(rows["id"]) - scored and all(row["difficulty"] is not None for row in rows)
 
 
 def test_the_card_states_the_figures_of_the_run(world: World, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def model_address(identity: ModelIdentity) -> tuple[str, str]:
 def short_name(identity: ModelIdentity) -> str:
     """What people call a model: the file, repository or package of its reference, or the name it is served by."""
     if identity.served_name:
-        return public(identity.served_name)
+        return public(identity.reference).removeprefix("api:")
     try:
         reference = parse_reference(identity.reference)
     except UserError:

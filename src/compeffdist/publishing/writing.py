@@ -9,7 +9,7 @@ from typing import Any
 from compeffdist import __version__
 from compeffdist.canonical import indented_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import atomic_file, atomic_folder, hash_file, read_json
+from compeffdist.files import atomic_file, atomic_folder, hash_file, make_folder, read_json
 from compeffdist.publishing.finished import FinishedRun
 
 MANIFEST = "export.json"
@@ -38,8 +38,9 @@ class Export:
 @contextmanager
 def export_folder(target: Path, kind: str, run: FinishedRun, force: bool) -> Iterator[Path]:
     """Yield an empty folder, which takes the place of `target`, with a manifest, once the block is done. Raises
-    UserError as `refuse_folder`."""
+    UserError as `refuse_folder`, or if there can be no folder for it."""
     refuse_folder(target, kind, force)
+    _make_room(target)
     with atomic_folder(target) as folder:
         yield folder
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -81,8 +82,10 @@ def _is_export(folder: Path, kind: str) -> bool:
 
 @contextmanager
 def export_file(target: Path, force: bool) -> Iterator[Path]:
-    """Yield a file beside `target`, which takes its place once the block is done. Raises UserError as `refuse_file`."""
+    """Yield a file beside `target`, which takes its place once the block is done. Raises UserError as `refuse_file`, or
+    if there can be no folder for it."""
     refuse_file(target, force)
+    _make_room(target)
     with atomic_file(target) as path:
         yield path
 
@@ -94,3 +97,12 @@ def refuse_file(target: Path, force: bool) -> None:
         raise UserError(f"{name}: a folder; name a file in it")
     if (target.exists() or target.is_symlink()) and not force:
         raise UserError(f"{name}: there already; name another file, or write it anew: --force")
+
+
+def _make_room(target: Path) -> None:
+    try:
+        make_folder(target.parent)
+    except OSError as error:
+        raise UserError(
+            f"{one_line(target.parent, 200)}: cannot be made: {error.strerror}; name another place"
+        ) from None
