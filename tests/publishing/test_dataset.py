@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import chdir
 from pathlib import Path
 
 import datasets
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from compeffdist.artefacts import SCORED, TEXTS, TRAINING, TRIPLETS
+from compeffdist.artefacts import SCORED, TEXTS, TRAINING, TRIPLETS, rejects_of
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
@@ -17,7 +18,7 @@ from compeffdist.publishing import dataset
 from compeffdist.publishing.dataset import export_dataset
 from compeffdist.publishing.dataset_rows import COLUMNS
 from compeffdist.publishing.writing import MANIFEST
-from compeffdist.records import Text
+from compeffdist.records import Reject, Text
 from compeffdist.texts.withdrawals import withdraw
 from tests.lineage.conftest import World, files_of, learnt_text
 from tests.mini_run import MiniRun
@@ -57,6 +58,18 @@ def test_all_adds_every_scored_triplet_kept_or_not(world: World, tmp_path: Path)
     kept = {row["id"] for row in scored if row["kept"]}
     assert kept == {record.id for record in world.records(TRAINING)} < set(scored["id"])
     assert set(loaded(tmp_path / "rows", tmp_path)["id"]) == kept  # the default is what was trained on
+
+
+def test_rows_that_the_training_refused_are_not_among_those_it_was_trained_on(own_world: World, tmp_path: Path) -> None:
+    refused, *others = [record.id for record in own_world.records(TRAINING)]
+    with chdir(own_world.folder):
+        rejects = rejects_of("train_student")
+        Path(rejects).unlink()
+        rejects.write([Reject(stage="train_student", record_id=refused, reason="too_long")])
+    own_world.dvc_commit()
+    own_world.commit("a row too long")
+    export_dataset(tmp_path / "rows", own_world.repository)
+    assert list(loaded(tmp_path / "rows", tmp_path)["id"]) == others
 
 
 def test_rows_whose_difficulty_was_predicted_have_no_scores(

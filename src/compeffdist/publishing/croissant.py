@@ -85,13 +85,14 @@ def croissant(
         told: `url` and `creator`, which no run knows, as far as they are.
     """
     licences = sorted({address(licence) or shown(licence) for _, licence in stated_licences(rows)})
-    counted = ", ".join(f"{len(found):,} {WHAT[name]}" for name, found in rows.items())
+    counted = "; ".join(f"{name}: {len(found):,} rows, {WHAT[name]}" for name, found in rows.items())
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": VERSION,
         "name": f"{run.name}-training-rows",
-        "description": f"Rows of instruction, user's text and a teacher model's answer: {counted}.",
+        "description": "Rows of instruction, user's text and a teacher model's answer. "
+        f"{counted[0].upper()}{counted[1:]}.",
         "license": licences,
         **({"url": told["url"]} if told.get("url") else {}),
         **({"creator": {"@type": "sc:Organization", "name": told["creator"]}} if told.get("creator") else {}),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TASKS_SHOWN = 15
 WHAT = {
-    TRAINING_ROWS: "rows that the student was trained on",
+    TRAINING_ROWS: "those that the student was trained on",
     SCORED_ROWS: "all triplets that were answered and scored, kept by the sampler or not",
 }
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)

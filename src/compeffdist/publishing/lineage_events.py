@@ -28,7 +28,7 @@ from compeffdist.record_files import arrow_schema
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
-    from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet
+    from openlineage.client.facet_v2 import DatasetFacet, InputDatasetFacet, OutputDatasetFacet
 
 KIND = "lineage"
 RUN_IDS = uuid.UUID("5c4f7f0e-6f0b-5b8e-8d8e-0b9a3f1c2d47")
@@ -154,8 +154,9 @@ class _Datasets:
         from openlineage.client.event_v2 import OutputDataset
         from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
-        size = {"outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(size=item.size)}
-        facets = size if item.size is not None else {}
+        facets: dict[str, OutputDatasetFacet] = {}
+        if item.size is not None:
+            facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(size=item.size)
         return OutputDataset(self.namespace, item.path, facets=self._facets(item), outputFacets=facets)
 
     def _facets(self, item: Item) -> dict[str, "DatasetFacet"]:

@@ -29,16 +29,17 @@ def model_card(run: FinishedRun, provenance: Mapping[str, Any]) -> str:
     base = run.identities["student"]
     evaluation = run.json(EVALUATED)
     _, repository = model_address(base)
-    data = ModelCardData(
+    fields: dict[str, Any] = {
         **hub_licence([base.licence]),
         **language(run),
         **({"base_model": repository} if repository else {}),
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["knowledge-distillation", str(run.lock.param("domain") or "sentiment")],
-        model_name=run.name,
-        eval_results=list(_results(run, evaluation)),
-    )
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["knowledge-distillation", str(run.lock.param("domain") or "sentiment")],
+        "model_name": run.name,
+        "eval_results": list(_results(run, evaluation)),
+    }
+    data = ModelCardData(**fields)
     return card(data.to_dict(), _parts(run, provenance, evaluation))
 
 
