@@ -3,12 +3,15 @@
 import json
 import logging
 from contextlib import chdir
+from html import escape
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from compeffdist.artefacts import SCORED, TEXTS, TRAINING, TRIPLETS, rejects_of
 from compeffdist.cli.main import main
@@ -16,7 +19,9 @@ from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.publishing import dataset
 from compeffdist.publishing.dataset import export_dataset
-from compeffdist.publishing.dataset_rows import COLUMNS
+from compeffdist.publishing.dataset_card import dataset_card
+from compeffdist.publishing.dataset_rows import COLUMNS, READ, rows_of
+from compeffdist.publishing.finished import open_run
 from compeffdist.publishing.writing import MANIFEST
 from compeffdist.records import Reject, Text
 from compeffdist.texts.withdrawals import withdraw
@@ -94,6 +99,20 @@ def test_the_card_states_the_figures_of_the_run(world: World, tmp_path: Path) ->
     assert f"on {len({row.text_id for row in trained})} texts" in body
     assert f"| mine   | not stated | CC0-1.0 | {len(world.records(TEXTS))} " in body
     assert world.run("git", "rev-parse", "HEAD").strip() in body
+
+
+@pytest.mark.parametrize(
+    "name", ["</td><script>x</script>", "a | b |\n\n# head", "---\nlicense: other", "[x](javascript:y)"]
+)
+def test_a_task_that_the_teacher_named_maliciously_is_but_a_name(world: World, name: str) -> None:
+    run = open_run(world.repository, READ)
+    rows = rows_of(run, "training")
+    named = rows.set_column(rows.column_names.index("task_name"), "task_name", pa.array([name] * len(rows)))
+    _, front, body = dataset_card(run, {"training": named}, {"training": "x.parquet"}).split("---\n", 2)
+    html = MarkdownIt("commonmark").enable("table").render(body)
+    assert yaml.safe_load(front)["license"] == "cc0-1.0"
+    assert (html.count("<h1>"), html.count("<script"), html.count("<a ")) == (1, 0, 0)
+    assert f"<td>{escape(' '.join(name.split()), quote=False)}</td>" in html.replace("&quot;", '"')
 
 
 def test_mlcroissant_accepts_the_description_and_reads_the_rows_by_it(

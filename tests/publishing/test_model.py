@@ -1,6 +1,9 @@
 """export model: a folder that plain transformers loads, with the same logits, and a card of true figures."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from compeffdist.errors import UserError
 from compeffdist.files import read_json, write_json
 from compeffdist.formatting import encode_prompt, load_tokenizer
 from compeffdist.params import RuntimeParams
+from compeffdist.publishing import model
+from compeffdist.publishing.finished import FinishedRun
 from compeffdist.publishing.model import export_model, write_weights
 from compeffdist.publishing.writing import MANIFEST
 from compeffdist.student.loading import load_student
@@ -55,6 +60,20 @@ def test_an_adapter_is_merged_into_its_base(
     write_weights(student_folder, base_folder if adapter else None, tmp_path)
     assert not (tmp_path / "adapter_config.json").exists()
     same_answers(tmp_path, student_folder, base_folder if adapter else None)
+
+
+def test_a_base_of_other_weights_is_refused(
+    world: World, base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def an_adapter(*_: object) -> Iterator[tuple[Path, Path]]:
+        yield world.folder / STUDENT, base_folder
+
+    monkeypatch.setattr(model, "_weights", an_adapter)
+    with pytest.raises(
+        UserError, match=r"model\.safetensors: not the weights of model_.* base of the student's adapter"
+    ):
+        export_model(tmp_path / "out", world.repository, RUNTIME)
 
 
 def test_the_configuration_names_the_precision_that_the_weights_are_in(base_folder: Path, tmp_path: Path) -> None:
@@ -116,10 +135,6 @@ def test_a_version_of_another_state_has_the_figures_and_licences_of_that_state(
 
 
 def test_a_base_of_unknown_licence_needs_a_word(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from compeffdist.publishing.finished import FinishedRun
-
     known = FinishedRun.identity
     monkeypatch.setattr(FinishedRun, "identity", lambda run, path: replace(known(run, path), licence="unstated"))
     with pytest.raises(UserError, match=r"source models\.student: its licence is unknown"):

@@ -8,10 +8,10 @@ from pathlib import Path
 from compeffdist.artefacts import EVALUATED, IDENTITIES, STUDENT, TEXTS, TRAINING
 from compeffdist.canonical import indented_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import folder_md5, read_json
+from compeffdist.files import folder_md5, hash_file, read_json
 from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.lineage.versions import find_version, read_versions
-from compeffdist.models import cache_folder, model_folder
+from compeffdist.models import ModelIdentity, cache_folder, model_folder
 from compeffdist.params import RuntimeParams
 from compeffdist.publishing.finished import FinishedRun, open_run
 from compeffdist.publishing.licences import is_unknown, refuse_unfit
@@ -55,6 +55,8 @@ def export_model(
     with _weights(run, reference, runtime) as (student, base_folder), export_folder(target, KIND, run, force) as folder:
         if folder_md5(student) != run.lock.md5(STUDENT):
             raise UserError(f"{reference}: not the student that dvc.lock names: dvc checkout, or make it: dvc repro")
+        if base_folder is not None:
+            _expect_weights(base_folder, base)
         write_weights(student, base_folder, folder)
         (folder / CARD).write_text(model_card(run, read_provenance(student)), encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
@@ -93,6 +95,13 @@ def _weights(run: FinishedRun, reference: str, runtime: RuntimeParams) -> Iterat
         raise UserError(f"{STUDENT}: no such folder: dvc checkout, or make it: dvc repro")
     adapter = (folder / "adapter_config.json").exists()
     yield folder, model_folder(run.identities["student"], cache_folder(runtime.cache)) if adapter else None
+
+
+def _expect_weights(folder: Path, identity: ModelIdentity) -> None:
+    """Raises UserError if a folder's weights are not those of a model."""
+    for name, digest in identity.weights.items():
+        if not (folder / name).is_file() or hash_file(folder / name) != digest:
+            raise UserError(f"{folder / name}: not the weights of {identity.id}, the base of the student's adapter")
 
 
 def write_weights(student: Path, base: Path | None, folder: Path) -> None:
