@@ -191,6 +191,9 @@ def test_a_run_that_is_not_finished_or_not_committed_is_refused(own_world: World
     own_world.commit("a student of other rows")
     with pytest.raises(UserError, match=r"not finished: train_student read data/training\.parquet"):
         export_dataset(tmp_path / "rows", own_world.repository)
+    lock.unlink()  # git has one still, which is not what lies here
+    with pytest.raises(UserError, match=r"dvc\.lock: no such file: nothing was run here yet"):
+        export_dataset(tmp_path / "rows", own_world.repository)
     assert not (tmp_path / "rows").exists()
 
 

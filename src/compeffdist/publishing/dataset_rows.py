@@ -3,7 +3,7 @@
 Columns of Arrow all the way: of 100,000 triplets the joins are lookups of ids, and nothing becomes an object a row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from compeffdist.artefacts import CLUSTERS, INSTRUCTIONS, PAIRS, SAMPLED, SCORED, TEXTS, TRAINING, TRIPLETS
@@ -89,11 +89,11 @@ def rows_of(run: FinishedRun, config: str) -> "pa.Table":
         places = pc.index_in(ours, value_set=other[key])
         return {new: other[name].combine_chunks().take(places) for new, name in names.items()}
 
-    def same(names: Mapping[str, str]) -> dict[str, str]:
+    def same(names: Iterable[str]) -> dict[str, str]:
         return {name: name for name in names}
 
-    texts = beside(TEXTS, same({name: "" for name in _TEXT if name != "text_id"}), "text_id")
-    made_for = beside(INSTRUCTIONS, same({"task_id": "", "perspective_id": ""}), "instruction_id")
+    texts = beside(TEXTS, same(name for name in _TEXT if name != "text_id"), "text_id")
+    made_for = beside(INSTRUCTIONS, same(["task_id", "perspective_id"]), "instruction_id")
     head = beside(CLUSTERS, {"perspective": "member_names"}, "perspective_id", among=pa.table(made_for))["perspective"]
     found = {
         **{name: triplets[name] for name in (*_TRIPLET, *_PARENTS, "text_id") if name in triplets.column_names},

@@ -14,7 +14,7 @@ from compeffdist.canonical import hash_text
 from compeffdist.errors import UserError
 from compeffdist.gates.outcome import report_of
 from compeffdist.lineage.byte_checks import chain_problems
-from compeffdist.lineage.repository import Item, Lock, Repository
+from compeffdist.lineage.repository import WORKSPACE, Item, Lock, Repository
 from compeffdist.lineage.snapshot import TRAINED_BY, Snapshot
 from compeffdist.models import ModelIdentity, read_identity
 from compeffdist.texts.withdrawals import WITHDRAWALS, withdrawn_ids
@@ -93,8 +93,7 @@ def open_run(repository: Repository, needed: Sequence[str], lock: Lock | None = 
         UserError: nothing was run; an out is missing, or the stages that lead to it did not run on each other's outs;
             the lock is in no commit; a text of the run was withdrawn, or whether one was cannot be told.
     """
-    locks = repository.locks()
-    chosen = lock or next(iter(locks), None)
+    chosen = lock or next((one for one in repository.locks() if WORKSPACE in one.places), None)
     if chosen is None:
         chosen = repository.workspace_lock()  # which says what to do
     if problems := chain_problems(chosen, _stages_behind(chosen, needed)):
