@@ -70,7 +70,7 @@ def rows_of(run: FinishedRun, config: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    tables = {path: _table(run, path) for path in READ}
+    tables: dict[str, pa.Table] = {path: _table(run, path) for path in READ}
     if config == TRAINING_ROWS:
         triplets = tables[TRAINING]
         wanted = pa.array(run.trained_rows(), pa.string())
