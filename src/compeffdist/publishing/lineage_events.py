@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from compeffdist import __version__
-from compeffdist.artefacts import IDENTITIES, RECORDS, REJECTS, TEACHER, TEXTS, records_at
+from compeffdist.artefacts import EVALUATED, IDENTITIES, RECORDS, REJECTS, TEACHER, TEXTS, records_at
 from compeffdist.canonical import canonical_json
 from compeffdist.credentials import without_credentials
 from compeffdist.errors import UserError, one_line
@@ -196,15 +196,17 @@ class _Datasets:
         return InputDataset(f"{self.namespace}:{kind}", name, facets=facets)
 
     def _judged(self, stage: StageLock) -> dict[str, dict[str, "InputDatasetFacet"]]:
-        """Of a gate: path -> assertions, on what it let through as far as it read that, else on all that it read."""
+        """Of a gate: path -> assertions, on what it let through as far as it read that, else on the evaluation it
+        judged, else on all that it read."""
         from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
 
         outs, read = {item.path for item in stage.outs}, [item.path for item in stage.deps]
+        otherwise = [path for path in read if path == EVALUATED] or read
         found: dict[str, list[quality.Assertion]] = {}
         for gate, report in self.reports.items():
             if report_of(gate) in outs:
                 passed = self.run.json(pass_of(gate)) if pass_of(gate) in outs else {}
-                for path in [path for path in read if path in passed.get("sha256", {})] or read:
+                for path in [path for path in read if path in passed.get("sha256", {})] or otherwise:
                     found.setdefault(path, []).extend(_assertions(report))
         return {
             path: {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}
