@@ -18,6 +18,7 @@ from compeffdist.artefacts import (
     CLUSTERS,
     DEMONSTRATIONS,
     DIFFICULTY_PAGE,
+    EVALUATED,
     EVALUATION,
     IDENTITIES,
     INSTRUCTIONS,
@@ -43,11 +44,12 @@ from compeffdist.canonical import canonical_json, hash_text
 from compeffdist.declaration import CODE, read_pipeline
 from compeffdist.difficulty import sample_triplets as drawing
 from compeffdist.domain import domain_here
+from compeffdist.evaluation.summary import summarise
 from compeffdist.files import write_json
 from compeffdist.fingerprints import fingerprint
-from compeffdist.gates.outcome import report_of
+from compeffdist.gates.outcome import Finding, Outcome, report_of
 from compeffdist.instructions.rendering import with_text
-from compeffdist.params import SamplingParams, TextsParams
+from compeffdist.params import EvaluationParams, EvaluationTask, SamplingParams, TextsParams
 from compeffdist.prompting import delimited
 from compeffdist.proxy.fitting import Heads, Proxy, save_nothing, save_proxy
 from compeffdist.proxy.inputs import View
@@ -282,12 +284,17 @@ def train_student() -> None:
 
 
 def evaluate_student() -> None:
-    STUDENT_PREDICTIONS.write(predictions("base") + predictions("student"))
+    found = {system: predictions(system) for system in ("teacher", "base", "student")}
+    task = EvaluationTask(name="mini", location="x", labels=domain_here().monitored.labels, rows=3, subject="text")
+    asked = domain_here().monitored.asked_in(EvaluationParams(tasks=[task], bootstrap=20))
+    STUDENT_PREDICTIONS.write(found["base"] + found["student"])
+    EVALUATED.write(summarise(found, asked, SEED, 1.0))
 
 
 def check() -> None:
     for gate in GATES:
-        report_of(gate).write({"passed": True})
+        found = Finding(f"{gate}.rows", True, len(SAMPLED.read()), low=1)
+        report_of(gate).write(Outcome(gate, "stop", [found], {}).to_json())
 
 
 GATES = ("texts", "sample", "student")
@@ -299,7 +306,7 @@ REJECTING = (
     *("ingest_texts", "collect_responses", "score_difficulty"),
     *("predict_difficulty", "collect_sampled", "train_student"),
 )
-MADE = {*RECORDS, *IDENTITIES, *map(rejects_of, REJECTING), WARM_UP, STUDENT, PROXY, DIFFICULTY_PAGE}
+MADE = {*RECORDS, *IDENTITIES, *map(rejects_of, REJECTING), WARM_UP, STUDENT, EVALUATED, PROXY, DIFFICULTY_PAGE}
 GIVEN = {"data/withdrawals.jsonl"}
 
 

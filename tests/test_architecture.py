@@ -26,6 +26,10 @@ HEAVY = {
     "openai",
     "great_expectations",
     "sentence_transformers",
+    "cyclonedx",
+    "openlineage",
+    "datasets",
+    "pyarrow",
 }
 
 

@@ -10,7 +10,7 @@ from compeffdist.errors import run_guarded
 
 COMMANDS = (
     *("doctor", "profile", "add-source", "add-task"),
-    *("plan", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers"),
+    *("plan", "results", "evaluate", "benchmark", "seen", "predict", "trace", "audit", "forget", "answers", "export"),
     *("promote", "rollback", "history", "unlock", "cluster", "score", "study", "experiments", "spend", "watch"),
 )
 """In the order of the help; each is a module of this package, of its name with `_` for `-`."""

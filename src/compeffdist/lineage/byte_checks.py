@@ -1,6 +1,6 @@
 """Are the bytes what the lock says: of artefacts, of the cache, of code, params and what each stage read?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,19 @@ def cache_links(repository: Repository, locks: list[Lock]) -> Iterator[Link]:
 
 def chain_links(lock: Lock) -> Iterator[Link]:
     """What each stage read is what the stage before it made."""
-    problems = [
+    read = sum(dep.path in lock.outs for stage in lock.stages.values() for dep in stage.deps)
+    held = f"{read} artefacts read are those that were made"
+    yield judged("chain", "stages", chain_problems(lock, lock.stages), held, "run: dvc repro")
+
+
+def chain_problems(lock: Lock, stages: Collection[str]) -> list[str]:
+    """What stages of these read that is not what another one made, one line each."""
+    return [
         f"{stage.name} read {dep.path} {dep.md5}, {lock.makers[dep.path]} made {lock.outs[dep.path].md5}"
         for stage in lock.stages.values()
         for dep in stage.deps
-        if dep.path in lock.outs and lock.outs[dep.path].md5 != dep.md5
+        if stage.name in stages and dep.path in lock.outs and lock.outs[dep.path].md5 != dep.md5
     ]
-    read = sum(dep.path in lock.outs for stage in lock.stages.values() for dep in stage.deps)
-    yield judged("chain", "stages", problems, f"{read} artefacts read are those that were made", "run: dvc repro")
 
 
 def unrun_links(repository: Repository, lock: Lock) -> Iterator[Link]:

@@ -1,0 +1,36 @@
+"""Cards in Markdown with front matter: whatever is put in, however hostile, stays the text it is."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from compeffdist.errors import one_line
+from compeffdist.evaluation.table import markdown
+
+_MARKS = re.compile(r"([\\`*\[\]|~$^]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def plain(text: object, limit: int = 200) -> str:
+    """Text for the middle of a line: one line, credentials masked, no Markdown, no HTML, no cell's end."""
+    return _MARKS.sub(r"\\\1", escape(one_line(text, limit), quote=False)).replace("://", ":&#47;/")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already (`plain`)."""
+    return "\n".join(markdown(heads, list(rows)))
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code, whose fence is longer than any in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def card(front: Mapping[str, Any], parts: Iterable[str]) -> str:
+    """A card: front matter, then parts with a blank line between them; empty parts are left out."""
+    import yaml
+
+    head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True, width=120)
+    return "\n\n".join([f"---\n{head}---", *filter(None, parts)]) + "\n"

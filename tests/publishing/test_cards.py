@@ -1,0 +1,150 @@
+"""Hostile texts in cards, licences, and what is said of where things are from."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from compeffdist.errors import UserError, one_line
+from compeffdist.publishing.licences import hub_licence, refuse_unfit
+from compeffdist.publishing.markdown import card, fenced, plain, table
+from compeffdist.publishing.materials import public, short_name
+from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
+from tests.models.making import make_identity
+
+MARKDOWN = MarkdownIt("commonmark").enable("table").enable("strikethrough")
+HOSTILE = [
+    "</td><script>alert(1)</script>",
+    "a | b\n| --- |\n# head",
+    "[x](javascript:alert(1)) ![y](https://example.org/z.png)",
+    "**bold** _it_ __x__ `code` ~~gone~~ $$x$$ <b>b</b> &lt;",
+    "\\| \\` --- \n---\nlicense: other\n",
+    "https://example.org/spam and www.example.org",
+    "\u202e\x1b[31mred",
+]
+
+
+def said_in(line: str) -> str:
+    """The text of a line of Markdown that is nothing but text."""
+    [start, inline, end] = MARKDOWN.parse(f"x {line} x")
+    assert (start.type, end.type) == ("paragraph_open", "paragraph_close")
+    assert {token.type for token in inline.children or []} <= {"text", "text_special"}
+    return "".join(token.content for token in inline.children or [])[2:-2]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_text(text: str) -> None:
+    assert said_in(plain(text)) == one_line(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_text(text: str) -> None:
+    assert said_in(plain(text)).strip() == one_line(text)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_cell_stays_one_cell(text: str) -> None:
+    html = MARKDOWN.render(table(["a", "b"], [[plain(text), "end"]]))
+    assert html.count("<td>") == 2 and "<td>end</td>" in html and "<script" not in html
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "```\nout\n```", "````"])
+def test_front_matter_and_blocks_hold_what_was_put_in(text: str) -> None:
+    front = {"pretty_name": text, "tags": [text]}
+    head, end, rest = card(front, ["rest"]).removeprefix("---\n").partition("\n---\n")
+    assert yaml.safe_load(head) == front
+    assert (end, rest) == ("\n---\n", "\nrest\n")
+    [block] = MARKDOWN.parse(fenced(text))
+    assert block.type == "fence" and block.content == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("licence", "problem"),
+    [
+        ("MIT", ""),
+        ("CC-BY-SA-4.0", ""),
+        ("Yelp Dataset Terms of Use", ""),
+        ("unstated", "unknown"),
+        (" Unknown ", "unknown"),
+        ("", "unknown"),
+        ("proprietary", "forbids"),
+        ("Company confidential", "forbids"),
+        ("no redistribution", "forbids"),
+        ("research only, not for sharing", "forbids"),
+        ("CC-BY-ND-4.0", "forbids"),
+        ("CC BY-NC-ND 4.0", "forbids"),
+    ],
+)
+def test_which_licences_stop_an_export(licence: str, problem: str) -> None:
+    if not problem:
+        refuse_unfit([("s", licence)], False, [])
+        return
+    with pytest.raises(UserError, match=f"source s: its licence .*{problem}"):
+        refuse_unfit([("other", "MIT"), ("s", licence)], False, [])
+    refuse_unfit([("s", licence)], problem == "unknown", ["s"] if problem == "forbids" else [])
+
+
+def test_a_source_that_is_not_there_is_no_exception() -> None:
+    with pytest.raises(UserError, match=r"twets is no source of what is exported \(tweets\)"):
+        refuse_unfit([("tweets", "MIT")], False, ["twets"])
+
+
+@pytest.mark.parametrize(
+    ("licences", "fields"),
+    [
+        (["MIT"], {"license": "mit"}),
+        (["apache-2.0", "MIT"], {"license": ["apache-2.0", "mit"]}),
+        (["MIT", "unstated"], {"license": "unknown"}),
+        ([], {"license": "unknown"}),
+        (["Yelp: <terms>\n---"], {"license": "other", "license_name": "yelp-terms"}),
+    ],
+)
+def test_what_the_hub_calls_licences(licences: list[str], fields: dict[str, str]) -> None:
+    assert hub_licence(licences) == fields
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("https://user:secret-word@example.org/data", "https://***@example.org/data"),
+        ("path:/home/somebody/my models/student", "path:student"),
+        ("~/texts/comments.csv", "comments.csv"),
+        ("data/sources/comments.csv", "data/sources/comments.csv"),
+        ("repo/name@abc123:train", "repo/name@abc123:train"),
+    ],
+)
+def test_no_credentials_and_no_folders_of_this_machine(written: str, told: str) -> None:
+    assert public(written) == told
+
+
+def test_what_a_model_is_called() -> None:
+    names = {
+        "hf:org/model@0123abc": "org/model",
+        "pypi:some-model==1.0!weights/Model.Q4.gguf#sha256=" + "0" * 64: "Model.Q4.gguf",
+        "path:/home/somebody/student": "student",
+        "api:qwen2:7b@ollama": "qwen2:7b@ollama",
+    }
+    served = {reference: reference.removeprefix("api:") if reference.startswith("api:") else "" for reference in names}
+    found = [short_name(make_identity("x", reference=one, served_name=served[one])) for one in names]
+    assert found == list(names.values())
+
+
+def test_a_place_that_cannot_be_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for above in ("file", "link"):
+        with pytest.raises(UserError, match="cannot be made"), export_file(tmp_path / above / "out.json", force=False):
+            pass
+
+
+def test_links_and_folders_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="broken link"):
+        refuse_folder(tmp_path / "link", "dataset", force=True)
+    with pytest.raises(UserError, match="--force"):
+        refuse_file(tmp_path / "link", force=False)
+    with pytest.raises(UserError, match="a folder"):
+        refuse_file(tmp_path, force=True)
