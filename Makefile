@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
+TESTABLE := $(VENV)/.testable
 # Python compiles a module when it is first imported, which most of the packages' never are
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 # a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
@@ -44,27 +45,32 @@ $(READY): requirements.txt requirements-vllm.txt pyproject.toml
 fingerprints: $(READY) ## write code.yaml: what each stage's code means, by which dvc repro knows what changed
 	@python -m compeffdist.fingerprints
 
+# what only tests and documentation take; --no-deps: what they need beside these is in requirements.txt
+$(TESTABLE): $(READY) requirements-docs.txt requirements-test.txt
+	$(PIP) --no-deps -r requirements-docs.txt -r requirements-test.txt
+	touch $@
+
 repro: fingerprints ## run the pipeline and print the results table
 	@python stages/run.py --check
 	dvc repro
 	compeffdist results
 
-test: fingerprints lint docs ## lint, type-check, documentation, unit tests, and end-to-end runs with real weights
+test: fingerprints $(TESTABLE) lint docs ## lint, type-check, documentation, unit tests, and end-to-end runs with real weights
 	$(PYTEST) -m 'not engine and not browser' --no-loadscope-reorder
 
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
 	python -m pytest -m engine
 
-unit: $(READY) ## the quick tests alone
+unit: $(TESTABLE) ## the quick tests alone
 	$(PYTEST)
 
 fuzz: $(READY) ## hostile input for every reader, other cases each time: make fuzz FOR=3600 (seconds)
 	python -m tests.fuzz --cases 1000000 --seconds $(or $(FOR),300)
 
-browser: $(READY) ## every page in a real Chromium, with hostile texts in all fields; the documentation's, too
+browser: $(TESTABLE) ## every page in a real Chromium, with hostile texts in all fields; the documentation's, too
 	@command -v "$${CHROMIUM:-chromium}" > /dev/null || { echo "error: no Chromium: install it (Debian: apt-get install \
 	chromium), or name its program: CHROMIUM=/path/to/it make browser" >&2; exit 1; }
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt -r requirements-docs.txt
+	$(PIP) --no-deps -r requirements-browser.txt
 	python -m pytest -m browser
 
 lint: $(READY) ## ruff and mypy
@@ -72,9 +78,7 @@ lint: $(READY) ## ruff and mypy
 	ruff format --check .
 	mypy
 
-# --no-deps: what they need beside these is in requirements.txt
-docs: $(READY) ## the documentation as a site, in build/site; a link that leads nowhere or a page that fetches ends it
-	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+docs: $(TESTABLE) ## the documentation as a site, in build/site; a link that leads nowhere or a page that fetches ends it
 	python -m mkdocs build --strict
 	@echo "build/site/index.html"
 

@@ -170,13 +170,17 @@ def kill_once(pipeline: Pipeline, kill: Kill) -> tuple[str | None, str]:
     for pid in _targets(pipeline, run, kill.target):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, kill.how)
-    try:
-        run.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.communicate()
-        return written, f"{kill}: dvc goes on for 2 minutes"
-    return written, _left(pipeline, kill)
+    for patience in (20, 100):
+        try:
+            run.communicate(timeout=patience)
+            return written, _left(pipeline, kill)
+        except subprocess.TimeoutExpired:
+            # dvc itself takes no Ctrl-C while a stage runs: one that finds the stage at its very end is lost
+            if kill.how == signal.SIGINT:
+                os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    return written, f"{kill}: dvc goes on for 2 minutes"
 
 
 def _next_write(folder: Path, longest: float) -> str:
