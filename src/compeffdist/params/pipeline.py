@@ -239,7 +239,7 @@ class ResponsesParams(Section):
 
 
 class ProxyParams(Section):
-    """Difficulty predicted before the teacher is asked (method section 9; docs/scoring.md says when it pays)."""
+    """Difficulty predicted before the teacher is asked (docs/scoring.md says when it pays)."""
 
     rows: PositiveInt = 5000
     """Pairs that are asked and scored whatever comes, evenly over instructions: the proxy learns from them, and the
@@ -247,7 +247,7 @@ class ProxyParams(Section):
 
 
 class DifficultyParams(Section):
-    """Ranking-based difficulty (method section 9; official rank_score_compute.py)."""
+    """Ranking-based difficulty (docs/scoring.md; in the authors' code rank_score_compute.py)."""
 
     mode: Literal["direct", "proxy"] = "direct"
     """`direct` asks the teacher for every pair and scores the answers. `proxy` does so for a part of them, predicts the
