@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from compeffdist.artefacts import SAMPLED, TEXTS
+from compeffdist.artefacts import SAMPLED, TEXTS, TRAINING
+from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.gates.outcome import report_of
 from compeffdist.lineage.repository import StageLock
 from compeffdist.publishing.lineage_events import export_lineage, run_facets
 from tests.lineage.conftest import World
 from tests.mini_stages import GATES
+from tests.publishing.conftest import commit_stale
 
 
 def events(world: World, tmp_path: Path, namespace: str = "mine") -> list[dict[str, Any]]:
@@ -90,6 +92,16 @@ def test_a_stage_that_was_not_run_again_is_the_same_run(own_world: World, tmp_pa
     assert changed == {"evaluate_student"}
     assert after["evaluate_student"]["eventTime"].startswith("2099-01-01")
     assert {after[name] == before[name] for name in before.keys() - changed} == {True}
+
+
+@pytest.mark.parametrize(("stage", "path"), [("train_student", TRAINING), ("check", SAMPLED)])
+def test_a_stage_that_read_what_nobody_made_is_in_no_event(
+    own_world: World, tmp_path: Path, stage: str, path: str
+) -> None:
+    commit_stale(own_world, stage, path)
+    with pytest.raises(UserError, match=f"not finished: {stage} read {path} f{{32}}"):
+        events(own_world, tmp_path)
+    assert not (tmp_path / "events.jsonl").exists()
 
 
 @pytest.mark.parametrize(

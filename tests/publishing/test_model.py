@@ -11,7 +11,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from compeffdist.artefacts import EVALUATED, STUDENT
+from compeffdist.artefacts import EVALUATED, SAMPLED, STUDENT
 from compeffdist.errors import UserError
 from compeffdist.files import read_json, write_json
 from compeffdist.formatting import encode_prompt, load_tokenizer
@@ -22,6 +22,7 @@ from compeffdist.publishing.model import export_model, write_weights
 from compeffdist.publishing.writing import MANIFEST
 from compeffdist.student.loading import load_student
 from tests.lineage.conftest import MODEL, World, files_of
+from tests.publishing.conftest import commit_stale
 
 RUNTIME = RuntimeParams()
 CHAT = [
@@ -129,6 +130,24 @@ def test_a_version_of_another_state_has_the_figures_and_licences_of_that_state(
     lock.write_text(lock.read_text().replace(student, "f" * 32 + ".dir"))
     own_world.commit("another student")
     with pytest.raises(UserError, match=r"models/student: not the student that dvc\.lock names"):
+        export_model(tmp_path / "now", own_world.repository, RUNTIME)
+    export_model(tmp_path / "version", own_world.repository, RUNTIME, reference=f"models:/{MODEL}/1")
+    assert read_json(tmp_path / "version" / MANIFEST) == read_json(tmp_path / "before" / MANIFEST)
+
+
+def test_a_gate_that_judged_other_data_is_on_no_card(own_world: World, tmp_path: Path) -> None:
+    commit_stale(own_world, "check", SAMPLED)
+    with pytest.raises(UserError, match=f"not finished: check read {SAMPLED}"):
+        export_model(tmp_path / "out", own_world.repository, RUNTIME)
+
+
+def test_a_version_is_exported_though_the_lock_of_the_working_folder_is_in_no_commit(
+    own_world: World, tmp_path: Path
+) -> None:
+    export_model(tmp_path / "before", own_world.repository, RUNTIME)
+    lock = own_world.folder / "dvc.lock"
+    lock.write_text(lock.read_text() + "\n")
+    with pytest.raises(UserError, match=r"dvc\.lock is in no commit"):
         export_model(tmp_path / "now", own_world.repository, RUNTIME)
     export_model(tmp_path / "version", own_world.repository, RUNTIME, reference=f"models:/{MODEL}/1")
     assert read_json(tmp_path / "version" / MANIFEST) == read_json(tmp_path / "before" / MANIFEST)

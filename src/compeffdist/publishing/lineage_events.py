@@ -20,7 +20,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.gates.outcome import Finding, pass_of, report_of, shown
 from compeffdist.lineage.prov import NAMESPACE as PRODUCER
 from compeffdist.lineage.repository import Item, Repository, StageLock
-from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, open_run
+from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, lock_here, open_run
 from compeffdist.publishing.licences import shown as shown_licence
 from compeffdist.publishing.materials import declared_sources, public, short_name
 from compeffdist.publishing.writing import Export, export_file, refuse_file
@@ -42,7 +42,8 @@ def export_lineage(target: Path, repository: Repository, *, namespace: str, forc
     from openlineage.client.transport.file import FileConfig, FileTransport
 
     refuse_file(target, force)
-    run = open_run(repository, IDENTITIES)
+    lock = lock_here(repository)
+    run = open_run(repository, [*lock.outs, *IDENTITIES], lock)  # it tells of every stage
     events = list(run_events(run, namespace))
     with export_file(target, force) as path:
         transport = FileTransport(FileConfig(log_file_path=str(path.absolute()), append=True))
