@@ -1,5 +1,6 @@
 """Hostile texts in cards, licences, and what is said of where things are from."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.publishing.bom import is_bom
 from compeffdist.publishing.licences import hub_licence, refuse_unfit
+from compeffdist.publishing.lineage_events import is_lineage
 from compeffdist.publishing.markdown import card, fenced, plain, table
 from compeffdist.publishing.materials import public, short_name
 from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
@@ -136,7 +139,8 @@ def test_a_place_that_cannot_be_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for above in ("file", "link"):
-        with pytest.raises(UserError, match="cannot be made"), export_file(tmp_path / above / "out.json", force=False):
+        place = tmp_path / above / "out.json"
+        with pytest.raises(UserError, match="cannot be made"), export_file(place, False, is_bom):
             pass
 
 
@@ -145,6 +149,26 @@ def test_links_and_folders_are_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="broken link"):
         refuse_folder(tmp_path / "link", "dataset", force=True)
     with pytest.raises(UserError, match="--force"):
-        refuse_file(tmp_path / "link", force=False)
+        refuse_file(tmp_path / "link", False, is_bom)
+    with pytest.raises(UserError, match="not replaced"):
+        refuse_file(tmp_path / "link", True, lambda path: True)
     with pytest.raises(UserError, match="a folder"):
-        refuse_file(tmp_path, force=True)
+        refuse_file(tmp_path, True, is_bom)
+
+
+def test_a_link_to_an_empty_folder_and_a_mount_point_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    for place in (tmp_path / "link", Path("/")):
+        with pytest.raises(UserError, match="name a folder in it"):
+            refuse_folder(place, "dataset", force=False)
+
+
+@pytest.mark.parametrize("is_export", [is_bom, is_lineage])
+@pytest.mark.parametrize(
+    "text", ["", "seed: 1\n", "[]", "{}", "3", '{"serialNumber": NaN, "x": NaN}', '{"producer": "x"}', "\xff"]
+)
+def test_another_file_is_not_replaced(tmp_path: Path, text: str, is_export: Callable[[Path], bool]) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"params\.yaml: not what such an export wrote"):
+        refuse_file(tmp_path / "params.yaml", True, is_export)

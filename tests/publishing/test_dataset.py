@@ -223,6 +223,14 @@ def test_an_export_takes_no_other_things_place_and_is_there_whole_or_not_at_all(
     with pytest.raises(UserError, match="holds what no export of a dataset wrote"):
         export_dataset(target, world.repository, force=True)
     (target / "notes.txt").unlink()
+    (target / "link").symlink_to(target / "README.md")
+    with pytest.raises(UserError, match=r"wrote .link: neither a file nor a folder"):
+        export_dataset(target, world.repository, force=True)
+    (target / "link").unlink()
+    (target / "README.md").write_bytes(before["README.md"] + b"My words.")
+    with pytest.raises(UserError, match=r"wrote .README\.md was changed"):
+        export_dataset(target, world.repository, force=True)
+    (target / "README.md").write_bytes(before["README.md"])
 
     def broken(*_: object) -> str:
         raise RuntimeError("killed")

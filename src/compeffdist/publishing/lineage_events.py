@@ -17,6 +17,7 @@ from compeffdist.artefacts import EVALUATED, IDENTITIES, RECORDS, REJECTS, TEACH
 from compeffdist.canonical import canonical_json
 from compeffdist.credentials import without_credentials
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import read_jsonl
 from compeffdist.gates.outcome import Finding, pass_of, report_of, shown
 from compeffdist.lineage.prov import NAMESPACE as PRODUCER
 from compeffdist.lineage.repository import Item, Repository, StageLock
@@ -41,17 +42,26 @@ def export_lineage(target: Path, repository: Repository, *, namespace: str, forc
     `refuse_file`."""
     from openlineage.client.transport.file import FileConfig, FileTransport
 
-    refuse_file(target, force)
+    refuse_file(target, force, is_lineage)
     lock = lock_here(repository)
     run = open_run(repository, [*lock.outs, *IDENTITIES], lock)  # it tells of every stage
     events = list(run_events(run, namespace))
-    with export_file(target, force) as path:
+    with export_file(target, force, is_lineage) as path:
         transport = FileTransport(FileConfig(log_file_path=str(path.absolute()), append=True))
         for event in events:
             transport.emit(event)
     stages = run.lock.stages.values()
     paths = {item.path for stage in stages for item in (*stage.deps, *stage.outs)}
     return Export(KIND, target, run.commit, {"events": len(events), "jobs": len(stages), "artefacts": len(paths)})
+
+
+def is_lineage(path: Path) -> bool:
+    """Whether a file holds events of this project, and nothing else."""
+    try:
+        producers = {event["producer"] for event in read_jsonl(path)}
+    except (UserError, KeyError, TypeError):  # another file, or other JSON
+        return False
+    return bool(producers) and all(str(producer).startswith(PRODUCER) for producer in producers)
 
 
 def run_events(run: FinishedRun, namespace: str) -> Iterator["RunEvent"]:
