@@ -64,12 +64,33 @@ def test_front_matter_and_blocks_hold_what_was_put_in(text: str) -> None:
     assert block.type == "fence" and block.content == f"{text}\n"
 
 
+ALLOWED = (
+    *("MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC BY-NC-SA 4.0", "CC0-1.0", "CDLA-Sharing-1.0", "GPL-3.0"),
+    *("own", "public domain", "No copyright, public domain", "no rights reserved", "Yelp Dataset Terms of Use"),
+    *("Attribution-NonCommercial-ShareAlike", "no share-alike", "no restrictions on redistribution"),
+    *("non-commercial use, redistribution permitted", "no warranty, free to distribute", "not endorsed; may be shared"),
+    "You may not remove notices but may share it",
+)
+FORBIDDING = (
+    *("Redistribution prohibited", "may not be redistributed", "redistribution is not permitted"),
+    *("must not be shared", "no further distribution", "CC BY 4.0 NoDerivs", "Attribution-NoDerivs", "CC_BY_ND"),
+    *("No Derivative Works", "non-redistributable", "CC_BY_NC_ND", "by\u2011nd", "derivatives are not allowed"),
+    *(
+        "may not be copied, modified,\n or redistributed",
+        "It prohibits sharing",
+        "don\u2019t share",
+        "cannot be published",
+    ),
+    *("Redistribution without permission is forbidden", "no permission to re-distribute", "NoRedistribution"),
+    "Sharing isn't allowed",
+)
+
+
 @pytest.mark.parametrize(
     ("licence", "problem"),
     [
-        ("MIT", ""),
-        ("CC-BY-SA-4.0", ""),
-        ("Yelp Dataset Terms of Use", ""),
+        *((licence, "") for licence in ALLOWED),
+        *((licence, "forbids") for licence in FORBIDDING),
         ("unstated", "unknown"),
         (" Unknown ", "unknown"),
         ("", "unknown"),
