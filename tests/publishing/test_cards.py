@@ -14,7 +14,7 @@ from compeffdist.publishing.bom import is_bom
 from compeffdist.publishing.licences import hub_licence, refuse_unfit
 from compeffdist.publishing.lineage_events import is_lineage
 from compeffdist.publishing.markdown import card, fenced, plain, table
-from compeffdist.publishing.materials import public, short_name
+from compeffdist.publishing.materials import public, public_command, short_name
 from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
 from tests.models.making import make_identity
 
@@ -136,12 +136,32 @@ def test_what_the_hub_calls_licences(licences: list[str], fields: dict[str, str]
         ("https://user:secret-word@example.org/data", "https://***@example.org/data"),
         ("path:/home/somebody/my models/student", "path:student"),
         ("~/texts/comments.csv", "comments.csv"),
+        ("path:../../home/somebody/x", "path:x"),
+        ("data/../../somebody/x.csv", "x.csv"),
+        ("../x.csv", "x.csv"),
+        ("data/a..b/x.csv", "data/a..b/x.csv"),
+        ("https://example.org/a/../x", "https://example.org/a/../x"),
         ("data/sources/comments.csv", "data/sources/comments.csv"),
         ("repo/name@abc123:train", "repo/name@abc123:train"),
     ],
 )
 def test_no_credentials_and_no_folders_of_this_machine(written: str, told: str) -> None:
     assert public(written) == told
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("python stages/run.py train_student", "python stages/run.py train_student"),
+        ("/home/somebody/.venv/bin/python -m x --out=/srv/data/y", "python -m x --out=y"),
+        ("cd ../../somebody && ~/bin/run data/texts.csv", "cd somebody && run data/texts.csv"),
+        ("'/home/some body/bin/python' x.py", "'python' x.py"),
+        ("/home/some\\ body/bin/python x.py https://example.org/x", "python x.py https://example.org/x"),
+        ("curl https://user:secret-word@example.org/x >/dev/null", "curl https://***@example.org/x >null"),
+    ],
+)
+def test_a_command_names_no_folders_of_this_machine(written: str, told: str) -> None:
+    assert public_command(written) == told
 
 
 def test_what_a_model_is_called() -> None:

@@ -1,6 +1,7 @@
 """export lineage: a job for each stage, data sets with DVC's hashes, what gates found, the same bytes each time."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_each_stage_starts_and_completes_with_what_it_read_and_wrote(world: Worl
         )
         assert read == {item.path: item.md5 for item in stage.deps}
         assert made == {item.path: item.md5 for item in stage.outs}
+    assert str(Path(sys.executable).parent) not in (tmp_path / "events.jsonl").read_text()  # the stages' command has it
     outside = {one["name"]: one["namespace"] for one in complete(found)["resolve_models"]["inputs"]}
     assert outside == dict.fromkeys(("teacher", "student", "embedder"), "mine:model")
 
@@ -107,12 +109,14 @@ def test_a_stage_that_read_what_nobody_made_is_in_no_event(
 @pytest.mark.parametrize(
     ("value", "hidden"),
     [
+        (["path:../../home/somebody/x"], "somebody"),
         ({"location": "https://user:secret-word@example.org/x"}, "secret-word"),
         (["path:/home/somebody/models/x"], "somebody"),
     ],
 )
 def test_params_hold_no_credentials_and_no_folders_of_this_machine(value: Any, hidden: str) -> None:
-    stage = StageLock("s", "python s.py --token abc123secret", (), {"models": value}, (), "code")
+    stage = StageLock("s", "/opt/folder-of-mine/python s.py --token abc123secret", (), {"models": value}, (), "code")
     told = str(run_facets(stage))
     assert hidden not in told and "abc123secret" not in told
+    assert "folder-of-mine" not in told and "python s.py" in told
     assert "example.org" in told or "path:x" in told

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from compeffdist import __version__
 from compeffdist.artefacts import EVALUATED, IDENTITIES, RECORDS, REJECTS, TEACHER, TEXTS, records_at
 from compeffdist.canonical import canonical_json
-from compeffdist.credentials import without_credentials
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import read_jsonl
 from compeffdist.gates.outcome import Finding, pass_of, report_of, shown
@@ -23,7 +22,7 @@ from compeffdist.lineage.prov import NAMESPACE as PRODUCER
 from compeffdist.lineage.repository import Item, Repository, StageLock
 from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, lock_here, open_run
 from compeffdist.publishing.licences import shown as shown_licence
-from compeffdist.publishing.materials import declared_sources, public, short_name
+from compeffdist.publishing.materials import declared_sources, public, public_command, short_name
 from compeffdist.publishing.writing import Export, export_file, refuse_file
 from compeffdist.record_files import arrow_schema
 
@@ -125,7 +124,7 @@ def run_facets(stage: StageLock) -> dict[str, Any]:
         execution_parameters_run.ExecutionParameter(key=key, name=key, value=canonical_json(_public(value)))
         for key, value in sorted(stage.params.items())
     ]
-    tags = {"command": without_credentials(stage.command), "code": stage.code, "event time": COMMIT_TIME}
+    tags = {"command": public_command(stage.command), "code": stage.code, "event time": COMMIT_TIME}
     told = [tags_run.TagsRunFacetFields(key, value, "DVC") for key, value in tags.items() if value]
     facets: dict[str, Any] = {"tags": tags_run.TagsRunFacet(tags=told)}
     if parameters:
@@ -154,7 +153,9 @@ class _Datasets:
 
         judged = self._judged(stage)
         read = [
-            InputDataset(self.namespace, item.path, facets=self._facets(item), inputFacets=judged.get(item.path, {}))
+            InputDataset(
+                self.namespace, public(item.path), facets=self._facets(item), inputFacets=judged.get(item.path, {})
+            )
             for item in stage.deps
         ]
         outs = {item.path for item in stage.outs}
