@@ -1,5 +1,6 @@
 """Hostile texts in cards, licences, and what is said of where things are from."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.publishing.bom import is_bom
 from compeffdist.publishing.licences import hub_licence, refuse_unfit
 from compeffdist.publishing.lineage_events import is_lineage
-from compeffdist.publishing.markdown import card, fenced, plain, table
+from compeffdist.publishing.markdown import NOTHING, card, fenced, plain, table
 from compeffdist.publishing.materials import public, public_command, short_name
 from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
 from tests.models.making import make_identity
 
+LINKED = re.compile(rf"://|www\.|@(?!{NOTHING})", re.IGNORECASE)
+"""What GitHub's Markdown makes a link of by itself, once entities in a mail address are read."""
 MARKDOWN = MarkdownIt("commonmark").enable("table").enable("strikethrough")
 HOSTILE = [
     "</td><script>alert(1)</script>",
@@ -25,7 +28,8 @@ HOSTILE = [
     "[x](javascript:alert(1)) ![y](https://example.org/z.png)",
     "**bold** _it_ __x__ `code` ~~gone~~ $$x$$ <b>b</b> &lt;",
     "\\| \\` --- \n---\nlicense: other\n",
-    "https://example.org/spam and www.example.org",
+    "https://example.org/spam and www.example.org or WWW.example.org",
+    "write to somebody@example.org, (a_b.c+d@mail.example.org)",
     "\u202e\x1b[31mred",
 ]
 
@@ -34,8 +38,10 @@ def said_in(line: str) -> str:
     """The text of a line of Markdown that is nothing but text."""
     [start, inline, end] = MARKDOWN.parse(f"x {line} x")
     assert (start.type, end.type) == ("paragraph_open", "paragraph_close")
-    assert {token.type for token in inline.children or []} <= {"text", "text_special"}
-    return "".join(token.content for token in inline.children or [])[2:-2]
+    seen = [token for token in inline.children or [] if (token.type, token.content) != ("html_inline", NOTHING)]
+    assert {token.type for token in seen} <= {"text", "text_special"}
+    assert not LINKED.search(line)
+    return "".join(token.content for token in seen)[2:-2]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
