@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from inspect import isroutine
 from types import ModuleType
@@ -90,7 +91,7 @@ class _Within:
         return PathFinder.find_spec(name, places) if places is not None else None
 
 
-class _There:
+class _There(Loader):
     """Loads a module that is loaded."""
 
     def __init__(self, module: ModuleType) -> None:
