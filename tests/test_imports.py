@@ -93,11 +93,44 @@ def test_garbage_is_collected_afterwards_if_it_was_before(collects: bool) -> Non
         (gc.enable if before else gc.disable)()
 
 
-MODEL = """
+UTILS = "torch._dynamo.utils"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("import torch._inductor.config as config; print(config.__name__)", "torch._inductor.config"),
+        ("from torch._dynamo.utils import counters; print(type(counters).__name__)", "defaultdict"),
+        (
+            "import torch._dynamo.utils as one; print(one is sys.modules[one.__name__], one.__spec__.name)",
+            f"True {UTILS}",
+        ),
+        ("import torch._dynamo as compiler; print(compiler.is_compiling())", "False"),
+        ("import torch._dynamo as compiler; print(hasattr(compiler, 'no_such_thing'))", "False"),
+        ("import torch._dynamo as compiler; compiler.config.cache_size_limit = 5", "5"),
+        ("from torch._dynamo import disable; disable(lambda: print('ran'))()", "ran"),
+        ("from torch._dynamo import disable; print(disable._real().__module__)", "torch._dynamo.decorators"),
+        ("from colorsys import rgb_to_hsv; print(rgb_to_hsv(1, 1, 1))", "(0.0, 0.0, 1)"),
+    ],
+)
+def test_what_is_used_while_a_library_is_imported_is_the_real_module(asked: str, told: str) -> None:
+    code = f"""
+import sys, torch
+from compeffdist.imports import COMPILER, lean_imports
+with lean_imports(deferred=(COMPILER, COMPILER + "._trace_wrapped_higher_order_op", "colorsys")):
+    {asked}
+if "cache_size_limit" in {asked!r}:
+    import torch._dynamo
+    print(torch._dynamo.config.cache_size_limit)
+assert not any(type(finder).__name__ == "_Within" for finder in sys.meta_path)
+"""
+    assert run(code) == told
+
+
+PLAIN = """
 import sys
 from pathlib import Path
-from compeffdist.imports import transformers_models
-library = transformers_models()
+import transformers as library
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
@@ -105,10 +138,14 @@ sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "voca
 def small():
     return LlamaForCausalLM(LlamaConfig(**sizes, **heads))
 """
+MODEL = PLAIN.replace(
+    "import transformers as library",
+    "from compeffdist.imports import transformers_models\nlibrary = transformers_models()",
+)
 
 
 def test_a_model_is_loaded_and_asked_without_the_compiler(tmp_path: Path) -> None:
-    saved = run(f"""{MODEL}
+    saved = run(f"""{PLAIN}
 torch.manual_seed(1)
 model = small().eval()
 model.save_pretrained({str(tmp_path)!r})
@@ -121,6 +158,24 @@ with torch.inference_mode():
 print([name for name in ("torch._dynamo", "triton", "torch.distributed.tensor", "scipy") if name in sys.modules])
 """
     assert run(code).splitlines() == [saved, "[]"]
+
+
+def test_a_step_of_training_gives_the_weights_that_it_gives_in_plain_transformers() -> None:
+    step = """
+from hashlib import sha256
+torch.manual_seed(1)
+model = small().train()
+model.gradient_checkpointing_enable()
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+ids = torch.arange(8)[None]
+before = model.model.embed_tokens.weight.detach().clone()
+model(input_ids=ids, labels=ids).loss.backward()
+optimizer.step()
+print(torch.equal(before, model.model.embed_tokens.weight))
+print(sha256(b"".join(value.numpy().tobytes() for value in model.state_dict().values())).hexdigest())
+"""
+    plain = run(PLAIN + step)
+    assert plain.startswith("False\n") and run(MODEL + step) == plain
 
 
 def test_what_was_marked_for_the_compiler_is_marked_once_it_is_there() -> None:

@@ -14,8 +14,9 @@ Seconds of CPU and memory, on two shared cores:
 | mlflow, with a database        | 2.1, 238 MiB  | 1.6, 209 MiB  |
 | sentence_transformers          | 5.4, 586 MiB  | 4.7, 543 MiB  |
 
-What stands in a module's place meanwhile is no stub: the first use of anything in it loads the real module and goes on
-with that.
+What stands in a module's place meanwhile answers any name with something that loads the real module when it is called,
+and so has every name, right or wrong; of the compiler it answers but the names of MARKS. Whatever else is asked of the
+compiler, or is imported from within a deferred package, loads the real modules there and then.
 """
 
 import gc
@@ -24,6 +25,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from inspect import isroutine
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +35,8 @@ METRICS = ("sklearn.metrics", "scipy.stats", "scipy.optimize")
 """Modules out of which transformers takes functions by name that it calls in training of other kinds than ours."""
 COMPILER = "torch._dynamo"
 """PyTorch's compiler, which brings sympy and triton: transformers marks functions for it, and nothing here compiles."""
+MARKS = ("allow_in_graph", "assume_constant_result", "disable")
+"""Its decorators that PyTorch and transformers mark functions with while they are imported."""
 MANY_MACHINES = (
     *("torch.distributed.fsdp", "torch.distributed._composable.fsdp"),
     *("transformers.distributed.tensor_parallel", "transformers.distributed.sharding_utils"),
@@ -51,15 +57,53 @@ class Deferred(ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        self.__path__: list[str] = []  # of a package: what is in it is looked for by _Within
         self.importing = True
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} is deferred and has no attribute {name!r}")
-        if not self.importing:
-            return getattr(importlib.import_module(self.__name__), name)
+        if not self.importing or (self.__name__ == COMPILER and name not in MARKS):
+            return getattr(_loaded(self.__name__), name)
         # while a library is imported, `from module import name` asks for what will be called later, if at all
         return (_Mark if self.__name__ == COMPILER else _Later)(self.__name__, name)
+
+
+def _loaded(name: str) -> ModuleType:
+    """The real module. What stands for others goes as well: it may take things out of those and look at them."""
+    for other, module in list(sys.modules.items()):
+        if isinstance(module, Deferred):
+            del sys.modules[other]
+    return importlib.import_module(name)
+
+
+class _Within:
+    """Finds modules within deferred packages, which it loads first."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        """As `importlib.abc.MetaPathFinder`."""
+        package = name.rpartition(".")[0]
+        if not isinstance(sys.modules.get(package), Deferred):
+            return None
+        places = getattr(_loaded(package), "__path__", None)
+        if name in sys.modules:  # the package imports it: once is enough
+            return ModuleSpec(name, _There(sys.modules[name]))
+        return PathFinder.find_spec(name, places) if places is not None else None
+
+
+class _There(Loader):
+    """Loads a module that is loaded."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """It."""
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It ran already: only what the import system wrote into it is put back."""
+        module.__spec__ = self._spec
 
 
 class _Later:
@@ -70,7 +114,7 @@ class _Later:
         self.__name__ = self.__qualname__ = name
 
     def _real(self) -> Any:
-        return getattr(importlib.import_module(self._module), self.__name__)
+        return getattr(_loaded(self._module), self.__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._real()(*args, **kwargs)
@@ -82,6 +126,8 @@ class _Mark(_Later):
     def __call__(self, function: Any = None, *args: Any, **kwargs: Any) -> Any:
         if function is None:  # @disable(recursive=False)
             return lambda marked: self(marked, *args, **kwargs)
+        if not isroutine(function):  # a class, or several
+            return self._real()(function, *args, **kwargs)
 
         @cache
         def marked() -> Any:
@@ -109,6 +155,8 @@ def lean_imports(deferred: tuple[str, ...] = (), absent: tuple[str, ...] = ()) -
     standing |= dict.fromkeys(name for name in absent if name not in sys.modules)
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None is how Python says "absent"
     modules.update(standing)
+    within: Any = _Within()
+    sys.meta_path.insert(0, within)
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -116,6 +164,7 @@ def lean_imports(deferred: tuple[str, ...] = (), absent: tuple[str, ...] = ()) -
     finally:
         if collects:
             gc.enable()
+        sys.meta_path.remove(within)
         for name, module in standing.items():
             if modules.get(name) is module:
                 modules.pop(name, None)

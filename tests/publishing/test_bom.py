@@ -77,6 +77,11 @@ def test_the_same_state_gives_the_same_bytes_and_number(world: World, tmp_path: 
     with pytest.raises(UserError, match="--force"):
         export_bom(tmp_path / "two.json", world.repository)
     export_bom(tmp_path / "two.json", world.repository, force=True)
+    edited = (tmp_path / "two.json").read_text().replace("Apache-2.0", "MIT")
+    (tmp_path / "two.json").write_text(edited)
+    with pytest.raises(UserError, match="not replaced"):
+        export_bom(tmp_path / "two.json", world.repository, force=True)
+    assert (tmp_path / "two.json").read_text() == edited
 
 
 def test_what_is_unknown_is_called_so_and_hostile_words_are_words(

@@ -27,6 +27,7 @@ from compeffdist.records import Reject, Text
 from compeffdist.texts.withdrawals import withdraw
 from tests.lineage.conftest import World, files_of, learnt_text
 from tests.mini_run import MiniRun
+from tests.publishing.conftest import commit_stale
 
 
 def loaded(folder: Path, tmp_path: Path, *config: str) -> datasets.Dataset:
@@ -182,13 +183,10 @@ def test_rows_are_those_of_the_lock_whatever_lies_in_the_working_folder(own_worl
 def test_a_run_that_is_not_finished_or_not_committed_is_refused(own_world: World, tmp_path: Path) -> None:
     lock = own_world.folder / "dvc.lock"
     whole = lock.read_text()
-    md5 = own_world.repository.workspace_lock().md5(TRAINING)
     lock.write_text(whole + "\n")
     with pytest.raises(UserError, match=r"dvc\.lock is in no commit"):
         export_dataset(tmp_path / "rows", own_world.repository)
-    before, after = whole.split("  train_student:", 1)
-    lock.write_text(f"{before}  train_student:{after.replace(md5, 'f' * 32, 1)}")
-    own_world.commit("a student of other rows")
+    commit_stale(own_world, "train_student", TRAINING)
     with pytest.raises(UserError, match=r"not finished: train_student read data/training\.parquet"):
         export_dataset(tmp_path / "rows", own_world.repository)
     lock.unlink()  # git has one still, which is not what lies here
@@ -225,6 +223,14 @@ def test_an_export_takes_no_other_things_place_and_is_there_whole_or_not_at_all(
     with pytest.raises(UserError, match="holds what no export of a dataset wrote"):
         export_dataset(target, world.repository, force=True)
     (target / "notes.txt").unlink()
+    (target / "link").symlink_to(target / "README.md")
+    with pytest.raises(UserError, match=r"wrote .link: neither a file nor a folder"):
+        export_dataset(target, world.repository, force=True)
+    (target / "link").unlink()
+    (target / "README.md").write_bytes(before["README.md"] + b"My words.")
+    with pytest.raises(UserError, match=r"wrote .README\.md was changed"):
+        export_dataset(target, world.repository, force=True)
+    (target / "README.md").write_bytes(before["README.md"])
 
     def broken(*_: object) -> str:
         raise RuntimeError("killed")

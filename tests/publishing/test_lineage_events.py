@@ -1,18 +1,21 @@
 """export lineage: a job for each stage, data sets with DVC's hashes, what gates found, the same bytes each time."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compeffdist.artefacts import SAMPLED, TEXTS
+from compeffdist.artefacts import SAMPLED, TEXTS, TRAINING
+from compeffdist.errors import UserError
 from compeffdist.files import read_json
 from compeffdist.gates.outcome import report_of
 from compeffdist.lineage.repository import StageLock
 from compeffdist.publishing.lineage_events import export_lineage, run_facets
 from tests.lineage.conftest import World
 from tests.mini_stages import GATES
+from tests.publishing.conftest import commit_stale
 
 
 def events(world: World, tmp_path: Path, namespace: str = "mine") -> list[dict[str, Any]]:
@@ -41,6 +44,7 @@ def test_each_stage_starts_and_completes_with_what_it_read_and_wrote(world: Worl
         )
         assert read == {item.path: item.md5 for item in stage.deps}
         assert made == {item.path: item.md5 for item in stage.outs}
+    assert str(Path(sys.executable).parent) not in (tmp_path / "events.jsonl").read_text()  # the stages' command has it
     outside = {one["name"]: one["namespace"] for one in complete(found)["resolve_models"]["inputs"]}
     assert outside == dict.fromkeys(("teacher", "student", "embedder"), "mine:model")
 
@@ -92,15 +96,27 @@ def test_a_stage_that_was_not_run_again_is_the_same_run(own_world: World, tmp_pa
     assert {after[name] == before[name] for name in before.keys() - changed} == {True}
 
 
+@pytest.mark.parametrize(("stage", "path"), [("train_student", TRAINING), ("check", SAMPLED)])
+def test_a_stage_that_read_what_nobody_made_is_in_no_event(
+    own_world: World, tmp_path: Path, stage: str, path: str
+) -> None:
+    commit_stale(own_world, stage, path)
+    with pytest.raises(UserError, match=f"not finished: {stage} read {path} f{{32}}"):
+        events(own_world, tmp_path)
+    assert not (tmp_path / "events.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("value", "hidden"),
     [
+        (["path:../../home/somebody/x"], "somebody"),
         ({"location": "https://user:secret-word@example.org/x"}, "secret-word"),
         (["path:/home/somebody/models/x"], "somebody"),
     ],
 )
 def test_params_hold_no_credentials_and_no_folders_of_this_machine(value: Any, hidden: str) -> None:
-    stage = StageLock("s", "python s.py --token abc123secret", (), {"models": value}, (), "code")
+    stage = StageLock("s", "/opt/folder-of-mine/python s.py --token abc123secret", (), {"models": value}, (), "code")
     told = str(run_facets(stage))
     assert hidden not in told and "abc123secret" not in told
+    assert "folder-of-mine" not in told and "python s.py" in told
     assert "example.org" in told or "path:x" in told

@@ -1,6 +1,9 @@
 """export model: a folder that plain transformers loads, with the same logits, and a card of true figures."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +14,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from compeffdist.artefacts import EVALUATED, STUDENT
+from compeffdist.artefacts import EVALUATED, SAMPLED, STUDENT
 from compeffdist.errors import UserError
 from compeffdist.files import read_json, write_json
 from compeffdist.formatting import encode_prompt, load_tokenizer
@@ -22,6 +25,7 @@ from compeffdist.publishing.model import export_model, write_weights
 from compeffdist.publishing.writing import MANIFEST
 from compeffdist.student.loading import load_student
 from tests.lineage.conftest import MODEL, World, files_of
+from tests.publishing.conftest import commit_stale
 
 RUNTIME = RuntimeParams()
 CHAT = [
@@ -30,17 +34,32 @@ CHAT = [
 ]
 
 
+PLAIN = """
+import json, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder, chat = sys.argv[1], json.loads(sys.argv[2])
+model = AutoModelForCausalLM.from_pretrained(folder)
+inputs = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+    chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+with torch.no_grad():
+    logits = model(input_ids=inputs["input_ids"]).logits
+assert "compeffdist" not in sys.modules
+print(json.dumps([str(model.dtype), inputs["input_ids"][0].tolist(), logits.tolist()]))
+"""
+
+
 def same_answers(folder: Path, student: Path, base: Path | None = None) -> None:
-    """Plain transformers on the exported folder, and our own loader on the student."""
-    plain = AutoModelForCausalLM.from_pretrained(folder)
-    own, tokenizer = load_student(student, "cpu", str(plain.dtype).removeprefix("torch."), base)
-    inputs = AutoTokenizer.from_pretrained(folder).apply_chat_template(
-        CHAT, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    ids = inputs["input_ids"]
-    assert ids[0].tolist() == encode_prompt(tokenizer, CHAT[0]["content"], CHAT[1]["content"])
+    """Plain transformers on the exported folder, in a process of its own, and our own loader on the student, in the
+    same precision."""
+    command = [sys.executable, "-c", PLAIN, str(folder), json.dumps(CHAT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    dtype, ids, logits = json.loads(done.stdout)
+    own, tokenizer = load_student(student, "cpu", dtype.removeprefix("torch."), base)
+    assert ids == encode_prompt(tokenizer, CHAT[0]["content"], CHAT[1]["content"])
     with torch.no_grad():
-        assert torch.equal(plain(input_ids=ids).logits, own(input_ids=ids).logits)
+        found = own(input_ids=torch.tensor([ids])).logits
+    assert (str(found.dtype), found.tolist()) == (dtype, logits)
 
 
 def test_a_full_student_is_loaded_by_plain_transformers_with_the_same_logits(world: World, tmp_path: Path) -> None:
@@ -129,6 +148,33 @@ def test_a_version_of_another_state_has_the_figures_and_licences_of_that_state(
     lock.write_text(lock.read_text().replace(student, "f" * 32 + ".dir"))
     own_world.commit("another student")
     with pytest.raises(UserError, match=r"models/student: not the student that dvc\.lock names"):
+        export_model(tmp_path / "now", own_world.repository, RUNTIME)
+    export_model(tmp_path / "version", own_world.repository, RUNTIME, reference=f"models:/{MODEL}/1")
+    assert read_json(tmp_path / "version" / MANIFEST) == read_json(tmp_path / "before" / MANIFEST)
+
+
+def test_a_number_of_parameters_that_is_unknown_is_not_told(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = FinishedRun.identity
+    monkeypatch.setattr(FinishedRun, "identity", lambda run, path: replace(known(run, path), parameters=0))
+    export_model(tmp_path / "out", world.repository, RUNTIME)
+    assert "\nA student (" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_gate_that_judged_other_data_is_on_no_card(own_world: World, tmp_path: Path) -> None:
+    commit_stale(own_world, "check", SAMPLED)
+    with pytest.raises(UserError, match=f"not finished: check read {SAMPLED}"):
+        export_model(tmp_path / "out", own_world.repository, RUNTIME)
+
+
+def test_a_version_is_exported_though_the_lock_of_the_working_folder_is_in_no_commit(
+    own_world: World, tmp_path: Path
+) -> None:
+    export_model(tmp_path / "before", own_world.repository, RUNTIME)
+    lock = own_world.folder / "dvc.lock"
+    lock.write_text(lock.read_text() + "\n")
+    with pytest.raises(UserError, match=r"dvc\.lock is in no commit"):
         export_model(tmp_path / "now", own_world.repository, RUNTIME)
     export_model(tmp_path / "version", own_world.repository, RUNTIME, reference=f"models:/{MODEL}/1")
     assert read_json(tmp_path / "version" / MANIFEST) == read_json(tmp_path / "before" / MANIFEST)

@@ -9,7 +9,7 @@ EXAMPLE = "compeffdist export bom --out exported/bom.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_target(parser, "FILE", "file of the bill of materials, new or replaced (--force)")
+    add_target(parser, "FILE", "file of the bill of materials, new or an earlier export's (--force)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ DEFAULT_NAMESPACE = "compeffdist"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_target(parser, "FILE", "file of the events, new or replaced (--force)")
+    add_target(parser, "FILE", "file of the events, new or an earlier export's (--force)")
     parser.add_argument(
         "--namespace",
         default=DEFAULT_NAMESPACE,

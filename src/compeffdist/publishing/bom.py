@@ -14,7 +14,7 @@ from compeffdist import __version__
 from compeffdist.artefacts import EVALUATED, EVALUATION, IDENTITIES, STUDENT, TEXTS, TRAINING, rejects_of
 from compeffdist.canonical import indented_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import hash_file
+from compeffdist.files import hash_file, read_json
 from compeffdist.lineage.repository import Repository, files_in
 from compeffdist.lineage.snapshot import TRAINED_BY
 from compeffdist.models import ModelIdentity
@@ -39,10 +39,10 @@ ROLES = {"teacher": "teacher", "student": "base student", "embedder": "embedder"
 def export_bom(target: Path, repository: Repository, *, force: bool = False) -> Export:
     """Write the bill of materials of the run in the working folder. Raises UserError as `open_run` and `refuse_file`;
     or the student's folder is not the one of the run."""
-    refuse_file(target, force)
+    refuse_file(target, force, is_bom)
     run = open_run(repository, NEEDED)
     written = bom_json(run)
-    with export_file(target, force) as path:
+    with export_file(target, force, is_bom) as path:
         path.write_text(written, encoding="utf-8")
     components = json.loads(written)["components"]
     models = sum(component["type"] == "machine-learning-model" for component in components)
@@ -69,11 +69,25 @@ def bom_json(run: FinishedRun) -> str:
     value = json.loads(JsonV1Dot6(bom).output_as_string())
     _add_cards(value, run, sources)
     del value["serialNumber"]
-    value["serialNumber"] = f"urn:uuid:{uuid.uuid5(NAMESPACE, indented_json(value))}"
+    value["serialNumber"] = _serial_number(value)
     text = indented_json(value)
     if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise ValueError(f"not CycloneDX: {one_line(fault, 300)}")
     return text
+
+
+def is_bom(path: Path) -> bool:
+    """Whether a file is a bill of materials as `bom_json` made it, which its serial number tells."""
+    try:
+        value = read_json(path)
+        return bool(value.pop("serialNumber") == _serial_number(value))
+    except (UserError, KeyError, AttributeError, TypeError, ValueError):  # another file, or other JSON
+        return False
+
+
+def _serial_number(value: Mapping[str, Any]) -> str:
+    """Of the contents but for it."""
+    return f"urn:uuid:{uuid.uuid5(NAMESPACE, indented_json(value))}"
 
 
 def _tool() -> "Component":

@@ -83,19 +83,24 @@ class FinishedRun:
         return self.lock.outs[path]
 
 
+def lock_here(repository: Repository) -> Lock:
+    """The state of the data in the working folder, with the commits that hold it. Raises UserError if nothing was
+    run."""
+    here = next((one for one in repository.locks() if WORKSPACE in one.places), None)
+    return here or repository.workspace_lock()  # which says what to do
+
+
 def open_run(repository: Repository, needed: Sequence[str], lock: Lock | None = None) -> FinishedRun:
     """The run of the working folder, or that of another lock of this repository.
 
     Args:
-        needed: outs that the export reads.
+        needed: outs that the export reads, or speaks of.
 
     Raises:
         UserError: nothing was run; an out is missing, or the stages that lead to it did not run on each other's outs;
             the lock is in no commit; a text of the run was withdrawn, or whether one was cannot be told.
     """
-    chosen = lock or next((one for one in repository.locks() if WORKSPACE in one.places), None)
-    if chosen is None:
-        chosen = repository.workspace_lock()  # which says what to do
+    chosen = lock or lock_here(repository)
     if problems := chain_problems(chosen, _stages_behind(chosen, needed)):
         raise UserError(f"the run is not finished: {problems[0]}; run: dvc repro, then commit")
     run = FinishedRun(repository, chosen, *_first_commit(repository, chosen))
@@ -159,7 +164,11 @@ def _refuse_withdrawn(run: FinishedRun) -> None:
         )
 
 
+def gate_outs(lock: Lock) -> list[str]:
+    """The reports of gates among the outs of a lock, in the order of the pipeline."""
+    return [path for path in lock.outs if path == report_of(Path(path).stem)]
+
+
 def gate_reports(run: FinishedRun) -> dict[str, Any]:
     """What each gate of a run found, by the gate's name, in the order of the pipeline."""
-    paths = {path: Path(path) for path in run.lock.outs}
-    return {path.stem: run.json(out) for out, path in paths.items() if out == report_of(path.stem)}
+    return {Path(path).stem: run.json(path) for path in gate_outs(run.lock)}

@@ -11,13 +11,22 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.texts.sources import UNSTATED
 
 _NO_STATEMENT = {"", UNSTATED, "unknown", "none", "n/a", "na", "?", "tbd", "todo", "noassertion"}
+_PASSING_ON = r"(?:re-?)?(?:distribut\w*|shar(?:e[ds]?|ing|e?able)\b(?![ -]?alike)|publish\w*|publication\w*)"
+_NEXT = r"(?!restrict|limit|condition|warrant|attribution|only|may\b|can\b|but|free|allowed|permitted)[\w'-]+"
+"""A word that a no reaches across: "no further distribution", but "no restriction on sharing"."""
 _FORBIDDING = re.compile(
     r"\b(?:all rights reserved|proprietary|confidential|private|internal(?: use)?(?: only)?"
-    r"|(?:no|not for|do not|without) (?:re-?)?(?:distribut\w*|shar\w*|publi\w*))\b"
-    r"|\bno[ -]?derivatives\b|\bcc[ -]by(?:[ -]nc)?[ -]nd\b",
+    r"|(?:no|not for|do not|without) (?:re-?)?(?:distribut\w*|shar(?![ea]\w*[ -]?alike)\w*|publi\w*))\b"
+    rf"|\bno[nt]?-?{_PASSING_ON}"
+    rf"|\b(?:no|not|never|(?:prohibit|forbid|disallow)\w*:?)(?: {_NEXT}){{0,4}} {_PASSING_ON}"
+    rf"|\b(?:(?:may|must|shall|should|can|do) ?not|\w+n't)(?:,? {_NEXT}){{0,6}},? {_PASSING_ON}"
+    rf"|\b(?:{_PASSING_ON}|deriv\w*)(?: {_NEXT}){{0,5}}? (?:prohibited|forbidden|disallowed"
+    r"|(?:not|\w+n't) (?:be )?(?:permitted|allowed|authori[sz]ed|granted))\b"
+    r"|\bno[ -]?deriv|\bby[ -](?:nc[ -])?nd\b",
     re.IGNORECASE,
 )
-"""Words that forbid passing rows on; their texts are cut and put into prompts, hence "no derivatives", too."""
+"""Words that forbid passing rows on; their texts are cut and put into prompts, hence "no derivatives", too. Of a plain
+line (`_forbids`)."""
 _HUB = {
     *("afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-2.0"),
     *("cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0"),
@@ -32,6 +41,12 @@ _HUB = {
 def is_unknown(licence: str) -> bool:
     """Whether it says nothing."""
     return licence.strip().lower() in _NO_STATEMENT
+
+
+def _forbids(licence: str) -> bool:
+    """Whether its words say that it may not be passed on. Where they are in doubt they do."""
+    dashes = re.sub("[\u2010-\u2015\u2212]", "-", licence).replace("\u2019", "'")
+    return bool(_FORBIDDING.search(re.sub(r"[\s_]+", " ", dashes)))
 
 
 def shown(licence: str) -> str:
@@ -76,7 +91,7 @@ def refuse_unfit(stated: Iterable[tuple[str, str]], allow_unknown: bool, despite
                 f"source {name}: its licence is unknown: state it (params.yaml, licence) and run dvc repro, or export "
                 "it as it is: --allow-unknown-licence"
             )
-        if _FORBIDDING.search(licence):
+        if _forbids(licence):
             raise UserError(
                 f"source {name}: its licence forbids passing it on ({shown(licence)}): leave the source out of the "
                 f"run, or, if you hold the rights: --despite-licence {name}"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from compeffdist import __version__
 from compeffdist.artefacts import EVALUATED, IDENTITIES, RECORDS, REJECTS, TEACHER, TEXTS, records_at
 from compeffdist.canonical import canonical_json
-from compeffdist.credentials import without_credentials
 from compeffdist.errors import UserError, one_line
+from compeffdist.files import read_jsonl
 from compeffdist.gates.outcome import Finding, pass_of, report_of, shown
 from compeffdist.lineage.prov import NAMESPACE as PRODUCER
 from compeffdist.lineage.repository import Item, Repository, StageLock
-from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, open_run
+from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, lock_here, open_run
 from compeffdist.publishing.licences import shown as shown_licence
-from compeffdist.publishing.materials import declared_sources, public, short_name
+from compeffdist.publishing.materials import declared_sources, public, public_command, short_name
 from compeffdist.publishing.writing import Export, export_file, refuse_file
 from compeffdist.record_files import arrow_schema
 
@@ -41,16 +41,26 @@ def export_lineage(target: Path, repository: Repository, *, namespace: str, forc
     `refuse_file`."""
     from openlineage.client.transport.file import FileConfig, FileTransport
 
-    refuse_file(target, force)
-    run = open_run(repository, IDENTITIES)
+    refuse_file(target, force, is_lineage)
+    lock = lock_here(repository)
+    run = open_run(repository, [*lock.outs, *IDENTITIES], lock)  # it tells of every stage
     events = list(run_events(run, namespace))
-    with export_file(target, force) as path:
+    with export_file(target, force, is_lineage) as path:
         transport = FileTransport(FileConfig(log_file_path=str(path.absolute()), append=True))
         for event in events:
             transport.emit(event)
     stages = run.lock.stages.values()
     paths = {item.path for stage in stages for item in (*stage.deps, *stage.outs)}
     return Export(KIND, target, run.commit, {"events": len(events), "jobs": len(stages), "artefacts": len(paths)})
+
+
+def is_lineage(path: Path) -> bool:
+    """Whether a file holds events of this project, and nothing else."""
+    try:
+        producers = {event["producer"] for event in read_jsonl(path)}
+    except (UserError, KeyError, TypeError):  # another file, or other JSON
+        return False
+    return bool(producers) and all(str(producer).startswith(PRODUCER) for producer in producers)
 
 
 def run_events(run: FinishedRun, namespace: str) -> Iterator["RunEvent"]:
@@ -114,7 +124,7 @@ def run_facets(stage: StageLock) -> dict[str, Any]:
         execution_parameters_run.ExecutionParameter(key=key, name=key, value=canonical_json(_public(value)))
         for key, value in sorted(stage.params.items())
     ]
-    tags = {"command": without_credentials(stage.command), "code": stage.code, "event time": COMMIT_TIME}
+    tags = {"command": public_command(stage.command), "code": stage.code, "event time": COMMIT_TIME}
     told = [tags_run.TagsRunFacetFields(key, value, "DVC") for key, value in tags.items() if value]
     facets: dict[str, Any] = {"tags": tags_run.TagsRunFacet(tags=told)}
     if parameters:
@@ -143,7 +153,9 @@ class _Datasets:
 
         judged = self._judged(stage)
         read = [
-            InputDataset(self.namespace, item.path, facets=self._facets(item), inputFacets=judged.get(item.path, {}))
+            InputDataset(
+                self.namespace, public(item.path), facets=self._facets(item), inputFacets=judged.get(item.path, {})
+            )
             for item in stage.deps
         ]
         outs = {item.path for item in stage.outs}

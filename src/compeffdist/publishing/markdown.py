@@ -10,10 +10,17 @@ from compeffdist.evaluation.table import markdown
 
 _MARKS = re.compile(r"([\\`*\[\]|~$^]|(?<![^\W_])_|_(?![^\W_]))")
 
+_WWW = re.compile(r"(www)\.", re.IGNORECASE)
+NOTHING = "<!-- -->"
+"""Ends a run of text, and is not seen."""
+
 
 def plain(text: object, limit: int = 200) -> str:
-    """Text for the middle of a line: one line, credentials masked, no Markdown, no HTML, no cell's end."""
-    return _MARKS.sub(r"\\\1", escape(one_line(text, limit), quote=False)).replace("://", ":&#47;/")
+    """Text for the middle of a line: one line, credentials masked, no Markdown, no HTML, no cell's end, no links: of
+    an address, `www.` or a mail address GitHub makes one by itself."""
+    marked = _MARKS.sub(r"\\\1", escape(one_line(text, limit), quote=False))
+    unlinked = _WWW.sub(r"\1&#46;", marked.replace("://", ":&#47;/"))
+    return unlinked.replace("@", f"@{NOTHING}")  # mail is looked for after entities are read
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -15,7 +15,14 @@ from compeffdist.publishing.finished import FinishedRun
 from compeffdist.publishing.licences import is_unknown
 from compeffdist.texts.corpora import CORPORA
 
-_OWN_FOLDERS = re.compile(r"^(path:)?[~/].*/(?=[^/])", re.DOTALL)
+_OUTSIDE = r"(?:[~/]|(?:[^\s/:'\"]*/)*\.\./)"
+"""How a path begins, or goes on, that leads out of the project."""
+_OWN_FOLDERS = re.compile(rf"^(path:)?{_OUTSIDE}(?:.*/)?(?=[^/])", re.DOTALL)
+_IN_COMMAND = re.compile(
+    rf"(?<=['\"]){_OUTSIDE}(?:[^'\"]*/)?(?=[^/'\"])"
+    rf"|(?<![^\s=;&|(<>])(?:path:)?{_OUTSIDE}(?:(?:\\.|[^\s'\"\\])*/)?(?=[^\s/'\"])"
+)
+"""The same of each word, and of what stands between quotes."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ def declared_sources(run: FinishedRun) -> dict[str, TextsFrom]:
 def public(reference: str) -> str:
     """A reference or location without credentials, and without the folders of this machine that it may name."""
     return _OWN_FOLDERS.sub(r"\1", without_credentials(reference))
+
+
+def public_command(command: str) -> str:
+    """A command without credentials, and without the folders of this machine that its words name."""
+    return _IN_COMMAND.sub("", without_credentials(command))
 
 
 def model_address(identity: ModelIdentity) -> tuple[str, str]:

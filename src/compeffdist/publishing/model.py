@@ -13,7 +13,7 @@ from compeffdist.lineage.repository import Lock, Repository
 from compeffdist.lineage.versions import find_version, read_versions
 from compeffdist.models import ModelIdentity, cache_folder, model_folder
 from compeffdist.params import RuntimeParams
-from compeffdist.publishing.finished import FinishedRun, open_run
+from compeffdist.publishing.finished import FinishedRun, gate_outs, lock_here, open_run
 from compeffdist.publishing.licences import is_unknown, refuse_unfit
 from compeffdist.publishing.materials import text_sources
 from compeffdist.publishing.model_card import model_card
@@ -49,7 +49,8 @@ def export_model(
             weights are not those of the run; no state of the data is the one that a version learnt from.
     """
     refuse_folder(target, KIND, force)
-    run = open_run(repository, NEEDED, _lock_of(repository, reference))
+    lock = _lock_of(repository, reference)
+    run = open_run(repository, [*NEEDED, *gate_outs(lock)], lock)
     base = run.identities["student"]
     refuse_unfit([("models.student", base.licence)], allow_unknown_licence, despite_licence)
     with _weights(run, reference, runtime) as (student, base_folder), export_folder(target, KIND, run, force) as folder:
@@ -65,16 +66,18 @@ def export_model(
     return Export(KIND, target, run.commit, {"bytes of weights": size}, tuple(notes))
 
 
-def _lock_of(repository: Repository, reference: str) -> Lock | None:
-    """The state of the data that a version learnt from; None of the student in the working folder."""
+def _lock_of(repository: Repository, reference: str) -> Lock:
+    """The state of the data that a version learnt from, of those in commits; for the student in the working folder,
+    that of the working folder."""
     if not reference.startswith(SCHEME):
         if Path(reference) != Path(STUDENT):
             raise UserError(
                 f"{one_line(reference, 120)}: expected {STUDENT}, models:/NAME/VERSION or models:/NAME@ALIAS"
             )
-        return None
+        return lock_here(repository)
     name = reference.removeprefix(SCHEME).partition("@")[0].partition("/")[0]
-    lock = find_version(read_versions(repository, name), reference).lock(repository.locks())
+    committed = [lock for lock in repository.locks() if lock.commits]
+    lock = find_version(read_versions(repository, name), reference).lock(committed)
     if lock is None:
         raise UserError(
             f"{reference}: no commit here has the data that it learnt from, which say its figures and licences"

@@ -88,8 +88,9 @@ def _result(
 def _parts(run: FinishedRun, provenance: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Iterator[str]:
     teacher, base = run.identities["teacher"], run.identities["student"]
     yield f"# {plain(run.name)}"
+    size = f" of {base.parameters:,} parameters" if base.parameters else ""
     yield (
-        f"A student of {base.parameters or 0:,} parameters ({plain(base.architecture)}), distilled from a teacher "
+        f"A student{size} ({plain(base.architecture)}), distilled from a teacher "
         f"model by COMPEFFDIST (arXiv 2510.24425): {provenance['rows']:,} rows of instruction, user's text and the "
         f"teacher's answer, {plain(provenance['method'])} fine-tuning."
     )

@@ -1,6 +1,7 @@
 """Where an export goes: a folder or file that is there whole or not at all, and never takes another thing's place."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ def export_folder(target: Path, kind: str, run: FinishedRun, force: bool) -> Ite
 
 def refuse_folder(target: Path, kind: str, force: bool) -> None:
     """Raises UserError if something is at `target` already, but for an empty folder; with `force`, but for an export of
-    this kind with nothing put beside it."""
+    this kind that is as it was written."""
     name = one_line(target, 200)
+    if (target.is_symlink() and target.is_dir()) or os.path.ismount(target):
+        raise UserError(f"{name}: a link or a mount point, whose place nothing can take; name a folder in it")
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir():
@@ -66,37 +69,54 @@ def refuse_folder(target: Path, kind: str, force: bool) -> None:
         return
     if not force:
         raise UserError(f"{name}: there already; name another folder, or write it anew: --force")
-    if not _is_export(target, kind):
-        raise UserError(f"{name}: holds what no export of a {kind} wrote, and is not replaced; name another folder")
+    if strange := _strange(target, kind):
+        raise UserError(
+            f"{name}: holds what no export of a {kind} wrote ({one_line(strange, 200)}), and is not replaced; name "
+            "another folder"
+        )
 
 
-def _is_export(folder: Path, kind: str) -> bool:
+def _strange(folder: Path, kind: str) -> str:
+    """Something in a folder that is not as an export of this kind wrote it; empty if there is nothing."""
     try:
         manifest = read_json(folder / MANIFEST)
-    except UserError:
-        return False
+    except (UserError, OSError):
+        return f"it has no {MANIFEST}"
     files = manifest.get("files") if isinstance(manifest, dict) and manifest.get("kind") == kind else None
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return isinstance(files, dict) and found <= {*files, MANIFEST}
+    if not isinstance(files, dict):
+        return f"its {MANIFEST} says so"
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            return f"{inside}: neither a file nor a folder"
+        if path.is_file() and inside not in (*files, MANIFEST):
+            return inside
+        if path.is_file() and inside != MANIFEST and hash_file(path) != files[inside]:
+            return f"{inside} was changed"
+    return ""
 
 
 @contextmanager
-def export_file(target: Path, force: bool) -> Iterator[Path]:
+def export_file(target: Path, force: bool, is_export: Callable[[Path], bool]) -> Iterator[Path]:
     """Yield a file beside `target`, which takes its place once the block is done. Raises UserError as `refuse_file`, or
     if there can be no folder for it."""
-    refuse_file(target, force)
+    refuse_file(target, force, is_export)
     _make_room(target)
     with atomic_file(target) as path:
         yield path
 
 
-def refuse_file(target: Path, force: bool) -> None:
-    """Raises UserError if `target` is a folder, or, without `force`, if it is there."""
+def refuse_file(target: Path, force: bool, is_export: Callable[[Path], bool]) -> None:
+    """Raises UserError if something is at `target` already; with `force`, but for a file that `is_export`."""
     name = one_line(target, 200)
     if target.is_dir():
         raise UserError(f"{name}: a folder; name a file in it")
-    if (target.exists() or target.is_symlink()) and not force:
+    if not target.exists() and not target.is_symlink():
+        return
+    if not force:
         raise UserError(f"{name}: there already; name another file, or write it anew: --force")
+    if target.is_symlink() or not target.is_file() or not is_export(target):
+        raise UserError(f"{name}: not what such an export wrote, and is not replaced; name another file")
 
 
 def _make_room(target: Path) -> None:
