@@ -48,7 +48,7 @@ class Watcher:
         stages = stage_states(pipeline.values(), notes, self._reasons(pipeline))
         run = current_run(notes)
         on = run is not None and run.alive()
-        done = bool(stages) and all(one.state == "done" for one in stages)
+        told = any(one.state == "done" and one.stage.writes(REPORT) for one in stages)
         return {
             "checkout": clip(Path().absolute().name),
             "at": now,
@@ -61,7 +61,7 @@ class Watcher:
             "left_out": of("what was left out", lambda: left_out.left_out(stages, reading), list[Any]()),
             "gates": of("gates", lambda: gates.gates(stages, reading), list[Any]()),
             "curve": of("curve", lambda: curves.curve(stages, params, reading), None),
-            "report": str(REPORT) if done and Path(REPORT).exists() else None,
+            "report": str(REPORT) if told and Path(REPORT).exists() else None,
             "faults": reading.faults,
         }
 
