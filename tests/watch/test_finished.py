@@ -1,6 +1,7 @@
 """What is told of a run that is over, or of none: over the files of a real one in miniature."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from compeffdist.cli.main import main
 from compeffdist.files import hash_file
 from compeffdist.gates.outcome import Finding, Outcome, page_of, report_of
 from compeffdist.params import load_params
+from compeffdist.processes import process_id
 from compeffdist.records import Reject
+from compeffdist.stage_notes import note_path
 from compeffdist.teacher.spending import Ledger, Spent
 from compeffdist.watch.state import Watcher
 from tests.mini_run import MiniRun
@@ -82,6 +85,21 @@ def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
     assert found["ingest_texts"] == ("stale", "texts changed")
     assert found["enumerate_attributes"] == ("waiting", "follows ingest_texts")
     assert found["resolve_models"] == ("done", "")
+
+
+@pytest.mark.parametrize(("before_the_lock", "wanted"), [(10, "stale"), (-10, "ended")])
+def test_a_finished_stage_is_stale_if_its_params_change_while_the_run_goes_on(
+    run: MiniRun, before_the_lock: int, wanted: str
+) -> None:
+    own, ended = process_id(os.getpid()), Path("dvc.lock").stat().st_mtime - before_the_lock
+    note = {"process": own, "run": own, "began": ended - 5, "at": ended, "work": None, "losses": [], "error": ""}
+    note_path("ingest_texts").parent.mkdir(parents=True, exist_ok=True)
+    note_path("ingest_texts").write_text(json.dumps(note | {"ended": ended}))
+    assert states(looked())["ingest_texts"] == "done"
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["texts"]["count"] += 1
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert states(looked())["ingest_texts"] == wanted
 
 
 @pytest.mark.parametrize(
