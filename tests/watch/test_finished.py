@@ -3,8 +3,8 @@
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from compeffdist.processes import process_id
 from compeffdist.records import Reject
 from compeffdist.stage_notes import note_path
 from compeffdist.teacher.spending import Ledger, Spent
+from compeffdist.watch import curves, gates, left_out, state, teacher
 from compeffdist.watch.state import Watcher
 from tests.mini_run import MiniRun
 from tests.mini_stages import TEACHER
@@ -250,10 +251,34 @@ def test_the_report_is_led_to_once_it_is_written_though_the_last_gate_failed(run
     assert looked()["report"] is None
 
 
-def test_looking_again_is_cheap(run: MiniRun) -> None:
+READERS = (
+    *((state, name) for name in ("hash_file", "read_note")),
+    *((teacher, name) for name in ("latest_answers", "parquet_file", "read_identity", "read_json", "spendings")),
+    *((module, "read_json") for module in (curves, gates)),
+    (left_out, "parquet_file"),
+)
+
+
+def test_what_did_not_change_is_not_read_again(run: MiniRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_of("texts").write(Outcome("texts", "stop", [], {}).to_json())
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return read(*given, **named)
+
+        return call
+
+    for module, name in READERS:
+        monkeypatch.setattr(module, name, counted(f"{module.__name__}.{name}", getattr(module, name)))
     watcher = Watcher()
     watcher._look()
-    start = time.perf_counter()
-    for _ in range(10):
-        watcher._look()
-    assert time.perf_counter() - start < 5  # a whole look of the files takes longer
+    assert calls["compeffdist.watch.state.hash_file"] and calls["compeffdist.watch.left_out.parquet_file"]
+    assert calls["compeffdist.watch.teacher.spendings"] and calls["compeffdist.watch.teacher.read_json"]
+    calls.clear()
+    watcher._look()
+    assert not calls
+    Path("sources.jsonl").write_text("")
+    watcher._look()
+    assert calls == {"compeffdist.watch.state.hash_file": 1}
