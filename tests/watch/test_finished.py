@@ -1,10 +1,13 @@
 """What is told of a run that is over, or of none: over the files of a real one in miniature."""
 
 import json
-import os
+import math
 import shutil
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,13 @@ from compeffdist.cli.main import main
 from compeffdist.files import hash_file
 from compeffdist.gates.outcome import Finding, Outcome, page_of, report_of
 from compeffdist.params import load_params
-from compeffdist.processes import process_id
+from compeffdist.processes import process_id, run_process
 from compeffdist.records import Reject
 from compeffdist.stage_notes import note_path
 from compeffdist.teacher.spending import Ledger, Spent
-from compeffdist.watch import curves, gates, left_out, state, teacher
+from compeffdist.watch import curves, freshness, gates, left_out, state, teacher
 from compeffdist.watch.state import Watcher
+from tests.factories import make_triplet
 from tests.mini_run import MiniRun
 from tests.mini_stages import TEACHER
 from tests.watch.looking import files, states
@@ -78,6 +82,39 @@ def test_a_run_that_bought_nothing_shows_the_last_of_its_triplets(run: MiniRun) 
     assert looked()["answers"] == []  # they are of an earlier run
 
 
+def test_answers_bought_before_the_triplets_were_made_do_not_hide_them(run: MiniRun) -> None:
+    last = run.records(TRIPLETS)[-1]
+    with closing(sqlite3.connect("answers.sqlite")) as store, store:
+        store.execute("UPDATE answers SET created_at = '2020-01-01T00:00:00+00:00'")
+    newest = looked()["answers"][0]
+    assert (newest["at"], newest["answer"]) == (str(TRIPLETS), last.response)
+    assert newest["logprob"] is None  # which were written, or chosen unweighed
+    with closing(sqlite3.connect("answers.sqlite")) as store, store:
+        store.execute("UPDATE answers SET created_at = '2999-01-01T00:00:00+00:00'")
+    assert looked()["answers"][0]["at"] == "2999-01-01T00:00:00+00:00"
+    tell_of("ingest_texts", ended=time.time())  # a run that bought nothing is on
+    assert looked()["answers"][0]["at"] == str(TRIPLETS)
+    with Ledger(Path("answers.sqlite")) as ledger:
+        ledger.add("collect_responses", TEACHER.id, "vllm", Spent(1, 2, 0, 3), 1)
+    assert looked()["answers"][0]["at"] == "2999-01-01T00:00:00+00:00"
+
+
+def test_triplets_are_shown_with_the_probability_of_their_labels(run: MiniRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed = make_triplet(response="b", labels=["a", "b"], probabilities=[0.25, 0.75])
+    unheard_of = make_triplet(response="c", labels=["a", "b"], probabilities=[1.0, 0.0])
+    monkeypatch.setattr(freshness, "_is_there", lambda out: True)
+    TRIPLETS.write([unheard_of, weighed])
+    assert [one["logprob"] for one in looked()["answers"]] == [pytest.approx(math.log(0.75)), None]
+
+
+def tell_of(stage: str, ended: float) -> None:
+    """A note of a stage that did what it should, in a run that this process is."""
+    own = process_id(run_process())
+    note = {"process": own, "run": own, "began": ended - 5, "at": ended, "work": None, "losses": [], "error": ""}
+    note_path(stage).parent.mkdir(parents=True, exist_ok=True)
+    note_path(stage).write_text(json.dumps(note | {"ended": ended}))
+
+
 def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["texts"]["count"] += 1
@@ -92,10 +129,7 @@ def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
 def test_a_finished_stage_is_stale_if_its_params_change_while_the_run_goes_on(
     run: MiniRun, before_the_lock: int, wanted: str
 ) -> None:
-    own, ended = process_id(os.getpid()), Path("dvc.lock").stat().st_mtime - before_the_lock
-    note = {"process": own, "run": own, "began": ended - 5, "at": ended, "work": None, "losses": [], "error": ""}
-    note_path("ingest_texts").parent.mkdir(parents=True, exist_ok=True)
-    note_path("ingest_texts").write_text(json.dumps(note | {"ended": ended}))
+    tell_of("ingest_texts", Path("dvc.lock").stat().st_mtime - before_the_lock)
     assert states(looked())["ingest_texts"] == "done"
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["texts"]["count"] += 1

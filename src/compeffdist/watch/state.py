@@ -54,7 +54,9 @@ class Watcher:
             "run": _run(told),
             "stages": [one.to_json(now) for one in stages],
             "spending": of("spending", lambda: teacher.spending(params, run, reading) if params else None, None),
-            "answers": of("answers", lambda: teacher.answers(params, stages, reading) if params else [], list[Any]()),
+            "answers": of(
+                "answers", lambda: teacher.answers(params, stages, run, reading) if params else [], list[Any]()
+            ),
             "sources": of("sources of answers", lambda: teacher.sources(stages, reading), list[Any]()),
             "left_out": of("what was left out", lambda: left_out.left_out(stages, reading), list[Any]()),
             "gates": of("gates", lambda: gates.gates(stages, reading), list[Any]()),
