@@ -157,6 +157,14 @@ def test_inputs_outs_and_code_that_changed_make_a_stage_stale(
     assert found[stage] == ("stale", why)
 
 
+def test_a_stage_with_another_command_is_stale(run: MiniRun) -> None:
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
+    pipeline["stages"]["ingest_texts"]["cmd"] += " --again"
+    Path("dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    found = {one["name"]: (one["state"], one["why"]) for one in looked()["stages"]}
+    assert found["ingest_texts"] == ("stale", "its command changed")
+
+
 def test_before_any_run_every_stage_waits(run: MiniRun) -> None:
     for gone in ("dvc.lock", "answers.sqlite", "answers.sqlite.seal"):
         Path(gone).unlink()
