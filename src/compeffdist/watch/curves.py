@@ -62,7 +62,7 @@ def _live(stage: str, note: Note, params: Params, reading: Reading) -> Points:
     def read() -> Points:
         return [(int(row["step"]), float(row["loss"])) for row in read_json(last)["log_history"] if "loss" in row]
 
-    kept = reading.of(f"checkpoint of {stage}", [last], read, [])
+    kept = reading.of(f"checkpoint of {stage}", [last], read, Points())
     if states[last] < note.began:  # of this training only if that went on from it
         apart = noted[1][0] - noted[0][0] if len(noted) > 1 else 1
         if first is None or not kept or not 0 < first - kept[-1][0] <= apart:
