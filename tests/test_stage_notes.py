@@ -5,6 +5,8 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from compeffdist import stage_notes as module
 from compeffdist.errors import UserError
 from compeffdist.progress import Progress
-from compeffdist.stage_notes import Note, note_loss, note_path, noted, read_note
+from compeffdist.stage_notes import Note, forget_errors, note_loss, note_path, noted, read_note
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,19 @@ def test_why_a_stage_ended_is_noted_in_one_line_and_raised_as_it_is(error: BaseE
     with pytest.raises(type(error)), noted("train"):
         raise error
     assert known().error == told and not known().running
+
+
+def test_why_stages_failed_is_forgotten_and_the_rest_of_their_notes_is_not() -> None:
+    for stage, error in (("train", UserError("my text is here")), ("pair", None)):
+        with suppress(UserError), noted(stage):
+            note_loss(1, 2.0)
+            if error:
+                raise error
+    note_path("torn").write_text('{"error": "my text')
+    train, pair = known(), known("pair")
+    forget_errors()
+    assert known() == replace(train, error=module.FORGOTTEN) and known("pair") == pair
+    assert not any("my text" in path.read_text() for path in note_path("train").parent.iterdir())
 
 
 def test_a_killed_stage_has_not_ended_and_does_not_run() -> None:

@@ -37,6 +37,7 @@ class Stage:
     """Metrics and plots among them."""
     code: tuple[str, ...] = ()
     """Keys of code.yaml, whose lines it depends on."""
+    command: str = ""
 
     @property
     def gate(self) -> str:
@@ -48,6 +49,10 @@ class Stage:
         stands for any name."""
         patterns = ("[^/]+".join(map(re.escape, PLACE.split(dep))) for dep in self.deps)
         return any(re.fullmatch(f"{pattern}(/.*)?", path) for pattern in patterns)
+
+    def runs(self, command: str) -> bool:
+        """Whether that is its command, with any value in a place that DVC fills."""
+        return bool(re.fullmatch(".*".join(map(re.escape, PLACE.split(self.command))), command, re.DOTALL))
 
     def writes(self, path: str) -> bool:
         """Whether a path is an out."""
@@ -96,8 +101,9 @@ def _stage(name: str, stage: Mapping[str, Any]) -> Stage:
                 raise UserError(f"{PIPELINE}: stage {name}: params: {entry} is not read here; write KEY or FILE: [KEY]")
             keys[file] += named
     deps = _paths(name, "deps", stage.get("deps"))
-    described = str(stage.get("desc", ""))
-    return Stage(name, described, tuple(deps), tuple(keys["params.yaml"]), tuple(outs), tuple(keys[CODE]))
+    described, command = str(stage.get("desc", "")), str(stage.get("cmd", ""))
+    params, code = (tuple(keys[file]) for file in keys)
+    return Stage(name, described, tuple(deps), params, tuple(outs), code, command)
 
 
 def _list(stage: str, kind: str, entries: Any) -> list[Any]:

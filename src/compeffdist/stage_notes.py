@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.errors import UserError, one_line, told_by_the_machine
-from compeffdist.files import read_json
+from compeffdist.files import atomic_file, read_json
 from compeffdist.peaks import NOTES
 from compeffdist.processes import ProcessId, process_id, run_process
 from compeffdist.progress import Progress, listen, seconds_left
@@ -26,6 +26,8 @@ EVERY_SECONDS, END_SECONDS = 1.0, 0.2
 MOST_POINTS = 600
 """Of the curve of a training; of a longer one every second is left out, and again."""
 LONGEST = 300
+SUFFIX = ".progress.json"
+FORGOTTEN = "failed; why was removed when a text was withdrawn: run it again to see"
 MOST_UNITS = 1 << 53
 """Of work: larger ones no browser can count."""
 
@@ -182,9 +184,23 @@ def read_note(stage: str, root: Path = Path()) -> Note | None:
         return None
 
 
+def forget_errors(root: Path = Path()) -> None:
+    """Put a word in place of why each stage that failed did so: the line may quote a text. Raises OSError if a note
+    cannot be written."""
+    for path in sorted((root / NOTES).glob(f"*{SUFFIX}")):
+        try:
+            told = read_json(path)
+        except (UserError, OSError):  # it is broken: it has no line that anybody reads, but may hold one
+            path.unlink(missing_ok=True)
+            continue
+        if isinstance(told, dict) and told.get("error"):
+            with atomic_file(path) as beside:
+                beside.write_text(json.dumps(told | {"error": FORGOTTEN}), encoding="utf-8")
+
+
 def note_path(stage: str) -> Path:
     """Where a stage's note lies."""
-    return NOTES / f"{stage}.progress.json"
+    return NOTES / f"{stage}{SUFFIX}"
 
 
 def _process(told: Any) -> ProcessId:

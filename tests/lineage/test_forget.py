@@ -19,6 +19,7 @@ from compeffdist.params import DemonstrationsParams
 from compeffdist.prompting import clipped
 from compeffdist.record_files import write_records
 from compeffdist.records import Reject, Text
+from compeffdist.stage_notes import note_path, noted, read_note
 from compeffdist.teacher.store import ResponseStore, store_problems
 from compeffdist.texts.withdrawals import withdrawn_ids
 from tests.factories import make_text
@@ -55,7 +56,13 @@ def test_forgetting_removes_every_stored_answer_that_holds_the_text(own_world: W
     text, before = learnt_text(own_world), stored(own_world)
     forgetting = own_world.forgetting()
     plan = forgetting.plan(text.id)
+    (own_world.folder / ".compeffdist/stages").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError), noted("ingest_texts"):
+        raise UserError(f"my.csv: row 3: no label for {text.text}")
     forgetting.apply(plan)
+    note = read_note("ingest_texts")
+    assert note is not None and note.error.startswith("failed; why was removed")
+    assert not holds(note_path("ingest_texts"), text)
     # attributes, polarity, and the two instructions it was paired with, at least
     assert len(plan.answers) >= 4
     assert stored(own_world) == before - set(plan.answers)

@@ -99,3 +99,15 @@ def test_what_is_no_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "s.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(UserError, match="not a readable response store"):
         latest(tmp_path / "s.sqlite")
+
+
+def test_looking_at_what_is_no_file_writes_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    path.mkdir()
+    ledger_path(path).mkdir()
+    before, folder = files(tmp_path), tmp_path.stat().st_mtime_ns
+    with pytest.raises(UserError, match=r"s\.sqlite: the response store cannot be used: "):
+        latest(path)
+    with pytest.raises(UserError, match=r"the .* cannot be used: "):
+        spendings(path)
+    assert files(tmp_path) == before and tmp_path.stat().st_mtime_ns == folder

@@ -1,9 +1,13 @@
 """What is told of a run that is over, or of none: over the files of a real one in miniature."""
 
 import json
+import math
 import shutil
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,16 @@ import yaml
 
 from compeffdist.artefacts import REPORT, TRAINING_CURVE, TRIPLETS, rejects_of
 from compeffdist.cli.main import main
+from compeffdist.files import hash_file
 from compeffdist.gates.outcome import Finding, Outcome, page_of, report_of
 from compeffdist.params import load_params
+from compeffdist.processes import process_id, run_process
 from compeffdist.records import Reject
+from compeffdist.stage_notes import note_path
 from compeffdist.teacher.spending import Ledger, Spent
+from compeffdist.watch import curves, freshness, gates, left_out, state, teacher
 from compeffdist.watch.state import Watcher
+from tests.factories import make_triplet
 from tests.mini_run import MiniRun
 from tests.mini_stages import TEACHER
 from tests.watch.looking import files, states
@@ -73,6 +82,39 @@ def test_a_run_that_bought_nothing_shows_the_last_of_its_triplets(run: MiniRun) 
     assert looked()["answers"] == []  # they are of an earlier run
 
 
+def test_answers_bought_before_the_triplets_were_made_do_not_hide_them(run: MiniRun) -> None:
+    last = run.records(TRIPLETS)[-1]
+    with closing(sqlite3.connect("answers.sqlite")) as store, store:
+        store.execute("UPDATE answers SET created_at = '2020-01-01T00:00:00+00:00'")
+    newest = looked()["answers"][0]
+    assert (newest["at"], newest["answer"]) == (str(TRIPLETS), last.response)
+    assert newest["logprob"] is None  # which were written, or chosen unweighed
+    with closing(sqlite3.connect("answers.sqlite")) as store, store:
+        store.execute("UPDATE answers SET created_at = '2999-01-01T00:00:00+00:00'")
+    assert looked()["answers"][0]["at"] == "2999-01-01T00:00:00+00:00"
+    tell_of("ingest_texts", ended=time.time())  # a run that bought nothing is on
+    assert looked()["answers"][0]["at"] == str(TRIPLETS)
+    with Ledger(Path("answers.sqlite")) as ledger:
+        ledger.add("collect_responses", TEACHER.id, "vllm", Spent(1, 2, 0, 3), 1)
+    assert looked()["answers"][0]["at"] == "2999-01-01T00:00:00+00:00"
+
+
+def test_triplets_are_shown_with_the_probability_of_their_labels(run: MiniRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed = make_triplet(response="b", labels=["a", "b"], probabilities=[0.25, 0.75])
+    unheard_of = make_triplet(response="c", labels=["a", "b"], probabilities=[1.0, 0.0])
+    monkeypatch.setattr(freshness, "_is_there", lambda out: True)
+    TRIPLETS.write([unheard_of, weighed])
+    assert [one["logprob"] for one in looked()["answers"]] == [pytest.approx(math.log(0.75)), None]
+
+
+def tell_of(stage: str, ended: float) -> None:
+    """A note of a stage that did what it should, in a run that this process is."""
+    own = process_id(run_process())
+    note = {"process": own, "run": own, "began": ended - 5, "at": ended, "work": None, "losses": [], "error": ""}
+    note_path(stage).parent.mkdir(parents=True, exist_ok=True)
+    note_path(stage).write_text(json.dumps(note | {"ended": ended}))
+
+
 def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["texts"]["count"] += 1
@@ -81,6 +123,18 @@ def test_what_changed_is_told_and_what_follows_it_waits(run: MiniRun) -> None:
     assert found["ingest_texts"] == ("stale", "texts changed")
     assert found["enumerate_attributes"] == ("waiting", "follows ingest_texts")
     assert found["resolve_models"] == ("done", "")
+
+
+@pytest.mark.parametrize(("before_the_lock", "wanted"), [(10, "stale"), (-10, "ended")])
+def test_a_finished_stage_is_stale_if_its_params_change_while_the_run_goes_on(
+    run: MiniRun, before_the_lock: int, wanted: str
+) -> None:
+    tell_of("ingest_texts", Path("dvc.lock").stat().st_mtime - before_the_lock)
+    assert states(looked())["ingest_texts"] == "done"
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["texts"]["count"] += 1
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert states(looked())["ingest_texts"] == wanted
 
 
 @pytest.mark.parametrize(
@@ -101,6 +155,14 @@ def test_inputs_outs_and_code_that_changed_make_a_stage_stale(
         Path(path).write_bytes(content)
     found = {one["name"]: (one["state"], one["why"]) for one in looked()["stages"]}
     assert found[stage] == ("stale", why)
+
+
+def test_a_stage_with_another_command_is_stale(run: MiniRun) -> None:
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
+    pipeline["stages"]["ingest_texts"]["cmd"] += " --again"
+    Path("dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    found = {one["name"]: (one["state"], one["why"]) for one in looked()["stages"]}
+    assert found["ingest_texts"] == ("stale", "its command changed")
 
 
 def test_before_any_run_every_stage_waits(run: MiniRun) -> None:
@@ -212,19 +274,53 @@ def test_gates_are_shown_as_they_end_with_what_does_not_hold(run: MiniRun) -> No
     assert gate["lines"] == ["texts.rows is 3, must be at least 10 (gates.texts.rows). <b>look</b>."]
 
 
-def test_the_report_is_led_to_once_every_stage_is_done(run: MiniRun) -> None:
-    assert looked()["report"] is None
+def test_the_report_is_led_to_once_it_is_written_though_the_last_gate_failed(run: MiniRun) -> None:
     Path(REPORT).parent.mkdir(exist_ok=True)
     Path(REPORT).write_text("x")
-    assert looked()["report"] == str(REPORT)
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text())
+    pipeline["stages"]["write_report"] = {"cmd": "true", "deps": [str(TRIPLETS)], "outs": [str(REPORT)]}
+    pipeline["stages"]["judge_student"] = {"cmd": "true", "deps": [str(REPORT)]}
+    Path("dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    assert looked()["report"] is None  # it is of an earlier run
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    triplets = {"path": str(TRIPLETS), "md5": hash_file(Path(TRIPLETS), "md5")}
+    lock["stages"]["write_report"] = {"cmd": "true", "deps": [triplets], "outs": [{"path": str(REPORT)}]}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    state = looked()
+    assert (states(state)["write_report"], states(state)["judge_student"]) == ("done", "waiting")
+    assert state["report"] == str(REPORT)
     Path("sources.jsonl").write_text("")
     assert looked()["report"] is None
 
 
-def test_looking_again_is_cheap(run: MiniRun) -> None:
+READERS = (
+    *((state, name) for name in ("hash_file", "read_note")),
+    *((teacher, name) for name in ("latest_answers", "parquet_file", "read_identity", "read_json", "spendings")),
+    *((module, "read_json") for module in (curves, gates)),
+    (left_out, "parquet_file"),
+)
+
+
+def test_what_did_not_change_is_not_read_again(run: MiniRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_of("texts").write(Outcome("texts", "stop", [], {}).to_json())
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return read(*given, **named)
+
+        return call
+
+    for module, name in READERS:
+        monkeypatch.setattr(module, name, counted(f"{module.__name__}.{name}", getattr(module, name)))
     watcher = Watcher()
     watcher._look()
-    start = time.perf_counter()
-    for _ in range(10):
-        watcher._look()
-    assert time.perf_counter() - start < 5  # a whole look of the files takes longer
+    assert calls["compeffdist.watch.state.hash_file"] and calls["compeffdist.watch.left_out.parquet_file"]
+    assert calls["compeffdist.watch.teacher.spendings"] and calls["compeffdist.watch.teacher.read_json"]
+    calls.clear()
+    watcher._look()
+    assert not calls
+    Path("sources.jsonl").write_text("")
+    watcher._look()
+    assert calls == {"compeffdist.watch.state.hash_file": 1}

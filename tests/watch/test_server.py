@@ -161,6 +161,19 @@ def test_the_report_is_served_under_its_own_policy_and_nothing_else_is(page: Pag
         assert status == 404 and b"secret" not in body, name
 
 
+def test_a_report_that_is_asked_for_while_dvc_yaml_is_broken_is_not_to_be_had_now(
+    page: Page, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path(REPORT).write_text(document("Report", ["<p>x</p>"]))
+    sound = Path("dvc.yaml").read_bytes()
+    for broken in (b"", b"stages: {a: ["):
+        Path("dvc.yaml").write_bytes(broken)
+        status, body, headers = page.ask(REPORT)
+        assert status == 503 and b"dvc.yaml: " in body and headers["Content-Type"] == "text/plain; charset=utf-8"
+    Path("dvc.yaml").write_bytes(sound)
+    assert page.ask(REPORT)[0] == 200 and capfd.readouterr().err == ""
+
+
 def test_requests_that_never_end_keep_nobody_waiting_for_long(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 1.0)
     slow = [socket.create_connection((page.host, page.port), 30) for _ in range(module.MOST_CONNECTIONS)]

@@ -29,6 +29,7 @@ from compeffdist.lineage.snapshot import Snapshot, snapshots_of
 from compeffdist.lineage.versions import Version
 from compeffdist.prompting import clipped, inline
 from compeffdist.records import Text
+from compeffdist.stage_notes import forget_errors
 from compeffdist.teacher.known import KnownAnswers
 from compeffdist.teacher.recorded import ANSWERS, AnswerRecord, keys_in, remove_answers
 from compeffdist.teacher.store import ResponseStore, json_forms, stored_keys
@@ -143,8 +144,8 @@ class Forgetting:
         )
 
     def apply(self, plan: Plan) -> str:
-        """Record the withdrawal and remove the answers from the store and from records; a line on what could not be
-        recorded, as a rule empty.
+        """Record the withdrawal and remove the answers from the store and from records, and from the stages' notes why
+        any failed; a line on what could not be recorded, as a rule empty.
 
         A source that cannot be read does not stop a withdrawal: the text's own id is recorded all the same.
         """
@@ -165,6 +166,7 @@ class Forgetting:
         for record in self.records:
             if keys := plan.recorded.get(str(record.folder)):
                 remove_answers(record, keys)
+        forget_errors(self.repository.root)
         return trouble
 
     def purge(self, plan: Plan) -> list[Holding]:

@@ -55,13 +55,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def guarded(path: Path, what: str) -> Iterator[None]:
-    """Faults of an SQLite file as UserError, in one line that names the file and says `what` it is."""
+def guarded(path: Path, what: str, *, writing: bool = True) -> Iterator[None]:
+    """Faults of an SQLite file as UserError, in one line that names the file and says `what` it is. What SQLite does
+    not explain is looked for by writing beside the file, unless it is not for `writing`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0)  # what Python's own module refuses has none
-        told = _fault_of_the_folder(path) if code & 0xFF in UNEXPLAINED else ""
+        told = _fault_of_the_folder(path) if writing and code & 0xFF in UNEXPLAINED else ""
         raise UserError(told or f"{path}: {_advice(str(error), what)}") from None
     except UnicodeDecodeError:  # what SQLite says of a damaged file may quote its bytes
         raise UserError(f"{path}: {_advice('malformed', what)}") from None
@@ -85,7 +86,11 @@ def looked_into(path: Path, what: str, patience: float = BUSY_SECONDS) -> Iterat
     is copied or was left by a killed writer, what is in its log is read as well. Raises UserError as `guarded`.
 
     `patience`: seconds to wait for a file that is held."""
-    with guarded(path, what), read_aside(path) as file, closing(_opened_to_look(file, file != path, patience)) as found:
+    with (
+        guarded(path, what, writing=False),
+        read_aside(path) as file,
+        closing(_opened_to_look(file, file != path, patience)) as found,
+    ):
         found.text_factory = lambda told: told.decode(errors="replace")
         yield found
 

@@ -38,6 +38,8 @@ class Freshness:
         own = self.lock.stages.get(stage.name) if self.lock is not None else None
         if own is None:
             return NOT_RUN
+        if not stage.runs(own.command):
+            return "its command changed"
         made = [out.path for out in own.outs]
         if sorted(made) != sorted(stage.outs) or sorted(own.params) != sorted(stage.params):
             return "dvc.yaml changed"

@@ -35,7 +35,7 @@ SECONDS = 10.0
 """That a request may take to come, and its reply to be taken."""
 LONGEST_PATH = 300
 FRAMED = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-HTML = "text/html; charset=utf-8"
+HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 _OURS = re.compile(f"({re.escape(pages.POLICY)}|{re.escape(PAGE_POLICY)})(; script-src( 'sha256-[A-Za-z0-9+/=]+')+)?")
 _HEAD = 2000
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     server: WatchServer
     server_version, sys_version = "compeffdist", ""
     error_message_format = "%(code)d %(message)s\n"
-    error_content_type = "text/plain; charset=utf-8"
+    error_content_type = TEXT
     timeout = SECONDS
 
     def parse_request(self) -> bool:
@@ -126,12 +126,21 @@ class Handler(BaseHTTPRequestHandler):
             self._send(self.server.page, HTML, self.server.policy)
         elif name == "state":
             self._send(*self._state())
-        elif name in shown_files() and (content := _read(Path(name))) is not None:
+        else:
+            self._send_file(name)
+
+    do_HEAD = do_GET
+
+    def _send_file(self, name: str) -> None:
+        try:
+            shown = name in shown_files()
+        except UserError as error:  # dvc.yaml is broken, or is being written
+            self._send(f"{error}\n".encode("utf-8", "replace"), TEXT, pages.POLICY, HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        if shown and (content := _read(Path(name))) is not None:
             self._send(content, HTML, policy_of(content))
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
-
-    do_HEAD = do_GET
 
     def end_headers(self) -> None:
         """With what every reply says: the address, which holds the token, is told to nobody, and nothing is kept."""

@@ -1,6 +1,6 @@
 """Each stage of dvc.yaml with its state: of its note, where it runs or ran, and of its lock."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,25 +50,59 @@ class StageState:
         }
 
 
-def stage_states(pipeline: Iterable[Stage], notes: Mapping[str, Note], reasons: Mapping[str, str]) -> list[StageState]:
+@dataclass(frozen=True)
+class Told:
+    """What stages noted, and which processes were there as it was read: what is looked at after may take seconds."""
+
+    notes: Mapping[str, Note]
+    running: frozenset[str]
+    """Stages whose processes still ran them."""
+    run: ProcessId | None
+    """The run that began a stage last."""
+    on: bool
+    """Whether that run was on."""
+
+
+def read_told(names: Iterable[str], read: Callable[[str], Note | None]) -> Told:
+    """The notes of stages, each as `read` gives it."""
+    notes: dict[str, Note] = {}
+    running = set[str]()
+    for name in names:
+        note = read(name)
+        runs = note is not None and note.running
+        if note is not None and note.ended is None and not runs:
+            note = read(name) or note  # it may have ended as it should since it was read
+            runs = note.running
+        if note is not None:
+            notes[name] = note
+        if runs:
+            running.add(name)
+    run = max(notes.values(), key=lambda note: note.began).run if notes else None
+    return Told(notes, frozenset(running), run, run is not None and run.alive())
+
+
+def stage_states(
+    pipeline: Iterable[Stage], told: Told, reasons: Mapping[str, str], locked: float | None
+) -> list[StageState]:
     """The stages in their order.
 
     Args:
         reasons: why each would run by itself (`freshness`).
+        locked: when DVC last noted what a stage made, in seconds since 1970, as of before the reasons; None if never.
     """
-    run = current_run(notes)
+    run = told.run
     found: list[StageState] = []
     for stage in pipeline:
         before = [one.stage.name for one in found if one.state != "done" and _feeds(one.stage, stage)]
-        note, why = notes.get(stage.name), reasons[stage.name]
+        note, why = told.notes.get(stage.name), reasons[stage.name]
         state: State = "done"
-        if note is not None and note.running:
+        if stage.name in told.running:
             state, why = "running", ""
         elif why and note is not None and note.run == run and note.ended is None:
             state, why = "failed", KILLED
         elif why and note is not None and note.run == run and note.error:
             state, why = "failed", note.error
-        elif why and note is not None and note.run == run and run.alive():
+        elif why and note is not None and note.run == run and told.on and (locked or 0.0) < (note.ended or 0.0):
             state, why = "ended", "DVC is keeping what it made"
         elif why == NOT_RUN:
             state = "waiting"
@@ -78,11 +112,6 @@ def stage_states(pipeline: Iterable[Stage], notes: Mapping[str, Note], reasons: 
             state, why = "waiting", f"follows {before[0]}"
         found.append(StageState(stage, state, why, note))
     return found
-
-
-def current_run(notes: Mapping[str, Note]) -> ProcessId | None:
-    """The run that began a stage last, whether it is on or over."""
-    return max(notes.values(), key=lambda note: note.began).run if notes else None
 
 
 def headline(stages: Sequence[StageState], on: bool) -> str:

@@ -11,12 +11,11 @@ from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.files import folder_md5, hash_file
 from compeffdist.lineage.repository import LOCK, WORKSPACE, Lock
 from compeffdist.params import PARAMS_FILE, load_params
-from compeffdist.processes import ProcessId
 from compeffdist.stage_notes import Note, note_path, read_note
 from compeffdist.watch import curves, gates, left_out, teacher
 from compeffdist.watch.freshness import Freshness
 from compeffdist.watch.reading import Reading, clip, stamp
-from compeffdist.watch.stages import current_run, headline, stage_states
+from compeffdist.watch.stages import Told, headline, read_told, stage_states
 from compeffdist.yaml12 import read_yaml
 
 OLDEST_SECONDS = 0.8
@@ -44,24 +43,25 @@ class Watcher:
         now, reading, of = time.time(), self.reading, self.reading.now
         pipeline = self._pipeline()
         params = reading.of("params", [PARAMS_FILE], load_params, None)
-        notes = {name: note for name in pipeline if (note := self._note(name)) is not None}
-        stages = stage_states(pipeline.values(), notes, self._reasons(pipeline))
-        run = current_run(notes)
-        on = run is not None and run.alive()
-        done = bool(stages) and all(one.state == "done" for one in stages)
+        told, locked = read_told(pipeline, self._note), _written(Path(LOCK))
+        stages = stage_states(pipeline.values(), told, self._reasons(pipeline), locked)
+        run = told.run
+        reported = any(one.state == "done" and one.stage.writes(REPORT) for one in stages)
         return {
             "checkout": clip(Path().absolute().name),
             "at": now,
-            "headline": clip(headline(stages, on)),
-            "run": _run(run, notes, on),
+            "headline": clip(headline(stages, told.on)),
+            "run": _run(told),
             "stages": [one.to_json(now) for one in stages],
             "spending": of("spending", lambda: teacher.spending(params, run, reading) if params else None, None),
-            "answers": of("answers", lambda: teacher.answers(params, stages, reading) if params else [], list[Any]()),
+            "answers": of(
+                "answers", lambda: teacher.answers(params, stages, run, reading) if params else [], list[Any]()
+            ),
             "sources": of("sources of answers", lambda: teacher.sources(stages, reading), list[Any]()),
             "left_out": of("what was left out", lambda: left_out.left_out(stages, reading), list[Any]()),
             "gates": of("gates", lambda: gates.gates(stages, reading), list[Any]()),
             "curve": of("curve", lambda: curves.curve(stages, params, reading), None),
-            "report": str(REPORT) if done and Path(REPORT).exists() else None,
+            "report": str(REPORT) if reported and Path(REPORT).exists() else None,
             "faults": reading.faults,
         }
 
@@ -108,10 +108,16 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _run(run: ProcessId | None, notes: Mapping[str, Note], on: bool) -> dict[str, Any] | None:
+def _written(path: Path) -> float | None:
+    """When a file was last written, in seconds since 1970; None if it is not there."""
+    found = stamp(path)
+    return found[1] / 1e9 if found else None
+
+
+def _run(told: Told) -> dict[str, Any] | None:
     """The run that is on, or was last."""
-    if run is None:
+    if told.run is None:
         return None
-    own = [note for note in notes.values() if note.run == run]
+    own = [note for note in told.notes.values() if note.run == told.run]
     ends = [note.ended or note.at for note in own]
-    return {"process": run.pid, "on": on, "since": min(note.began for note in own), "last": max(ends)}
+    return {"process": told.run.pid, "on": told.on, "since": min(note.began for note in own), "last": max(ends)}

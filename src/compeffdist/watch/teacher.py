@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from compeffdist.processes import ProcessId
 from compeffdist.record_files import parquet_file
 from compeffdist.records import Triplet
 from compeffdist.teacher.requests import Answer
-from compeffdist.teacher.spending import ledger_path, run_of, spendings
+from compeffdist.teacher.spending import Spending, ledger_path, run_of, spendings
 from compeffdist.teacher.store import latest_answers
 from compeffdist.watch.reading import LONGEST, Reading, clip
 from compeffdist.watch.stages import StageState
@@ -33,9 +34,8 @@ def spending(params: Params, run: ProcessId | None, reading: Reading) -> dict[st
     store, runtime = home_path(params.runtime.store), params.runtime
     of_prices = home_path(runtime.prices) if runtime.prices else None
     prices = reading.of("prices", [of_prices], lambda: read_prices(of_prices), None) if of_prices else None
-    rows = reading.of("ledger", _with_log(ledger_path(store), store), lambda: spendings(store, PATIENCE), list[Any]())
-    teacher = _teacher(reading)
-    own = [row for row in rows if run is not None and row.run == run_of(run)]
+    rows, teacher = _ledger(store, reading), _teacher(reading)
+    own = _of_run(rows, run)
     sums = {"run": grouped(own, ["stage"], prices, teacher), "total": grouped(rows, ["stage"], prices, teacher)}
     limits = {"run": runtime.budget.run.bounds(), "total": runtime.budget.total.bounds()}
     return {
@@ -45,9 +45,11 @@ def spending(params: Params, run: ProcessId | None, reading: Reading) -> dict[st
     }
 
 
-def answers(params: Params, stages: Iterable[StageState], reading: Reading) -> list[dict[str, str | float | None]]:
-    """The latest answers that were bought of this teacher, the newest first; of a run that has them from records, the
-    last of its triplets, once they are there."""
+def answers(
+    params: Params, stages: Iterable[StageState], run: ProcessId | None, reading: Reading
+) -> list[dict[str, str | float | None]]:
+    """The latest answers that were bought of this teacher, the newest first; the last triplets, once they are there, if
+    they are newer, or if this run bought nothing."""
     store, teacher = home_path(params.runtime.store), _teacher(reading)
 
     def read() -> list[dict[str, str | float | None]]:
@@ -57,7 +59,29 @@ def answers(params: Params, stages: Iterable[StageState], reading: Reading) -> l
     bought = reading.of("response store", _with_log(store), read, list[Any]()) if teacher is not None else []
     path = Path(TRIPLETS)
     made = any(one.stage.writes(TRIPLETS) and not one.earlier for one in stages) and path.exists()
-    return bought or (reading.of(str(path), [path], partial(_last_triplets, path), list[Any]()) if made else [])
+    if not made:
+        return bought
+    nothing = run is not None and not any(row.answers for row in _of_run(_ledger(store, reading), run))
+    if bought and not nothing and _time(bought[0]["at"]) > path.stat().st_mtime:
+        return bought
+    return reading.of(str(path), [path], partial(_last_triplets, path), list[Any]())
+
+
+def _ledger(store: Path, reading: Reading) -> list[Spending]:
+    files = _with_log(ledger_path(store), store)
+    return reading.of("ledger", files, lambda: spendings(store, PATIENCE), list[Spending]())
+
+
+def _of_run(rows: Iterable[Spending], run: ProcessId | None) -> list[Spending]:
+    return [row for row in rows if row.run == run_of(run)] if run is not None else []
+
+
+def _time(told: object) -> float:
+    """In seconds since 1970, of what the store says; of what is no time, the earliest."""
+    try:
+        return datetime.fromisoformat(str(told)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def sources(stages: Iterable[StageState], reading: Reading) -> list[dict[str, Any]]:
@@ -109,12 +133,23 @@ def _told(request: str, answer: str) -> dict[str, str | float | None]:
 def _last_triplets(path: Path) -> list[dict[str, str | float | None]]:
     with parquet_file(path, Triplet) as file:
         last = file.num_row_groups - 1
-        rows = file.read_row_group(last, columns=["prompt", "response"]) if last >= 0 else None
+        columns = ["prompt", "response", "labels", "probabilities"]
+        rows = file.read_row_group(last, columns=columns) if last >= 0 else None
     told = rows.slice(max(0, len(rows) - LATEST)).to_pylist()[::-1] if rows is not None else []
     return [
-        {"at": str(path), "question": _end_of(row["prompt"]), "answer": clip(row["response"]), "logprob": None}
+        {
+            "at": str(path),
+            "question": _end_of(row["prompt"]),
+            "answer": clip(row["response"]),
+            "logprob": _logprob(row["response"], row["labels"] or [], row["probabilities"] or []),
+        }
         for row in told
     ]
+
+
+def _logprob(response: str, labels: Sequence[str], probabilities: Sequence[float]) -> float | None:
+    likely = dict(zip(labels, probabilities, strict=False)).get(response, 0.0)
+    return math.log(likely) if 0.0 < likely < math.inf else None
 
 
 def _end_of(prompt: str) -> str:
