@@ -81,7 +81,7 @@ def test_the_table_says_what_of_which_rows(run: list[Triplet], capsys: pytest.Ca
     assert any(line.startswith("| no score ") for line in lines)
     assert "60 answered pairs: judged 28 unseen, 20 seen; left out 7 answer is no label" in said.out
     assert "with nothing taken out: base" in said.out and lines[-1] == "report/agreement.json"
-    assert "agreement: student: " in said.err and "took" in said.err
+    assert "agreement: base: 48/48" in said.err and "took" in said.err
 
 
 def test_the_same_command_says_the_same_and_another_seed_draws_others(
