@@ -124,15 +124,16 @@ def make(folder: Path, triplets: int) -> None:
     Path("data").mkdir()
     Path("data/withdrawals.jsonl").touch()
     mini.resolve_models()
-    mini.check()
     records(triplets)
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/ingest_texts.json").write_text("{}")
+    for name in ("ingest_texts", "evaluation"):
+        Path(f"metrics/{name}.json").write_text("{}")
     ignored = [f"/{out}" for _, outs in mini.PIPELINE.values() for out in outs]
     Path(".gitignore").write_text("\n".join([*ignored, "/answers.sqlite*", "/cache", "/base", ""]))
     git("init", "-q")
     for number in range(2):
         sample(number)
+        mini.check()
         with Repo.init() if number == 0 else Repo() as repo:
             repo.commit(force=True)
         git("add", "-A")

@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from compeffdist.fingerprints import write_fingerprints
+from compeffdist.processes import process_id
 from compeffdist.records import Reject
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from tests.models.making import make_identity
 from tests.stages import ROOT
-from tests.test_running import dvc, make_checkout, start
+from tests.test_running import dvc, make_checkout
 from tests.watch.looking import Page, files, states
 
 TEACHER = make_identity("teacher", role="teacher")
@@ -81,6 +82,34 @@ def watched(checkout: Path) -> Iterator[Page]:
         process.kill()
 
 
+class Orphan:
+    """A command that no `make` or `dvc` above these tests is taken for the run of."""
+
+    def __init__(self, checkout: Path, *command: str) -> None:
+        environment = os.environ | {"SECONDS": "0", "PYTHONPATH": str(ROOT / "src")}
+        # a shell that lives on, for not everybody's first process takes note of the dead
+        kept = '{ "$@" & echo $! > its_pid; wait; } > said 2>&1 & while [ ! -s its_pid ]; do sleep 0.02; done'
+        (checkout / "its_pid").unlink(missing_ok=True)
+        subprocess.run(["sh", "-c", kept, "sh", sys.executable, *command], cwd=checkout, env=environment, check=True)
+        found = process_id(int((checkout / "its_pid").read_text()))
+        assert found is not None
+        self.process, self.pid = found, found.pid
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 120
+        while self.process.alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+
+def repro(checkout: Path) -> Orphan:
+    return Orphan(checkout, "-m", "dvc", "repro")
+
+
 def watch(checkout: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "compeffdist.cli.main", "watch"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -95,7 +124,7 @@ def at_work(state: dict[str, object]) -> bool:
 
 def test_a_run_is_seen_from_before_it_began_to_its_end_through_a_kill(checkout: Path, watched: Page) -> None:
     assert states(watched.state()) == {"train_student": "waiting", "evaluate_student": "waiting"}
-    first = dvc(checkout, "repro")
+    first = repro(checkout)
     state = watched.until(at_work)
     (stage, other) = state["stages"]
     assert state["run"]["process"] == first.pid and state["run"]["on"]
@@ -108,16 +137,15 @@ def test_a_run_is_seen_from_before_it_began_to_its_end_through_a_kill(checkout: 
 
     pid = int((checkout / ".compeffdist/stages/train_student.pid").read_text())
     first.kill()
-    first.communicate()
     state = watched.until(lambda state: states(state)["train_student"] != "running")
     assert states(state)["train_student"] == "failed" and "killed" in state["stages"][0]["why"] and pid
     assert state["headline"].startswith("Failed: train_student: ended without a word") and not state["run"]["on"]
 
-    second = dvc(checkout, "repro")
+    second = repro(checkout)
     state = watched.until(at_work)
     assert state["run"]["process"] == second.pid != first.pid
     (checkout / "go").touch()
-    assert second.wait(120) == 0
+    second.wait()
     state = watched.until(lambda state: set(states(state).values()) == {"done"})
     assert state["headline"] == "Done: every stage is up to date"
     assert all(one["seconds"] > 0 and one["work"] is None for one in state["stages"])
@@ -126,17 +154,17 @@ def test_a_run_is_seen_from_before_it_began_to_its_end_through_a_kill(checkout: 
 def test_a_stage_that_fails_says_why_and_one_that_dvc_has_not_kept_is_not_done(checkout: Path, watched: Page) -> None:
     for name in ("go", "wrong"):
         (checkout / name).touch()
-    run = dvc(checkout, "repro")
-    run.communicate(timeout=120)
+    repro(checkout).wait()
     state = watched.until(lambda state: states(state)["train_student"] == "failed")
     assert state["stages"][0]["why"] == "data/x.csv: row 3: <b>no label</b>; name one"
     (checkout / "wrong").unlink()
-    assert start(checkout, "train_student", 0).wait(60) == 0  # by hand: the artefact is there, DVC does not know it
+    Orphan(checkout, "stages/run.py", "train_student").wait()  # by hand: the artefact is there, DVC knows nothing of it
     state = watched.until(lambda state: states(state)["train_student"] != "failed")
     assert states(state)["train_student"] == "waiting" and state["headline"].startswith("No run is on")
-    assert dvc(checkout, "repro").wait(120) == 0
+    repro(checkout).wait()
+    assert set(states(watched.state()).values()) == {"done"}
     (checkout / "code.yaml").write_text("train_student: x\nevaluate_student: x\n")
-    start(checkout, "train_student", 0).communicate(timeout=60)
+    Orphan(checkout, "stages/run.py", "train_student").wait()
     state = watched.until(lambda state: states(state)["train_student"] == "failed")
     assert "has other code than it says" in state["stages"][0]["why"]  # what a stage refuses before its work, too
 
