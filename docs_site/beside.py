@@ -10,6 +10,8 @@ RESULTS = "experiments/results"
 """Pages of experiments, with their pictures and tables: on the site, in a folder of that name."""
 DOWNLOADS = "## What the defaults download\n"
 """The section of README.md that is a page of its own on the site."""
+DOWNLOADS_LINK = ("README.md", "#what-the-defaults-download")
+"""How pages lead to it."""
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(((?!https?:|#|mailto:)[^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -42,6 +44,8 @@ def without_outside_links(markdown: str, of: str, root: Path) -> str:
         target = _target(path, of)
         if target.startswith("docs/"):
             return link.group()
+        if (target, anchor) == DOWNLOADS_LINK:
+            return f"[{words}]({posixpath.relpath('downloads.md', posixpath.dirname(of) or '.')})"
         on_site = PAGES.get(target) or (target if target.startswith(f"{RESULTS}/") else None)
         if on_site:
             return f"[{words}]({posixpath.relpath(on_site, posixpath.dirname(of) or '.')}{anchor})"

@@ -18,6 +18,7 @@ from tests.stages import ROOT
             "[page](../experiments/results/label_ranks.md)",
             "[page](experiments/results/label_ranks.md)",
         ),
+        ("index.md", "[what](../README.md#what-the-defaults-download)", "[what](downloads.md)"),
         ("gates.md", "[own.py](../src/gates/own.py)", "`src/gates/own.py`"),
         ("gates.md", "[the gate](../src/gates/own.py)", "the gate (`src/gates/own.py`)"),
         ("gates.md", "[a page](method.md#tasks)", "[a page](method.md#tasks)"),
