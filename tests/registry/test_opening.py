@@ -56,9 +56,8 @@ def test_a_model_that_is_not_there_is_one_line(name: str, tmp_path: Path) -> Non
             pass
 
 
+@pytest.mark.parametrize("student_folder", ["lora"], indirect=True)  # full weights need no base
 def test_an_adapter_needs_its_base(student_folder: Path, base_folder: Path) -> None:
-    if not (student_folder / "adapter_config.json").exists():
-        pytest.skip("a student of full weights needs no base")
     unnamed = open_model(str(student_folder), RUNTIME)
     with pytest.raises(UserError, match="name the model it was trained on with --base"), unnamed:
         pass

@@ -33,9 +33,9 @@ _OURS = (
         "excludes",
         "extract",
         "field",
+        "fileProperty",
     ),
     *(
-        "fileProperty",
         "fileObject",
         "fileSet",
         "format",
@@ -45,9 +45,21 @@ _OURS = (
         "jsonPath",
         "key",
         "md5",
+        "parentField",
     ),
-    *("parentField", "path", "readLines", "recordSet", "references", "regex", "repeated", "replace", "samplingRate"),
-    *("sdVersion", "separator", "source", "subField", "transform", "unArchive", "value"),
+    *(
+        "path",
+        "readLines",
+        "recordSet",
+        "references",
+        "regex",
+        "repeated",
+        "replace",
+        "samplingRate",
+        "sdVersion",
+        "separator",
+    ),
+    *("source", "subField", "transform", "unArchive", "value"),
 )
 """Terms of Croissant's own vocabulary."""
 CONTEXT = {
