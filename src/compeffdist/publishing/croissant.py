@@ -23,43 +23,11 @@ if TYPE_CHECKING:
 FILE = "croissant.json"
 VERSION = "http://mlcommons.org/croissant/1.1"
 _OURS = (
-    *(
-        "annotation",
-        "arrayShape",
-        "citeAs",
-        "column",
-        "containedIn",
-        "equivalentProperty",
-        "excludes",
-        "extract",
-        "field",
-        "fileProperty",
-    ),
-    *(
-        "fileObject",
-        "fileSet",
-        "format",
-        "includes",
-        "isArray",
-        "isLiveDataset",
-        "jsonPath",
-        "key",
-        "md5",
-        "parentField",
-    ),
-    *(
-        "path",
-        "readLines",
-        "recordSet",
-        "references",
-        "regex",
-        "repeated",
-        "replace",
-        "samplingRate",
-        "sdVersion",
-        "separator",
-    ),
-    *("source", "subField", "transform", "unArchive", "value"),
+    *("annotation", "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "excludes"),
+    *("extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes"),
+    *("isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path"),
+    *("readLines", "recordSet", "references", "regex", "repeated", "replace", "samplingRate"),
+    *("sdVersion", "separator", "source", "subField", "transform", "unArchive", "value"),
 )
 """Terms of Croissant's own vocabulary."""
 CONTEXT = {
