@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,7 +41,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    leave(monkeypatch, gib=100)
     return folder
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, *, gib: int) -> None:
+    """Have so much space be free, whatever this machine has."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=gib << 30))
 
 
 def findings(capsys: pytest.CaptureFixture[str], *, faulty: bool) -> dict[str, tuple[str, str]]:
@@ -146,6 +153,17 @@ def test_each_folder_is_looked_at_for_who_may_write_it(
     disks = [one for one in everything(capsys) if one["of"] == "disk"]
     assert [one["state"] for one in disks] == ["ok", "fault"]  # one file system: its space is told once
     assert f"{folder} (response store) may not be written to" in disks[1]["said"]
+
+
+def test_little_space_is_a_note_and_none_a_fault(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, gib=5)
+    state, said = findings(capsys, faulty=False)["disk"]
+    assert state == "note" and "5.0 GiB free" in said and "may need 6 GiB" in said
+    leave(monkeypatch, gib=0)
+    state, said = findings(capsys, faulty=True)["disk"]
+    assert state == "fault" and "0.0 GiB free" in said and "free some" in said
 
 
 def everything(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
