@@ -2,6 +2,12 @@
 
 from compeffdist.errors import UserError
 
+INSTRUCTIONS = {
+    "bfloat16": frozenset({"amx_bf16", "avx512_bf16", "bf16"}),
+    "float16": frozenset({"amx_fp16", "avx512_fp16", "fp16_arith"}),
+}
+"""Any of these multiplies matrices of a precision, by the names that torch and Linux give to what a CPU has; `bf16` and
+`fp16_arith` are ARM's."""
 
 def resolve_device(device: str) -> str:
     """`auto` becomes "cuda" or "mps" where there is one, else "cpu"; other names are checked.
@@ -30,11 +36,16 @@ def affordable_dtype(stored: str, on_cpu: bool) -> str:
 
 
 def cpu_multiplies(dtype: str) -> bool:
-    """Whether this CPU has instructions for matrix products of `dtype`, "bfloat16" or "float16"."""
+    """Whether this CPU has instructions for matrix products of `dtype`, "bfloat16" or "float16".
+
+    oneDNN alone is no judge: it takes bfloat16 on every CPU with AVX-512, and emulates it where the instructions are
+    missing, at a third of float32's speed.
+    """
     import torch
 
     supported = {
         "bfloat16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
         "float16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
     }
-    return bool(supported[dtype]())
+    has = torch.cpu.get_capabilities()
+    return bool(supported[dtype]()) and any(has.get(name, False) for name in INSTRUCTIONS[dtype])

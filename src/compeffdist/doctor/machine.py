@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from compeffdist import precision
 from compeffdist.doctor.finding import Finding
 
 PYTHON = (3, 11)
@@ -22,7 +23,6 @@ ENOUGH_MEMORY = 9 * GIB
 """What the default teacher's server holds while it is asked; training the default student takes 8 GiB."""
 INSTRUCTIONS = {"bf16": "BF16", "amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
 """Flags of a CPU -> what they are called; the better first."""
-NATIVE_BFLOAT16 = {"bf16", "amx_bf16", "avx512_bf16"}
 SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
 
 
@@ -116,7 +116,7 @@ def cores() -> Iterator[Finding]:
     yield Finding("cores", "note" if busy else "ok", told, "other work runs: times will be longer" if busy else "")
     flags = set(re.findall(r"[\w.]+", next(iter(_flags()), "")))
     has = [name for flag, name in INSTRUCTIONS.items() if flag in flags]
-    native = bool(NATIVE_BFLOAT16 & flags)
+    native = bool(precision.INSTRUCTIONS["bfloat16"] & flags)
     told = ", ".join(has) or "no AVX2"
     if native:
         yield Finding("instructions", "ok", f"{told}: bfloat16 is computed as such")
