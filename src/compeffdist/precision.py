@@ -9,6 +9,7 @@ INSTRUCTIONS = {
 """Any of these multiplies matrices of a precision, by the names that torch and Linux give to what a CPU has; `bf16` and
 `fp16_arith` are ARM's."""
 
+
 def resolve_device(device: str) -> str:
     """`auto` becomes "cuda" or "mps" where there is one, else "cpu"; other names are checked.
 

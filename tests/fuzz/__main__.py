@@ -41,7 +41,7 @@ def main() -> int:
         else:
             continue
         break
-    tried, faults = (sum(counts) for counts in zip(*((one.tried, len(one.faults)) for one in found.values()), strict=True))
+    tried, faults = sum(one.tried for one in found.values()), sum(len(one.faults) for one in found.values())
     print(f"seed {seed}: {tried} cases, {faults} faults", *found.values(), sep="\n")
     return int(faults > 0)
 
