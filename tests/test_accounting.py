@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from compeffdist.accounting import account, write_rejects
+from compeffdist.accounting import account, told, write_rejects
 from compeffdist.record_files import read_records
 from compeffdist.records import Reject
 
@@ -36,3 +36,19 @@ def test_a_row_that_is_in_neither_sum_stops_the_stage() -> None:
     assert account("s", 3, 2, one)["reasons"] == {"why": 1}
     with pytest.raises(RuntimeError, match=r"s: 4 records in, but 2 out \+ 1 rejected"):
         account("s", 4, 2, one)
+
+
+def test_what_a_stage_made_is_told_in_one_line() -> None:
+    reasons = ["rare"] * 1200 + ["empty", "late", "odd", "torn"]
+    rejects = [Reject(stage="s", record_id=str(n), reason=why) for n, why in enumerate(reasons)]
+    metrics = {
+        "records": account("s", 5, 5, []),
+        "names": account("s", 1304, 100, rejects),
+        "mean": 0.5,
+        "teacher": {"this_run": {"store": 0, "recorded": 1050, "bought": 2, "failures": 1}},
+    }
+    assert told(metrics) == (
+        "records 5; names 1,304 in, 100 out, 1,204 rejected (1,200 rare, 1 empty, 1 late and 2 other reasons); "
+        "answers 1,050 recorded, 2 bought"
+    )
+    assert told({"mean": 0.5}) == ""

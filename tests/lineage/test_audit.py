@@ -282,3 +282,23 @@ def test_a_clone_that_pulled_from_a_remote_traces_and_audits(own_world: World, t
     assert any(link.check == "store" and link.status == "SKIP" for link in audit.links)
     trace = clone.tracer().trace(f"models:/{MODEL}/1")
     assert trace.ancestors and not trace.missing
+
+
+@pytest.mark.pipeline
+def test_what_a_remote_gives_back_otherwise_than_it_was_pushed_is_not_taken(own_world: World, tmp_path: Path) -> None:
+    own_world.run("dvc", "remote", "add", "-d", "origin", str(tmp_path / "remote"))
+    own_world.commit("remote")
+    own_world.run("dvc", "push", "-q")
+    md5 = str(own_world.repository.locks()[0].md5("data/pairs.parquet"))
+    kept = tmp_path / "remote/files/md5" / md5[:2] / md5[2:]
+    kept.chmod(0o600)
+    body = bytearray(kept.read_bytes())
+    body[len(body) // 2] ^= 1
+    kept.write_bytes(body)
+    own_world.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    clone = World(tmp_path / "clone", own_world.uri)
+    with pytest.raises(pytest.fail.Exception, match="data/pairs"):
+        clone.run("dvc", "pull")
+    assert not (clone.folder / "data/pairs.parquet").exists()
+    found = [str(link) for link in clone.auditor().audit().failures]
+    assert any("data/pairs.parquet" in line for line in found), found
