@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from compeffdist.credentials import KEY_VARIABLE
 from compeffdist.errors import UserError
-from compeffdist.network import KEY_VARIABLE
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import Asked, BuyingTeacher
 from compeffdist.teacher.placement import beginning, ranked
@@ -73,7 +73,12 @@ def of(instruction: object, text: object) -> Request:
 
 def buy(servers: Sequence[FakeServer], folder: Path, requests: Sequence[Request], **settings: Any) -> list[Asked]:
     """Ask through a store, as a stage does."""
-    given = {"store": str(folder / "store.sqlite"), "openai_base_url": urls(servers), "concurrency": 8, "retries": 2}
+    given: dict[str, Any] = {
+        "store": str(folder / "store.sqlite"),
+        "openai_base_url": urls(servers),
+        "concurrency": 8,
+        "retries": 2,
+    }
     given |= {"busy_seconds": 20.0, "request_timeout_seconds": 20.0}
     runtime = RuntimeParams(**given | settings)
     with BuyingTeacher(CARD, TeacherParams(engine="openai"), runtime, lambda: None) as teacher:
@@ -187,9 +192,12 @@ def test_one_that_hangs_is_left_when_time_runs_out(
 ) -> None:
     ended = threading.Event()
 
+    def hang() -> None:
+        ended.wait(30)
+
     def hanging(server: FakeServer, body: Body, n: int) -> Reply:
         if len(server.bodies) > 10:
-            server.on_models = (lambda: ended.wait(30) and None) if all_of_it else server.on_models
+            server.on_models = hang if all_of_it else server.on_models
             ended.wait(30)
         return echo(body, n)
 
