@@ -95,6 +95,19 @@ def test_the_paper_profile_names_the_papers_set_up() -> None:
         ("runtime.openai_base_url", "http://h:99999/v1", r"runtime\.openai_base_url: must be an address"),
         ("runtime.openai_base_url", "http://u:12/pw@h/v1", r"write these as %2F.*\(got 'http://\*\*\*@h/v1'\)"),
         ("runtime.openai_base_url", "http://u:p w/p@h", r"must be an address.*\(got 'http://\*\*\*@h'\)"),
+        ("runtime.openai_base_url", 7, r"p\.yaml: runtime\.openai_base_url: must be an address .*\(got 7\)"),
+        ("runtime.openai_base_url", [], r"runtime\.openai_base_url: must be .* a list of such, not empty"),
+        ("runtime.openai_base_url", ["http://a/v1", 7], r"runtime\.openai_base_url: must be .* a list of such"),
+        (
+            "runtime.openai_base_url",
+            ["http://a/v1", "b:8000"],
+            r"runtime\.openai_base_url: entry 2: must be an address",
+        ),
+        (
+            "runtime.openai_base_url",
+            ["http://me:word1@a/v1", "http://b", "http://A:80/v1/"],
+            r"entry 3: is the server of entry 1 once more \(got \['http://\*\*\*@a/v1', 'http://b', 'http://A:80/v1/'\]\)",
+        ),
         ("serving.rows", 0, r"serving\.rows: .*greater than 0.*got 0"),
         ("signing.required", True, r"signing\.required: true needs a signing\.public_key"),
         ("models.student.licence", "", r"models\.student\.licence: must be text on one line"),
@@ -330,3 +343,18 @@ def test_stage_seeds_differ_by_stage_and_seed() -> None:
     seeds = {stage_seed(seed, stage) for seed in (1, 2) for stage in ("a", "b")}
     assert len(seeds) == 4
     assert stage_seed(42, "pair_texts") == stage_seed(42, "pair_texts")
+
+
+def test_addresses_of_servers_are_one_or_a_list_and_kept_as_they_were_written(laptop: dict[str, Any]) -> None:
+    several = ["http://a:8000/v1", "http://b:8000/v1", "https://a:8000/v1", "http://a:8001/v1", "http://a:8000/v2"]
+    for written, addresses in (("http://a/v1", ["http://a/v1"]), (several[:1], several[:1]), (several, several)):
+        runtime = validate_params(changed(laptop, "runtime.openai_base_url", written), "p.yaml").runtime
+        assert (runtime.addresses, runtime.model_dump()["openai_base_url"]) == (addresses, written)
+
+
+def test_batches_are_of_one_server(laptop: dict[str, Any]) -> None:
+    batches = changed(changed(laptop, "teacher.engine", "openai-batch"), "models.teacher.reference", ["api:m@s"])
+    validate_params(changed(batches, "runtime.openai_base_url", ["http://a/v1"]), "p.yaml")
+    with pytest.raises(UserError, match=r"'openai-batch' keeps its batches at one server, .* names 2") as error:
+        validate_params(changed(batches, "runtime.openai_base_url", ["http://a/v1", "http://b/v1"]), "p.yaml")
+    assert "\n" not in str(error.value)

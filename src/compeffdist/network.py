@@ -154,12 +154,15 @@ def proxy_variable(url: str) -> str:
     return next((name for name, _ in _proxies() if name.lower() in wanted), "")
 
 
-def key_variable(server: str) -> str:
-    """The variable that holds the key of a server, by the user's word for it: COMPEFFDIST_API_KEY_WORD, in capitals and
-    with _ for whatever is no letter or digit, if that is set, else COMPEFFDIST_API_KEY."""
-    word = re.sub(r"[^A-Z0-9]+", "_", server.upper()).strip("_")
-    own = f"{KEY_VARIABLE}_{word}"
-    return own if word and own in os.environ else KEY_VARIABLE
+def key_variable(server: str, url: str = "") -> str:
+    """The variable that holds the key of a server: COMPEFFDIST_API_KEY_WORD, in capitals and with _ for whatever is no
+    letter or digit. WORD is host and port of its address or, where that is not set, the user's word for it; where
+    neither is set it is COMPEFFDIST_API_KEY."""
+    for name in (urlsplit(url).netloc.rpartition("@")[2], server):
+        word = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
+        if word and f"{KEY_VARIABLE}_{word}" in os.environ:
+            return f"{KEY_VARIABLE}_{word}"
+    return KEY_VARIABLE
 
 
 def check_key(variable: str) -> str:

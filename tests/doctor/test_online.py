@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from compeffdist.doctor import inputs
 from compeffdist.doctor.finding import Finding
 from compeffdist.doctor.online import online
 from compeffdist.params import Params, validate_params
 from compeffdist.profiles import compose
 from tests.stages import ROOT
-from tests.teacher.server import serving
+from tests.teacher.server import FakeServer, serving
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         monkeypatch.setenv(name, "http://127.0.0.1:1/simple/")
 
 
-def params(url: str) -> Params:
+def params(url: str | list[str]) -> Params:
     values = compose("smoke", ROOT / "profiles")
     values["models"]["teacher"]["reference"] = ["api:big@here"]
     values["teacher"]["engine"] = "openai"
@@ -62,6 +63,33 @@ def test_one_that_is_not_there_is_a_fault() -> None:
         url = server.url
     found = teacher(url)
     assert found.state == "fault" and "connection refused" in found.said.lower()
+
+
+def of_replicas(*servers: FakeServer) -> list[Finding]:
+    return [one for one in online(params([server.url for server in servers])) if one.of == "teacher server"]
+
+
+def test_each_replica_is_looked_at_and_whether_they_serve_the_same_model() -> None:
+    with serving() as one, serving() as other, serving() as third:
+        third.close_for(None)
+        one.models = other.models = {"data": [{"id": "big", "root": "/data/big"}]}
+        found = of_replicas(one, other, third)
+        assert [finding.state for finding in found] == ["ok", "ok", "fault", "ok"]
+        assert "connection refused" in found[2].said and "2 replicas" in found[3].said
+        other.models = {"data": [{"id": "big", "root": "/data/small"}]}
+        assert (found := of_replicas(one, other))[-1].state == "fault" and "'big' and 'small'" in found[-1].said
+        other.models = {"data": []}
+        assert (found := of_replicas(one, other))[-1].state == "note" and found[-1].said.startswith(other.url)
+
+
+def test_each_replica_has_a_line_of_its_own_and_names_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMPEFFDIST_API_KEY_HERE")
+    monkeypatch.setenv("COMPEFFDIST_API_KEY_EXAMPLE_INVALID_8001", "sk-abc")
+    urls = ["http://me:word1@example.invalid:8000/v1", "http://example.invalid:8001/v1", "http://127.0.0.1:1/v1"]
+    found = list(inputs.teacher(params(urls)))
+    assert [finding.state for finding in found] == ["note", "ok", "ok"]
+    assert "***@example.invalid:8000/v1: COMPEFFDIST_API_KEY is not set" in found[0].said
+    assert "word1" not in found[0].said
 
 
 @contextmanager

@@ -10,8 +10,11 @@ import pytest
 
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.openai_engine import OpenAIEngine
+from compeffdist.teacher.replicated_engine import open_servers
 from compeffdist.teacher.requests import Answer, Request
 from tests.teacher.server import Body, Reply, chat_reply
+
+CARD: Any = SimpleNamespace(id="model_1", served_name="some-model@here")
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +33,10 @@ def question(prompt: str, **changes: Any) -> Request:
 
 
 def engine_of(runtime: RuntimeParams) -> OpenAIEngine:
-    return OpenAIEngine(SimpleNamespace(served_name="some-model@here"), TeacherParams(), runtime, None)
+    return OpenAIEngine(CARD, TeacherParams(), runtime, None)
 
 
-def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int, Answer], dict[int, str]]:
+def ask(url: str | list[str], requests: Sequence[Request], **runtime: Any) -> tuple[dict[int, Answer], dict[int, str]]:
     """Answers and failures by index; each index is reported once."""
     answers: dict[int, Answer] = {}
     failures: dict[int, str] = {}
@@ -50,7 +53,7 @@ def ask(url: str, requests: Sequence[Request], **runtime: Any) -> tuple[dict[int
     settings = RuntimeParams(
         **{"openai_base_url": url, "retries": 2, "request_timeout_seconds": 10.0, "busy_seconds": 0.0} | runtime
     )
-    engine_of(settings).answer(requests, on_answer, on_failure)
+    open_servers(CARD, TeacherParams(), settings, None).answer(requests, on_answer, on_failure)
     assert sorted(reported) == list(range(len(requests)))
     return answers, failures
 

@@ -58,8 +58,12 @@ class FakeServer:
     peak: int = 0
     """Most requests ever in flight at once."""
     models_status: int = 200
-    close_for: Callable[[float], None] = lambda seconds: None
-    """Lose every connection, as when a process ends, and have new ones refused for some seconds."""
+    models: Any = field(default_factory=lambda: {"object": "list", "data": []})
+    """What it lists."""
+    on_models: Callable[[], None] = lambda: None
+    """Called before it lists them."""
+    close_for: Callable[[float | None], None] = lambda seconds: None
+    """Lose every connection, as when a process ends, and have new ones refused for some seconds; None: for good."""
 
 
 def chat_reply(text: str | None, **choice: Any) -> Body:
@@ -116,7 +120,8 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
             pass
 
         def do_GET(self) -> None:
-            self._send(Reply({"object": "list", "data": []}, status=fake.models_status))
+            fake.on_models()
+            self._send(Reply(fake.models, status=fake.models_status))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -166,13 +171,16 @@ def serving(respond: Callable[[Body, int], Reply] = echo) -> Iterator[FakeServer
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 
-    def close_for(seconds: float) -> None:
+    def close_for(seconds: float | None) -> None:
         server = servers.pop()
         port = server.server_port
         _end(server)
         for connection in [*server.connections]:
             with suppress(OSError):  # its other side was faster
                 connection.shutdown(socket.SHUT_RDWR)
+
+        if seconds is None:
+            return
 
         def pause() -> None:
             time.sleep(seconds)

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,12 +16,11 @@ from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.asking import Asked, BuyingTeacher
 from compeffdist.teacher.spending import spendings
 from compeffdist.teacher.store import stored_answers, stored_keys
-from tests.teacher.openai_asking import ask, fast_and_bare, question
+from tests.teacher.openai_asking import CARD, ask, fast_and_bare, question
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
 from tests.teacher.unruly import FAULTS, SLOW, Unruly, said
 
 __all__ = ["fast_and_bare"]
-CARD: Any = SimpleNamespace(id="model_1", served_name="some-model@here")
 
 
 @pytest.fixture(autouse=True)

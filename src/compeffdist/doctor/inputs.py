@@ -32,30 +32,20 @@ def domain(params: Params) -> Iterator[Finding]:
     yield Finding("domain", "ok", f"{params.domain}: {one_line(held.monitored.asked(), 100)}")
 
 
-def teacher_key(params: Params) -> str:
-    """The variable that holds the key of the teacher's server, which its reference names: `api:NAME@SERVER`."""
-    return key_variable(params.models.teacher.reference[0].rpartition("@")[2])
+def teacher_key(params: Params, url: str) -> str:
+    """The variable that holds the key of one of the teacher's servers, which its reference names (`api:NAME@SERVER`)
+    unless its address does."""
+    return key_variable(params.models.teacher.reference[0].rpartition("@")[2], url)
 
 
 def teacher(params: Params) -> Iterator[Finding]:
     """How it is asked: the server's address and key of one behind an API, the library of one here."""
     engine = params.teacher.engine
     if engine in BEHIND_API:
-        url = params.runtime.openai_base_url
-        for fault in environment_faults(url, HTTPX):
+        for fault in dict.fromkeys(f for url in params.runtime.addresses for f in environment_faults(url, HTTPX)):
             yield Finding("teacher", "fault", fault, "mend or unset the variable")
-        variable = teacher_key(params)
-        key = check_key(variable)
-        if key or is_loopback(host_of(url)):
-            told = "" if key else ", without a key"
-            yield Finding("teacher", "ok", f"engine {engine} at {public_address(url)}{told}; --online asks it")
-        else:
-            yield Finding(
-                "teacher",
-                "note",
-                f"engine {engine} at {public_address(url)}: {variable} is not set",
-                "set it, if the server wants a key",
-            )
+        for url in params.runtime.addresses:
+            yield _server(engine, url, teacher_key(params, url))
     elif engine == "vllm" and find_spec("vllm") is None:
         yield Finding(
             "teacher",
@@ -65,6 +55,13 @@ def teacher(params: Params) -> Iterator[Finding]:
         )
     else:
         yield Finding("teacher", "ok", f"engine {engine}, in this machine")
+
+
+def _server(engine: str, url: str, variable: str) -> Finding:
+    at, key = f"engine {engine} at {public_address(url)}", check_key(variable)
+    if key or is_loopback(host_of(url)):
+        return Finding("teacher", "ok", f"{at}{'' if key else ', without a key'}; --online asks it")
+    return Finding("teacher", "note", f"{at}: {variable} is not set", "set it, if the server wants a key")
 
 
 def models(params: Params, cache: Path) -> Iterator[Finding]:

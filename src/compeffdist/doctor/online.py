@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from compeffdist.credentials import public_address
@@ -16,6 +17,7 @@ from compeffdist.doctor.finding import Finding
 from compeffdist.doctor.inputs import teacher_key
 from compeffdist.engines import BEHIND_API
 from compeffdist.errors import UserError, connection_reason
+from compeffdist.models.references import parse_reference
 from compeffdist.network import check_key
 from compeffdist.packages import PACKAGE_INDEX
 from compeffdist.params import Params
@@ -29,7 +31,7 @@ HUB = "https://huggingface.co"
 def online(params: Params) -> Iterator[Finding]:
     """The teacher's server, the package index, the hub, the MLflow server: those that params name."""
     if params.teacher.engine in BEHIND_API:
-        yield _teacher(params)
+        yield from _teacher(params)
     references = [text for _, model in params.models for text in model.reference]
     packages = any(source.kind == "package" for source in params.texts.sources)
     if packages or any(text.startswith("pypi:") for text in references):
@@ -42,27 +44,46 @@ def online(params: Params) -> Iterator[Finding]:
         yield Finding("mlflow server", "ok", f"{shown_uri()}: answers")
 
 
-def _teacher(params: Params) -> Finding:
+def _teacher(params: Params) -> Iterator[Finding]:
+    """Each server by itself and, of replicas, whether they serve the same model."""
+    from compeffdist.teacher.replicas import not_told, other_model
+
+    of, lists = "teacher server", dict[str, Any]()
+    for url in params.runtime.addresses:
+        shown = public_address(url)
+        try:
+            lists[shown] = asyncio.run(_listed(params, url))
+        except UserError as error:
+            yield Finding(of, "fault", str(error), "see that it runs; nothing was asked of it")
+        else:
+            yield Finding(of, "ok", f"{shown}: answers")
+    if len(lists) > 1:
+        model = parse_reference(params.models.teacher.reference[0]).location.rpartition("@")[0]
+        silent = ", ".join(not_told(model, lists))
+        if other := other_model(model, lists):
+            yield Finding(of, "fault", other, "have all of runtime.openai_base_url serve one model")
+        elif silent:
+            yield Finding(
+                of, "note", f"{silent}: not known whether it is the same model {model!r}", "see to it yourself"
+            )
+        else:
+            yield Finding(of, "ok", f"{len(lists)} replicas, by what they say of the same model {model!r}")
+
+
+async def _listed(params: Params, url: str) -> Any:
+    """What a server says of its models."""
     from compeffdist.teacher.pace import Pace
     from compeffdist.teacher.server_client import ServerClient
     from compeffdist.teacher.spending import Meter
 
-    runtime, variable = params.runtime, teacher_key(params)
-    hint, shown = f"check runtime.openai_base_url and {variable}", public_address(runtime.openai_base_url)
-
-    async def look() -> None:
-        client = ServerClient(
-            *(runtime.openai_base_url, check_key(variable), runtime, hint, Meter(), Pace(1, 0.0)),
-            key_header=runtime.openai_key_header,
-        )
-        async with client:
-            await client.check()
-
-    try:
-        asyncio.run(look())
-    except UserError as error:
-        return Finding("teacher server", "fault", str(error), "see that it runs; nothing was asked of it")
-    return Finding("teacher server", "ok", f"{shown}: answers")
+    runtime, variable = params.runtime, teacher_key(params, url)
+    hint = f"check runtime.openai_base_url and {variable}"
+    client = ServerClient(
+        *(url, check_key(variable), runtime, hint, Meter(), Pace(1, 0.0)), key_header=runtime.openai_key_header
+    )
+    async with client:
+        await client.check()
+    return client.listed
 
 
 def _reached(of: str, url: str) -> Finding:

@@ -133,6 +133,12 @@ class Params(Section):
                 f"models.teacher.reference {'api:…' if is_api else 'to weights'} does not go with teacher.engine "
                 f"{self.teacher.engine!r}: set that to {fitting}"
             )
+        servers = len(self.runtime.addresses)
+        if self.teacher.engine == "openai-batch" and servers > 1:
+            raise ValueError(
+                f"teacher.engine 'openai-batch' keeps its batches at one server, and runtime.openai_base_url names "
+                f"{servers}: leave one, or set teacher.engine: openai"
+            )
         return self
 
     def _proxy_fits(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from compeffdist.engines import ENGINES
 from compeffdist.params.sections import (
@@ -13,7 +13,7 @@ from compeffdist.params.sections import (
     PositiveInt,
     Section,
     one_of,
-    server_url,
+    server_urls,
 )
 from compeffdist.params.spending import BudgetParams
 
@@ -51,7 +51,7 @@ class TeacherParams(Section):
 
     engine: Annotated[str, one_of(ENGINES)] = "vllm"
     """One of `engines.py`. `vllm`: a local server started on demand on 127.0.0.1 and shared by the stages of one run;
-    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `openai-batch`: the same server's batch API,
+    `openai`: any OpenAI-compatible server at `runtime.openai_base_url`; `openai-batch`: one such server's batch API,
     cheaper and within a day; `transformers`: in this process."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 is greedy. The official code sets 1.0 but, by its library's defaults, most likely decoded greedily."""
@@ -79,9 +79,10 @@ class RuntimeParams(Section):
     """Optimiser steps from one checkpoint to the next; 0 keeps none. One takes 12 bytes a trained parameter."""
     cache: Line = "~/.cache/compeffdist"
     """Downloaded and converted models and text packages. The environment variable COMPEFFDIST_CACHE overrides it."""
-    openai_base_url: Annotated[str, AfterValidator(server_url)] = "http://127.0.0.1:8000/v1"
+    openai_base_url: Annotated[str | list[str], BeforeValidator(server_urls)] = "http://127.0.0.1:8000/v1"
     """Server for engine `openai`, without `/chat/completions`; what stands behind `?` goes with every request. Its key
-    is read from the environment variable COMPEFFDIST_API_KEY_SERVER, else COMPEFFDIST_API_KEY (docs/teacher-api.md)."""
+    is read from the environment variable COMPEFFDIST_API_KEY_SERVER, else COMPEFFDIST_API_KEY. A list: replicas, each
+    of which serves the same model (docs/teacher-api.md)."""
     openai_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Authorization"
     """Header that the key goes into, as it is (`api-key` of Azure) or, under `Authorization`, as a bearer token."""
     prices: Line | None = None
@@ -89,7 +90,7 @@ class RuntimeParams(Section):
     budget: BudgetParams = BudgetParams()
     """What may be bought of the teacher, held against the ledger beside the store (docs/spending.md)."""
     concurrency: PositiveInt = 64
-    """Requests in flight at most; a server that is too busy has fewer (`teacher/pace.py`)."""
+    """Requests in flight at most, at each replica; a server that is too busy has fewer (`teacher/pace.py`)."""
     request_timeout_seconds: PositiveFloat = 600.0
     """How long a whole answer may take."""
     retries: NonNegativeInt = 4
@@ -116,3 +117,8 @@ class RuntimeParams(Section):
     embedding and hidden states come on top."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training, scoring and prediction run."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of `openai_base_url`, one a server."""
+        return [self.openai_base_url] if isinstance(self.openai_base_url, str) else self.openai_base_url

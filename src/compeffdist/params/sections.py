@@ -61,6 +61,8 @@ def file_name(value: str) -> str:
 
 def _shown(value: object) -> str:
     """A value as messages repeat it: of an address without what must not be printed."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
     return repr(public_address(value) if isinstance(value, str) and "://" in value else value)
 
 
@@ -74,6 +76,26 @@ def server_url(value: str) -> str:
         raise ValueError(f"must be an address such as http://127.0.0.1:8000/v1{address_hint(value)}")
     if "@" in value.rpartition(parts.netloc)[2] or parts.netloc.count("@") > 1:
         raise ValueError("has a user name or password with '/', '@', '?' or '#': write these as %2F, %40, %3F, %23")
+    return value
+
+
+def server_urls(value: object) -> str | list[str]:
+    """One address of a server, or several, of replicas."""
+    if isinstance(value, str):
+        return server_url(value)
+    if not isinstance(value, list) or not value or not all(isinstance(url, str) for url in value):
+        raise ValueError("must be an address such as http://127.0.0.1:8000/v1, or a list of such, not empty")
+    places: list[tuple[str | int | None, ...]] = []
+    for number, url in enumerate(value, 1):
+        try:
+            parts = urlsplit(server_url(url))
+        except ValueError as error:
+            raise ValueError(f"entry {number}: {error}") from None
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        places.append((parts.scheme, parts.hostname, port, parts.path.rstrip("/")))
+        if places[-1] in places[:-1]:
+            first = places.index(places[-1]) + 1
+            raise ValueError(f"entry {number}: is the server of entry {first} once more")
     return value
 
 

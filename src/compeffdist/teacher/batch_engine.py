@@ -35,13 +35,13 @@ class BatchEngine(OpenAIEngine):
         """Of questions that were asked at once: whether of labels, whether under a schema."""
 
     async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
-        async with self._client(BatchClient) as client:
+        async with self.open_client(BatchClient) as client:
             await client.check()
 
             async def answer(index: int) -> None:
                 QUESTION.set(hash_text(requests[index].to_json())[:24])
                 try:
-                    got = await self._answer_one(client, requests[index])
+                    got = await self.answer_one(client, requests[index])
                 except RequestFailed as failure:
                     on_failure(index, str(failure))
                 else:

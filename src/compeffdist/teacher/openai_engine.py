@@ -11,10 +11,10 @@ without likelihoods.
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from compeffdist.canonical import canonical_json
 from compeffdist.credentials import public_address
@@ -41,6 +41,21 @@ server says that its context does not hold so much."""
 LEAST_ROOM = 256
 
 C = TypeVar("C", bound=ServerClient)
+
+
+class Chat(Protocol):
+    """Whoever passes a chat request on to a server."""
+
+    @property
+    def place(self) -> str:
+        """The server's address, as it may be shown."""
+        ...
+
+    async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ServerClient.chat`."""
+        ...
+
+
 Tokens = tuple[int, int, int]
 """Of prompt, cache and completion."""
 
@@ -74,7 +89,8 @@ async def answer_concurrently(
 
 
 class OpenAIEngine:
-    """Chat completions on `runtime.openai_base_url`; its key is in the environment (`key_variable`), never stored."""
+    """Chat completions on the one server of `runtime.openai_base_url`; its key is in the environment (`key_variable`),
+    never stored."""
 
     name = "openai"
 
@@ -82,7 +98,8 @@ class OpenAIEngine:
         self, model: ModelIdentity, teacher: TeacherParams, runtime: RuntimeParams, folder: Path | None
     ) -> None:
         self.model, _, server = model.served_name.rpartition("@")
-        self.runtime, self.starts, self.key_variable = runtime, 0, key_variable(server)
+        (self.url,) = runtime.addresses
+        self.runtime, self.starts, self.key_variable = runtime, 0, key_variable(server, self.url)
         self.dialect, self.meter, self.warned, self.weighs = Dialect(), Meter(), False, True
         self.pace = Pace(runtime.concurrency, runtime.busy_seconds)
         self.weighed = False
@@ -108,21 +125,23 @@ class OpenAIEngine:
         """Nothing is held between calls."""
 
     async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
-        async with self._client(ServerClient) as client:
+        async with self.open_client(ServerClient) as client:
             await client.check()
 
             async def answer_one(request: Request) -> Answer:
-                return await self._answer_one(client, request)
+                return await self.answer_one(client, request)
 
             await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
 
-    def _client(self, kind: type[C]) -> C:
+    def open_client(self, kind: type[C]) -> C:
+        """A client of a kind for this server. Raises UserError as it does, and if the key cannot be sent."""
         hint = f"check runtime.openai_base_url, the model name {self.model!r} and {self.key_variable}"
-        url, key = self.runtime.openai_base_url, check_key(self.key_variable)
-        self._warn_of_environment(url)
-        return kind(url, key, self.runtime, hint, self.meter, self.pace, self.dialect, self.runtime.openai_key_header)
+        key, header = check_key(self.key_variable), self.runtime.openai_key_header
+        self._warn_of_environment(self.url)
+        return kind(self.url, key, self.runtime, hint, self.meter, self.pace, self.dialect, header)
 
-    async def _answer_one(self, client: ServerClient, request: Request) -> Answer:
+    async def answer_one(self, client: Chat, request: Request) -> Answer:
+        """The answer to a request. Raises RequestFailed or UserError."""
         return await (self._labels if request.labels else self._generate)(client, request)
 
     def _warn_of_environment(self, url: str) -> None:
@@ -131,7 +150,7 @@ class OpenAIEngine:
             print(f"warning: {faults[0]} (not needed to reach {public_address(url)})", file=sys.stderr)
         self.warned = True
 
-    async def _generate(self, client: ServerClient, request: Request) -> Answer:
+    async def _generate(self, client: Chat, request: Request) -> Answer:
         schema = json.loads(request.schema) if request.schema else {}
         wrapped = bool(schema) and schema.get("type") != "object"
         body = self._body(request) | {"max_tokens": request.max_tokens + WRAPPING_TOKENS * wrapped}
@@ -140,7 +159,7 @@ class OpenAIEngine:
         text, finish, spent = await self._said(client, body, held, (0, 0, 0))
         return Answer(_unwrap(text, schema) if wrapped else text, None, *spent, finish)
 
-    async def _labels(self, client: ServerClient, request: Request) -> Answer:
+    async def _labels(self, client: Chat, request: Request) -> Answer:
         """Weigh the labels if the server can, else have it choose one; what both cost is counted."""
         spent = (0, 0, 0)
         if self.weighs:
@@ -158,7 +177,7 @@ class OpenAIEngine:
                 return Answer.of_labels(logprobs, spent[0], spent[1], 1, FIRST_TOKENS)
         return await self._choose(client, request, spent)
 
-    async def _first_tokens(self, client: ServerClient, request: Request) -> tuple[dict[str, float], Tokens]:
+    async def _first_tokens(self, client: Chat, request: Request) -> tuple[dict[str, float], Tokens]:
         asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
         reply = await client.chat(self._body(request) | asked)
         choice = only_choice(reply)
@@ -167,14 +186,14 @@ class OpenAIEngine:
             self.room = THINKING_TOKENS
         return first_token_candidates(choice), token_counts(reply)
 
-    async def _choose(self, client: ServerClient, request: Request, spent: Tokens) -> Answer:
+    async def _choose(self, client: Chat, request: Request, spent: Tokens) -> Answer:
         body = self._body(request) | {"max_tokens": _longest(request.labels) + WRAPPING_TOKENS, "temperature": 0.0}
         held = _wrap({"type": "string", "enum": list(request.labels)})
         text, finish, spent = await self._said(client, body, held, spent)
         return Answer.of_choice(chosen_label(text, request.labels, cut=finish == LENGTH), *spent)
 
     async def _said(
-        self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any], spent: Tokens
+        self, client: Chat, body: dict[str, Any], schema: dict[str, Any], spent: Tokens
     ) -> tuple[str, str, Tokens]:
         """Text, finish reason, and what it cost beside `spent`; a teacher that thinks first is given room for it."""
         while True:
@@ -199,7 +218,7 @@ class OpenAIEngine:
                     raise
                 self.room = THINKING_TOKENS
 
-    async def _chat_held(self, client: ServerClient, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    async def _chat_held(self, client: Chat, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         """Ask under a schema; plainly if the server refuses that schema, as each answer is checked in any case."""
         key, of_one = canonical_json(schema), False
         if key not in self.refused_schemas:
@@ -221,7 +240,7 @@ class OpenAIEngine:
         self.refused_schemas.add(key)
         return reply
 
-    def _cannot_weigh(self, client: ServerClient) -> None:
+    def _cannot_weigh(self, client: Chat) -> None:
         if self.weighed:  # it can: that was one answer without, by another provider or from a model that thought first
             return
         if self.weighs:

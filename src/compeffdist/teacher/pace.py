@@ -9,6 +9,8 @@ A request that is not answered in time slows asking down, too, but is tried agai
 there and is gone (no connection; or a gateway's errors for many requests, and nothing answered between them) is waited
 for like one that is busy, and just as long: no request is to blame for that. A connection that is lost costs its
 attempt each time: what was asked on it may have been answered, and paid for.
+
+Where others can be asked in its place (`replicas`), nobody waits for a server that is gone: it is left to them.
 """
 
 import asyncio
@@ -38,8 +40,17 @@ _SAID_BUSY = re.compile(
     r"\bbusy\b|overload|too many|rate.?limit|capacity|\bqueue|loading|warming|starting", re.IGNORECASE
 )
 _NO_CONNECTION = {"ConnectError", "ConnectTimeout"}
-_OF_GATEWAYS = {502, 503, 504, *range(520, 531)}
+OF_GATEWAYS = {502, 503, 504, *range(520, 531)}
 """What a gateway says of a server that it does not reach; 520 to 530 are Cloudflare's."""
+
+
+class ServerGone(Exception):
+    """A server that others can be asked in place of is not there: nothing is known of the request that met it."""
+
+    def __init__(self, why: str, in_time: bool = True) -> None:
+        super().__init__(why)
+        self.why, self.in_time = why, in_time
+        """What is seen of it, and whether the request found that out sooner than by its time running out."""
 
 
 @dataclass
@@ -52,6 +63,8 @@ class Pace:
     """Seconds that it may be too busy."""
     comes_back: bool = True
     """Whether one that is gone may be there again: somebody else's may, one of ours that died is not."""
+    others: bool = False
+    """Whether others can be asked in its place."""
     told: set[str] = field(default_factory=set)
     """What was said of it already."""
     limit: float = field(init=False)
@@ -62,6 +75,8 @@ class Pace:
     there: bool = False
     """Whether it ever gave a response, of whatever kind."""
     has_answered: bool = False
+    answered_at: float = float("-inf")
+    """When it last did."""
     waited_for_since: float | None = None
     """When it was first waited for since it last answered."""
     failing: set[int] = field(default_factory=set)
@@ -71,9 +86,15 @@ class Pace:
     def __post_init__(self) -> None:
         self.limit = float(self.most)
 
+    def begin(self) -> None:
+        """Have patience anew: what it failed at before says nothing of it now."""
+        self.waited_for_since = None
+        self.failing.clear()
+        self.failing_since = float("inf")
+
     def answered(self, sent_at: float) -> None:
         """An answer came to a request that was sent then: after as many as go out at once, one more does."""
-        self.has_answered, self.waited_for_since = True, None
+        self.has_answered, self.waited_for_since, self.answered_at = True, None, time.monotonic()
         if sent_at > self.failing_since:  # an answer that was on its way before tells nothing of the server since
             self.failing.clear()
             self.failing_since = float("inf")
@@ -106,21 +127,20 @@ class Gate:
     """Lets requests of one event loop through at a pace."""
 
     def __init__(self, pace: Pace) -> None:
-        self.pace, self.flying, self.changed = pace, 0, asyncio.Condition()
+        self.pace, self.flying, self.changed = pace, 0, asyncio.Event()
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[float]:
         """Waits until a request may be sent; gives when that was."""
-        async with self.changed:
-            while (wait := self.pace.open_at - time.monotonic()) > 0 or self.flying >= max(1, int(self.pace.limit)):
-                await self._wait(wait)
-            self.flying += 1
+        while (wait := self.pace.open_at - time.monotonic()) > 0 or self.flying >= max(1, int(self.pace.limit)):
+            await self._wait(wait)
+        self.flying += 1
         try:
             yield time.monotonic()
-        finally:
-            async with self.changed:
-                self.flying -= 1
-                self.changed.notify_all()
+        finally:  # without waiting for anything: a request that is cancelled leaves no place taken
+            self.flying -= 1
+            self.changed.set()
+            self.changed.clear()
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -178,9 +198,7 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
         tell: called when asking slows down: with the requests at once that are left, and, if the server is gone, what
             is seen of that.
     """
-    pace.waited_for_since = None
-    pace.failing.clear()
-    pace.failing_since = float("inf")
+    pace.begin()
 
     class PacedClient(client):
         def __init__(self, **settings: Any) -> None:
@@ -208,8 +226,11 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
                         return response
                     gone = _gone(pace, request, response, lost)
                     pace.there |= response is not None
-                    if type(lost).__name__ == "ReadTimeout" and pace.slow_down(sent_at):
+                    late = type(lost).__name__ == "ReadTimeout"
+                    if late and pace.slow_down(sent_at):
                         tell(int(pace.limit), "")
+                    if pace.others and (gone or (late and pace.answered_at < sent_at)):
+                        raise ServerGone(gone or "nothing is answered in time", in_time=not late)
                     if gone is not None:
                         wait = _named(response) or own_wait(refusals)
                         if pace.has_patience(wait):
@@ -217,6 +238,8 @@ def paced(client: Any, pace: Pace, tell: Callable[[int, str], None]) -> Any:
                             if pace.slow_down(sent_at, wait):
                                 tell(int(pace.limit), gone)
                             continue
+                        if pace.others:
+                            raise ServerGone(f"too busy for {pace.patience:g} s")
                 if lost is not None:
                     raise lost
                 if response.status_code == HTTPStatus.TOO_EARLY:  # passes, which the openai client does not know
@@ -234,7 +257,7 @@ def _gone(pace: Pace, request: Any, response: Any, lost: Exception | None) -> st
         if is_busy(response.status_code, response.headers, response.text):
             return ""
         # a file that is sent up has no content to tell it by
-        down = response.status_code in _OF_GATEWAYS and is_asked(request) and pace.failed(request.content)
+        down = response.status_code in OF_GATEWAYS and is_asked(request) and pace.failed(request.content)
         return f"status {response.status_code}" if down else None
     down = type(lost).__name__ in _NO_CONNECTION and pace.there
     return "no connection" if down and pace.comes_back else None

@@ -20,7 +20,7 @@ from compeffdist.network import HTTPX, check_environment, proxy_variable
 from compeffdist.params import RuntimeParams
 from compeffdist.teacher.dialect import Change, Dialect, changes_for, is_cut, names_a_field
 from compeffdist.teacher.engine import RequestFailed
-from compeffdist.teacher.pace import HIDDEN, Pace, paced
+from compeffdist.teacher.pace import HIDDEN, OF_GATEWAYS, Pace, paced
 from compeffdist.teacher.replies import only_choice, token_counts
 from compeffdist.teacher.server_access import open_client, quick_client, secrets_of
 from compeffdist.teacher.server_errors import (
@@ -44,6 +44,19 @@ CHECKS = 3
 """Looks at a server before it is not there, unless the connection is refused."""
 CHANGES = 8
 """Refusals of one request that are answered by asking in another form."""
+
+
+class Unanswered(RequestFailed):
+    """No attempt at a request had an answer, by what may be the server's fault as well as the request's."""
+
+
+class Unreachable(UserError):
+    """A server as a whole does not answer."""
+
+    def __init__(self, message: object, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+        """What is seen of it, masked."""
 
 
 class Refused(RequestFailed):
@@ -89,6 +102,8 @@ class ServerClient:
         self.secrets = secrets_of(base_url, key)
         self.timeout, self.retries = runtime.request_timeout_seconds, runtime.retries
         self.trouble = 0
+        self.listed: Any = None
+        """What it said of its models when it was looked at."""
         check_environment(base_url, HTTPX)
         try:
             transport = paced(openai.DefaultAsyncHttpxClient, pace, self._tell_of_pace)
@@ -109,7 +124,7 @@ class ServerClient:
         e = self.openai
         for look in range(0 if self.pace.has_answered else CHECKS):
             try:
-                await self.once.models.with_raw_response.list()
+                await self._list_models()
             except e.APIConnectionError as error:
                 if _lost_in_answering(error):
                     return
@@ -122,6 +137,22 @@ class ServerClient:
             except e.APIError:
                 pass  # a server need not list its models; whether it answers is seen at the first request
             return
+
+    async def why_gone(self) -> str:
+        """Look at a server once more: why it is not there, empty if it is."""
+        e = self.openai
+        try:
+            await self._list_models()
+        except e.APIStatusError as error:  # whatever else it says, it is there
+            return f"status {error.status_code}" if error.status_code in OF_GATEWAYS else ""
+        except e.APIError as error:
+            return self._masked(connection_reason(error.__cause__ or error))
+        return ""
+
+    async def _list_models(self) -> None:
+        """Raises an error of the openai client's if it does not list them, which it need not."""
+        response = await self.once.models.with_raw_response.list()
+        self.listed = read_body(response.content.decode("utf-8", errors="replace"))
 
     def _tell_of_pace(self, at_once: int, gone: str) -> None:
         """Said once of a server that is too busy, and once of one that is gone."""
@@ -275,14 +306,15 @@ class ServerClient:
         self.trouble += 1
         if self.trouble >= TROUBLE_LIMIT:
             failed = f"{self.trouble} requests in a row failed, the last with: {told}"
-            return UserError(f"{self.place}: {failed}; {self.hint}")
-        return RequestFailed(told)
+            return Unreachable(f"{self.place}: {failed}; {self.hint}", failed)
+        return Unanswered(told)
 
     def _fatal(self, error: Exception) -> UserError:
         if isinstance(error, self.openai.APIConnectionError):
             through = f" through the proxy that {name} names" if (name := proxy_variable(self.url)) else ""
             why = self._masked(connection_reason(error.__cause__ or error))
-            return UserError(f"{self.place}: cannot reach the teacher's server; {self.hint} ({why}{through})")
+            told = f"{self.place}: cannot reach the teacher's server; {self.hint} ({why}{through})"
+            return Unreachable(told, f"{why}{through}")
         return UserError(f"{self.place}: the teacher's server answered {self._describe(error)}; {self.hint}")
 
     def _describe(self, error: Any) -> str:
