@@ -86,7 +86,7 @@ def training_bytes(
 ) -> float:
     """Bytes of a fine-tuning on a CPU, libraries apart, with so many tokens in its largest pass and its longest row."""
     bf16 = settings.compute_dtype == "auto" and precision.cpu_multiplies("bfloat16")
-    trained = _trained_parameters(student, layers, settings)
+    trained, weights = _trained_parameters(student, layers, settings), 0.0
     if settings.method == "full":
         weights = student.parameters * (16 + 2 * bf16)
     else:

@@ -52,7 +52,7 @@ def _train(folder: Path, rank: int, tell: Any) -> None:
     processes = int(os.environ["WORLD_SIZE"])
     if job["device"] == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store = distributed.FileStore(str(folder / "ranks"), processes)
+    store = distributed.FileStore(str(folder / "ranks"), processes)  # type: ignore[attr-defined]
     backend = "cpu:gloo,cuda:nccl" if job["device"] == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=processes)
     result = fine_tune(
@@ -96,12 +96,10 @@ class _Told(Curve):
 
 def _read_all(file: int) -> bytes:
     """A file that others read, too, and so from no position of its own."""
-    size, parts = os.fstat(file).st_size, []
-    while size > (have := sum(map(len, parts))):
-        if not (part := os.pread(file, size - have, have)):
-            break
-        parts.append(part)
-    return b"".join(parts)
+    size, content = os.fstat(file).st_size, bytearray()
+    while part := os.pread(file, size - len(content), len(content)):
+        content += part
+    return bytes(content)
 
 
 def _tell(pipe: int, **told: Any) -> None:
