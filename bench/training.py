@@ -30,8 +30,9 @@ from real_rows import real_rows, student_folder
 from compeffdist.domain import domain_here
 from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams, load_params
+from compeffdist.student.curve import CurvePoint
 from compeffdist.student.packing import EncodedRow
-from compeffdist.student.training import CurvePoint, TrainingRow, encode_rows, fine_tune, step_size
+from compeffdist.student.training import TrainingRow, encode_rows, fine_tune, step_size
 
 TRL_ROWS = 8
 """Rows that trl is given at once, the rest of a step by accumulation: 32 of SmolLM2-135M take 20 GiB."""

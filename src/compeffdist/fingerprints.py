@@ -40,6 +40,9 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("params.registry", "params.spending", "params.tuples", "processes", "tracking_uri", "yaml12"),
     ),
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
+    "starts processes that do a training together, each by the code of one": (
+        *("student.together", "student.launcher", "student.rank"),
+    ),
     "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat"),

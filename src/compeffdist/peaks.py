@@ -20,7 +20,7 @@ from compeffdist.params import Params
 
 NOTES = Path(".compeffdist/stages")
 DECIDING = (
-    *("device", "token_budget", "scoring_workspace_mib", "checkpoint_steps"),
+    *("device", "processes", "token_budget", "scoring_workspace_mib", "checkpoint_steps"),
     *("engine_memory_gib", "engine_arguments", "max_num_seqs"),
 )
 """Of `runtime`: what memory or disk hangs on."""
@@ -32,18 +32,29 @@ class Took:
     """Of one run of a stage that came to its end."""
 
     memory: int
-    """Bytes that its process held at most (resident), a teacher's server apart."""
+    """Bytes that its process held at most (resident), and each that trained for it; a teacher's server apart."""
     made: int
     """Bytes of its outs, once."""
     settings: str
     """`settings_of` that run."""
 
 
+_others = 0
+"""Bytes that processes which worked for this one held at most."""
+
+
+def add_peak(memory: int) -> None:
+    """Count bytes that a process which works for this one held at most, beside it and others."""
+    global _others
+    _others += memory
+
+
 def note_peak(stage: Stage, params: Params) -> None:
-    """Note what this process, which ran a stage, took. Without effect where the system does not say, or the note
-    cannot be written: a stage that made its artefacts does not fail for it."""
+    """Note what this process, which ran a stage, took, and those that worked for it. Without effect where the system
+    does not say, or the note cannot be written: a stage that made its artefacts does not fail for it."""
     memory = peak_memory()
     if memory:
+        memory += _others
         made = sum(size_of(Path(out)) for out in stage.outs)
         with suppress(OSError):
             write_json(_note(stage.name), asdict(Took(memory, made, settings_of(stage, params))))

@@ -42,8 +42,19 @@ def end_with_parent() -> None:
         _end()  # it ended before this line was reached
     if not above:
         return
+    _watch(next((pid for pid, dvc in above if dvc), above[0][0]))
+
+
+def end_with(process: ProcessId) -> None:
+    """End this process, at once and without a word, when `process` has ended."""
+    _watch(process.pid)
+    if not process.alive():  # it had ended, and the pid may be another's
+        _end()
+
+
+def _watch(pid: int) -> None:
     try:
-        parent = os.pidfd_open(next((pid for pid, dvc in above if dvc), above[0][0]))
+        parent = os.pidfd_open(pid)
     except ProcessLookupError:
         _end()
     except OSError:  # the kernel has no such thing

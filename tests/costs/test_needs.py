@@ -110,6 +110,16 @@ def test_trainings_were_about_as_large_as_is_told(laptop: Params) -> None:
         assert model_memory(stage, params, SMOLLM, None).bytes / MIB == pytest.approx(mib, rel=0.2), (stage, mib)
 
 
+def test_each_of_several_processes_holds_a_copy(laptop: Params) -> None:
+    def told(processes: int) -> float:
+        runtime = laptop.runtime.model_copy(update={"processes": processes})
+        return model_memory("train_student", laptop.model_copy(update={"runtime": runtime}), SMOLLM, None).bytes
+
+    # weights, gradients, moments and their rounded products, and the gradients once more as they are exchanged
+    assert told(3) - told(2) > PARAMETERS * (18 + 4)
+    assert told(2) > told(1) + PARAMETERS * (18 + 4)
+
+
 def test_what_is_not_known_of_a_model_is_not_guessed(laptop: Params) -> None:
     nameless = Shape(PARAMETERS, 2 * PARAMETERS, False, None)
     for stage in ("warm_up_student", "score_difficulty", "evaluate_student", "register_student"):

@@ -94,6 +94,24 @@ def test_a_misspelt_section_is_named_and_the_rest_is_looked_at(capsys: pytest.Ca
     assert found["dvc"][0] == "ok"
 
 
+def test_more_processes_than_cores_or_gpus_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("compeffdist.precision.resolve_device", lambda device: "cpu")
+    assert "processes" not in findings(capsys, faulty=False)
+    edit("  processes: 1\n", "  processes: 2\n")
+    assert findings(capsys, faulty=False)["processes"] == ("ok", "2 train together on cpu, 2 thread(s) each ")
+    edit("  processes: 2\n", "  processes: 5\n")
+    state, told = findings(capsys, faulty=False)["processes"]
+    assert state == "note" and "only 4 cores are usable" in told
+    monkeypatch.setattr("compeffdist.precision.resolve_device", lambda device: "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    state, told = findings(capsys, faulty=True)["processes"]
+    assert state == "fault" and "5, one GPU each, but 2 are visible" in told
+
+
 def test_files_that_are_not_there_are_faults_each(capsys: pytest.CaptureFixture[str]) -> None:
     edit("  sources:\n", f"  sources:\n{SOURCE}")
     edit("evaluation:\n  tasks:\n", f"evaluation:\n  tasks:\n{TASK}")

@@ -23,7 +23,7 @@ from compeffdist.registry.tracking import (
     store_errors,
     training_run,
 )
-from compeffdist.student.training import CurvePoint
+from compeffdist.student.curve import CurvePoint
 from tests.models.making import make_identity
 from tests.stages import ROOT
 

@@ -1,6 +1,7 @@
 """Shared beginnings read once: loss and gradients of rows alone, every row once, the same order from the same ids."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +25,9 @@ from compeffdist.student.branching import branch_attention, tensors_of, visible
 from compeffdist.student.layout import EpochOrder, Packing, Padding
 from compeffdist.student.packing import (
     IGNORED,
+    Correction,
     EncodedRow,
+    deal,
     families,
     grouped_order,
     length_order,
@@ -235,6 +238,31 @@ def test_passes_hold_every_row_of_a_batch_once_and_keep_to_the_bound(
         assert labelled == [t for group in groups for index in group.rows for t in rows[index].response_ids]
         for group in groups:
             assert all(group.prefix < len(rows[index].prompt_ids) for index in group.rows)
+
+
+@given(rows=row_lists, bound=st.integers(1, 300), processes=st.integers(2, 5), data=st.data())
+@settings(max_examples=60)
+def test_processes_share_the_rows_of_a_batch_and_have_as_many_passes_each(
+    rows: list[EncodedRow], bound: int, processes: int, data: st.DataObject
+) -> None:
+    rows = [replace(row, corrections=(Correction(0, 1, 0.5),)) for row in rows]
+    batch = data.draw(st.lists(st.integers(0, len(rows) - 1), unique=True, min_size=1))
+    wanted = sorted(t for index in batch for t in rows[index].response_ids)
+    way: Any = None
+    for layout in (Packing(rows, way, 8, bound), Padding(rows, 0, 8, bound)):
+        made = [layout.passes(batch, processes, process) for process in range(processes)]
+        assert len({len(passes) for passes in made}) == 1
+        labels = [one["labels"][one["labels"] != IGNORED] for passes in made for one in passes]
+        assert sorted(torch.cat(labels).tolist()) == wanted
+        assert sum(len(one["soft_weights"]) for passes in made for one in passes) == len(batch)
+
+
+@given(sizes=st.lists(st.integers(1, 50), min_size=1), processes=st.integers(1, 5))
+def test_no_process_has_more_than_another_by_more_than_one_piece(sizes: list[int], processes: int) -> None:
+    shares = deal(sizes, processes)
+    assert sorted(index for share in shares for index in share) == list(range(len(sizes)))
+    loads = [sum(sizes[index] for index in share) for share in shares]
+    assert max(loads) - min(loads) <= max(sizes)
 
 
 @given(rows=row_lists, group_rows=st.integers(2, 9), seed=st.integers(0, 9))

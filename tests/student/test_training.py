@@ -13,10 +13,10 @@ from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
 from compeffdist.formatting import load_tokenizer
 from compeffdist.params import FineTuningParams
+from compeffdist.student.curve import CurvePoint
 from compeffdist.student.loading import load_student
 from compeffdist.student.packing import IGNORED
 from compeffdist.student.training import (
-    CurvePoint,
     TrainingResult,
     TrainingRow,
     draw_rows,

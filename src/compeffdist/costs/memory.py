@@ -4,7 +4,8 @@ A training with full weights holds 16 bytes a parameter (float32 weights, gradie
 where products are in bfloat16, and what one pass keeps for its way back. That is, of each layer and token, the inputs
 of two norms and what they give, the input of each product beside them, four vectors as wide as the MLP, and what
 attention works on: queries, keys and values once for each head, and, where it is computed block by block, their
-padding and the share of each key in each query, in float32.
+padding and the share of each key in each query, in float32. Each of several processes (`runtime.processes`) holds all
+of that, and the gradients once more as it exchanges them.
 Scoring and prediction hold the weights, the head once more in float32, keys and values of a batch, and the scorer's
 workspace. A server of the teacher holds its weights and the cache that `runtime.engine_memory_gib` asks for.
 
@@ -53,10 +54,14 @@ def model_memory(stage: str, params: Params, student: Shape | None, embedder: Sh
         return UNKNOWN
     libraries = LIBRARIES + (MLFLOW if stage in ("train_student", "register_student") else 0.0)
     if stage in TRAININGS:
-        settings = training_of(stage, params)
+        settings, processes = training_of(stage, params), params.runtime.processes
         row = _row_tokens(params)
-        pass_tokens = min(settings.pass_tokens, settings.batch_size * row)
-        return Amount.estimated(libraries + training_bytes(student, student.layers, settings, pass_tokens, row))
+        pass_tokens = min(settings.pass_tokens, -(-settings.batch_size // processes) * row)
+        each = training_bytes(student, student.layers, settings, pass_tokens, row)
+        if processes > 1:
+            copies = LIBRARIES + each + 4 * _trained_parameters(student, student.layers, settings)
+            return Amount.estimated(libraries + processes * copies)
+        return Amount.estimated(libraries + each)
     return Amount.estimated(libraries + _asking_bytes(stage, params, student, student.layers))
 
 
@@ -81,17 +86,20 @@ def training_bytes(
 ) -> float:
     """Bytes of a fine-tuning on a CPU, libraries apart, with so many tokens in its largest pass and its longest row."""
     bf16 = settings.compute_dtype == "auto" and precision.cpu_multiplies("bfloat16")
+    trained, weights = _trained_parameters(student, layers, settings), 0.0
     if settings.method == "full":
         weights = student.parameters * (16 + 2 * bf16)
-        trained = student.parameters
     else:
-        trained = adapter_parameters(layers, settings.lora_rank)
         weights = student.parameters * _width(student.stored_width) + 16 * trained
     if settings.average_last:
         weights += 4 * trained
     attention = _kept_by_attention(layers, bf16, row_tokens if settings.group_rows > 1 else 0.0)
     kept = _kept_for_the_way_back(layers, bf16, attention, settings.gradient_checkpointing)
     return weights + pass_tokens * kept
+
+
+def _trained_parameters(student: Shape, layers: Layers, settings: FineTuningParams) -> float:
+    return student.parameters if settings.method == "full" else adapter_parameters(layers, settings.lora_rank)
 
 
 def _row_tokens(params: Params) -> float:

@@ -34,6 +34,7 @@ def look(ask_network: bool) -> Iterator[Finding]:
 def _named(params: Params) -> Iterator[Finding]:
     cache = cache_folder(params.runtime.cache)
     yield from found("disk", lambda: machine.disk(inputs.writable_folders(params, cache)))
+    yield from found("processes", lambda: machine.processes(params.runtime))
     yield from found("compiler", lambda: machine.compiler(params.teacher.engine))
     yield from found("domain", lambda: inputs.domain(params))
     yield from found("teacher", lambda: inputs.teacher(params))

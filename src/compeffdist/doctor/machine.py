@@ -11,6 +11,8 @@ from pathlib import Path
 
 from compeffdist import precision
 from compeffdist.doctor.finding import Finding
+from compeffdist.params import RuntimeParams
+from compeffdist.student.together import check_processes, threads_each
 
 PYTHON = (3, 11)
 REQUIREMENTS = ("requirements.txt", "requirements-vllm.txt")
@@ -124,6 +126,19 @@ def cores() -> Iterator[Finding]:
         yield Finding(
             "instructions", "note", f"{told}: none for bfloat16", "models compute in float32, twice the memory"
         )
+
+
+def processes(runtime: RuntimeParams) -> Iterator[Finding]:
+    """Whether as many processes can train here as are asked for, and what each has; nothing of a single one."""
+    count, device = runtime.processes, precision.resolve_device(runtime.device)
+    if count == 1:
+        return
+    check_processes(count, device)
+    usable = len(os.sched_getaffinity(0))
+    told = f"{count} train together on {device}, {threads_each(count)} thread(s) each"
+    many = device == "cpu" and count > usable
+    advice = f"only {usable} cores are usable: set runtime.processes to that at most" if many else ""
+    yield Finding("processes", "note" if many else "ok", told, advice)
 
 
 def _flags() -> list[str]:

@@ -117,6 +117,12 @@ class RuntimeParams(Section):
     embedding and hidden states come on top."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training, scoring and prediction run."""
+    processes: PositiveInt = 1
+    """That train together, on one GPU each or sharing this machine's cores; a step has the same rows whatever their
+    number (docs/training.md)."""
+    fsdp: bool = False
+    """Several processes on GPUs divide the student's weights, gradients and moments among them where all of its weights
+    are trained, in place of a copy each (docs/gpu.md)."""
 
     @property
     def addresses(self) -> list[str]:

@@ -27,7 +27,7 @@ from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, sho
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
-    from compeffdist.student.training import CurvePoint
+    from compeffdist.student.curve import CurvePoint
 
 T = TypeVar("T")
 STORE_LIBRARIES = ("mlflow", "sqlalchemy")

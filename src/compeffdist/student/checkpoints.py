@@ -10,6 +10,9 @@ folder named by what the training is: the student's provenance (base, rows, sett
 precision of its products. The order of the rows hangs on seed and epoch alone, so that it is the same after a resume.
 
 Checkpoints of a stage, those of other settings as well, are removed when its student is written.
+
+The number of processes is no part of it: each holds the whole of weights and optimiser, and the first writes them. Only
+the random state is each process's own; one that finds none goes on from its seed, which matters to dropout alone.
 """
 
 import re
@@ -29,15 +32,18 @@ from compeffdist.files import read_json
 STATE, OPTIMIZER, AVERAGE = "trainer_state.json", "optimizer.pt", "average.safetensors"
 
 
-def latest_checkpoint(folder: Path, *, averaged: bool, stage: str) -> Path | None:
-    """The last whole checkpoint in a training's folder; None if there is none. Broken ones are named and passed over.
-    If `averaged`, it must hold the average of weights so far."""
+def latest_checkpoint(folder: Path, *, averaged: bool, stage: str, says: bool = True) -> Path | None:
+    """The last whole checkpoint in a training's folder; None if there is none. Broken ones are passed over; which one
+    it is, and which is broken, is told if it `says` so. If `averaged`, it must hold the average of weights so far."""
     found = {int(name[1]): path for path in folder.glob("*") if (name := re.fullmatch(r"checkpoint-(\d+)", path.name))}
     for step in sorted(found, reverse=True):
-        if _is_whole(found[step], step, averaged):
+        whole = _is_whole(found[step], step, averaged)
+        if says and whole:
             print(f"{stage}: goes on from step {step}, kept in {folder}", file=sys.stderr)
+        elif says:
+            print(f"{stage}: {found[step]} is no whole checkpoint and is passed over", file=sys.stderr)
+        if whole:
             return found[step]
-        print(f"{stage}: {found[step]} is no whole checkpoint and is passed over", file=sys.stderr)
     return None
 
 
@@ -64,7 +70,7 @@ class CheckpointCallback(TrainerCallback):
 
 class WeightAverage(TrainerCallback):
     """The mean of the trained weights over the last `share` of the steps, at least one: float32, on the CPU, 4 bytes a
-    trained parameter. `checkpoint` is what the training goes on from, if it does."""
+    trained parameter, in the first process alone. `checkpoint` is what the training goes on from, if it does."""
 
     def __init__(self, share: float, checkpoint: Path | None) -> None:
         self.share, self.checkpoint = share, checkpoint
@@ -77,7 +83,7 @@ class WeightAverage(TrainerCallback):
             self.steps = max(0, state.global_step - self._before(state.max_steps))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        if state.global_step <= self._before(state.max_steps):
+        if state.global_step <= self._before(state.max_steps) or not state.is_world_process_zero:
             return
         self.steps += 1
         for name, weight in _trained(given["model"]):
@@ -88,7 +94,8 @@ class WeightAverage(TrainerCallback):
                 self.means[name] += (now - self.means[name]) / self.steps
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        save_file(self.means, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
+        if state.is_world_process_zero:
+            save_file(self.means, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def apply(self, model: torch.nn.Module) -> None:
         """Put the means in the place of the weights."""

@@ -3,11 +3,16 @@
 Two layouts: `Packing` reads what rows of a family share once (see `packing`); `Padding` reads each row whole, padded on
 the right to the longest of its pass. Either way a batch holds as many rows as were asked for, and a pass at most
 `tokens` of them, a single long row apart: its activations are what the memory of a training hangs on.
+
+Where several processes train together, each makes the passes of its share of a batch, of about as many tokens as the
+others'. All plan for all, so that they need not ask each other, and each has as many passes as the one with most: they
+exchange gradients, and weights that are divided among them, pass by pass. What one lacks is made up by passes without
+loss.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +20,18 @@ from torch.utils.data import Sampler
 
 from compeffdist.student.batching import batches
 from compeffdist.student.branching import BranchAttention, correction_tensors, tensors_of
-from compeffdist.student.packing import IGNORED, EncodedRow, families, grouped_order, length_order, pack, plan_passes
+from compeffdist.student.packing import (
+    IGNORED,
+    EncodedRow,
+    Group,
+    deal,
+    families,
+    grouped_order,
+    length_order,
+    pack,
+    plan_passes,
+    plan_shares,
+)
 
 
 class Packing:
@@ -30,14 +46,22 @@ class Packing:
         """All rows, by index, as they are trained on in one epoch."""
         return grouped_order(self.families, self.group_rows, chance)
 
-    def passes(self, batch: Sequence[int]) -> list[dict[str, Tensor]]:
-        """The passes of one batch of rows, by index."""
-        planned = plan_passes(self.rows, batch, self.family_of.__getitem__, self.tokens)
-        return [tensors_of(pack(self.rows, groups)) for groups in planned]
+    def passes(self, batch: Sequence[int], processes: int = 1, process: int = 0) -> list[dict[str, Tensor]]:
+        """The passes of one batch of rows, by index; of `processes` that train together, those of one."""
+        family_of = self.family_of.__getitem__
+        if processes == 1:
+            return [self._pass(groups) for groups in plan_passes(self.rows, batch, family_of, self.tokens)]
+        shares = plan_shares(self.rows, batch, family_of, self.tokens, processes)
+        shortest = _shortest(self.rows, batch)
+        spare = [Group((shortest,), 0, self.rows[shortest].length)]
+        return _in_step(shares, process, self._pass, spare)
 
     def model_inputs(self, inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
         """What the model is called with for one pass."""
         return self.attention.model_inputs(inputs, dtype)
+
+    def _pass(self, groups: Sequence[Group]) -> dict[str, Tensor]:
+        return tensors_of(pack(self.rows, groups))
 
 
 class Padding:
@@ -49,14 +73,22 @@ class Padding:
     def order(self, chance: random.Random) -> list[int]:
         return length_order([row.length for row in self.rows], self.batch_size, chance)
 
-    def passes(self, batch: Sequence[int]) -> list[dict[str, Tensor]]:
-        rows = [self.rows[index] for index in batch]
-        return [self._pass([rows[i] for i in part]) for part in batches([row.length for row in rows], self.tokens)]
+    def passes(self, batch: Sequence[int], processes: int = 1, process: int = 0) -> list[dict[str, Tensor]]:
+        if processes == 1:
+            return [self._pass(part) for part in self._parts(batch)]
+        dealt = deal([self.rows[index].length for index in batch], processes)
+        shares = [list(self._parts([batch[place] for place in share])) for share in dealt]
+        return _in_step(shares, process, self._pass, [_shortest(self.rows, batch)])
 
     def model_inputs(self, inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
         return {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
 
-    def _pass(self, rows: Sequence[EncodedRow]) -> dict[str, Tensor]:
+    def _parts(self, batch: Sequence[int]) -> Iterator[list[int]]:
+        lengths = [self.rows[index].length for index in batch]
+        return ([batch[place] for place in part] for part in batches(lengths, self.tokens))
+
+    def _pass(self, members: Sequence[int]) -> dict[str, Tensor]:
+        rows = [self.rows[index] for index in members]
         longest = max(row.length for row in rows)
         spare = [longest - row.length for row in rows]
         corrections = [
@@ -73,6 +105,21 @@ class Padding:
 
 
 Layout = Packing | Padding
+T = TypeVar("T")
+
+
+def _in_step(shares: Sequence[Sequence[T]], process: int, make: Callable[[T], dict[str, Tensor]], spare: T) -> Any:
+    """The passes of one process, with as many of `spare`, without loss, as it takes to have no fewer than any other."""
+    lacking = max(map(len, shares)) - len(shares[process])
+    return [make(one) for one in shares[process]] + [_without_loss(make(spare)) for _ in range(lacking)]
+
+
+def _without_loss(one: dict[str, Tensor]) -> dict[str, Tensor]:
+    return one | {"labels": torch.full_like(one["labels"], IGNORED)} | correction_tensors([])
+
+
+def _shortest(rows: Sequence[EncodedRow], batch: Sequence[int]) -> int:
+    return min(batch, key=lambda index: (rows[index].length, index))
 
 
 class EpochOrder(Sampler[int]):

@@ -138,12 +138,43 @@ def plan_passes(
 ) -> list[list[Group]]:
     """The passes of a batch of rows: members of one family together, the longest sequences first, each pass filled up
     to `tokens`."""
+    return _filled(_sequences(rows, batch, family_of, tokens), tokens)
+
+
+def plan_shares(
+    rows: Sequence[EncodedRow], batch: Sequence[int], family_of: Callable[[int], int], tokens: int, processes: int
+) -> list[list[list[Group]]]:
+    """The passes of a batch of rows, by the process that does them. A family is cut only where it is more than a
+    process's even share of the tokens; each row is in one process, which may have none."""
+    whole = sum(sequence.tokens for sequence in _sequences(rows, batch, family_of, tokens))
+    parts = _sequences(rows, batch, family_of, min(tokens, -(-whole // processes)))
+    dealt = deal([part.tokens for part in parts], processes)
+    return [_filled([parts[number] for number in share], tokens) for share in dealt]
+
+
+def deal(sizes: Sequence[int], processes: int) -> list[list[int]]:
+    """Indices of `sizes` for each process, the largest first, each to the process that has least so far."""
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    loads = [0] * processes
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        least = loads.index(min(loads))
+        shares[least].append(index)
+        loads[least] += sizes[index]
+    return shares
+
+
+def _sequences(
+    rows: Sequence[EncodedRow], batch: Sequence[int], family_of: Callable[[int], int], tokens: int
+) -> list[Group]:
     together: dict[int, list[int]] = {}
     for index in batch:
         together.setdefault(family_of(index), []).append(index)
-    made = [sequence for members in together.values() for sequence in groups_of(rows, members, tokens)]
+    return [sequence for members in together.values() for sequence in groups_of(rows, members, tokens)]
+
+
+def _filled(sequences: Sequence[Group], tokens: int) -> list[list[Group]]:
     passes: list[list[Group]] = []
-    for sequence in sorted(made, key=lambda sequence: -sequence.tokens):
+    for sequence in sorted(sequences, key=lambda sequence: -sequence.tokens):
         fitting = (one for one in passes if sum(part.tokens for part in one) + sequence.tokens <= tokens)
         room = next(fitting, None)
         if room is None:

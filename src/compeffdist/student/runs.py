@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from compeffdist.params import FineTuningParams, Params
 from compeffdist.records import Triplet
 from compeffdist.seeds import stage_seed
 from compeffdist.student.base import base_student
-from compeffdist.student.training import CurvePoint, TrainingRow, draw_rows, fine_tune
+from compeffdist.student.curve import CurvePoint
+from compeffdist.student.together import fine_tune_together
+from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 
@@ -38,8 +41,10 @@ def train(
     """Fine-tune the base student on rows into `output`, with a row of `curve` for each optimiser step; `system` as for
     `fine_tune`."""
     base, folder = base_student(given)
-    runtime = given.params.runtime
-    result = fine_tune(
+    runtime, training = given.params.runtime, fine_tune
+    if runtime.processes > 1:
+        training = partial(fine_tune_together, processes=runtime.processes, fsdp=runtime.fsdp)
+    result = training(
         folder,
         rows,
         settings,

@@ -4,24 +4,29 @@ A batch of rows is one or more passes through the model; each is forward and bac
 one of them, and gradients add up to those of the batch. trl 1.16 scores only labelled positions on Triton devices and
 every position elsewhere. Here the model is asked for the logits of the positions whose next token carries loss
 (`logits_to_keep`), which every causal model of transformers understands, soft-capped and scaled heads included; trl's
-own way is left to rows that are read whole on a GPU.
+own way is left to rows that are read whole on one GPU.
+
+Several processes that train together all see each batch of rows, and each makes passes of its own share of it
+(`layout`). So a step has the rows that it has in one process, the order of rows and what a checkpoint skips hang on no
+number of processes, and the sum of gradients is the same but for the order in which it is added up.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from compeffdist.errors import UserError
-from compeffdist.progress import Progress
 from compeffdist.student.checkpoints import WeightAverage
+from compeffdist.student.curve import Curve, CurvePoint
 from compeffdist.student.layout import EpochOrder, Layout
 from compeffdist.student.packing import IGNORED
-from compeffdist.student.training import CurvePoint
 
 
 class ResponseTrainer(SFTTrainer):
@@ -40,8 +45,9 @@ class ResponseTrainer(SFTTrainer):
             self.add_callback(average)
 
     def _collated(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch of rows as its passes, and their labels for the count of labelled tokens."""
-        passes = self.layout.passes([example["place"] for example in examples])
+        """A batch of rows as the passes of this process, and their labels for the count of labelled tokens."""
+        batch = [example["place"] for example in examples]
+        passes = self.layout.passes(batch, self.args.world_size, self.args.process_index)
         return {"labels": torch.cat([one["labels"].flatten() for one in passes]), "passes": passes}
 
     def finish(self) -> None:
@@ -58,6 +64,21 @@ class ResponseTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochOrder:
         return self.row_order
+
+    def get_train_dataloader(self) -> Any:
+        """Of several processes, each reads every batch: accelerate would deal out whole batches, and make a step of as
+        many as there are processes."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        loader = DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_size=self.args.per_device_train_batch_size,
+            sampler=self.row_order,
+            collate_fn=self._collated,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        device = self.accelerator.device
+        return prepare_data_loader(loader, device, num_processes=1, process_index=0, put_on_device=True)
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
@@ -82,7 +103,9 @@ class ResponseTrainer(SFTTrainer):
     ) -> Any:
         """Negative log-likelihood of the response tokens of one pass of the layout, in nats, over `num_items_in_batch`,
         the number of labelled tokens of the whole optimiser step."""
-        plain = "sequences" not in inputs and not len(inputs["soft_weights"])
+        # trl's figures beside the loss are gathered from all processes, and do not know of passes without rows
+        alone = self.accelerator.num_processes == 1
+        plain = alone and "sequences" not in inputs and not len(inputs["soft_weights"])
         if return_outputs or (plain and inputs["input_ids"].device.type == "cuda"):
             own = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
             return super().compute_loss(model, own, return_outputs, num_items_in_batch)
@@ -118,40 +141,30 @@ def _corrections(logits: torch.Tensor, kept: torch.Tensor, inputs: dict[str, tor
 
 
 class Recorder(TrainerCallback):
-    """Keeps the training curve, hands each point to `on_point`, and draws the progress line of a training over
-    `tokens`."""
+    """Tells `curve` what the first process of a training over `tokens` does; the others only look at the loss."""
 
-    def __init__(self, stage: str, tokens: int, on_point: Callable[[CurvePoint], None] | None) -> None:
-        self.stage, self.tokens, self.on_point = stage, tokens, on_point
-        self.points: list[CurvePoint] = []
-        self.replayed = 0
-        """Points of an earlier run that this one goes on from."""
-        self.progress: Progress | None = None
+    def __init__(self, curve: Curve, tokens: int) -> None:
+        self.curve, self.tokens = curve, tokens
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            self.progress = Progress(f"{self.stage}: steps", state.max_steps)
+            self.curve.begin(state.max_steps, self.tokens)
             for logs in state.log_history:  # of a training that goes on from a checkpoint
                 if "loss" in logs:
-                    self.progress.skip(1)
-                    self.replayed += 1
-                    self._keep(logs["step"], logs)
+                    self.curve.add(_point(logs["step"], logs), earlier=True)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if logs and "loss" in logs:
             step, loss = state.global_step, float(logs["loss"])
             if not math.isfinite(loss):
-                raise UserError(f"{self.stage}: the loss is {loss} at step {step}; lower the learning_rate")
-            if self.progress is not None:
-                self.progress.advance(1, tokens=self.tokens // self.progress.total)
-            self._keep(step, logs)
+                raise UserError(f"{self.curve.stage}: the loss is {loss} at step {step}; lower the learning_rate")
+            if state.is_world_process_zero:
+                self.curve.add(_point(step, logs))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.progress is not None:
-            self.progress.__exit__()
+        if state.is_world_process_zero:
+            self.curve.end()
 
-    def _keep(self, step: int, logs: dict[str, float]) -> None:
-        point = CurvePoint(step, float(logs["loss"]), logs["learning_rate"], float(logs.get("grad_norm", 0.0)))
-        self.points.append(point)
-        if self.on_point is not None:
-            self.on_point(point)
+
+def _point(step: int, logs: dict[str, float]) -> CurvePoint:
+    return CurvePoint(step, float(logs["loss"]), logs["learning_rate"], float(logs.get("grad_norm", 0.0)))

@@ -39,6 +39,7 @@ from compeffdist.formatting import encode_prompt, encode_response, end_token_id,
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
+from compeffdist.student.curve import Curve, CurvePoint
 from compeffdist.student.loading import PROVENANCE, stored_dtype, student_dtype
 from compeffdist.student.packing import Correction, EncodedRow
 from compeffdist.student.soft_labels import soft_corrections
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from compeffdist.student.layout import Layout
-    from compeffdist.student.trainer import Recorder
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,6 @@ class TrainingRow:
     """What could be answered, where the teacher weighed each label; else empty."""
     probabilities: tuple[float, ...] = ()
     """Of `labels`, by the teacher."""
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One optimiser step."""
-
-    step: int
-    loss: float
-    """Mean negative log-likelihood of the response tokens of the step, in nats; with soft targets, cross-entropy."""
-    learning_rate: float
-    gradient_norm: float
-    """Before clipping."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +111,8 @@ def fine_tune(
     on_point: Callable[[CurvePoint], None] | None = None,
     checkpoints: Path | None = None,
     checkpoint_steps: int = 0,
+    processes: int = 1,
+    curve: Curve | None = None,
 ) -> TrainingResult:
     """Train the model in `base` on `rows` and write a student folder, atomically.
 
@@ -139,15 +129,20 @@ def fine_tune(
         checkpoints: folder in which checkpoints lie, by stage and training (see `checkpoints`); removed for this
             stage when the student is written.
         checkpoint_steps: optimiser steps from one to the next; 0 keeps none.
+        processes: that train together, of which this is one: `together` starts them and calls this in each. The first
+            writes the student and the checkpoints; the result of the others is without a curve.
+        curve: told of each step in place of `on_point` and the progress line.
 
     Raises:
-        UserError: if no row is left to train on, two rows share an id, or the loss stops being a number.
+        UserError: if no row is left to train on, two rows share an id, the loss stops being a number, or the process
+            was started as one of several by somebody else.
     """
     _quiet()
     from compeffdist.student.trainer import Recorder
 
     device = resolve_device(device)
-    _check_processes(device)
+    _check_processes(device, processes)
+    first = processes == 1 or os.environ["RANK"] == "0"
     tokenizer = load_tokenizer(base)
     encoded, rejected = encode_rows(tokenizer, system, rows, settings.max_length, stage, settings.soft_labels)
     if not encoded:
@@ -160,27 +155,33 @@ def fine_tune(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if kept:
             folder = kept / stage / hash_text(canonical_json([provenance, device, str(dtype)]))[:16]
-        recorder = Recorder(stage, round(sum(row.length for row in encoded) * settings.epochs), on_point)
+        curve = curve or Curve(stage, on_point)
+        recorder = Recorder(curve, round(sum(row.length for row in encoded) * settings.epochs))
+        every = checkpoint_steps if kept else 0
         trainer, resumed = _trainer(
-            base, tokenizer, encoded, settings, seed, device, dtype, recorder, folder, checkpoint_steps if kept else 0
+            base, tokenizer, encoded, settings, seed, device, dtype, recorder, folder, every, first
         )
+        if not first:
+            _draw_apart(seed)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if trainer.is_world_process_zero():
+    # weights that are divided among processes are put together by all of them
+    gathered = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    if first:
         trainer.finish()
         saved = stored_dtype(base) if settings.method == "full" and settings.saved_dtype == "base" else None
-        _save(trainer, tokenizer, saved, provenance, output)
+        _save(trainer, tokenizer, saved, provenance, output, gathered)
         if checkpoints:
             shutil.rmtree(checkpoints / stage, ignore_errors=True)
     epochs = settings.epochs
     return TrainingResult(
         rows=len(encoded),
         rejected=rejected,
-        curve=recorder.points,
+        curve=curve.points,
         tokens=round(epochs * sum(row.length for row in encoded)),
         response_tokens=round(epochs * sum(len(row.response_ids) for row in encoded)),
         soft_rows=sum(bool(row.corrections) for row in encoded),
         seconds=time.monotonic() - started,
-        steps_before=recorder.replayed,
+        steps_before=curve.replayed,
         provenance=provenance,
     )
 
@@ -272,9 +273,10 @@ def _trainer(
     seed: int,
     device: str,
     dtype: Any,
-    recorder: "Recorder",
+    recorder: Any,
     folder: Path,
     checkpoint_steps: int,
+    first: bool,
 ) -> tuple[Any, Path | None]:
     """The trainer, and the checkpoint it has to go on from, if there is one in `folder`."""
     import torch
@@ -290,8 +292,9 @@ def _trainer(
     model = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float32 if full else dtype, local_files_only=True, use_safetensors=True
     )
-    layout = _layout(model, encoded, settings, end_token_id(tokenizer), recorder.stage)
-    resumed = latest_checkpoint(folder, averaged=averaged, stage=recorder.stage) if checkpoint_steps else None
+    stage = recorder.curve.stage
+    layout = _layout(model, encoded, settings, end_token_id(tokenizer), stage if first else "")
+    resumed = latest_checkpoint(folder, averaged=averaged, stage=stage, says=first) if checkpoint_steps else None
     trainer = ResponseTrainer(
         layout,
         EpochOrder(len(encoded), layout.order, seed),
@@ -312,15 +315,17 @@ def _trainer(
 def _layout(
     model: "PreTrainedModel", encoded: Sequence[EncodedRow], settings: FineTuningParams, fill: int, stage: str
 ) -> "Layout":
-    """Shared beginnings once where that is wanted and the model can; else every row whole."""
+    """Shared beginnings once where that is wanted and the model can; else every row whole, which `stage` says if it is
+    named."""
     from compeffdist.student.branching import branch_attention
     from compeffdist.student.layout import Packing, Padding
 
     if settings.group_rows > 1:
         if (attention := branch_attention(model)) is not None:
             return Packing(encoded, attention, settings.group_rows, settings.pass_tokens)
-        name = type(model).__name__
-        print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
+        if stage:
+            name = type(model).__name__
+            print(f"{stage}: {name} cannot read shared beginnings once; every row is read whole", file=sys.stderr)
     return Padding(encoded, fill, settings.batch_size * settings.gradient_accumulation, settings.pass_tokens)
 
 
@@ -344,6 +349,7 @@ def _config(settings: FineTuningParams, seed: int, device: str, bf16: bool, fold
         gradient_checkpointing=settings.gradient_checkpointing,
         bf16=bf16,
         use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,  # a row's place in the layout is no input of the model's
         max_length=None,  # checked by encode_rows, which rejects where trl would truncate
@@ -372,20 +378,42 @@ def _lora(settings: FineTuningParams) -> Any:
     )
 
 
-def _check_processes(device: str) -> None:
-    """trl refuses one process over several GPUs; say so before anything is loaded."""
+def _check_processes(device: str, processes: int) -> None:
+    """One process must not take several GPUs for its own, which trl refuses, nor be one of several unawares: it would
+    wait for the others. Said before anything is loaded."""
     import torch
 
-    if device == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-        raise UserError("several GPUs are visible to one process; set CUDA_VISIBLE_DEVICES to the one to train on")
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started != str(processes):
+        raise UserError(f"WORLD_SIZE is {started!r}: unset it; runtime.processes says how many processes train")
+    if processes == 1 and device == "cuda" and torch.cuda.device_count() > 1:
+        raise UserError(
+            "several GPUs are visible to one process: have as many processes train (runtime.processes), or set "
+            "CUDA_VISIBLE_DEVICES to the one to train on"
+        )
+
+
+def _draw_apart(seed: int) -> None:
+    """Have dropout of a process that is not the first drop other places than the first one's."""
+    import torch
+
+    torch.manual_seed(seed + int(os.environ["RANK"]))
 
 
 def _save(
-    trainer: Any, tokenizer: "PreTrainedTokenizerBase", dtype: Any, provenance: dict[str, Any], output: Path
+    trainer: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    dtype: Any,
+    provenance: dict[str, Any],
+    output: Path,
+    gathered: dict[str, Any] | None,
 ) -> None:
-    """Write the student; in `dtype` where one is given, else as it was trained."""
+    """Write the student; in `dtype` where one is given, else as it was trained. `gathered`: its weights, where no
+    process has them all."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if dtype is not None:
+    if dtype is not None and gathered is not None:
+        gathered = {name: weight.to(dtype) for name, weight in gathered.items()}
+    elif dtype is not None:
         model = model.to(dtype)
     adapter: dict[str, Any] = {}
     # peft and transformers would record the base folder's path on this machine
@@ -397,7 +425,7 @@ def _save(
     # the Trainer aligns these with the tokenizer's eos, which need not be what ends a turn
     model.generation_config.eos_token_id = end_token_id(tokenizer)
     with atomic_folder(output) as folder:
-        model.save_pretrained(folder, **adapter)
+        model.save_pretrained(folder, state_dict=gathered, **adapter)
         (folder / "README.md").unlink(missing_ok=True)  # peft's model card, of which nothing is filled in
         tokenizer.save_pretrained(folder)
         write_json(folder / PROVENANCE, provenance)
