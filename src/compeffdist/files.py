@@ -34,8 +34,9 @@ UMASK = _read_umask()
 
 
 @contextmanager
-def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it replaces `target` for good, else it is removed."""
+def atomic_file(target: Path, mode: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it replaces `target` for good, else it is removed. `mode`: its
+    permissions, where they are not those that any new file has."""
     make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
@@ -43,8 +44,8 @@ def atomic_file(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        # mkstemp makes the file private; an artefact has the permissions any new file would have
-        temporary.chmod(0o666 & ~UMASK)
+        # mkstemp makes the file private
+        temporary.chmod(0o666 & ~UMASK if mode is None else mode)
         temporary.replace(target)
         _flush(target.parent)
     finally:

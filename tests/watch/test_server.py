@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compeffdist import pages
+from compeffdist import local_server, pages
 from compeffdist.artefacts import DIFFICULTY_PAGE, REPORT
 from compeffdist.gates.outcome import page_of
 from compeffdist.house_style import document
 from compeffdist.params import PARAMS_FILE
 from compeffdist.profiles import compose
-from compeffdist.watch import server as module
 from compeffdist.watch.page import render
 from tests.stages import ROOT
 from tests.watch.looking import Page, served
@@ -142,12 +141,15 @@ def test_the_report_is_served_under_its_own_policy_and_nothing_else_is(page: Pag
         status, body, headers = page.ask(name)
         assert (status, body.decode()) == (200, html)
         (own,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
-        assert headers["Content-Security-Policy"] == f"{own}; {module.FRAMED}"
+        assert headers["Content-Security-Policy"] == f"{own}; {local_server.FRAMED}"
     foreign = '<script>alert(1)</script><meta http-equiv="Content-Security-Policy" content="default-src *">'
     for meta in ("default-src *", f"{pages.POLICY}; script-src 'unsafe-inline'", "x\r\nSet-Cookie: a=b"):
         Path(REPORT).write_text(foreign.replace("default-src *", meta))
         headers = page.ask(REPORT)[2]
-        assert headers["Content-Security-Policy"] == f"{pages.POLICY}; {module.FRAMED}" and "Set-Cookie" not in headers
+        assert (
+            headers["Content-Security-Policy"] == f"{pages.POLICY}; {local_server.FRAMED}"
+            and "Set-Cookie" not in headers
+        )
     for name in (
         *SECRETS,
         f"report/../{SECRETS[0]}",
@@ -175,8 +177,8 @@ def test_a_report_that_is_asked_for_while_dvc_yaml_is_broken_is_not_to_be_had_no
 
 
 def test_requests_that_never_end_keep_nobody_waiting_for_long(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS", 1.0)
-    slow = [socket.create_connection((page.host, page.port), 30) for _ in range(module.MOST_CONNECTIONS)]
+    monkeypatch.setattr(local_server, "SECONDS", 1.0)
+    slow = [socket.create_connection((page.host, page.port), 30) for _ in range(local_server.MOST_CONNECTIONS)]
     begun = time.monotonic()
     while slow and time.monotonic() < begun + 8:  # a byte now and then, so that none is idle
         for connection in slow.copy():

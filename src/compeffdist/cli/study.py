@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
-from compeffdist.cli import study_agreement, study_mistakes, study_tasks
+from compeffdist.cli import study_agreement, study_label, study_mistakes, study_tasks
 from compeffdist.cli.commands import add_command
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
@@ -16,13 +16,14 @@ EXAMPLE = (
     "compeffdist study --top-p 0.9 0.95 0.99 --warm-up-rows 12 48 --seeds 1 2\n"
     "  compeffdist study --runs yesterday.parquet     agreement with another scored.parquet\n"
     "  compeffdist study --sheet report/sheet.csv     100 rows to label from 1 to 5\n"
+    "  compeffdist study label report/sheet.csv       with the keyboard, on a page\n"
     "  compeffdist study --labels report/sheet.csv    agreement with what was labelled\n"
     "  compeffdist study agreement                    of student and teacher on pairs not trained on\n"
     "  compeffdist study mistakes                     of the teacher, by difficulty and confidence\n"
     "  compeffdist study tasks                        which generated tasks are poor, which stand for the others"
 )
 
-PARTS = {"agreement": study_agreement, "mistakes": study_mistakes, "tasks": study_tasks}
+PARTS = {"label": study_label, "agreement": study_agreement, "mistakes": study_mistakes, "tasks": study_tasks}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,4 +85,5 @@ def _write_sheet(args: argparse.Namespace) -> None:
     triplets = read_triplets(Path(TRIPLETS), ids)
     write_sheet(args.sheet, [triplets[triplet_id] for triplet_id in ids])
     print(f"{len(ids)} rows in {args.sheet}: put {SCALE[0]} (easy) to {SCALE[-1]} (hard) into the column {LABEL},")
-    print(f"as far as you get, then: compeffdist study --labels {args.sheet}")
+    print(f"with the keyboard on a page: compeffdist study label {args.sheet}")
+    print(f"or in a spreadsheet, as far as you get, then: compeffdist study --labels {args.sheet}")

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from compeffdist import pages
-from compeffdist.house_style import document
+from compeffdist.local_server import asking_document
 from compeffdist.report.svg import STUDENT
 from compeffdist.watch.script import POLL
 
@@ -38,13 +37,11 @@ svg{{display:block;width:100%;max-width:36rem;height:auto}}svg text{{font:11px s
 .last{{fill:{STUDENT}}}
 #gone{{background:var(--badsoft);padding:.6rem 1rem;border-radius:8px}}[hidden]{{display:none!important}}
 """
-POLICY = f"{pages.POLICY}; connect-src 'self'"
 
 
 def render(checkout: str) -> str:
     """The page as HTML; its policy lets it ask this server alone, and run its own script."""
-    html = document(f"Watching {checkout}", _body(checkout), STYLE, [POLL])
-    return html.replace(pages.POLICY, POLICY, 1)
+    return asking_document(f"Watching {checkout}", _body(checkout), STYLE, [POLL])
 
 
 def _body(checkout: str) -> Iterator[str]:
