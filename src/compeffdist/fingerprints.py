@@ -40,7 +40,10 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("params.registry", "params.spending", "params.tuples", "processes", "tracking_uri", "yaml12"),
     ),
     "fetches models and packages, whose bytes are tied by hash in identities and corpora": ("packages", *MODELS),
-    "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
+    "speaks to the MLflow store, where no artefact comes from": (
+        *("registry.describing", "registry.local_store", "registry.showing"),
+        "registry.tracking",
+    ),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat"),
         *("teacher.control_tokens", "teacher.dialect"),
