@@ -1,5 +1,5 @@
-"""Stage write_report: the page people look at, a file of every row, the run in one row for `dvc metrics` and by task for
-`dvc plots`; what of it holds no text goes to the student's run in MLflow, too."""
+"""Stage write_report: the page people look at, a file of every row, the run in one row for `dvc metrics` and by task
+for `dvc plots`; what of it holds no text goes to the student's run in MLflow, too."""
 
 from compeffdist.artefacts import REPORT, REPORT_ROWS, RESULTS, SUMMARY
 from compeffdist.given import Given, Made

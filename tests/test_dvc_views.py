@@ -25,6 +25,7 @@ from tests.stages import ROOT
 
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = read_pipeline(ROOT)
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
 RATE, OTHER = 0.35, 0.5
 LINE = 80
 """Characters of a description that `dvc stage list` shows."""
@@ -48,7 +49,7 @@ class Checkout:
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@example.invalid", "commit", "-qm", message)
+        self.run("git", *IDENTITY, "commit", "-qm", message)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,6 @@ def test_what_others_take_by_name_is_declared_as_dvc_has_it(checkout: Checkout) 
         assert_name_is_valid(name)
         assert one["path"] in outs and one["type"] in ("model", "dataset") and one["desc"]
     assert DVC_YAML["artifacts"]["training-set"] | {"desc": ""} == {"path": TRAINING, "type": "dataset", "desc": ""}
-    checkout.run("git", "tag", "student@v1.0.0")
+    checkout.run("git", *IDENTITY, "tag", "-a", "student@v1.0.0", "-m", "released")
     found = dvc.api.artifacts_show("student", repo=str(checkout.folder))
     assert found == {"path": "models/student", "rev": checkout.run("git", "rev-parse", "HEAD").strip()}

@@ -86,7 +86,7 @@ def _log_figures(client: "MlflowClient", run_id: str, model: str | None, figures
     from mlflow.entities import Metric
 
     run, dataset = client.get_run(run_id), as_dataset(DATA["evaluation"])
-    known = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
+    known = {(one.dataset.name, one.dataset.digest) for one in (run.inputs.dataset_inputs if run.inputs else ())}
     before = run.data.metrics if (dataset.name, dataset.digest) in known else {}
     rows = {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
     of: dict[str, Any] = {"model_id": model, "run_id": run_id, **rows}
