@@ -13,6 +13,7 @@ from compeffdist.artefacts import (
     TEACHER,
     TEXTS,
     TRAINING,
+    TRAINING_CURVE,
 )
 from compeffdist.declaration import gates
 from compeffdist.domain import stage_domain
@@ -22,7 +23,9 @@ from compeffdist.models import read_identity
 from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.bounds import to_file
 from compeffdist.registry.carrying import carried_by
+from compeffdist.registry.describing import description
 from compeffdist.registry.register import headline_metrics, register_student, version_tags
+from compeffdist.registry.showing import show_version
 from compeffdist.registry.signing import key_file
 from compeffdist.student.base import base_student
 from compeffdist.texts.draw import draw_texts
@@ -30,25 +33,27 @@ from compeffdist.texts.draw import draw_texts
 
 def run(given: Given) -> Made:
     base, base_folder = base_student(given)
-    params, student, teacher = given.params, given[STUDENT], read_identity(given.path(TEACHER))
-    monitored = stage_domain(given).monitored
+    params, student, texts, evaluation = given.params, given[STUDENT], given[TEXTS], given[EVALUATED]
+    teacher, monitored = read_identity(given.path(TEACHER)), stage_domain(given).monitored
     gate_states = gate_tags({gate: given[report_of(gate)] for gate in gates()})
-    texts = draw_texts(given[TEXTS], params.label_priors, params.seed)
+    drawn = draw_texts(texts, params.label_priors, params.seed)
     taught = {triplet.instruction_id for triplet in given[TRAINING]}
     carried = carried_by(
-        student, base_folder, given[INSTRUCTIONS], taught, texts, params.label_priors, params.runtime, monitored
+        student, base_folder, given[INSTRUCTIONS], taught, drawn, params.label_priors, params.runtime, monitored
     )
-    headline = headline_metrics(given.path(EVALUATED))
+    tags = version_tags(params, teacher, base, student, headline_metrics(evaluation)) | gate_states
     predictions, rows = given.path(STUDENT_PREDICTIONS), given.path(EVALUATION)
     registration = register_student(
         student,
         base_folder,
         params.registry,
-        version_tags(params, teacher, base, student, headline) | gate_states,
+        tags,
         run_id=given[STUDENT_RUN]["run_id"],
         attachments=evaluation_attachments(predictions, rows, monitored.asked_in(params.evaluation).tasks),
-        carried=carried.to_files(len(texts)) | to_file(params.serving),
+        carried=carried.to_files(len(drawn)) | to_file(params.serving),
         earned=gate_states[f"gate.{LAST}"] != "failed",
         private_key=key_file(params.signing.private_key, "signing.private_key"),
     )
+    said = description(params, teacher, base, student, texts, len(taught), evaluation, tags)
+    show_version(registration, evaluation, given.path(TRAINING_CURVE), said)
     return Made({REGISTRATION: asdict(registration)})

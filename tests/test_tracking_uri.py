@@ -1,6 +1,7 @@
 """What would stop a run where it registers its student is one line before its first stage."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from compeffdist.errors import UserError
-from compeffdist.registry.local_store import home_uri, local_path
-from compeffdist.registry.tracking import experiment_id, open_tracking
+from compeffdist.registry.local_store import former_store, home_uri, local_path
+from compeffdist.registry.tracking import experiment_id, open_registry, open_tracking
 from compeffdist.running import run_stage
 from compeffdist.tracking_uri import check_tracking_uri, database
 
@@ -212,3 +213,63 @@ def test_a_home_that_is_not_there_is_one_line(open_folder: Path) -> None:
         [*nameless, "-c", code], cwd=open_folder, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.count("\n"), "set HOME" in done.stderr) == (1, 1, True)
+
+
+@pytest.fixture
+def plain_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store in plain files with a run, as MLflow kept it by default before it had a database; the run's id."""
+    from mlflow import MlflowClient
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client = MlflowClient((tmp_path / "mlruns").as_uri())
+    run: str = client.create_run(client.create_experiment("former")).info.run_id
+    client.log_metric(run, "loss", 1.0)
+    return run
+
+
+def migrated(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_runs_in_plain_files_are_told_with_the_command_that_takes_them_over(
+    plain_files: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = former_store()
+    assert told is not None and told[0].startswith(f"{tmp_path}/mlruns: runs that MLflow kept in plain files")
+    with pytest.raises(UserError, match=r"there is no MLflow store .* take them over: mlflow migrate-filestore"):
+        open_registry()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
+    with pytest.raises(UserError, match=r"mlflow migrate-filestore --source mlruns --target sqlite:///mlflow\.db"):
+        check_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    migrated(told[1])
+    assert former_store() is None
+    assert open_tracking().get_run(plain_files).data.metrics == {"loss": 1.0}
+
+
+def test_a_database_that_is_there_is_not_replaced_by_what_is_taken_over(
+    plain_files: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_tracking()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "mlruns" in line]
+    assert f"--target sqlite:///{tmp_path}/mlflow.db" in line
+    told = former_store()
+    assert told is not None and told[1].endswith(f"--target sqlite:///{tmp_path}/former.db")
+    migrated(told[1])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/former.db")
+    assert open_registry().get_run(plain_files).info.run_id == plain_files
+
+
+def test_a_store_s_own_files_are_not_taken_for_a_former_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client = open_tracking()
+    run = client.create_run(experiment_id(client, "x")).info.run_id
+    client.log_text(run, "name: x", "meta.yaml")
+    assert former_store() is None

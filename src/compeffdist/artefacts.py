@@ -69,6 +69,7 @@ STUDENT_PREDICTIONS = Records("data/student_predictions.parquet", Prediction, Ed
 EVALUATED = Json("metrics/evaluation.json")
 REGISTRATION = Json("metrics/registration.json")
 SUMMARY = Json("metrics/summary.json")
+RESULTS = Located("metrics/results.csv")
 REPORT = Page("report/index.html")
 REPORT_ROWS = Located("report/rows.parquet")
 

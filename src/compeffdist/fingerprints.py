@@ -43,7 +43,10 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "starts processes that do a training together, each by the code of one": (
         *("student.together", "student.launcher", "student.rank"),
     ),
-    "speaks to the MLflow store, where no artefact comes from": ("registry.local_store", "registry.tracking"),
+    "speaks to the MLflow store, where no artefact comes from": (
+        *("registry.describing", "registry.local_store", "registry.showing"),
+        "registry.tracking",
+    ),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat"),
         *("teacher.control_tokens", "teacher.dialect"),

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import url2pathname
@@ -98,10 +99,16 @@ def _check_kind(uri: str) -> None:
         raise UserError(f"{VARIABLE} {shown_uri()}: names no database file; {advice}")
     kind, _, rest = uri.partition(":")
     if kind == "file" or not (rest or kind.startswith("databricks")):
+        folder = Path(url2pathname(urlsplit(uri).path) if kind == "file" else uri)
         raise UserError(
-            f"{VARIABLE} {shown_uri()}: a store in plain files, which is not supported; {advice} (mlflow "
-            "migrate-filestore takes over what is there)"
+            f"{VARIABLE} {shown_uri()}: a store in plain files, which is not supported; {advice}; what is there is "
+            f"taken over by: {migration(folder, DEFAULT_URI)}"
         )
+
+
+def migration(folder: Path, target: str) -> str:
+    """MLflow's command that makes a new database, an SQLite address, of a store in plain files."""
+    return f"mlflow migrate-filestore --source {shlex.quote(str(folder))} --target {shlex.quote(target)}"
 
 
 def _check_authority(uri: str) -> None:

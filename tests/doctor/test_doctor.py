@@ -152,6 +152,15 @@ def test_stores_that_are_none_are_faults(capsys: pytest.CaptureFixture[str]) -> 
     assert "not a readable response store" in found["store"][1]
 
 
+def test_runs_that_mlflow_kept_in_plain_files_are_a_note_with_the_command_that_takes_them_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mlruns/1/0123abc").mkdir(parents=True)
+    Path("mlruns/1/0123abc/meta.yaml").write_text("run_id: 0123abc\n")
+    state, said = findings(capsys, faulty=False)["mlflow files"]
+    assert state == "note" and "mlflow migrate-filestore --source" in said and said.endswith("/mlflow.db")
+
+
 def only_readable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Have the user no right to write these; the super-user has all rights on this machine."""
     access = os.access

@@ -159,7 +159,7 @@ def test_the_run_is_one_row_of_metrics_and_a_page(checkout: Checkout) -> None:
     shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert list(shown) == ["metrics/summary.json"]
     figures = shown["metrics/summary.json"]["data"]
-    assert figures["triplets"] == checkout.read("metrics/collect_responses.json")["records"]["out"]
+    assert figures["training_rows"] == checkout.read("metrics/train_student.json")["records"]["out"]
     page = (checkout.folder / "report/index.html").read_text()
     for task in read_records(checkout.folder / "data/instructions.jsonl", Instruction):
         assert html.escape(task.task_name) in page

@@ -1,12 +1,20 @@
 """Promotion against a real `mlflow server` that keeps database and artifacts to itself."""
 
+import base64
 import contextlib
+import hmac
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from typing import ClassVar
 
 import pytest
 
@@ -35,6 +43,15 @@ from tests.registry.test_serving import free_port, wait_until_up
 pytestmark = pytest.mark.pipeline
 
 Aliases = Callable[[], dict[str, int]]
+SECRET = "shared with who is told"
+WEBHOOKS = {
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
+    "MLFLOW_WEBHOOK_CACHE_TTL": "1",
+    # what a server refuses to call by itself: a listener on this machine, without TLS
+    "_MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "_MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+}
+"""Of the server's environment."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | WEBHOOKS
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *command, *stores], env=environment, cwd=folder, start_new_session=True
     )
@@ -135,6 +152,42 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(params: Params
     outcomes = race(params, tmp_path, rounds)
     print(f"races on a server: {outcomes}")
     assert outcomes == [["told", "won"]] * rounds
+
+
+class Listener(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    told: ClassVar[Queue[tuple[Message, bytes]]] = Queue()
+
+    def do_POST(self) -> None:
+        self.told.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_promotion_is_told_by_a_webhook_of_mlflow_s_as_docs_say(params: Params) -> None:
+    name = params.registry.model_name
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        client = open_tracking()
+        url = f"http://127.0.0.1:{listening.server_port}/"
+        hook = client.create_webhook("champion", url, ["model_version_alias.created"], secret=SECRET)
+        try:
+            version = make_version(params, {"films": 34, "tweets": 34})
+            assert promote(version, params, audit_clean).entry is not None
+            headers, body = Listener.told.get(timeout=120)
+        finally:
+            client.delete_webhook(hook.webhook_id)
+            listening.shutdown()
+    event = json.loads(body)
+    assert (event["entity"], event["action"]) == ("model_version_alias", "created")
+    assert event["data"] == {"name": name, "alias": "champion", "version": str(version)}
+    signed = f"{headers['X-MLflow-Delivery-Id']}.{headers['X-MLflow-Timestamp']}.".encode() + body
+    digest = base64.b64encode(hmac.digest(SECRET.encode(), signed, "sha256")).decode()
+    assert headers["X-MLflow-Signature"] == f"v1,{digest}"
 
 
 def test_an_accepted_and_a_refused_candidate(params: Params, aliases: Aliases) -> None:

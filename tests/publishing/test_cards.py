@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from compeffdist.errors import UserError, one_line
+from compeffdist.models.naming import public, short_name
 from compeffdist.publishing.bom import is_bom
 from compeffdist.publishing.licences import hub_licence, refuse_unfit
 from compeffdist.publishing.lineage_events import is_lineage
 from compeffdist.publishing.markdown import NOTHING, card, fenced, plain, table
-from compeffdist.publishing.materials import public, public_command, short_name
+from compeffdist.publishing.materials import public_command
 from compeffdist.publishing.writing import export_file, refuse_file, refuse_folder
 from tests.models.making import make_identity
 

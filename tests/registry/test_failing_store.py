@@ -12,8 +12,7 @@ from compeffdist.errors import UserError
 from compeffdist.lineage.repository import Repository
 from compeffdist.lineage.versions import read_versions
 from compeffdist.registry.asking import ask_model, tasks_of
-from compeffdist.registry.register import _has_run
-from compeffdist.registry.tracking import open_registry
+from compeffdist.registry.tracking import may_write, open_registry
 from compeffdist.registry.weights import named_version
 
 VERSION = {"name": "student", "version": "1", "creation_timestamp": 1, "run_id": "r", "source": "s3://bucket/x"}
@@ -81,4 +80,4 @@ def test_a_run_that_cannot_be_looked_up_is_not_taken_for_another_store_s() -> No
     from mlflow import MlflowException
 
     with pytest.raises(MlflowException, match="not for you"):
-        _has_run(open_registry(), "r")
+        may_write(open_registry(), "r")

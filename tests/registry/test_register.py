@@ -7,7 +7,6 @@ import pytest
 
 from compeffdist.domain import RESERVED
 from compeffdist.errors import UserError
-from compeffdist.files import write_json
 from compeffdist.params import RegistryParams
 from compeffdist.registry import model as served
 from compeffdist.registry.asking import ask_model
@@ -84,10 +83,12 @@ def test_a_file_row_with_neither_text_nor_prompt_is_named(tmp_path: Path) -> Non
         read_prompted_rows(path)
 
 
-def test_headline_figures_are_required(tmp_path: Path) -> None:
-    write_json(tmp_path / "evaluation.json", {"tasks": {}})
-    with pytest.raises(UserError, match="no headline"):
-        headline_metrics(tmp_path / "evaluation.json")
+def test_headline_figures_are_required_and_told_with_the_ends_of_the_gain() -> None:
+    with pytest.raises(UserError, match=r"metrics/evaluation.json: no headline"):
+        headline_metrics({"tasks": {}})
+    mean = {"student_minus_base": {"estimate": 0.2, "low": 0.1, "high": 0.3}}
+    found = headline_metrics({"headline": {"gain_over_base": 0.2}, "mean": mean})
+    assert found == {"gain_over_base": 0.2, "gain_low": 0.1, "gain_high": 0.3}
 
 
 def test_a_commit_says_when_the_tree_differs_from_it(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The report of a run: figures that add up, a first sentence that is right, and nothing lost without a word."""
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from compeffdist.report.learning import MOST_STEPS, binned
 from compeffdist.report.page import render
 from compeffdist.report.results import MOST_LABELS, MOST_ROWS, OTHERS
 from compeffdist.report.rows import payload, rows_table
-from compeffdist.report.run import Run, headline
+from compeffdist.report.run import Run, headline, write_results
 from compeffdist.report.selection import balance
 from compeffdist.teacher.asking import SOURCES
 from tests.factories import make_attribute, make_perspective
@@ -37,12 +39,24 @@ def gained(run: Run, low: float, high: float) -> Run:
 
 def test_the_figures_add_up(run: Run) -> None:
     figures = headline(run)
-    assert figures["teacher_tokens"] == len(ASKING) * 107
-    assert (figures["triplets"], figures["kept"], figures["texts"]) == (3, 2, 3)
-    assert figures["difficulty"] == 0.5
-    assert figures["calls_saved"] == 0.25
-    assert figures["gates_passed"] == 0
-    assert figures["gain_over_base"] == 0.1235
+    assert (figures["teacher_answers"], figures["answers_bought"]) == (len(ASKING) * 4, len(ASKING) * 3)
+    assert (figures["texts"], figures["perspectives"], figures["tasks"], figures["training_rows"]) == (3, 1, 1, 3)
+    assert (figures["training_seconds"], figures["gates_passed"]) == (12, 0)
+    assert (figures["gain_over_base"], figures["gain_low"], figures["gain_high"]) == (0.1235, 0.4, 0.6)
+
+
+def test_what_dvc_shows_of_a_run_is_a_dozen_figures(run: Run) -> None:
+    """A column each in `dvc exp show`."""
+    assert 12 <= len({**headline(run), "macro_f1_base": 0.0, "macro_f1_teacher": 0.0}) <= 14
+
+
+def test_results_have_a_row_of_each_task_and_their_mean(run: Run, tmp_path: Path) -> None:
+    write_results(of_tasks(run, "tweets", "movies"), tmp_path / "results.csv")
+    with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["task"], row["rows"]) for row in rows] == [("mean", "4"), ("tweets", "2"), ("movies", "2")]
+    assert [rows[0][name] for name in ("teacher", "base", "student", "gain")] == ["0.5000"] * 4
+    assert (rows[0]["gain_low"], rows[0]["gain_high"]) == ("0.4000", "0.6000")
 
 
 @pytest.mark.parametrize(

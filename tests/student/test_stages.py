@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from compeffdist.artefacts import (
+    EVALUATED,
     EVALUATION,
     INSTRUCTIONS,
     STUDENT_PREDICTIONS,
@@ -23,6 +24,7 @@ from compeffdist.profiles import compose
 from compeffdist.registry.tracking import open_tracking
 from tests.factories import make_row, make_text, make_triplet
 from tests.fakes import put_domains
+from tests.report.making import make_run
 from tests.stages import GATES, ROOT, run_stage
 
 
@@ -42,7 +44,7 @@ def write_inputs(tiny_folder: Path) -> None:
     triplets = [make_triplet(prompt=prompt, response="positive", text_id=prompt) for prompt in prompts]
     TRIPLETS.write(triplets)
     TRAINING.write(random.Random(1).sample(triplets[1::2], 6))
-    write_json(Path("metrics/evaluation.json"), {"headline": {"mean_macro_f1": 0.5}})
+    write_json(Path(EVALUATED), make_run("plain").evaluation)
     for gate in GATES:
         write_json(Path(f"metrics/gates/{gate}.json"), {"passed": gate != "sample", "action": "warn"})
     TEXTS.write([make_text(f"it was {word}") for word in ("fine", "dull", "loud", "cosy")])
@@ -78,8 +80,16 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     run_stage("register_student")
     registration = read_json(Path("metrics/registration.json"))
     assert registration["run_id"] == run.info.run_id and registration["version"] == 1
-    assert registration["tags"]["metric.mean_macro_f1"] == "0.5000"
+    assert registration["tags"]["metric.gain_low"] == "0.4000"
     assert (registration["tags"]["gates"], registration["tags"]["gate.sample"]) == ("warned: sample", "warned")
     assert registration["tags"]["base_id"] == read_json(Path("models/student.json"))["id"]
     predictions = hash_file(Path("data/student_predictions.parquet"))
     assert registration["tags"]["student_predictions_sha256"] == predictions
+    shown = open_tracking().get_run(run.info.run_id)
+    assert {i.dataset.name for i in shown.inputs.dataset_inputs} == {
+        *("training.parquet", "evaluation.jsonl", "texts.parquet"),
+    }
+    assert shown.data.metrics["tweets/gain_high"] == 0.6
+    assert len(open_tracking().get_metric_history(run.info.run_id, "loss")) == trained["steps"]
+    version = open_tracking().get_model_version(registration["model_name"], "1")
+    assert "Trained on 5 rows of" in version.description and "all gates: warned: sample" in version.description

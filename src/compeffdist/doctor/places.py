@@ -18,6 +18,7 @@ from compeffdist.lineage.repository import LOCK, WORKSPACE, Lock
 from compeffdist.network import REQUESTS, environment_faults
 from compeffdist.params import PARAMS_FILE, Params
 from compeffdist.processes import process_id
+from compeffdist.registry.local_store import former_store
 from compeffdist.running import STAGE_LOCKS, check_folder
 from compeffdist.teacher.recorded import named_records
 from compeffdist.teacher.store import answer_count
@@ -124,6 +125,8 @@ def mlflow() -> Iterator[Finding]:
     """Whether the MLflow store can be used: of a file, whether it opens; of a server, whether it could be asked."""
     check_tracking_uri()
     path = database()
+    if former := former_store():
+        yield Finding("mlflow files", "note", *former)
     if path is None:
         for fault in environment_faults(tracking_uri(), REQUESTS) if tracking_uri().startswith(HTTP) else []:
             yield Finding("mlflow", "fault", fault, "mend or unset the variable")

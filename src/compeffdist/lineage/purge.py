@@ -272,7 +272,7 @@ def purge(repository: Repository, found: Iterable[Holding]) -> list[Holding]:
 
 
 def _remove_versions(chosen: Sequence[Holding]) -> None:
-    """Delete versions and the files logged with them, but for another checkout's; their runs keep figures only."""
+    """Delete versions and the files logged with them, but for another checkout's; no run keeps a text."""
     from mlflow import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

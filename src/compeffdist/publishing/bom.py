@@ -18,9 +18,10 @@ from compeffdist.files import hash_file, read_json
 from compeffdist.lineage.repository import Repository, files_in
 from compeffdist.lineage.snapshot import TRAINED_BY
 from compeffdist.models import ModelIdentity
+from compeffdist.models.naming import public, short_name
 from compeffdist.publishing.finished import FinishedRun, open_run
 from compeffdist.publishing.licences import is_unknown, shown
-from compeffdist.publishing.materials import TextsFrom, model_address, public, short_name, text_sources
+from compeffdist.publishing.materials import TextsFrom, model_address, text_sources
 from compeffdist.publishing.writing import Export, export_file, refuse_file
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from compeffdist import __version__
 from compeffdist.errors import one_line
 from compeffdist.files import hash_file
+from compeffdist.models.naming import public
 from compeffdist.publishing.dataset_card import WHAT, keywords, language, source_line
 from compeffdist.publishing.dataset_rows import COLUMNS, stated_licences
 from compeffdist.publishing.finished import FinishedRun
 from compeffdist.publishing.licences import address, shown
-from compeffdist.publishing.materials import public, text_sources
+from compeffdist.publishing.materials import text_sources
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.artefacts import TRAINING
+from compeffdist.models.naming import public
 from compeffdist.publishing.dataset_rows import COLUMNS, SCORED_ROWS, TRAINING_ROWS, stated_licences
 from compeffdist.publishing.finished import FinishedRun
 from compeffdist.publishing.licences import hub_licence, shown
 from compeffdist.publishing.markdown import card, fenced, plain, table
-from compeffdist.publishing.materials import TextsFrom, public, text_sources
+from compeffdist.publishing.materials import TextsFrom, text_sources
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,9 +20,10 @@ from compeffdist.files import read_jsonl
 from compeffdist.gates.outcome import Finding, pass_of, report_of, shown
 from compeffdist.lineage.prov import NAMESPACE as PRODUCER
 from compeffdist.lineage.repository import Item, Repository, StageLock
+from compeffdist.models.naming import public, short_name
 from compeffdist.publishing.finished import FinishedRun, branch_times, gate_reports, lock_here, open_run
 from compeffdist.publishing.licences import shown as shown_licence
-from compeffdist.publishing.materials import declared_sources, public, public_command, short_name
+from compeffdist.publishing.materials import declared_sources, public_command
 from compeffdist.publishing.writing import Export, export_file, refuse_file
 from compeffdist.record_files import arrow_schema
 

@@ -5,24 +5,21 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from compeffdist.artefacts import TEXTS
 from compeffdist.credentials import without_credentials
 from compeffdist.errors import UserError
 from compeffdist.models import ModelIdentity, parse_reference
+from compeffdist.models.naming import OUTSIDE, public
 from compeffdist.publishing.finished import FinishedRun
 from compeffdist.publishing.licences import is_unknown
 from compeffdist.texts.corpora import CORPORA
 
-_OUTSIDE = r"(?:[~/]|(?:[^\s/:'\"]*/)*\.\./)"
-"""How a path begins, or goes on, that leads out of the project."""
-_OWN_FOLDERS = re.compile(rf"^(path:)?{_OUTSIDE}(?:.*/)?(?=[^/])", re.DOTALL)
 _IN_COMMAND = re.compile(
-    rf"(?<=['\"]){_OUTSIDE}(?:[^'\"]*/)?(?=[^/'\"])"
-    rf"|(?<![^\s=;&|(<>])(?:path:)?{_OUTSIDE}(?:(?:\\.|[^\s'\"\\])*/)?(?=[^\s/'\"])"
+    rf"(?<=['\"]){OUTSIDE}(?:[^'\"]*/)?(?=[^/'\"])"
+    rf"|(?<![^\s=;&|(<>])(?:path:)?{OUTSIDE}(?:(?:\\.|[^\s'\"\\])*/)?(?=[^\s/'\"])"
 )
-"""The same of each word, and of what stands between quotes."""
+"""How a word of a command, or what stands between quotes in it, leads out of the project."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,6 @@ def declared_sources(run: FinishedRun) -> dict[str, TextsFrom]:
     return found
 
 
-def public(reference: str) -> str:
-    """A reference or location without credentials, and without the folders of this machine that it may name."""
-    return _OWN_FOLDERS.sub(r"\1", without_credentials(reference))
-
-
 def public_command(command: str) -> str:
     """A command without credentials, and without the folders of this machine that its words name."""
     return _IN_COMMAND.sub("", without_credentials(command))
@@ -91,16 +83,3 @@ def model_address(identity: ModelIdentity) -> tuple[str, str]:
         revision = identity.revision or reference.revision
         return f"pkg:huggingface/{reference.location}@{revision}", reference.location
     return "", ""
-
-
-def short_name(identity: ModelIdentity) -> str:
-    """What people call a model: the file, repository or package of its reference, or the name it is served by."""
-    if identity.served_name:
-        return public(identity.reference).removeprefix("api:")
-    try:
-        reference = parse_reference(identity.reference)
-    except UserError:
-        return public(identity.reference)
-    member = reference.member.rstrip("/*")
-    told = member if member.endswith(".gguf") and "*" not in member else reference.location
-    return PurePosixPath(told).name if reference.scheme != "hf" else reference.location

@@ -7,12 +7,13 @@ from compeffdist.artefacts import EVALUATED, STUDENT, TRAINING
 from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import evaluation_table, priors_line, verdict_line
 from compeffdist.gates.outcome import gate_tags
+from compeffdist.models.naming import public
 from compeffdist.prompting import with_input
 from compeffdist.publishing.dataset_card import language
 from compeffdist.publishing.finished import FinishedRun, gate_reports
 from compeffdist.publishing.licences import hub_licence, shown
 from compeffdist.publishing.markdown import card, fenced, plain, table
-from compeffdist.publishing.materials import model_address, public, text_sources
+from compeffdist.publishing.materials import model_address, text_sources
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

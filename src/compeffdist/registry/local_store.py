@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.tracking_uri import database
+from compeffdist.tracking_uri import SQLITE, database, migration
 
 FOLDER = "mlruns"
 COLUMNS = {
@@ -126,6 +126,30 @@ def claim(store: Path, experiment: str, place: str) -> None:
                 "INSERT OR REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)",
                 [(key, value, experiment) for key, value in tags.items()],
             )
+
+
+def former_store() -> tuple[str, str] | None:
+    """What lies in plain files beside the database, as MLflow kept it before it had one, and the command that takes it
+    over; none where nothing does, or that was done. Raises UserError if the database cannot be read.
+
+    The command makes a new database and replaces one that is there: what is in this one already has to stay.
+    """
+    if (store := database()) is None:
+        return None
+    folder = store.parent / FOLDER
+    run = next((path.parent.name for path in folder.glob("[0-9]*/*/meta.yaml")), "")
+    if not run:
+        return None
+    target = store
+    if store.exists():
+        with _opened(store, "ro") as connection:
+            if connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run,)).fetchone():
+                return None
+        target = store.with_name("former.db")
+    return (
+        f"{folder}: runs that MLflow kept in plain files, which are not read here",
+        migration(folder, f"{SQLITE}{target}"),
+    )
 
 
 def home_uri(store: Path) -> str:

@@ -14,13 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from compeffdist.artefacts import TRAINING, TRIPLETS
+from compeffdist.artefacts import EVALUATED, TRAINING, TRIPLETS
 from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import folder_md5, hash_file, read_json
+from compeffdist.files import folder_md5, hash_file
 from compeffdist.fingerprints import own_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.models import ModelIdentity
+from compeffdist.models.naming import short_name
 from compeffdist.params import Params, RegistryParams
 from compeffdist.registry.artifacts import (
     BASE,
@@ -37,7 +38,7 @@ from compeffdist.registry.artifacts import (
 from compeffdist.registry.bounds import without_effort
 from compeffdist.registry.local_store import belongs_elsewhere
 from compeffdist.registry.signing import is_signed_by, sign_files
-from compeffdist.registry.tracking import experiment_id, found_or_none, open_tracking, store_errors
+from compeffdist.registry.tracking import experiment_id, may_write, open_tracking, store_errors
 from compeffdist.student.loading import read_provenance, student_id
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def register_student(
 def version_tags(
     params: Params, teacher: ModelIdentity, base: ModelIdentity, student: Path, headline: Mapping[str, float]
 ) -> dict[str, str]:
-    """Where a version comes from: commit, data, models, params, and how well it did.
+    """Where a version comes from: commit, data, models, params, and how well it did; what versions are searched by.
 
     `headline` are the figures people compare versions by; they become tags `metric.NAME`.
     """
@@ -145,8 +146,12 @@ def version_tags(
         "triplets_md5": hash_file(Path(TRIPLETS), "md5"),
         "student_md5": folder_md5(student),
         "training_set_sha256": provenance["training_set_sha256"],
+        "domain": params.domain,
+        "training_rows": str(provenance["rows"]),
+        "teacher": short_name(teacher),
         "teacher_id": teacher.id,
         "teacher_reference": teacher.reference,
+        "base": short_name(base),
         "base_id": base.id,
         "base_reference": base.reference,
         "licence": base.licence,
@@ -158,12 +163,14 @@ def version_tags(
     return tags | {f"metric.{name}": f"{value:.4f}" for name, value in sorted(headline.items())}
 
 
-def headline_metrics(evaluation: Path) -> dict[str, float]:
-    """The `headline` of metrics/evaluation.json, name -> figure. Raises UserError if it is missing."""
-    headline = read_json(evaluation).get("headline")
-    if not isinstance(headline, dict) or not headline:
-        raise UserError(f"{evaluation}: no headline figures; run the stage that writes it (dvc repro)")
-    return {str(name): float(value) for name, value in headline.items()}
+def headline_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The `headline` of an evaluation and the ends of the gain's interval, name -> figure. Raises UserError if it has
+    none."""
+    headline, mean = evaluation.get("headline"), evaluation.get("mean")
+    if not headline or not mean:
+        raise UserError(f"{EVALUATED}: no headline figures; run the stage that writes it (dvc repro)")
+    gain = mean["student_minus_base"]
+    return {**headline, "gain_low": gain["low"], "gain_high": gain["high"]}
 
 
 def git_commit() -> str:
@@ -229,7 +236,7 @@ def _new_version(
     package = Path(__file__).parents[1]
     artifacts = {name: str(folder) for name, folder in weights.items()}
     experiment = experiment_id(client, settings.experiment)
-    run = client.get_run(run_id) if _has_run(client, run_id) else client.create_run(experiment, run_name=STAGE)
+    run = client.get_run(run_id) if may_write(client, run_id) else client.create_run(experiment, run_name=STAGE)
     with tempfile.TemporaryDirectory() as extra, mlflow.start_run(run_id=run.info.run_id):
         for name, contents in carried.items():
             artifacts[name] = str(Path(extra) / f"{name}.json")
@@ -244,13 +251,6 @@ def _new_version(
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
         )
         return mlflow.register_model(info.model_uri, settings.model_name, tags=dict(tags))
-
-
-def _has_run(client: "MlflowClient", run_id: str) -> bool:
-    """Whether this store knows the run, and may add to it: models/ may come from a DVC remote, the store does not.
-    Raises MlflowException if the store cannot be asked."""
-    run = found_or_none(client.get_run, run_id) if run_id else None
-    return bool(run and run.info.lifecycle_stage == "active" and not belongs_elsewhere(run.info.artifact_uri))
 
 
 def _try(client: "MlflowClient", name: str, version: str) -> list[dict[str, Any]]:

@@ -7,30 +7,34 @@ lock.
 
 import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compeffdist import imports
+from compeffdist.canonical import canonical_json
 from compeffdist.errors import UserError, connection_reason, lost_connection, one_line
 from compeffdist.files import hash_file
 from compeffdist.models import ModelIdentity
 from compeffdist.params import Params
-from compeffdist.registry.local_store import claim, home_uri, repair_paths
+from compeffdist.registry.local_store import belongs_elsewhere, claim, former_store, home_uri, repair_paths
 from compeffdist.registry.server import expect_server
 from compeffdist.stage_notes import note_loss
 from compeffdist.tracking_uri import VARIABLE, check_tracking_uri, database, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
+    from mlflow.entities import Dataset
 
     from compeffdist.student.curve import CurvePoint
 
 T = TypeVar("T")
 STORE_LIBRARIES = ("mlflow", "sqlalchemy")
+TRAINED_ON = "training"
+"""Of a run's data, the use that the rows of its training set were put to."""
 
 
 def open_tracking() -> "MlflowClient":
@@ -38,6 +42,8 @@ def open_tracking() -> "MlflowClient":
     Raises UserError naming its address if it cannot be opened; soon, if its server is not there.
     """
     path = database()
+    if path is not None and not path.exists() and (former := former_store()):
+        print("; take them over before anything is registered: ".join(former), file=sys.stderr)
     client = _connected(_first_use_lock(path))
     if path is not None:
         repair_paths(path)
@@ -50,7 +56,9 @@ def open_registry() -> "MlflowClient":
     """
     path = database()
     if path is not None and not path.exists():
-        raise UserError(f"there is no MLflow store {shown_uri()}: dvc repro makes one; or see {VARIABLE}")
+        former = former_store()
+        how = "; to take them over: ".join(former) if former else f"dvc repro makes one; or see {VARIABLE}"
+        raise UserError(f"there is no MLflow store {shown_uri()}: {how}")
     return _connected(_lock_if_writable(path))
 
 
@@ -168,7 +176,7 @@ def training_run(
             mlflow.log_params({f"training.{key}": value for key, value in params.training.model_dump().items()})
             models = {"models.teacher": teacher.reference, "models.student": base.reference}
             mlflow.log_params({"seed": params.seed, "student_seed": params.student_seed, **models})
-            _log_dataset(training_set)
+            log_data(client, run.info.run_id, {TRAINED_ON: training_set})
         yield run.info.run_id
     except BaseException:
         with suppress(Exception):  # a store that is gone as well would hide why the training ended
@@ -178,19 +186,29 @@ def training_run(
         mlflow.end_run()
 
 
-def _log_dataset(path: Path) -> None:
-    """Attach the training set to the active run, with the MD5 of its bytes as DVC has it: MLflow's own digest of a
-    table covers the first 10,000 rows only."""
-    import mlflow
-    from mlflow.data import meta_dataset
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
+def log_data(client: "MlflowClient", run_id: str, files: Mapping[str, Path]) -> None:
+    """Name files as what a run was made from, use -> file; those that it names already stay as they are."""
+    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    kind: Any = meta_dataset.MetaDataset  # declared abstract to type checkers by mistake
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow registers local files twice and says so
-        source = resolve_dataset_source(path.as_posix())
-    dataset = kind(source, name=path.name, digest=hash_file(path, "md5"))
-    mlflow.log_input(dataset, context="training")
+    inputs = [DatasetInput(as_dataset(path), [InputTag(MLFLOW_DATASET_CONTEXT, use)]) for use, path in files.items()]
+    client.log_inputs(run_id, inputs)
+
+
+def as_dataset(path: Path) -> "Dataset":
+    """A file as MLflow names data, with the MD5 of its bytes as DVC has it: MLflow's own digest of a table covers the
+    first 10,000 rows only."""
+    from mlflow.entities import Dataset
+
+    source = canonical_json({"uri": path.as_posix()})
+    return Dataset(name=path.name, digest=hash_file(path, "md5"), source_type="local", source=source)
+
+
+def may_write(client: "MlflowClient", run_id: str) -> bool:
+    """Whether this store knows a run, and may add to it: models/ may come from a DVC remote, the store does not.
+    Raises MlflowException if the store cannot be asked."""
+    run = found_or_none(client.get_run, run_id) if run_id else None
+    return bool(run and run.info.lifecycle_stage == "active" and not belongs_elsewhere(run.info.artifact_uri))
 
 
 def _first_use_lock(path: Path | None) -> AbstractContextManager[Any]:

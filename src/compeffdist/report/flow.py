@@ -125,8 +125,8 @@ def _accounts(run: Run) -> str:
     return table(["stage", "in", "out", "rejected", "reasons"], lines, "records in, out and rejected by stage")
 
 
-def gates(run: Run) -> Iterator[str]:
-    """The gates with what holds and what does not, as HTML."""
+def gates(run: Run, linked: bool = True) -> Iterator[str]:
+    """The gates with what holds and what does not, as HTML; `linked`: whether their pages lie beside this one."""
     yield "<h2 id='gates'>Gates</h2>"
     rows = []
     for name, report in run.gates.items():
@@ -134,7 +134,7 @@ def gates(run: Run) -> Iterator[str]:
         unlike = "warned" if report["action"] == "warn" else "failed"
         state, mark = ("held", "passed") if report["passed"] else ("failed", unlike)
         held = f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])}"
-        link = f'<a href="gates/{escape(name)}.html">{escape(name)}</a>'
+        link = f'<a href="gates/{escape(name)}.html">{escape(name)}</a>' if linked else escape(name)
         rows.append(
             f'<tr class="{state}"><th scope="row">{link}</th><td class="mark">{mark}</td><td>{held}</td>'
             f"<td>{escape(', '.join(failed))}</td></tr>"

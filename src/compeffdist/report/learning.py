@@ -12,6 +12,7 @@ from compeffdist.teacher.asking import SOURCES
 
 MOST_STEPS = 300
 """Points of a curve; of a longer one, means of as many stretches."""
+TITLES = {"warm_up_student": "Warm-up, which makes the scorer", "train_student": "Training on what was selected"}
 SMOOTH, FEWEST = 12, 5
 """The line is a moving mean over a twelfth of the points, at least FEWEST of them."""
 COUNTS = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
@@ -20,8 +21,7 @@ COUNTS = ("used", "prompt_tokens", "cached_tokens", "completion_tokens")
 def learning(run: Run) -> Iterator[str]:
     """The curves, as HTML."""
     yield "<h2 id='learning'>Learning curves</h2>"
-    titles = {"warm_up_student": "Warm-up, which makes the scorer", "train_student": "Training on what was selected"}
-    charts = "".join(_curve(stage, titles[stage], curve) for stage, curve in run.curves.items())
+    charts = "".join(curve_chart(stage, curve) for stage, curve in run.curves.items())
     yield f'<div class="charts">{charts}</div>'
 
 
@@ -34,7 +34,8 @@ def binned(losses: Sequence[float]) -> tuple[Floats, Floats]:
     return steps, means
 
 
-def _curve(stage: str, title: str, losses: Sequence[float]) -> str:
+def curve_chart(stage: str, losses: Sequence[float]) -> str:
+    """The losses of a stage that trained, as an HTML figure."""
     x, y = binned(losses)
     with Chart(210) as chart:
         axes = chart.axes(left=38, bottom=42)
@@ -48,7 +49,7 @@ def _curve(stage: str, title: str, losses: Sequence[float]) -> str:
         axes.set_xlabel("step")
         plain_axis(axes, horizontal=False)
         said = f"Loss over {len(losses):,} steps; the line is a moving mean."
-        return chart.figure(stage, title, said)
+        return chart.figure(stage, TITLES[stage], said)
 
 
 def cost(run: Run) -> Iterator[str]:

@@ -4,7 +4,7 @@ Texts are hostile input and the page is for a browser: whatever is not ours is e
 lets no script run but ours, and everything that grows with a run is bounded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
 from compeffdist.house_style import cells, document, table
@@ -24,6 +24,8 @@ CONTENTS = {
     "rows": "Rows",
     "models": "Models",
 }
+OF_TEXTS = {"selection", "perspectives", "rows"}
+"""Sections that show texts or words of them."""
 STYLE = """
 nav{position:sticky;top:0;background:var(--paper);border-bottom:1px solid var(--line);margin:1rem 0 0;z-index:1;
 overflow-x:auto;white-space:nowrap;scrollbar-width:thin}
@@ -35,11 +37,7 @@ nav a:hover{text-decoration:underline}h2,#row-count{scroll-margin-top:3.5rem}
 
 def render(run: Run) -> str:
     """The page as HTML; the pages of the gates and of difficulty, and the file of rows, lie beside it in `report/`."""
-    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in CONTENTS.items())
-    body = [
-        "<header>",
-        *verdict.opening(run),
-        f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>',
+    sections = [
         *results.results(run.evaluation),
         *results.answers(run.evaluation, run.predictions),
         *flow.gates(run),
@@ -50,11 +48,34 @@ def render(run: Run) -> str:
         *learning.cost(run),
         *rows.browser(run),
         *_models(run),
-        "</main>",
     ]
+    return _page(run, CONTENTS, sections, SCRIPTS)
+
+
+def render_without_texts(run: Run) -> str:
+    """The page as it may lie where nothing looks for a text that is withdrawn: by itself, without texts, and without
+    attributes, tasks and perspectives, whose words may be a text's."""
+    contents = {name: title for name, title in CONTENTS.items() if name not in OF_TEXTS}
+    sections = [
+        "<p class='quiet'>Sections that show texts, or words that come from some, are in report/index.html of the "
+        "checkout alone.</p>",
+        *results.results(run.evaluation),
+        *results.answers(run.evaluation, run.predictions),
+        *flow.gates(run, linked=False),
+        *flow.flow(run),
+        *learning.learning(run),
+        *learning.cost(run),
+        *_models(run),
+    ]
+    return _page(run, contents, sections, ())
+
+
+def _page(run: Run, contents: Mapping[str, str], sections: Iterable[str], scripts: Sequence[str]) -> str:
+    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in contents.items())
+    heading = ["<header>", *verdict.opening(run), f'</header>\n<nav aria-label="Sections">{links}</nav>\n<main>']
     title = f"CompEffDist: the {run.registration['tags']['profile']} run"
     style = "".join(module.STYLE for module in (svg, verdict, results, attribute_map, rows)) + STYLE
-    return document(title, body, style, SCRIPTS)
+    return document(title, [*heading, *sections, "</main>"], style, scripts)
 
 
 def _models(run: Run) -> Iterator[str]:

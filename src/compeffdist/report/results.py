@@ -47,7 +47,7 @@ STYLE += "".join(f".confusion .s{step}{{--share:{step * 7}}}" for step in range(
 def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     """Charts and table of macro-F1, as HTML."""
     yield "<h2 id='results'>Results</h2>"
-    yield f'<div class="charts">{_scores_chart(evaluation)}{_gains_chart(evaluation)}</div>'
+    yield f'<div class="charts">{scores_chart(evaluation)}{gains_chart(evaluation)}</div>'
     yield left_out(len(evaluation["tasks"]) - MOST_ROWS, "tasks")
     columns = [*SYSTEMS, "student - base", "student - teacher"]
     tasks = evaluation["tasks"]
@@ -72,7 +72,8 @@ def _shown(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     return [("mean of all", evaluation["mean"]), *((short(name, 16), task) for name, task in tasks)]
 
 
-def _scores_chart(evaluation: Mapping[str, Any]) -> str:
+def scores_chart(evaluation: Mapping[str, Any]) -> str:
+    """Macro-F1 of every system and task with its interval, as an HTML figure."""
     shown = _shown(evaluation)
     with Chart(56 + 36 * len(shown)) as chart:
         axes = chart.axes(left=92, top=28)
@@ -87,7 +88,8 @@ def _scores_chart(evaluation: Mapping[str, Any]) -> str:
         return chart.figure("scores", "Macro-F1 x 100", "Each mark with its interval; further right is better.")
 
 
-def _gains_chart(evaluation: Mapping[str, Any]) -> str:
+def gains_chart(evaluation: Mapping[str, Any]) -> str:
+    """What the student gained over its base on every task, as an HTML figure."""
     shown = _shown(evaluation)
     with Chart(56 + 36 * len(shown)) as chart:
         axes = chart.axes(left=92, top=28)
@@ -125,9 +127,7 @@ def answers(evaluation: Mapping[str, Any], predictions: Sequence[Prediction]) ->
         "<p>Rows are the gold label, columns what was said; the darker, the more of the row's texts. In bold, what is "
         "right.</p>"
     )
-    counts: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
-    for one in predictions:
-        counts.setdefault((one.task, one.system), Counter())[one.gold, one.predicted] += 1
+    counts = answers_by_gold(predictions)
     for name, task in list(evaluation["tasks"].items())[:MOST_ROWS]:
         labels = _labels(task)
         found = {system: counts[name, system] for system in SYSTEMS if (name, system) in counts}
@@ -135,6 +135,14 @@ def answers(evaluation: Mapping[str, Any], predictions: Sequence[Prediction]) ->
         if body:
             yield f'<h3>{escape(name)}</h3><div class="confusions">{body}</div>'
     yield left_out(len(evaluation["tasks"]) - MOST_ROWS, "tasks")
+
+
+def answers_by_gold(predictions: Sequence[Prediction]) -> dict[tuple[str, str], Counter[tuple[str, str]]]:
+    """(task, system) -> how often for a gold label what was said, (gold, said) -> count."""
+    counts: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
+    for one in predictions:
+        counts.setdefault((one.task, one.system), Counter())[one.gold, one.predicted] += 1
+    return counts
 
 
 def _labels(task: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,10 @@
 """What a finished run left, read once for its report: the stages' metrics and the artefacts people ask about; and the
-run in one row of figures, which `dvc metrics show` prints and `dvc metrics diff` compares."""
+run in one row of figures and in one of each task, which DVC shows and compares."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from compeffdist.artefacts import (
@@ -23,6 +25,8 @@ from compeffdist.artefacts import (
     metrics_of,
 )
 from compeffdist.declaration import gates, read_pipeline
+from compeffdist.evaluation.table import SYSTEMS
+from compeffdist.files import atomic_file
 from compeffdist.gates.curves import losses
 from compeffdist.gates.outcome import report_of
 from compeffdist.given import Given
@@ -31,6 +35,8 @@ from compeffdist.records import Draw, Instruction, Perspective, Prediction, Scor
 
 ROLES = ("teacher", "student", "embedder")
 TOKENS = ("prompt_tokens", "completion_tokens")
+DIGITS = 4
+"""Of a figure between 0 and 1, where runs are compared."""
 
 
 @dataclass(frozen=True)
@@ -96,24 +102,36 @@ def read_run(given: Given) -> Run:
 
 
 def headline(run: Run) -> dict[str, Any]:
-    """Counts along the pipeline, the teacher's cost, and macro-F1 (0 to 1) of teacher, base student and student: these
-    few of all the stages' metrics, which would be a table hundreds of columns wide.
+    """What runs are told apart by, of all the stages' metrics, which would be a table hundreds of columns wide: counts
+    along the pipeline, answers of the teacher that are used and that this run bought, and macro-F1 (0 to 1) of teacher,
+    base student and student with the student's gain and its interval.
 
-    In mode proxy the cost is an upper bound: an answer that two stages use counts in both.
+    In mode proxy answers are an upper bound: one that two stages use counts in both.
     """
-    answers = [usage["answers"] for usage in run.asking.values()]
-    evaluation = run.evaluation["headline"]
+    usage = run.asking.values()
+    evaluation, gain = run.evaluation["headline"], run.evaluation["mean"]["student_minus_base"]
+    figures = {**evaluation, "gain_low": gain["low"], "gain_high": gain["high"]}
     return {
         "texts": run.account("ingest_texts")["out"],
-        "attributes": run.metrics["enumerate_attributes"]["vocabulary"]["out"],
         "perspectives": len(run.perspectives),
-        "instructions": len(run.instructions),
-        "triplets": len(run.triplets),
-        "teacher_answers": sum(one["used"] for one in answers),
-        "teacher_tokens": sum(one[key] for one in answers for key in TOKENS),
-        "difficulty": round(sum(score.ranking for score in run.scored) / len(run.scored), 4),
-        "kept": sum(draw.kept for draw in run.draws),
-        "calls_saved": round(run.metrics["collect_sampled"]["asked"]["calls_saved"], 4),
+        "tasks": len(run.instructions),
+        "teacher_answers": sum(one["answers"]["used"] for one in usage),
+        "answers_bought": sum(one["this_run"]["bought"] for one in usage),
+        "training_rows": run.account("train_student")["out"],
+        "training_seconds": round(run.metrics["train_student"]["seconds"]),
         "gates_passed": sum(report["passed"] for report in run.gates.values()),
-        **{name: round(evaluation[name], 4) for name in sorted(evaluation)},
+        **{name: round(value, DIGITS) for name, value in figures.items()},
     }
+
+
+def write_results(run: Run, target: Path) -> None:
+    """Macro-F1 of every system and the student's gain by task, and their mean, as CSV for `dvc plots`."""
+    tasks = run.evaluation["tasks"]
+    every = {"rows": sum(task["rows"] for task in tasks.values()), **run.evaluation["mean"]}
+    with atomic_file(target) as path, path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["task", "rows", *SYSTEMS, "gain", "gain_low", "gain_high"])
+        for name, task in {"mean": every, **tasks}.items():
+            scores, gain = (task["macro_f1"][system] for system in SYSTEMS), task["student_minus_base"]
+            figures = [*(score["estimate"] for score in scores), *(gain[end] for end in ("estimate", "low", "high"))]
+            writer.writerow([name, task["rows"], *(f"{figure:.{DIGITS}f}" for figure in figures)])

@@ -114,6 +114,16 @@ def inline(svg: str, said: str, titles: Mapping[str, Sequence[str]]) -> str:
     return f'<svg viewBox="{box[1]}" role="img" aria-label="{escape(said)}">{body}</svg>'
 
 
+def alone(figure: str) -> str:
+    """The drawing of an HTML figure (`Chart.figure`) as a file of its own, on white."""
+    drawing = figure[figure.index("<svg ") : figure.rindex("</svg>") + len("</svg>")]
+    opening, _, inside = drawing.partition(">")
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', opening)
+    assert box is not None
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{box[1]}" height="{box[2]}" font-family="sans-serif"'
+    return f'{opening.replace("<svg", f"<svg {size}", 1)}><rect width="100%" height="100%" fill="{PAPER}"/>{inside}\n'
+
+
 def _tag(tag: str, used: Collection[str]) -> str:
     tag = re.sub(
         r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", tag.replace("xlink:href", "href")

@@ -14,6 +14,7 @@ from compeffdist.gates.page import render as render_gate
 from compeffdist.measures.registry import RANKING
 from compeffdist.pages import POLICY, write_page
 from compeffdist.report.page import render as render_report
+from compeffdist.report.page import render_without_texts
 from compeffdist.study.findings import Study
 from compeffdist.study.labels import Judgement
 from compeffdist.study.measures import Agreement, correlations, decile_figures, read_scores
@@ -27,6 +28,11 @@ from tests.report.making import make_run
 def report_page(said: str) -> str:
     """The run's page, `said` in every field that a user, a teacher or a model's maker fills."""
     return render_report(make_run(said, task=said, tweets=said, m=said, profile=said, reason=said))
+
+
+def attached_page(said: str) -> str:
+    """The same as it lies with the student's run in MLflow."""
+    return render_without_texts(make_run(said, task=said, tweets=said, m=said, profile=said, reason=said))
 
 
 def gate_page(said: str) -> str:
@@ -53,7 +59,10 @@ def study_page(said: str) -> str:
     return render_study(Study(scores, correlations(scores), figures, examples, [agreement], [judgement]))
 
 
-PAGES: Mapping[str, Callable[[str], str]] = {"report": report_page, "gate": gate_page, "study": study_page}
+PAGES: Mapping[str, Callable[[str], str]] = {
+    **{"report": report_page, "attached": attached_page},
+    **{"gate": gate_page, "study": study_page},
+}
 """Every page that is written, with a text in all of its fields."""
 
 
