@@ -296,6 +296,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="stages whose name holds this, a regular expression")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    # a shell starts what it puts into the background with Ctrl-C ignored, and so would be all that is started here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder, teaching() as (server, asked):
         pipeline = Pipeline(Path(folder) / "checkout", server.url, args.until)
         report = chaos(pipeline, asked, args.kills, args.seed, args.only)
