@@ -155,8 +155,9 @@ def test_stores_that_are_none_are_faults(capsys: pytest.CaptureFixture[str]) -> 
 def test_runs_that_mlflow_kept_in_plain_files_are_a_note_with_the_command_that_takes_them_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Path("mlruns/1/0123abc").mkdir(parents=True)
-    Path("mlruns/1/0123abc/meta.yaml").write_text("run_id: 0123abc\n")
+    run = Path("mlruns/1") / ("0123abcd" * 4)
+    run.mkdir(parents=True)
+    (run / "meta.yaml").touch()
     state, said = findings(capsys, faulty=False)["mlflow files"]
     assert state == "note" and "mlflow migrate-filestore --source" in said and said.endswith("/mlflow.db")
 

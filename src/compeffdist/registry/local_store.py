@@ -7,6 +7,7 @@ not beside the database although it should be is another checkout's: it may be r
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +31,8 @@ OWNER, COPIED = "compeffdist.database", "compeffdist.copied_from"
 each: of a copy of a copy both."""
 SQLITE_MARK = b"SQLite format 3\0"
 """How a file of SQLite begins."""
+RUN = re.compile("[0-9a-f]{32}")
+"""How MLflow names a run."""
 BUSY_SECONDS = 20
 
 
@@ -137,7 +140,8 @@ def former_store() -> tuple[str, str] | None:
     if (store := database()) is None:
         return None
     folder = store.parent / FOLDER
-    run = next((path.parent.name for path in folder.glob("[0-9]*/*/meta.yaml")), "")
+    named = (path.parent.name for path in folder.glob("[0-9]*/*/meta.yaml"))
+    run = next((name for name in named if RUN.fullmatch(name)), "")  # not a folder of our own runs' files
     if not run:
         return None
     target = store
