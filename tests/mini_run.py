@@ -23,13 +23,22 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from compeffdist.artefacts import EVALUATION, STUDENT, STUDENT_PREDICTIONS, TRAINING, TRIPLETS, records_at
+from compeffdist.artefacts import (
+    EVALUATED,
+    EVALUATION,
+    STUDENT,
+    STUDENT_PREDICTIONS,
+    STUDENT_PROVENANCE,
+    TRAINING,
+    TRIPLETS,
+    records_at,
+)
 from compeffdist.files import read_json
 from compeffdist.gates.outcome import gate_tags, report_of
 from compeffdist.lineage.repository import Repository
 from compeffdist.params import EvaluationTask, RegistryParams
 from compeffdist.registry.artifacts import evaluation_attachments
-from compeffdist.registry.register import register_student
+from compeffdist.registry.register import headline_metrics, register_student
 from tests import mini_stages
 from tests.fakes import SENTIMENT, put_domains
 from tests.models.making import make_identity
@@ -122,7 +131,7 @@ class MiniRun:
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
         monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
-        lock = self.repository.workspace_lock()
+        lock, headline = self.repository.workspace_lock(), headline_metrics(self.folder / EVALUATED)
         tags = {
             "dataset_md5": lock.md5(TRAINING),
             "triplets_md5": lock.md5(TRIPLETS),
@@ -130,6 +139,8 @@ class MiniRun:
             "teacher_id": mini_stages.TEACHER.id,
             "base_id": make_identity("student", role="student").id,
             "git_commit": self.run("git", "rev-parse", "HEAD").strip(),
+            "method": read_json(self.folder / STUDENT_PROVENANCE)["method"],
+            **{f"metric.{name}": f"{value:.4f}" for name, value in headline.items()},
             **gate_tags({gate: read_json(self.folder / report_of(gate)) for gate in mini_stages.GATES}),
         }
         task = EvaluationTask(name="mini", location="x", labels=SENTIMENT.monitored.labels, rows=3, subject="text")

@@ -1,87 +1,64 @@
-"""What docs/ show of a command's output is what the command prints, its words and lines, so that docs do not drift.
-
-A fenced block is compared if the line before it is `<!-- printed: WORLD -->`. WORLD names where its commands run, in
-the order of the page. Figures, ids and times are a page's own, of whatever run it tells of; `…` alone on a line stands
-for lines that are left out.
-"""
+"""What docs/ show of a world's commands is what they print (`docs_site/outputs.py` says how that is told)."""
 
 import contextlib
+import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from compeffdist.cli.main import main
+from docs_site import outputs
+from docs_site.outputs import Block, Shown
 from tests.stages import ROOT
 
-WORLDS = {
-    "promotion": "tests/promotion/test_printed.py",
-    "one-perspective": "tests/gates/test_printed.py",
-    "lost-triplet": "tests/gates/test_printed.py",
-    "changed-bit": "tests/lineage/test_printed.py",
-    "sheet": "tests/study/test_printed.py",
-}
-"""World -> the test that runs its commands."""
-MARK = "<!-- printed: "
-BLOCK = re.compile(rf"^{MARK}([\w-]+) -->\n```\n(.*?)^```", re.DOTALL | re.MULTILINE)
-OWN = (
-    (r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)", "TIME"),
-    (r"\b[a-z]+_[0-9a-f]{24}\b", "ID"),
-    (r"\b[0-9a-f]{32}\b", "HASH"),
-    (r"(?<![\w.])[+-]?\d+(?:,\d{3})*(?:\.\d+)?", "N"),
-)
-"""What is one run's own, and what stands for it."""
 
+def hold(page: str, world: str, run: Callable[[str], str], ids: Mapping[str, str] | None = None) -> None:
+    """Run a page's commands of a world, and compare what each prints with what the page shows, or write it there
+    (`outputs.WRITE`).
 
-@dataclass(frozen=True)
-class Shown:
-    """A command of a page and what the page says that it prints."""
-
-    world: str
-    command: str
-    printed: str
-
-
-def text_of(page: str) -> str:
-    return (ROOT / "docs" / page).read_text("utf-8")
-
-
-def shown_in(page: str) -> Iterator[Shown]:
-    """The commands of a page's marked blocks, in their order."""
-    for world, block in BLOCK.findall(text_of(page)):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, printed = part.partition("\n")
-            yield Shown(world, command.partition("  #")[0].strip(), printed.strip("\n"))
-
-
-def alike(text: str) -> list[str]:
-    """Lines without what is one run's own."""
-    for pattern, word in OWN:
-        text = re.sub(pattern, word, text)
-    return [line.rstrip() for line in text.strip("\n").splitlines()]
-
-
-def matches(shown: list[str], printed: list[str]) -> bool:
-    """Whether what is shown is what was printed."""
-    pattern = "".join(r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line) + "\n" for line in shown)
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
-
-
-def hold(page: str, world: str, run: Callable[[str], str]) -> None:
-    """Run a page's commands of a world, and compare what each prints with what the page shows."""
-    assert world in WORLDS
-    found = [shown for shown in shown_in(page) if shown.world == world]
+    Args:
+        run: what a command, given with its comment, prints.
+        ids: kind -> the id of the world that stands for any id of that kind in a command.
+    """
+    assert world in outputs.WORLDS
+    found = [block for block in outputs.blocks(page, outputs.text_of(page)) if block.world == world]
     assert found, f"docs/{page} has no block of {world}"
-    for shown in found:
-        printed = run(shown.command)
-        assert matches(alike(shown.printed), alike(printed)), f"docs/{page}: {shown.command} prints\n{printed}"
+    pairs = [(block, shown, _printed(shown, run, ids or {})) for block in found for shown in block.shown]
+    differing = [(block, printed) for block, shown, printed in pairs if not _holds(block, shown, printed)]
+    if differing and os.environ.get(outputs.WRITE) and all(block.kind == "output" for block, _ in differing):
+        _write(page, pairs)
+    elif differing:
+        told = [f"docs/{page}: line {block.start + 1}: {one.command}\n{one.printed}" for block, one in differing]
+        pytest.fail("\n\n".join(["not what is shown, but what is printed:", *told]), pytrace=False)
+
+
+def _write(page: str, pairs: Sequence[tuple[Block, Shown, Shown]]) -> None:
+    """All outputs of a world, those that are as shown as well, so that their ids are of one run."""
+    for block in reversed(dict.fromkeys(block for block, _, _ in pairs)):  # the places of those above stay
+        if block.kind == "output":
+            own = [(shown, printed) for of, shown, printed in pairs if of is block]
+            new = [Shown(printed.command, outputs.refreshed(shown.printed, printed.printed)) for shown, printed in own]
+            (ROOT / "docs" / page).write_text(outputs.rewritten(outputs.text_of(page), block, new), "utf-8")
+
+
+def _printed(shown: Shown, run: Callable[[str], str], ids: Mapping[str, str]) -> Shown:
+    command = shown.command
+    for kind, key in ids.items():
+        command = re.sub(rf"\b{kind}_[0-9a-f]{{24}}\b", key, command)
+    return Shown(command, run(command).strip("\n"))
+
+
+def _holds(block: Block, shown: Shown, printed: Shown) -> bool:
+    if block.table:
+        return outputs.table_matches(shown.printed.splitlines(), printed.printed)
+    return outputs.matches(shown.printed, printed.printed, block.kind)
 
 
 def typed(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     """What `compeffdist …` prints, as it is typed."""
-    program, *arguments = shlex.split(command)
+    program, *arguments = shlex.split(command, comments=True)
     assert program == "compeffdist"
     capsys.readouterr()
     with contextlib.suppress(SystemExit):
