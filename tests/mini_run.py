@@ -131,7 +131,7 @@ class MiniRun:
     def register(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """Register the student as the stage does; its version."""
         monkeypatch.setenv("MLFLOW_TRACKING_URI", self.uri)
-        lock, headline = self.repository.workspace_lock(), headline_metrics(self.folder / EVALUATED)
+        lock, headline = self.repository.workspace_lock(), headline_metrics(read_json(self.folder / EVALUATED))
         tags = {
             "dataset_md5": lock.md5(TRAINING),
             "triplets_md5": lock.md5(TRIPLETS),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from compeffdist.accounting import told, write_rejects
+from compeffdist.accounting import write_rejects
 from compeffdist.artefact_kinds import Artefact
 from compeffdist.artefacts import metrics_of, rejects_of
 from compeffdist.declaration import Stage
@@ -98,8 +98,6 @@ class Made:
             raise Undeclared(f"dvc.yaml: stage {given.name} declares {', '.join(missing)}, which it did not write")
         if self.says:
             print(self.says)
-        if line := told(self.metrics or {}):
-            print(f"{given.name}: {line}")
 
 
 def given_to(stage: Stage, params: Params) -> Given:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import compeffdist
+from compeffdist.accounting import told
 from compeffdist.artefacts import is_artefact
 from compeffdist.declaration import PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line, run_guarded
@@ -74,6 +75,8 @@ def _run(stage: Stage, load: Callable[[], Any], check: Callable[[Params], None])
     if not isinstance(made, Made):
         raise UserError(f"stage {name}: its run(given) must return Made(…), not {type(made).__name__}")
     made.write(given)
+    if line := told(made.metrics or {}):
+        print(f"{name}: {line}", flush=True)
     note_peak(stage, params)
 
 

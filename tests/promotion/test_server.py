@@ -48,8 +48,8 @@ WEBHOOKS = {
     "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "MLFLOW_WEBHOOK_CACHE_TTL": "1",
     # what a server refuses to call by itself: a listener on this machine, without TLS
-    "_MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
-    "_MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
 }
 """Of the server's environment."""
 
