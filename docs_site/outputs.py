@@ -30,6 +30,7 @@ WORLDS = {
     "neutral-is-hard": "tests/gates/test_printed.py",
     "loose-perspectives": "tests/gates/test_printed.py",
     "proxy-by-chance": "tests/gates/test_printed.py",
+    "untouched": "tests/lineage/test_printed.py",
     "changed-bit": "tests/lineage/test_printed.py",
     "traced": "tests/lineage/test_printed.py",
     "recorded-text": "tests/lineage/test_printed.py",
@@ -41,6 +42,10 @@ WORLDS = {
     "agreement": "tests/evaluation/test_printed.py",
     "killed-training": "tests/student/test_printed.py",
     "asked": "tests/registry/test_printed.py",
+    "planned": "tests/costs/test_printed.py",
+    "looked-over": "tests/watch/test_printed.py",
+    "spent": "tests/watch/test_printed.py",
+    "watched": "tests/watch/test_printed.py",
 }
 """World -> the test that runs its commands."""
 WITHOUT_OUTPUT = {"sh", "yaml", "python", "mermaid"}

@@ -106,7 +106,7 @@ def test_nothing_is_to_be_bought_of_what_is_in_the_store(ran: Checkout) -> None:
 
 @pytest.mark.parametrize("stage", ["enumerate_attributes", "collect_responses", "evaluate_teacher"])
 def test_the_plan_of_a_stage_is_what_it_then_buys(ran: Checkout, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    forget(set(_keys(stage)[::3]))
+    forget(set(keys(stage)[::3]))
     asking = _asking(stage)
     assert asking.exact and 0 < asking.to_buy < asking.questions
     monkeypatch.setattr("compeffdist.teacher.asking.open_engine", ran.engine.open)
@@ -157,14 +157,14 @@ def test_the_plan_of_a_run_is_within_a_fifth_of_what_it_then_buys(
 
 def test_tokens_are_told_by_the_answers_that_are_there(ran: Checkout) -> None:
     asking = _asking("evaluate_teacher")
-    forget({key for key in stored_keys(STORE) if key in _keys("evaluate_teacher")[:4]})
+    forget({key for key in stored_keys(STORE) if key in keys("evaluate_teacher")[:4]})
     partly = _asking("evaluate_teacher")
     assert partly.to_buy == 4 and partly.questions == asking.questions
     assert partly.prompt_tokens == pytest.approx(4 * 9, rel=0.3)
     assert partly.completion_tokens == pytest.approx(4)
 
 
-def _keys(stage: str) -> list[str]:
+def keys(stage: str) -> list[str]:
     from compeffdist.costs.plan import _rebuilt
     from compeffdist.teacher.known import known_answers
 
@@ -189,7 +189,7 @@ def test_without_answers_alike_tokens_are_those_of_the_last_run_or_unknown(ran: 
 
 
 def test_a_sample_is_bought_once_and_the_run_finds_it(ran: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget(set(_keys("evaluate_teacher")))
+    forget(set(keys("evaluate_teacher")))
     Path("metrics/evaluate_teacher.json").unlink()
     monkeypatch.setattr("compeffdist.teacher.asking.open_engine", ran.engine.open)
     params, status = load_params(), {"evaluate_teacher": changed("x")}
@@ -264,7 +264,7 @@ def test_every_text_in_a_pair_is_asked_the_monitored_question_once() -> None:
 
 
 def test_a_budget_that_does_not_do_is_told(ran: Checkout) -> None:
-    forget(set(_keys("evaluate_teacher")))
+    forget(set(keys("evaluate_teacher")))
     stages = list(planned({"evaluate_teacher": changed("x")}).values())
     asking = totals(stages)
     assert asking is not None
@@ -290,7 +290,7 @@ def test_the_command(ran: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     status["evaluate_teacher"] = changed("evaluation.tasks")
     main(["plan"])
     assert "to buy: 0 answers\n" in capsys.readouterr().out
-    forget(set(_keys("evaluate_teacher")))
+    forget(set(keys("evaluate_teacher")))
     prices = {"currency": "EUR", "date": "2026-11-29", "prices": {"vllm": {"prompt_tokens": 1.0, "answer_tokens": 4.0}}}
     Path("prices.yaml").write_text(yaml.safe_dump(prices))
     main(["plan", "--prices", "prices.yaml"])

@@ -241,7 +241,7 @@ def test_a_folder_that_is_no_checkout_says_so(capsys: pytest.CaptureFixture[str]
 def test_print_has_a_line_each_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor"])
     *lines, count = capsys.readouterr().out.splitlines()
-    assert all(line.split()[0] in ("ok", "note") for line in lines) and count.startswith("0 faults, ")
+    assert all(line.split()[0] in ("ok", "note") for line in lines) and count.startswith("faults: 0, ")
 
 
 def test_a_stage_is_running_only_if_its_process_is_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,11 @@ def test_an_audit_that_finds_a_changed_bit(own_world: World, run: Callable[[str]
         hold("lineage.md", "changed-bit", run)
 
 
+def test_an_audit_of_a_run_as_it_was(own_world: World, run: Callable[[str], str]) -> None:
+    name_answers(store=STORE)
+    hold("lineage.md", "untouched", run)
+
+
 def test_a_triplet_that_was_kept_and_the_version_that_learnt_it(own_world: World, run: Callable[[str], str]) -> None:
     name_answers(store=STORE)
     texts = {text.id: text.text for text in own_world.records(TEXTS)}

@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
-        print(f"{counts['fault']} faults, {counts['note']} notes, {counts['ok']} ok")
+        print(f"faults: {counts['fault']}, notes: {counts['note']}, ok: {counts['ok']}")
     if counts["fault"]:
         raise SystemExit(1)
