@@ -213,3 +213,40 @@ from great_expectations.datasource.fluent.pandas_filesystem_datasource import Pa
 print(PandasFilesystemDatasource.__name__)
 """
     assert run(code) == "PandasFilesystemDatasource"
+
+
+FRAMES = """
+import sys
+from compeffdist.imports import spare_pandas
+spare_pandas()
+spare_pandas()
+import pyarrow as pa
+import pyarrow.parquet
+table = pa.Table.from_pylist([{"a": 1, "b": ["x"]}])
+assert table.to_pylist() == [{"a": 1, "b": ["x"]}] and pa.array([None, 2.0]).null_count == 1
+assert "pandas" not in sys.modules and pa.__spec__.origin and pa.__loader__
+"""
+
+
+@pytest.mark.parametrize("first", ["import pandas as pd", "pd = type(table.to_pandas()); import pandas as pd"])
+def test_arrays_are_made_without_pandas_until_that_is_imported(first: str) -> None:
+    code = f"""{FRAMES}
+{first}
+series = pd.Series([1, None, 3], dtype="Int64")
+assert pa.array(series).to_pylist() == [1, None, 3] and pa.array(pd.Series([0.5, float("nan")])).null_count == 1
+assert pa.Table.from_pandas(table.to_pandas(), preserve_index=False).schema.names == ["a", "b"]
+assert pd.__spec__.origin and pd.io.parquet
+print(type(pa.array(pd.Categorical(["u", "v", "u"]))).__name__)
+"""
+    assert run(code) == "DictionaryArray"
+
+
+def test_a_pandas_that_was_there_first_is_known_to_pyarrow() -> None:
+    code = """
+from compeffdist.imports import spare_pandas
+spare_pandas()
+import pandas as pd
+import pyarrow as pa
+print(pa.array(pd.Series([0.5, float("nan")])).null_count)
+"""
+    assert run(code) == "1"

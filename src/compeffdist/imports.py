@@ -3,7 +3,8 @@
 Great Expectations imports `scipy.stats` and `altair` for one of its sixty expectations, what speaks to databases and
 clouds where that is installed, and makes a class of every kind of file that pandas and Spark read; transformers and
 sentence-transformers import `sklearn.metrics`, which brings `scipy.stats` and pandas, for assisted generation and for
-scores of tasks that are not ours, and PyTorch's compiler to mark functions for it; MLflow what its server is made of.
+scores of tasks that are not ours, and PyTorch's compiler to mark functions for it; MLflow what its server is made of;
+pyarrow pandas, with the first list that it makes an array of.
 In a pipeline of processes that work for seconds, imports are most of what they cost.
 Seconds of CPU and memory, on two shared cores:
 
@@ -13,6 +14,7 @@ Seconds of CPU and memory, on two shared cores:
 | transformers, a model class    | 5.3, 541 MiB  | 2.6, 262 MiB  |
 | mlflow, with a database        | 2.1, 238 MiB  | 1.6, 209 MiB  |
 | sentence_transformers          | 5.4, 586 MiB  | 4.7, 543 MiB  |
+| pyarrow, an array              | 1.4, 118 MiB  | 0.1, 61 MiB   |
 
 What stands in a module's place meanwhile answers any name with something that loads the real module when it is called,
 and so has every name, right or wrong; of the compiler it answers but the names of MARKS. Whatever else is asked of the
@@ -222,3 +224,47 @@ def sentence_transformers() -> ModuleType:
     """The library sentence-transformers."""
     with lean_imports(deferred=METRICS):
         return importlib.import_module("sentence_transformers")
+
+
+def spare_pandas() -> None:
+    """Let pyarrow, when it is imported, do without pandas until somebody imports that. Called as a process begins.
+
+    pyarrow imports pandas to see whether a list is one of its series; before pandas is loaded, there are none.
+    """
+    if not any(isinstance(finder, _Frames) for finder in sys.meta_path):
+        finder: Any = _Frames()
+        sys.meta_path.insert(0, finder)
+
+
+class _Frames:
+    """Finds pyarrow, which is loaded as if there were no pandas, and pandas, of which pyarrow is told then."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        """As `importlib.abc.MetaPathFinder`."""
+        if name not in ("pyarrow", "pandas"):
+            return None
+        meta_path: list[Any] = sys.meta_path
+        meta_path.remove(self)
+        try:
+            module = importlib.import_module(name)
+            if name == "pyarrow" and "pandas" not in sys.modules:
+                meta_path.insert(0, _NoPandas())
+                try:
+                    module.array([])  # looks for pandas once
+                finally:
+                    del meta_path[0]
+            elif name == "pandas" and "pyarrow.lib" in sys.modules:
+                assert sys.modules["pyarrow.lib"]._pandas_api.pd is module  # looks for it again
+        finally:
+            meta_path.insert(0, self)
+        del sys.modules[name]  # or it would be loaded a second time; the import system puts it back
+        return ModuleSpec(name, _There(module))
+
+
+class _NoPandas:
+    """Finds no pandas, though there is one."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """As `importlib.abc.MetaPathFinder`. Raises ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError("not now", name=name)

@@ -19,6 +19,7 @@ from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.fingerprints import SOURCE, check_fingerprint
 from compeffdist.git import Git, NoRepository
 from compeffdist.given import Made, given_to
+from compeffdist.imports import spare_pandas
 from compeffdist.params import Params, load_params
 from compeffdist.peaks import NOTES, note_peak
 from compeffdist.processes import end_with_parent
@@ -54,6 +55,7 @@ def run_stage(name: str, load: Callable[[], Any], check: Callable[[Params], None
             finally:
                 STAGE.reset(token)
 
+    spare_pandas()
     run_guarded(alone)
 
 

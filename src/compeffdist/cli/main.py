@@ -7,6 +7,7 @@ from importlib import import_module
 from compeffdist import __version__
 from compeffdist.cli.commands import add_command
 from compeffdist.errors import run_guarded
+from compeffdist.imports import spare_pandas
 
 COMMANDS = (
     *("doctor", "profile", "add-source", "add-task"),
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `compeffdist` script."""
     gc.set_threshold(NEW_OBJECTS)
+    spare_pandas()
     args = build_parser().parse_args(arguments)
     run_guarded(lambda: args.run(args))
 
