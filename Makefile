@@ -55,7 +55,8 @@ repro: fingerprints ## run the pipeline and print the results table
 	dvc repro
 	compeffdist results
 
-test: fingerprints $(TESTABLE) lint docs ## lint, type-check, documentation, unit tests, and end-to-end runs with real weights
+test: fingerprints $(TESTABLE) ## lint, type-check, documentation, unit tests, and end-to-end runs with real weights
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint docs
 	$(PYTEST) -m 'not engine and not browser' --no-loadscope-reorder
 
 engines: $(READY) ## tests of the vLLM engine with a real server: what it answers, and that killing leaves nothing
