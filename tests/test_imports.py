@@ -227,6 +227,8 @@ print(PandasFilesystemDatasource.__name__)
 
 FRAMES = """
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from compeffdist.imports import spare_pandas
 spare_pandas()
 spare_pandas()
@@ -234,7 +236,8 @@ import pyarrow as pa
 import pyarrow.parquet
 table = pa.Table.from_pylist([{"a": 1, "b": ["x"]}])
 assert table.to_pylist() == [{"a": 1, "b": ["x"]}] and pa.array([None, 2.0]).null_count == 1
-assert "pandas" not in sys.modules and pa.__spec__.origin and pa.__loader__
+assert find_spec("pandas") and "pandas" not in sys.modules
+assert pa.__spec__.origin and type(pa.__loader__) is type(pa.__spec__.loader) is SourceFileLoader
 """
 
 
@@ -257,6 +260,18 @@ from compeffdist.imports import spare_pandas
 spare_pandas()
 import pandas as pd
 import pyarrow as pa
+print(pa.array(pd.Series([0.5, float("nan")])).null_count)
+"""
+    assert run(code) == "1"
+
+
+def test_a_pyarrow_that_was_there_first_looks_for_pandas_itself() -> None:
+    code = """
+import pyarrow as pa
+from compeffdist.imports import spare_pandas
+spare_pandas()
+pa.array([1])
+import pandas as pd
 print(pa.array(pd.Series([0.5, float("nan")])).null_count)
 """
     assert run(code) == "1"

@@ -24,7 +24,7 @@ compiler, or is imported from within a deferred package, loads the real modules 
 import gc
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from importlib.abc import Loader
@@ -239,26 +239,53 @@ def spare_pandas() -> None:
 class _Frames:
     """Finds pyarrow, which is loaded as if there were no pandas, and pandas, of which pyarrow is told then."""
 
+    def __init__(self) -> None:
+        self._spared = False
+
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
         """As `importlib.abc.MetaPathFinder`."""
-        if name not in ("pyarrow", "pandas"):
-            return None
+        then = {"pyarrow": self._look_for_no_pandas, "pandas": self._look_for_pandas}.get(name)
+        spec = PathFinder.find_spec(name) if then else None
+        if then and spec and spec.loader:
+            spec.loader = _Followed(spec.loader, then)
+        return spec
+
+    def _look_for_no_pandas(self, pyarrow: ModuleType) -> None:
+        """Let pyarrow look for pandas, which it does once of itself, and find none."""
+        if "pandas" in sys.modules:
+            return
         meta_path: list[Any] = sys.meta_path
-        meta_path.remove(self)
+        absent = _NoPandas()
+        meta_path.insert(0, absent)
         try:
-            module = importlib.import_module(name)
-            if name == "pyarrow" and "pandas" not in sys.modules:
-                meta_path.insert(0, _NoPandas())
-                try:
-                    module.array([])  # looks for pandas once
-                finally:
-                    del meta_path[0]
-            elif name == "pandas" and "pyarrow.lib" in sys.modules:
-                assert sys.modules["pyarrow.lib"]._pandas_api.pd is module  # looks for it again
+            pyarrow.array([])
         finally:
-            meta_path.insert(0, self)
-        del sys.modules[name]  # or it would be loaded a second time; the import system puts it back
-        return ModuleSpec(name, _There(module))
+            meta_path.remove(absent)
+        self._spared = True
+
+    def _look_for_pandas(self, pandas: ModuleType) -> None:
+        """Let pyarrow look again. One that has not looked yet may be at it, and must not be asked."""
+        if self._spared:
+            assert sys.modules["pyarrow.lib"]._pandas_api.pd is pandas
+
+
+class _Followed(Loader):
+    """Loads a module as its loader does, and does something then."""
+
+    def __init__(self, loader: Loader, then: Callable[[ModuleType], None]) -> None:
+        self._loader, self._then = loader, then
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the loader."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As the loader, which is the module's from then on."""
+        module.__loader__ = self._loader
+        if module.__spec__:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._then(module)
 
 
 class _NoPandas:

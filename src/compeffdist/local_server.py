@@ -77,7 +77,7 @@ class LocalServer(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:
+        except Exception:  # no thread has begun; one that has, when Ctrl-C comes, gives its place back itself
             self.free.release()
             raise
 

@@ -13,6 +13,9 @@ from docs_site import outputs
 from docs_site.outputs import Block, Shown
 from tests.stages import ROOT
 
+PROGRESS = re.compile(r"^.* · took [\d:]+\n", re.MULTILINE)
+"""A line of work that took a second or more, which hangs on the machine."""
+
 
 def hold(page: str, world: str, run: Callable[[str], str], ids: Mapping[str, str] | None = None) -> None:
     """Run a page's commands of a world, and compare what each prints with what the page shows, or write it there
@@ -64,4 +67,4 @@ def typed(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with contextlib.suppress(SystemExit):
         main(arguments)
     printed = capsys.readouterr()
-    return printed.out + printed.err
+    return printed.out + PROGRESS.sub("", printed.err)

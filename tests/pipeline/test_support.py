@@ -1,4 +1,5 @@
-"""The smoke profile end to end on support tickets that the test writes: another domain, and no code. Minutes.
+"""The smoke profile end to end on support tickets that the test writes: another domain, and no code; its teacher is a
+server that answers by schema, since the one of `test_smoke.py` has weights. Minutes.
 
 python -m pytest -m pipeline tests/pipeline/test_support.py
 """
@@ -16,6 +17,7 @@ from compeffdist.record_files import read_records
 from compeffdist.records import Triplet
 from compeffdist.teacher.store import stored_rows
 from tests.asked import WORDS_OF_SENTIMENT
+from tests.chaos.teacher import teaching
 from tests.pipeline.checkout import Checkout, Subfolder
 from tests.pipeline.test_smoke import accounts
 
@@ -44,7 +46,12 @@ def write_tickets(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """One finished run on tickets."""
-    made = Subfolder(tmp_path_factory.mktemp("support"))
+    with teaching() as (server, _):
+        yield made_with(server.url, tmp_path_factory.mktemp("support"))
+
+
+def made_with(teacher: str, folder: Path) -> Checkout:
+    made = Subfolder(folder)
     made.run("compeffdist", "profile", "smoke")
     write_tickets(made.folder / "data/sources")
     path = made.folder / "params.yaml"
@@ -53,15 +60,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     params["texts"]["sources"] = [
         {"name": "tickets", "kind": "jsonl", "location": "tickets.jsonl", "domain": "ticket", "licence": "own"}
     ]
-    # of so few tickets smoke's teacher of 0.5B may write no task of its own
-    params["gates"]["tasks"]["action"] = "warn"
+    params["models"]["teacher"] = {"reference": ["api:schema@test"], "licence": "none"}
+    params["teacher"]["engine"] = "openai"
+    params["runtime"]["openai_base_url"] = teacher
+    for gate in params["gates"].values():  # its answers have a form, and no sense
+        gate["action"] = "warn"
     params["tasks"]["own"] = [{"name": "device", "question": "Which device is it about?", "labels": [*PRODUCTS]}]
     params["evaluation"]["tasks"] = [
         {"name": "urgency", "location": "judged.jsonl", "labels": [*URGENCIES], "rows": 12}
     ]
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     made.run("dvc", "repro")
-    yield made
+    return made
 
 
 def test_no_question_to_the_teacher_speaks_of_sentiment(checkout: Checkout) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,22 @@ def test_many_who_ask_at_once_are_told_one_state(page: Page) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8 and len(set(found)) <= 3
+
+
+def test_ctrl_c_ends_a_server_that_has_just_begun_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = local_server.LocalServer(local_server.LocalHandler, "watch")
+    answered = threading.Event()
+    monkeypatch.setattr(local_server.LocalServer, "finish_request", lambda *_: answered.set())
+    begin = ThreadingHTTPServer.process_request
+
+    def interrupted(self: local_server.LocalServer, request: socket.socket, address: object) -> None:
+        begin(self, request, address)
+        assert answered.wait(10)
+        while self.free._value < local_server.MOST_CONNECTIONS:  # type: ignore[attr-defined]  # its place is given back
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "process_request", interrupted)
+    client = socket.create_connection((local_server.ADDRESS, server.server_port))
+    with server, client, pytest.raises(KeyboardInterrupt):
+        server.handle_request()
