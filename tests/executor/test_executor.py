@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from compeffdist.difficulty import spread
@@ -36,16 +37,18 @@ from tests.student.tiny import tiny_model_folder
 
 pytest.importorskip("ray")
 
-TRIPLETS = [
-    make_triplet(
-        text=make_text(f"The {thing} was {mood}."), prompt=f"{asks} The {thing} was {mood}.", response=response
-    )
-    for asks, moods in (
-        ("say how the writer feels: good or bad, and why.", {"great": "positive", "a bore": "negative"}),
-        ("is it good?", {"there": "neutral", "so-so, as ever": "the film was dreadful"}),
-    )
+ASKED = {
+    "say how the writer feels: good or bad, and why.": {"great": "positive", "a bore": "negative"},
+    "is it good?": {"there": "neutral", "so-so, as ever": "the film was dreadful"},
+}
+TEXTS = [
+    (asks, f"The {thing} was {mood}.", response)
+    for asks, moods in ASKED.items()
     for thing in ("film", "book", "play", "song", "meal", "hotel", "phone")
     for mood, response in moods.items()
+]
+TRIPLETS = [
+    make_triplet(text=make_text(text), prompt=f"{asks}\n\n{text}", response=response) for asks, text, response in TEXTS
 ]
 
 
@@ -75,6 +78,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("student"))
 
 
+def test_a_ray_that_is_started_here_listens_on_this_machine_alone(address: str) -> None:
+    below = psutil.Process().children(recursive=True)
+    sockets = [each for process in below for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+    assert f":{address.partition(':')[2]}" in {f":{each.laddr.port}" for each in sockets}
+    assert {each.laddr.ip for each in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
 def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list[ScoredTriplet], list[Reject]]:
     runtime = RuntimeParams(
         device="cpu",
@@ -89,14 +99,8 @@ def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list
 
 def replicas_at_work() -> list[int]:
     """Pids of replicas that score."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::Replica"):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
+    below = psutil.Process().children(recursive=True)
+    return [process.pid for process in below if "".join(process.cmdline()).startswith("ray::Replica")]
 
 
 def kept(scores: Path) -> dict[str, list[object]]:
