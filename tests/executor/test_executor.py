@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +36,8 @@ from tests.factories import make_text, make_triplet
 from tests.stages import ROOT
 from tests.student.tiny import tiny_model_folder
 
-pytest.importorskip("ray")
+# to import it here would be too early: what it listens on and whom it trusts it reads as it is imported
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 ASKED = {
     "say how the writer feels: good or bad, and why.": {"great": "positive", "a bore": "negative"},

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,8 +107,8 @@ def ask(engine: VllmEngine | TransformersEngine | OpenAIEngine, requests: list[R
     return got
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_a_server_that_ray_places_answers_as_one_does(workplace: Path, real_folder: Path) -> None:
-    pytest.importorskip("ray")
     by_ray = VllmReplicas(IDENTITY, TEACHER, RUNTIME.model_copy(update={"executor": "ray"}), real_folder)
     placed = ask(by_ray, REQUESTS[:4])
     end(by_ray)

@@ -212,6 +212,8 @@ class Work:
     losses: Counter[str] = field(default_factory=Counter)
     """By a share's first key."""
     started: int = 0
+    files: dict[str, str] | None = field(init=False)
+    """What replicas must have been loaded from."""
 
     def run(self) -> None:
         """Raises UserError as `fill_shards`."""

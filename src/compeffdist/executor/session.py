@@ -47,8 +47,10 @@ def ray_session(runtime: RuntimeParams) -> Iterator[Any]:
         return
     if sys.platform != "linux":
         raise UserError("runtime.executor ray: Ray is started here on Linux alone; set runtime.executor to local")
-    # read by Ray as it is imported
-    os.environ.update(HERE_ALONE | {"RAY_AUTH_TOKEN": _token()})
+    wanted = HERE_ALONE | {"RAY_AUTH_TOKEN": _token()}
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
+        raise RuntimeError("Ray was imported before it could be told to stay on this machine, which it reads then")
+    os.environ.update(wanted)
     library = _library()
     with _started(runtime) as address, _joined(library, address) as ray:
         _check_room(ray.cluster_resources(), runtime)
@@ -107,7 +109,10 @@ def _joined(ray: Any, address: str) -> Iterator[Any]:
         )
     except Exception as error:  # of many types
         ray.shutdown()
-        raise UserError(f"runtime.ray_address: {address} cannot be joined: {one_line(error, 300)}") from None
+        raise UserError(
+            f"runtime.ray_address: {address} cannot be joined: {one_line(error, 300)}; is this machine a node of it, by "
+            "the same Ray, and its token this one's (RAY_AUTH_TOKEN)?"
+        ) from None
     try:
         yield ray
     finally:
