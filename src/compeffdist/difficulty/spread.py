@@ -209,9 +209,12 @@ class Work:
     """Those to be given before these: of replicas that died."""
     flying: dict[Any, tuple[Any, Share | None]] = field(default_factory=dict)
     """What is awaited: of which replica, and for what share; none while it loads its model."""
+    ready: list[Any] = field(default_factory=list)
+    """Replicas that have loaded their model."""
     losses: Counter[str] = field(default_factory=Counter)
     """By a share's first key."""
     started: int = 0
+    """Replicas, those that died among them."""
     files: dict[str, str] | None = field(init=False)
     """What replicas must have been loaded from."""
 
@@ -242,8 +245,6 @@ class Work:
         return bool(self.back)
 
     def _start(self) -> None:
-        if self.started >= self.runtime.replicas * (MOST_LOSSES + 1):
-            raise UserError(f"runtime.executor ray: {self.started} replicas were started, and died; run again")
         self.started += 1
         actor = self.ray.remote(Replica).options(**replica_options(self.ray, self.runtime))
         replica = actor.remote(self.source, self.settings)
@@ -269,6 +270,7 @@ class Work:
         if share is None:
             if said:
                 raise UserError(f"runtime.executor ray: a replica would score otherwise: {one_line(said, 400)}")
+            self.ready.append(replica)
         else:
             for key, rows, figures in zip(share.keys, share.batches, said, strict=True):
                 self.shards.put(key, figures)
@@ -276,19 +278,28 @@ class Work:
         self._give(replica)
 
     def _lost(self, replica: Any, share: Share | None, error: Exception) -> None:
-        mine = [ref for ref, (one, _) in self.flying.items() if one is replica]
-        lost = [share, *(self.flying.pop(ref)[1] for ref in mine)]
+        """Have others do what a replica was doing that died, the first of it being `share`."""
+        print("a replica that scores died; what it had is computed by others", file=sys.stderr)
+        self.ready = [one for one in self.ready if one is not replica]
+        waiting = [told for told, (one, _) in self.flying.items() if one is replica]
+        lost = [share, *(self.flying.pop(told)[1] for told in waiting)]
+        self.back.extendleft(one for one in reversed(lost) if one is not None)
         with suppress(Exception):  # it is dead, or nearly
             self.ray.kill(replica)
-        print("a replica that scores died; what it had is computed by others", file=sys.stderr)
-        for one in [each for each in lost if each is not None][::-1]:
-            self.back.appendleft(one)
         if share is not None:
-            self.losses[share.keys[0]] += 1
-            if self.losses[share.keys[0]] >= MOST_LOSSES:
-                first = share.batches[0][0].id
-                raise UserError(
-                    f"runtime.executor ray: {MOST_LOSSES} replicas died of the batch with {first}: "
-                    f"{one_line(error, 200)}; perhaps for want of memory: set a smaller runtime.token_budget"
-                )
-        self._start()
+            self._blame(share, error)
+        if self.started < self.runtime.replicas * (MOST_LOSSES + 1):
+            self._start()
+        for one in self.ready:
+            self._give(one)
+        if not self.flying:
+            raise UserError(f"runtime.executor ray: {self.started} replicas died, the last: {one_line(error, 300)}")
+
+    def _blame(self, share: Share, error: Exception) -> None:
+        """Raises UserError if too many replicas died of a share."""
+        self.losses[share.keys[0]] += 1
+        if self.losses[share.keys[0]] >= MOST_LOSSES:
+            raise UserError(
+                f"runtime.executor ray: {MOST_LOSSES} replicas died of the batch with {share.batches[0][0].id}: "
+                f"{one_line(error, 200)}; perhaps for want of memory: set a smaller runtime.token_budget"
+            )

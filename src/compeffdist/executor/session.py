@@ -110,8 +110,8 @@ def _joined(ray: Any, address: str) -> Iterator[Any]:
     except Exception as error:  # of many types
         ray.shutdown()
         raise UserError(
-            f"runtime.ray_address: {address} cannot be joined: {one_line(error, 300)}; is this machine a node of it, by "
-            "the same Ray, and its token this one's (RAY_AUTH_TOKEN)?"
+            f"runtime.ray_address: {address} cannot be joined: {one_line(error, 300)}; is this machine a node of it, "
+            "by the same Ray, and its token this one's (RAY_AUTH_TOKEN)?"
         ) from None
     try:
         yield ray
