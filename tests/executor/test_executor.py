@@ -110,17 +110,16 @@ def kept(scores: Path) -> dict[str, list[object]]:
     return dict(ScoreShards(folder).batches)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_scores_are_the_same_to_the_last_bit_by_any_number_of_replicas(
-    address: str, folder: Path, tmp_path: Path, replicas: int, monkeypatch: pytest.MonkeyPatch
+def test_a_replica_scores_to_the_same_last_bit(
+    address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = score(folder, tmp_path / "alone", address, 0)
     monkeypatch.setattr("compeffdist.difficulty.scorer._score_batch", None)  # this process computes none
-    assert score(folder, tmp_path / "spread", address, replicas) == alone
+    assert score(folder, tmp_path / "spread", address, 1) == alone
     assert kept(tmp_path / "spread") == kept(tmp_path / "alone")
 
 
-def test_a_replica_that_is_killed_loses_nothing(
+def test_two_replicas_score_to_the_same_last_bit_and_one_that_is_killed_loses_nothing(
     address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = score(folder, tmp_path / "alone", address, 0)
