@@ -83,8 +83,8 @@ def score_file(
     bare_prompt = prompt_ids("")
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
-    source = Source(model_folder, base_folder, dtype)
-    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights), source)
+    loaded = Source(model_folder, base_folder, dtype)
+    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights), loaded)
     results: dict[str, dict[str, Any]] = {
         row_id: {RANKING: chosen_ranking(measures, params)} | {name: measures[name] for name in COLUMNS}
         for row_id, measures in values.items()
