@@ -18,6 +18,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export VLLM_NO_USAGE_STATS := 1
 export GX_ANALYTICS_ENABLED := false
+export RAY_USAGE_STATS_ENABLED := 0
 
 # its theme warns of another program's next version in every build
 export NO_MKDOCS_2_WARNING := 1

@@ -30,6 +30,7 @@ HEAVY = {
     "openlineage",
     "datasets",
     "pyarrow",
+    "ray",
 }
 
 

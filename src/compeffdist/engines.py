@@ -6,7 +6,7 @@ Names in place of classes and functions, so that params can know the words witho
 from collections.abc import Mapping
 
 ENGINES: Mapping[str, str] = {
-    "vllm": "compeffdist.teacher.vllm_engine:VllmEngine",
+    "vllm": "compeffdist.teacher.vllm_replicas:open_vllm",
     "openai": "compeffdist.teacher.replicated_engine:open_servers",
     "openai-batch": "compeffdist.teacher.batch_engine:BatchEngine",
     "transformers": "compeffdist.teacher.transformers_engine:TransformersEngine",

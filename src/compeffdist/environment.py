@@ -17,6 +17,7 @@ PRIVATE = {
     "VLLM_NO_USAGE_STATS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 QUIET = {
     "TOKENIZERS_PARALLELISM": "false",

@@ -43,6 +43,9 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     "starts processes that do a training together, each by the code of one": (
         *("student.together", "student.launcher", "student.rank"),
     ),
+    "has replicas compute, by the code of one, what a stage then finds kept": (
+        *("executor", "executor.head", "executor.session", "difficulty.spread"),
+    ),
     "speaks to the MLflow store, where no artefact comes from": (
         *("registry.describing", "registry.local_store", "registry.showing"),
         "registry.tracking",
@@ -56,6 +59,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
         *("teacher.server_access", "teacher.server_client", "teacher.server_errors", "teacher.spending"),
         *("teacher.sqlite_file", "teacher.store"),
         *("teacher.transformers_engine", "teacher.vllm_engine", "teacher.vllm_server", "teacher.vllm_supervisor"),
+        *("teacher.vllm_placing", "teacher.vllm_replicas"),
         "teacher.wire",
     ),
 }

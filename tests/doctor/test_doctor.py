@@ -112,6 +112,15 @@ def test_more_processes_than_cores_or_gpus_are_told(
     assert state == "fault" and "5, one GPU each, but 2 are visible" in told
 
 
+def test_the_ray_that_is_to_be_used_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "executor" not in findings(capsys, faulty=False)
+    edit("  executor: local\n", "  executor: ray\n")
+    monkeypatch.setattr("compeffdist.doctor.machine.ray_version", lambda: "2.60.0")
+    assert findings(capsys, faulty=False)["executor"] == ("ok", "ray 2.60.0, started here, places 1 replica(s) ")
+
+
 def test_files_that_are_not_there_are_faults_each(capsys: pytest.CaptureFixture[str]) -> None:
     edit("  sources:\n", f"  sources:\n{SOURCE}")
     edit("evaluation:\n  tasks:\n", f"evaluation:\n  tasks:\n{TASK}")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.requests import CHOSEN, FIRST_TOKENS, Answer, Request
 from compeffdist.teacher.transformers_engine import TransformersEngine
 from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine
+from compeffdist.teacher.vllm_replicas import VllmReplicas
 from compeffdist.teacher.vllm_supervisor import attach
 
 pytestmark = pytest.mark.engine
@@ -103,6 +105,21 @@ def ask(engine: VllmEngine | TransformersEngine | OpenAIEngine, requests: list[R
     engine.answer(requests, got.__setitem__, got.__setitem__)
     assert sorted(got) == list(range(len(requests)))
     return got
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_a_server_that_ray_places_answers_as_one_does(workplace: Path, real_folder: Path) -> None:
+    by_ray = VllmReplicas(IDENTITY, TEACHER, RUNTIME.model_copy(update={"executor": "ray"}), real_folder)
+    placed = ask(by_ray, REQUESTS[:4])
+    end(by_ray)
+    assert eventually(lambda: not server_processes(workplace))
+    one = VllmEngine(IDENTITY, TEACHER, RUNTIME, real_folder)
+    alone = ask(one, REQUESTS[:4])
+    end(one)
+    assert eventually(lambda: not server_processes(workplace))
+    assert {index: getattr(answer, "text", answer) for index, answer in placed.items()} == {
+        index: getattr(answer, "text", answer) for index, answer in alone.items()
+    }
 
 
 def end(engine: VllmEngine) -> None:

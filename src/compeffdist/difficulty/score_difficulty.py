@@ -10,6 +10,7 @@ from typing import Any
 from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.difficulty.shards import RowFigures, ScoreShards
+from compeffdist.difficulty.spread import Source, fill_shards
 from compeffdist.fingerprints import code_hash
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.labels import LabelTrie
@@ -72,7 +73,8 @@ def score_triplets(
     labelled = {
         t.id: (t.response, tries[t.instruction_id]) for t in triplets if t.response in choices.get(t.instruction_id, ())
     }
-    values, reasons = measure_rows(model, rows, bare_prompt, params, runtime, weights, labelled)
+    source = Source(model_folder, base_folder)
+    values, reasons = measure_rows(model, rows, bare_prompt, params, runtime, weights, source, labelled)
     parents, scorer_id = by_id(triplets), scorer_identity(weights, params, system)
     scored = [
         ScoredTriplet(
@@ -97,12 +99,14 @@ def measure_rows(
     params: DifficultyParams,
     runtime: RuntimeParams,
     weights: str,
+    source: Source,
     labelled: Mapping[str, tuple[str, LabelTrie]] = MappingProxyType({}),
 ) -> tuple[dict[str, Values], dict[str, str]]:
     """Every measure of every row; what the passes saw is kept in `runtime.scores`.
 
     Args:
         bare_prompt: the format around nothing, which takes the place of each prompt in the pass for `params.ifd`.
+        source: what `model` was loaded from, for replicas of it (`runtime.executor`).
         labelled: row id -> the row's label and the trie of its instruction's labels.
 
     Returns:
@@ -111,13 +115,13 @@ def measure_rows(
     """
     rows = [with_choices(row, labelled[row.id][1]) if row.id in labelled else row for row in rows]
     bare_rows = [TokenRow(row.id, bare_prompt, row.response_ids) for row in rows] if params.ifd else []
-    (seen, reasons), (bare, bare_reasons) = _passes(model, [rows, bare_rows], params, runtime, weights)
+    (seen, reasons), (bare, bare_reasons) = _passes(model, [rows, bare_rows], params, runtime, weights, source)
     reasons = bare_reasons | reasons
     looked_at = dict(seen)
     if params.label_ranks:
         branched = [row for row in rows if row.id in labelled and row.id not in reasons]
         further = [more for row in branched for more in further_rows(row, labelled[row.id][1])]
-        looked_at |= _passes(model, [further], params, runtime, weights)[0][0]
+        looked_at |= _passes(model, [further], params, runtime, weights, source)[0][0]
     values: dict[str, Values] = {}
     for row in rows:
         if row.id not in reasons:
@@ -141,7 +145,12 @@ def chosen_ranking(measures: Values, params: DifficultyParams) -> float:
 
 
 def _passes(
-    model: Any, passes: Sequence[Sequence[TokenRow]], params: DifficultyParams, runtime: RuntimeParams, weights: str
+    model: Any,
+    passes: Sequence[Sequence[TokenRow]],
+    params: DifficultyParams,
+    runtime: RuntimeParams,
+    weights: str,
+    source: Source,
 ) -> list[tuple[dict[str, RowFigures], dict[str, str]]]:
     """For each pass the figures, and the reasons of its other rows, by id."""
     # No knob but top_p changes a row's figures. Device, dtype and code are not in scorer_id: they change the last bits
@@ -151,11 +160,14 @@ def _passes(
         "top_p": params.top_p,
         "device": str(model.device),
         "dtype": str(model.dtype),
-        "code": code_versions(),
+        "code": (code := code_versions()),
     }
+    folder = Path(runtime.scores) / content_id("scores", place)
+    if runtime.executor == "ray":
+        fill_shards(folder, model, source, passes, params, runtime, code)
     results = []
     with (
-        ScoreShards(Path(runtime.scores) / content_id("scores", place)) as shards,
+        ScoreShards(folder) as shards,
         Progress("difficulty", total=sum(map(len, passes))) as progress,
     ):
         for each in passes:

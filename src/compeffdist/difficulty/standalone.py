@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from compeffdist.difficulty.score_difficulty import chosen_ranking, measure_rows
+from compeffdist.difficulty.spread import Source
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, hash_file, write_jsonl
 from compeffdist.formatting import encode_prompt, encode_response
@@ -82,7 +83,8 @@ def score_file(
     bare_prompt = prompt_ids("")
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
-    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights))
+    loaded = Source(model_folder, base_folder, dtype)
+    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights), loaded)
     results: dict[str, dict[str, Any]] = {
         row_id: {RANKING: chosen_ranking(measures, params)} | {name: measures[name] for name in COLUMNS}
         for row_id, measures in values.items()

@@ -35,6 +35,7 @@ def _named(params: Params) -> Iterator[Finding]:
     cache = cache_folder(params.runtime.cache)
     yield from found("disk", lambda: machine.disk(inputs.writable_folders(params, cache)))
     yield from found("processes", lambda: machine.processes(params.runtime))
+    yield from found("executor", lambda: machine.executor(params.runtime))
     yield from found("compiler", lambda: machine.compiler(params.teacher.engine))
     yield from found("domain", lambda: inputs.domain(params))
     yield from found("teacher", lambda: inputs.teacher(params))

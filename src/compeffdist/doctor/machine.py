@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compeffdist import precision
 from compeffdist.doctor.finding import Finding
+from compeffdist.executor.session import ray_version
 from compeffdist.params import RuntimeParams
 from compeffdist.student.together import check_processes, threads_each
 
@@ -139,6 +140,13 @@ def processes(runtime: RuntimeParams) -> Iterator[Finding]:
     many = device == "cpu" and count > usable
     advice = f"only {usable} cores are usable: set runtime.processes to that at most" if many else ""
     yield Finding("processes", "note" if many else "ok", told, advice)
+
+
+def executor(runtime: RuntimeParams) -> Iterator[Finding]:
+    """Whether there is the Ray that is to place replicas; nothing without one."""
+    if runtime.executor == "ray":
+        where = f"that runs at {runtime.ray_address}" if runtime.ray_address else "started here"
+        yield Finding("executor", "ok", f"ray {ray_version()}, {where}, places {runtime.replicas} replica(s)")
 
 
 def _flags() -> list[str]:

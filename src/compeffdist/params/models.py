@@ -103,7 +103,7 @@ class RuntimeParams(Section):
     engine_idle_seconds: PositiveInt = 180
     """The shared vLLM server leaves after this long without a request."""
     engine_start_seconds: PositiveInt = 600
-    """How long a vLLM server may take to be ready."""
+    """How long a vLLM server may take to be ready, and a replica that scores."""
     engine_memory_gib: PositiveFloat = 1.0
     """KV cache of the vLLM server on CPU, in GiB."""
     engine_arguments: list[Line] = Field(default_factory=list)
@@ -123,6 +123,16 @@ class RuntimeParams(Section):
     fsdp: bool = False
     """Several processes on GPUs divide the student's weights, gradients and moments among them where all of its weights
     are trained, in place of a copy each (docs/gpu.md)."""
+    executor: Literal["local", "ray"] = "local"
+    """Who runs vLLM's servers and scores triplets. `local`: one process of each here; `ray`: `replicas` of them, placed
+    by Ray (docs/ray.md)."""
+    ray_address: Annotated[str, Field(pattern=r"^([\w.-]+:[0-9]{1,5})?$")] = ""
+    """Of a Ray that runs already, HOST:PORT; empty: one is started on this machine, for it alone."""
+    replicas: PositiveInt = 1
+    """Of vLLM's server, or of the student that scores, under executor `ray`."""
+    replica_resources: dict[Line, NonNegativeFloat] = Field(default_factory=dict)
+    """What Ray reserves for each replica, by Ray's names, as in `{CPU: 4, GPU: 1}`. Empty: a CPU, and a GPU if Ray has
+    any."""
 
     @property
     def addresses(self) -> list[str]:

@@ -15,11 +15,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from compeffdist.errors import one_line
 from compeffdist.teacher.dialect import Dialect
-from compeffdist.teacher.openai_engine import OpenAIEngine
+from compeffdist.teacher.pace import Pace
+from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.server_client import ServerClient
 
 FIRST_LOOK, LONGEST_PAUSE = 1.0, 60.0
@@ -38,11 +39,26 @@ class State(Enum):
     OUT = auto()
 
 
+class Asks(Protocol):
+    """Puts questions to one server."""
+
+    pace: Pace
+
+    @property
+    def model(self) -> str:
+        """Its name at the server."""
+        ...
+
+    async def answer_one(self, client: Any, request: Request) -> Answer:
+        """The answer to a request, by way of whoever passes on what it asks. Raises RequestFailed or UserError."""
+        ...
+
+
 @dataclass
 class Replica:
     """A server, with what is known of it in `engine`: its pace, and what it takes."""
 
-    engine: OpenAIEngine
+    engine: Asks
     state: State = State.WELL
     why: str = ""
     """What was seen of it when it went."""

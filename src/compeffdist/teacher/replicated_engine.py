@@ -22,7 +22,7 @@ from compeffdist.errors import UserError, one_line
 from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.engine import Engine, OnAnswer, OnFailure, RequestFailed
-from compeffdist.teacher.openai_engine import Chat, OpenAIEngine
+from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.pace import ServerGone
 from compeffdist.teacher.placement import Placement, beginning
 from compeffdist.teacher.replicas import Replica, State, lists_of, not_told, other_model
@@ -50,9 +50,10 @@ class ReplicatedEngine:
     ) -> None:
         self.runtime, self.starts, self.meter, self.told = runtime, 0, Meter(), False
         each = [runtime.model_copy(update={"openai_base_url": url}) for url in runtime.addresses]
-        self.replicas = [Replica(OpenAIEngine(model, teacher, one, folder)) for one in each]
-        for replica in self.replicas:
-            replica.engine.meter, replica.engine.pace.others = self.meter, True
+        self.engines = [OpenAIEngine(model, teacher, one, folder) for one in each]
+        for engine in self.engines:
+            engine.meter, engine.pace.others = self.meter, True
+        self.replicas = [Replica(engine) for engine in self.engines]
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
@@ -60,7 +61,7 @@ class ReplicatedEngine:
 
     def at_most(self, request: Request) -> Spent:
         """See `Engine.at_most`: whichever replica answers, what one was told is not bought of another."""
-        each = [replica.engine.at_most(request) for replica in self.replicas]
+        each = [engine.at_most(request) for engine in self.engines]
         return Spent(
             max(one.calls for one in each),
             max(one.prompt_tokens for one in each),
@@ -73,20 +74,12 @@ class ReplicatedEngine:
 
     async def _answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         async with AsyncExitStack() as stack:
-            for replica in self.replicas:
-                replica.client = await stack.enter_async_context(replica.engine.open_client(ServerClient))
+            for replica, engine in zip(self.replicas, self.engines, strict=True):
+                replica.client = await stack.enter_async_context(engine.open_client(ServerClient))
                 replica.flying.clear()
-            await asyncio.gather(*(self._look_at(replica) for replica in self.replicas if replica.is_there))
+            await asyncio.gather(*(look_at(replica) for replica in self.replicas if replica.is_there))
             self._compare()
             await Round(self.replicas, self.runtime.busy_seconds, requests, on_answer, on_failure).run()
-
-    async def _look_at(self, replica: Replica) -> None:
-        try:
-            await replica.client.check()
-        except Unreachable as error:
-            replica.go(error.why)
-        else:
-            replica.listed = replica.client.listed or replica.listed
 
     def _compare(self) -> None:
         """Raises UserError if the replicas' lists of models say that they do not serve the same one; says once where
@@ -104,10 +97,20 @@ class ReplicatedEngine:
             print(f"not known of {places}: whether it is the same model {model!r}; taken to be", file=sys.stderr)
 
 
+async def look_at(replica: Replica) -> None:
+    """See whether a replica is there, and what it says of its models."""
+    try:
+        await replica.client.check()
+    except Unreachable as error:
+        replica.go(error.why)
+    else:
+        replica.listed = replica.client.listed or replica.listed
+
+
 class Told:
     """Passes requests of one question on to a server, but for those that were answered before, by whichever server."""
 
-    def __init__(self, client: Chat, replies: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, client: ServerClient, replies: dict[str, dict[str, Any]]) -> None:
         self.client, self.replies = client, replies
         self.place = client.place
 
@@ -116,6 +119,13 @@ class Told:
         key = canonical_json(body)
         if key not in self.replies:
             self.replies[key] = await self.client.chat(body)
+        return self.replies[key]
+
+    async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ServerClient.complete`."""
+        key = canonical_json([body, extra])
+        if key not in self.replies:
+            self.replies[key] = await self.client.complete(body, extra)
         return self.replies[key]
 
 
@@ -128,7 +138,7 @@ class Round:
 
     def __init__(
         self,
-        replicas: Sequence[Replica],
+        replicas: list[Replica],
         patience: float,
         requests: Sequence[Request],
         on_answer: OnAnswer,
@@ -151,7 +161,7 @@ class Round:
         try:
             for replica in self.replicas:
                 if replica.state is State.GONE:
-                    self._begin(self._regain(replica))
+                    self.begin(self._regain(replica))
             while self.left:
                 self._place()
                 try:
@@ -177,7 +187,7 @@ class Round:
             for replica in sorted(free, key=lambda replica: len(replica.flying)):
                 index = self.placement.take(replica.name)
                 if index is not None:
-                    replica.flying[index] = self._begin(self._ask(replica, index))
+                    replica.flying[index] = self.begin(self._ask(replica, index))
                     break
             else:
                 return
@@ -197,7 +207,14 @@ class Round:
             raise UserError(f"none of {len(self.replicas)} servers can be asked: {one_line(seen, 400)}; {hint}")
         return left
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def join(self, replica: Replica) -> None:
+        """Have one more replica to ask."""
+        self.replicas.append(replica)
+        self.placement.move(self._homes())
+        self.changed.set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done beside; what it raises ends the round, as this ends it."""
         task: asyncio.Task[None] = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
@@ -286,7 +303,7 @@ class Round:
     def _lose(self, replica: Replica, why: str) -> None:
         if replica.go(why):
             self.placement.move(self._homes())
-            self._begin(self._regain(replica))
+            self.begin(self._regain(replica))
 
     async def _regain(self, replica: Replica) -> None:
         """Look at a replica that is gone until it is there again."""

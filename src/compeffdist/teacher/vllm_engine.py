@@ -8,10 +8,10 @@ label trie needs, taken from the softmax over the whole vocabulary.
 import asyncio
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from compeffdist.labels import Branch
 from compeffdist.models import ModelIdentity
@@ -33,6 +33,14 @@ MAX_LOGPROB_TOKEN_IDS = 128  # vLLM's bound on logprob_token_ids
 TOUCH_SECONDS = 5.0
 
 
+class Completes(Protocol):
+    """Whoever passes a request for completions on to a server."""
+
+    async def complete(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ServerClient.complete`."""
+        ...
+
+
 class VllmEngine:
     """A local vLLM server for the model in `folder`; started when first asked, shared if it runs."""
 
@@ -45,7 +53,7 @@ class VllmEngine:
         self.runtime, self.max_model_len, self.starts = runtime, teacher.max_model_len, 0
         self.meter, self.pace = Meter(), Pace(runtime.concurrency, runtime.busy_seconds, comes_back=False)
         self.chat = ChatTokenizer(folder)
-        self.arguments = _server_arguments(folder, model.dtype, teacher, runtime)
+        self.arguments = [*self._placing(), *_server_arguments(folder, model.dtype, teacher, runtime)]
         key = content_id("vllm", {"arguments": self.arguments})
         self.files = EngineFiles(ENGINES_FOLDER.absolute(), key)
 
@@ -69,6 +77,10 @@ class VllmEngine:
     def close(self) -> None:
         """The server stays for the next stage; its supervisor ends it with the run."""
 
+    def _placing(self) -> list[str]:
+        """What the supervisor is told of where servers are."""
+        return []
+
     async def _answer(
         self, server: Attachment, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure
     ) -> None:
@@ -79,7 +91,7 @@ class VllmEngine:
             async with ServerClient(server.base_url, key, settings, hint, self.meter, self.pace) as client:
 
                 async def answer_one(request: Request) -> Answer:
-                    return await (self._labels if request.labels else self._generate)(client, request)
+                    return await self.answer_one(client, request)
 
                 await answer_concurrently(requests, answer_one, self.runtime.concurrency, on_answer, on_failure)
         finally:
@@ -87,12 +99,16 @@ class VllmEngine:
             with suppress(asyncio.CancelledError):
                 await in_use
 
+    async def answer_one(self, client: Completes, request: Request) -> Answer:
+        """The answer to a request. Raises RequestFailed or UserError."""
+        return await (self._labels if request.labels else self._generate)(client, request)
+
     async def _keep_touching(self, server: Attachment) -> None:
         while True:
             server.touch()
             await asyncio.sleep(min(TOUCH_SECONDS, self.runtime.engine_idle_seconds / 4))
 
-    async def _generate(self, client: ServerClient, request: Request) -> Answer:
+    async def _generate(self, client: Completes, request: Request) -> Answer:
         body = self._body(request, request.max_tokens)
         body |= {"temperature": request.temperature, "top_p": request.top_p}
         extra: dict[str, Any] = {"stop_token_ids": [self.chat.end]}
@@ -105,7 +121,7 @@ class VllmEngine:
         finish = finish_of(choice)
         return Answer(kept_text(choice.get("text"), finish), None, *token_counts(reply), finish)
 
-    async def _labels(self, client: ServerClient, request: Request) -> Answer:
+    async def _labels(self, client: Completes, request: Request) -> Answer:
         counts: list[tuple[int, int, int]] = [(0, 0, 0)]
         try:
             trie = self.chat.trie(request.labels)
@@ -117,7 +133,7 @@ class VllmEngine:
         return Answer.of_labels(logprobs, prompt_tokens, cached_tokens, passes)
 
     async def _child_logprobs(
-        self, client: ServerClient, request: Request, branch: Branch, counts: list[tuple[int, int, int]]
+        self, client: Completes, request: Request, branch: Branch, counts: list[tuple[int, int, int]]
     ) -> list[float]:
         logprobs: list[float] = []
         body = self._body(request, 1, branch.path) | {"temperature": 0.0, "logprobs": 1}

@@ -11,6 +11,8 @@ Clients and supervisor meet in a folder: `KEY.json` says where the server is (it
 `KEY.leases/` has one file a lease whose modification time is the last use, `KEY.lock` orders coming and going.
 
     python -m compeffdist.teacher.vllm_supervisor FOLDER KEY IDLE_SECONDS SERVER_ARGUMENT…
+
+Where the first argument says that Ray places servers (`PLACED`), there are several of them (`vllm_placing`).
 """
 
 import json
@@ -25,13 +27,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 
 from compeffdist.credentials import KEY_VARIABLE
-from compeffdist.errors import UserError, one_line
+from compeffdist.errors import UserError, one_line, run_guarded
 from compeffdist.processes import ProcessId, process_id, run_process
 from compeffdist.teacher.vllm_server import PARENT_VARIABLE
 
@@ -42,6 +45,8 @@ PATIENCE = {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600"}
 """vLLM ends an engine whose step takes longer than 300 seconds, as on a busy machine, or one that slept."""
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 """Loading frees each layer's weights once they are packed; blocks this large then go back to the system at once."""
+PLACED = "--placed-by-ray="
+"""Begins the supervisor's argument that has the params for it, as JSON; no server's."""
 PRELOAD = "LD_PRELOAD"
 LIBRARIES = (
     # pip install intel-openmp
@@ -64,6 +69,8 @@ class ServerState:
     port: int
     api_key: str
     ready: bool
+    replicas: list[str] = field(default_factory=list)
+    """Addresses of servers that Ray placed, in place of the one at `port`; others as some die."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,7 @@ class Supervisor:
         self.files, self.idle_seconds, self.told_to_end = files, idle_seconds, False
         itself = process_id(os.getpid())
         assert itself is not None
-        self.state = ServerState(itself, _free_port(), secrets.token_urlsafe(32), ready=False)
+        self.state = ServerState(itself, free_port(), secrets.token_urlsafe(32), ready=False)
         self.last_use: float | None = None
         self.quiet_seconds = 0.0
         self.command = [sys.executable, "-m", "compeffdist.teacher.vllm_server", "--host", HOST]
@@ -247,23 +254,20 @@ class Supervisor:
 
     def run(self) -> None:
         """Until the server ends or is no longer needed."""
-        signal.signal(signal.SIGTERM, self._end)
-        own = {"VLLM_API_KEY": self.state.api_key, PARENT_VARIABLE: str(os.getpid())}
-        environment = PATIENCE | os.environ | MEMORY | preloading(os.environ) | own
+        self._heed_term()
         self.files.write_state(self.state)
         with tempfile.TemporaryDirectory(prefix="compeffdist-") as sockets:  # vLLM leaves its sockets lying about
-            environment["VLLM_RPC_BASE_PATH"] = sockets
-            server = subprocess.Popen(self.command, env=environment, start_new_session=True)
+            server = start_server(self.command, self.state.api_key, sockets, os.environ)
             try:
                 self._watch(server)
             finally:
                 self._remove_state()
-                _end_group(server)
+                end_group(server)
 
     def _watch(self, server: "subprocess.Popen[bytes]") -> None:
         """Return when the server has ended or is unneeded."""
         while server.poll() is None and not self.told_to_end:
-            if not self.state.ready and _answers(self.state.port):
+            if not self.state.ready and answers(self.state.port):
                 self.state = replace(self.state, ready=True)
                 self.files.write_state(self.state)
             if self._unneeded() and self._leave():
@@ -293,8 +297,26 @@ class Supervisor:
         if state and state.supervisor == self.state.supervisor:
             self.files.state.unlink(missing_ok=True)
 
+    def _heed_term(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+
     def _end(self, *_: object) -> None:
         self.told_to_end = True
+
+
+def start_server(
+    command: Sequence[str], api_key: str, sockets: str, known: Mapping[str, str], log: IO[bytes] | None = None
+) -> "subprocess.Popen[bytes]":
+    """A vLLM server that ends with the thread that starts it.
+
+    Args:
+        sockets: a folder for what it leaves lying about.
+        known: environment variables.
+        log: where its output goes; None: where this process's own does.
+    """
+    own = {"VLLM_API_KEY": api_key, PARENT_VARIABLE: str(os.getpid()), "VLLM_RPC_BASE_PATH": sockets}
+    environment = PATIENCE | dict(known) | MEMORY | preloading(known) | own
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def preloading(environment: Mapping[str, str], libraries: Sequence[tuple[Path, str]] = LIBRARIES) -> dict[str, str]:
@@ -306,7 +328,8 @@ def preloading(environment: Mapping[str, str], libraries: Sequence[tuple[Path, s
     return {PRELOAD: ":".join([*given, *found])} if given or found else {}
 
 
-def _end_group(server: "subprocess.Popen[bytes]") -> None:
+def end_group(server: "subprocess.Popen[bytes]") -> None:
+    """End a server and all that it started."""
     for stop in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, stop)
@@ -315,25 +338,33 @@ def _end_group(server: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _answers(port: int) -> bool:
+def answers(port: int, host: str = HOST) -> bool:
+    """Whether a server there is ready."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        direct.open(f"http://{HOST}:{port}/health", timeout=5).close()
+        direct.open(f"http://{host}:{port}/health", timeout=5).close()
         return True
     except (OSError, ValueError):
         return False
 
 
-def _free_port() -> int:
+def free_port(host: str = HOST) -> int:
+    """One that nobody listens on there."""
     with socket.socket() as listener:
-        listener.bind((HOST, 0))
+        listener.bind((host, 0))
         return int(listener.getsockname()[1])
 
 
 def main() -> None:
-    """Run as the supervisor of one server."""
+    """Run as the supervisor of one server, or of those that Ray places."""
     folder, key, idle_seconds, *arguments = sys.argv[1:]
-    Supervisor(EngineFiles(Path(folder), key), float(idle_seconds), arguments).run()
+    files, idle = EngineFiles(Path(folder), key), float(idle_seconds)
+    if not arguments[0].startswith(PLACED):
+        Supervisor(files, idle, arguments).run()
+        return
+    from compeffdist.teacher.vllm_placing import RaySupervisor
+
+    run_guarded(RaySupervisor(files, idle, arguments).run)
 
 
 if __name__ == "__main__":

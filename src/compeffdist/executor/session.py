@@ -1,0 +1,152 @@
+"""Ray, joined where it runs already or started on this machine, for as long as a block lasts.
+
+What is started here listens on 127.0.0.1 alone, takes none but who knows its token, and is gone when the block ends or
+the process that opened it does, however that happens (`head`). Of a Ray that runs already nothing is started or ended
+but the replicas of ours, which end with this process.
+"""
+
+import importlib
+import json
+import logging
+import math
+import os
+import secrets
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import compeffdist
+from compeffdist.credentials import KEY_VARIABLE
+from compeffdist.errors import UserError, one_line
+from compeffdist.params import RuntimeParams
+
+START_SECONDS = 180.0
+"""How long Ray may take to be there: 6 to 20 on two cores."""
+END_SECONDS = 30.0
+HERE_ALONE = {
+    # the one switch that has Ray take the loopback address for this machine's
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+}
+CPU, GPU = "CPU", "GPU"
+
+
+@contextmanager
+def ray_session(runtime: RuntimeParams) -> Iterator[Any]:
+    """The library Ray, connected to `runtime.ray_address` or to a Ray of its own. Raises UserError if it is not
+    installed, cannot be started or joined, or has not what the replicas want."""
+    if runtime.ray_address:
+        with _joined(_library(), runtime.ray_address) as ray:
+            yield ray
+        return
+    if sys.platform != "linux":
+        raise UserError("runtime.executor ray: Ray is started here on Linux alone; set runtime.executor to local")
+    wanted = HERE_ALONE | {"RAY_AUTH_TOKEN": _token()}
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
+        raise RuntimeError("Ray was imported before it could be told to stay on this machine, which it reads then")
+    os.environ.update(wanted)
+    library = _library()
+    with _started(runtime) as address, _joined(library, address) as ray:
+        _check_room(ray.cluster_resources(), runtime)
+        yield ray
+
+
+def replica_options(ray: Any, runtime: RuntimeParams) -> dict[str, Any]:
+    """What Ray is told to reserve for a replica: `runtime.replica_resources`, or a CPU and, if it has any, a GPU."""
+    wanted = _wanted(ray.cluster_resources(), runtime)
+    return {"num_cpus": wanted.pop(CPU, 0), "num_gpus": wanted.pop(GPU, 0), "resources": wanted, "max_restarts": 0}
+
+
+def _wanted(there: Mapping[str, float], runtime: RuntimeParams) -> dict[str, float]:
+    return dict(runtime.replica_resources) or ({CPU: 1.0, GPU: 1.0} if there.get(GPU) else {CPU: 1.0})
+
+
+def _check_room(there: Mapping[str, float], runtime: RuntimeParams) -> None:
+    """Raises UserError if this machine has not what all replicas want. One that was joined may yet grow."""
+    for name, each in _wanted(there, runtime).items():
+        if each * runtime.replicas > there.get(name, 0.0):
+            raise UserError(
+                f"runtime.replicas: {runtime.replicas} want {each:g} {name} each, and this machine has "
+                f"{there.get(name, 0.0):g}: have fewer, or less of it in runtime.replica_resources"
+            )
+
+
+def ray_version() -> str:
+    """Of the Ray that is installed, without loading it. Raises UserError if none is."""
+    try:
+        return metadata.version("ray")
+    except metadata.PackageNotFoundError:
+        raise UserError(
+            "runtime.executor is ray, which is not installed: pip install '.[ray]' in the checkout, or set it to local"
+        ) from None
+
+
+def _library() -> Any:
+    ray_version()
+    return importlib.import_module("ray")
+
+
+@cache
+def _token() -> str:
+    """Of every Ray that this process starts: Ray's own library reads it once."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _joined(ray: Any, address: str) -> Iterator[Any]:
+    try:
+        ray.init(
+            address=address,
+            namespace=f"compeffdist-{secrets.token_hex(8)}",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+        )
+    except Exception as error:  # of many types
+        ray.shutdown()
+        raise UserError(
+            f"runtime.ray_address: {address} cannot be joined: {one_line(error, 300)}; is this machine a node of it, "
+            "by the same Ray, and its token this one's (RAY_AUTH_TOKEN)?"
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _started(runtime: RuntimeParams) -> Iterator[str]:
+    """The address of a Ray that is there for this block."""
+    # a replica's share of the cores is a matter of bookkeeping: that they exist keeps none of it from being placed
+    cores = max(len(os.sched_getaffinity(0)), runtime.replicas * runtime.replica_resources.get(CPU, 1.0))
+    source = str(Path(compeffdist.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    known = {name: value for name, value in os.environ.items() if not name.startswith((KEY_VARIABLE, "RAY_ADDRESS"))}
+    head = subprocess.Popen(
+        [sys.executable, "-m", "compeffdist.executor.head", str(math.ceil(cores))],
+        env=known | {"PYTHONPATH": paths},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for this process, which ends the others
+    )
+    assert head.stdin is not None and head.stdout is not None
+    try:
+        there = select.select([head.stdout], [], [], START_SECONDS)[0]
+        said = json.loads(head.stdout.readline() or b"{}") if there else {"failed": f"not within {START_SECONDS:g} s"}
+        if "address" not in said:
+            raise UserError(f"runtime.executor ray: Ray cannot be started: {said.get('failed', 'its process ended')}")
+        yield said["address"]
+    finally:
+        head.stdin.close()
+        try:
+            head.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            head.kill()
+            head.wait()
+        head.stdout.close()
