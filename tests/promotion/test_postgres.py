@@ -137,3 +137,15 @@ def test_a_wrong_password_is_one_line_and_soon(postgres: Postgres, monkeypatch: 
     with pytest.raises(UserError, match=r"cannot be reached \(.*password authentication failed") as refused:
         open_tracking()
     assert "\n" not in str(refused.value) and "wrong-1" not in str(refused.value)
+
+
+def test_a_password_may_lie_in_the_file_that_postgresql_s_own_programs_read(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no address and no command holds it."""
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    (tmp_path / "passwords").write_text(f"127.0.0.1:{postgres.port}:postgres:{USER}:{escaped}\n")
+    (tmp_path / "passwords").chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "passwords"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://{USER}@127.0.0.1:{postgres.port}/postgres")
+    assert open_tracking().search_experiments()
