@@ -29,23 +29,13 @@ SIZES = (100_000, 1_000_000, 100_000_000)
 ENUMERATED = 20_000
 """Texts that are asked for attributes, however many there are: as the profile `paper` has it."""
 RATES = {
-    "hours of asking: 1.5B teacher, two cores": (
-        74,
-        1,
-        "measured: the 487 thousand tokens of the default run's answers, in 1 h 50 min",
-    ),
-    "GPU-hours of asking: 8B teacher, H100": (
-        17_200,
-        1,
-        "published: vLLM 0.6.0, one H100, 8,088 tokens written a second",
-    ),
-    "GPU-hours of asking: 70B teacher, H100": (
-        7_540,
-        4,
-        "published: vLLM 0.6.0, four H100, 3,543 tokens written a second",
-    ),
+    # measured: the 487 thousand tokens of the default run's answers, in 1 h 50 min
+    "hours of asking: 1.5B teacher, two cores": (74, 1),
+    # published of vLLM 0.6.0: 8,088 tokens written a second on one H100, 3,543 on four
+    "GPU-hours of asking: 8B teacher, H100": (17_200, 1),
+    "GPU-hours of asking: 70B teacher, H100": (7_540, 4),
 }
-"""Computed and written tokens a second, of so many devices together, and who says so. What is published are written
+"""Computed and written tokens a second, of so many devices together. What is published are written
 tokens of ShareGPT's prompts, of which 202 are read for each 179 that are written: both are counted here."""
 SCORED_TOKENS, SCORED_A_SECOND = 14_930 / 180, 22.8
 """Tokens of a row and rows a second, on two cores with bfloat16 instructions, 135M student: docs/performance.md."""
@@ -167,7 +157,7 @@ def gpu_hours(operations_a_parameter: float) -> float:
 
 
 def hours(tokens: Tokens, name: str) -> float:
-    rate, devices, _ = RATES[name]
+    rate, devices = RATES[name]
     return tokens.computed / rate / 3600 * devices
 
 
