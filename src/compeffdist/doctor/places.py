@@ -141,7 +141,7 @@ def mlflow() -> Iterator[Finding]:
         yield Finding("mlflow", "ok", f"{shown_uri()}; --online asks it")
         if is_bare_database():
             told = "a database without an MLflow server: what is registered has its files on this machine alone"
-            yield Finding("mlflow files", "note", told, f"for others to use it, name a server in {VARIABLE}")
+            yield Finding("mlflow database", "note", told, f"for others to use it, name a server in {VARIABLE}")
     elif not path.exists():
         writable = os.access(next(folder for folder in path.parents if folder.exists()), os.W_OK)
         told = f"{shown_uri()}: not there yet; the first training makes it"
