@@ -119,11 +119,16 @@ def test_a_withdrawn_text_is_purged_from_the_bucket(
     assert after == before - there
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("url", f"s3://{BUCKET}-that-is-not-there/data"), ("endpointurl", "http://127.0.0.1:9")],
+    ids=["no such bucket", "nobody answers"],
+)
 def test_a_bucket_that_cannot_be_asked_is_no_empty_one(
-    own_world: World, endpoint: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
+    own_world: World, endpoint: str, bucket: Any, setting: str, value: str
 ) -> None:
     text = learnt_text(pushed(own_world, endpoint))
-    own_world.run("dvc", "remote", "modify", "shared", "url", f"s3://{BUCKET}-that-is-not-there/data")
+    own_world.run("dvc", "remote", "modify", "shared", setting, value)
     with pytest.raises(UserError, match=r"^DVC remote shared: ") as stop:
         own_world.forgetting().plan(text.id)
     assert "\n" not in str(stop.value) and SECRET not in str(stop.value)
