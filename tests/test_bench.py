@@ -1,5 +1,6 @@
 """The benches run: small, without real weights, and without a word on how fast."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,27 @@ def test_commands_are_measured_beside_an_import() -> None:
     assert heading.split() == ["processor", "wall", "ratio"] and line.split()[0] == "spend"
     refused = subprocess.run([*command, "nonsense"], capture_output=True, text=True)
     assert refused.returncode == 2 and "none of --help, results" in refused.stderr
+
+
+def scale_model(*arguments: str) -> list[str]:
+    command = [sys.executable, BENCH / "scale_model.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_costs_of_many_texts_that_docs_show_are_what_the_model_makes_of_the_committed_run() -> None:
+    shown = (BENCH.parent / "docs/scale.md").read_text("utf-8")
+    assert "\n".join(["", *scale_model(), ""]) in shown
+
+
+def test_the_model_of_costs_finds_the_committed_run_again() -> None:
+    """By its laws; that run asked 1,050 of its texts for attributes, not all."""
+    told = {
+        head: cell for _, head, cell, _ in (map(str.strip, line.split("|")) for line in scale_model("--texts", "1200"))
+    }
+    summary = json.loads((BENCH.parent / "metrics/summary.json").read_text())
+    assert told["questions to the teacher"] == f"{(summary['teacher_answers'] + 150) / 1000:.1f} k"
+    assert told["rows trained on"] == f"{summary['training_rows'] / 1000:.1f} k"
+    assert told["… in mode `proxy`"] == "-"
 
 
 @pytest.mark.pipeline

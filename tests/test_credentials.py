@@ -44,7 +44,9 @@ def test_no_password_of_an_address_is_shown(password: str) -> None:
 def test_a_secret_of_the_environment_is_masked_outside_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:two words/1@host:5000")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "0123456789")
+    monkeypatch.setenv("PGPASSWORD", "keep-1-out")
     assert one_line("no host words: two words/1; token 0123456789") == "no host words: ***; token ***"
+    assert one_line("neither user nor keep-1-out") == "neither user nor ***"
 
 
 @pytest.mark.parametrize(

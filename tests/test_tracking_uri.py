@@ -1,6 +1,7 @@
 """What would stop a run where it registers its student is one line before its first stage."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,18 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from compeffdist.errors import UserError
 from compeffdist.registry.local_store import former_store, home_uri, local_path
 from compeffdist.registry.tracking import experiment_id, open_registry, open_tracking
 from compeffdist.running import run_stage
-from compeffdist.tracking_uri import check_tracking_uri, database
+from compeffdist.tracking_uri import DRIVERS, check_tracking_uri, database
 
 
 @pytest.mark.parametrize(
     ("uri", "package"),
     [
-        ("postgresql://ada:p/a@ss:w@db/x", "psycopg"),
+        ("postgresql://ada:p/a@ss:w@db/x", "psycopg[binary]"),
         ("postgresql+psycopg2://ada:secret@db/x", "psycopg2-binary"),
         ("mysql://ada:secret@db/x", "mysqlclient"),
         ("mysql+pymysql://ada:secret@db/x", "pymysql"),
@@ -30,12 +32,19 @@ from compeffdist.tracking_uri import check_tracking_uri, database
 )
 def test_a_driver_that_is_not_installed_is_named(uri: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for ask in (check_tracking_uri, open_tracking):
-        with pytest.raises(UserError, match=f"needs the Python package {package}.*pip install") as stop:
+        with pytest.raises(UserError, match=rf"needs the Python package {re.escape(package)}, .*pip install") as stop:
             ask()
         message = str(stop.value)
         assert "\n" not in message and "***@db/x" in message
         assert not [secret for secret in ("secret", "p/a", "ss:w", "ada") if secret in message]
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_a_database_is_reached_by_the_driver_that_sqlalchemy_takes(kind: str) -> None:
+    taken = make_url(f"{kind}://db/x").get_dialect().driver
+    assert {"mysqldb": "MySQLdb"}.get(taken, taken) == DRIVERS[kind]
 
 
 @pytest.mark.parametrize("password", ["p/w", "p@w", "p?w", "p#w"])

@@ -21,8 +21,8 @@ SQLITE = "sqlite:///"
 _IN_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(.+)", re.IGNORECASE | re.DOTALL)
 _NO_FILE = re.compile(r"sqlite(?:\+\w+)?:(?://)?(?:/?|/(?:file)?::memory:|/:memory:)", re.IGNORECASE)
 HTTP = ("http://", "https://")
-DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
-"""By kind of database, the module that reaches it where the address names none (`mysql+pymysql://`)."""
+DRIVERS = {"postgresql": "psycopg", "mysql": "MySQLdb", "mssql": "pyodbc"}
+"""By kind of database, the module by which SQLAlchemy reaches it where the address names none (`mysql+pymysql://`)."""
 PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 """Modules that come in packages of another name."""
 
@@ -48,6 +48,11 @@ def database() -> Path | None:
         named = url2pathname(urlsplit(named).path)
     path = Path(re.sub("^/+", "/", named)).absolute()
     return Path(os.path.realpath(path.parent)) / path.name if ".." in path.parts else path
+
+
+def is_bare_database() -> bool:
+    """Whether the store is a database server's, with no MLflow server before it that would keep files for all."""
+    return tracking_uri().partition("://")[0].partition("+")[0] in DRIVERS
 
 
 def _is_in_memory(uri: str) -> bool:

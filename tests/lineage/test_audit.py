@@ -277,6 +277,8 @@ def test_a_clone_that_pulled_from_a_remote_traces_and_audits(own_world: World, t
     own_world.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
     clone = World(tmp_path / "clone", own_world.uri)
     clone.run("dvc", "pull", "-q")
+    assert clone.run("dvc", "status").strip() == "Data and pipelines are up to date."
+    assert "Running stage" not in clone.run("dvc", "repro", "--dry")
     audit = clone.auditor().audit()
     assert audit.passed, audit.failures
     assert any(link.check == "store" and link.status == "SKIP" for link in audit.links)

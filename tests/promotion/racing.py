@@ -15,6 +15,7 @@ import shutil, sys, time
 from pathlib import Path
 from compeffdist.errors import UserError
 from compeffdist.ledger import PROMOTIONS
+from compeffdist.lineage.checkout import version_problems
 from compeffdist.params import Params
 from compeffdist.promotion.promote import promote
 
@@ -29,12 +30,13 @@ def wait(name):
 for number in range(rounds):
     def audit(version):
         wait(f"told-{number}")  # the mutex is held until the other one has been told so
-        return []
+        return version_problems(version) if audited else []
 
     (folder / f"ready-{number}-{own}").touch()
     wait(f"ready-{number}-{1 - own}")
     try:
-        promote(2 * number + own + 1, params, audit)
+        outcome = promote(2 * number + own + 1, params, audit, override)
+        assert not [reason for reason in outcome.reasons if reason.startswith("audit")], outcome.reasons
         said = "won"
         if clones:
             shutil.copy(PROMOTIONS, folder / f"pushed-{number}")
@@ -56,9 +58,16 @@ for number in range(rounds):
 """
 
 
-def race(params: Params, folder: Path, rounds: int, *, clones: bool = False) -> list[list[str]]:
-    """What the two said in each round, in alphabetical order; versions 1 to 2 * `rounds` are there."""
-    command = [sys.executable, "-c", f"clones = {clones}\n{RACER}"]
+def race(params: Params, folder: Path, rounds: int, *, clones: bool = False, audited: bool = False) -> list[list[str]]:
+    """What the two said in each round, in alphabetical order; versions 1 to 2 * `rounds` are there.
+
+    Args:
+        folder: of what they tell each other, and of their clones, `clone 0` and `clone 1`.
+        audited: the clones are checkouts that are there already, in which the versions are audited; these need not be
+            better than their base.
+    """
+    override = "made for a test" if audited else None
+    command = [sys.executable, "-c", f"{clones=}\n{audited=}\n{override=}\n{RACER}"]
     places = [folder / f"clone {own}" if clones else Path.cwd() for own in range(2)]
     for place in places:
         place.mkdir(exist_ok=True)

@@ -1,13 +1,8 @@
 """Promotion against a real `mlflow server` that keeps database and artifacts to itself."""
 
 import base64
-import contextlib
 import hmac
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
@@ -29,6 +24,7 @@ from compeffdist.records import EvaluationRow
 from compeffdist.registry.artifacts import find_version, verify_version
 from compeffdist.registry.register import register_student
 from compeffdist.registry.tracking import open_tracking
+from tests.promotion.mlflow_server import MlflowServer, running_server
 from tests.promotion.racing import race
 from tests.promotion.versions import (
     BASE_RIGHT,
@@ -38,7 +34,6 @@ from tests.promotion.versions import (
     make_version,
     predictions,
 )
-from tests.registry.test_serving import free_port, wait_until_up
 
 pytestmark = pytest.mark.pipeline
 
@@ -55,27 +50,15 @@ WEBHOOKS = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Address of a server, and the folder its artifacts are in."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | WEBHOOKS
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command, *stores], env=environment, cwd=folder, start_new_session=True
-    )
-    try:
-        wait_until_up(process, port, "health")
-        yield f"http://127.0.0.1:{port}", folder / "files"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, f"sqlite:///{folder}/mlflow.db", WEBHOOKS) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
-def at_server(server: tuple[str, Path], tracking: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server[0])
+def at_server(server: MlflowServer, tracking: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
 
 
 @pytest.fixture
@@ -109,7 +92,7 @@ def test_a_real_student_is_promoted_replaced_and_returned_to(
 
 def test_a_flipped_byte_on_the_server_is_found(
     params: Params,
-    server: tuple[str, Path],
+    server: MlflowServer,
     audit: Callable[[int], list[str]],
     student_folder: Path,
     base_folder: Path,
@@ -117,9 +100,9 @@ def test_a_flipped_byte_on_the_server_is_found(
     rows = evaluation_rows()
     answers = [*predictions(rows, "base", "b", BASE_RIGHT), *predictions(rows, "student", "s", BASE_RIGHT)]
     attachments = attachments_of(rows, answers)
-    before = set(server[1].rglob("*"))
+    before = set(server.files.rglob("*"))
     made = register_student(student_folder, base_folder, params.registry, {}, attachments=attachments)
-    files = [path for path in server[1].rglob("*") if path.is_file() and path not in before]
+    files = [path for path in server.files.rglob("*") if path.is_file() and path not in before]
     # fetching every file over HTTP takes a second, so one of each kind stands for all (test_artifacts has them all)
     chosen = {path.suffix: path for path in sorted(files) if path.stat().st_size}
     planted = found = 0
@@ -133,14 +116,14 @@ def test_a_flipped_byte_on_the_server_is_found(
 
 
 def test_a_purge_takes_a_version_and_its_files_off_the_server(
-    params: Params, server: tuple[str, Path], student_folder: Path, base_folder: Path
+    params: Params, server: MlflowServer, student_folder: Path, base_folder: Path
 ) -> None:
-    before = set(server[1].rglob("*.safetensors"))
+    before = set(server.files.rglob("*.safetensors"))
     made = register_student(student_folder, base_folder, params.registry, {})
-    assert set(server[1].rglob("*.safetensors")) > before
+    assert set(server.files.rglob("*.safetensors")) > before
     held = Holding("model version", f"models:/{params.registry.model_name}/{made.version}", "trained on it")
     assert purge(Repository(), [held]) == [held]
-    assert set(server[1].rglob("*.safetensors")) == before
+    assert set(server.files.rglob("*.safetensors")) == before
     with pytest.raises(UserError, match="has no version 1; there are none"):
         find_version(open_tracking(), params.registry.model_name, 1)
 

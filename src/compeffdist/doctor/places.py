@@ -22,7 +22,15 @@ from compeffdist.registry.local_store import former_store
 from compeffdist.running import STAGE_LOCKS, check_folder
 from compeffdist.teacher.recorded import named_records
 from compeffdist.teacher.store import answer_count
-from compeffdist.tracking_uri import HTTP, check_tracking_uri, database, shown_uri, tracking_uri
+from compeffdist.tracking_uri import (
+    HTTP,
+    VARIABLE,
+    check_tracking_uri,
+    database,
+    is_bare_database,
+    shown_uri,
+    tracking_uri,
+)
 
 MERGED = (PIPELINE, Path(LOCK), PARAMS_FILE, Path(CODE))
 """Files that a merge may leave with both sides in them."""
@@ -131,6 +139,9 @@ def mlflow() -> Iterator[Finding]:
         for fault in environment_faults(tracking_uri(), REQUESTS) if tracking_uri().startswith(HTTP) else []:
             yield Finding("mlflow", "fault", fault, "mend or unset the variable")
         yield Finding("mlflow", "ok", f"{shown_uri()}; --online asks it")
+        if is_bare_database():
+            told = "a database without an MLflow server: what is registered has its files on this machine alone"
+            yield Finding("mlflow database", "note", told, f"for others to use it, name a server in {VARIABLE}")
     elif not path.exists():
         writable = os.access(next(folder for folder in path.parents if folder.exists()), os.W_OK)
         told = f"{shown_uri()}: not there yet; the first training makes it"

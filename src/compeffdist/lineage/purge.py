@@ -217,6 +217,8 @@ def _in_remotes(repository: Repository, objects: dict[str, str], current: set[st
             if remote.fs.protocol in ("http", "https"):  # which takes a server that is not there for one without files
                 remote.fs.fs.exists(remote.path, strict=True)
             there = list(remote.list_oids_exists(list(objects)))
+            if not there and remote.fs.protocol == "s3":  # which takes a bucket that is not there for an empty one
+                remote.fs.fs.call_s3("list_objects_v2", Bucket=remote.path.partition("/")[0], MaxKeys=1)
         for md5 in there:
             yield Holding("remote object", md5, objects[md5], remote=name, needed=md5 in current)
 

@@ -1,9 +1,9 @@
 """Whether the MLflow server is there, found out before MLflow asks it.
 
-MLflow's client tries each request eight times, over four minutes, in silence; a database it opens ten times. So a
-server is looked at once, with little patience, whenever the store is opened, and what is asked of it afterwards is
-tried again for a quarter of a minute: a server that is restarted is back by then. Whoever sets MLflow's own variables
-is obeyed.
+MLflow's client tries each request eight times, over four minutes, in silence; a database it opens ten times, over a
+minute and a half, whatever the database says. So a server is looked at, and a database opened, once, with little
+patience, whenever the store is opened, and what is asked of a server afterwards is tried again for a quarter of a
+minute: one that is restarted is back by then. Whoever sets MLflow's own variables is obeyed.
 """
 
 import os
@@ -46,6 +46,7 @@ def expect_server(uri: str) -> None:
         _expect_answer(uri)
     elif scheme.partition("+")[0] in _PORTS:
         _expect_port(uri, _PORTS[scheme.partition("+")[0]])
+        _expect_entry(uri)
 
 
 def _prepare(uri: str) -> None:
@@ -108,6 +109,20 @@ def _expect_port(uri: str, usual: int) -> None:
             pass
     except OSError as error:
         raise _unreachable(uri, connection_reason(error)) from None
+
+
+def _expect_entry(uri: str) -> None:
+    """That the database lets one in: a wrong password does not become right by waiting."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        with create_engine(uri, poolclass=NullPool).connect():
+            pass
+    except (SQLAlchemyError, ImportError) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        raise _unreachable(uri, one_line(said, 200)) from None
 
 
 def _unreachable(uri: str, why: str) -> UserError:
