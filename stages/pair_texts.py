@@ -9,9 +9,8 @@ from compeffdist.triplets.parts import assign_parts, part_counts
 def run(given: Given) -> Made:
     params, instructions, texts = given.params, given[INSTRUCTIONS], given[TEXTS]
     limits = {own.name: own.texts for own in params.tasks.own if own.texts}
-    pairs, rejects = pair_texts(
-        instructions, texts, params.pairing, given.seed, given[MENTIONS], given[CLUSTERS], limits
-    )
+    matched = (given[MENTIONS], given[CLUSTERS]) if params.pairing.method == "matched" else ((), ())
+    pairs, rejects = pair_texts(instructions, texts, params.pairing, given.seed, *matched, limits)
     pairs = assign_parts(pairs, params.difficulty, given.seed)
     metrics = pairing_metrics(pairs, rejects, instructions, texts, params.pairing)
     return Made({PAIRS: pairs}, metrics={**metrics, "parts": part_counts(pairs)}, rejects=rejects)
