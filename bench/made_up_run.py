@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 import yaml
+from bench.lineage import ROOT, git, prose
 from dvc.repo import Repo
 from tests import mini_stages as mini
 from tests.exchange.world import said
@@ -23,7 +24,6 @@ from tests.fakes import put_domains
 from tests.gates.world import FALLING, write_curve
 from tests.student.tiny import tiny_model_folder
 
-from bench.lineage import ROOT, git, prose
 from compeffdist.artefacts import (
     ATTRIBUTE_MAP,
     ATTRIBUTES,

@@ -44,11 +44,14 @@ MEASURED = (
 )
 """Stages, and two commands on what they made."""
 TOOK = Path("took.json")
-PREPARED = {"collect_responses": "answers", "score_difficulty": "warm_up", "check_training_set": "student"}
-PREPARED |= {"audit": "commit"}
+PREPARED = {
+    "check_texts": ["inputs"],
+    "collect_responses": ["answers"],
+    "score_difficulty": ["warm_up"],
+    "check_training_set": ["student"],
+    "audit": ["commit"],
+}
 """What is made up before a stage."""
-Took = Mapping[str, Mapping[str, float]]
-"""By stage: seconds, cpu (seconds), memory (bytes)."""
 
 
 def main() -> None:
@@ -82,22 +85,22 @@ def measure(folder: Path, size: int, words: bool, before: Mapping[str, Any] | No
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     done: dict[str, Mapping[str, float]] = {}
-    prepare(folder, "inputs", size, words)
-    for name in MEASURED:
-        if name in PREPARED:
-            prepare(folder, PREPARED[name], size, words)
-        done[name] = in_process(folder, name, size, words)
-        print(line(name, done[name], size, before), flush=True)
+    for step in steps():
+        took = in_process(folder, step, size, words)
+        if step in MEASURED:
+            done[step] = took
+            print(line(step, took, size, before), flush=True)
+        else:
+            print(f"  ({step} made in {took['seconds']:.0f} s)", flush=True)
     pages = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.glob("report/**/*.html"))}
     largest = max(pages, key=lambda name: pages[name])
     print(f"  largest page: {largest}, {pages[largest] / 1e6:.2f} MB", flush=True)
     return {"size": size, "took": done, "pages": pages, "sha256": hashes(folder)}
 
 
-def prepare(folder: Path, what: str, size: int, words: bool) -> None:
-    """Make up what stands before a stage; a quiet line says how long it took."""
-    took = in_process(folder, what, size, words)
-    print(f"  ({what} made in {took['seconds']:.0f} s)", flush=True)
+def steps() -> list[str]:
+    """What is run for a size, in order: what is measured, and what is made up before it."""
+    return [step for name in MEASURED for step in (*PREPARED.get(name, ()), name)]
 
 
 def in_process(folder: Path, step: str, size: int, words: bool) -> Mapping[str, float]:
