@@ -4,7 +4,7 @@ time; a writer holds one row group, compact, until it is whole.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -67,11 +67,8 @@ def written_records(target: Path, kind: type[R], columns: Mapping[str, Any] = NO
         writer.add(some)
         writer.add(more)
     """
-    import pyarrow.parquet as pq
-
-    schema = arrow_schema(kind, columns)
-    with atomic_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as file:
-        writer = RecordWriter(target, kind, columns, file)
+    with ExitStack() as opened:
+        writer = RecordWriter(target, kind, columns, opened)
         yield writer
         writer.finish()
 
@@ -79,8 +76,10 @@ def written_records(target: Path, kind: type[R], columns: Mapping[str, Any] = NO
 class RecordWriter(Generic[R]):
     """What `written_records` gives."""
 
-    def __init__(self, target: Path, kind: type[R], columns: Mapping[str, Any], file: "pq.ParquetWriter") -> None:
-        self.target, self.kind, self.columns, self.file = target, kind, columns, file
+    def __init__(self, target: Path, kind: type[R], columns: Mapping[str, Any], opened: ExitStack) -> None:
+        self.target, self.kind, self.columns, self.opened = target, kind, columns, opened
+        self.file: pq.ParquetWriter | None = None
+        """Opened for the first row group: what ends before has not begun a file."""
         self.count = 0
         """Records added."""
         self._rows: list[dict[str, Any]] = []
@@ -115,6 +114,11 @@ class RecordWriter(Generic[R]):
 
     def _write(self) -> None:
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
+        if self.file is None:
+            path = self.opened.enter_context(atomic_file(self.target))
+            schema = arrow_schema(self.kind, self.columns)
+            self.file = self.opened.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
         self.file.write_table(pa.concat_tables(self._tables), GROUP_ROWS)
         self._tables = []
