@@ -91,3 +91,10 @@ def test_an_altered_record_is_named_by_its_number(triplets: list[Triplet], tmp_p
 @pytest.mark.parametrize("values", [["a", None, "a", "a", "b", None, "a"], ["a", "b"], [], [None, None, None]])
 def test_shared_values_are_the_values(values: list[str | None]) -> None:
     assert shared_values(pa.array(values, pa.string())) == values
+
+
+@pytest.mark.parametrize("values", [[["a", "b"], None, [], ["a", None, "b"], ["a"]], [[]], []])
+def test_shared_values_are_the_values_of_lists_too(values: list[list[str | None] | None]) -> None:
+    column = pa.array(values, pa.list_(pa.string()))
+    assert shared_values(column) == values
+    assert shared_values(column[1:]) == values[1:]

@@ -5,6 +5,7 @@ time; a writer holds one row group, compact, until it is whole.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -47,9 +48,12 @@ def stream_records(source: Path, kind: type[R]) -> Iterator[R]:
 
 
 def shared_values(column: "pa.Array") -> list[Any]:
-    """A column as Python values: where strings come again often, each is there once."""
+    """A column as Python values: where strings come again often, also in lists, each is there once."""
     import pyarrow as pa
 
+    if pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
+        items, counts = iter(shared_values(column.flatten())), column.value_lengths().to_pylist()
+        return [None if count is None else list(islice(items, count)) for count in counts]
     if pa.types.is_string(column.type):
         encoded = column.dictionary_encode()
         if 2 * len(encoded.dictionary) < len(column):

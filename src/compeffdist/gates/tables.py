@@ -136,6 +136,7 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
             for batch in file.iter_batches(BATCH_ROWS):
                 for name, column in zip(names, batch.columns, strict=True):
                     columns[name] += shared_values(column)
+            pa.default_memory_pool().release_unused()
             stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
