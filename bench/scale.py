@@ -1,7 +1,7 @@
 """Time and memory of every stage at sizes up to a million rows: python -m bench.scale --sizes 10000 100000
 
 For each size a checkout is made in a scratch folder, with real texts, made-up answers and made-up scores
-(`made_up_run.py` says how), and each stage of `MEASURED` runs in it as a process of its own, in the order of the
+(`tests/made_up_run.py` says how), and each stage of `MEASURED` runs in it as a process of its own, in the order of the
 pipeline. A line gives its seconds, its CPU, the most memory that it held, and how much more the seconds are than at
 the size before, over how much larger this one is: 1.0 is linear. It ends with an error if a stage fails, or one holds
 more than MOST_MEMORY or leaves a page of more than LARGEST_PAGE.
@@ -150,7 +150,7 @@ def run_step(step: str, size: int, corpora: bool) -> None:
         if step in MEASURED:
             run_measured(step)
         else:
-            from bench import made_up_run  # imports much that a stage does not
+            from tests import made_up_run  # imports much that a stage does not
 
             made_up_run.make(step, size, corpora)
     finally:

@@ -3,10 +3,11 @@
 Texts are sentences of the package corpora that the default run draws from, each once as it is and then again with a
 number at its end, until there are enough. Everything that a model would have said is a function of the question
 (`tests/exchange/world.py`), and lies in the response store as if it had been bought. The stages between are the real
-ones (`scale.py`).
+ones (`bench/scale.py`).
 """
 
 import random
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import cycle, islice
@@ -15,14 +16,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 import yaml
-from bench.lineage import ROOT, git, prose
 from dvc.repo import Repo
-from tests import mini_stages as mini
-from tests.exchange.world import said
-from tests.factories import make_attribute, make_demonstration, make_mention, make_prediction, make_row, make_task
-from tests.fakes import put_domains
-from tests.gates.world import FALLING, write_curve
-from tests.student.tiny import tiny_model_folder
 
 from compeffdist.artefacts import (
     ATTRIBUTE_MAP,
@@ -68,6 +62,13 @@ from compeffdist.teacher.store import ResponseStore, StoredAnswer
 from compeffdist.texts.corpora import load_corpus
 from compeffdist.texts.normalise import normalise
 from compeffdist.triplets.collect_responses import response_question
+from tests import mini_stages as mini
+from tests.exchange.world import said
+from tests.factories import make_attribute, make_demonstration, make_mention, make_prediction, make_row, make_task
+from tests.fakes import put_domains
+from tests.gates.world import FALLING, write_curve
+from tests.stages import ROOT
+from tests.student.tiny import tiny_model_folder
 
 T = TypeVar("T")
 PER_TEXT = 5
@@ -83,6 +84,7 @@ TYPES: tuple[dict[str, Any], ...] = (
     {"type": "extraction", "exact_spans": False},
     {"type": "open_classification"},
 )
+WORDS = (ROOT / "src/compeffdist/params/pipeline.py").read_text().split()
 SHORTEST, LONGEST = 30, 160
 """Characters of a text, as in the default profile."""
 
@@ -111,7 +113,7 @@ def make_inputs(size: int, corpora: bool) -> None:
     account = {"in": count, "out": count, "rejected": 0, "reasons": {}}
     metrics_of("ingest_texts").write({**account, "sources": {"corpora": account}})
     rows = [
-        make_row("mini", f"row {n} {prose(generator, 12)}", label, source_row=str(n))
+        make_row("mini", f"row {n} {_prose(generator, 12)}", label, source_row=str(n))
         for n, label in zip(range(EVALUATED_ROWS), cycle(domain_here().monitored.labels), strict=False)
     ]
     EVALUATION.write(rows)
@@ -134,7 +136,11 @@ def _corpus_texts(cache: str) -> list[str]:
 
 
 def _word_texts(generator: random.Random) -> list[str]:
-    return [prose(generator, 20) for _ in range(2000)]
+    return [_prose(generator, 20) for _ in range(2000)]
+
+
+def _prose(generator: random.Random, words: int) -> str:
+    return " ".join(generator.choices(WORDS, k=words))
 
 
 def _texts(bases: Sequence[str], count: int) -> list[Text]:
@@ -185,7 +191,7 @@ def _make_vocabulary(texts: Sequence[Text]) -> None:
 def _make_tasks(texts: Sequence[Text], generator: random.Random) -> None:
     """Five types of task a perspective and the seed task, with two demonstrations of each generated one."""
     tasks = [seed_task(domain_here().monitored)] + [
-        make_task(perspective_id=one.id, name=f"task {n} on {one.head}", description=prose(generator, 30), **kind)
+        make_task(perspective_id=one.id, name=f"task {n} on {one.head}", description=_prose(generator, 30), **kind)
         for one in CLUSTERS.read()
         for n, kind in zip(range(PER_PERSPECTIVE), TYPES, strict=True)
     ]
@@ -194,7 +200,7 @@ def _make_tasks(texts: Sequence[Text], generator: random.Random) -> None:
     demonstrations = [
         make_demonstration(
             task,
-            f"{number} {prose(generator, 20)}",
+            f"{number} {_prose(generator, 20)}",
             output=said(Request.likelihood("s", str(number), tuple(task.labels))).text if task.labels else "3",
             answer_id=key,
             reference_text_ids=[text.id for text in generator.sample(texts, 3)],
@@ -315,11 +321,12 @@ def commit() -> None:
     ignored = [f"/{out}" for _, outs in mini.PIPELINE.values() for out in outs]
     ignored += [f"/{name}" for name in ("took.json", "report", "answers.sqlite*", "cache", "base", "dvc-site")]
     Path(".gitignore").write_text("\n".join([*ignored, ""]))
-    git("init", "-q")
+    named = ("-c", "user.name=b", "-c", "user.email=b@example.invalid")
+    subprocess.run(["git", "init", "-q"], check=True)
     with Repo.init() as repo:
         repo.commit(force=True)
-    git("add", "-A")
-    git("-c", "user.name=b", "-c", "user.email=b@example.invalid", "commit", "-qm", "run")
+    for command in (("add", "-A"), (*named, "commit", "-qm", "run")):
+        subprocess.run(["git", *command], check=True, capture_output=True)
 
 
 def make(what: str, size: int, corpora: bool) -> None:
