@@ -76,6 +76,7 @@ PER_TEXT = 5
 NAMES, MEMBERS, PER_PERSPECTIVE = 500, 5, 5
 """Attributes, those of a perspective, and its tasks: 500 tasks whatever the size."""
 EVALUATED_ROWS = 3000
+"""At most, and no more than pairs."""
 BATCH = 20_000
 TYPES: tuple[dict[str, Any], ...] = (
     {"labels": ["good", "mixed", "bad"]},
@@ -114,7 +115,7 @@ def make_inputs(size: int, corpora: bool) -> None:
     metrics_of("ingest_texts").write({**account, "sources": {"corpora": account}})
     rows = [
         make_row("mini", f"row {n} {_prose(generator, 12)}", label, source_row=str(n))
-        for n, label in zip(range(EVALUATED_ROWS), cycle(domain_here().monitored.labels), strict=False)
+        for n, label in zip(range(min(EVALUATED_ROWS, size)), cycle(domain_here().monitored.labels), strict=False)
     ]
     EVALUATION.write(rows)
     _make_vocabulary(texts)

@@ -252,7 +252,9 @@ class BuyingTeacher:
 
 
 def _use(answer: Answer | None) -> Use | None:
-    return answer and Use(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.kind)
+    if answer is None:
+        return None
+    return Use(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.kind)
 
 
 def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:
