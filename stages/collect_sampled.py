@@ -5,7 +5,8 @@ from compeffdist.artefacts import INSTRUCTIONS, LABEL_PRIORS, PAIRS, SAMPLED, TE
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.instructions.calibration import read_priors
-from compeffdist.records import by_id
+from compeffdist.record_streams import stream_records, written_records
+from compeffdist.records import Draw, Pair, Triplet, by_id
 from compeffdist.teacher.asking import open_teacher
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.triplets.collect_responses import collect_responses
@@ -13,8 +14,9 @@ from compeffdist.triplets.collect_sampled import asked_of_the_teacher, kept_trip
 
 
 def run(given: Given) -> Made:
-    params, domain, pairs, draws = given.params, stage_domain(given), given[PAIRS], given[SAMPLED]
-    kept, unanswered = kept_triplets(draws, given[TRIPLETS], pairs)
+    params, domain, pairs = given.params, stage_domain(given), list(stream_records(given.path(PAIRS), Pair))
+    draws = [draw for draw in stream_records(given.path(SAMPLED), Draw) if draw.kept]
+    kept, unanswered = kept_triplets(draws, stream_records(given.path(TRIPLETS), Triplet), pairs)
     instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
     priors = read_priors(given.path(LABEL_PRIORS))
     with open_teacher(given.path(TEACHER), params) as teacher:
@@ -22,10 +24,11 @@ def run(given: Given) -> Made:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         bought = collect_responses(unanswered, instructions, texts, params.responses, domain.monitored, talk, priors)
     triplets = [*kept, *bought.triplets]
+    with written_records(given.out(TRAINING), Triplet) as writer:
+        writer.add(triplets)
     return Made(
-        {TRAINING: triplets},
         metrics={
-            "records": account(given.name, sum(draw.kept for draw in draws), len(triplets), bought.rejects),
+            "records": account(given.name, len(draws), len(triplets), bought.rejects),
             "asked": asked_of_the_teacher(pairs, unanswered),
             "teacher": teacher.usage(),
         },

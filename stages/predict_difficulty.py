@@ -4,18 +4,20 @@ from compeffdist.accounting import account
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, PREDICTED, PROXY, SCORED, TEXTS, TRIPLETS, WARM_UP
 from compeffdist.given import Given, Made
 from compeffdist.proxy.predict_difficulty import predict_difficulty, scored_part
-from compeffdist.records import by_id
+from compeffdist.record_streams import stream_records
+from compeffdist.records import Pair, by_id
 from compeffdist.student.base import base_student
 from compeffdist.triplets import parts
 
 
 def run(given: Given) -> Made:
     _, base_folder = base_student(given)
-    made, instructions, texts = given[PAIRS], by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
+    instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
+    made = list(stream_records(given.path(PAIRS), Pair))
     pairs = parts.in_part(made, parts.PREDICTED)
     found = predict_difficulty(
         [(pair, instructions[pair.instruction_id], texts[pair.text_id]) for pair in pairs],
-        scored_part(given[TRIPLETS], given[SCORED]),
+        scored_part(given[TRIPLETS], given[SCORED]) if pairs else [],
         given.params,
         asked=len(parts.in_part(made, parts.SCORED)),
         warm_up=given[WARM_UP],

@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from bench import scale
+
+from compeffdist.artefacts import SAMPLED, TRAINING, TRIPLETS
 
 BENCH = Path(__file__).parent.parent / "bench"
 
@@ -62,6 +66,30 @@ def test_lineage_is_measured_on_a_run_of_its_own() -> None:
     command = [sys.executable, "-m", "bench.lineage", "--triplets", "300"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BENCH.parent)
     assert "audit PASS" in done.stdout and "trace a text" in done.stdout
+
+
+@pytest.mark.pipeline
+def test_every_stage_is_run_at_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, where each stage need not import everything anew."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
+    ran = []
+    for step in scale.steps():
+        with suppress(SystemExit):  # how a command ends
+            scale.run_step(step, 300, corpora=False)
+        ran.append(step)
+        assert json.loads(Path(scale.TOOK).read_text()) > 0
+    assert ran[-1] == "trace" and len(TRIPLETS.read()) > 250
+    kept = [draw.triplet_id for draw in SAMPLED.read() if draw.kept]
+    assert [row.id for row in TRAINING.read()] == kept
+    made = scale.hashes(tmp_path)
+    assert {"report/index.html", "report/difficulty.html", "data/gates/training_set.json"} <= made.keys()
+
+
+def test_what_is_beyond_a_bound_is_a_fault() -> None:
+    took = {"pair_texts": {"seconds": 1.0, "cpu": 1.0, "memory": scale.MOST_MEMORY + 1}}
+    run = {"size": 10, "took": took, "pages": {"report/index.html": scale.LARGEST_PAGE + 1, "report/a.html": 1}}
+    assert scale.faults_of(run) == ["pair_texts held 4.0 GiB at 10 pairs", "report/index.html has 5,000,001 bytes"]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in BENCH.glob("*.py")))

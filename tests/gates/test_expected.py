@@ -116,6 +116,18 @@ def test_columns_that_are_brought_along_do_not_mix() -> None:
     assert [finding.value for finding in found] == [1.5, 1.0, 6.0]
 
 
+def test_no_frame_is_hashed_or_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations does both, for an id of the frame that nothing here reads."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a whole frame was hashed")
+
+    monkeypatch.setattr("pandas.util.hash_pandas_object", refuse)
+    monkeypatch.setattr("pickle.dumps", refuse)
+    [finding] = judge([row_count("rows", Columns(["a", "b"], {"words": [["x"], []]}, as_read=True), SOME)])
+    assert finding.passed and finding.value == 2
+
+
 def test_what_is_undefined_fails_if_there_is_a_bound_and_is_reported_as_null_if_there_is_none() -> None:
     assert not one(stated("figure", None, SOME)).passed
     assert one(stated("figure", None)) == Finding("figure", True, None)

@@ -32,7 +32,7 @@ def run() -> Run:
         places=dict.fromkeys(perspective.member_ids, (0.1, 0.2)),
         instructions=[instruction],
         triplets=triplets,
-        scored=scored,
+        scored=len(scored),
         draws=[make_draw(score, True, pair_id=f"pair_{n}") for n, score in enumerate(scored)],
     )
 

@@ -208,7 +208,7 @@ def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
 
 
 def test_balance_is_counted_before_and_after_selection(run: Run) -> None:
-    counts = balance(run.draws, by_id(run.triplets), by_id(run.texts))
+    counts = balance(run.draws, {row.id: row for row in run.triplets}, by_id(run.texts))
     assert counts["type of task"] == {"open": 3}
     assert counts["type of task kept"] == {"open": 2}
 
@@ -253,6 +253,6 @@ def test_where_attributes_have_no_place_there_is_no_map(run: Run) -> None:
 
 
 def test_an_empty_part_of_a_run_is_no_error(run: Run) -> None:
-    nothing: Mapping[str, Any] = {"draws": [], "scored": [], "triplets": [], "predictions": [], "places": {}}
+    nothing: Mapping[str, Any] = {"draws": [], "scored": 0, "triplets": [], "predictions": [], "places": {}}
     empty = replace(run, **nothing, curves={"warm_up_student": [], "train_student": [float("nan")]})
     assert "All 0 scored rows" in render(empty)

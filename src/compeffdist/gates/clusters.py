@@ -135,10 +135,10 @@ def _steps(percentile: float | None) -> dict[str, str]:
 
 
 def _number_of_perspectives(seen: Inputs, steps: Mapping[str, str]) -> Expectation:
-    bounds, vocabulary = seen.given.params.gates.clusters, len(seen[ATTRIBUTES].rows)
+    bounds, vocabulary = seen.given.params.gates.clusters, seen[ATTRIBUTES].count
     fewest = max(math.floor(bounds.fewest_per_root * math.sqrt(vocabulary)), 1)
     most = max(math.ceil(bounds.most_per_attribute * vocabulary), fewest)
-    collapsed = len(seen[CLUSTERS].rows) < fewest
+    collapsed = seen[CLUSTERS].count < fewest
     bound = Bound(fewest, most, param=seen.param("fewest_per_root" if collapsed else "most_per_attribute"))
     return row_count(
         "perspectives", seen[CLUSTERS].by("id"), bound, COLLAPSE if collapsed else EXPLOSION.format(**steps)

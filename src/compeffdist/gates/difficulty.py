@@ -117,7 +117,8 @@ def _saturation(seen: Inputs, rows: Columns, scores: Sequence[float]) -> list[Ex
 
 def _accounts(seen: Inputs, scored: Sequence[ScoredTriplet]) -> list[Expectation]:
     """Triplets in = scores + rejects, triplet by triplet."""
-    triplets = Columns([triplet.id for triplet in seen.read(TRIPLETS)])
+    [ids] = seen.columns(TRIPLETS, "id")
+    triplets = Columns(ids)
     rejected = [reject.record_id for reject in seen[REJECTS].records]
     flags = among(triplets.keys, rejected)
     return [

@@ -6,12 +6,14 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from compeffdist.artefact_kinds import Artefact, Records
+from compeffdist.columns import read_columns
 from compeffdist.gates.expected import Bound, Expectation, Rule
 from compeffdist.gates.figures import Figures, expect_figures
 from compeffdist.gates.outcome import Distribution
 from compeffdist.gates.tables import Table
 from compeffdist.given import Given
 from compeffdist.params.gates import GateParams
+from compeffdist.record_streams import shared_values
 from compeffdist.records import R
 
 T = TypeVar("T")
@@ -20,7 +22,8 @@ Rows = Mapping[Records[Any], Sequence[Rule]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a gate sees: its tables, seen[TRIPLETS]; other inputs of its stage, seen.read(TEXTS); and its params."""
+    """What a gate sees: its tables, seen[TRIPLETS]; other inputs of its stage, seen.read(TEXTS), or of one with many
+    rows some columns, seen.columns(PAIRS, "id"); and its params."""
 
     given: Given
     tables: Mapping[str, Table[Any]]
@@ -35,12 +38,25 @@ class Inputs:
             self._read[artefact] = self.given[artefact]
         return self._read[artefact]
 
+    def columns(self, artefact: Records[Any], *names: str) -> list[Sequence[Any]]:
+        """Columns of another input in Parquet, which may have a million rows; each row's id is checked as by `read`.
+        Raises UserError as that does."""
+        if missing := [name for name in names if (artefact, name) not in self._columns]:
+            table = read_columns(self.given.path(artefact), artefact.kind, missing, columns=artefact.columns)
+            for name in missing:
+                self._columns[artefact, name] = [one for part in table[name].chunks for one in shared_values(part)]
+        return [self._columns[artefact, name] for name in names]
+
     def figures(self, artefact: Artefact[Any], needed: type[Figures]) -> Any:
         """What a JSON input holds. Raises UserError as `read`, or if it lacks figures that are needed."""
         return expect_figures(artefact, self.read(artefact), needed, f"gate {self.given.stage.gate}")
 
     @cached_property
     def _read(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, str], Sequence[Any]]:
         return {}
 
     @property

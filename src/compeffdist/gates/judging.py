@@ -107,8 +107,12 @@ def _arguments(expectation: Expectation) -> dict[str, Any]:
 def _artefacts() -> Any:
     """What gives a frame to Great Expectations: an ephemeral context, one a process, without bars and chatter."""
     gx = great_expectations()
+    from great_expectations.execution_engine import pandas_execution_engine
+
     from compeffdist.gates import own_expectations as own_expectations
 
+    # it would hash, and where lists stand in a frame pickle, every frame: more time and memory than all expectations
+    pandas_execution_engine.hash_pandas_dataframe = lambda df: "not hashed"
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

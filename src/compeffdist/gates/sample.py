@@ -37,7 +37,7 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.params import SamplingParams
-from compeffdist.records import Draw, Triplet, by_id
+from compeffdist.records import Draw
 
 GUARDS = (SAMPLED,)
 
@@ -106,9 +106,9 @@ def distributions(seen: Inputs) -> list[Distribution]:
 
 def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
     """A draw for every pair with a difficulty, and no other; kept exactly where it fell below its probability."""
-    pairs = [*(row.pair_id for row in seen.read(SCORED)), *(row.pair_id for row in seen.read(PREDICTED))]
+    pairs = [key for artefact in (SCORED, PREDICTED) for key in seen.columns(artefact, "pair_id")[0]]
     drawn = seen[SAMPLED].by("pair_id")
-    triplets = {"", *(row.id for row in seen.read(TRIPLETS))}  # of a predicted pair there is none
+    triplets = {"", *seen.columns(TRIPLETS, "id")[0]}  # of a predicted pair there is none
     orphans = [draw.triplet_id not in triplets for draw in draws]
     against = [draw.kept != (draw.draw < draw.inclusion_probability) for draw in draws]
     return [
@@ -146,7 +146,7 @@ def _rate(seen: Inputs, draws: Sequence[Draw]) -> Bound:
 
 def _proxy(seen: Inputs) -> list[Expectation]:
     """How well the proxy orders held-out rows; in mode direct there is none."""
-    if not seen.read(PREDICTED):
+    if not seen.columns(PREDICTED, "pair_id")[0]:
         return []
     held_out = seen.figures(metrics_of("predict_difficulty"), Predicted).get("held_out", {})
     return proxy_order(held_out, seen.given.params.sampling, seen.most("proxy_chance"))
@@ -183,21 +183,26 @@ def _none_lost(draws: Sequence[Draw], absence_chance: float, param: str) -> Expe
 def _monitored(seen: Inputs) -> Classes:
     """The answered rows that have the domain's label, by it; of a pair whose difficulty was predicted, the answer is
     not known yet."""
-    labelled = [(row, row.monitored, kept) for row, kept in _answered(seen)]
-    return _classes([(row, "all rows", label, kept) for row, label, kept in labelled if label is not None])
+    ids, labels, kept = _answered(seen, "monitored")
+    places = [place for place, label in enumerate(labels) if label is not None]
+    return _classes(places, ids, ["all rows"] * len(ids), labels, kept)
 
 
 def _by_task(seen: Inputs) -> Classes:
     """The answered rows of each closed task by label."""
-    closed = [(row, kept) for row, kept in _answered(seen) if row.task_type == "closed_classification"]
-    return _classes([(row, row.instruction_id, row.response, kept) for row, kept in closed])
+    ids, types, instructions, responses, kept = _answered(seen, "task_type", "instruction_id", "response")
+    places = [place for place, name in enumerate(types) if name == "closed_classification"]
+    return _classes(places, ids, instructions, responses, kept)
 
 
-def _answered(seen: Inputs) -> list[tuple[Triplet, bool]]:
-    triplets = by_id(seen.read(TRIPLETS))
-    return [(triplets[draw.triplet_id], draw.kept) for draw in seen[SAMPLED].records if draw.triplet_id in triplets]
+def _answered(seen: Inputs, *names: str) -> list[Sequence[Any]]:
+    """Of every draw whose triplet is there, its id, these columns of it, and whether it was kept."""
+    ids, *columns = seen.columns(TRIPLETS, "id", *names)
+    place_of = {key: place for place, key in enumerate(ids)}
+    drawn = [(place_of[d.triplet_id], d.kept) for d in seen[SAMPLED].records if d.triplet_id in place_of]
+    return [*([column[place] for place, _ in drawn] for column in (ids, *columns)), [kept for _, kept in drawn]]
 
 
-def _classes(rows: Sequence[tuple[Triplet, str, str, bool]]) -> Classes:
-    triplets, groups, classes, kept = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Classes([row.id for row in triplets], groups, classes, kept)
+def _classes(places: Sequence[int], *columns: Sequence[Any]) -> Classes:
+    """Of these rows: keys, groups, classes, kept."""
+    return Classes(*([column[place] for place in places] for column in columns))

@@ -22,7 +22,6 @@ from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.params import Params
 from compeffdist.params.sections import NonNegativeInt, PositiveInt
-from compeffdist.records import Triplet
 
 GUARDS = (STUDENT_PREDICTIONS, STUDENT_PROVENANCE)
 """Let through when the run ends (`verdict`)."""
@@ -112,17 +111,18 @@ def rows(given: Given) -> Rows:
 
 def expectations(seen: Inputs) -> list[Expectation]:
     """Raises UserError if the evaluation lacks figures that are judged."""
-    evaluation, training = _evaluation(seen), seen.read(TRAINING)
+    evaluation, (taught_by, responses) = _evaluation(seen), seen.columns(TRAINING, "instruction_id", "response")
     tasks = evaluation["tasks"]
     uses = [most_given(name, task["gold"], task["answers"]["student"]) for name, task in tasks.items()]
     judged = [use for use in uses if is_balanced(tasks[use.task]["gold"])]
-    advice = _advice(training, max(judged, key=lambda use: use.share, default=None), _levers(seen.given.params))
+    worst = max(judged, key=lambda use: use.share, default=None)
+    advice = _advice(taught_by, responses, worst, _levers(seen.given.params))
     return [
         _answered(Counter(row.task for row in seen.read(EVALUATION)), tasks),
         *_gain(seen, evaluation["mean"], advice),
         _worse(seen, tasks, advice),
         _overuse(seen, judged, advice),
-        stated("training_rows", len(training)),
+        stated("training_rows", len(responses)),
     ]
 
 
@@ -175,13 +175,13 @@ def _overuse(seen: Inputs, uses: Sequence[LabelUse], advice: str) -> Expectation
     return largest("largest_label_share", table, shares, bound, advice)
 
 
-def _advice(training: Sequence[Triplet], worst: LabelUse | None, levers: Levers) -> str:
+def _advice(taught_by: Sequence[str], responses: Sequence[str], worst: LabelUse | None, levers: Levers) -> str:
     """What to try, with the figures it rests on: rows first, then the label it favours."""
-    instructions = len({row.instruction_id for row in training})
+    instructions = len(set(taught_by))
     settings = ", ".join(f"{name} {value}" for name, value in levers.items())
-    tries = [f"more rows and instructions than the {len(training)} of {instructions} it learnt from"]
+    tries = [f"more rows and instructions than the {len(responses)} of {instructions} it learnt from"]
     if worst is not None:
-        answers = Counter(row.response for row in training)
+        answers = Counter(responses)
         tries.append(
             f"look at label {worst.label!r}, which it gives to {worst.share:.0%} of {worst.task} and which is the "
             f"answer of {answers[worst.label]} training rows"

@@ -13,6 +13,7 @@ from compeffdist.files import read_json, read_jsonl
 from compeffdist.gates.expected import HOLDS, NONE, Columns, Expectation, Rule, same, stated
 from compeffdist.given import Given
 from compeffdist.record_files import column_types
+from compeffdist.record_streams import BATCH_ROWS, shared_values
 from compeffdist.records import R
 
 WHOLE = ("misfit_columns", "rows_with_nulls", "mistyped_rows")
@@ -22,13 +23,13 @@ AGAIN = "run the stage that writes it again; figures over all rows were not comp
 
 @dataclass(frozen=True)
 class Table(Generic[R]):
-    """The rows of an artefact as they stand in the file, and what must hold of each."""
+    """The rows of an artefact as they stand in the file, column by column, and what must hold of each."""
 
     name: str
     kind: type[R]
-    rows: Sequence[Mapping[str, Any]]
-    header: Sequence[str]
-    """The columns of the file; of the record type for a JSON file without rows."""
+    columns: Mapping[str, Sequence[Any]]
+    """The columns of the file, their values as they stand there; those of the record type for a JSON file without
+    rows."""
     stamp: str
     """The record type and version the file is marked with; that of `kind` for JSON, which has no mark."""
     also: Sequence[Rule] = ()
@@ -44,14 +45,20 @@ class Table(Generic[R]):
     @cached_property
     def as_read(self) -> Columns:
         """Every column of the file, with its values as they are."""
-        keys = [str(row.get("id") or f"row {number}") for number, row in enumerate(self.rows, 1)]
-        return Columns(keys, {name: [row.get(name) for row in self.rows] for name in self.header}, as_read=True)
+        ids = self.columns.get("id", [None] * self.count)
+        keys = [str(key or f"row {number}") for number, key in enumerate(ids, 1)]
+        return Columns(keys, self.columns, as_read=True)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.columns.values()), ()))
 
     def rules(self) -> list[Expectation]:
         """What must hold of columns, ids and values, whatever the table holds."""
         form = rf"^{self.kind.PREFIX}_[0-9a-f]{{24}}$"
-        missing = [f"missing:{name}" for name in self.fields if name not in self.header]
-        unknown = [f"unknown:{one_line(name, 40)}" for name in self.header if name not in self.fields]
+        missing = [f"missing:{name}" for name in self.fields if name not in self.columns]
+        unknown = [f"unknown:{one_line(name, 40)}" for name in self.columns if name not in self.fields]
         columns = Rule("misfit_columns", "expect_table_columns_to_match_set", {"column_set": list(self.fields)}, AGAIN)
         return [
             replace(self._expected(columns), offenders=lambda: [*missing, *unknown]),
@@ -66,7 +73,7 @@ class Table(Generic[R]):
         """That the file holds the records it should, with a value in every field, of its type."""
         expected = f"{self.kind.PREFIX}@{self.kind.VERSION}"
         marked = f"the file is marked {self.stamp or 'with nothing'}, not {expected}: run the stage that writes it"
-        types = {name: annotation(hint) for name, hint in self.fields.items() if name in self.header}
+        types = {name: annotation(hint) for name, hint in self.fields.items() if name in self.columns}
         arguments = {"column_list": list(types), "types": types, "ignore_row_if": "never"}
         record_type = stated(f"{self.name}.record_type", int(self.stamp == expected), HOLDS, marked)
         if len(types) < 2:  # not a table of such records at all, as its columns say
@@ -85,7 +92,9 @@ class Table(Generic[R]):
     @cached_property
     def records(self) -> list[R]:
         """The rows as records; ids are those of the contents."""
-        return [self.kind.from_row({name: row[name] for name in self.fields if name != "id"}) for row in self.rows]
+        names = [name for name in self.fields if name != "id"]
+        rows = zip(*(self.columns[name] for name in names), strict=True)
+        return [self.kind.from_row(dict(zip(names, row, strict=True))) for row in rows]
 
     def by(self, key: str) -> Columns:
         """The table with its rows known by a field: "id", or that of a record they were made from."""
@@ -123,15 +132,18 @@ def read_table(given: Given, artefact: Records[R], also: Sequence[Rule] = ()) ->
             if repeated is not None:
                 told = f"holds the column {one_line(repeated, 40)!r} more than once; run the stage that writes it again"
                 raise UserError(f"{source}: {told}")
-            table = file.read()
-        rows = table.to_pylist()
+            columns: dict[str, list[Any]] = {name: [] for name in names}
+            for batch in file.iter_batches(BATCH_ROWS):
+                for name, column in zip(names, batch.columns, strict=True):
+                    columns[name] += shared_values(column)
+            pa.default_memory_pool().release_unused()
+            stamp = (file.schema_arrow.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
     except FileNotFoundError:
         raise UserError(f"{source}: no such file; run the stage that writes it (dvc repro)") from None
     # ValueError: text that is not UTF-8, or a time that Python has no number for
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{source}: not a readable Parquet file: {error}") from None
-    stamp = (table.schema.metadata or {}).get(b"compeffdist.record", b"").decode(errors="replace")
-    return Table(_name(source), kind, rows, table.column_names, stamp, also, artefact.columns)
+    return Table(_name(source), kind, columns, stamp, also, artefact.columns)
 
 
 def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[Rule] = ()) -> Table[R]:
@@ -144,8 +156,9 @@ def json_table(source: Path, rows: Sequence[Any], kind: type[R], also: Sequence[
         except UnicodeEncodeError:
             advice = "which no file can hold as text; run the stage that writes it again"
             raise UserError(f"{source}: record {number} holds half a character, {advice}") from None
-    columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    return Table(_name(source), kind, rows, columns or list(column_types(kind)), f"{kind.PREFIX}@{kind.VERSION}", also)
+    names = list(dict.fromkeys(str(name) for row in rows for name in row)) or list(column_types(kind))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return Table(_name(source), kind, columns, f"{kind.PREFIX}@{kind.VERSION}", also)
 
 
 def _perspectives(source: Path) -> list[Any]:

@@ -155,7 +155,7 @@ def _undemonstrated(seen: Inputs) -> Expectation:
 def _accounted(seen: Inputs, stage: str) -> Expectation:
     """A stage's in = out + rejected."""
     counts = seen.figures(metrics_of(stage), Counted)["records"]
-    missing = counts["in"] - len(seen[MADE[stage]].rows) - len(seen[rejects_of(stage)].rows)
+    missing = counts["in"] - seen[MADE[stage]].count - seen[rejects_of(stage)].count
     advice = f"in = out + rejected does not hold of metrics/{stage}.json: run dvc repro -f {stage}"
     return stated(f"{stage}.unaccounted", missing, NOUGHT, advice)
 

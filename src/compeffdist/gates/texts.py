@@ -42,7 +42,7 @@ def expectations(seen: Inputs) -> list[Expectation]:
     texts = seen[TEXTS]
     return [
         row_count("texts", texts.by("id"), SOME, "no text is left: see the reasons in metrics/ingest_texts.json"),
-        *_accounted(texts.records, len(seen[REJECTS].rows), seen.figures(COUNTS, Ingested)),
+        *_accounted(texts.records, seen[REJECTS].count, seen.figures(COUNTS, Ingested)),
         *not_contaminated(seen, texts.records),
     ]
 

@@ -2,7 +2,7 @@
 labels in their set."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from compeffdist.artefacts import INSTRUCTIONS, PAIRS, TEXTS, TRIPLETS, rejects_of
 from compeffdist.domain import stage_domain
@@ -11,8 +11,8 @@ from compeffdist.gates.gate import Inputs, Rows
 from compeffdist.gates.outcome import Distribution
 from compeffdist.given import Given
 from compeffdist.instructions.answers import choices
-from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Pair, Triplet, by_id
-from compeffdist.triplets.parts import SCORED, in_part
+from compeffdist.records import PROBABILITY_DECIMALS, TASK_TYPES, Triplet, by_id
+from compeffdist.triplets.parts import SCORED
 
 GUARDS = (TRIPLETS,)
 REJECTS = rejects_of("collect_responses")
@@ -30,18 +30,20 @@ def rows(given: Given) -> Rows:
 
 
 def expectations(seen: Inputs) -> list[Expectation]:
-    rows, triplets, pairs = seen[TRIPLETS].by("id"), seen[TRIPLETS].records, in_part(seen.read(PAIRS), SCORED)
-    texts, instructions = by_id(seen.read(TEXTS)), by_id(seen.read(INSTRUCTIONS))
+    rows, triplets, instructions = seen[TRIPLETS].by("id"), seen[TRIPLETS].records, by_id(seen.read(INSTRUCTIONS))
+    [texts] = seen.columns(TEXTS, "id")
+    every = zip(*seen.columns(PAIRS, "id", "instruction_id", "text_id", "part"), strict=True)
+    pairs = {key: parents for key, *parents, part in every if part == SCORED}
     refused = [reject.record_id for reject in seen[REJECTS].records]
     found = [row.pair_id for row in triplets] + refused
     allowed = {key: choices(instruction) or [] for key, instruction in instructions.items()}
-    orphans = [not known for known in _have_parents(triplets, pairs, texts, instructions)]
+    orphans = [not known for known in _have_parents(triplets, pairs, set(texts), instructions)]
     outside = [row.response not in (allowed.get(row.instruction_id) or [row.response]) for row in triplets]
     unlike = [
         not weighs(row) or (bool(row.labels) and row.labels != list(allowed.get(row.instruction_id, [])))
         for row in triplets
     ]
-    asked = Columns([pair.id for pair in pairs])
+    asked = Columns(list(pairs))
     return [
         row_count("triplets", rows, SOME, "no answer could be used: see metrics/collect_responses.json"),
         *accounted("pairs", asked.keys, found, ACCOUNTS),
@@ -63,15 +65,18 @@ def distributions(seen: Inputs) -> list[Distribution]:
 
 
 def _have_parents(
-    triplets: Sequence[Triplet], pairs: Sequence[Pair], texts: Mapping[str, object], instructions: Mapping[str, object]
+    triplets: Sequence[Triplet],
+    pairs: Mapping[str, Sequence[str]],
+    texts: Collection[str],
+    instructions: Collection[str],
 ) -> list[bool]:
-    """Whether each triplet's instruction, text and pair are there, and are its own."""
-    made = {
-        (pair.id, pair.instruction_id, pair.text_id)
-        for pair in pairs
-        if pair.instruction_id in instructions and pair.text_id in texts
-    }
-    return [(row.pair_id, row.instruction_id, row.text_id) in made for row in triplets]
+    """Whether each triplet's instruction, text and pair (id -> the ids of its two) are there, and are its own."""
+    return [
+        pairs.get(row.pair_id) == [row.instruction_id, row.text_id]
+        and row.text_id in texts
+        and row.instruction_id in instructions
+        for row in triplets
+    ]
 
 
 def weighs(row: Triplet) -> bool:

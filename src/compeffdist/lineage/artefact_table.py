@@ -12,6 +12,10 @@ from typing import Any
 from compeffdist.artefacts import records_at
 from compeffdist.errors import UserError
 from compeffdist.record_files import parquet_file, table_of
+from compeffdist.record_streams import BATCH_ROWS
+
+WHOLE_ROWS = 1 << 17
+"""Rows of a file that is kept whole once a record of it was looked at; a larger one is gone through each time."""
 
 
 class ArtefactTable:
@@ -85,9 +89,22 @@ class ArtefactTable:
     def records(self, rows: Any) -> list[Any]:
         """The records of these rows; each id is checked against its contents."""
         try:
-            return [self.kind.from_row(row) for row in self.whole.take(rows).to_pylist()]
+            return [self.kind.from_row(row) for row in self._taken(rows)]
         except ValueError as error:
             raise UserError(f"{self.file}: {self.path}: {error}; run the stage that writes it again") from None
+
+    def _taken(self, rows: Any) -> list[dict[str, Any]]:
+        """Rows with all their columns, in the order given; of a large file no more than some thousands at a time."""
+        if "whole" in self.__dict__ or not self.path.endswith(".parquet") or len(self.column("id")) <= WHOLE_ROWS:
+            whole: list[dict[str, Any]] = self.whole.take(rows).to_pylist()
+            return whole
+        places, found, done = rows.to_numpy(), dict[int, dict[str, Any]](), 0
+        with parquet_file(self.file, self.kind) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                inside = places[(places >= done) & (places < done + len(batch))]
+                found |= zip(inside.tolist(), batch.take(inside - done).to_pylist(), strict=True)
+                done += len(batch)
+        return [found[place] for place in places.tolist()]
 
 
 def distinct(values: Iterable[str]) -> list[str]:

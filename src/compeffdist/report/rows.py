@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from compeffdist.files import atomic_file
-from compeffdist.records import Draw, Instruction, Text, Triplet, by_id
-from compeffdist.report.run import Run
+from compeffdist.record_streams import BATCH_ROWS
+from compeffdist.records import Draw, Instruction, Text, by_id
+from compeffdist.report.run import Answered, Run
 from compeffdist.report.svg import type_name
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def browser(run: Run) -> Iterator[str]:
 
 
 def _told(run: Run, shown: int) -> str:
-    every = len(run.scored)
+    every = run.scored
     predicted = len(run.draws) - every
     some = f"{shown:,} of {every:,} rows, evenly over difficulty" if shown < every else f"All {every:,} scored rows"
     more = f" {predicted:,} more were sampled by a predicted difficulty." if predicted > 0 else ""
@@ -72,13 +74,26 @@ ol.rows .ids{font:12px/1.5 ui-monospace,monospace}
 def payload(run: Run) -> tuple[str, int]:
     """The rows in JSON that cannot end the element it stands in, and how many there are: all, or every so many from
     hard to easy."""
-    scored = _ranked(run.draws)
-    step = 1
-    data = _data(run, scored)
-    while (size := len(data.encode())) > ROOM:
+    known, shown, step = Known.of(run), _ranked(run.draws), 1
+    scored = shown
+    # of a million rows the JSON is measured piece by piece, and made of those alone that fit
+    while (size := sum(len(piece.encode()) for piece in _pieces(known, shown))) > ROOM:
         step = max(step + 1, round(step * size / ROOM))
-        data = _data(run, scored[step // 2 :: step])
-    return data, len(scored[step // 2 :: step]) if step > 1 else len(scored)
+        shown = scored[step // 2 :: step]
+    return "".join(_pieces(known, shown)), len(shown)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What rows are made of, by id."""
+
+    texts: Mapping[str, Text]
+    triplets: Mapping[str, Answered]
+    instructions: Mapping[str, Instruction]
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        return cls(by_id(run.texts), {row.id: row for row in run.triplets}, by_id(run.instructions))
 
 
 def _ranked(draws: Sequence[Draw]) -> list[Draw]:
@@ -86,32 +101,37 @@ def _ranked(draws: Sequence[Draw]) -> list[Draw]:
     return sorted((draw for draw in draws if draw.triplet_id), key=lambda draw: (-draw.difficulty, draw.triplet_id))
 
 
-def _data(run: Run, scored: Sequence[Draw]) -> str:
-    """Texts and instructions once each; a row is their places, response, difficulty, chance, kept and its id."""
-    texts, triplets, instructions = by_id(run.texts), by_id(run.triplets), by_id(run.instructions)
-    text_places: dict[str, int] = {}
-    instruction_places: dict[str, int] = {}
-    rows = []
+def _pieces(known: Known, scored: Sequence[Draw]) -> Iterator[str]:
+    """The JSON in pieces: texts and instructions once each; a row is their places, response, difficulty, chance, kept
+    and its id."""
+    texts: dict[str, int] = {}
+    instructions: dict[str, int] = {}
     for draw in scored:
-        triplet = triplets[draw.triplet_id]
-        rows.append(
-            [
-                text_places.setdefault(triplet.text_id, len(text_places)),
-                instruction_places.setdefault(triplet.instruction_id, len(instruction_places)),
-                _cut(triplet.response),
-                round(draw.difficulty, 3),
-                round(draw.inclusion_probability, 2),
-                int(draw.kept),
-                triplet.id,
-            ]
-        )
-    found: dict[str, Any] = {
-        "texts": [[one, _cut(texts[one].text), texts[one].domain] for one in text_places],
-        "instructions": [_instruction(instructions[one]) for one in instruction_places],
-        "rows": rows,
+        triplet = known.triplets[draw.triplet_id]
+        texts.setdefault(triplet.text_id, len(texts))
+        instructions.setdefault(triplet.instruction_id, len(instructions))
+
+    def rows() -> Iterator[Any]:
+        for draw in scored:
+            triplet = known.triplets[draw.triplet_id]
+            places = [texts[triplet.text_id], instructions[triplet.instruction_id]]
+            chance = [round(draw.difficulty, 3), round(draw.inclusion_probability, 2), int(draw.kept)]
+            yield [*places, _cut(triplet.response), *chance, triplet.id]
+
+    shown = (known.texts[one] for one in texts)
+    found = {
+        "texts": ([text.id, _cut(text.text), text.domain] for text in shown),
+        "instructions": (_instruction(known.instructions[one]) for one in instructions),
+        "rows": rows(),
     }
-    # "</script>" and "<!--" would be read by the browser before the JSON is
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    for name, values in found.items():
+        yield f'{"," if name != "texts" else "{"}"{name}":['
+        for number, value in enumerate(values):
+            # "</script>" and "<!--" would be read by the browser before the JSON is
+            written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+            yield f",{written}" if number else written
+        yield "]"
+    yield "}"
 
 
 def _instruction(instruction: Instruction) -> list[str]:
@@ -126,10 +146,11 @@ def rows_table(run: Run) -> "pa.Table":
     """Every scored row with what it was made from, hardest first."""
     import pyarrow as pa
 
-    texts, triplets, instructions = by_id(run.texts), by_id(run.triplets), by_id(run.instructions)
-    rows = [_row(draw, triplets[draw.triplet_id], texts, instructions) for draw in _ranked(run.draws)]
     numbers = {"difficulty": pa.float64(), "inclusion_probability": pa.float64(), "kept": pa.bool_()}
-    return pa.Table.from_pylist(rows, pa.schema([(name, numbers.get(name, pa.string())) for name in COLUMNS]))
+    schema = pa.schema([(name, numbers.get(name, pa.string())) for name in COLUMNS])
+    known, draws = Known.of(run), _ranked(run.draws)
+    parts = (draws[start : start + BATCH_ROWS] for start in range(0, max(len(draws), 1), BATCH_ROWS))
+    return pa.concat_tables(pa.Table.from_pylist([_row(draw, known) for draw in part], schema) for part in parts)
 
 
 COLUMNS = (
@@ -138,10 +159,9 @@ COLUMNS = (
 )
 
 
-def _row(
-    draw: Draw, triplet: Triplet, texts: Mapping[str, Text], instructions: Mapping[str, Instruction]
-) -> dict[str, Any]:
-    text, instruction = texts[triplet.text_id], instructions[triplet.instruction_id]
+def _row(draw: Draw, known: Known) -> dict[str, Any]:
+    triplet = known.triplets[draw.triplet_id]
+    text, instruction = known.texts[triplet.text_id], known.instructions[triplet.instruction_id]
     values: list[str | None] = [
         triplet.id,
         text.id,

@@ -5,7 +5,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from compeffdist.artefacts import (
     ATTRIBUTE_MAP,
@@ -24,6 +24,7 @@ from compeffdist.artefacts import (
     WARM_UP_CURVE,
     metrics_of,
 )
+from compeffdist.columns import read_columns
 from compeffdist.declaration import gates, read_pipeline
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.files import atomic_file
@@ -31,12 +32,39 @@ from compeffdist.gates.curves import losses
 from compeffdist.gates.outcome import report_of
 from compeffdist.given import Given
 from compeffdist.models import ModelIdentity, read_identity
+from compeffdist.record_streams import shared_values, stream_records
 from compeffdist.records import Draw, Instruction, Perspective, Prediction, ScoredTriplet, Text, Triplet
 
 ROLES = ("teacher", "student", "embedder")
 TOKENS = ("prompt_tokens", "completion_tokens")
 DIGITS = 4
 """Of a figure between 0 and 1, where runs are compared."""
+
+
+class Answered(Protocol):
+    """What the report shows of a triplet, which may be one of a million: not its prompt."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def text_id(self) -> str: ...
+    @property
+    def instruction_id(self) -> str: ...
+    @property
+    def response(self) -> str: ...
+    @property
+    def monitored(self) -> str | None: ...
+    @property
+    def task_type(self) -> str: ...
+
+
+class _Answered(NamedTuple):
+    id: str
+    text_id: str
+    instruction_id: str
+    response: str
+    monitored: str | None
+    task_type: str
 
 
 @dataclass(frozen=True)
@@ -54,8 +82,9 @@ class Run:
     perspectives: Sequence[Perspective]
     instructions: Sequence[Instruction]
     texts: Sequence[Text]
-    triplets: Sequence[Triplet]
-    scored: Sequence[ScoredTriplet]
+    triplets: Sequence[Answered]
+    scored: int
+    """How many triplets have a score."""
     draws: Sequence[Draw]
     predictions: Sequence[Prediction]
     """Of all systems."""
@@ -89,9 +118,9 @@ def read_run(given: Given) -> Run:
         perspectives=given[CLUSTERS],
         instructions=given[INSTRUCTIONS],
         texts=given[TEXTS],
-        triplets=given[TRIPLETS],
-        scored=given[SCORED],
-        draws=given[SAMPLED],
+        triplets=_read_answered(given.path(TRIPLETS)),
+        scored=len(read_columns(given.path(SCORED), ScoredTriplet, ["id"], columns=SCORED.columns)),
+        draws=list(stream_records(given.path(SAMPLED), Draw)),
         predictions=[*given[TEACHER_PREDICTIONS], *given[STUDENT_PREDICTIONS]],
         places={one: (float(x), float(y)) for one, (x, y) in given[ATTRIBUTE_MAP].items()},
         curves={
@@ -99,6 +128,12 @@ def read_run(given: Given) -> Run:
             "train_student": losses(given.path(TRAINING_CURVE)),
         },
     )
+
+
+def _read_answered(source: Path) -> list[_Answered]:
+    table = read_columns(source, Triplet, _Answered._fields)
+    columns = ([one for part in table[name].chunks for one in shared_values(part)] for name in _Answered._fields)
+    return list(map(_Answered._make, zip(*columns, strict=True)))
 
 
 def headline(run: Run) -> dict[str, Any]:

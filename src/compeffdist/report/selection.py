@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from compeffdist.house_style import cells, table
-from compeffdist.records import Draw, Text, Triplet, by_id
-from compeffdist.report.run import Run
+from compeffdist.records import Draw, Text, by_id
+from compeffdist.report.run import Answered, Run
 from compeffdist.report.svg import BASE, INK, LINE, STUDENT, WARM, Chart, plain_axis, short, type_name
 
 BINS = 20
@@ -29,7 +29,7 @@ def selection(run: Run) -> Iterator[str]:
 
 
 def balance(
-    draws: Sequence[Draw], triplets: Mapping[str, Triplet], texts: Mapping[str, Text]
+    draws: Sequence[Draw], triplets: Mapping[str, Answered], texts: Mapping[str, Text]
 ) -> dict[str, Counter[str]]:
     """Counts of what was scored, by kind of class: `KIND` before selection, `KIND kept` after it. A text counts as
     often as it was asked of."""
@@ -50,7 +50,7 @@ def balance(
 
 
 def _balance_chart(run: Run) -> str:
-    counts = balance(run.draws, by_id(run.triplets), by_id(run.texts))
+    counts = balance(run.draws, {row.id: row for row in run.triplets}, by_id(run.texts))
     kinds = [kind for kind in counts if not kind.endswith(" kept")]
     shown = {kind: [name for name, _ in counts[kind].most_common(MOST_CLASSES)] for kind in kinds}
     rows = sum(map(len, shown.values()))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import home_path
@@ -49,6 +49,16 @@ class Asked:
     answer: Answer | None
     reason: str
     """Why there is no answer; empty where there is one."""
+
+
+class Use(NamedTuple):
+    """What an answer took, without the answer: of a million, a tenth of the memory."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    kind: str
+    """`Answer.kind`."""
 
 
 class Teacher(Protocol):
@@ -87,8 +97,8 @@ class BuyingTeacher:
         """Spent asking."""
         self.counted_until = 0.0
         self.counts: Counter[str] = Counter()
-        self.used: dict[str, Answer | None] = {}
-        """Every distinct answer asked for, by key."""
+        self.used: dict[str, Use | None] = {}
+        """What every distinct answer asked for took, by key; None where there is none."""
         self.spoilt: set[str] = set()
         """Keys of answers in the store that are not whole."""
 
@@ -128,7 +138,7 @@ class BuyingTeacher:
             print(f"{told}; dvc repro -f of this stage asks for them again", file=sys.stderr)
         # read back, not remembered: of two processes that bought the same answer, both use the one kept
         answers = known | self._kept(missing)
-        self.used |= {key: answers.get(key) for key in wanted}
+        self.used |= {key: _use(answers.get(key)) for key in wanted}
         return [Asked(key, answers.get(key), reasons.get(key, "")) for key in keys]
 
     def usage(self) -> dict[str, Any]:
@@ -239,6 +249,12 @@ class BuyingTeacher:
             new = self.engine.meter.since()
             stage = STAGE.get() or label
             self.ledger.add(stage, self.identity.id, self.engine.name, new, answers, failures, seconds)
+
+
+def _use(answer: Answer | None) -> Use | None:
+    if answer is None:
+        return None
+    return Use(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.kind)
 
 
 def _ended(answers: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -7,7 +7,7 @@ instruction is in the prefix cache, and no generation.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,6 +37,8 @@ RUBBISH_SHARE = 0.9
 is never rubbish, and says nothing of what the teacher writes."""
 RUBBISH_LEAST = 10
 """… once it has at least this many of them."""
+BLOCK_PAIRS = 1 << 16
+"""Pairs that are asked about at a time, with what belongs to them: about 3 KB each while they are."""
 
 
 def response_question(pair_id: str, instruction: Instruction, text: Text, params: ResponsesParams) -> Question[str]:
@@ -91,7 +93,27 @@ def collect_responses(
     talk: Conversation,
     priors: Priors | None = None,
 ) -> Collected:
-    """Ask the teacher about pairs, check its answers, and make triplets of them.
+    """All of `collect_in_blocks` at once. Raises UserError as that does."""
+    triplets: list[Triplet] = []
+    rejects: list[Reject] = []
+    for block in collect_in_blocks(pairs, instructions, texts, params, monitored, talk, priors):
+        triplets += block.triplets
+        rejects += block.rejects
+    return Collected(triplets, rejects, block.monitored, block.priors)
+
+
+def collect_in_blocks(
+    pairs: Sequence[Pair],
+    instructions: Mapping[str, Instruction],
+    texts: Mapping[str, Text],
+    params: ResponsesParams,
+    monitored: Monitored,
+    talk: Conversation,
+    priors: Priors | None = None,
+) -> Iterator[Collected]:
+    """Ask the teacher about pairs, check its answers, and make triplets of them, in the order of the pairs: at least
+    BLOCK_PAIRS at a time, if there are more, and never some of an instruction's alone, whose answers are calibrated
+    together. The last block's priors are those of all.
 
     Args:
         monitored: the question that every text is asked beside; a text without an answer to it stays.
@@ -99,53 +121,134 @@ def collect_responses(
             is. By default each question is calibrated by its own answers.
 
     Raises:
-        UserError: if nearly all answers of a domain are refused: the teacher does not do the task there.
+        UserError: if nearly all answers of a domain are refused: the teacher does not do the task there. That shows
+            after the last block.
     """
     used = [texts[text_id] for text_id in sorted({pair.text_id for pair in pairs})]
-    of_texts = [label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used]
-    questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in pairs]
-    everything: list[Question[Any]] = [*of_texts, *questions]
-    asked = talk.ask(everything, "responses")
-    whole = [None if isinstance(said, Reject) else said.answer for said in asked]
-    about_texts, answers = whole[: len(used)], whole[len(used) :]
-    places = _by_question(pairs, answers)
-    found = priors or _priors(about_texts, answers, places) if params.calibration == "batch" else Priors({}, {})
-    strength = params.calibration_strength
-    decided = decide_labels(about_texts, found.monitored, strength)
-    labels = {text.id: label for text, label in zip(used, decided, strict=True) if label is not None}
-    weighed: dict[int, dict[str, float]] = {}
-    for key, those in places.items():
-        rows = label_probabilities([answers[place] for place in those], found.instructions.get(key), strength)
-        weighed |= {place: row for place, row in zip(those, rows, strict=True) if row is not None}
-    triplets: list[Triplet] = []
-    rejects: list[Reject] = []
-    for place, (pair, said) in enumerate(zip(pairs, asked[len(used) :], strict=True)):
-        instruction = instructions[pair.instruction_id]
-        if isinstance(said, Reject):
+    answered = _Answered(instructions, texts, params, talk, priors)
+    waiting: list[Question[Any]] = [
+        label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used
+    ]
+    for block in _blocks(pairs):
+        questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in block]
+        asked = talk.ask([*waiting, *questions], "responses")
+        if waiting:
+            answered.about_texts(used, asked[: len(waiting)])
+        yield answered.block(block, questions, asked[len(waiting) :])
+        waiting = []
+    answered.refuse_rubbish()
+
+
+def _blocks(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+    """At least one, with all pairs of each instruction that it has."""
+    last = {pair.instruction_id: place for place, pair in enumerate(pairs)}
+    start = whole_at = 0
+    for place, pair in enumerate(pairs):
+        whole_at = max(whole_at, last[pair.instruction_id])
+        if place == whole_at and place + 1 - start >= BLOCK_PAIRS:
+            yield pairs[start : place + 1]
+            start = place + 1
+    if start < len(pairs) or not pairs:
+        yield pairs[start:]
+
+
+class _Answered:
+    """What is known of the answers of the blocks so far."""
+
+    def __init__(
+        self,
+        instructions: Mapping[str, Instruction],
+        texts: Mapping[str, Text],
+        params: ResponsesParams,
+        talk: Conversation,
+        priors: Priors | None,
+    ) -> None:
+        self.instructions, self.texts, self.params, self.talk = instructions, texts, params, talk
+        self.strength = params.calibration_strength
+        self.given = priors if params.calibration == "batch" else Priors({}, {})
+        """None: to be found."""
+        self.priors = self.given or Priors({}, {})
+        self.labels: dict[str, str] = {}
+        """The monitored label of a text, by its id."""
+        self.generated: Counter[str] = Counter()
+        """Generated answers by domain."""
+        self.refused: dict[str, Counter[str]] = {}
+        """By domain, the reasons of those that were refused."""
+
+    def about_texts(self, used: Sequence[Text], asked: Sequence[Said[Any] | Reject]) -> None:
+        """Take in the answers to the monitored question."""
+        answers = _answers(asked)
+        if self.given is None:
+            self.priors = Priors(prior_of_answers(answers), {})
+        decided = decide_labels(answers, self.priors.monitored, self.strength)
+        self.labels = {text.id: label for text, label in zip(used, decided, strict=True) if label is not None}
+
+    def block(
+        self, pairs: Sequence[Pair], questions: Sequence[Question[str]], asked: Sequence[Said[str] | Reject]
+    ) -> Collected:
+        """What came of some pairs, which are all that there are of their instructions."""
+        weighed = self._weighed(pairs, _answers(asked))
+        triplets: list[Triplet] = []
+        rejects: list[Reject] = []
+        for place, (pair, question, said) in enumerate(zip(pairs, questions, asked, strict=True)):
+            domain = self.texts[pair.text_id].domain
+            self.generated[domain] += not question.labels
+            if not isinstance(said, Reject):
+                triplets.append(self._triplet(pair, said, weighed.get(place, {})))
+                continue
             rejects.append(said)
-            continue
+            if not question.labels:
+                self.refused.setdefault(domain, Counter())[said.reason] += 1
+        return Collected(triplets, rejects, self.labels, self.priors)
+
+    def _weighed(self, pairs: Sequence[Pair], answers: Sequence[Answer | None]) -> dict[int, dict[str, float]]:
+        """By place, the probabilities of labels, calibrated."""
+        places = _by_question(pairs, answers)
+        if self.given is None:
+            priors = {key: prior_of_answers([answers[place] for place in those]) for key, those in places.items()}
+            found = {**self.priors.instructions, **{key: prior for key, prior in priors.items() if prior}}
+            self.priors = Priors(self.priors.monitored, found)
+        weighed: dict[int, dict[str, float]] = {}
+        for key, those in places.items():
+            prior = self.priors.instructions.get(key)
+            rows = label_probabilities([answers[place] for place in those], prior, self.strength)
+            weighed |= {place: row for place, row in zip(those, rows, strict=True) if row is not None}
+        return weighed
+
+    def _triplet(self, pair: Pair, said: Said[str], weighed: Mapping[str, float]) -> Triplet:
+        instruction = self.instructions[pair.instruction_id]
         # in declared order: a kept answer's JSON has its labels in that of the alphabet
-        probabilities = {label: weighed[place][label] for label in said.request.labels} if place in weighed else {}
-        triplets.append(
-            Triplet(
-                pair_id=pair.id,
-                instruction_id=instruction.id,
-                text_id=pair.text_id,
-                teacher_id=talk.teacher_id,
-                decoding_id=_decoding_id(said, strength if found.instructions.get(instruction.id) else 0.0),
-                answer_id=said.answer_id,
-                prompt=said.request.prompt,
-                response=likeliest(probabilities) if probabilities else said.value,
-                task_type=instruction.type,
-                task_name=instruction.task_name,
-                monitored=labels.get(pair.text_id),
-                labels=list(probabilities),
-                probabilities=[round(value, PROBABILITY_DECIMALS) for value in probabilities.values()],
-            )
+        probabilities = {label: weighed[label] for label in said.request.labels} if weighed else {}
+        return Triplet(
+            pair_id=pair.id,
+            instruction_id=instruction.id,
+            text_id=pair.text_id,
+            teacher_id=self.talk.teacher_id,
+            decoding_id=_decoding_id(said, self.strength if self.priors.instructions.get(instruction.id) else 0.0),
+            answer_id=said.answer_id,
+            prompt=said.request.prompt,
+            response=likeliest(probabilities) if probabilities else said.value,
+            task_type=instruction.type,
+            task_name=instruction.task_name,
+            monitored=self.labels.get(pair.text_id),
+            labels=list(probabilities),
+            probabilities=[round(value, PROBABILITY_DECIMALS) for value in probabilities.values()],
         )
-    generated = {pair.id: texts[pair.text_id].domain for pair, q in zip(pairs, questions, strict=True) if not q.labels}
-    _refuse_rubbish(generated, rejects)
-    return Collected(triplets, rejects, labels, found)
+
+    def refuse_rubbish(self) -> None:
+        """Raises UserError if nearly all generated answers of a domain were refused."""
+        for domain, count in sorted(self.generated.items()):
+            reasons = self.refused.get(domain, Counter())
+            if count >= RUBBISH_LEAST and reasons.total() > RUBBISH_SHARE * count:
+                raise UserError(
+                    f"domain {domain!r}: {reasons.total()} of {count} generated answers are unusable (mostly "
+                    f"{reasons.most_common(1)[0][0]!r}); nothing was written. Look at the answers in the response "
+                    "store, or try a stronger teacher (models.teacher)"
+                )
+
+
+def _answers(asked: Sequence[Said[Any] | Reject]) -> list[Answer | None]:
+    return [None if isinstance(said, Reject) else said.answer for said in asked]
 
 
 def _decoding_id(said: Said[str], strength: float) -> str:
@@ -163,26 +266,3 @@ def _by_question(pairs: Sequence[Pair], answers: Sequence[Answer | None]) -> dic
         if answer is not None and answer.decided:
             places.setdefault(pair.instruction_id, []).append(place)
     return places
-
-
-def _priors(
-    about_texts: Sequence[Answer | None], answers: Sequence[Answer | None], places: Mapping[str, Sequence[int]]
-) -> Priors:
-    """Of each question, over the texts asked it."""
-    priors = {key: prior_of_answers([answers[place] for place in those]) for key, those in places.items()}
-    return Priors(prior_of_answers(about_texts), {key: prior for key, prior in priors.items() if prior})
-
-
-def _refuse_rubbish(generated: Mapping[str, str], rejects: Sequence[Reject]) -> None:
-    """`generated`: the domain of each pair (by id) whose answer was generated."""
-    refused = {r.record_id: r.reason for r in rejects if r.record_id in generated}
-    asked = Counter(generated.values())
-    bad = Counter(generated[pair_id] for pair_id in refused)
-    for domain, count in sorted(asked.items()):
-        if count >= RUBBISH_LEAST and bad[domain] > RUBBISH_SHARE * count:
-            reasons = Counter(reason for pair_id, reason in refused.items() if generated[pair_id] == domain)
-            raise UserError(
-                f"domain {domain!r}: {bad[domain]} of {count} generated answers are unusable (mostly "
-                f"{reasons.most_common(1)[0][0]!r}); nothing was written. Look at the answers in the response store, "
-                "or try a stronger teacher (models.teacher)"
-            )

@@ -5,7 +5,7 @@ asked about the kept pairs that were only predicted, with the questions and labe
 so that a pair's triplet is the same whichever part it was in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from compeffdist.artefacts import PAIRS, SAMPLED, TRIPLETS
@@ -17,12 +17,13 @@ STAGE = "collect_sampled"
 
 
 def kept_triplets(
-    draws: Sequence[Draw], triplets: Sequence[Triplet], pairs: Sequence[Pair]
+    draws: Iterable[Draw], triplets: Iterable[Triplet], pairs: Sequence[Pair]
 ) -> tuple[list[Triplet], list[Pair]]:
-    """The kept triplets, and the kept pairs without one, each in the order of the draws. Raises UserError if a kept
-    draw speaks of a triplet or pair that is not there."""
-    known, made = by_id(triplets), by_id(pairs)
+    """The kept triplets, and the kept pairs without one, each in the order of the draws; of `triplets` no more are held
+    than that. Raises UserError if a kept draw speaks of a triplet or pair that is not there."""
     kept = [draw for draw in draws if draw.kept]
+    wanted = {draw.triplet_id for draw in kept}
+    known, made = by_id(triplet for triplet in triplets if triplet.id in wanted), by_id(pairs)
     for draw in kept:
         for key, records, artefact in ((draw.pair_id, made, PAIRS), (draw.triplet_id, known, TRIPLETS)):
             if key and key not in records:

@@ -21,7 +21,7 @@ def assign_parts(pairs: Sequence[Pair], params: DifficultyParams, seed: int) -> 
     """The pairs in their order, each with its part: all `scored` in mode direct, `proxy.rows` of them in mode proxy, by
     a draw that depends on ids and seed alone."""
     if params.mode == "direct":
-        return [dataclasses.replace(pair, part=SCORED) for pair in pairs]
+        return [_in(pair, SCORED) for pair in pairs]
     drawn = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}:{pair.id}".encode()).digest())
     sizes, seen = Counter(pair.instruction_id for pair in pairs), Counter[str]()
     turns: dict[str, float] = {}
@@ -30,7 +30,11 @@ def assign_parts(pairs: Sequence[Pair], params: DifficultyParams, seed: int) -> 
         seen[pair.instruction_id] += 1
     # sorting keeps the drawn order within a turn
     chosen = {pair.id for pair in sorted(drawn, key=lambda pair: turns[pair.id])[: params.proxy.rows]}
-    return [dataclasses.replace(pair, part=SCORED if pair.id in chosen else PREDICTED) for pair in pairs]
+    return [_in(pair, SCORED if pair.id in chosen else PREDICTED) for pair in pairs]
+
+
+def _in(pair: Pair, part: str) -> Pair:
+    return pair if pair.part == part else dataclasses.replace(pair, part=part)
 
 
 def in_part(pairs: Sequence[Pair], part: str) -> list[Pair]:
