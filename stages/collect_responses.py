@@ -20,9 +20,13 @@ def run(given: Given) -> Made:
     instructions, texts = by_id(given[INSTRUCTIONS]), by_id(given[TEXTS])
     rejects: list[Reject] = []
     types: Counter[str] = Counter()
+    # a batch takes hours however large it is: all that can go at once does
+    least = len(pairs) if params.teacher.engine == "openai-batch" else None
     with open_teacher(given.path(TEACHER), params) as teacher, written_records(given.out(TRIPLETS), Triplet) as writer:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
-        for found in collect_in_blocks(pairs, instructions, texts, params.responses, domain.monitored, talk):
+        for found in collect_in_blocks(
+            pairs, instructions, texts, params.responses, domain.monitored, talk, least=least
+        ):
             writer.add(found.triplets)
             rejects += found.rejects
             types.update(triplet.task_type for triplet in found.triplets)

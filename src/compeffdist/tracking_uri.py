@@ -84,6 +84,8 @@ def check_tracking_uri() -> None:
             f"{VARIABLE} {shown_uri()}: needs the Python package {PACKAGES.get(missing, missing)}, which is not "
             f"installed: pip install {PACKAGES.get(missing, missing)!r}"
         )
+    elif is_bare_database():
+        _check_authority(uri)
 
 
 def missing_driver(uri: str) -> str:
@@ -122,5 +124,6 @@ def _check_authority(uri: str) -> None:
     if user and (not authority.startswith(f"{user}@") or "@" in user):
         raise UserError(
             f"{VARIABLE} {shown_uri()}: user name or password has a character that ends one in an address ('/', '@', "
-            "'?', '#', ':'): write it as %2F, %40, %3F, %23, %3A, or set MLFLOW_TRACKING_USERNAME and _PASSWORD"
+            "'?', '#', ':'): write it as %2F, %40, %3F, %23, %3A"
+            + (", or set MLFLOW_TRACKING_USERNAME and _PASSWORD" if uri.startswith(HTTP) else "")
         )

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.difficulty.shards import ScoreShards
 from compeffdist.errors import UserError
 from compeffdist.executor import session
+from compeffdist.executor.session import ray_session
 from compeffdist.params import DifficultyParams, RuntimeParams, TeacherParams
 from compeffdist.processes import ProcessId, process_id
 from compeffdist.records import Reject, ScoredTriplet
@@ -80,9 +82,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("student"))
 
 
+def of_processes(what: Callable[[psutil.Process], Any]) -> list[Any]:
+    """What each process below this one has, but for those that end meanwhile."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            found.append(what(process))
+    return found
+
+
 def test_a_ray_that_is_started_here_listens_on_this_machine_alone(address: str) -> None:
-    below = psutil.Process().children(recursive=True)
-    sockets = [each for process in below for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+    with ray_session(RuntimeParams(executor="ray", ray_address=address)) as ray:
+        ray.get(ray.remote(os.getpid).remote())  # what Ray begins for the first work listens, too
+        opened = [each for all_ in of_processes(lambda process: process.net_connections()) for each in all_]
+    sockets = [each for each in opened if each.status == psutil.CONN_LISTEN]
     assert f":{address.partition(':')[2]}" in {f":{each.laddr.port}" for each in sockets}
     assert {each.laddr.ip for each in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
@@ -101,8 +114,8 @@ def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list
 
 def replicas_at_work() -> list[int]:
     """Pids of replicas that score."""
-    below = psutil.Process().children(recursive=True)
-    return [process.pid for process in below if "".join(process.cmdline()).startswith("ray::Replica")]
+    told = of_processes(lambda process: (process.pid, "".join(process.cmdline())))
+    return [pid for pid, command in told if command.startswith("ray::Replica")]
 
 
 def kept(scores: Path) -> dict[str, list[object]]:

@@ -54,4 +54,4 @@ def running_server(folder: Path, store: str, settings: Mapping[str, str] = {}) -
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=120)

@@ -18,7 +18,7 @@ from compeffdist.params import ResponsesParams
 from compeffdist.records import Instruction, Pair, Text
 from compeffdist.teacher.parsing import BadAnswer, parse_json, spans_missing
 from compeffdist.teacher.requests import Answer, Request
-from compeffdist.triplets.collect_responses import Collected, check_response, collect_responses
+from compeffdist.triplets.collect_responses import Collected, check_response, collect_in_blocks, collect_responses
 from tests.factories import make_instruction, make_pair, make_task, make_text
 from tests.fakes import SENTIMENT, FakeTeacher, conversation
 
@@ -292,6 +292,37 @@ def test_a_label_bought_later_does_not_hang_on_what_else_is_bought() -> None:
         return {triplet.pair_id: triplet.id for triplet in found.triplets}
 
     assert ask(pairs).items() >= (ask(pairs[11::2]) | ask(pairs[:3])).items()
+
+
+def in_blocks(pairs: list[Pair], known: Mapping[str, Any], least: int | None) -> list[Collected]:
+    def failing(request: Request) -> Any:
+        return None if not request.labels and "7" in request.prompt else leaning(request)
+
+    talk = conversation(failing)
+    return list(collect_in_blocks(pairs, known, known, ResponsesParams(), MONITORED, talk, least=least))
+
+
+def test_what_is_asked_block_by_block_is_what_is_asked_at_once() -> None:
+    texts = [numbered_text(number) for number in range(12)]
+    pairs = [make_pair(instruction, text) for instruction in (CLOSED, SCORE, SPANS, OPEN) for text in texts]
+    known: Mapping[str, Any] = {record.id: record for record in [CLOSED, SCORE, SPANS, OPEN, *texts]}
+    [whole] = in_blocks(pairs, known, None)
+    blocks = in_blocks(pairs, known, 1)
+    assert [len(block.triplets) + len(block.rejects) for block in blocks] == [12] * 4
+    assert [one.to_row() for block in blocks for one in block.triplets] == [one.to_row() for one in whole.triplets]
+    assert [one.to_row() for block in blocks for one in block.rejects] == [one.to_row() for one in whole.rejects]
+    assert whole.rejects and (blocks[-1].monitored, blocks[-1].priors) == (whole.monitored, whole.priors)
+    mixed = sorted(pairs, key=lambda pair: pair.text_id)
+    assert len(in_blocks(mixed, known, 1)) == 1, "an instruction's pairs are never parted"
+
+
+def test_no_block_is_a_small_rest_in_which_one_instruction_is_nearly_all() -> None:
+    texts = [numbered_text(number) for number in range(12)]
+    pairs = [make_pair(CLOSED, text) for text in texts] + [make_pair(SPANS, text) for text in texts]
+    known: Mapping[str, Any] = {record.id: record for record in [CLOSED, SPANS, OPEN, *texts]}
+    for rest, sizes in ((2, [12, 12 + 2]), (3, [12, 12, 3])):
+        found = in_blocks(pairs + [make_pair(OPEN, text) for text in texts[:rest]], known, 12)
+        assert [len(block.triplets) + len(block.rejects) for block in found] == sizes, rest
 
 
 def test_rejects_are_those_of_the_stage_that_asked() -> None:

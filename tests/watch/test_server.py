@@ -222,8 +222,10 @@ def test_ctrl_c_ends_a_server_that_has_just_begun_to_answer(monkeypatch: pytest.
 
     def interrupted(self: local_server.LocalServer, request: socket.socket, address: object) -> None:
         begin(self, request, address)
-        assert answered.wait(10)
+        assert answered.wait(60)
+        deadline = time.monotonic() + 60
         while self.free._value < local_server.MOST_CONNECTIONS:  # type: ignore[attr-defined]  # its place is given back
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         raise KeyboardInterrupt
 

@@ -26,8 +26,8 @@ from compeffdist.errors import one_line
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 STORE_BYTES = 256 << 20
 """Memory for what is on its way between processes; what scoring hands over takes a few MiB."""
-LONGEST_FOLDER = 24
-"""Characters of a folder for temporary files: Ray puts sockets there, whose whole paths have 107 at most."""
+LONGEST_FOLDER = 18
+"""Characters of a folder for temporary files: Ray's sockets are there, whose paths have 107 at most, 89 its own."""
 
 
 def main() -> None:

@@ -28,13 +28,15 @@ from compeffdist.params import RuntimeParams
 
 START_SECONDS = 180.0
 """How long Ray may take to be there: 6 to 20 on two cores."""
-END_SECONDS = 30.0
+END_SECONDS = 120.0
+"""For its head to end all others: ended itself, it would leave them."""
 HERE_ALONE = {
     # the one switch that has Ray take the loopback address for this machine's
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
 }
 CPU, GPU = "CPU", "GPU"
+TINY = 1e-9
 
 
 @contextmanager
@@ -70,7 +72,10 @@ def _wanted(there: Mapping[str, float], runtime: RuntimeParams) -> dict[str, flo
 def _check_room(there: Mapping[str, float], runtime: RuntimeParams) -> None:
     """Raises UserError if this machine has not what all replicas want. One that was joined may yet grow."""
     for name, each in _wanted(there, runtime).items():
-        if each * runtime.replicas > there.get(name, 0.0):
+        room = there.get(name, 0.0)
+        if name == GPU and 0 < each < 1:  # a part is of one GPU
+            room *= int(1 / each + TINY) * each
+        if each * runtime.replicas > room + TINY:
             raise UserError(
                 f"runtime.replicas: {runtime.replicas} want {each:g} {name} each, and this machine has "
                 f"{there.get(name, 0.0):g}: have fewer, or less of it in runtime.replica_resources"

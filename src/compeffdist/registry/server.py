@@ -120,7 +120,7 @@ def _expect_entry(uri: str) -> None:
     try:
         with create_engine(uri, poolclass=NullPool).connect():
             pass
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         said = error.orig if isinstance(error, DBAPIError) else error
         raise _unreachable(uri, one_line(said, 200)) from None
 

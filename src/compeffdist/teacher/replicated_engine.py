@@ -210,6 +210,8 @@ class Round:
     def join(self, replica: Replica) -> None:
         """Have one more replica to ask."""
         self.replicas.append(replica)
+        if replica.state is State.GONE:
+            self.begin(self._regain(replica))
         self.placement.move(self._homes())
         self.changed.set()
 

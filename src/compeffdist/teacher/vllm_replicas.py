@@ -6,6 +6,7 @@ is started in its place is asked as soon as it is ready.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -61,14 +62,26 @@ class VllmReplicas(VllmEngine):
         in_use = asyncio.create_task(self._keep_touching(server))
         try:
             async with AsyncExitStack() as stack:
-                replicas = [await self._open(server, address, stack) for address in self._addresses(server)]
-                asked = Round(replicas, self.runtime.busy_seconds, requests, on_answer, on_failure)
+                replicas = [await self._open(server, address, stack) for address in await self._there(server)]
+                # one that takes another's place may have its weights to load first
+                patience = max(self.runtime.busy_seconds, self.runtime.engine_start_seconds)
+                asked = Round(replicas, patience, requests, on_answer, on_failure)
                 asked.begin(self._keep_finding(server, asked, stack))
                 await asked.run()
         finally:
             in_use.cancel()
             with suppress(asyncio.CancelledError):
                 await in_use
+
+    async def _there(self, server: Attachment) -> list[str]:
+        """Where servers are, at least one. Raises UserError if their supervisor has ended, or none comes in time."""
+        deadline = time.monotonic() + self.runtime.engine_start_seconds
+        while not (addresses := self._addresses(server)):
+            if time.monotonic() > deadline:
+                log = server.files.log
+                raise UserError(f"no vLLM server is ready again within runtime.engine_start_seconds; see {log}")
+            await asyncio.sleep(LOOK_SECONDS)
+        return addresses
 
     def _addresses(self, server: Attachment) -> list[str]:
         """Where servers are. Raises UserError if their supervisor has ended."""

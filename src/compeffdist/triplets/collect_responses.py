@@ -110,12 +110,14 @@ def collect_in_blocks(
     monitored: Monitored,
     talk: Conversation,
     priors: Priors | None = None,
+    least: int | None = None,
 ) -> Iterator[Collected]:
     """Ask the teacher about pairs, check its answers, and make triplets of them, in the order of the pairs: at least
-    BLOCK_PAIRS at a time, if there are more, and never some of an instruction's alone, whose answers are calibrated
+    `least` at a time, if there are more, and never some of an instruction's alone, whose answers are calibrated
     together. The last block's priors are those of all.
 
     Args:
+        least: BLOCK_PAIRS by default.
         monitored: the question that every text is asked beside; a text without an answer to it stays.
         priors: of an earlier collection of the same run, to calibrate by; a question that is not in it stays as it
             is. By default each question is calibrated by its own answers.
@@ -129,7 +131,7 @@ def collect_in_blocks(
     waiting: list[Question[Any]] = [
         label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used
     ]
-    for block in _blocks(pairs):
+    for block in _blocks(pairs, BLOCK_PAIRS if least is None else least):
         questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in block]
         asked = talk.ask([*waiting, *questions], "responses")
         if waiting:
@@ -139,13 +141,14 @@ def collect_in_blocks(
     answered.refuse_rubbish()
 
 
-def _blocks(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
-    """At least one, with all pairs of each instruction that it has."""
+def _blocks(pairs: Sequence[Pair], least: int) -> Iterator[Sequence[Pair]]:
+    """At least one, with all pairs of each instruction that it has. None is small: a run ends where most of what is
+    asked at a time fails, which one instruction must not bring about."""
     last = {pair.instruction_id: place for place, pair in enumerate(pairs)}
     start = whole_at = 0
     for place, pair in enumerate(pairs):
         whole_at = max(whole_at, last[pair.instruction_id])
-        if place == whole_at and place + 1 - start >= BLOCK_PAIRS:
+        if place == whole_at and place + 1 - start >= least and len(pairs) - place - 1 >= least // 4:
             yield pairs[start : place + 1]
             start = place + 1
     if start < len(pairs) or not pairs:
