@@ -93,7 +93,7 @@ def of_processes(what: Callable[[psutil.Process], Any]) -> list[Any]:
 
 def test_a_ray_that_is_started_here_listens_on_this_machine_alone(address: str) -> None:
     with ray_session(RuntimeParams(executor="ray", ray_address=address)) as ray:
-        ray.get(ray.remote(os.getpid).remote())  # what Ray begins for the first work listens, too
+        ray.get(ray.remote(lambda: os.getpid()).remote())  # what Ray begins for the first work listens, too
         opened = [each for all_ in of_processes(lambda process: process.net_connections()) for each in all_]
     sockets = [each for each in opened if each.status == psutil.CONN_LISTEN]
     assert f":{address.partition(':')[2]}" in {f":{each.laddr.port}" for each in sockets}

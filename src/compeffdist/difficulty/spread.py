@@ -264,9 +264,7 @@ class Work:
             said = self.ray.get(told)
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, UserError) else error from None
-        except (
-            self.ray.exceptions.RayError
-        ) as error:  # it died, or its node with what it had
+        except self.ray.exceptions.RayError as error:  # it died, or its node with what it had
             self._lost(replica, share, error)
             return
         if share is None:
