@@ -97,6 +97,22 @@ def test_a_flipped_byte_in_any_cache_object_is_found(world: World) -> None:
     assert missed(objects, lambda: failed(cache_links(world.repository, world.repository.locks()))) == []
 
 
+def test_a_cache_object_that_cannot_be_read_is_told_and_not_stumbled_over(own_world: World) -> None:
+    """As a remote may give it: DVC takes what is in its cache for what its name says."""
+    repository, auditor = own_world.repository, own_world.auditor()
+    lock = repository.locks()[0]
+    kept = repository.object_path(lock.md5("data/pairs.parquet") or "")
+    (own_world.folder / "data/pairs.parquet").unlink()
+    before, generator, unreadable = kept.read_bytes(), random.Random(3), 0
+    kept.chmod(0o644)
+    for place in generator.sample(range(len(before)), 40):
+        kept.write_bytes(before[:place] + bytes([before[place] ^ (1 << generator.randrange(8))]) + before[place + 1 :])
+        links = [*auditor._contents(Snapshot(repository, lock))]
+        unreadable += any(link.status == "FAIL" and link.check == "records" for link in links)
+    kept.write_bytes(before)
+    assert unreadable > 15
+
+
 def test_a_flipped_byte_anywhere_in_the_store_is_found(world: World) -> None:
     size = world.store.stat().st_size
     generator = random.Random(3)
