@@ -23,7 +23,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # its theme warns of another program's next version in every build
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup fingerprints repro test engines unit fuzz browser lint docs bench scale million chaos experiments sentibench clean
+.PHONY: help setup fingerprints repro test engines unit fuzz browser lint docs bench scale chaos experiments sentibench clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -90,9 +90,6 @@ bench: $(READY) ## speed of the scorer and sampler against named baselines
 
 scale: $(READY) ## time and memory of every stage, real texts and made-up answers, at 10,000 and 100,000 rows
 	python -m bench.scale --sizes 10000 100000
-
-million: $(READY) ## the same at a million rows: 8 GB of disk, and an hour or two
-	python -m bench.scale --sizes 100000 1000000
 
 chaos: fingerprints ## kill the smoke run 200 times, at random moments of every stage, and look at what comes out
 	python -m tests.chaos.killing --kills 200 --out chaos.json

@@ -1,4 +1,4 @@
-"""Time and memory of every stage at sizes up to a million rows: python -m bench.scale --sizes 10000 100000
+"""Time and memory of every stage by the number of rows: python -m bench.scale --sizes 10000 100000
 
 For each size a checkout is made in a scratch folder, with real texts, made-up answers and made-up scores
 (`tests/made_up_run.py` says how), and each stage of `MEASURED` runs in it as a process of its own, in the order of the
@@ -6,8 +6,7 @@ pipeline. A line gives its seconds, its CPU, the most memory that it held, and h
 the size before, over how much larger this one is: 1.0 is linear. It ends with an error if a stage fails, or one holds
 more than MOST_MEMORY or leaves a page of more than LARGEST_PAGE.
 
-100,000 rows take about 0.6 GB of disk, a million 6 GB and most of an hour on a slow core. `--folder` keeps the
-checkouts. Linux only: peaks are read from /proc.
+100,000 rows take about 0.6 GB of disk. `--folder` keeps the checkouts. Linux only: peaks are read from /proc.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from compeffdist.given import Given, Made
 from compeffdist.record_streams import stream_records, written_records
 from compeffdist.records import Pair, Reject, Triplet, by_id
 from compeffdist.teacher.asking import open_teacher
+from compeffdist.teacher.batch_engine import BatchEngine
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.triplets.collect_responses import collect_in_blocks
 from compeffdist.triplets.parts import SCORED
@@ -21,7 +22,7 @@ def run(given: Given) -> Made:
     rejects: list[Reject] = []
     types: Counter[str] = Counter()
     # a batch takes hours however large it is: all that can go at once does
-    least = len(pairs) if params.teacher.engine == "openai-batch" else None
+    least = len(pairs) if params.teacher.engine == BatchEngine.name else None
     with open_teacher(given.path(TEACHER), params) as teacher, written_records(given.out(TRIPLETS), Triplet) as writer:
         talk = Conversation(teacher, domain, params.teacher, params.seed, given.name)
         for found in collect_in_blocks(

@@ -9,7 +9,6 @@ ones (`bench/scale.py`).
 import random
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,12 +41,12 @@ from compeffdist.artefacts import (
     metrics_of,
     rejects_of,
 )
-from compeffdist.canonical import canonical_json
 from compeffdist.declaration import gates
 from compeffdist.domain import domain_here
 from compeffdist.evaluation.summary import summarise
 from compeffdist.files import read_json, write_json
 from compeffdist.gates.outcome import Finding, Outcome, report_of
+from compeffdist.gates.training_set import hash_of_list
 from compeffdist.instructions.own_tasks import seed_task
 from compeffdist.instructions.write_demonstrations import build_instructions
 from compeffdist.models import cache_folder
@@ -265,11 +264,7 @@ def make_student() -> None:
     rows = sorted((row.id, row.prompt, row.response) for row in TRAINING.read())
     mini.student(Path(STUDENT), [key for key, *_ in rows])
     card = read_json(Path(STUDENT) / "student.json")
-    contents = sha256()
-    for place, row in enumerate(rows):  # as `hash_json` of all of them, without their JSON in one piece
-        contents.update(f"{',' if place else '['}{canonical_json(list(row))}".encode())
-    contents.update(b"]" if rows else b"[]")
-    write_json(Path(STUDENT) / "student.json", card | {"training_set_sha256": contents.hexdigest()})
+    write_json(Path(STUDENT) / "student.json", card | {"training_set_sha256": hash_of_list(map(list, rows))})
     write_curve(Path(TRAINING_CURVE), FALLING)
     rejects_of("train_student").write([])
     metrics_of("train_student").write(_trained(len(rows)))

@@ -47,12 +47,16 @@ def test_a_database_is_reached_by_the_driver_that_sqlalchemy_takes(kind: str) ->
     assert {"mysqldb": "MySQLdb"}.get(taken, taken) == DRIVERS[kind]
 
 
+@pytest.mark.parametrize("store", ["http://ada:{}@host:5000", "postgresql://ada:{}@host:5432/registry"])
 @pytest.mark.parametrize("password", ["p/w", "p@w", "p?w", "p#w"])
-def test_a_password_that_ends_its_address_is_said_and_not_shown(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:{password}@host:5000")
+def test_a_password_that_ends_its_address_is_said_and_not_shown(
+    store: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.format(password))
     with pytest.raises(UserError, match="write it as %2F") as stop:
         check_tracking_uri()
-    assert password not in str(stop.value) and "ada" not in str(stop.value)
+    assert not [part for part in (password, "w@host", "ada") if part in str(stop.value)]
+    assert ("MLFLOW_TRACKING_USERNAME" in str(stop.value)) == store.startswith("http")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import re
 import secrets
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -98,7 +99,7 @@ class LocalServer(ThreadingHTTPServer):
             print(one_line(f"{self.command}: {type(error).__name__}: {error}"), file=sys.stderr)
 
 
-class LocalHandler(BaseHTTPRequestHandler):
+class LocalHandler(BaseHTTPRequestHandler, ABC):
     """A request. Which methods there are besides GET and HEAD, and what lies below the token, says who serves."""
 
     server: LocalServer
@@ -138,9 +139,9 @@ class LocalHandler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    @abstractmethod
     def show(self, name: str) -> None:
         """Reply with what has a name; the page's own is empty."""
-        raise NotImplementedError
 
     def reply(self, content: bytes, kind: str, policy: str = pages.POLICY, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Send a reply under a policy of its own."""

@@ -174,7 +174,6 @@ def test_runs_that_mlflow_kept_in_plain_files_are_a_note_with_the_command_that_t
 def test_a_database_that_no_server_stands_before_is_a_note_without_its_password(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("psycopg")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:one%2Ftwo-3@db/x")
     found = findings(capsys, faulty=False)
     assert found["mlflow"] == ("ok", "postgresql://***@db/x; --online asks it ")

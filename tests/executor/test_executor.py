@@ -7,13 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,12 +32,10 @@ from compeffdist.teacher import vllm_supervisor
 from compeffdist.teacher.requests import Answer, Request
 from compeffdist.teacher.vllm_replicas import VllmReplicas
 from compeffdist.teacher.vllm_supervisor import EngineFiles
+from tests.eventually import eventually
 from tests.factories import make_text, make_triplet
 from tests.stages import ROOT
 from tests.student.tiny import tiny_model_folder
-
-# to import it here would be too early: what it listens on and whom it trusts it reads as it is imported
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 ASKED = {
     "say how the writer feels: good or bad, and why.": {"great": "positive", "a bore": "negative"},
@@ -54,15 +50,6 @@ TEXTS = [
 TRIPLETS = [
     make_triplet(text=make_text(text), prompt=f"{asks}\n\n{text}", response=response) for asks, text, response in TEXTS
 ]
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 180.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +157,14 @@ def test_replicas_that_this_machine_has_no_room_for_are_refused() -> None:
         session._check_room({"CPU": 8.0, "GPU": 2.0}, runtime)
 
 
+def test_a_part_of_a_gpu_is_of_one_gpu() -> None:
+    runtime = RuntimeParams(executor="ray", replicas=3, replica_resources={"GPU": 0.6})
+    with pytest.raises(UserError, match=r"3 want 0\.6 GPU each, and this machine has 2"):
+        session._check_room({"GPU": 2.0}, runtime)
+    session._check_room({"GPU": 3.0}, runtime)
+    session._check_room({"GPU": 1.5}, runtime.model_copy(update={"replica_resources": {"GPU": 0.5}}))
+
+
 def test_ray_is_not_imported_where_it_is_not_asked_for() -> None:
     script = (
         "import sys\nfrom compeffdist.difficulty import score_difficulty\n"
@@ -247,7 +242,7 @@ def bench(address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     if made.supervisor is not None:
         made.supervisor.terminate()
         made.supervisor.wait(60)
-    assert eventually(lambda: not any(process_id(pid) for pid in made.servers()))
+    assert eventually(lambda: not any(process_id(pid) for pid in made.servers()), seconds=60.0)
 
 
 def requests(words: str) -> list[Request]:
@@ -261,11 +256,11 @@ def test_a_server_that_is_killed_is_replaced_and_nothing_that_was_answered_is_as
     def on_answer(index: int, answer: Answer) -> None:
         answers[index] = answer
         if len(answers) == 6:
-            assert eventually(lambda: len(bench.addresses()) == 2)
+            assert eventually(lambda: len(bench.addresses()) == 2, seconds=60.0)
             one, other = bench.servers()
             (bench.told / f"{other}.hold").touch()  # until the third is asked, too
             os.kill(one, signal.SIGKILL)
-            assert eventually(lambda: len(bench.servers()) == 3)
+            assert eventually(lambda: len(bench.servers()) == 3, seconds=60.0)
         if any(bench.asked(pid) for pid in bench.servers()[2:]):
             for hold in bench.told.glob("*.hold"):
                 hold.unlink()
@@ -279,6 +274,20 @@ def test_a_server_that_is_killed_is_replaced_and_nothing_that_was_answered_is_as
     assert times.total() <= 24 + bench.engine.runtime.concurrency
     assert bench.engine.meter.since().calls == 24
     assert len(bench.servers()) == 3
+
+
+def test_servers_that_all_died_between_two_stages_are_waited_for(bench: Bench) -> None:
+    answers: dict[int, Answer] = {}
+    bench.engine.answer(requests("said"), answers.__setitem__, lambda _, reason: pytest.fail(reason))
+    assert eventually(lambda: len(bench.addresses()) == 2, seconds=60.0)
+    first = bench.servers()
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not bench.addresses(), seconds=60.0)
+    answers.clear()
+    bench.engine.answer(requests("sung"), answers.__setitem__, lambda _, reason: pytest.fail(reason))
+    assert len(answers) == 24
+    assert bench.engine.starts == 1 and len(bench.servers()) > len(first)
 
 
 def test_the_next_stage_asks_the_servers_that_are_there(bench: Bench) -> None:

@@ -25,8 +25,6 @@ CREDENTIALS = {
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The address of a server on this machine that speaks S3, which takes any credentials, but not none."""
-    pytest.importorskip("dvc_s3", reason="DVC does not reach S3 (pip install 'dvc[s3]')")
-    pytest.importorskip("moto", reason="there is no server that speaks S3 (make test installs one)")
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

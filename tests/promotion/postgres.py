@@ -69,7 +69,6 @@ def somebody_else() -> dict[str, Any]:
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """Skips the test that asks where it cannot be run."""
-    pytest.importorskip("psycopg", reason="the driver is not installed (pip install 'psycopg[binary]')")
     own = programs()
     other = somebody_else()
     with tempfile.TemporaryDirectory() as place:  # pytest's own folders let nobody else in

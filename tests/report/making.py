@@ -4,9 +4,9 @@ from typing import Any
 
 from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.exchange.questions import REPLAYS
-from compeffdist.records import Instruction
+from compeffdist.records import Instruction, Triplet
 from compeffdist.report.rows import LONGEST
-from compeffdist.report.run import Run
+from compeffdist.report.run import Answered, Run
 from tests.factories import (
     make_draw,
     make_instruction,
@@ -38,6 +38,11 @@ def scores(value: float) -> dict[str, Any]:
 def free_instruction(name: str, perspective_id: str, said: str = HOSTILE) -> Instruction:
     task = make_task("open_classification", name=name, perspective_id=perspective_id)
     return make_instruction(task, prompt=f"{name} {said} {'long ' * LONGEST}")
+
+
+def answered(triplet: Triplet) -> Answered:
+    """What the report has of it."""
+    return Answered(*(getattr(triplet, name) for name in Answered._fields))
 
 
 def make_run(said: str = HOSTILE, **named: str) -> Run:
@@ -89,7 +94,7 @@ def make_run(said: str = HOSTILE, **named: str) -> Run:
         perspectives=[perspective],
         instructions=[instruction],
         texts=[text],
-        triplets=triplets,
+        triplets=list(map(answered, triplets)),
         scored=len(scored),
         draws=draws,
         predictions=[make_prediction(row, system) for row in rows for system in SYSTEMS],

@@ -12,7 +12,7 @@ from compeffdist.report.attached import attached
 from compeffdist.report.page import OF_TEXTS, render
 from compeffdist.report.run import Run
 from tests.factories import make_draw, make_perspective, make_score, make_text, make_triplet
-from tests.report.making import free_instruction, make_run
+from tests.report.making import answered, free_instruction, make_run
 
 SECRET = "zebra"
 """A word of a text, which the teacher made an attribute, a perspective and a task of."""
@@ -31,7 +31,7 @@ def run() -> Run:
         perspectives=[perspective],
         places=dict.fromkeys(perspective.member_ids, (0.1, 0.2)),
         instructions=[instruction],
-        triplets=triplets,
+        triplets=list(map(answered, triplets)),
         scored=len(scored),
         draws=[make_draw(score, True, pair_id=f"pair_{n}") for n, score in enumerate(scored)],
     )

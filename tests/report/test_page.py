@@ -20,7 +20,7 @@ from compeffdist.report.run import Run
 from compeffdist.report.script import SCRIPTS
 from compeffdist.report.svg import WIDTH, Chart, short
 from tests.factories import make_draw, make_perspective, make_score, make_text, make_triplet
-from tests.report.making import HOSTILE, make_run
+from tests.report.making import HOSTILE, answered, make_run
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_page_of_many_rows_is_bounded_and_the_file_beside_it_has_them_all(
     triplets = [make_triplet(run.instructions[0], text) for text in texts]
     scored = [make_score(triplet, place / len(triplets)) for place, triplet in enumerate(triplets)]
     draws = [make_draw(score, place % 2 == 0) for place, score in enumerate(scored)]
-    large = replace(run, texts=texts, triplets=triplets, scored=len(scored), draws=draws)
+    large = replace(run, texts=texts, triplets=list(map(answered, triplets)), scored=len(scored), draws=draws)
     data, count = payload(large)
     in_page = json.loads(data)["rows"]
     assert len(data.encode()) <= 100_000 and len(in_page) == count

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +25,7 @@ from compeffdist.teacher.transformers_engine import TransformersEngine
 from compeffdist.teacher.vllm_engine import SERVED_NAME, VllmEngine
 from compeffdist.teacher.vllm_replicas import VllmReplicas
 from compeffdist.teacher.vllm_supervisor import attach
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -91,15 +90,6 @@ def sockets_and_folders() -> set[Path]:
     return {path for path in folder.iterdir() if path.is_socket() or path.name.startswith("compeffdist-")}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def ask(engine: VllmEngine | TransformersEngine | OpenAIEngine, requests: list[Request]) -> dict[int, Answer | str]:
     got: dict[int, Answer | str] = {}
     engine.answer(requests, got.__setitem__, got.__setitem__)
@@ -107,16 +97,15 @@ def ask(engine: VllmEngine | TransformersEngine | OpenAIEngine, requests: list[R
     return got
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_a_server_that_ray_places_answers_as_one_does(workplace: Path, real_folder: Path) -> None:
     by_ray = VllmReplicas(IDENTITY, TEACHER, RUNTIME.model_copy(update={"executor": "ray"}), real_folder)
     placed = ask(by_ray, REQUESTS[:4])
     end(by_ray)
-    assert eventually(lambda: not server_processes(workplace))
+    assert eventually(lambda: not server_processes(workplace), seconds=60.0)
     one = VllmEngine(IDENTITY, TEACHER, RUNTIME, real_folder)
     alone = ask(one, REQUESTS[:4])
     end(one)
-    assert eventually(lambda: not server_processes(workplace))
+    assert eventually(lambda: not server_processes(workplace), seconds=60.0)
     assert {index: getattr(answer, "text", answer) for index, answer in placed.items()} == {
         index: getattr(answer, "text", answer) for index, answer in alone.items()
     }
@@ -158,8 +147,8 @@ def test_answers_agree_with_the_model_run_in_process(
 
     check_openai_engine(engine, monkeypatch)
     end(engine)
-    assert eventually(lambda: not server_processes(workplace))
-    assert eventually(lambda: sockets_and_folders() == before)
+    assert eventually(lambda: not server_processes(workplace), seconds=60.0)
+    assert eventually(lambda: sockets_and_folders() == before, seconds=60.0)
 
 
 ONE_WORD = "Is it Positive, Negative or Neutral? I love this phone. Answer with one word."
@@ -215,13 +204,13 @@ def test_whatever_is_killed_no_process_is_left(workplace: Path, real_folder: Pat
         core = int(Path(f"/proc/{api}/task/{api}/children").read_text().split()[-1])
         killed = {"stage": stage_pid, "supervisor": supervisor, "api server": api, "engine core": core}[victim]
         os.kill(killed, signal.SIGKILL)
-        assert eventually(lambda: not [pid for pid in server if process_id(pid)])
+        assert eventually(lambda: not [pid for pid in server if process_id(pid)], seconds=60.0)
     finally:
         if process_id(stage_pid):
             os.kill(stage_pid, signal.SIGKILL)
         stage.wait()
         stage.stdout.close()
-    assert eventually(lambda: not server_processes(workplace))
+    assert eventually(lambda: not server_processes(workplace), seconds=60.0)
 
 
 def test_a_model_that_cannot_be_served_is_one_clear_line(workplace: Path, real_folder: Path) -> None:
@@ -233,4 +222,4 @@ def test_a_model_that_cannot_be_served_is_one_clear_line(workplace: Path, real_f
     engine = VllmEngine(IDENTITY, TEACHER, RUNTIME, broken)
     with pytest.raises(UserError, match=r"did not start: .*Error: Cannot find any model weights.*whole log"):
         ask(engine, REQUESTS[:1])
-    assert eventually(lambda: not server_processes(workplace))
+    assert eventually(lambda: not server_processes(workplace), seconds=60.0)

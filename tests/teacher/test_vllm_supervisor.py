@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from compeffdist.errors import UserError
 from compeffdist.processes import ProcessId, process_id
 from compeffdist.teacher import vllm_supervisor
 from compeffdist.teacher.vllm_supervisor import Attachment, EngineFiles, ServerState, attach, release_run, telling_line
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the vLLM engine is for Linux")
 
@@ -80,15 +81,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     for supervisor in made.supervisors:
         supervisor.kill()
         supervisor.wait()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_the_second_client_shares_the_server_of_the_first(bench: Bench) -> None:

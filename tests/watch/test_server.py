@@ -19,6 +19,8 @@ from compeffdist.house_style import document
 from compeffdist.params import PARAMS_FILE
 from compeffdist.profiles import compose
 from compeffdist.watch.page import render
+from compeffdist.watch.server import WatchServer
+from compeffdist.watch.state import Watcher
 from tests.stages import ROOT
 from tests.watch.looking import Page, served
 
@@ -215,7 +217,7 @@ def test_many_who_ask_at_once_are_told_one_state(page: Page) -> None:
 
 
 def test_ctrl_c_ends_a_server_that_has_just_begun_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = local_server.LocalServer(local_server.LocalHandler, "watch")
+    server = WatchServer(Watcher())
     answered = threading.Event()
     monkeypatch.setattr(local_server.LocalServer, "finish_request", lambda *_: answered.set())
     begin = ThreadingHTTPServer.process_request

@@ -153,6 +153,7 @@ def _passes(
     source: Source,
 ) -> list[tuple[dict[str, RowFigures], dict[str, str]]]:
     """For each pass the figures, and the reasons of its other rows, by id."""
+    code = code_versions()
     # No knob but top_p changes a row's figures. Device, dtype and code are not in scorer_id: they change the last bits
     # of a score, not what it is a score of.
     place = {
@@ -160,7 +161,7 @@ def _passes(
         "top_p": params.top_p,
         "device": str(model.device),
         "dtype": str(model.dtype),
-        "code": (code := code_versions()),
+        "code": code,
     }
     folder = Path(runtime.scores) / content_id("scores", place)
     if runtime.executor == "ray":

@@ -1,10 +1,10 @@
-"""A Ray of this machine alone, there as long as whoever started it holds this process's standard input open.
+"""A Ray cluster of this machine alone, as long as whoever started it holds this process's standard input open.
 
     python -m compeffdist.executor.head CPUS
 
-Ray's own processes outlive the one that started them by up to a minute if that is killed, and what they started by
-more. So they have this one above them, of a session of its own: whatever is orphaned below it becomes its child, and
-when its standard input ends it kills all its children until there are none, and removes Ray's folder. Linux only.
+If the process that started Ray is killed, Ray's own processes live on for up to a minute, and what these started for
+longer. So they are started below this one, in a session of its own: whatever is orphaned there becomes its child. When
+its standard input ends, it kills its children until there are none, and removes Ray's folder. Linux only.
 """
 
 import ctypes

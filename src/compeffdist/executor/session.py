@@ -1,8 +1,8 @@
-"""Ray, joined where it runs already or started on this machine, for as long as a block lasts.
+"""A Ray cluster for as long as a block lasts: one that runs already is joined, or one of this machine alone is started.
 
-What is started here listens on 127.0.0.1 alone, takes none but who knows its token, and is gone when the block ends or
-the process that opened it does, however that happens (`head`). Of a Ray that runs already nothing is started or ended
-but the replicas of ours, which end with this process.
+One that is started here listens on 127.0.0.1, takes only who has its token, and ends with the block or with the process
+that opened it, however that happens (`head`). In one that runs already nothing is started or ended but our replicas,
+which end with this process.
 """
 
 import importlib
@@ -41,8 +41,11 @@ TINY = 1e-9
 
 @contextmanager
 def ray_session(runtime: RuntimeParams) -> Iterator[Any]:
-    """The library Ray, connected to `runtime.ray_address` or to a Ray of its own. Raises UserError if it is not
-    installed, cannot be started or joined, or has not what the replicas want."""
+    """The library Ray, connected to the cluster at `runtime.ray_address` or to one of its own.
+
+    Raises:
+        UserError: Ray is not installed, cannot be started or joined, or has less than the replicas want.
+    """
     if runtime.ray_address:
         with _joined(_library(), runtime.ray_address) as ray:
             yield ray
@@ -83,7 +86,7 @@ def _check_room(there: Mapping[str, float], runtime: RuntimeParams) -> None:
 
 
 def ray_version() -> str:
-    """Of the Ray that is installed, without loading it. Raises UserError if none is."""
+    """Of the package Ray, without loading it. Raises UserError if it is not installed."""
     try:
         return metadata.version("ray")
     except metadata.PackageNotFoundError:
@@ -99,7 +102,7 @@ def _library() -> Any:
 
 @cache
 def _token() -> str:
-    """Of every Ray that this process starts: Ray's own library reads it once."""
+    """For every cluster that this process starts: Ray's library reads it once."""
     return secrets.token_hex(32)
 
 
@@ -126,7 +129,7 @@ def _joined(ray: Any, address: str) -> Iterator[Any]:
 
 @contextmanager
 def _started(runtime: RuntimeParams) -> Iterator[str]:
-    """The address of a Ray that is there for this block."""
+    """The address of a cluster of this machine, for this block."""
     # a replica's share of the cores is a matter of bookkeeping: that they exist keeps none of it from being placed
     cores = max(len(os.sched_getaffinity(0)), runtime.replicas * runtime.replica_resources.get(CPU, 1.0))
     source = str(Path(compeffdist.__file__).parents[1])

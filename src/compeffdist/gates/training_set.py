@@ -77,14 +77,14 @@ def _trained(seen: Inputs) -> list[Expectation]:
     return [
         stated("trained", provenance.get("rows"), Bound(len(ids), len(ids)), RETRAIN),
         no_row("rejects_never_sampled", left_out, [key not in training for key in left_out.keys], RETRAIN),
-        _same_hash("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), _hash_of_list(ids)),
-        _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), _hash_of_list(contents)),
+        _same_hash("triplet_ids_as_sampled", provenance.get("triplet_ids_sha256"), hash_of_list(ids)),
+        _same_hash("contents_as_sampled", provenance.get("training_set_sha256"), hash_of_list(contents)),
         no_row("texts_unknown", used, [key not in texts for key in used.keys], "run dvc repro"),
         *not_contaminated(seen, [texts[key] for key in used.keys if key in texts]),
     ]
 
 
-def _hash_of_list(values: Iterable[Any]) -> str:
+def hash_of_list(values: Iterable[Any]) -> str:
     """`hash_json` of a list, without its JSON as a whole: of half a million rows that is a GB."""
     digest = sha256(b"[")
     for place, value in enumerate(values):

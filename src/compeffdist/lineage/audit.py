@@ -85,7 +85,7 @@ class Auditor:
                 yield from record_checks.account_links(snapshot)
                 yield from record_checks.evaluation_links(snapshot)
                 yield from answer_links(snapshot, self.known)
-            except UserError as error:  # a damaged file may be read whole and not by columns
+            except UserError as error:  # of a damaged file the columns that ids are made of may be read, and others not
                 yield Link("records", "what they say of each other", "FAIL", str(error))
         yield from weight_links(snapshot, self.cache, self.known.records)
 

@@ -127,7 +127,7 @@ class RuntimeParams(Section):
     """Who runs vLLM's servers and scores triplets. `local`: one process of each here; `ray`: `replicas` of them, placed
     by Ray (docs/ray.md)."""
     ray_address: Annotated[str, Field(pattern=r"^([\w.-]+:[0-9]{1,5})?$")] = ""
-    """Of a Ray that runs already, HOST:PORT; empty: one is started on this machine, for it alone."""
+    """HOST:PORT of a Ray cluster that runs already; empty: one is started, of this machine alone."""
     replicas: PositiveInt = 1
     """Of vLLM's server, or of the student that scores, under executor `ray`."""
     replica_resources: dict[Line, NonNegativeFloat] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from compeffdist.artefacts import (
     ATTRIBUTE_MAP,
@@ -41,24 +41,9 @@ DIGITS = 4
 """Of a figure between 0 and 1, where runs are compared."""
 
 
-class Answered(Protocol):
+class Answered(NamedTuple):
     """What the report shows of a triplet, which may be one of a million: not its prompt."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def text_id(self) -> str: ...
-    @property
-    def instruction_id(self) -> str: ...
-    @property
-    def response(self) -> str: ...
-    @property
-    def monitored(self) -> str | None: ...
-    @property
-    def task_type(self) -> str: ...
-
-
-class _Answered(NamedTuple):
     id: str
     text_id: str
     instruction_id: str
@@ -130,10 +115,10 @@ def read_run(given: Given) -> Run:
     )
 
 
-def _read_answered(source: Path) -> list[_Answered]:
-    table = read_columns(source, Triplet, _Answered._fields)
-    columns = ([one for part in table[name].chunks for one in shared_values(part)] for name in _Answered._fields)
-    return list(map(_Answered._make, zip(*columns, strict=True)))
+def _read_answered(source: Path) -> list[Answered]:
+    table = read_columns(source, Triplet, Answered._fields)
+    columns = ([one for part in table[name].chunks for one in shared_values(part)] for name in Answered._fields)
+    return list(map(Answered._make, zip(*columns, strict=True)))
 
 
 def headline(run: Run) -> dict[str, Any]:

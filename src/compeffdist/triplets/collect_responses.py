@@ -93,13 +93,9 @@ def collect_responses(
     talk: Conversation,
     priors: Priors | None = None,
 ) -> Collected:
-    """All of `collect_in_blocks` at once. Raises UserError as that does."""
-    triplets: list[Triplet] = []
-    rejects: list[Reject] = []
-    for block in collect_in_blocks(pairs, instructions, texts, params, monitored, talk, priors):
-        triplets += block.triplets
-        rejects += block.rejects
-    return Collected(triplets, rejects, block.monitored, block.priors)
+    """`collect_in_blocks` with all pairs in one. Raises UserError as that does."""
+    [whole] = collect_in_blocks(pairs, instructions, texts, params, monitored, talk, priors, len(pairs))
+    return whole
 
 
 def collect_in_blocks(
