@@ -310,7 +310,7 @@ class Draw(Record):
     difficulty: float
     """By `sampling.metric`, larger is harder."""
     rank: int
-    """1-based rank in its group, easiest first; ties are broken by pair id."""
+    """1-based rank in its group, easiest first, ties by pair id; 0, and a group of 0, below the confidence floor."""
     group_size: int
     inclusion_probability: float
     draw: float

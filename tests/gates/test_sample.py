@@ -1,5 +1,6 @@
 """A sample that is not the draw it says it is stops the run, and so does a proxy that orders by chance."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def test_more_rows_than_promised_stop(check: Check) -> None:
 def test_probabilities_off_the_rate_stop(check: Check) -> None:
     plant.changed_draws(lambda row: row | {"inclusion_probability": row["inclusion_probability"] * 0.8})
     stopped(check("sample"), "mean_inclusion_probability", "is 0.4,", "sampling.rate")
+
+
+def test_rows_below_the_confidence_floor_are_not_promised(check: Check) -> None:
+    TRIPLETS.write([replace(one, labels=["yes", "no"], probabilities=[0.7, 0.3]) for one in TRIPLETS.read()])
+    plant.make_sample(confidence_floor=0.3)
+    assert any(draw.rank == 0 for draw in SAMPLED.read())
+    done = check("sample")
+    assert "mean_inclusion_probability" not in done.failed()
+    assert done.report["figures"]["mean_inclusion_probability"] < 0.45
 
 
 def test_a_pair_without_a_draw_is_named(check: Check) -> None:

@@ -173,15 +173,16 @@ def make_scores(difficulty: Callable[[Triplet, float], float] | None = None) -> 
     write_curve(Path(WARM_UP_CURVE), FALLING)
 
 
-def make_sample(method: Literal["soft", "hard"] = "soft") -> None:
+def make_sample(method: Literal["soft", "hard"] = "soft", **sampling: float) -> None:
     """A draw from the scores as the stage makes it; nothing is predicted."""
     PREDICTED.write([])
-    draw(method)
+    draw(method, **sampling)
 
 
-def draw(method: Literal["soft", "hard"] = "soft") -> None:
+def draw(method: Literal["soft", "hard"] = "soft", **sampling: float) -> None:
     """A draw from what is scored and predicted."""
-    sample_triplets(*map(Path, (SCORED, PREDICTED, TRIPLETS, SAMPLED)), SamplingParams(method=method), 11)
+    params = SamplingParams.model_validate({"method": method, **sampling})
+    sample_triplets(*map(Path, (SCORED, PREDICTED, TRIPLETS, SAMPLED)), params, 11)
 
 
 def changed_draws(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

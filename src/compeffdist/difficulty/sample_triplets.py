@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from compeffdist.arrays import Booleans, Integers
 from compeffdist.columns import BATCH_ROWS, read_columns, write_columns
-from compeffdist.difficulty.sampling import CONTROL, Floats, Sample, sample_rows, uniform_draws
+from compeffdist.difficulty.confidence import below_floor, margins
+from compeffdist.difficulty.sampling import CONTROL, Floats, Sample, not_drawn, sample_rows, uniform_draws
 from compeffdist.errors import UserError
 from compeffdist.measures.registry import COLUMNS, MEASURES, RANDOM, RANKING
 from compeffdist.params import SamplingParams
@@ -43,7 +45,7 @@ def sample_triplets(
 
     Raises:
         UserError: if a file cannot be read, a row of it has no `sampling.metric`, two rows are of one pair, or, under
-            scope `answer`, a row has no triplet.
+            scope `answer` or with a confidence floor, a scored row has no triplet.
     """
     wanted = [params.metric] if params.metric in MEASURES else []
     table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
@@ -55,30 +57,47 @@ def sample_triplets(
     table = pa.concat_tables([table.select(IDS), more.select(IDS)]).unify_dictionaries()
     _check_pairs(table, scored, predicted)
     groups = _answers(table, triplets) if params.scope == "answer" else table["instruction_id"]
-    sample = _drawn(table, groups, difficulty, params, seed, own)
+    unsure = _below_floor(table, triplets, params.confidence_floor)
+    sample = _drawn(table, groups, difficulty, unsure, params, seed, own)
     write_columns(sampled, Draw, _batches(table, difficulty, sample))
     return sample_metrics(table["instruction_id"], sample)
+
+
+def _below_floor(table: pa.Table, triplets: Path, share: float) -> Booleans:
+    """Of each row, whether its answer is one of those that the teacher was least sure of; a pair that was only
+    predicted has no answer yet."""
+    if not share:
+        return np.zeros(len(table), np.bool_)
+    answers = read_columns(triplets, Triplet, ["id", "probabilities"])
+    answered = np.flatnonzero(pc.not_equal(table["triplet_id"], "").to_numpy())
+    needed = "sampling.confidence_floor needs its answer", "sampling.confidence_floor: 0"
+    places = _places(table.take(answered), answers, triplets, *needed)
+    margin = np.full(len(table), np.nan)
+    margin[answered] = margins(answers["probabilities"].combine_chunks())[places.to_numpy()]
+    return below_floor(table["pair_id"], _codes(table["instruction_id"]), margin, share)
 
 
 def _drawn(
     table: pa.Table,
     groups: pa.ChunkedArray,
     difficulty: Floats,
+    unsure: Booleans,
     params: SamplingParams,
     seed: int,
     own: Collection[str],
 ) -> Sample:
-    """`sample_rows`, the rows of the user's own tasks at a rate of their own."""
+    """`sample_rows` of the rows above the confidence floor, those of the user's own tasks at a rate of their own."""
     ids = table["pair_id"]
-    if params.own_rate is None or not own:
-        return sample_rows(ids, groups, difficulty, params, seed)
-    is_own = pc.is_in(table["instruction_id"].cast("string"), value_set=pa.array(sorted(own), "string")).to_numpy()
-    rates = ((is_own, params.own_rate), (~is_own, params.rate))
+    names = pa.array(sorted(own) if params.own_rate is not None else [], "string")
+    is_own = pc.is_in(table["instruction_id"].cast("string"), value_set=names).to_numpy()
+    rates = ((is_own & ~unsure, params.own_rate or params.rate), (~is_own & ~unsure, params.rate))
     places = [np.flatnonzero(rows) for rows, _ in rates]
     samples = [
         sample_rows(ids.take(rows), groups.take(rows), difficulty[rows], params.model_copy(update={"rate": rate}), seed)
         for rows, (_, rate) in zip(places, rates, strict=True)
     ]
+    places.append(np.flatnonzero(unsure))
+    samples.append(not_drawn(ids.take(places[-1]), seed))
     order = np.argsort(np.concatenate(places))
     columns = [[getattr(sample, each.name) for sample in samples] for each in fields(Sample)]
     return Sample(*(np.concatenate(parts)[order] for parts in columns))
@@ -97,17 +116,24 @@ def _check_pairs(table: pa.Table, scored: Path, predicted: Path) -> None:
 def _answers(table: pa.Table, triplets: Path) -> pa.ChunkedArray:
     """Of each row its instruction and, where that has labels, its answer."""
     answers = read_columns(triplets, Triplet, ["id", "response", "labels"], ["response"])
-    places = pc.index_in(table["triplet_id"], value_set=answers["id"])
-    if places.null_count:
-        row = table.slice(pc.index(places.is_null(), True).as_py(), 1).to_pylist()[0]
-        raise UserError(
-            f"{triplets}: no triplet of pair {row['pair_id']}, and sampling.scope 'answer' needs its answer; score the "
-            "triplets again (dvc repro -f score_difficulty), or set sampling.scope: instruction"
-        )
+    needed = "sampling.scope 'answer' needs its answer", "sampling.scope: instruction"
+    places = _places(table, answers, triplets, *needed)
     labelled = pc.greater(pc.list_value_length(answers["labels"]), 0)
     among = pc.if_else(labelled, answers["response"].cast("string"), "").take(places)
     instructions = table["instruction_id"].cast("string")
     return pc.binary_join_element_wise(instructions, among, "\n")
+
+
+def _places(table: pa.Table, answers: pa.Table, triplets: Path, needed: str, instead: str) -> pa.ChunkedArray:
+    """Where the answer of each row is. Raises UserError naming the first row without one."""
+    places = pc.index_in(table["triplet_id"], value_set=answers["id"])
+    if places.null_count:
+        row = table.slice(pc.index(places.is_null(), True).as_py(), 1).to_pylist()[0]
+        raise UserError(
+            f"{triplets}: no triplet of pair {row['pair_id']}, and {needed}; score the triplets again "
+            f"(dvc repro -f score_difficulty), or set {instead}"
+        )
+    return places
 
 
 def _difficulty(table: pa.Table, scored: Path, metric: str, seed: int) -> Floats:
@@ -144,9 +170,15 @@ def _batches(table: pa.Table, difficulty: Floats, sample: Sample) -> Iterator[di
         }
 
 
+def _codes(names: pa.ChunkedArray) -> Integers:
+    """Of each row of a dictionary-encoded column, of one dictionary, the place of its value there."""
+    chunks = [chunk.indices.to_numpy().astype(np.int64) for chunk in names.chunks]
+    return np.concatenate([np.empty(0, np.int64), *chunks])
+
+
 def sample_metrics(instructions: pa.ChunkedArray, sample: Sample) -> dict[str, Any]:
     """Counts of a sample, in all and by instruction (of each row, dictionary-encoded), for the stage's metrics file."""
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in instructions.chunks] or [np.empty(0, np.int32)])
+    codes = _codes(instructions)
     names = instructions.chunk(0).dictionary.to_pylist() if instructions.num_chunks else []
     rows = np.bincount(codes, minlength=len(names)).tolist()
     kept = np.bincount(codes[sample.kept], minlength=len(names)).tolist()
@@ -154,6 +186,7 @@ def sample_metrics(instructions: pa.ChunkedArray, sample: Sample) -> dict[str, A
         "rows": len(codes),
         "kept": sum(kept),
         "kept_share": sum(kept) / len(codes) if len(codes) else 0.0,
+        "below_confidence_floor": int((sample.rank == 0).sum()),
         "expected_kept": float(sample.inclusion_probability.sum()),
         "instructions": len(names),
         "instructions_represented": sum(count > 0 for count in kept),

@@ -45,7 +45,7 @@ class Sample:
     """Decisions on n rows as arrays of length n, in the order the rows were given."""
 
     rank: Integers
-    """1-based in the row's group, easiest first."""
+    """1-based in the row's group, easiest first; 0 of a row that was not to be drawn."""
     group_size: Integers
     inclusion_probability: Floats
     draw: Floats
@@ -73,6 +73,12 @@ def sample_rows(ids: Strings, groups: Strings, difficulty: Floats, params: Sampl
     draw = uniform_draws(names, seed)[codes] if params.method == "hard" else uniform_draws(ids, seed)
     probability = _probability(rank, size, params)
     return Sample(rank, size, probability, draw, draw < probability)
+
+
+def not_drawn(ids: Strings, seed: int) -> Sample:
+    """n rows that are not to be drawn: ranked in no group, kept with probability 0."""
+    none, draw = np.zeros(len(ids), np.int64), uniform_draws(ids, seed)
+    return Sample(none, none, np.zeros(len(ids)), draw, np.zeros(len(ids), np.bool_))
 
 
 def _probability(rank: Integers, size: Integers, params: SamplingParams) -> Floats:

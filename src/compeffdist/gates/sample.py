@@ -5,7 +5,7 @@ orders rows by chance that is a random sample, paid for as a selected one.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,12 +135,14 @@ def _fairness(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
 
 
 def _rate(seen: Inputs, draws: Sequence[Draw]) -> Bound:
-    """The mean rate of all rows, those of the user's own tasks at theirs."""
-    rate, own_rate = seen.given.params.sampling.rate, seen.given.params.sampling.own_rate
+    """The mean rate of all rows: those of the user's own tasks at theirs, those below the confidence floor at 0."""
+    sampling = seen.given.params.sampling
     own = {instruction.id for instruction in seen.read(INSTRUCTIONS) if is_own(instruction)}
-    if draws and own_rate is not None:
-        of_own = sum(draw.instruction_id in own for draw in draws)
-        rate = (of_own * own_rate + (len(draws) - of_own) * rate) / len(draws)
+    rates = {True: sampling.own_rate or sampling.rate, False: sampling.rate}
+    ranked = [draw.instruction_id in own for draw in draws if draw.rank]
+    rate = (
+        sum(count * rates[of_own] for of_own, count in Counter(ranked).items()) / len(draws) if draws else rates[False]
+    )
     return Bound(rate - RATE_TOLERANCE, rate + RATE_TOLERANCE, param="sampling.rate")
 
 

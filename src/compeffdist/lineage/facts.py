@@ -107,7 +107,8 @@ def _task(record: Task, snapshot: Snapshot) -> Facts:
 def _draw(record: Draw, _: Snapshot) -> Facts:
     word, sign = ("kept", "<") if record.kept else ("not kept", ">=")
     verdict = f"{word}: draw {record.draw:.3f} {sign} inclusion probability {record.inclusion_probability:.3f}"
-    return [("verdict", verdict), ("rank", f"{record.rank} of {record.group_size}, easiest first")]
+    rank = f"{record.rank} of {record.group_size}, easiest first" if record.rank else "none, below the confidence floor"
+    return [("verdict", verdict), ("rank", rank)]
 
 
 _DESCRIPTIONS: Mapping[type, Callable[[Any, Snapshot], Facts]] = {

@@ -289,6 +289,9 @@ class SamplingParams(Section):
     1 keeps them all. null: as `rate`. In mode proxy the teacher is asked for what is kept."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
+    confidence_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of an instruction's rows with weighed labels, those whose two likeliest are nearest to each other, that is
+    dropped before any row is ranked; the rates are of what is left. 0: none, as in the paper."""
 
 
 class FineTuningParams(Section):
