@@ -312,6 +312,28 @@ def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def profiles_in(folder: Path, **files: str) -> Path:
+    """The repository's base with these files beside it."""
+    for name, text in {"base": (ROOT / PROFILES / "base.yaml").read_text(), **files}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_a_profile_is_laid_over_the_one_it_names(tmp_path: Path) -> None:
+    laptop = (ROOT / PROFILES / "laptop.yaml").read_text()
+    middle = "over: laptop\nsampling: {rate: 0.6}\nseed: 7\n"
+    folder = profiles_in(tmp_path, laptop=laptop, middle=middle, top="over: middle\nseed: 8\n")
+    expected = changed(changed(compose("laptop", folder), "sampling.rate", 0.6), "seed", 8)
+    assert compose("top", folder) == expected | {"profile": "top"}
+
+
+@pytest.mark.parametrize("below", ["top", "other", "none", "../base", "[a]", "''", "7"])
+def test_a_profile_over_none_or_over_itself_is_one_line(below: str, tmp_path: Path) -> None:
+    folder = profiles_in(tmp_path, top=f"over: {below}\n", other="over: top\n", third="seed: 1\n")
+    with pytest.raises(UserError, match=r"(top|other)\.yaml: over: must be one of .*third \(got .*\)"):
+        compose("top", folder)
+
+
 def test_every_knob_of_a_written_profile_can_be_loaded(tmp_path: Path) -> None:
     write_profile("smoke", tmp_path / "params.yaml", ROOT / PROFILES)
     assert load_params(tmp_path / "params.yaml").model_dump(mode="json") == compose("smoke", ROOT / PROFILES)

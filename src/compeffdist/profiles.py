@@ -1,4 +1,4 @@
-"""Profiles: `base.yaml` plus what differs, composed into `params.yaml`.
+"""Profiles: `base.yaml` or another profile plus what differs, composed into `params.yaml`.
 
 DVC cannot compose params itself without re-running stages whose values did not change, so a command writes the
 composed file and DVC sees plain values.
@@ -16,6 +16,8 @@ from compeffdist.yaml12 import read_yaml
 
 PROFILES = Path("profiles")
 BASE = "base"
+OVER = "over"
+"""The key by which a profile names the one it is laid over; without it that is base."""
 NAMED_EDITS = 5
 """How many edited keys a refusal names."""
 
@@ -26,12 +28,13 @@ def profile_names(folder: Path = PROFILES) -> list[str]:
 
 
 def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
-    """Base with the profile's values laid over it, and every default spelled out, so that DVC sees all of them.
+    """Base, or the profile that it names as `over`, with the profile's values laid over it, and every default spelled
+    out, so that DVC sees all of them.
 
     Lists are replaced whole.
 
     Raises:
-        UserError: no such profile, broken YAML, or params that do not validate.
+        UserError: no such profile, broken YAML, profiles that lie over each other, or params that do not validate.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -39,13 +42,34 @@ def compose(name: str, folder: Path = PROFILES) -> dict[str, Any]:
     if name not in profile_names(folder):
         raise UserError(f"{folder}: no profile {name!r}; there are {', '.join(profile_names(folder)) or 'none'}")
     try:
-        layers = [read_yaml((folder / f"{of}.yaml").read_bytes(), f"{folder}/{of}.yaml") or {} for of in (BASE, name)]
-        values = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+        values = OmegaConf.to_container(OmegaConf.merge(*_layers(name, folder)), resolve=True)
     except (OmegaConfBaseException, OSError, ValueError) as error:
         raise UserError(f"{folder}/{name}.yaml: {error}") from None
     assert isinstance(values, dict)
     composed = {"profile": name, **{str(key): value for key, value in values.items()}}
     return validate_params(composed, f"{folder}/{name}.yaml").model_dump(mode="json")
+
+
+def _layers(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The files that a profile is made of, base first. Raises UserError as `compose`; OSError."""
+    layers: list[dict[str, Any]] = []
+    names: list[Any] = [name]
+    while names[-1] != BASE:
+        layers.insert(0, _read(names[-1], folder))
+        below = layers[0].pop(OVER, BASE)
+        if below in names or below not in [BASE, *profile_names(folder)]:
+            others = ", ".join(of for of in profile_names(folder) if of not in names)
+            raise UserError(f"{folder}/{names[-1]}.yaml: {OVER}: must be one of {others or BASE} (got {below!r:.60})")
+        names.append(below)
+    return [_read(BASE, folder), *layers]
+
+
+def _read(name: str, folder: Path) -> dict[str, Any]:
+    path = folder / f"{name}.yaml"
+    values = read_yaml(path.read_bytes(), str(path)) or {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must be a mapping of params, as {folder}/{BASE}.yaml is")
+    return values
 
 
 def write_profile(
