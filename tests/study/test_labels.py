@@ -14,8 +14,6 @@ from scipy.stats import spearmanr
 from compeffdist.errors import UserError
 from compeffdist.study.labels import (
     COLUMNS,
-    FORMULA,
-    _harmless,
     choose_rows,
     judge_scores,
     read_labels,
@@ -23,6 +21,7 @@ from compeffdist.study.labels import (
     write_sheet,
 )
 from compeffdist.study.measures import read_scores
+from compeffdist.study.sheets import FORMULA, harmless
 from tests.study.world import numbered_triplet, write_world
 
 
@@ -42,7 +41,7 @@ def test_rows_are_spread_over_deciles_and_task_types(tmp_path: Path) -> None:
 
 @given(st.text(max_size=40))
 def test_no_cell_is_a_formula_and_no_text_is_lost(text: str) -> None:
-    cell = _harmless(text)
+    cell = harmless(text)
     assert not cell.lstrip(" ").startswith(FORMULA)
     plain = text.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
     assert cell.removeprefix("'") == plain.removeprefix("'")

@@ -31,7 +31,7 @@ def vectors(texts: Any) -> Any:
 @pytest.fixture
 def run(tmp_path: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Triplet]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(task_quality, "_embedder", lambda params: vectors)
+    monkeypatch.setattr(task_quality, "run_embedder", lambda params: vectors)
     triplets = write_run(tmp_path, base_folder)
     shutil.copytree(base_folder, WARM_UP)
     write_json(Path(WARM_UP) / "student.json", {"system_prompt": SYSTEM})

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from compeffdist.artefacts import TRIPLETS
-from compeffdist.cli import study_agreement, study_label, study_mistakes, study_tasks
+from compeffdist.cli import study_agreement, study_label, study_mistakes, study_perspectives, study_tasks
 from compeffdist.cli.commands import add_command
 from compeffdist.errors import UserError
 from compeffdist.params import load_params
@@ -20,10 +20,17 @@ EXAMPLE = (
     "  compeffdist study --labels report/sheet.csv    agreement with what was labelled\n"
     "  compeffdist study agreement                    of student and teacher on pairs not trained on\n"
     "  compeffdist study mistakes                     of the teacher, by difficulty and confidence\n"
-    "  compeffdist study tasks                        which generated tasks are poor, which stand for the others"
+    "  compeffdist study tasks                        which generated tasks are poor, which stand for the others\n"
+    "  compeffdist study perspectives --sheet FILE    20 perspectives for a person to judge"
 )
 
-PARTS = {"label": study_label, "agreement": study_agreement, "mistakes": study_mistakes, "tasks": study_tasks}
+PARTS = {
+    "label": study_label,
+    "agreement": study_agreement,
+    "mistakes": study_mistakes,
+    "tasks": study_tasks,
+    "perspectives": study_perspectives,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

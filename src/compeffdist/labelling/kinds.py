@@ -11,6 +11,8 @@ from pathlib import Path
 from compeffdist.errors import UserError, one_line
 from compeffdist.prompting import with_input
 from compeffdist.study import labels as difficulty
+from compeffdist.study import perspective_labels as perspectives
+from compeffdist.study.sheets import FORMULA
 from compeffdist.texts.headers import header_of
 
 MOST_SHOWN = 32_767
@@ -74,7 +76,7 @@ def kind_of(path: Path) -> Kind:
 def told(cell: str) -> str:
     """A cell's text as it was before it was made harmless for spreadsheets, its lines ended as everywhere else."""
     text = cell.replace("\r\n", "\n").replace("\r", "\n")
-    is_made = text.startswith("'") and text[1:].lstrip(" ").startswith(difficulty.FORMULA)
+    is_made = text.startswith("'") and text[1:].lstrip(" ").startswith(FORMULA)
     return text[1:] if is_made else text
 
 
@@ -102,6 +104,18 @@ def _question_text_and_answer(row: Mapping[str, str]) -> list[Part]:
     return [part for part in parts if part.text]
 
 
+# ---------------------------------------------------------------- perspectives
+
+
+def _members_and_others(row: Mapping[str, str]) -> list[Part]:
+    parts = [
+        Part("Perspective", told(row.get("perspective", "")), LINE),
+        Part("Its attributes", told(row.get("members", "")), ANSWER),
+        Part("The nearest attributes of other perspectives", told(row.get("elsewhere", ""))),
+    ]
+    return [part for part in parts if part.text]
+
+
 KINDS = (
     Kind(
         question="How hard is it to answer so?",
@@ -117,5 +131,17 @@ KINDS = (
         shown=[name for name in difficulty.COLUMNS if name not in ("triplet_id", difficulty.LABEL)],
         parts=_question_text_and_answer,
         command="compeffdist study --labels",
+    ),
+    Kind(
+        question="What is wrong with these attributes as one perspective?",
+        id_column="perspective_id",
+        label_column=perspectives.LABEL,
+        labels=[
+            Label(name, str(place), fault.told) for place, (name, fault) in enumerate(perspectives.FAULTS.items(), 1)
+        ],
+        read=perspectives.read_labels,
+        shown=[name for name in perspectives.COLUMNS if name not in ("perspective_id", perspectives.LABEL)],
+        parts=_members_and_others,
+        command="compeffdist study perspectives --labels",
     ),
 )

@@ -1,12 +1,9 @@
 """Human judgement: a sheet of rows a person labels, read back and correlated with the score.
 
 The sheet is stratified over deciles and, within a decile, over task types, as evenly as the rows allow; it
-does not say how a row was scored, and its order says nothing either. It is made for spreadsheets: a cell that
-one would take for a formula gets an apostrophe in front (OWASP, CSV injection), and the byte order mark at
-its head makes them read UTF-8.
+does not say how a row was scored, and its order says nothing either.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +14,14 @@ from compeffdist.arrays import Floats, Integers
 from compeffdist.columns import read_columns
 from compeffdist.difficulty.sampling import uniform_draws
 from compeffdist.errors import UserError, one_line
-from compeffdist.files import atomic_file
 from compeffdist.records import Triplet
 from compeffdist.study.measures import Scores
-from compeffdist.texts.tables import read_rows
+from compeffdist.study.sheets import read_column, write_rows
 
 LABEL = "difficulty"
 COLUMNS = ("triplet_id", "task_type", "task", "prompt", "response", LABEL)
 SCALE = (1, 2, 3, 4, 5)
 """1: anyone would answer so at once, to 5: an expert would have to think."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-LONGEST_CELL = 32_000
-"""Characters; a spreadsheet cell ends at 32,767."""
 FEWEST = 10
 """Labelled rows a correlation needs: with fewer, resamples are mostly ties."""
 RESAMPLES = 2000
@@ -77,37 +70,17 @@ def task_types_of(scores: Scores, triplets: Path) -> list[str]:
 
 
 def write_sheet(target: Path, triplets: Iterable[Triplet]) -> None:
-    """Write the sheet, atomically: tab-separated if `target` ends in .tsv, else comma-separated."""
-    with atomic_file(target) as path, path.open("w", encoding="utf-8-sig", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t" if target.suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL)
-        writer.writerow(COLUMNS)
-        for triplet in triplets:
-            fields = (triplet.id, triplet.task_type, triplet.task_name, triplet.prompt, triplet.response)
-            writer.writerow([*map(_harmless, fields), ""])
-
-
-def _harmless(text: str) -> str:
-    # csv cannot write NUL, and a lone carriage return would end the row in some readers
-    cell = text.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r\n", "\n").replace("\r", "\n")
-    cell = cell if len(cell) <= LONGEST_CELL else cell[: LONGEST_CELL - 1] + "…"
-    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA) else cell
+    """Write the sheet, as `write_rows`."""
+    write_rows(
+        target,
+        COLUMNS,
+        ((one.id, one.task_type, one.task_name, one.prompt, one.response) for one in triplets),
+    )
 
 
 def read_labels(source: Path) -> dict[str, int]:
-    """Labels by sample id; rows left blank are not in it. The sheet may be as any CSV file (`texts.tables`). Raises
-    UserError as `read_rows`; naming the line: an id twice, a label that is none."""
-    wanted = dict.fromkeys(("triplet_id", LABEL), "of the sheet that --sheet writes; keep its first line")
-    labels: dict[str, int] = {}
-    seen: set[str] = set()
-    for row in read_rows(Path(source), "csv", wanted, ragged=True):
-        where = f"{source}: line {row.line}"
-        triplet_id, label = row.fields["triplet_id"].strip(), row.fields[LABEL].strip()
-        if triplet_id in seen:
-            raise UserError(f"{where}: {one_line(triplet_id, 80)} is there twice")
-        seen.add(triplet_id)
-        if label:
-            labels[triplet_id] = _label(label, where)
-    return labels
+    """Labels by triplet id; rows left blank are not in it. Raises UserError as `read_column`."""
+    return read_column(source, "triplet_id", LABEL, "--sheet", _label)
 
 
 def _label(text: str, where: str) -> int:

@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compeffdist.arrays import Floats
-from compeffdist.artefacts import DEMONSTRATIONS, EMBEDDER, INSTRUCTIONS, SCORED, TASKS, TEXTS, TRIPLETS, rejects_of
-from compeffdist.embedding import embed
+from compeffdist.artefacts import DEMONSTRATIONS, INSTRUCTIONS, SCORED, TASKS, TEXTS, TRIPLETS, rejects_of
 from compeffdist.errors import UserError
 from compeffdist.instructions.own_tasks import is_own
 from compeffdist.instructions.write_demonstrations import STAGE as DEMONSTRATING
-from compeffdist.models import cache_folder, model_folder, read_identity
 from compeffdist.params import Params
 from compeffdist.records import Triplet, by_id
 from compeffdist.seeds import stage_seed
+from compeffdist.study.embedder import run_embedder
 from compeffdist.study.representatives import coverage, representatives, stands_for
 from compeffdist.study.signs import ABOVE, SIGNS
 from compeffdist.study.specificity import LEAST, draw_swaps, specificities
@@ -72,7 +69,7 @@ def task_quality(params: Params, request: Request) -> dict[str, Any]:
         if triplet.instruction_id in answers:
             answers[triplet.instruction_id].append(triplet)
     signs = [Signs(one, len(answers[one.id])) for one in instructions]
-    vectors_of = _embedder(params)
+    vectors_of = run_embedder(params)
     labels = sorted({label for one in instructions for label in one.labels})
     vectors = dict(zip(labels, vectors_of(labels), strict=True))
     similarity = _similarity(vectors_of, [task_text(tasks[one.task_id]) for one in instructions])
@@ -94,11 +91,6 @@ def task_quality(params: Params, request: Request) -> dict[str, Any]:
         **judged(signs, request.bounds),
         "representatives": _representatives(signs, similarity, request),
     }
-
-
-def _embedder(params: Params) -> Callable[[Sequence[str]], Floats]:
-    folder = model_folder(read_identity(Path(EMBEDDER)), cache_folder(params.runtime.cache))
-    return partial(embed, folder=folder, device=params.runtime.device)
 
 
 def _similarity(vectors_of: Callable[[Sequence[str]], Floats], texts: Sequence[str]) -> Floats:
