@@ -267,6 +267,9 @@ def test_label_ranks_do_not_compare_between_instructions(laptop: dict[str, Any])
 
 
 def test_answers_are_not_known_before_a_proxy_draws(laptop: dict[str, Any]) -> None:
+    by_proxy = changed(changed(laptop, "difficulty.mode", "proxy"), "difficulty.proxy.rows", 1000)
+    with pytest.raises(UserError, match=r"sampling\.confidence_floor needs the answers before the draw.*set it to 0"):
+        validate_params(changed(by_proxy, "sampling.confidence_floor", 0.1), "p.yaml")
     by_answer = changed(laptop, "sampling.scope", "answer")
     assert validate_params(by_answer, "p.yaml").sampling.scope == "answer"
     with pytest.raises(UserError, match=r"'answer' needs the answers before the draw.*set sampling\.scope"):
@@ -330,7 +333,7 @@ def test_a_profile_is_laid_over_the_one_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["top", "other", "none", "../base", "[a]", "''", "7"])
 def test_a_profile_over_none_or_over_itself_is_one_line(below: str, tmp_path: Path) -> None:
     folder = profiles_in(tmp_path, top=f"over: {below}\n", other="over: top\n", third="seed: 1\n")
-    with pytest.raises(UserError, match=r"(top|other)\.yaml: over: must be one of .*third \(got .*\)"):
+    with pytest.raises(UserError, match=r"(top|other)\.yaml: over: must be one of base, .*third \(got .*\)"):
         compose("top", folder)
 
 

@@ -58,8 +58,8 @@ def _layers(name: str, folder: Path) -> list[dict[str, Any]]:
         layers.insert(0, _read(names[-1], folder))
         below = layers[0].pop(OVER, BASE)
         if below in names or below not in [BASE, *profile_names(folder)]:
-            others = ", ".join(of for of in profile_names(folder) if of not in names)
-            raise UserError(f"{folder}/{names[-1]}.yaml: {OVER}: must be one of {others or BASE} (got {below!r:.60})")
+            others = ", ".join(of for of in [BASE, *profile_names(folder)] if of not in names)
+            raise UserError(f"{folder}/{names[-1]}.yaml: {OVER}: must be one of {others} (got {below!r:.60})")
         names.append(below)
     return [_read(BASE, folder), *layers]
 

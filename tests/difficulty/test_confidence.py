@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from compeffdist.errors import UserError
 from compeffdist.params import SamplingParams
 from compeffdist.record_files import read_records, write_records
 from compeffdist.records import Draw, PredictedDifficulty, Triplet
-from tests.factories import make_predicted, make_score, make_triplet, write_scored
+from tests.factories import make_score, make_triplet, write_scored
 
 shares = st.floats(0.0, 0.99)
 
@@ -35,7 +36,7 @@ def dropped_slowly(rows: Sequence[tuple[str, int, float | None]], share: float) 
     found: set[str] = set()
     for instruction in {of for _, of, _ in rows}:
         weighed = sorted((margin, key) for key, of, margin in rows if of == instruction and margin is not None)
-        found |= {key for _, key in weighed[: round(share * len(weighed))]}
+        found |= {key for _, key in weighed[: min(round(share * len(weighed)), max(len(weighed) - 1, 0))]}
     return found
 
 
@@ -65,46 +66,54 @@ def world() -> list[Triplet]:
 def draw(
     folder: Path,
     triplets: Sequence[Triplet],
-    kept: Sequence[Triplet] | None = None,
+    in_file: Sequence[Triplet] | None = None,
     own: Sequence[str] = (),
-    **set_to: float,
+    **how: Any,
 ) -> dict[str, Draw]:
-    """Draws by pair; `kept` are those in the file of triplets, if not all."""
+    """Draws by pair; `in_file` are the triplets in their file, if not all."""
     paths = [folder / f"{name}.parquet" for name in ("scored", "predicted", "triplets", "sampled")]
     write_scored(paths[0], [make_score(one, int(one.pair_id[-2:]) / 40) for one in triplets])
-    predicted = make_predicted(pair_id="pair_new", instruction_id="sure", difficulty=0.5)
-    write_records(paths[1], PredictedDifficulty, [predicted])
-    write_records(paths[2], Triplet, triplets if kept is None else kept)
-    params = SamplingParams.model_validate({"rate": 0.5, **set_to})
+    write_records(paths[1], PredictedDifficulty, [])
+    write_records(paths[2], Triplet, triplets if in_file is None else in_file)
+    params = SamplingParams.model_validate({"rate": 0.5, **how})
     figures = sample_triplets(*paths, params, 3, own)
     draws = {row.pair_id: row for row in read_records(paths[3], Draw)}
     assert figures["below_confidence_floor"] == sum(row.rank == 0 for row in draws.values())
     return draws
 
 
+@pytest.mark.parametrize("scope", ["instruction", "answer", "global"])
+@pytest.mark.parametrize("method", ["soft", "hard", "random"])
 def test_what_is_below_the_floor_has_no_rank_and_no_chance_and_the_rest_is_drawn_as_if_it_were_not_there(
-    tmp_path: Path,
+    tmp_path: Path, method: str, scope: str
 ) -> None:
     triplets = world()
-    draws = draw(tmp_path, triplets, confidence_floor=0.3)
-    below = {one.pair_id for one in triplets[:3]}
-    for pair in below:
-        row = draws.pop(pair)
+    draws = draw(tmp_path, triplets, confidence_floor=0.3, method=method, scope=scope)
+    for one in triplets[:3]:
+        row = draws.pop(one.pair_id)
         assert (row.rank, row.group_size, row.inclusion_probability, row.kept) == (0, 0, 0.0, False)
-    assert draws == draw(tmp_path, triplets[3:])
+    assert draws == draw(tmp_path, triplets[3:], method=method, scope=scope)
+    assert {row.rank for row in draws.values()} != {0}
 
 
 def test_rows_of_own_tasks_are_below_the_floor_like_others_and_all_others_of_theirs_are_kept(tmp_path: Path) -> None:
     draws = draw(tmp_path, world(), own=["sure"], confidence_floor=0.2, own_rate=1.0)
     of_own = [row.kept for row in draws.values() if row.instruction_id == "sure"]
-    assert (of_own.count(False), of_own.count(True)) == (2, 9)
+    assert (of_own.count(False), of_own.count(True)) == (2, 8)
 
 
-def test_no_floor_changes_nothing_and_asks_for_no_triplets(tmp_path: Path) -> None:
-    assert draw(tmp_path, world(), kept=[], confidence_floor=0.0) == draw(tmp_path, world())
+def test_no_instruction_loses_all_its_rows_to_a_floor(tmp_path: Path) -> None:
+    draws = draw(tmp_path, [answered("alone", 0, [0.5, 0.5]), *world()], confidence_floor=0.9)
+    assert draws["pair_alone_00"].rank == 1
+    assert [row.pair_id for row in draws.values() if row.instruction_id == "sure" and row.rank] == ["pair_sure_09"]
 
 
-def test_a_scored_row_without_its_answer_is_named(tmp_path: Path) -> None:
+def test_no_floor_asks_for_no_triplets_and_no_rows_are_no_fault(tmp_path: Path) -> None:
+    assert all(row.rank for row in draw(tmp_path, world(), in_file=[]).values())
+    assert draw(tmp_path, [], confidence_floor=0.5) == {}
+
+
+def test_a_row_without_its_answer_is_named(tmp_path: Path) -> None:
     triplets = world()
     with pytest.raises(UserError, match=r"triplets\.parquet: no triplet of pair pair_sure_00.*confidence_floor: 0"):
-        draw(tmp_path, triplets, kept=triplets[1:], confidence_floor=0.2)
+        draw(tmp_path, triplets, in_file=triplets[1:], confidence_floor=0.2)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from compeffdist.artefacts import PREDICTED, SAMPLED, SCORED, TRIPLETS
 from compeffdist.files import write_json
 from compeffdist.gates.expected import Bound
@@ -58,13 +60,24 @@ def test_probabilities_off_the_rate_stop(check: Check) -> None:
     stopped(check("sample"), "mean_inclusion_probability", "is 0.4,", "sampling.rate")
 
 
-def test_rows_below_the_confidence_floor_are_not_promised(check: Check) -> None:
+def test_rows_below_the_confidence_floor_are_not_promised(
+    check: Check, laptop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     TRIPLETS.write([replace(one, labels=["yes", "no"], probabilities=[0.7, 0.3]) for one in TRIPLETS.read()])
     plant.make_sample(confidence_floor=0.3)
     assert any(draw.rank == 0 for draw in SAMPLED.read())
+    monkeypatch.setitem(laptop["sampling"], "confidence_floor", 0.3)
     done = check("sample")
-    assert "mean_inclusion_probability" not in done.failed()
+    assert not {"mean_inclusion_probability", "unranked_otherwise"} & set(done.failed())
     assert done.report["figures"]["mean_inclusion_probability"] < 0.45
+    assert done.report["figures"]["below_confidence_floor"] > 0
+
+
+def test_rows_left_unranked_without_a_floor_are_named(check: Check) -> None:
+    out = SAMPLED.read()[0].pair_id
+    unranked = {"rank": 0, "group_size": 0, "inclusion_probability": 0.0, "kept": False}
+    plant.changed_draws(lambda row: row | (unranked if row["pair_id"] == out else {}))
+    assert stopped(check("sample"), "unranked_otherwise", "confidence_floor")["offenders"] == [out]
 
 
 def test_a_pair_without_a_draw_is_named(check: Check) -> None:

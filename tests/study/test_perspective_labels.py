@@ -20,6 +20,7 @@ from compeffdist.study.perspective_labels import (
     COLUMNS,
     FAULTS,
     LABEL,
+    MOST_MEMBERS,
     NEAREST,
     choose,
     found_in,
@@ -79,7 +80,7 @@ def test_faults_are_counted_and_rows_left_blank_are_not(tmp_path: Path) -> None:
 
 def test_what_is_no_judgement_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(UserError, match=r"a\.csv: line 3: fault is 'bad', expected none, member, outside, both"):
+    with pytest.raises(UserError, match=r"a\.csv: line \d+: fault is 'bad', expected none, member, outside, both"):
         labelled(path, "none", "bad", "")
     with pytest.raises(UserError, match="nothing is labelled yet"):
         found_in(labelled(path, "", "", ""), world(), path)
@@ -89,7 +90,7 @@ def test_what_is_no_judgement_is_one_line(tmp_path: Path) -> None:
 
 def test_the_page_gives_each_label_as_the_sheet_has_it(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    perspectives = [make_perspective(f"name {n}", "=1+1") for n in range(len(FAULTS))]
+    perspectives = [make_perspective("=1+1", f"a (1), b{n}") for n in range(len(FAULTS))]
     vectors = {name: np.ones(1) for one in perspectives for name in one.member_names}
     write_sheet(path, perspectives, perspectives, vectors)
     sheet = Sheet(path)
@@ -97,8 +98,18 @@ def test_the_page_gives_each_label_as_the_sheet_has_it(tmp_path: Path) -> None:
         sheet.label(place, 0, choice["value"])
     assert list(read_labels(path).values()) == list(FAULTS)
     parts = {part["title"]: part["text"] for part in (sheet.row(0) or {})["parts"]}
-    assert parts["Perspective"] == "name 0"
-    assert parts["Its attributes"].startswith("name 0 (") and "=1+1 (" in parts["Its attributes"]
+    assert parts["Their exemplar"] == "=1+1"
+    assert parts["The attributes of the perspective"].splitlines() == ["=1+1 (3)", "a (1), b0 (3)"]
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        assert not any(cell.startswith("=") for row in csv.reader(stream) for cell in row)
+
+
+def test_a_cell_holds_so_many_attributes_and_says_how_many_more_there_are(tmp_path: Path) -> None:
+    large = make_perspective(*(f"name {n}" for n in range(MOST_MEMBERS + 2)))
+    write_sheet(tmp_path / "a.csv", [large], [large], {name: np.ones(1) for name in large.member_names})
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as stream:
+        lines = next(csv.DictReader(stream))["members"].splitlines()
+    assert (len(lines), lines[-1]) == (MOST_MEMBERS + 1, "… and 2 more")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def margins(probabilities: pa.ListArray) -> Floats:
 
 def below_floor(ids: pa.Array | pa.ChunkedArray, instructions: Integers, margin: Floats, share: float) -> Booleans:
     """(n,) which rows the floor drops: of each instruction's rows that have a margin the `share` of them, to the
-    nearest whole number, whose margins are smallest; ties go by id.
+    nearest whole number but never all, whose margins are smallest; ties go by id.
 
     Args:
         instructions: (n,) each row's as a number from 0.
@@ -39,5 +39,5 @@ def below_floor(ids: pa.Array | pa.ChunkedArray, instructions: Integers, margin:
     dropped = np.zeros(len(margin), dtype=np.bool_)
     weighed = np.flatnonzero(~np.isnan(margin))
     rank, size = rank_in_groups(ids.take(pa.array(weighed)), instructions[weighed], margin[weighed])
-    dropped[weighed] = rank <= np.rint(share * size)
+    dropped[weighed] = rank <= np.minimum(np.rint(share * size), size - 1)
     return dropped

@@ -45,7 +45,7 @@ def sample_triplets(
 
     Raises:
         UserError: if a file cannot be read, a row of it has no `sampling.metric`, two rows are of one pair, or, under
-            scope `answer` or with a confidence floor, a scored row has no triplet.
+            scope `answer` or with a confidence floor, a row has no triplet.
     """
     wanted = [params.metric] if params.metric in MEASURES else []
     table = read_columns(scored, ScoredTriplet, [*IDS, RANKING, *wanted], ["instruction_id"], COLUMNS)
@@ -64,16 +64,13 @@ def sample_triplets(
 
 
 def _below_floor(table: pa.Table, triplets: Path, share: float) -> Booleans:
-    """Of each row, whether its answer is one of those that the teacher was least sure of; a pair that was only
-    predicted has no answer yet."""
+    """Of each row, whether its answer is one of those that the teacher was least sure of."""
     if not share:
         return np.zeros(len(table), np.bool_)
     answers = read_columns(triplets, Triplet, ["id", "probabilities"])
-    answered = np.flatnonzero(pc.not_equal(table["triplet_id"], "").to_numpy())
     needed = "sampling.confidence_floor needs its answer", "sampling.confidence_floor: 0"
-    places = _places(table.take(answered), answers, triplets, *needed)
-    margin = np.full(len(table), np.nan)
-    margin[answered] = margins(answers["probabilities"].combine_chunks())[places.to_numpy()]
+    places = _places(table, answers, triplets, *needed)
+    margin = margins(answers["probabilities"].combine_chunks())[places.to_numpy()]
     return below_floor(table["pair_id"], _codes(table["instruction_id"]), margin, share)
 
 

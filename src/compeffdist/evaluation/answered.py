@@ -48,6 +48,8 @@ class Answered:
     """By instruction: what its answers are."""
     free: Mapping[bool, int]
     """Kept for training or not -> rows left out because the answer is no label."""
+    unsure: int = 0
+    """Rows left out because the teacher was too unsure of them: below the confidence floor, not left out by chance."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def answered_rows(
     kept = {draw.triplet_id for draw in draws if draw.kept}
     ranking = {score.triplet_id: score.ranking for score in scores}
     rows, labels, free = list[AnsweredRow](), dict[str, tuple[str, ...]](), {True: 0, False: 0}
+    below, unsure = {draw.triplet_id for draw in draws if draw.rank == 0}, 0
     for triplet in sorted(triplets, key=lambda one: one.id):
         instruction = instructions.get(triplet.instruction_id)
         if instruction is None:
@@ -111,10 +114,13 @@ def answered_rows(
         if triplet.response not in choices(instruction):
             free[seen] += 1
             continue
+        if triplet.id in below:
+            unsure += 1
+            continue
         labels[instruction.id] = tuple(choices(instruction))
         head = heads.get(instruction.perspective_id, instruction.task_name)
         rows.append(AnsweredRow(triplet, ranking.get(triplet.id), seen, head))
-    return Answered(rows, labels, free)
+    return Answered(rows, labels, free, unsure)
 
 
 def decile_bins(scores: Floats) -> list[Bin]:

@@ -24,6 +24,7 @@ from compeffdist.student.runs import TRAIN
 STAGE = "agreement"
 UNSEEN, SEEN = "unseen", "seen"
 FREE_ANSWER, NOT_DRAWN, IN_TRAINING = "answer_is_no_label", "not_drawn", "kept_for_training"
+UNSURE = "below_the_confidence_floor"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def draw(answered: Answered, request: Request) -> dict[str, list[AnsweredRow]]:
     if not pools[UNSEEN]:
         raise UserError(
             f"{SAMPLED}: no pair answered with a label was left out of training ({answered.free[False]} answered "
-            "otherwise were): nothing unseen is there to judge; sample fewer (sampling.rate, sampling.seed_rate)"
+            "otherwise were): nothing unseen is there to judge; sample fewer (sampling.rate, sampling.own_rate)"
         )
     bins = decile_bins(np.array([row.score for row in pools[UNSEEN] if row.score is not None]))
     return {name: draw_even(pool, bins, request.rows, stage_seed(request.seed, STAGE)) for name, pool in pools.items()}
@@ -129,7 +130,8 @@ def account(answered: Answered, drawn: Mapping[str, Sequence[AnsweredRow]]) -> d
         NOT_DRAWN: labelled[UNSEEN] - judged[UNSEEN],
         IN_TRAINING: labelled[SEEN] + answered.free[True] - judged.get(SEEN, 0),
     }
-    everything = len(answered.rows) + sum(answered.free.values())
+    left_out |= {UNSURE: answered.unsure} if answered.unsure else {}
+    everything = len(answered.rows) + sum(answered.free.values()) + answered.unsure
     if everything != sum(judged.values()) + sum(left_out.values()):
         raise RuntimeError(f"{everything} answered pairs, but {judged} judged and {left_out} left out")
     return {"in": everything, "judged": judged, "left_out": left_out}

@@ -147,6 +147,6 @@ def _advice(measure: Measure, balances: Sequence[Balance], rows: Classes) -> tup
     label, before, after = worst.grown()
     advice = (
         f"class {one_line(label, 40)!r} went from {before:.0%} to {after:.0%} in {worst.group}: look at what makes it "
-        "hard (difficulty), and at sampling.rate, sampling.peak and sampling.metric"
+        "hard (difficulty), and at sampling.rate, peak, metric and confidence_floor"
     )
     return advice, lambda: rows.of(worst.group, label)

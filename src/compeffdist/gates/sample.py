@@ -9,9 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from compeffdist.artefacts import INSTRUCTIONS, PREDICTED, SAMPLED, SCORED, TRIPLETS, metrics_of
+from compeffdist.difficulty.confidence import below_floor, margins
 from compeffdist.domain import stage_domain
 from compeffdist.gates.balance import Classes, balanced
 from compeffdist.gates.expected import (
@@ -115,7 +118,24 @@ def _accounts(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
         *accounted("pairs", pairs, drawn.keys, f"every scored or predicted pair has one draw: {REDRAW}"),
         no_row("draws_without_triplet", drawn, orphans, f"of no triplet no balance is judged: {REDRAW}"),
         no_row("kept_against_the_draw", drawn, against, f"kept means draw < inclusion probability: {REDRAW}"),
+        *_floor(seen, draws),
     ]
+
+
+def _floor(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:
+    """No row is left unranked but those that the confidence floor drops, which are looked for anew."""
+    share, drawn = seen.given.params.sampling.confidence_floor, seen[SAMPLED].by("pair_id")
+    unranked = [draw.rank == 0 for draw in draws]
+    expected = [False] * len(draws)
+    if share and draws:
+        ids, probabilities = seen.columns(TRIPLETS, "id", "probabilities")
+        margin_of = dict(zip(ids, margins(pa.array(probabilities, pa.list_(pa.float64()))), strict=True))
+        margin = np.array([margin_of.get(draw.triplet_id, math.nan) for draw in draws])
+        instructions = np.unique([draw.instruction_id for draw in draws], return_inverse=True)[1]
+        expected = below_floor(pa.array(drawn.keys), instructions, margin, share).tolist()
+    off = [found != wanted for found, wanted in zip(unranked, expected, strict=True)]
+    told = f"a row has no rank exactly where sampling.confidence_floor drops it: {REDRAW}"
+    return [count("below_confidence_floor", drawn, unranked), no_row("unranked_otherwise", drawn, off, told)]
 
 
 def _fairness(seen: Inputs, draws: Sequence[Draw]) -> list[Expectation]:

@@ -109,9 +109,9 @@ def _question_text_and_answer(row: Mapping[str, str]) -> list[Part]:
 
 def _members_and_others(row: Mapping[str, str]) -> list[Part]:
     parts = [
-        Part("Perspective", told(row.get("perspective", "")), LINE),
-        Part("Its attributes", told(row.get("members", "")), ANSWER),
-        Part("The nearest attributes of other perspectives", told(row.get("elsewhere", ""))),
+        Part("The attributes of the perspective", told(row.get("members", "")), ANSWER),
+        Part("Their exemplar", told(row.get("exemplar", "")), LINE),
+        Part("The attributes of other perspectives that are nearest to it", told(row.get("elsewhere", ""))),
     ]
     return [part for part in parts if part.text]
 

@@ -126,6 +126,11 @@ class Params(Section):
                 "sampling.scope 'answer' needs the answers before the draw, and under difficulty.mode 'proxy' most are "
                 "asked for after it: set sampling.scope: instruction"
             )
+        if self.sampling.confidence_floor and self.difficulty.mode == "proxy":
+            raise ValueError(
+                "sampling.confidence_floor needs the answers before the draw, and under difficulty.mode 'proxy' most "
+                "are asked for after it: set it to 0"
+            )
         is_api = any(reference.startswith("api:") for reference in self.models.teacher.reference)
         if is_api != (self.teacher.engine in BEHIND_API):
             fitting = " or ".join(name for name in ENGINES if (name in BEHIND_API) == is_api)

@@ -291,7 +291,8 @@ class SamplingParams(Section):
     """Of `soft`: where in the difficulty order, 0 easiest to 1 hardest, inclusion is surest (`a`). Paper: 1."""
     confidence_floor: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of an instruction's rows with weighed labels, those whose two likeliest are nearest to each other, that is
-    dropped before any row is ranked; the rates are of what is left. 0: none, as in the paper."""
+    dropped before any row is ranked; the rates, and what `scope` promises, are of what is left. 0: none, as in the
+    paper. Not in mode proxy, which asks for most answers after the draw."""
 
 
 class FineTuningParams(Section):

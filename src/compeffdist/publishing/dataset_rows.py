@@ -51,7 +51,7 @@ _PARENTS = {
 _DRAW = {
     "difficulty": "what the sampler ranked the row by, larger is harder",
     "rank": "in its group, easiest first; 0: the teacher was too unsure, not to be drawn",
-    "group_size": "rows in that group",
+    "group_size": "rows in that group; 0 where there is no rank",
     "inclusion_probability": "with which the sampler kept it",
     "kept": "whether it did",
 }

@@ -13,7 +13,7 @@ SHADES = (1.0, 0.72, 0.5, 0.34, 0.22)
 ROW, BAR, FULL = 58, 15, 344
 CHARACTER = 5.8
 """Width of a small letter at the size reasons are written in, more or less."""
-NOT_KEPT = "not drawn by the sampler"
+NOT_KEPT, UNSURE = "not drawn by the sampler", "below the confidence floor"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ def steps(run: Run) -> list[Step]:
     )
     found = [step for one in before for step in _step(run, *one)]
     kept = sum(draw.kept for draw in run.draws)
-    left = {NOT_KEPT: len(run.draws) - kept} if kept < len(run.draws) else {}
-    found.append(Step("sample_triplets", "scored or predicted to drawn", len(run.draws), kept, left))
+    unsure = sum(draw.rank == 0 for draw in run.draws)
+    left = {NOT_KEPT: len(run.draws) - kept - unsure, UNSURE: unsure}
+    reasons = {reason: count for reason, count in left.items() if count}
+    found.append(Step("sample_triplets", "scored or predicted to drawn", len(run.draws), kept, reasons))
     for stage, what in (("collect_sampled", "drawn to answered"), ("train_student", "answered to trained on")):
         found += _step(run, stage, what, "records")
     return found

@@ -19,7 +19,9 @@ from compeffdist.records import Perspective
 from compeffdist.study.sheets import read_column, write_rows
 
 LABEL = "fault"
-COLUMNS = ("perspective_id", "perspective", "members", "elsewhere", LABEL)
+COLUMNS = ("perspective_id", "exemplar", "members", "elsewhere", LABEL)
+MOST_MEMBERS = 300
+"""Attributes of a perspective that a cell has, the most frequent ones."""
 NEAREST = 12
 """Attributes of other perspectives that are shown beside one."""
 CONFIDENCE = 0.95
@@ -66,7 +68,7 @@ def write_sheet(
         (
             (
                 one.id,
-                one.head,
+                one.exemplar,
                 _listed(dict(zip(one.member_names, one.member_counts, strict=True))),
                 _listed(nearest_elsewhere(one, perspectives, vectors)),
             )
@@ -76,7 +78,9 @@ def write_sheet(
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+    lines = [f"{name} ({count})" for name, count in counts.items()]
+    more = len(lines) - MOST_MEMBERS
+    return "\n".join([*lines[:MOST_MEMBERS], *([f"… and {more} more"] if more > 0 else [])])
 
 
 def nearest_elsewhere(
