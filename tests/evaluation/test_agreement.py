@@ -33,6 +33,7 @@ from compeffdist.evaluation.answered import (
     decile_bins,
     draw_even,
 )
+from compeffdist.evaluation.measuring import account
 from compeffdist.records import Instruction, by_id
 from tests.factories import LABELS, make_draw, make_instruction, make_score, make_task, make_text, make_triplet
 
@@ -61,6 +62,17 @@ def test_rows_are_those_answered_with_a_label_and_know_whether_they_were_kept() 
     assert found.free == {True: 1, False: 2}
     assert found.labels == {closed.id: ("good", "bad"), scale.id: ("1", "2", "3", "4", "5")}
     assert {one.perspective for one in found.rows} == {"screen"}
+
+
+def test_rows_below_the_confidence_floor_are_not_unseen_by_chance_and_are_counted() -> None:
+    closed = make_instruction()
+    made = [make_triplet(closed, make_text(f"text {n}"), response="bad") for n in range(4)]
+    scores = [make_score(one, 0.25) for one in made]
+    draws = [make_draw(score, kept=False, **({"rank": 0} if n < 2 else {})) for n, score in enumerate(scores)]
+    found = answered_rows(made, draws, scores, by_id([closed]), {closed.perspective_id: "screen"})
+    assert {one.triplet.id for one in found.rows} == {one.id for one in made[2:]}
+    told = account(found, {"unseen": found.rows})
+    assert (told["in"], told["left_out"]["below_the_confidence_floor"]) == (4, 2)
 
 
 def test_a_task_without_perspective_stands_for_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from compeffdist.records import by_id
 from compeffdist.report.attribute_map import MOST_MEMBERS, MOST_PERSPECTIVES, MOST_TASKS
-from compeffdist.report.flow import NOT_KEPT, steps
+from compeffdist.report.flow import NOT_KEPT, UNSURE, steps
 from compeffdist.report.learning import MOST_STEPS, binned
 from compeffdist.report.page import render
 from compeffdist.report.results import MOST_LABELS, MOST_ROWS, OTHERS
@@ -201,6 +201,9 @@ def test_every_stage_that_leaves_something_out_says_how_much_and_why(run: Run) -
     drawn = found["sample_triplets"]
     assert (drawn.into, drawn.out, drawn.reasons) == (3, 2, {NOT_KEPT: 1})
     assert "too_short 2" in render(run)
+    unsure = [replace(one, id="", rank=0) if not one.kept else one for one in run.draws]
+    below = {step.stage: step for step in steps(replace(run, draws=unsure))}["sample_triplets"]
+    assert below.reasons == {UNSURE: 1}
 
 
 def test_a_stage_that_had_nothing_to_do_is_not_shown(run: Run) -> None:
