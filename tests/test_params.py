@@ -310,7 +310,7 @@ def test_a_missing_file_says_how_to_write_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are laptop, own, paper, smoke, workstation"):
+    with pytest.raises(UserError, match="there are aspects, laptop, own, paper, smoke, workstation"):
         write_profile("huge", tmp_path / "params.yaml", ROOT / PROFILES)
     assert list(tmp_path.iterdir()) == []
 
