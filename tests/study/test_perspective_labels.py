@@ -80,12 +80,14 @@ def test_faults_are_counted_and_rows_left_blank_are_not(tmp_path: Path) -> None:
 
 def test_what_is_no_judgement_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(UserError, match=r"a\.csv: line \d+: fault is 'bad', expected none, member, outside, both"):
-        labelled(path, "none", "bad", "")
+    with pytest.raises(
+        UserError, match=r"a\.csv: line \d+: fault is 'bad', expected fine, member, outside, both or an empty cell"
+    ):
+        labelled(path, "fine", "bad", "")
     with pytest.raises(UserError, match="nothing is labelled yet"):
         found_in(labelled(path, "", "", ""), world(), path)
     with pytest.raises(UserError, match=r"a\.csv: perspective_\w+ is no perspective of this run"):
-        found_in(labelled(path, "none", "none", "none"), world()[:1], path)
+        found_in(labelled(path, "fine", "fine", "fine"), world()[:1], path)
 
 
 def test_the_page_gives_each_label_as_the_sheet_has_it(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_the_command_writes_a_sheet_once_and_reads_it_back(run: Any, capsys: pyt
         main(["study", "perspectives", "--sheet", "a.csv"])
     assert "already there, and may hold labels" in capsys.readouterr().err
     sheet = Sheet(Path("a.csv"))
-    for place, label in enumerate(("member", "none")):
+    for place, label in enumerate(("member", "fine")):
         sheet.label(place, 0, label)
     main(["study", "perspectives", "--labels", "a.csv"])
     assert capsys.readouterr().out.splitlines() == [

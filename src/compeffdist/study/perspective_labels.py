@@ -39,10 +39,10 @@ class Fault:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "none": Fault("nothing", member=False, outside=False),
+    "fine": Fault("nothing is wrong", member=False, outside=False),
     "member": Fault("one does not belong", member=True, outside=False),
     "outside": Fault("one elsewhere belongs here", member=False, outside=True),
-    "both": Fault("both", member=True, outside=True),
+    "both": Fault("one does not belong, and one elsewhere does", member=True, outside=True),
 }
 QUESTIONS = {"member": "a member does not belong", "outside": "an attribute elsewhere belongs here"}
 
@@ -105,7 +105,7 @@ def read_labels(source: Path) -> dict[str, str]:
 
 def _fault(text: str, where: str) -> str:
     if text.lower() not in FAULTS:
-        raise UserError(f"{where}: {LABEL} is {one_line(text, 40)!r}, expected {', '.join(FAULTS)} or nothing")
+        raise UserError(f"{where}: {LABEL} is {one_line(text, 40)!r}, expected {', '.join(FAULTS)} or an empty cell")
     return text.lower()
 
 

@@ -55,7 +55,7 @@ def read_column(
     wanted = dict.fromkeys((id_column, label_column), f"of the sheet that {written_by} writes; keep its first line")
     labels: dict[str, Value] = {}
     seen: set[str] = set()
-    for row in read_rows(Path(source), "csv", wanted, ragged=True):
+    for row in read_rows(source, "csv", wanted, ragged=True):
         where = f"{source}: line {row.line}"
         key, label = row.fields[id_column].strip(), row.fields[label_column].strip()
         if key in seen:
