@@ -87,6 +87,7 @@ def test_how_many_answers_are_recorded() -> None:
     size = (ROOT / "records/laptop/answers.parquet").stat().st_size / 1e6
     told = " ".join(text_of("default-run.md").split())
     assert f"It replays `records/laptop`: {answers:,} real answers of that teacher ({size:.1f} MB)" in told
+    assert f"It replays {answers:,} real answers of its teacher" in text_of("../README.md")
 
 
 def test_rows_that_are_exported() -> None:
