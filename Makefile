@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 TESTABLE := $(VENV)/.testable
 # Python compiles a module when it is first imported, which most of the packages' never are
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
-# a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other
-PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+# a file's tests stay in one process, and a process has one thread: two that share cores by threads wait for each other;
+# a third of the time a test waits, for a server or a disk, so there is a process more than cores
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # no dependency may phone home, whatever is run from here
 export DO_NOT_TRACK := true
