@@ -1,6 +1,7 @@
 """A plan says what memory and disk its stages need, by what that is told, and no figure where it is not known."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ def test_an_unknown_amount_has_no_figure() -> None:
 
 def test_the_run_needs_what_its_stages_keep_and_the_one_at_work() -> None:
     found = [
-        Need("one", Amount(5.0, "measured"), Filled(Amount(10.0, "measured"), Amount(100.0, "estimated"))),
-        Need("two", Amount(7.0, "measured"), Filled(Amount(20.0, "measured"), NOTHING)),
-        Need("three", Amount(6.0, "measured"), Filled(Amount(30.0, "measured"), Amount(1.0, "measured"))),
+        Need("one", Amount(5.0, "measured"), NOTHING, Filled(Amount(10.0, "measured"), Amount(100.0, "estimated"))),
+        Need("two", Amount(7.0, "measured"), NOTHING, Filled(Amount(20.0, "measured"), NOTHING)),
+        Need("three", Amount(6.0, "measured"), NOTHING, Filled(Amount(30.0, "measured"), Amount(1.0, "measured"))),
     ]
     assert most(found) == (Amount(7.0, "measured"), Amount(110.0, "estimated"))
     assert most(found[1:]) == (Amount(7.0, "measured"), Amount(51.0, "measured"))
@@ -235,6 +236,7 @@ def test_the_teacher_counts_from_where_it_is_asked_to_where_the_student_is_loade
     assert found["enumerate_attributes"].memory.basis == "estimated"
     assert found["check_clusters"].memory.basis == "unknown"
     assert not {"resolve_models", "warm_up_student", "score_difficulty", "train_student"} & held
+    assert not {name for name, need in found.items() if need.without_teacher.bytes >= 1e12}
 
 
 def test_what_does_not_fit_is_told(
@@ -245,6 +247,24 @@ def test_what_does_not_fit_is_told(
     main(["plan"])
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("at the peak: memory"))
     assert line.endswith("; more than the 10 MiB that are free")
+
+
+def test_what_a_run_takes_without_a_teacher_is_told_where_it_may_buy_nothing(
+    ran: Checkout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compeffdist.costs.needs.server_memory", lambda *_: Amount.estimated(1e12))
+    status = {"evaluate_teacher": changed("evaluation.tasks")}
+    monkeypatch.setattr("compeffdist.costs.plan.stale", lambda: status)
+
+    def peak() -> str:
+        main(["plan"])
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("at the peak: memory"))
+
+    forget(stored_keys(STORE))
+    assert "931.6 GiB" in peak() and "if nothing has to be bought" not in peak()
+    status["enumerate_attributes"] = changed("attributes.texts")
+    monkeypatch.setattr("compeffdist.costs.needs.model_memory", lambda *_: Amount.estimated(2 * GIB))
+    assert re.search(r"933.3 GiB estimated, 2.0 GiB estimated if nothing has to be bought; ", peak())
 
 
 def test_answers_that_are_bought_make_the_store_grow(ran: Checkout) -> None:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         peak = _needs_json(*most(needed)) if needed else {}
         print(json.dumps({"stages": told, "all": _json(whole, params, prices) | peak}, indent=2))
     else:
-        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed)]))
+        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed, _unknown(planned))]))
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
@@ -71,16 +71,21 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
     lines = [*columns(rows, left=2), f"{len(planned)} stages run or may run, {asked} of them ask the teacher"]
     if whole is None:
         return lines
-    at_most = "" if all(o.asking is None or o.asking.known is not None for o in planned) else "at most "
-    if at_most:
-        told = "?: which questions it will be is known once their inputs are there"
-        lines.append(f"{told}; store and records hold {at_hand(params):,} answers")
+    number = f"{_about(whole)}{whole.to_buy:,} answers"
+    if _unknown(planned):
+        lines.append("?: which questions it will be is known once their inputs are there")
+        number = f"at most {number}, none that is among the {at_hand(params):,} of store and records"
     return [
         *lines,
         *_assumed(planned, params),
-        f"to buy: {at_most}{_about(whole)}{whole.to_buy:,} answers{_takes(whole, params, prices)}",
+        f"to buy: {number}{_takes(whole, params, prices)}",
         *(f"it will end before that: {line}" for line in over_budget(planned, params, prices)),
     ]
+
+
+def _unknown(planned: "list[Planned]") -> bool:
+    """Whether there are questions of which it is not known if they were answered before."""
+    return any(one.asking is not None and one.asking.known is None for one in planned)
 
 
 def _assumed(planned: "list[Planned]", params: "Params") -> list[str]:
@@ -131,11 +136,11 @@ def _takes(asking: "Asking", params: "Params", prices: "Prices | None") -> str:
     return "; " + ", ".join(told)
 
 
-def _needs_lines(needed: "list[Need]") -> list[str]:
+def _needs_lines(needed: "list[Need]", may_buy_nothing: bool) -> list[str]:
     """Memory and disk of each stage, and of the run, held against what is free here."""
     import shutil
 
-    from compeffdist.costs.amounts import told
+    from compeffdist.costs.amounts import largest, told
     from compeffdist.costs.needs import most
     from compeffdist.costs.table import columns
     from compeffdist.doctor.machine import free_memory
@@ -151,7 +156,11 @@ def _needs_lines(needed: "list[Need]") -> list[str]:
         ("disk", disk, [need.disk.at_most for need in needed], shutil.disk_usage(".").free),
     ):
         fits = f"{told(free)} free" if amount.bytes <= free else f"more than the {told(free)} that are free"
-        lines.append(f"at the peak: {name} {_in_all(amount, each)}; {fits}")
+        needs = _in_all(amount, each)
+        alone = [need.without_teacher for need in needed]
+        if name == "memory" and may_buy_nothing and 0 < largest(alone).bytes < amount.bytes:
+            needs += f", {_in_all(largest(alone), alone)} if nothing has to be bought"
+        lines.append(f"at the peak: {name} {needs}; {fits}")
     return lines
 
 

@@ -34,6 +34,8 @@ class Need:
     stage: str
     memory: Amount
     """Resident at the peak, a teacher's server that runs beside it included; `dvc` itself (0.1 GiB) is not."""
+    without_teacher: Amount
+    """The same if no answer has to be bought after all."""
     disk: Filled
 
 
@@ -71,12 +73,13 @@ def needs(planned: Sequence[Planned], params: Params, status: Mapping[str, Any])
             memory = Amount(took.memory, "measured")
         else:
             memory = model_memory(name, params, shapes["student"], shapes["embedder"])
+        alone = memory
         if serves and (params.teacher.engine == "vllm" or (buys and took is None)):
             server = server_memory(params, shapes["teacher"])
             if memory == UNKNOWN and one.asking is not None and server.bytes:
                 memory = Amount.estimated(ASKER)
             memory += server
-        found.append(Need(name, memory, disk))
+        found.append(Need(name, memory, alone, disk))
     return found
 
 

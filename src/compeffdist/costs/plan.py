@@ -32,7 +32,8 @@ from compeffdist.teacher.spending import EARLIER, Spending, cost_of, spendings
 
 IN_TURNS = ("generate_tasks", "write_demonstrations")
 """Stages whose later questions follow from their earlier answers."""
-MISSING = ("deleted", "not in cache")
+NOT_HERE = "not in cache"
+MISSING = ("deleted", NOT_HERE)
 """How DVC calls an out that is not there."""
 FEWEST_MEASURED = 3
 """Answers of a stage from which on its tokens are told by them alone."""
@@ -201,7 +202,11 @@ def _reason(entry: Any, made: Set[str]) -> str:
     """What DVC found changed of a stage, in a few words; empty if nothing but what earlier stages make anew."""
     told: list[str] = []
     gone = 0
-    for part in entry if isinstance(entry, list) else []:
+    parts = entry if isinstance(entry, list) else []
+    states = [state for part in parts if isinstance(part, dict) for state in part.get("changed outs", {}).values()]
+    if states and all(state == NOT_HERE for state in states):  # a fresh clone: what else changed makes no difference
+        return "its outs are not here"
+    for part in parts:
         if not isinstance(part, dict):  # "changed command", "always changed"
             told.append(str(part))
             continue
