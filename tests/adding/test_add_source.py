@@ -132,6 +132,19 @@ def test_dry_run_shows_and_writes_nothing(tmp_path: Path, capsys: pytest.Capture
     assert Path("params.yaml").read_bytes() == before and not Path("data").exists()
 
 
+@pytest.mark.parametrize(("delimiter", "told"), [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_what_stands_between_fields_is_told_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], delimiter: str, told: str
+) -> None:
+    main(["add-source", str(written(tmp_path / "a.csv", csv_of(5, delimiter))), "--dry-run"])
+    assert f"a.csv: CSV, UTF-8, {told} between fields, 5 rows, 4 columns" in capsys.readouterr().out
+
+
+def test_a_file_of_one_column_has_nothing_between_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["add-source", str(written(tmp_path / "a.csv", ["text", *map(sentence, range(5))])), "--dry-run"])
+    assert "a.csv: CSV, UTF-8, 5 rows, 1 columns" in capsys.readouterr().out
+
+
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     german = "das ist ein sehr schlechtes Produkt und ich kann es nicht empfehlen"
     texts = [sentence(1), sentence(1), "", "short", german, " ".join(map(sentence, range(5, 10))), sentence(2)]

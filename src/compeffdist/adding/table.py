@@ -17,6 +17,7 @@ from typing import Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.label_spelling import written_label
 from compeffdist.params import FILE_SUFFIXES
+from compeffdist.texts.csv_form import delimiter_name
 from compeffdist.texts.headers import header_of
 from compeffdist.texts.lines import open_file
 from compeffdist.texts.tables import read_rows
@@ -120,8 +121,8 @@ class Table:
 
     def described(self) -> str:
         """In one line."""
-        between = {"\t": "tab", "": ""}.get(self.delimiter, self.delimiter)
-        told = [_KINDS[self.kind], self.encoding, f"{between} between fields" if between else ""]
+        between = f"{delimiter_name(self.delimiter)} between fields" if self.delimiter and len(self.columns) > 1 else ""
+        told = [_KINDS[self.kind], self.encoding, between]
         return f"{', '.join(filter(None, told))}, {self.rows:,} rows, {len(self.columns)} columns"
 
     def to_json(self) -> dict[str, Any]:
