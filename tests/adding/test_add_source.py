@@ -146,6 +146,47 @@ def test_a_file_of_one_column_has_nothing_between_fields(tmp_path: Path, capsys:
     assert "a.csv: CSV, UTF-8, 5 rows, 1 columns" in capsys.readouterr().out
 
 
+HEADLESS = [
+    [
+        "Our pizza was too salty for a business meal.",
+        *(f"The soup came cold, and nobody said sorry {n}." for n in range(9)),
+    ],
+    [f"{sentence(n)}, and that is why I will not come back here again" for n in range(9)],
+]
+
+
+@pytest.mark.parametrize("lines", HEADLESS)
+def test_a_text_in_the_place_of_the_only_columns_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str]
+) -> None:
+    file = written(tmp_path / "a.csv", [f'"{line}"' for line in lines])
+    told = refused(file, capsys)
+    assert f"a.csv: has no header, as it seems: its first line looks like a text ('{lines[0][:30]}" in told
+    assert "put a line with the column's name, such as text, above it" in told and "--text-field" in told
+    found = looked_at(file, capsys, "--text-field", lines[0])
+    assert (found["columns_named_by_a_text"], found["entry"]["text_field"]) == ([lines[0]], lines[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["text", "Comment (free text)", "Text of the review", "What did you like best about your stay?"]
+)
+def test_a_name_or_the_question_that_a_column_answers_is_taken_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    long = [f"{sentence(n)}, {sentence(n + 100)}" for n in range(9)]
+    found = looked_at(written(tmp_path / "a.csv", [name, *(f'"{line}"' for line in long)]), capsys)
+    assert (found["entry"]["text_field"], found["kept"], found["columns_named_by_a_text"]) == (name, 9, [])
+
+
+def test_a_text_in_the_place_of_one_of_several_names_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{n};{line}" for n, line in enumerate(HEADLESS[0])]
+    main(["add-source", str(written(tmp_path / "a.csv", rows)), "--dry-run"])
+    told = f"  column '{HEADLESS[0][0]}' looks like a text: has the file no header?"
+    assert told in capsys.readouterr().out
+
+
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     german = "das ist ein sehr schlechtes Produkt und ich kann es nicht empfehlen"
     texts = [sentence(1), sentence(1), "", "short", german, " ".join(map(sentence, range(5, 10))), sentence(2)]
@@ -278,6 +319,7 @@ def test_a_column_that_stands_twice_is_told_and_not_taken(tmp_path: Path, capsys
         ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a picture"),
         ("a.parquet", b"PAR1 and nothing of the kind", "not a readable Parquet file"),
         ("a.jsonl", b'[{"text": "a b"}]\n', "not a JSON object"),
+        ("a.jsonl", b"{}\n", "no column looks like texts"),
         ("a.json", b'{"text": "a b"}', "one object a line"),
         ("a.txt", b"a line\n", "must end in .jsonl"),
         ("a.csv", b"id,stars\n1,2\n2,3\n", "no column looks like texts"),
