@@ -2,7 +2,8 @@
 
 A stage is `run(given) -> Made` in the module of its name; the gates, stages `check_*`, share the module `check`.
 `--check` in place of a stage looks at params, domain, questions and keys alone. Each stage does so, too, but DVC starts
-none before a stage whose dependency is missing, as a domain's file is whose name is misspelt.
+none before a stage whose dependency is missing, as a domain's file is whose name is misspelt. It also looks whether the
+user's files have the fields that params name, which stages behind the one that reads them need not know.
 """
 
 import os
@@ -32,8 +33,12 @@ def main() -> None:
         expect_signer(params.signing)
 
     def check_alone() -> None:
+        from compeffdist.evaluation.named_fields import check_named_fields
+
         check_folder()
-        check(load_params())
+        params = load_params()
+        check(params)
+        check_named_fields(params)
 
     if name == CHECK:
         run_guarded(check_alone)

@@ -236,6 +236,21 @@ def test_what_params_get_wrong_is_told_before_dvc_looks_for_a_domain_that_is_not
     assert "run.py --check" in commands[: commands.index("dvc repro")]
 
 
+def test_a_field_that_a_file_has_not_is_told_before_a_run(checkout: Path) -> None:
+    (checkout / "data/sources").mkdir(parents=True)
+    (checkout / "data/sources/mine.csv").write_text("comment,stars\nfine,2\n")
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    mine = {"name": "mine", "kind": "csv", "location": "mine.csv", "domain": "mine", "text_field": "coment"}
+    params["texts"]["sources"].append(mine)
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params))
+    refused = start(checkout, "--check", 0)
+    assert refused.communicate(timeout=60)[1] == (
+        "error: data/sources/mine.csv: there is no column 'coment' (text_field of text source 'mine'); "
+        "there are: comment, stars\n"
+    )
+    assert refused.returncode == 1
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_a_shell_without_the_environment_is_no_trouble(checkout: Path, installed: bool) -> None:
     """`dvc` may be one of the system, beside an environment that is not activated."""

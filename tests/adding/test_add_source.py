@@ -11,6 +11,7 @@ import pytest
 
 from compeffdist.cli.main import main
 from compeffdist.params import load_params
+from compeffdist.texts.ingest_texts import ingest
 from compeffdist.texts.sources import read_source
 
 WORDS = (
@@ -132,6 +133,60 @@ def test_dry_run_shows_and_writes_nothing(tmp_path: Path, capsys: pytest.Capture
     assert Path("params.yaml").read_bytes() == before and not Path("data").exists()
 
 
+@pytest.mark.parametrize(("delimiter", "told"), [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_what_stands_between_fields_is_told_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], delimiter: str, told: str
+) -> None:
+    main(["add-source", str(written(tmp_path / "a.csv", csv_of(5, delimiter))), "--dry-run"])
+    assert f"a.csv: CSV, UTF-8, {told} between fields, 5 rows, 4 columns" in capsys.readouterr().out
+
+
+def test_a_file_of_one_column_has_nothing_between_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["add-source", str(written(tmp_path / "a.csv", ["text", *map(sentence, range(5))])), "--dry-run"])
+    assert "a.csv: CSV, UTF-8, 5 rows, 1 columns" in capsys.readouterr().out
+
+
+HEADLESS = [
+    [
+        "Our pizza was too salty for a business meal.",
+        *(f"The soup came cold, and nobody said sorry {n}." for n in range(9)),
+    ],
+    [f"{sentence(n)}, and that is why I will not come back here again" for n in range(9)],
+]
+
+
+@pytest.mark.parametrize("lines", HEADLESS)
+def test_a_text_in_the_place_of_the_only_columns_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str]
+) -> None:
+    file = written(tmp_path / "a.csv", [f'"{line}"' for line in lines])
+    told = refused(file, capsys)
+    assert f"a.csv: has no header, as it seems: its first line looks like a text ('{lines[0][:30]}" in told
+    assert "put a line with the column's name, such as text, above it" in told and "--text-field" in told
+    found = looked_at(file, capsys, "--text-field", lines[0])
+    assert (found["columns_named_by_a_text"], found["entry"]["text_field"]) == ([lines[0]], lines[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["text", "Comment (free text)", "Text of the review", "What did you like best about your stay?"]
+)
+def test_a_name_or_the_question_that_a_column_answers_is_taken_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    long = [f"{sentence(n)}, {sentence(n + 100)}" for n in range(9)]
+    found = looked_at(written(tmp_path / "a.csv", [name, *(f'"{line}"' for line in long)]), capsys)
+    assert (found["entry"]["text_field"], found["kept"], found["columns_named_by_a_text"]) == (name, 9, [])
+
+
+def test_a_text_in_the_place_of_one_of_several_names_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{n};{line}" for n, line in enumerate(HEADLESS[0])]
+    main(["add-source", str(written(tmp_path / "a.csv", rows)), "--dry-run"])
+    told = f"  column '{HEADLESS[0][0]}' looks like a text: has the file no header?"
+    assert told in capsys.readouterr().out
+
+
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     german = "das ist ein sehr schlechtes Produkt und ich kann es nicht empfehlen"
     texts = [sentence(1), sentence(1), "", "short", german, " ".join(map(sentence, range(5, 10))), sentence(2)]
@@ -142,6 +197,84 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, capsys: pytest.Ca
     assert found["left_out"] == {"duplicate": 1, "empty": 1, "too_short": 1, "not_english": 1}
     assert (found["kept"], found["english"]) == (3, 0.833)
     assert found["characters"]["longest"] == len(texts[5])
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize("advised", [True, False])
+def test_a_file_of_which_nothing_would_be_kept_is_refused_with_the_reasons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dry: list[str], advised: bool
+) -> None:
+    german = [f"das ist ein sehr schlechtes Produkt und ich kann es nicht empfehlen {n}" for n in range(20)]
+    texts = [*german, *["a b"] * 3] if advised else [*german[:3], *["a b"] * 3]
+    told = refused(written(tmp_path / "german.csv", ["comment", *texts]), capsys, *dry)
+    counts = "20 not_english, 3 too_short" if advised else "3 not_english, 3 too_short"
+    assert f"german.csv: no row of column 'comment' would be kept; left out: {counts}" in told
+    assert ("texts.language: any in params.yaml keeps them" in told) == advised
+
+
+def set_texts(count: int, *sources: str) -> None:
+    """Have params draw so many texts, and of these sources if any are given."""
+    params = Path("params.yaml")
+    text = params.read_text().replace("  count: 1200", f"  count: {count}").replace("  texts: 1050", "  texts: 50")
+    if sources:
+        before, after = text.split("  sources:\n")
+        listed = "".join(f"  - {source}\n" for source in sources)
+        text = f"{before}  sources:\n{listed}{after[after.index('  count:') :]}"
+    params.write_text(text)
+
+
+def test_what_a_run_draws_of_a_source_is_told_beside_the_bundled_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path / "comments.csv", csv_of(200))
+    found = looked_at(file, capsys, "--dry-run")
+    others = [source.name for source in load_params().texts.sources]
+    assert found["draw"] == {
+        "texts": 200,
+        "at_most": False,
+        "count": 1200,
+        "domains": len(others) + 1,
+        "other_sources": others,
+    }
+    set_texts(300)
+    assert looked_at(file, capsys, "--dry-run")["draw"]["texts"] == 60
+    main(["add-source", str(file)])
+    said = capsys.readouterr().out.splitlines()
+    place = said.index("a run draws about 60 of them: texts.count is 300, drawn evenly over 5 domains")
+    assert said[place + 1] == (
+        f"  for more of them: take what is not yours of {', '.join(others)} out of texts.sources, "
+        "or raise texts.count in params.yaml"
+    )
+
+
+def test_what_a_run_draws_of_the_users_own_files_is_what_ingestion_then_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data/sources").mkdir(parents=True)
+    written(Path("data/sources/few.csv"), ["comment", *(sentence(n) for n in range(1000, 1040)), "short"])
+    set_texts(100, "{name: few, kind: csv, location: few.csv, domain: few, text_field: comment}")
+    found = looked_at(written(tmp_path / "mine.csv", csv_of(200)), capsys)
+    params = load_params()
+    _, _, metrics = ingest(params.texts, {}, params.seed, tmp_path)
+    assert found["draw"]["texts"] == metrics["sources"]["mine"]["out"] == 60
+
+
+def test_sources_of_one_domain_share_what_is_drawn_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_texts(100, "{name: news, kind: package, location: vader-nyt, domain: news}")
+    file = written(tmp_path / "mine.csv", csv_of(200))
+    main(["add-source", str(file), "--domain", "news", "--dry-run"])
+    assert "at most 100 of them: texts.count is 100, this one's shared with news\n" in capsys.readouterr().out
+
+
+def test_beside_a_source_without_a_usable_text_all_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_texts(100, "{name: none, kind: csv, location: none.csv, domain: none}")
+    Path("data/sources").mkdir(parents=True)
+    written(Path("data/sources/none.csv"), ["text", "short"])
+    main(["add-source", str(written(tmp_path / "mine.csv", csv_of(90))), "--dry-run"])
+    said = capsys.readouterr().out
+    assert "a run draws all of them: texts.count is 100" in said and "for more" not in said
 
 
 def test_parquet_is_read_with_types_beside_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +319,7 @@ def test_a_column_that_stands_twice_is_told_and_not_taken(tmp_path: Path, capsys
         ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a picture"),
         ("a.parquet", b"PAR1 and nothing of the kind", "not a readable Parquet file"),
         ("a.jsonl", b'[{"text": "a b"}]\n', "not a JSON object"),
+        ("a.jsonl", b"{}\n", "no column looks like texts"),
         ("a.json", b'{"text": "a b"}', "one object a line"),
         ("a.txt", b"a line\n", "must end in .jsonl"),
         ("a.csv", b"id,stars\n1,2\n2,3\n", "no column looks like texts"),

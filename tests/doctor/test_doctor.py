@@ -132,6 +132,20 @@ def test_files_that_are_not_there_are_faults_each(capsys: pytest.CaptureFixture[
     assert findings(capsys, faulty=False)["texts own"][0] == "ok"
 
 
+def test_a_field_that_a_file_has_not_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    edit("  sources:\n", f"  sources:\n{SOURCE}")
+    edit("evaluation:\n  tasks:\n", f"evaluation:\n  tasks:\n{TASK}")
+    Path("data/sources").mkdir(parents=True)
+    Path("data/sources/mine.csv").write_text("comment,label\nfine,a\n")
+    found = findings(capsys, faulty=True)
+    for of, whose in (("texts own", "text source 'own'"), ("evaluation mine", "evaluation task 'mine'")):
+        state, told = found[of]
+        assert state == "fault" and "mend params.yaml" in told
+        assert f"there is no column 'text' (text_field of {whose}); there are: comment, label" in told
+    Path("data/sources/mine.csv").write_text("text,label\nfine,a\n")
+    assert findings(capsys, faulty=False)["texts own"] == ("ok", "data/sources/mine.csv: 18 bytes ")
+
+
 def test_a_teacher_behind_an_api_is_told_by_key_and_address(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,7 +155,13 @@ def test_an_endless_line_is_a_row_that_is_too_large(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("id,text\n1,a\n2,b,c\n", "the row that ends in line 3 has 3 fields, the header 2"),
+        (
+            "id,text\n1,a\n2,b,c\n",
+            "the row that ends in line 3 has 3 fields, the header 2; a field with a comma in it",
+        ),
+        ("id;text\n1;a;b\n", "line 2 has 3 fields, the header 2; a field with a semicolon in it"),
+        ("id\ttext\n1\ta\tb\n", "line 2 has 3 fields, the header 2; a field with a tab in it"),
+        ("id,text\n1,a\nb\n", "line 3 has 1 fields, the header 2; a field with a line end in it"),
         ('text\nfine\n"never closed\nand on\n', "line 4 is not valid CSV"),
         ('text\n"a"b\n', "line 2 is not valid CSV"),
     ],

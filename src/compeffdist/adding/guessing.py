@@ -24,7 +24,14 @@ LABEL_CHARACTERS = 60
 
 
 def text_column(table: Table) -> tuple[Column, str]:
-    """The column of texts, and why it is. Raises UserError if none looks like texts."""
+    """The column of texts, and why it is. Raises UserError if none looks like texts, or it is the only one and its name
+    looks like one of them: then the file has no header."""
+    if len(table.columns) == 1 and table.named_by_a_text:
+        name = one_line(repr(table.named_by_a_text[0]), 60)
+        raise UserError(
+            f"{table.path}: has no header, as it seems: its first line looks like a text ({name}); put a line with the "
+            "column's name, such as text, above it, or, if it is the name, say so with --text-field"
+        )
     texts = [column for column in table.usable() if column.is_prose]
     if named := _by_name(texts, TEXTS):
         return named, "by its name"

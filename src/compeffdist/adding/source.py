@@ -1,6 +1,5 @@
 """A file of texts as an entry of `texts.sources`: what is in it, and what would be kept of it."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,16 +8,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from compeffdist.adding.drawing import Draw, expected_draw
 from compeffdist.adding.guessing import id_column, text_column
 from compeffdist.adding.places import Place, name_of, place_of
 from compeffdist.adding.table import Table, look_at, overheard
 from compeffdist.artefacts import EVALUATION
-from compeffdist.errors import UserError
+from compeffdist.errors import UserError, one_line
 from compeffdist.models import cache_folder
 from compeffdist.params import Params, TextSource, fault_of
 from compeffdist.record_files import read_records
 from compeffdist.records import EvaluationRow
-from compeffdist.texts.ingest_texts import ingest
+from compeffdist.texts.ingest_texts import NoTextLeft, ingest, left_out
 from compeffdist.texts.language import looks_english
 from compeffdist.texts.normalise import normalise
 from compeffdist.texts.sources import read_source
@@ -27,6 +27,12 @@ from compeffdist.texts.withdrawals import withdrawn_ids
 MOST_COMPARED = 20_000
 """Texts among which near-duplicates are looked for: some seconds."""
 KEYS = ("texts", "sources")
+ADVICE = {
+    "not_english": "most texts are not English: texts.language: any in params.yaml keeps them",
+    "too_long": "most texts are too long: texts.max_characters, or texts.too_long: truncate, in params.yaml keeps them",
+    "too_short": "most texts are too short: texts.min_characters in params.yaml is the bound",
+}
+"""Reason -> what to say where it leaves out most rows."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,18 @@ class NewSource:
     """Reason -> rows."""
     unlooked: tuple[str, ...]
     """What was not looked for."""
+    draw: Draw
+    """What a run draws of the rows that would be kept."""
 
     @property
     def entry(self) -> dict[str, Any]:
         """What goes into params.yaml."""
         return self.source.model_dump(mode="json")
+
+    @property
+    def advice(self) -> list[str]:
+        """What would keep most of the rows, where most are left out."""
+        return _advice(self.left_out, self.table.rows)
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
@@ -75,6 +88,7 @@ class NewSource:
             "kept": self.kept,
             "left_out": dict(self.left_out),
             "unlooked": list(self.unlooked),
+            "draw": self.draw.to_json(),
             **self.place.to_json(),
             "entry": self.entry,
         }
@@ -88,8 +102,8 @@ def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSourc
             where they are not among them.
 
     Raises:
-        UserError: as `look_at` and `read_source`; no column looks like texts; params have a source of that name or
-            file; another file of its name lies where this one would.
+        UserError: as `look_at` and `read_source`; no column looks like texts; not one text would be kept; params have a
+            source of that name or file; another file of its name lies where this one would.
     """
     table, place = look_at(file), place_of(file)
     stated = given.get("text_field")
@@ -113,13 +127,17 @@ def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSourc
         if other.location == source.location and other.text_field == source.text_field:
             raise UserError(f"params.yaml: texts.sources {other.name!r} reads {source.location} already")
     others = tuple(held.name for held in table.usable() if held.is_prose and held is not column)
-    return NewSource(table, place, source, why, others, *_tried(source, file, params))
-
-
-def _tried(source: TextSource, file: Path, params: Params) -> tuple[Lengths, float, int, Mapping[str, int], Any]:
-    """What ingestion makes of the file where it lies now."""
-    here = source.model_copy(update={"location": str(file.absolute())})
     cache = cache_folder(params.runtime.cache)
+    lengths, english, kept, reasons, unlooked = _tried(source, file, params, cache)
+    draw = expected_draw(source, kept, params, withdrawn_ids(), cache)
+    return NewSource(table, place, source, why, others, lengths, english, kept, reasons, unlooked, draw)
+
+
+def _tried(
+    source: TextSource, file: Path, params: Params, cache: Path
+) -> tuple[Lengths, float, int, Mapping[str, int], tuple[str, ...]]:
+    """What ingestion makes of the file where it lies now. Raises UserError, with the reasons, if it keeps nothing."""
+    here = source.model_copy(update={"location": str(file.absolute())})
     with overheard():
         texts = [normalise(row.text) for row in read_source(here, cache)]
     whole = [text for text in texts if text]
@@ -129,21 +147,23 @@ def _tried(source: TextSource, file: Path, params: Params) -> tuple[Lengths, flo
     if len(whole) > MOST_COMPARED:
         alone["near_duplicate_similarity"] = 1.0
         unlooked.append(f"near-duplicates (more than {MOST_COMPARED:,} texts)")
-    reasons: Counter[str] = Counter()
-    kept = 0
     try:
         with overheard():
             _, _, metrics = ingest(
                 params.texts.model_copy(update=alone), evaluation, params.seed, cache, withdrawn_ids()
             )
-        kept, reasons = metrics["out"], Counter(metrics["reasons"])
-    except UserError as error:
-        if "no text is left" not in str(error):
-            raise
-        unlooked.append(f"what is kept: {error}")
-    sizes = sorted(map(len, whole)) or [0]
-    english = sum(map(looks_english, whole)) / len(whole) if whole else 0.0
-    return Lengths(sizes[0], round(median(sizes)), sizes[-1]), english, kept, reasons, tuple(unlooked)
+    except NoTextLeft as error:
+        told = "; ".join([left_out(error.reasons), *_advice(error.reasons, len(texts))])
+        column = one_line(repr(source.text_field), 60)
+        raise UserError(f"{file}: no row of column {column} would be kept; left out: {told}") from None
+    sizes = sorted(map(len, whole))
+    english = sum(map(looks_english, whole)) / len(whole)
+    lengths = Lengths(sizes[0], round(median(sizes)), sizes[-1])
+    return lengths, english, metrics["out"], metrics["reasons"], tuple(unlooked)
+
+
+def _advice(reasons: Mapping[str, int], rows: int) -> list[str]:
+    return [told for reason, told in ADVICE.items() if reasons.get(reason, 0) > 0.5 * rows]
 
 
 def _evaluation_rows() -> list[EvaluationRow]:

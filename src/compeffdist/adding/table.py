@@ -17,6 +17,7 @@ from typing import Any
 from compeffdist.errors import UserError, one_line
 from compeffdist.label_spelling import written_label
 from compeffdist.params import FILE_SUFFIXES
+from compeffdist.texts.csv_form import delimiter_name
 from compeffdist.texts.headers import header_of
 from compeffdist.texts.lines import open_file
 from compeffdist.texts.tables import read_rows
@@ -24,6 +25,10 @@ from compeffdist.texts.tables import read_rows
 MOST_VALUES = 50
 """Different values of a column that are counted one by one."""
 MOST_COLUMNS = 1000
+LONG_NAME = 60
+"""Characters from which on the name of a column looks like a text, whatever is below it."""
+WORDS_OF_TEXT = 5
+"""Words from which on it does beside texts that are not much longer: names of columns mostly have fewer."""
 
 _MAGIC = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (.xlsx): save the sheet as CSV",
@@ -76,6 +81,13 @@ class Column:
         """Whether values are texts of several words, a fifth of them at least."""
         return self.texts > 0 and self.wordy >= 0.2 * self.filled
 
+    @property
+    def is_named_by_a_text(self) -> bool:
+        """Whether its name looks like one of its texts, as the first row does where a file has no header. A question
+        that a survey's column is called by does not, beside answers more than twice as long."""
+        alike = self.is_prose and len(self.name.split()) >= WORDS_OF_TEXT and 2 * len(self.name) >= self.mean
+        return alike or len(self.name) > LONG_NAME
+
     def add(self, value: Any) -> None:
         """Count a row's value."""
         if value is None or (isinstance(value, str) and not value.strip()):
@@ -120,8 +132,8 @@ class Table:
 
     def described(self) -> str:
         """In one line."""
-        between = {"\t": "tab", "": ""}.get(self.delimiter, self.delimiter)
-        told = [_KINDS[self.kind], self.encoding, f"{between} between fields" if between else ""]
+        between = f"{delimiter_name(self.delimiter)} between fields" if self.delimiter and len(self.columns) > 1 else ""
+        told = [_KINDS[self.kind], self.encoding, between]
         return f"{', '.join(filter(None, told))}, {self.rows:,} rows, {len(self.columns)} columns"
 
     def to_json(self) -> dict[str, Any]:
@@ -134,8 +146,14 @@ class Table:
             "delimiter": self.delimiter,
             "columns": list(self.columns),
             "columns_twice": list(self.twice),
+            "columns_named_by_a_text": self.named_by_a_text,
             "notes": list(self.notes),
         }
+
+    @property
+    def named_by_a_text(self) -> list[str]:
+        """Names of columns of a CSV file that look like texts: it may have no header."""
+        return [name for name, column in self.columns.items() if column.is_named_by_a_text and self.kind == "csv"]
 
     def column(self, name: str, option: str) -> Column:
         """A column by its name. Raises UserError if it is not there, or two have its name."""

@@ -8,6 +8,7 @@ from compeffdist.cli.adding import FILE, LICENCE, TEXT_FIELD, add_ending, enter
 from compeffdist.errors import one_line
 
 if TYPE_CHECKING:
+    from compeffdist.adding.drawing import Draw
     from compeffdist.adding.source import NewSource
 
 HELP = "look at a file of texts and enter it into texts.sources of params.yaml; --dry-run only looks"
@@ -37,21 +38,31 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _lines(found: "NewSource") -> list[str]:
+    from compeffdist.texts.ingest_texts import left_out
+
     source, lengths = found.source, found.lengths
     others = f"; texts are in {one_line(', '.join(found.others), 200)}, too (--text-field)" if found.others else ""
-    reasons = sorted(found.left_out.items(), key=lambda item: (-item[1], item[0]))
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "none"
-    rows = found.table.rows
     lines = [
         f"text: column {source.text_field!r} ({found.why}){others}",
         f"ids: column {source.id_field!r}" if source.id_field else "ids: row numbers (--id-field names a column)",
         f"texts: {lengths.shortest:,} to {lengths.longest:,} characters, {lengths.median:,} in the middle; "
         f"{found.english:.0%} pass as English",
-        f"would keep {found.kept:,} of {rows:,} rows; left out: {left_out}",
+        f"would keep {found.kept:,} of {found.table.rows:,} rows; left out: {left_out(found.left_out)}",
     ]
     lines += [f"  not looked for: {one_line(what, 200)}" for what in found.unlooked]
-    if found.left_out.get("not_english", 0) > 0.5 * rows:
-        lines.append("  most texts are not English: texts.language: any in params.yaml keeps them")
-    if found.left_out.get("too_long", 0) > 0.5 * rows:
-        lines.append("  most texts are too long: texts.max_characters, or texts.too_long: truncate")
+    lines += [f"  {told}" for told in found.advice]
+    return lines + _draw_lines(found.draw, found.kept)
+
+
+def _draw_lines(draw: "Draw", kept: int) -> list[str]:
+    """How many of the texts a run draws, and what to do to have more."""
+    about = "at most " if draw.sharing else "about " if draw.others else ""
+    number = "all" if draw.texts == kept and not draw.sharing else f"{about}{draw.texts:,}"
+    over = f", drawn evenly over {draw.domains} domains" if draw.domains > 1 else ""
+    beside = f", this one's shared with {one_line(', '.join(draw.sharing), 100)}" if draw.sharing else ""
+    lines = [f"a run draws {number} of them: texts.count is {draw.count:,}{over}{beside}"]
+    if number != "all":
+        others = one_line(", ".join(draw.others), 200)
+        away = f"take what is not yours of {others} out of texts.sources, or " if others else ""
+        lines.append(f"  for more of them: {away}raise texts.count in params.yaml")
     return lines

@@ -18,8 +18,6 @@ TEXT_FIELD = "column of the texts (default: guessed, and shown)"
 LICENCE = "of the texts (default: unstated)"
 
 SHOWN_COLUMNS = 30
-LONG_NAME = 60
-"""Characters from which on the name of a column looks like a text."""
 
 
 def add_ending(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +60,9 @@ def _table_lines(table: "Table") -> list[str]:
         lines.append(f"  {one_line(column.name, 40) or '(no name)'}: {told}{twice}")
     if len(table.columns) > SHOWN_COLUMNS:
         lines.append(f"  and {len(table.columns) - SHOWN_COLUMNS} more")
-    if any(len(name) > LONG_NAME for name in table.columns) and table.kind == "csv":
-        lines.append("  a column's name looks like a text: has the file no header? its first line is taken for one")
+    if table.named_by_a_text:
+        name = one_line(repr(table.named_by_a_text[0]), 60)
+        lines.append(f"  column {name} looks like a text: has the file no header? its first line is taken for one")
     if table.too_large:
         lines.append(f"  {table.too_large:,} lines are too large to be read")
     return [*lines, *(one_line(note, 300) for note in table.notes)]

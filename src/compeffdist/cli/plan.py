@@ -30,12 +30,14 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.costs.plan import plan, stale, totals
     from compeffdist.costs.sampling import buy_sample
     from compeffdist.errors import UserError
+    from compeffdist.evaluation.named_fields import check_named_fields
     from compeffdist.files import home_path
     from compeffdist.params import load_params, read_prices
 
     if args.sample < 0:
         raise UserError("--sample must be 0 or more")
     params = load_params()
+    check_named_fields(params)
     file = args.prices or (home_path(params.runtime.prices) if params.runtime.prices else None)
     prices = read_prices(file) if file else None
     status = stale()

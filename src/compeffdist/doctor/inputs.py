@@ -12,6 +12,7 @@ from compeffdist.doctor.finding import Finding
 from compeffdist.domain import domain_of
 from compeffdist.engines import BEHIND_API
 from compeffdist.errors import UserError, one_line
+from compeffdist.evaluation.named_fields import check_fields
 from compeffdist.files import home_path, refuse_linked_folder
 from compeffdist.models.index import IndexEntry
 from compeffdist.models.references import Reference, parse_reference, short
@@ -127,10 +128,11 @@ def _rows(of: str, rows: TextSource | EvaluationTask, kind: str, cache: Path) ->
             told = "a folder here" if folder else "of a hub, not looked for"
             yield Finding(of, "ok" if folder else "note", f"{rows.location}: {told}", "" if folder else FETCHED)
     else:
-        yield _file(of, Path(rows.location))
+        yield _file(of, rows)
 
 
-def _file(of: str, path: Path) -> Finding:
+def _file(of: str, rows: TextSource | EvaluationTask) -> Finding:
+    path = Path(rows.location)
     try:
         refuse_linked_folder(path)
         size = path.stat().st_size if path.is_file() else -1
@@ -140,7 +142,13 @@ def _file(of: str, path: Path) -> Finding:
         return Finding(of, "fault", f"{path}: no such file", "put it there, or take it out of params.yaml")
     if not os.access(path, os.R_OK):
         return Finding(of, "fault", f"{path}: may not be read", "chmod u+r")
-    return Finding(of, "ok" if size else "fault", f"{path}: {size:,} bytes", "" if size else "it is empty")
+    if not size:
+        return Finding(of, "fault", f"{path}: 0 bytes", "it is empty")
+    try:
+        check_fields(rows)
+    except UserError as error:
+        return Finding(of, "fault", one_line(error, 400), "mend params.yaml, or the file")
+    return Finding(of, "ok", f"{path}: {size:,} bytes")
 
 
 def _corpus(of: str, name: str, cache: Path) -> Finding:

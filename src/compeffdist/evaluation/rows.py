@@ -79,9 +79,7 @@ def _corpus_rows(task: EvaluationTask, cache: Path) -> Iterator[EvaluationRow]:
 
 
 def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
-    of_task = f"of evaluation task {task.name!r}"
-    wanted = dict.fromkeys(task.question_fields, f"a field of the question {of_task}")
-    wanted |= {task.text_field: f"text_field {of_task}", task.label_field: f"label_field {of_task}"}
+    wanted = task_fields(task)
     unit = "line" if task.kind == "jsonl" else "row"
     for row in read_rows(Path(task.location), task.kind, wanted):
         where = f"{task.location}: {unit} {row.number}"
@@ -97,8 +95,8 @@ def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
         if label is None:
             given = one_line(repr(row.fields[task.label_field]), 80)
             raise UserError(
-                f"{where}: label {given} is not one of {', '.join(task.labels)} (labels {of_task}; label_map says "
-                "where the file has other words for them)"
+                f"{where}: label {given} is not one of {', '.join(task.labels)} (labels of evaluation task "
+                f"{task.name!r}; label_map says where the file has other words for them)"
             )
         if task.part in ("all", part_of(task.location, str(row.number))):
             yield EvaluationRow(
@@ -109,6 +107,13 @@ def _file_rows(task: EvaluationTask) -> Iterator[EvaluationRow]:
                 licence=task.licence,
                 fields=_question_fields(task, row.fields, where),
             )
+
+
+def task_fields(task: EvaluationTask) -> dict[str, str]:
+    """The fields of a row that a task reads, each with what it is wanted as, by its key in params."""
+    of_task = f"of evaluation task {task.name!r}"
+    wanted = dict.fromkeys(task.question_fields, f"a field of the question {of_task}")
+    return wanted | {task.text_field: f"text_field {of_task}", task.label_field: f"label_field {of_task}"}
 
 
 def find_label(task: EvaluationTask, value: object) -> str | None:

@@ -56,7 +56,7 @@ from compeffdist.params.spending import BudgetParams, Limits, Price, Prices, rea
 from compeffdist.params.tuples import ABSENT, TuplePart
 from compeffdist.yaml12 import read_yaml
 
-__all__ = ["ABSENT", "FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
+__all__ = ["ABSENT", "FILE_KINDS", "FILE_SUFFIXES", "LOCAL_MODELS", "PARAMS_FILE", "QUESTION_FIELD", "SOURCES"]
 __all__ += ["checked", "dataset_folder", "fault_of", "in_sources"]
 __all__ += ["load_params", "read_section", "validate_params"]
 __all__ += ["EvaluationTask", "Line", "Name", "OwnTask", "Section", "TextSource"]

@@ -10,6 +10,7 @@ from compeffdist.texts.lines import BOM
 
 DELIMITERS = ",;\t|"
 """The likelier first."""
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 BEGINNING = 1 << 16
 """Characters, in whole lines, by which a file's spaces are judged."""
 
@@ -49,6 +50,11 @@ def find_form(lines: Iterator[str], wanted: Sequence[str]) -> tuple[CsvForm, Ite
 def names(header: Sequence[str]) -> list[str]:
     """The names of columns, without white space and marks around them."""
     return [name.strip().strip(BOM).strip() for name in header]
+
+
+def delimiter_name(delimiter: str) -> str:
+    """A delimiter as people call it: one that has no name here as it is, in quotation marks."""
+    return _NAMES.get(delimiter, repr(delimiter))
 
 
 def find_delimiter(header: str, wanted: Sequence[str], named: str = "") -> str:

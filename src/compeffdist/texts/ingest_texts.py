@@ -24,6 +24,16 @@ from compeffdist.texts.sources import RawText, read_source
 STAGE = "ingest_texts"
 
 
+class NoTextLeft(UserError):
+    """Every row of the sources was rejected."""
+
+    def __init__(self, reasons: Counter[str]) -> None:
+        """`reasons`: reason -> rows."""
+        self.reasons = reasons
+        reason, count = reasons.most_common(1)[0]
+        super().__init__(f"no text is left of {reasons.total()} rows; {count} were rejected as {reason}")
+
+
 def ingest(
     params: TextsParams, evaluation_texts: Mapping[str, str], seed: int, cache: Path, withdrawn: Collection[str] = ()
 ) -> tuple[list[Text], list[Reject], dict[str, Any]]:
@@ -39,7 +49,8 @@ def ingest(
         Texts; one Reject for every other row, with `<source>:<row>` first in its detail; and counts for the metrics.
 
     Raises:
-        UserError: as `read_source`; or no text is left.
+        NoTextLeft: there is none.
+        UserError: as `read_source`.
     """
     intake = _Intake(params, withdrawn)
     for source in params.sources:
@@ -52,8 +63,7 @@ def ingest(
     drawn = set(draw_evenly(domains, params.count, stage_seed(seed, STAGE)))
     intake.drop({key: "" for key in domains if key not in drawn}, "not_drawn")
     if not intake.kept:
-        reason, count = Counter(reject.reason for _, reject in intake.rejects).most_common(1)[0]
-        raise UserError(f"no text is left of {intake.read.total()} rows; {count} were rejected as {reason}")
+        raise NoTextLeft(Counter(reject.reason for _, reject in intake.rejects))
     return intake.result()
 
 
@@ -178,6 +188,10 @@ class _Intake:
 def source_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What became of each source's rows, for people."""
     for name, counts in metrics["sources"].items():
-        reasons = sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "none"
-        yield f"texts: {name}: {counts['out']:,} of {counts['in']:,} rows; left out: {left_out}"
+        yield f"texts: {name}: {counts['out']:,} of {counts['in']:,} rows; left out: {left_out(counts['reasons'])}"
+
+
+def left_out(reasons: Mapping[str, int]) -> str:
+    """How many rows each reason left out, the most first, for people."""
+    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in told) or "none"

@@ -44,13 +44,19 @@ def read_source(source: TextSource, cache: Path) -> Iterator[RawText]:
     """
     if source.kind == "package":
         return _counted(source, _package_rows(source, cache))
-    wanted = {source.text_field: _wanted_as(source, "text_field"), source.id_field: _wanted_as(source, "id_field")}
-    wanted.pop("", None)
+    wanted = source_fields(source)
     if source.kind == "huggingface":
         rows = dataset_rows(source.location, wanted, cache)
     else:
         rows = read_rows(Path(source.location), source.kind, wanted)
     return _counted(source, _file_rows(source, rows))
+
+
+def source_fields(source: TextSource) -> dict[str, str]:
+    """The fields of a row that a source reads, each with what it is wanted as, by its key in params."""
+    wanted = {source.text_field: _wanted_as(source, "text_field"), source.id_field: _wanted_as(source, "id_field")}
+    wanted.pop("", None)
+    return wanted
 
 
 def _counted(source: TextSource, rows: Iterator[RawText]) -> Iterator[RawText]:

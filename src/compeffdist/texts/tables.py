@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compeffdist.errors import UserError, one_line
-from compeffdist.texts.csv_form import find_form, names
+from compeffdist.texts.csv_form import delimiter_name, find_form, names
 from compeffdist.texts.json_values import parse_value, repeated_key
 from compeffdist.texts.lines import MAX_LINE_BYTES, decode_utf8, open_file, read_bounded_lines, read_lines
 
@@ -136,9 +136,10 @@ def _csv_rows(read: _Read, ragged: bool) -> Iterator[FileRow]:
             if len(record) < len(header) and ragged:
                 record += [""] * (len(header) - len(record))
             if len(record) != len(header):
+                within = delimiter_name(form.delimiter) if len(record) > len(header) else "line end"
                 raise UserError(
                     f"{path}: the row that ends in line {above + reader.line_num} has {len(record)} "
-                    f"fields, the header {len(header)}"
+                    f"fields, the header {len(header)}; a field with a {within} in it must stand in quotation marks"
                 )
             yield FileRow(number, dict(zip(header, record, strict=True)), line=above + reader.line_num)
     except csv.Error as error:
