@@ -40,6 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(RAN, str(folder.parent / "ran"))
+        environment.delenv("DVC_SITE_CACHE_DIR")  # as users have it: by the checkout's own configuration
         make_checkout(folder, ROOT)
         yield folder
 

@@ -63,7 +63,9 @@ def make(run: Run, name: str, repository: Repository) -> None:
     try:
         with log.open("w", encoding="utf-8") as stream:
             command = _command(run, name, repository)
-            ended = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=_environment(), check=False)
+            ended = subprocess.run(
+                command, stdout=stream, stderr=subprocess.STDOUT, env=_environment(repository), check=False
+            )
     finally:
         _end_left({name})
     if ended.returncode:
@@ -116,11 +118,13 @@ def _command(run: Run, name: str, repository: Repository) -> list[str]:
     return [*command, LAST]
 
 
-def _environment() -> Mapping[str, str]:
-    """Of DVC and its stages, which run the code of the folder they are in and log to a store that goes with it."""
+def _environment(repository: Repository) -> Mapping[str, str]:
+    """Of DVC and its stages, which run the code of the folder they are in and log to a store that goes with it. DVC
+    goes into that folder with its state open, and would look for it there by a path that is relative."""
     quiet()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     own = {"PATH": path, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", MARK: str(Path().absolute())}
+    own["DVC_SITE_CACHE_DIR"] = str(repository.state.absolute())
     return {**{k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}, **own}
 
 

@@ -185,6 +185,14 @@ class Repository:
             configured = Config(str(folder))["cache"].get("dir")
             return folder.joinpath(configured or "cache", *OBJECTS)
 
+    @cached_property
+    def state(self) -> Path:
+        """Where DVC keeps what it knows of files and folders. Raises UserError if DVC cannot open this folder."""
+        from dvc.dirs import site_cache_dir
+
+        with self._dvc() as repo:
+            return self.root / site_cache_dir(repo.config["core"].get("site_cache_dir"))
+
     def remotes(self) -> Iterator[tuple[str, Any]]:
         """(name, object database) of each remote that DVC is configured with. Raises UserError if one cannot be
         reached."""
