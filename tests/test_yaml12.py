@@ -28,8 +28,8 @@ def test_mappings_are_merged_as_dvc_merges_them() -> None:
     ("text", "problem"),
     [
         ("a: 1\n\tb: 2", "line 2: found a tab character"),
-        ("a: 1\nb: 2\na: 3", 'line 3: found duplicate key "a"'),
-        ("a: {b: 1, b: 1}", 'line 1: found duplicate key "b"'),
+        ("a: 1\nb: 2\na: 3", 'line 3: the key "a" stands in line 1 already: merge the two'),
+        ("a: {b: 1, b: 1}", 'line 1: the key "b" stands in line 1 already: merge the two'),
         ("a: !!python/object/new:os.system [x]", "line 1: could not determine a constructor"),
         (b"a: \xff", "invalid leading UTF-8 octet"),
         ("a: " + "1" * 5000, "Exceeds the limit"),

@@ -17,13 +17,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[tuple[str, str]] = set()
+        seen: dict[tuple[str, str], int] = {}
         for key in [pair[0] for pair in node.value] if isinstance(node, yaml.MappingNode) else []:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    problem = f'found duplicate key "{key.value}"'
+                if first := seen.get((key.tag, key.value)):
+                    problem = f'the key "{key.value}" stands in line {first} already: merge the two'
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add((key.tag, key.value))
+                seen[key.tag, key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
     def construct_int(self, node: Any) -> int:
