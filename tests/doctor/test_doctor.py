@@ -142,6 +142,13 @@ def test_a_teacher_behind_an_api_is_told_by_key_and_address(
     edit("http://127.0.0.1:8000/v1", "https://user:secret@api.example.invalid/v1")
     state, said = findings(capsys, faulty=False)["teacher"]
     assert state == "note" and "COMPEFFDIST_API_KEY is not set" in said and "secret" not in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "")
+    state, said = findings(capsys, faulty=False)["teacher"]
+    assert state == "note" and "COMPEFFDIST_API_KEY is set but empty, so no key is sent" in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc")
+    monkeypatch.setenv("COMPEFFDIST_API_KEY_EXAMPLE", "")  # that server gets none, whatever others get
+    assert "COMPEFFDIST_API_KEY_EXAMPLE is set but empty" in findings(capsys, faulty=False)["teacher"][1]
+    monkeypatch.delenv("COMPEFFDIST_API_KEY_EXAMPLE")
     monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc\n")
     state, said = findings(capsys, faulty=True)["teacher"]
     assert state == "fault" and "ends in a line end" in said and "sk-abc" not in said
