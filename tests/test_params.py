@@ -294,7 +294,7 @@ def test_a_number_is_one_however_it_is_written(tmp_path: Path, written: str) -> 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text().replace("seed: 42\n", "seed: 42\nseed: 43\n")
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(UserError, match='not valid YAML: line 4: found duplicate key "seed"'):
+    with pytest.raises(UserError, match='line 4: the key "seed" stands in line 3 already: merge the two'):
         load_params(tmp_path / "params.yaml")
 
 

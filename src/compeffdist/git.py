@@ -186,10 +186,11 @@ class Git:
             raise UserError(f"git: HEAD of {_shown(self.folder)} cannot be read; see: git fsck")
         return ""
 
-    def changed(self) -> bool:
-        """Whether tracked files of the folder differ from the commit checked out. Raises UserError as `run_git`."""
+    def changed(self, path: str = ".") -> bool:
+        """Whether tracked files of the folder, or one of them, differ from the commit checked out. Raises UserError as
+        `run_git`."""
         flags = ("--untracked-files=no", "--ignore-submodules=untracked")
-        return bool(self.text("status", "--porcelain", "-z", *flags, "--", "."))
+        return bool(self.text("status", "--porcelain", "-z", *flags, "--", path))
 
     def commits_of(self, path: str) -> Iterator[tuple[str, str]]:
         """(commit, date) of every commit of any ref in which `path` changed, the newest first; where it is a link, or

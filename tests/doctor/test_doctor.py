@@ -156,6 +156,13 @@ def test_a_teacher_behind_an_api_is_told_by_key_and_address(
     edit("http://127.0.0.1:8000/v1", "https://user:secret@api.example.invalid/v1")
     state, said = findings(capsys, faulty=False)["teacher"]
     assert state == "note" and "COMPEFFDIST_API_KEY is not set" in said and "secret" not in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "")
+    state, said = findings(capsys, faulty=False)["teacher"]
+    assert state == "note" and "COMPEFFDIST_API_KEY is set but empty, so no key is sent" in said
+    monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc")
+    monkeypatch.setenv("COMPEFFDIST_API_KEY_EXAMPLE", "")  # that server gets none, whatever others get
+    assert "COMPEFFDIST_API_KEY_EXAMPLE is set but empty" in findings(capsys, faulty=False)["teacher"][1]
+    monkeypatch.delenv("COMPEFFDIST_API_KEY_EXAMPLE")
     monkeypatch.setenv("COMPEFFDIST_API_KEY", "sk-abc\n")
     state, said = findings(capsys, faulty=True)["teacher"]
     assert state == "fault" and "ends in a line end" in said and "sk-abc" not in said
@@ -255,12 +262,16 @@ def test_what_a_merge_left_is_named_with_the_way_out(capsys: pytest.CaptureFixtu
 def test_git_says_what_is_not_committed(capsys: pytest.CaptureFixture[str]) -> None:
     git("init", "-q")
     assert "no commit yet" in findings(capsys, faulty=False)["git"][1]
-    git("add", "params.yaml")
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    git("add", "params.yaml", "dvc.lock")
     git("commit", "-qm", "one")
     assert findings(capsys, faulty=False)["git"][0] == "ok"
     edit("seed: 42", "seed: 43")
     state, said = findings(capsys, faulty=False)["git"]
-    assert state == "note" and "not committed" in said
+    assert state == "note" and "changes that are not committed commit them after the run" in said
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {} # another\n")
+    state, said = findings(capsys, faulty=False)["git"]
+    assert state == "note" and "a run (dvc.lock) that is not committed git add -A && git commit, before another" in said
 
 
 def test_a_folder_that_is_no_checkout_says_so(capsys: pytest.CaptureFixture[str]) -> None:

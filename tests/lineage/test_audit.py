@@ -1,6 +1,9 @@
 """An untouched run passes; any flipped byte, lost row or untrue tag is found and named."""
 
+import json
 import random
+import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from compeffdist.artefacts import TEXTS, TRIPLETS
+from compeffdist.cli.main import main
 from compeffdist.declaration import CODE
 from compeffdist.gates.outcome import report_of
 from compeffdist.ledger import Ledger
@@ -27,7 +31,7 @@ from compeffdist.records import Triplet
 from compeffdist.registry.artifacts import manifest, model_files, verify_version
 from compeffdist.registry.tracking import open_tracking
 from compeffdist.teacher.store import store_problems
-from tests.lineage.conftest import MODEL, World
+from tests.lineage.conftest import MODEL, World, without_the_text
 
 
 @contextmanager
@@ -75,6 +79,64 @@ def test_an_untouched_run_passes(world: World) -> None:
         *("registry", "ledger"),
     }
     assert {link.subject for link in audit.links if link.status == "SKIP"} == {"teacher", "student", "embedder"}
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """What `compeffdist audit` prints of a run that is broken."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["audit", *arguments])
+    assert left.value.code == 1
+    return capsys.readouterr().out.splitlines()
+
+
+def without_artefacts(world: World) -> None:
+    """As in a fresh clone: what git does not have is not there."""
+    name_model(world)
+    for item in world.repository.workspace_lock().outs.values():
+        if item.path.startswith(("data/", "models/", "report/")):
+            path = world.folder / item.path
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(world.repository.cache)
+
+
+def name_model(world: World) -> None:
+    path = world.folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["registry"]["model_name"] = MODEL
+    path.write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--failures"], ["--model", "1"]])
+def test_where_no_artefact_is_there_one_line_says_what_to_do(
+    own_world: World, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_artefacts(own_world)
+    first, *between, last = printed(capsys, *arguments)
+    assert first.startswith("of the run in dvc.lock no file of records is on this machine (")
+    assert first.endswith("make it with: make repro; or, where a remote has it, bring it with: dvc pull")
+    assert not any(line.split()[1] in ("bytes", "inputs", "records") for line in between)
+    assert last.startswith("audit FAIL: ")
+    told = json.loads("\n".join(printed(capsys, "--json")))
+    assert told.keys() == {"passed", "links"} and not told["passed"]
+    assert sum(link["check"] == "records" for link in told["links"]) >= 10
+
+
+def test_of_a_state_of_git_that_is_not_there_the_line_says_which_it_is(
+    own_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_the_text(own_world)
+    without_artefacts(own_world)
+    first, *_ = printed(capsys, "--model", "1")
+    assert re.match(r"of the run in dvc\.lock of commit [0-9a-f]{10} .* bring it with: dvc fetch --all-commits$", first)
+
+
+def test_where_one_artefact_is_there_each_is_told(own_world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    without_artefacts(own_world)
+    (own_world.folder / TEXTS).write_bytes(b"other bytes")
+    lines = printed(capsys, "--failures")
+    assert sum(line.startswith("FAIL  records ") for line in lines) >= 10
+    assert "no file of records" not in lines[0]
 
 
 def test_a_version_is_audited_with_its_own_data(world: World) -> None:

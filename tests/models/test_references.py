@@ -68,6 +68,32 @@ def test_malformed_references_are_refused_by_name(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("models/student", "there is no such folder; dvc repro makes it; a model from elsewhere is hf:"),
+        ("./models/warmup/", "there is no such folder; dvc repro makes it"),
+        ("models/local/mine", "there is no such folder; a model from elsewhere is hf:"),
+        ("../mine", "there is no such folder; a model from elsewhere is hf:"),
+        ("Qwen/Qwen2.5", "there is no such folder; a model from elsewhere is hf:"),
+        ("models:/student/3", ": expected hf:…, path:…, pypi:… or api:…"),
+        ("gpt2", ": expected hf:…, path:…, pypi:… or api:…"),
+        ("x" * 5000 + "/y", "there is no such folder"),
+        ("here/model", "; what lies here is written path:here/model"),
+        ("weights", "; what lies here is written path:weights"),
+    ],
+)
+def test_a_path_without_its_kind_is_told_as_a_path(
+    text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here/model").mkdir(parents=True)
+    Path("weights").mkdir()
+    with pytest.raises(UserError) as caught:
+        parse_reference(text)
+    assert expected in str(caught.value)
+
+
 @given(st.text(max_size=40), st.sampled_from(["", "hf:", "path:", "pypi:", "api:"]))
 def test_any_text_parses_or_is_a_user_error(text: str, scheme: str) -> None:
     with contextlib.suppress(UserError):

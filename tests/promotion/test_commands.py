@@ -90,6 +90,21 @@ def test_what_a_user_gets_wrong_is_one_line(params: Params, capsys: pytest.Captu
         assert (code, out, len(err.splitlines())) == (1, "", 1) and message in err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["promote", "1"], ["promote", "1", "--override", "why"], ["rollback"], ["unlock", "3f2a9c1b"]]
+)
+def test_without_a_store_there_is_nothing_to_change_and_none_is_made(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "kept" / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    before = sorted(Path().rglob("*"))
+    code, out, err = typed(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: there is no MLflow store sqlite:///") and "dvc repro makes one" in err
+    assert not store.parent.exists() and sorted(Path().rglob("*")) == before
+
+
 def test_a_lock_of_another_machine_is_shown_and_removed_by_its_key(
     params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:

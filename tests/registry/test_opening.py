@@ -51,6 +51,7 @@ def test_a_model_that_is_not_there_is_one_line(name: str, tmp_path: Path) -> Non
         (f"models:/{name}/77", "has no version 77; there are 1"),
         ("models:/3", "expected models:/NAME/VERSION or models:/NAME@ALIAS"),
         ("api:gpt@there", "behind an API cannot be asked here"),
+        ("models/student", "'models/student': there is no such folder; dvc repro makes it"),
     ):
         with pytest.raises(UserError, match=expected), open_model(reference, RUNTIME):
             pass

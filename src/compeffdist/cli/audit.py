@@ -24,6 +24,5 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(audit.to_json(), indent=2, sort_keys=True))
     else:
-        print("\n".join(map(str, audit.failures if args.failures else audit.links)))
-        print(audit.summary())
+        print("\n".join(audit.lines(args.failures)))
     raise SystemExit(0 if audit.passed else 1)

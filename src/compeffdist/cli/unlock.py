@@ -15,8 +15,8 @@ def run(args: argparse.Namespace) -> None:
     from compeffdist.errors import one_line
     from compeffdist.params import load_params
     from compeffdist.promotion.mutex import break_mutex
-    from compeffdist.registry.tracking import open_tracking, store_errors
+    from compeffdist.registry.tracking import open_present, store_errors
 
-    client, name = open_tracking(), load_params().registry.model_name
+    client, name = open_present(), load_params().registry.model_name
     with store_errors():
         break_mutex(client, name, args.key, lambda line: print(one_line(line)))

@@ -62,6 +62,9 @@ def _server(engine: str, url: str, variable: str) -> Finding:
     at, key = f"engine {engine} at {public_address(url)}", check_key(variable)
     if key or is_loopback(host_of(url)):
         return Finding("teacher", "ok", f"{at}{'' if key else ', without a key'}; --online asks it")
+    if variable in os.environ:
+        told = f"{at}: {variable} is set but empty, so no key is sent"
+        return Finding("teacher", "note", told, "give it the key, if the server wants one")
     return Finding("teacher", "note", f"{at}: {variable} is not set", "set it, if the server wants a key")
 
 

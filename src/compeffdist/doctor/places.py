@@ -66,8 +66,12 @@ def git() -> Iterator[Finding]:
         return
     if not head:
         yield Finding("git", "note", "no commit yet", "git add -A && git commit")
+    elif history.changed(LOCK):
+        told = f"{head[:10]}, and a run ({LOCK}) that is not committed"
+        yield Finding("git", "note", told, "git add -A && git commit, before another run takes its place")
     elif history.changed():
-        yield Finding("git", "note", f"{head[:10]}, and changes that are not committed", "commit before a run you keep")
+        told = f"{head[:10]}, and changes that are not committed"
+        yield Finding("git", "note", told, "commit them after the run, with what it made (git add -A && git commit)")
     else:
         yield Finding("git", "ok", f"{head[:10]}, nothing changed")
 

@@ -5,17 +5,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from compeffdist.artefacts import RECORDS, REJECTS
 from compeffdist.canonical import hash_bytes
 from compeffdist.declaration import CODE, PIPELINE, Stage, read_pipeline
 from compeffdist.errors import UserError, one_line
 from compeffdist.fingerprints import fingerprint
 from compeffdist.lineage.links import Link, judged
-from compeffdist.lineage.repository import FOLDER_SUFFIX, Item, Lock, Repository, files_in, value_at
+from compeffdist.lineage.repository import FOLDER_SUFFIX, LOCK, WORKSPACE, Item, Lock, Repository, files_in, value_at
 from compeffdist.yaml12 import read_yaml
 
 RESTORE = "restore it with: dvc checkout --force, or make it again with: dvc repro"
 FETCH = "bring it with: dvc fetch --all-commits"
 PULL = "not on this machine; bring it with: dvc pull"
+
+
+def absence(repository: Repository, lock: Lock) -> str:
+    """Where no artefact that DVC keeps is on this machine, as in a fresh clone, a line that says so and what to do;
+    empty if at least one is here, sound or not."""
+    kept = [item for path, item in lock.outs.items() if path in RECORDS or path.startswith(REJECTS)]
+    if not kept or any((repository.root / item.path).exists() or repository.locate(item) for item in kept):
+        return ""
+    here = WORKSPACE in lock.places
+    what = f"of the run in {LOCK}{'' if here else f' of {lock.places[0]}'} no file of records is on this machine"
+    how = "make it with: make repro; or, where a remote has it, bring it with: dvc pull" if here else FETCH
+    return f"{what} ({len(kept)} are named): {how}"
 
 
 def workspace_links(repository: Repository, lock: Lock) -> Iterator[Link]:

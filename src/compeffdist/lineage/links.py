@@ -8,6 +8,8 @@ from typing import Any, Literal
 from compeffdist.errors import one_line
 
 Status = Literal["PASS", "FAIL", "SKIP"]
+OF_ARTEFACTS = {"bytes", "inputs", "records"}
+"""Checks that need the artefacts themselves."""
 NAMED = 3
 """Of several broken things, those that are named."""
 
@@ -33,6 +35,8 @@ class Audit:
     """Every link of a lineage."""
 
     links: tuple[Link, ...]
+    absent: str = ""
+    """What to do where no artefact is on this machine: then a line for each of them says nothing."""
 
     @property
     def passed(self) -> bool:
@@ -51,6 +55,14 @@ class Audit:
             f"audit {verdict}: {counts['PASS']} links hold, {counts['FAIL']} are broken, "
             f"{counts['SKIP']} cannot be looked at on this machine"
         )
+
+    def lines(self, failures: bool = False) -> list[str]:
+        """For people: a line a link, or a broken one, and the summary. Where no artefact is here one line says so in
+        place of those that follow from it."""
+        if self.absent:
+            apart = [link for link in self.failures if link.check not in OF_ARTEFACTS]
+            return [self.absent, *map(str, apart), self.summary()]
+        return [*map(str, self.failures if failures else self.links), self.summary()]
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""

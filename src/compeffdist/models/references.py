@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 
+from compeffdist.artefacts import STUDENT, WARM_UP
 from compeffdist.errors import UserError
 from compeffdist.files import home_path, refuse_linked_folder
 
@@ -59,11 +61,27 @@ def parse_reference(text: str) -> Reference:
     scheme, colon, rest = text.partition(":")
     parsers = {"hf": _parse_hf, "path": _parse_path, "pypi": _parse_pypi, "api": _parse_api}
     if not colon or scheme not in parsers:
-        raise UserError(f"model reference {text!r}: expected hf:…, path:…, pypi:… or api:…")
+        raise UserError(f"model reference {text!r}: {_without_scheme(text)}")
     match = _HASH_SUFFIX.search(rest)
     if match is None and "#sha256=" in rest:
         raise UserError(f"model reference {text!r}: #sha256= takes 64 lower-case hex digits, at the end")
     return parsers[scheme](text, rest[: match.start()] if match else rest, match[1] if match else "")
+
+
+def _without_scheme(text: str) -> str:
+    """What is wrong with a text that names no kind of reference: most often it is a path, and of models here the one
+    that a run makes."""
+    schemes = "hf:…, path:…, pypi:… or api:…"
+    try:
+        is_here = Path(text).exists()
+    except OSError:  # longer than a name may be
+        is_here = False
+    if is_here:
+        return f"expected {schemes}; what lies here is written path:{text}"
+    if ":" in text or ("/" not in text and not text.startswith((".", "~"))):
+        return f"expected {schemes}"
+    making = "; dvc repro makes it" if normpath(text) in (STUDENT, WARM_UP) else ""
+    return f"there is no such folder{making}; a model from elsewhere is {schemes}"
 
 
 def _parse_hf(text: str, rest: str, sha256: str) -> Reference:

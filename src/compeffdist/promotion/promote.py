@@ -36,7 +36,7 @@ from compeffdist.promotion.comparison import (
 from compeffdist.promotion.mutex import Mutex, Notify, promotion_mutex
 from compeffdist.registry.artifacts import BASE, MANIFEST, PREDICTIONS, find_version, tag_of
 from compeffdist.registry.signing import expect_intact
-from compeffdist.registry.tracking import open_tracking, store_errors
+from compeffdist.registry.tracking import open_present, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,8 +91,8 @@ def promote(version: int, params: Params, audit: Audit, override: str | None = N
         An outcome without an entry, with all reasons, if it has not and no override was given.
 
     Raises:
-        UserError: no such version; it never answered; its signature is invalid; it is champion; another promotion is
-            under way; the ledger is broken; an override without a reason.
+        UserError: no store; no such version; it never answered; its signature is invalid; it is champion; another
+            promotion is under way; the ledger is broken; an override without a reason.
     """
     reason = _reason(override)
     with _turn(params, notify) as turn:
@@ -134,7 +134,7 @@ def rollback(
 
 @contextmanager
 def _turn(params: Params, notify: Notify) -> Iterator[_Turn]:
-    client, ledger, name = open_tracking(), Ledger(PROMOTIONS), params.registry.model_name
+    client, ledger, name = open_present(), Ledger(PROMOTIONS), params.registry.model_name
     with store_errors(), promotion_mutex(client, name, notify) as mutex:
         yield _Turn(client, ledger, finish_unfinished(client, ledger, name, notify), mutex)
 

@@ -50,16 +50,28 @@ def open_tracking() -> "MlflowClient":
     return client
 
 
+def open_present() -> "MlflowClient":
+    """Point MLflow at a store that is there, to change what is registered in it: as `open_tracking`, but nothing is
+    created. Raises UserError as `open_registry`.
+    """
+    _expect_present()
+    return open_tracking()
+
+
 def open_registry() -> "MlflowClient":
     """Point MLflow at the store, only to ask it: nothing is created or written. Raises UserError naming its address if
     there is none, or it cannot be opened.
     """
+    _expect_present()
+    return _connected(_lock_if_writable(database()))
+
+
+def _expect_present() -> None:
     path = database()
     if path is not None and not path.exists():
         former = former_store()
         how = "; to take them over: ".join(former) if former else f"dvc repro makes one; or see {VARIABLE}"
         raise UserError(f"there is no MLflow store {shown_uri()}: {how}")
-    return _connected(_lock_if_writable(path))
 
 
 def _connected(lock: AbstractContextManager[Any]) -> "MlflowClient":
