@@ -13,13 +13,19 @@ from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
 from compeffdist.student.batching import TokenRow, batches, plan_batches
+from compeffdist.student.decoding import greedy_tokens
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 from compeffdist.teacher.chat import compiled_schema
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from xgrammar import GrammarMatcher
 
     from compeffdist.progress import Progress
+
+HELD = 4
+"""Tokens of answers and their prompts that are held at once, for each that is read at once: what is kept of a token
+takes a fraction of the memory that reading it does."""
 
 _PARTS: "WeakKeyDictionary[PreTrainedModel, SplitModel]" = WeakKeyDictionary()
 """Models taken apart before, for as long as they live: a server asks again and again."""
@@ -91,40 +97,28 @@ def generate(
     Raises:
         UserError: if a prompt with its answer is longer than the model's context.
     """
-    import torch
-    from transformers import GenerationConfig
-
     rows = [encode_prompt(tokenizer, system, prompt) for prompt in prompts]
     _check_context(model, rows, max_new_tokens)
     end = end_token_id(tokenizer)
-    # Our own configuration: a model's may ask for sampling or a repetition penalty.
-    greedy = GenerationConfig(max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end)
-    held = _held_to(schema, tokenizer, model.config.vocab_size, end)
+    matcher = None if schema is None else _matchers(schema, tokenizer, model.config.vocab_size, end)
     answers = [""] * len(rows)
-    for batch in batches([len(row) + max_new_tokens for row in rows], token_budget):
+    for batch in batches([len(row) + max_new_tokens for row in rows], HELD * token_budget):
         inputs = _padded(model, tokenizer, [rows[index] for index in batch])
-        with torch.inference_mode():
-            generator: Any = model
-            # [rows, length + new]
-            out = generator.generate(**inputs, generation_config=greedy, logits_processor=held())
-        new = out[:, inputs["input_ids"].shape[1] :]
-        for index, ids in zip(batch, new, strict=True):
+        tokens = greedy_tokens(model, inputs, max_new_tokens, end, matcher)
+        for index, ids in zip(batch, tokens, strict=True):
             answers[index] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         if progress is not None:
-            progress.advance(len(batch), tokens=int((new != end).sum()))
+            progress.advance(len(batch), tokens=sum(map(len, tokens)))
     return answers
 
 
-def _held_to(
-    schema: Mapping[str, Any] | None, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, end: int
-) -> Callable[[], list[Any]]:
-    """Makes the logits processors of one batch: they count its tokens, so that each batch has its own."""
-    if schema is None:
-        return list
-    from xgrammar.contrib.hf import LogitsProcessor
+def _matchers(
+    schema: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase", vocabulary: int, end: int
+) -> "Callable[[], GrammarMatcher]":
+    from xgrammar import GrammarMatcher
 
     grammar = compiled_schema(tokenizer, vocabulary, end, schema)
-    return lambda: [LogitsProcessor(grammar)]
+    return lambda: GrammarMatcher(grammar)
 
 
 def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> LabelTrie:

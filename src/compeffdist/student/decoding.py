@@ -1,0 +1,80 @@
+"""Greedy decoding of a batch that a row leaves soon after its answer has ended.
+
+Answers differ in length: most of a student's end after some twenty tokens, and a rare one runs on to the limit. The
+library's own loop goes on with every row until the last has ended.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+    from xgrammar import GrammarMatcher
+
+WORTH_LEAVING = 0.75
+"""Share of a batch's rows that may be left before the ended ones leave it: keys and values are copied then."""
+
+
+def greedy_tokens(
+    model: "PreTrainedModel",
+    prompts: Mapping[str, "Tensor"],
+    most: int,
+    end: int,
+    matcher: "Callable[[], GrammarMatcher] | None" = None,
+) -> list[list[int]]:
+    """Each row's most likely tokens, one after another, up to `end` (not among them) or `most` tokens.
+
+    Args:
+        prompts: input_ids, attention_mask and position_ids, each [rows, longest], padded on the left.
+        matcher: makes a row's matcher, which says what tokens its answer may go on with; None: any.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    ids, mask, positions = prompts["input_ids"], prompts["attention_mask"], prompts["position_ids"]
+    answers: list[list[int]] = [[] for _ in ids]
+    matchers = [matcher() for _ in ids] if matcher else []
+    rows = list(range(len(ids)))  # place in the batch -> row
+    going_on = set(rows)
+    cache = DynamicCache(config=model.config)
+    body: Any = model
+    with torch.inference_mode():
+        while True:
+            read = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+            logits = body(**read, use_cache=True, logits_to_keep=1).logits[:, -1]  # [rows, vocabulary]
+            if matchers:
+                logits = _allowed(logits, [matchers[row] if row in going_on else None for row in rows])
+            chosen = logits.argmax(-1)
+            for row, token in zip(rows, chosen.tolist(), strict=True):
+                if row not in going_on:
+                    continue
+                if token != end:
+                    answers[row].append(token)
+                    if matchers:
+                        matchers[row].accept_token(token)
+                if token == end or len(answers[row]) == most:
+                    going_on.remove(row)
+            if not going_on:
+                return answers
+            if len(going_on) <= WORTH_LEAVING * len(rows):
+                kept = [place for place, row in enumerate(rows) if row in going_on]
+                places = torch.tensor(kept, device=chosen.device)
+                cache.batch_select_indices(places)
+                chosen, mask, positions = chosen[places], mask[places], positions[places]
+                rows = [rows[place] for place in kept]
+            ids, positions = chosen[:, None], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
+
+
+def _allowed(logits: "Tensor", matchers: "Sequence[GrammarMatcher | None]") -> "Tensor":
+    """Logits [rows, vocabulary], in float32, with -inf for each token that a row may not go on with."""
+    import xgrammar
+
+    mask = xgrammar.allocate_token_bitmask(*logits.shape)  # all allowed
+    for place, matcher in enumerate(matchers):
+        if matcher is not None:
+            matcher.fill_next_token_bitmask(mask, place)
+    logits = logits.float()
+    xgrammar.apply_token_bitmask_inplace(logits, mask.to(logits.device))
+    return logits
