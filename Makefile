@@ -85,9 +85,10 @@ docs: $(TESTABLE) ## the documentation as a site, in build/site; a link that lea
 	python -m mkdocs build --strict
 	@echo "build/site/index.html"
 
-bench: $(READY) ## speed of the scorer and sampler against named baselines
+bench: $(READY) ## speed of the scorer, the sampler and a student's answers against named baselines
 	python bench/scoring.py
 	python bench/sampling.py
+	python bench/answers.py
 
 scale: $(READY) ## time and memory of every stage, real texts and made-up answers, at 10,000 and 100,000 rows
 	python -m bench.scale --sizes 10000 100000

@@ -36,20 +36,16 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     return load_student(tiny_model_folder(tmp_path_factory.mktemp("tiny") / "model"), "cpu", "float32")
 
 
-def padded(tokenizer: Any) -> dict[str, torch.Tensor]:
-    rows = [encode_prompt(tokenizer, SYSTEM, prompt) for prompt in PROMPTS]
-    longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+def encoded(tokenizer: Any) -> list[list[int]]:
+    return [encode_prompt(tokenizer, SYSTEM, prompt) for prompt in PROMPTS]
 
 
 def library(model: Any, tokenizer: Any, end: int, most: int, grammar: Any = None) -> list[list[int]]:
     """Each row alone."""
     found = []
     settings = GenerationConfig(max_new_tokens=most, do_sample=False, eos_token_id=end, pad_token_id=0)
-    for prompt in PROMPTS:
-        ids = torch.tensor([encode_prompt(tokenizer, SYSTEM, prompt)])
+    for row in encoded(tokenizer):
+        ids = torch.tensor([row])
         held = [LogitsProcessor(grammar)] if grammar else []
         out = model.generate(ids, generation_config=settings, logits_processor=held)[0, ids.shape[1] :].tolist()
         found.append(out[: out.index(end)] if end in out else out)
@@ -58,9 +54,10 @@ def library(model: Any, tokenizer: Any, end: int, most: int, grammar: Any = None
 
 def test_every_answer_is_that_of_its_row_alone_whenever_the_others_end(loaded: tuple[Any, Any]) -> None:
     model, tokenizer = loaded
-    prompts = padded(tokenizer)
-    endless = greedy_tokens(model, prompts, MOST, end=-1)
-    assert endless == library(model, tokenizer, model.config.vocab_size - 1, MOST)
+    prompts, never = encoded(tokenizer), model.config.vocab_size - 1  # the last token, which no answer has
+    endless = greedy_tokens(model, prompts, MOST, never)
+    assert {len(row) for row in endless} == {MOST}
+    assert endless == library(model, tokenizer, never, MOST)
     ends = {token for row in endless for token in row}
     assert len({row.index(end) if end in row else MOST for end in ends for row in endless}) > MOST / 2
     for end in ends:
@@ -70,8 +67,8 @@ def test_every_answer_is_that_of_its_row_alone_whenever_the_others_end(loaded: t
 
 def test_rows_that_have_ended_are_read_no_more(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = loaded
-    prompts = padded(tokenizer)
-    endless = greedy_tokens(model, prompts, MOST, end=-1)
+    prompts, never = encoded(tokenizer), model.config.vocab_size - 1  # the last token, which no answer has
+    endless = greedy_tokens(model, prompts, MOST, never)
     end = endless[0][0]
     going_on = sum(end not in row[:1] for row in endless)
     assert 0 < going_on <= 0.75 * len(PROMPTS)
@@ -93,7 +90,7 @@ def test_answers_held_to_a_schema_are_those_of_the_library(loaded: tuple[Any, An
     end = end_token_id(tokenizer)
     grammar = compiled_schema(tokenizer, model.config.vocab_size, end, SCHEMA)
     most = 160
-    answers = greedy_tokens(model, padded(tokenizer), most, end, lambda: GrammarMatcher(grammar))
+    answers = greedy_tokens(model, encoded(tokenizer), most, end, lambda: GrammarMatcher(grammar))
     assert answers == library(model, tokenizer, end, most, grammar)
     whole = [tokenizer.decode(row) for row in answers if len(row) < most]
     assert whole

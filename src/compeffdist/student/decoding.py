@@ -4,10 +4,11 @@ Answers differ in length: most of a student's end after some twenty tokens, and 
 library's own loop goes on with every row until the last has ended.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import PreTrainedModel
     from xgrammar import GrammarMatcher
@@ -18,7 +19,7 @@ WORTH_LEAVING = 0.75
 
 def greedy_tokens(
     model: "PreTrainedModel",
-    prompts: Mapping[str, "Tensor"],
+    prompts: Sequence[Sequence[int]],
     most: int,
     end: int,
     matcher: "Callable[[], GrammarMatcher] | None" = None,
@@ -26,16 +27,17 @@ def greedy_tokens(
     """Each row's most likely tokens, one after another, up to `end` (not among them) or `most` tokens.
 
     Args:
-        prompts: input_ids, attention_mask and position_ids, each [rows, longest], padded on the left.
+        prompts: each row's token ids, one at least.
         matcher: makes a row's matcher, which says what tokens its answer may go on with; None: any.
     """
     import torch
     from transformers import DynamicCache
 
-    ids, mask, positions = prompts["input_ids"], prompts["attention_mask"], prompts["position_ids"]
-    answers: list[list[int]] = [[] for _ in ids]
-    matchers = [matcher() for _ in ids] if matcher else []
-    rows = list(range(len(ids)))  # place in the batch -> row
+    inputs = padded(prompts, end, model.device)
+    ids, mask, positions = inputs["input_ids"], inputs["attention_mask"], inputs["position_ids"]
+    answers: list[list[int]] = [[] for _ in prompts]
+    matchers = [matcher() for _ in prompts] if matcher else []
+    rows = list(range(len(prompts)))  # place in the batch -> row
     going_on = set(rows)
     cache = DynamicCache(config=model.config)
     body: Any = model
@@ -65,6 +67,17 @@ def greedy_tokens(
                 rows = [rows[place] for place in kept]
             ids, positions = chosen[:, None], positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int, device: "torch.device | str") -> "dict[str, Tensor]":
+    """Rows as input_ids, attention_mask and position_ids, each [rows, longest], padded on the left with `fill`, which
+    the mask leaves out."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
 
 
 def _allowed(logits: "Tensor", matchers: "Sequence[GrammarMatcher | None]") -> "Tensor":

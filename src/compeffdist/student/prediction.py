@@ -103,8 +103,7 @@ def generate(
     matcher = None if schema is None else _matchers(schema, tokenizer, model.config.vocab_size, end)
     answers = [""] * len(rows)
     for batch in batches([len(row) + max_new_tokens for row in rows], HELD * token_budget):
-        inputs = _padded(model, tokenizer, [rows[index] for index in batch])
-        tokens = greedy_tokens(model, inputs, max_new_tokens, end, matcher)
+        tokens = greedy_tokens(model, [rows[index] for index in batch], max_new_tokens, end, matcher)
         for index, ids in zip(batch, tokens, strict=True):
             answers[index] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         if progress is not None:
@@ -135,18 +134,6 @@ def _parts(model: "PreTrainedModel") -> SplitModel:
     if model not in _PARTS:
         _PARTS[model] = split_model(model)
     return _PARTS[model]
-
-
-def _padded(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]
-) -> dict[str, Any]:
-    """Rows as input_ids, attention_mask and position_ids, each [rows, longest], padded on the left."""
-    import torch
-
-    longest, fill = max(map(len, rows)), end_token_id(tokenizer)
-    ids = torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=model.device)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
 
 
 def _check_context(model: "PreTrainedModel", rows: Sequence[Sequence[int]], more: int) -> None:
