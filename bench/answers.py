@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from real_rows import student_folder
@@ -67,7 +68,8 @@ def main() -> None:
         inputs = padded(prompts, end, model.device)
         greedy = GenerationConfig(max_new_tokens=ANSWER_TOKENS, do_sample=False, eos_token_id=end, pad_token_id=end)
         with torch.inference_mode():
-            out = model.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :].tolist()
+            generator: Any = model
+            out = generator.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :].tolist()
         return [row[: row.index(end)] if end in row else row for row in out]
 
     def ours(prompts: list[list[int]]) -> list[list[int]]:
