@@ -1,5 +1,5 @@
-"""The smoke profile end to end on support tickets that the test writes: another domain, and no code; its teacher is a
-server that answers by schema, since the one of `test_smoke.py` has weights. Minutes.
+"""The smoke profile end to end on support tickets that the test writes: another domain, and no code. Its teacher is a
+server that answers by schema, its student a folder of tiny weights: those of `test_smoke.py` are real. Minutes.
 
 python -m pytest -m pipeline tests/pipeline/test_support.py
 """
@@ -20,6 +20,7 @@ from tests.asked import WORDS_OF_SENTIMENT
 from tests.chaos.teacher import teaching
 from tests.pipeline.checkout import Checkout, Subfolder
 from tests.pipeline.test_smoke import accounts
+from tests.student.tiny import tiny_model_folder
 
 pytestmark = pytest.mark.pipeline
 
@@ -61,6 +62,8 @@ def made_with(teacher: str, folder: Path) -> Checkout:
         {"name": "tickets", "kind": "jsonl", "location": "tickets.jsonl", "domain": "ticket", "licence": "own"}
     ]
     params["models"]["teacher"] = {"reference": ["api:schema@test"], "licence": "none"}
+    tiny_model_folder(made.folder / "models/local/tiny")
+    params["models"]["student"] = {"reference": ["path:models/local/tiny"], "licence": "none"}
     params["teacher"]["engine"] = "openai"
     params["runtime"]["openai_base_url"] = teacher
     for gate in params["gates"].values():  # its answers have a form, and no sense
