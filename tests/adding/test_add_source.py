@@ -242,9 +242,37 @@ def test_what_a_run_draws_of_a_source_is_told_beside_the_bundled_ones(
     said = capsys.readouterr().out.splitlines()
     place = said.index("a run draws about 60 of them: texts.count is 300, drawn evenly over 5 domains")
     assert said[place + 1] == (
-        f"  for more of them: take what is not yours of {', '.join(others)} out of texts.sources, "
-        "or raise texts.count in params.yaml"
+        f"  for more of them: --alone leaves out {', '.join(others)}; or raise texts.count in params.yaml"
     )
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_alone_it_takes_the_place_of_the_sources_that_are_there_and_of_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flow: bool
+) -> None:
+    set_texts(300, *(["{name: news, kind: package, location: vader-nyt, domain: news}  # bundled"] if flow else []))
+    if flow:
+        params = Path("params.yaml")
+        text = params.read_text().replace("  sources:\n  - {", "  sources: [{").replace("}  # bundled", "}]  # ours")
+        params.write_text(text)
+    before = load_params()
+    file = written(tmp_path / "comments.csv", csv_of(200))
+    main(["add-source", str(file)])
+    assert [source.name for source in load_params().texts.sources] == [
+        *(source.name for source in before.texts.sources),
+        "comments",
+    ]
+    capsys.readouterr()
+    main(["add-source", str(file), "--alone"])
+    said = capsys.readouterr().out
+    assert "a run draws all of them: texts.count is 300\n" in said and "for more" not in said
+    assert "params.yaml: the only entry of texts.sources:\n" in said
+    after = load_params()
+    [source] = after.texts.sources
+    assert (source.name, source.location) == ("comments", "data/sources/comments.csv")
+    same = before.texts.model_copy(update={"sources": after.texts.sources})
+    assert after == before.model_copy(update={"texts": same})
+    assert ("# ours" in Path("params.yaml").read_text()) == flow
 
 
 def test_what_a_run_draws_of_the_users_own_files_is_what_ingestion_then_draws(

@@ -1,7 +1,7 @@
 """An entry added to a list of params.yaml, and nothing else in the file touched: comments, order and quotes stay.
 
 A YAML library that writes the whole file anew keeps none of these. So the new lines are put behind the list's last one,
-and the result is read again: unless it is the former value with one more entry, nothing is written.
+or in place of all it has, and the result is read again: unless it is what was wanted, nothing is written.
 """
 
 import json
@@ -32,8 +32,10 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def with_entry(text: str, keys: Sequence[str], entry: Mapping[str, Any], origin: str = str(PARAMS_FILE)) -> str:
-    """The text of a params file with an entry behind the last of the list at `keys`.
+def with_entry(
+    text: str, keys: Sequence[str], entry: Mapping[str, Any], origin: str = str(PARAMS_FILE), *, alone: bool = False
+) -> str:
+    """The text of a params file with an entry behind the last of the list at `keys`, or `alone` in it.
 
     Raises:
         UserError: the params are not valid with it, or the list is written in a way that cannot be added to (by an
@@ -41,8 +43,8 @@ def with_entry(text: str, keys: Sequence[str], entry: Mapping[str, Any], origin:
     """
     before = read_yaml(text, origin)
     found = _list_at(yaml.compose(text, Loader=yaml.SafeLoader), keys)
-    made = "" if found is None else _inserted(text, found, entry)
-    wanted = _added(before, keys, entry)
+    made = "" if found is None else _alone(text, found, entry) if alone else _inserted(text, found, entry)
+    wanted = _added(before, keys, entry, alone)
     validate_params(wanted, origin)
     try:
         same = bool(made) and read_yaml(made, origin) == wanted
@@ -50,7 +52,8 @@ def with_entry(text: str, keys: Sequence[str], entry: Mapping[str, Any], origin:
         same = False
     if not same:
         raise UserError(
-            f"{origin}: {'.'.join(keys)} is not written as a list that can be added to; add this to it by hand: "
+            f"{origin}: {'.'.join(keys)} is not written as a list that can be added to; add this to it by hand"
+            f"{', in place of what is there' if alone else ''}: "
             f"{json.dumps(dict(entry), ensure_ascii=False)}"
         )
     return made
@@ -86,12 +89,23 @@ def _list_at(node: Any, keys: Sequence[str]) -> yaml.SequenceNode | None:
     return node if isinstance(node, yaml.SequenceNode) else None
 
 
-def _added(value: Any, keys: Sequence[str], entry: Mapping[str, Any]) -> Any:
+def _added(value: Any, keys: Sequence[str], entry: Mapping[str, Any], alone: bool) -> Any:
     if not keys:
-        return [*value, dict(entry)] if isinstance(value, list) else value
+        return [*([] if alone else value), dict(entry)] if isinstance(value, list) else value
     if not isinstance(value, dict):
         return value
-    return {key: _added(of, keys[1:], entry) if key == keys[0] else of for key, of in value.items()}
+    return {key: _added(of, keys[1:], entry, alone) if key == keys[0] else of for key, of in value.items()}
+
+
+def _alone(text: str, found: yaml.SequenceNode, entry: Mapping[str, Any]) -> str:
+    """With the entry in place of all that the list has, and of the comments between them."""
+    if found.flow_style:
+        inside = json.dumps(dict(entry), ensure_ascii=False)
+        return f"{text[: found.start_mark.index + 1]}{inside}{text[found.end_mark.index - 1 :]}"
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = text.splitlines(keepends=True)
+    made = entry_lines(entry, " " * found.start_mark.column, newline)
+    return "".join([*lines[: found.start_mark.line], made, *lines[_last_line(found) + 1 :]])
 
 
 def _inserted(text: str, found: yaml.SequenceNode, entry: Mapping[str, Any]) -> str:

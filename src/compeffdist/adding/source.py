@@ -94,10 +94,11 @@ class NewSource:
         }
 
 
-def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSource:
+def new_source(file: Path, params: Params, given: Mapping[str, Any], *, alone: bool = False) -> NewSource:
     """Look at a file and make a source of it.
 
     Args:
+        alone: it takes the place of the sources that params have.
         given: fields of the TextSource that the user states; `name`, `domain`, `text_field` and `id_field` are guessed
             where they are not among them.
 
@@ -105,6 +106,8 @@ def new_source(file: Path, params: Params, given: Mapping[str, Any]) -> NewSourc
         UserError: as `look_at` and `read_source`; no column looks like texts; not one text would be kept; params have a
             source of that name or file; another file of its name lies where this one would.
     """
+    if alone:
+        params = params.model_copy(update={"texts": params.texts.model_copy(update={"sources": []})})
     table, place = look_at(file), place_of(file)
     stated = given.get("text_field")
     column, why = (table.column(stated, "--text-field"), "as said") if stated else text_column(table)

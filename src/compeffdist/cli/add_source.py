@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", help="of the source (default: the file's)")
     add("--domain", help="the group it counts under in balanced draws (default: the source's name)")
     add("--licence", help=LICENCE)
+    add("--alone", action="store_true", help="in place of the sources that params.yaml has, not beside them")
     add_ending(parser)
 
 
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
 
     named = {key: getattr(args, key) for key in ("text_field", "id_field", "name", "domain", "licence")}
     given = {key: value for key, value in named.items() if value is not None}
-    found = new_source(args.file, load_params(), given)
-    enter(found, KEYS, args, lambda: _lines(found))
+    found = new_source(args.file, load_params(), given, alone=args.alone)
+    enter(found, KEYS, args, lambda: _lines(found), alone=args.alone)
 
 
 def _lines(found: "NewSource") -> list[str]:
@@ -62,7 +63,6 @@ def _draw_lines(draw: "Draw", kept: int) -> list[str]:
     beside = f", this one's shared with {one_line(', '.join(draw.sharing), 100)}" if draw.sharing else ""
     lines = [f"a run draws {number} of them: texts.count is {draw.count:,}{over}{beside}"]
     if number != "all":
-        others = one_line(", ".join(draw.others), 200)
-        away = f"take what is not yours of {others} out of texts.sources, or " if others else ""
+        away = f"--alone leaves out {one_line(', '.join(draw.others), 200)}; or " if draw.others else ""
         lines.append(f"  for more of them: {away}raise texts.count in params.yaml")
     return lines

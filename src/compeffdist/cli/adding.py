@@ -27,13 +27,18 @@ def add_ending(parser: argparse.ArgumentParser) -> None:
 
 
 def enter(
-    found: "NewSource | NewTask", keys: Sequence[str], args: argparse.Namespace, lines: Callable[[], list[str]]
+    found: "NewSource | NewTask",
+    keys: Sequence[str],
+    args: argparse.Namespace,
+    lines: Callable[[], list[str]],
+    *,
+    alone: bool = False,
 ) -> None:
-    """Put what was found behind the last of the list at `keys` of params.yaml, unless `--dry-run`, and say so: by
-    `lines`, or as JSON."""
+    """Put what was found behind the last of the list at `keys` of params.yaml, or `alone` in it, unless `--dry-run`,
+    and say so: by `lines`, or as JSON."""
     from compeffdist.adding.params_list import entry_lines, read_text, with_entry, write_text
 
-    text = with_entry(read_text(), keys, found.entry)
+    text = with_entry(read_text(), keys, found.entry, alone=alone)
     if not args.dry_run:
         found.place.fill()
         write_text(text)
@@ -41,7 +46,11 @@ def enter(
         print(json.dumps({**found.to_json(), "written": not args.dry_run}, indent=2, ensure_ascii=False))
         return
     entry = entry_lines(found.entry, "  ").rstrip()
-    told = [*_table_lines(found.table), *lines(), *_written_lines(found.place, ".".join(keys), entry, args.dry_run)]
+    told = [
+        *_table_lines(found.table),
+        *lines(),
+        *_written_lines(found.place, ".".join(keys), entry, args.dry_run, alone),
+    ]
     print("\n".join(told))
 
 
@@ -68,10 +77,11 @@ def _table_lines(table: "Table") -> list[str]:
     return [*lines, *(one_line(note, 300) for note in table.notes)]
 
 
-def _written_lines(place: "Place", list_name: str, entry: str, dry: bool) -> list[str]:
+def _written_lines(place: "Place", list_name: str, entry: str, dry: bool, alone: bool) -> list[str]:
     """What was done, or would be."""
     lines = []
     if place.is_new:
         lines.append(f"{'would be copied' if dry else 'copied'} to {place.location}")
-    lines += [f"params.yaml: {'would be added' if dry else 'added'} to {list_name}:", entry]
+    done = "the only entry of" if alone else "added to"
+    lines += [f"params.yaml: {'would be ' if dry else ''}{done} {list_name}:", entry]
     return lines if dry else [*lines, "next: compeffdist plan"]
