@@ -2,9 +2,10 @@
 
     python bench/answers.py [--model models/student] [--question "…"] [--rows 48] [--threads 1]
 
-library  transformers' `generate`: every row of a batch is read until the last has ended, batches of `token_budget`
+library  transformers' `generate`: every row of a batch is read until the last has ended; a batch's prompts and answers
+         come to `token_budget` tokens
 leaving  the same batches, from which rows leave as they end
-held     as the student is asked: rows leave, and a batch holds `prediction.HELD` times as many tokens
+held     as the student is asked: rows leave, and a batch is as large as `decoding.answer_batches` has it
 
 Texts are movie reviews of the package corpus. The ways take turns, --repeat times; medians are compared. On a busy
 machine compare seconds of CPU with --threads 1: they are what the ratios in brackets are of.
@@ -13,22 +14,19 @@ machine compare seconds of CPU with --threads 1: they are what the ratios in bra
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from real_rows import student_folder
-from transformers import GenerationConfig
 
 from compeffdist.domain import domain_of
 from compeffdist.formatting import encode_prompt, end_token_id
 from compeffdist.models import cache_folder
 from compeffdist.params import load_params
 from compeffdist.prompting import with_input
-from compeffdist.student import prediction
 from compeffdist.student.batching import batches
-from compeffdist.student.decoding import greedy_tokens, padded
+from compeffdist.student.decoding import answer_batches, greedy_tokens, library_tokens
 from compeffdist.student.loading import load_student
 from compeffdist.texts.corpora import load_corpus
 
@@ -56,29 +54,27 @@ def main() -> None:
     rows = [encode_prompt(tokenizer, system, with_input(arguments.question, text)) for text in texts]
     end = end_token_id(tokenizer)
 
-    def by_batch(answer: Callable[[list[list[int]]], list[list[int]]], tokens: int) -> list[list[int]]:
+    lengths = [len(row) for row in rows]
+
+    def by_batch(answer: Callable[[list[list[int]]], list[list[int]]], planned: Iterable[list[int]]) -> list[list[int]]:
         answers: list[list[int]] = [[] for _ in rows]
-        for batch in batches([len(row) + ANSWER_TOKENS for row in rows], tokens):
+        for batch in planned:
             found = answer([rows[index] for index in batch])
             for index, ids in zip(batch, found, strict=True):
                 answers[index] = ids
         return answers
 
     def library(prompts: list[list[int]]) -> list[list[int]]:
-        inputs = padded(prompts, end, model.device)
-        greedy = GenerationConfig(max_new_tokens=ANSWER_TOKENS, do_sample=False, eos_token_id=end, pad_token_id=end)
-        with torch.inference_mode():
-            generator: Any = model
-            out = generator.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :].tolist()
-        return [row[: row.index(end)] if end in row else row for row in out]
+        return library_tokens(model, prompts, ANSWER_TOKENS, end)
 
     def ours(prompts: list[list[int]]) -> list[list[int]]:
         return greedy_tokens(model, prompts, ANSWER_TOKENS, end)
 
+    whole = [length + ANSWER_TOKENS for length in lengths]
     ways = {
-        "library": lambda: by_batch(library, budget),
-        "leaving": lambda: by_batch(ours, budget),
-        "held": lambda: by_batch(ours, prediction.HELD * budget),
+        "library": lambda: by_batch(library, batches(whole, budget)),
+        "leaving": lambda: by_batch(ours, batches(whole, budget)),
+        "held": lambda: by_batch(ours, answer_batches(lengths, ANSWER_TOKENS, budget)),
     }
     compare(ways, arguments.repeat)
 

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig
-from xgrammar import GrammarMatcher
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import GenerationConfig, Lfm2Config, Lfm2ForCausalLM, MambaConfig, MambaForCausalLM
 from xgrammar.contrib.hf import LogitsProcessor
 
 from compeffdist.formatting import encode_prompt, end_token_id
-from compeffdist.student.decoding import greedy_tokens
+from compeffdist.student.decoding import HELD, answer_batches, greedy_tokens
 from compeffdist.student.loading import load_student
+from compeffdist.student.prediction import generate
 from compeffdist.teacher.chat import compiled_schema
 from tests.fakes import SYSTEM
 from tests.student.tiny import tiny_model_folder
@@ -90,9 +92,46 @@ def test_answers_held_to_a_schema_are_those_of_the_library(loaded: tuple[Any, An
     end = end_token_id(tokenizer)
     grammar = compiled_schema(tokenizer, model.config.vocab_size, end, SCHEMA)
     most = 160
-    answers = greedy_tokens(model, encoded(tokenizer), most, end, lambda: GrammarMatcher(grammar))
+    answers = greedy_tokens(model, encoded(tokenizer), most, end, grammar)
     assert answers == library(model, tokenizer, end, most, grammar)
     whole = [tokenizer.decode(row) for row in answers if len(row) < most]
     assert whole
     for answer in whole:
         assert all(set(item) == {"aspect", "sentiment"} for item in json.loads(answer, strict=False))
+
+
+@pytest.mark.parametrize("kind", ["mamba", "lfm2"])
+def test_a_model_that_keeps_more_than_keys_and_values_answers_as_if_it_read_all_anew(
+    loaded: tuple[Any, Any], kind: str
+) -> None:
+    _, tokenizer = loaded
+    torch.manual_seed(0)
+    if kind == "mamba":
+        config = MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, state_size=8)
+        model: Any = MambaForCausalLM(config).eval()
+    else:
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        layers = {"num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]}
+        model = Lfm2ForCausalLM(Lfm2Config(vocab_size=len(tokenizer), **sizes, **layers)).eval()
+    answers = generate(model, tokenizer, PROMPTS, 5, system=SYSTEM)
+    end = end_token_id(tokenizer)
+    for prompt, row in zip(PROMPTS, encoded(tokenizer), strict=True):
+        ids = list(row)
+        while len(ids) < len(row) + 5:
+            with torch.no_grad():
+                token = int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+            if token == end:
+                break
+            ids.append(token)
+        expected = tokenizer.decode(ids[len(row) :], skip_special_tokens=True).strip()
+        assert answers[PROMPTS.index(prompt)] == expected
+
+
+@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 100), st.integers(1, 500))
+def test_batches_read_within_the_budget_and_hold_a_bound_of_it(lengths: list[int], most: int, budget: int) -> None:
+    made = list(answer_batches(lengths, most, budget))
+    assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
+    for batch in made:
+        longest = max(lengths[index] for index in batch)
+        assert len(batch) == 1 or len(batch) * longest <= budget
+        assert len(batch) == 1 or len(batch) * (longest + most) <= HELD * budget

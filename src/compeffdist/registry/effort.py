@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.formatting import encode_prompt
 from compeffdist.params import ServingParams
 from compeffdist.registry.bounds import TooLarge
-from compeffdist.student.batching import batches
+from compeffdist.student.decoding import answer_batches
 from compeffdist.student.prediction import label_logprobs, label_trie
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Effort:
         self._read: list[int] = []
         """Tokens of each group of prompts that is read together."""
         self._written: tuple[list[int], int] = ([], 0)
-        """Lengths of prompts that are answered freely, and the most tokens of an answer."""
+        """Tokens of prompts that are answered freely, and the most tokens of an answer."""
 
     def weigh(self, prompts: Iterable[str], labels: Sequence[str]) -> None:
         """Count prompts whose labels are weighed."""
@@ -110,9 +110,9 @@ class Effort:
 
     def answer(self, prompts: Iterable[str], longest: int) -> None:
         """Count prompts that are answered freely, in at most `longest` tokens each."""
-        counted = list(self._added(length + longest for length in self._lengths(prompts)))
-        self._written = (counted, longest)
-        self._read.append(sum(counted) - longest * len(counted))
+        lengths = [counted - longest for counted in self._added(length + longest for length in self._lengths(prompts))]
+        self._written = (lengths, longest)
+        self._read.append(sum(lengths))
 
     def _lengths(self, prompts: Iterable[str]) -> Iterator[int]:
         return (len(encode_prompt(self.tokenizer, self.system, prompt)) for prompt in prompts)
@@ -130,7 +130,7 @@ class Effort:
         passes = sum(-(-tokens // token_budget) for tokens in self._read)
         reading = passes * speed.reading.fixed + sum(self._read) * speed.reading.each
         lengths, longest = self._written
-        sizes = [len(batch) for batch in batches(lengths, token_budget)]
+        sizes = [len(batch) for batch in answer_batches(lengths, longest, token_budget)]
         return reading + longest * sum(speed.writing.fixed + size * speed.writing.each for size in sizes)
 
     def expect_time(self, speed: Speed, token_budget: int) -> None:

@@ -4,15 +4,20 @@ Answers differ in length: most of a student's end after some twenty tokens, and 
 library's own loop goes on with every row until the last has ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from compeffdist.student.batching import batches
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from transformers import PreTrainedModel
-    from xgrammar import GrammarMatcher
+    from xgrammar import CompiledGrammar, GrammarMatcher
 
+HELD = 4
+"""Tokens of prompts and answers that a batch may come to, for each that it may read at once: what is kept of a token
+takes a fraction of the memory that reading it does."""
 WORTH_LEAVING = 0.75
 """Share of a batch's rows that may be left before the ended ones leave it: keys and values are copied then."""
 
@@ -22,21 +27,22 @@ def greedy_tokens(
     prompts: Sequence[Sequence[int]],
     most: int,
     end: int,
-    matcher: "Callable[[], GrammarMatcher] | None" = None,
+    grammar: "CompiledGrammar | None" = None,
 ) -> list[list[int]]:
     """Each row's most likely tokens, one after another, up to `end` (not among them) or `most` tokens.
 
     Args:
         prompts: each row's token ids, one at least.
-        matcher: makes a row's matcher, which says what tokens its answer may go on with; None: any.
+        grammar: what every answer is held to.
     """
     import torch
     from transformers import DynamicCache
+    from xgrammar import GrammarMatcher
 
     inputs = padded(prompts, end, model.device)
     ids, mask, positions = inputs["input_ids"], inputs["attention_mask"], inputs["position_ids"]
     answers: list[list[int]] = [[] for _ in prompts]
-    matchers = [matcher() for _ in prompts] if matcher else []
+    matchers = [GrammarMatcher(grammar) for _ in prompts] if grammar else []
     rows = list(range(len(prompts)))  # place in the batch -> row
     going_on = set(rows)
     cache = DynamicCache(config=model.config)
@@ -67,6 +73,49 @@ def greedy_tokens(
                 rows = [rows[place] for place in kept]
             ids, positions = chosen[:, None], positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
+
+
+def rows_may_leave(model: "PreTrainedModel") -> bool:
+    """Whether what the model keeps of a row can be dropped while the others go on: not what layers keep that are no
+    attention."""
+    from transformers import DynamicCache
+
+    layers = DynamicCache(config=model.config).layers
+    return bool(layers) and all(hasattr(layer, "batch_select_indices") for layer in layers)
+
+
+def library_tokens(
+    model: "PreTrainedModel",
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    end: int,
+    grammar: "CompiledGrammar | None" = None,
+) -> list[list[int]]:
+    """As `greedy_tokens`, by the library's own loop, for models that go on from something else than a row's keys and
+    values."""
+    import torch
+    from transformers import GenerationConfig
+    from xgrammar.contrib.hf import LogitsProcessor
+
+    inputs = padded(prompts, end, model.device)
+    # our own configuration: a model's may ask for sampling or a repetition penalty
+    greedy = GenerationConfig(max_new_tokens=most, do_sample=False, eos_token_id=end, pad_token_id=end)
+    held = [LogitsProcessor(grammar)] if grammar else []
+    generator: Any = model
+    with torch.inference_mode():
+        out = generator.generate(**inputs, generation_config=greedy, logits_processor=held)
+    rows = out[:, inputs["input_ids"].shape[1] :].tolist()
+    return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+def answer_batches(lengths: Sequence[int], most: int, token_budget: int) -> Iterator[list[int]]:
+    """Indices of the prompts that are answered together: padded, they are read within the budget, and come to at most
+    HELD times as much with answers of `most` tokens. A prompt that is longer is alone.
+
+    Args:
+        lengths: of the prompts, in tokens.
+    """
+    return batches([max(length, -(-(length + most) // HELD)) for length in lengths], token_budget)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int, device: "torch.device | str") -> "dict[str, Tensor]":

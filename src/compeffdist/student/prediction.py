@@ -5,27 +5,22 @@ prompts have in common (chat frame, instruction, demonstrations) is read once an
 (`batching`, `head`), and the LM head, in float32 at least, is needed at the last position only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from compeffdist.errors import UserError
 from compeffdist.formatting import encode_prompt, encode_response, end_token_id
 from compeffdist.labels import LabelTrie, build_trie
-from compeffdist.student.batching import TokenRow, batches, plan_batches
-from compeffdist.student.decoding import greedy_tokens
+from compeffdist.student.batching import TokenRow, plan_batches
+from compeffdist.student.decoding import answer_batches, greedy_tokens, library_tokens, rows_may_leave
 from compeffdist.student.head import PrefixReader, SplitModel, split_model
 from compeffdist.teacher.chat import compiled_schema
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-    from xgrammar import GrammarMatcher
 
     from compeffdist.progress import Progress
-
-HELD = 4
-"""Tokens of answers and their prompts that are held at once, for each that is read at once: what is kept of a token
-takes a fraction of the memory that reading it does."""
 
 _PARTS: "WeakKeyDictionary[PreTrainedModel, SplitModel]" = WeakKeyDictionary()
 """Models taken apart before, for as long as they live: a server asks again and again."""
@@ -100,10 +95,11 @@ def generate(
     rows = [encode_prompt(tokenizer, system, prompt) for prompt in prompts]
     _check_context(model, rows, max_new_tokens)
     end = end_token_id(tokenizer)
-    matcher = None if schema is None else _matchers(schema, tokenizer, model.config.vocab_size, end)
+    grammar = None if schema is None else compiled_schema(tokenizer, model.config.vocab_size, end, schema)
+    write = greedy_tokens if _goes_on_from_prompts(model) else library_tokens
     answers = [""] * len(rows)
-    for batch in batches([len(row) + max_new_tokens for row in rows], HELD * token_budget):
-        tokens = greedy_tokens(model, [rows[index] for index in batch], max_new_tokens, end, matcher)
+    for batch in answer_batches([len(row) for row in rows], max_new_tokens, token_budget):
+        tokens = write(model, [rows[index] for index in batch], max_new_tokens, end, grammar)
         for index, ids in zip(batch, tokens, strict=True):
             answers[index] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         if progress is not None:
@@ -111,13 +107,12 @@ def generate(
     return answers
 
 
-def _matchers(
-    schema: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase", vocabulary: int, end: int
-) -> "Callable[[], GrammarMatcher]":
-    from xgrammar import GrammarMatcher
-
-    grammar = compiled_schema(tokenizer, vocabulary, end, schema)
-    return lambda: GrammarMatcher(grammar)
+def _goes_on_from_prompts(model: "PreTrainedModel") -> bool:
+    """Whether an answer can be written on from what is kept of its prompt, row by row."""
+    try:
+        return _parts(model).reuses_prefixes and rows_may_leave(model)
+    except UserError:  # it cannot be taken apart, which answers do not need
+        return False
 
 
 def label_trie(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> LabelTrie:
