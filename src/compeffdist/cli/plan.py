@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         peak = _needs_json(*most(needed)) if needed else {}
         print(json.dumps({"stages": told, "all": _json(whole, params, prices) | peak}, indent=2))
     else:
-        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed, _unknown(planned))]))
+        print("\n".join([*_lines(planned, whole, params, prices), *_needs_lines(needed, _may_buy_nothing(planned))]))
 
 
 def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", prices: "Prices | None") -> list[str]:
@@ -88,6 +88,12 @@ def _lines(planned: "list[Planned]", whole: "Asking | None", params: "Params", p
 def _unknown(planned: "list[Planned]") -> bool:
     """Whether there are questions of which it is not known if they were answered before."""
     return any(one.asking is not None and one.asking.known is None for one in planned)
+
+
+def _may_buy_nothing(planned: "list[Planned]") -> bool:
+    """Whether it is not known yet that an answer has to be bought."""
+    to_buy = any(one.asking is not None and one.asking.known is not None and one.asking.to_buy for one in planned)
+    return _unknown(planned) and not to_buy
 
 
 def _assumed(planned: "list[Planned]", params: "Params") -> list[str]:

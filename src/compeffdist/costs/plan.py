@@ -203,8 +203,9 @@ def _reason(entry: Any, made: Set[str]) -> str:
     told: list[str] = []
     gone = 0
     parts = entry if isinstance(entry, list) else []
-    states = [state for part in parts if isinstance(part, dict) for state in part.get("changed outs", {}).values()]
-    if states and all(state == NOT_HERE for state in states):  # a fresh clone: what else changed makes no difference
+    outs = [item for part in parts if isinstance(part, dict) for item in part.get("changed outs", {}).items()]
+    # a fresh clone: what else changed makes no difference
+    if outs and all(state == NOT_HERE and not Path(name).exists() for name, state in outs):
         return "its outs are not here"
     for part in parts:
         if not isinstance(part, dict):  # "changed command", "always changed"

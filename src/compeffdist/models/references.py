@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from pathlib import Path
 from posixpath import normpath
 
@@ -73,8 +74,10 @@ def _without_scheme(text: str) -> str:
     that a run makes."""
     schemes = "hf:…, path:…, pypi:… or api:…"
     try:
-        is_here = Path(text).exists()
-    except OSError:  # longer than a name may be
+        is_here = home_path(text).exists()
+    except OSError as error:
+        if error.errno != ENAMETOOLONG:
+            return f"expected {schemes}; whether a folder is meant cannot be looked up: {error.strerror}"
         is_here = False
     if is_here:
         return f"expected {schemes}; what lies here is written path:{text}"
