@@ -115,11 +115,20 @@ def test_where_no_artefact_is_there_one_line_says_what_to_do(
     first, *between, last = printed(capsys, *arguments)
     assert first.startswith("of the run in dvc.lock no file of records is on this machine (")
     assert first.endswith("make it with: make repro; or, where a remote has it, bring it with: dvc pull")
-    assert not any(line.split()[1] in ("bytes", "inputs", "records") for line in between)
+    assert not any(line.split()[1] in ("bytes", "records") for line in between)
     assert last.startswith("audit FAIL: ")
     told = json.loads("\n".join(printed(capsys, "--json")))
     assert told.keys() == {"passed", "links"} and not told["passed"]
     assert sum(link["check"] == "records" for link in told["links"]) >= 10
+
+
+def test_what_is_there_and_wrong_is_told_beside_that_line(own_world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    without_artefacts(own_world)
+    metrics = next(item.path for item in own_world.repository.workspace_lock().outs.values() if "metrics/" in item.path)
+    (own_world.folder / metrics).write_text("{}")
+    first, *between, _ = printed(capsys, "--failures")
+    assert "no file of records" in first
+    assert any(line.startswith(f"FAIL  bytes     {metrics}  ") for line in between)
 
 
 def test_of_a_state_of_git_that_is_not_there_the_line_says_which_it_is(

@@ -53,7 +53,7 @@ class Auditor:
                 links += [*version_links(version, snapshot), *signature_links(version, self.signing)]
             elif version.aliases:
                 links += self.version_audit(version).links
-        return Audit(tuple(links), byte_checks.absence(self.repository, lock))
+        return Audit(tuple(links), *byte_checks.absence(self.repository, lock))
 
     def version_audit(self, version: Version) -> Audit:
         """One version with the data it was trained on, which need not be that of the working folder."""
@@ -73,7 +73,7 @@ class Auditor:
         links += byte_checks.chain_links(lock)
         links += self._contents(snapshot)
         links += [*version_links(version, snapshot), *signature_links(version, self.signing)]
-        return Audit((*links, *self._ledgers()), byte_checks.absence(self.repository, lock))
+        return Audit((*links, *self._ledgers()), *byte_checks.absence(self.repository, lock))
 
     def _contents(self, snapshot: Snapshot) -> Iterator[Link]:
         """Records, what they say of each other, raw answers and weights of one state of the data."""

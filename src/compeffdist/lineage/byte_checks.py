@@ -19,16 +19,21 @@ FETCH = "bring it with: dvc fetch --all-commits"
 PULL = "not on this machine; bring it with: dvc pull"
 
 
-def absence(repository: Repository, lock: Lock) -> str:
-    """Where no artefact that DVC keeps is on this machine, as in a fresh clone, a line that says so and what to do;
-    empty if at least one is here, sound or not."""
+def absence(repository: Repository, lock: Lock) -> tuple[str, frozenset[str]]:
+    """Where no file of records is on this machine, as in a fresh clone, a line that says so and what to do, and the
+    outs that are not here; empty if at least one is, sound or not."""
     kept = [item for path, item in lock.outs.items() if path in RECORDS or path.startswith(REJECTS)]
-    if not kept or any((repository.root / item.path).exists() or repository.locate(item) for item in kept):
-        return ""
+    gone = frozenset(
+        item.path
+        for item in lock.outs.values()
+        if not (repository.root / item.path).exists() and not repository.locate(item)
+    )
+    if not kept or not gone.issuperset(item.path for item in kept):
+        return "", frozenset()
     here = WORKSPACE in lock.places
     what = f"of the run in {LOCK}{'' if here else f' of {lock.places[0]}'} no file of records is on this machine"
     how = "make it with: make repro; or, where a remote has it, bring it with: dvc pull" if here else FETCH
-    return f"{what} ({len(kept)} are named): {how}"
+    return f"{what} ({len(kept)} are named): {how}", gone
 
 
 def workspace_links(repository: Repository, lock: Lock) -> Iterator[Link]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from compeffdist.errors import one_line
 
 Status = Literal["PASS", "FAIL", "SKIP"]
-OF_ARTEFACTS = {"bytes", "inputs", "records"}
-"""Checks that need the artefacts themselves."""
+OF_ARTEFACTS = {"bytes", "records"}
+"""Checks of which each link is about one artefact."""
 NAMED = 3
 """Of several broken things, those that are named."""
 
@@ -36,7 +36,9 @@ class Audit:
 
     links: tuple[Link, ...]
     absent: str = ""
-    """What to do where no artefact is on this machine: then a line for each of them says nothing."""
+    """What to do where no file of records is on this machine: then a line for each of them says nothing."""
+    gone: frozenset[str] = frozenset()
+    """The artefacts that are not here then."""
 
     @property
     def passed(self) -> bool:
@@ -57,10 +59,10 @@ class Audit:
         )
 
     def lines(self, failures: bool = False) -> list[str]:
-        """For people: a line a link, or a broken one, and the summary. Where no artefact is here one line says so in
-        place of those that follow from it."""
+        """For people: a line a link, or a broken one, and the summary. Where no file of records is here one line says
+        so in place of those that follow from it."""
         if self.absent:
-            apart = [link for link in self.failures if link.check not in OF_ARTEFACTS]
+            apart = [link for link in self.failures if link.check not in OF_ARTEFACTS or link.subject not in self.gone]
             return [self.absent, *map(str, apart), self.summary()]
         return [*map(str, self.failures if failures else self.links), self.summary()]
 
