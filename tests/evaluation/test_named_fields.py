@@ -69,6 +69,17 @@ def test_rows_of_json_lines_may_lack_a_field_that_others_have() -> None:
     check_fields(source("jsonl"))
     with pytest.raises(UserError, match=r"there is no column 'coment' .*; there are: other"):
         check_fields(source("jsonl", text_field="coment"))
+    for needed in (source("jsonl", id_field="id"), task("jsonl")):  # which a run refuses at a row without
+        with pytest.raises(UserError, match="there are: other"):
+            check_fields(needed)
+
+
+def test_of_a_large_file_the_beginning_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compeffdist.evaluation.named_fields.MOST_LOOKED_AT", 2)
+    put("jsonl", [{"other": 1}, {"other": 2}, *ROWS])
+    Path("data/sources/mine.jsonl").write_text(Path("data/sources/mine.jsonl").read_text() + "{ no JSON")
+    with pytest.raises(UserError, match="no column 'comment'"):
+        check_fields(source("jsonl"))
 
 
 def test_a_file_without_rows_is_left_to_the_run() -> None:
