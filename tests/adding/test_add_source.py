@@ -267,6 +267,7 @@ def test_alone_it_takes_the_place_of_the_sources_that_are_there_and_of_itself(
     said = capsys.readouterr().out
     assert "a run draws all of them: texts.count is 300\n" in said and "for more" not in said
     assert "params.yaml: the only entry of texts.sources:\n" in said
+    assert f"it takes the place of: {', '.join(source.name for source in before.texts.sources)}, comments\n" in said
     after = load_params()
     [source] = after.texts.sources
     assert (source.name, source.location) == ("comments", "data/sources/comments.csv")

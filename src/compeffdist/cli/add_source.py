@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> None:
 
     named = {key: getattr(args, key) for key in ("text_field", "id_field", "name", "domain", "licence")}
     given = {key: value for key, value in named.items() if value is not None}
-    found = new_source(args.file, load_params(), given, alone=args.alone)
-    enter(found, KEYS, args, lambda: _lines(found), alone=args.alone)
+    params = load_params()
+    found = new_source(args.file, params, given, alone=args.alone)
+    replaced = [source.name for source in params.texts.sources] if args.alone else []
+    enter(found, KEYS, args, lambda: [*_lines(found), *_replaced_line(replaced)], alone=args.alone)
 
 
 def _lines(found: "NewSource") -> list[str]:
@@ -53,6 +55,10 @@ def _lines(found: "NewSource") -> list[str]:
     lines += [f"  not looked for: {one_line(what, 200)}" for what in found.unlooked]
     lines += [f"  {told}" for told in found.advice]
     return lines + _draw_lines(found.draw, found.kept)
+
+
+def _replaced_line(names: list[str]) -> list[str]:
+    return [f"it takes the place of: {one_line(', '.join(names), 300)}"] if names else []
 
 
 def _draw_lines(draw: "Draw", kept: int) -> list[str]:
