@@ -26,7 +26,7 @@ from compeffdist.profiles import compose
 from compeffdist.record_files import write_records
 from compeffdist.records import Instruction, Pair, ScoredTriplet, Task, Text, Triplet, by_id, content_id
 from compeffdist.student.loading import PROVENANCE, student_id
-from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
+from compeffdist.student.training import TrainingRow, draw_ids, fine_tune
 from compeffdist.teacher.asking import BuyingTeacher, release_engine
 from compeffdist.teacher.conversation import Conversation
 from compeffdist.texts.ingest_texts import ingest
@@ -127,10 +127,10 @@ def schema_of(written: dict[str, Any]) -> str:
 
 
 def warm_up(triplets: list[Triplet], params: Params, base_id: str, base: Path, output: Path) -> None:
-    rows = [TrainingRow(triplet.id, triplet.prompt, triplet.response) for triplet in triplets]
+    rows = {triplet.id: TrainingRow(triplet.id, triplet.prompt, triplet.response) for triplet in triplets}
     result = fine_tune(
         base,
-        draw_rows(rows, params.warm_up.rows, params.seed),
+        [rows[row_id] for row_id in draw_ids(rows, params.warm_up.rows, params.seed)],
         params.warm_up.training,
         base_id=base_id,
         seed=params.seed,

@@ -164,7 +164,7 @@ def run_measured(step: str) -> None:
         command("trace", some_triplet())
     elif step in ("score_difficulty", "predict_difficulty"):
         with (
-            patch("compeffdist.difficulty.score_difficulty.score_rows", figures_of),
+            patch("compeffdist.difficulty.passes.score_rows", figures_of),
             patch("compeffdist.student.base.base_student", lambda given: (None, Path("base"))),
         ):
             run_stage(step)

@@ -7,6 +7,6 @@ from compeffdist.student.runs import train, warm_up_rows
 
 
 def run(given: Given) -> Made:
-    rows = warm_up_rows(given[TRIPLETS], given.params)
+    rows = warm_up_rows(given.path(TRIPLETS), given.params)
     system = stage_domain(given).system_prompts.student
     return train(given, rows, given.params.warm_up.training, system, WARM_UP, WARM_UP_CURVE)

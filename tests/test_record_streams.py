@@ -5,11 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compeffdist import record_streams
 from compeffdist.errors import UserError
 from compeffdist.record_files import read_records, write_records
-from compeffdist.record_streams import shared_values, stream_records, written_records
+from compeffdist.record_streams import shared_values, stream_records, whole_groups, written_records
 from compeffdist.records import Triplet
 from tests.factories import make_triplet
 
@@ -98,3 +100,16 @@ def test_shared_values_are_the_values_of_lists_too(values: list[list[str | None]
     column = pa.array(values, pa.list_(pa.string()))
     assert shared_values(column) == values
     assert shared_values(column[1:]) == values[1:]
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=30), st.booleans(), st.integers(1, 9))
+def test_blocks_have_whole_groups_and_none_is_small(groups: list[str], ordered: bool, least: int) -> None:
+    groups = sorted(groups) if ordered else groups
+    blocks = list(whole_groups(groups, least))
+    assert [place for block in blocks for place in block] == list(range(len(groups)))
+    found = [{groups[place] for place in block} for block in blocks]
+    assert sum(map(len, found)) == len(set(groups))
+    if len(blocks) > 1:
+        assert all(len(block) >= least for block in blocks[:-1]) and len(blocks[-1]) >= least // 4
+    if ordered:  # nothing keeps a block open but its last group
+        assert all(len(block) < least + groups.count(groups[block[-1]]) for block in blocks[:-1])

@@ -3,7 +3,7 @@ are made, with the checks and the bytes of `record_files.py`. No more than BATCH
 time; a writer holds one row group, compact, until it is whole.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_ROWS = 1 << 16
+BLOCK_ROWS = 1 << 16
+"""Rows that a stage works on at a time, with what belongs to them."""
 GROUP_ROWS = 1 << 20
 """Rows of a group in the file: PyArrow's own, by which `write_records` writes."""
 
@@ -61,6 +63,20 @@ def shared_values(column: "pa.Array") -> list[Any]:
             return [strings[place] for place in encoded.indices.fill_null(len(strings) - 1).to_pylist()]
     found: list[Any] = column.to_pylist()
     return found
+
+
+def whole_groups(groups: Sequence[str], least: int = BLOCK_ROWS) -> Iterator[range]:
+    """Stretches of rows, given the group of each, that have all rows of every group in them: at least `least` rows, and
+    none is small, where the order of rows allows it; together all rows. One, if there are no rows."""
+    last = {group: place for place, group in enumerate(groups)}
+    start = whole_at = 0
+    for place, group in enumerate(groups):
+        whole_at = max(whole_at, last[group])
+        if place == whole_at and place + 1 - start >= least and len(groups) - place - 1 >= least // 4:
+            yield range(start, place + 1)
+            start = place + 1
+    if start < len(groups) or not groups:
+        yield range(start, len(groups))
 
 
 @contextmanager

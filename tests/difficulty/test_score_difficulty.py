@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from compeffdist.difficulty import scorer
-from compeffdist.difficulty.score_difficulty import score_triplets, scorer_identity
+from compeffdist.difficulty.score_difficulty import score_in_blocks, score_triplets, scorer_identity
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.student.batching import TokenRow
@@ -81,6 +81,32 @@ def test_in_equals_out_plus_rejected(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("fp32")
+def test_blocks_are_scored_each_by_itself_and_a_repeated_run_computes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triplets = [
+        make_triplet(text_id=f"text_{n}", prompt=f"film {n} was {'so ' * n}great", response="positive")
+        for n in range(7)
+    ]
+    params, runtime = DifficultyParams(), RuntimeParams(device="cpu", scores=str(tmp_path))
+    blocks = [triplets[:3], [], triplets[3:]]
+    arguments = {"weights": "weights", "system": SYSTEM}
+
+    def in_blocks() -> list[Any]:
+        return list(score_in_blocks(iter(blocks), len(triplets), folder, params, runtime, **arguments))
+
+    found = in_blocks()
+    assert [len(scored) for scored, _ in found] == [3, 0, 4]
+    apart = [score_triplets(block, folder, params, runtime_of(folder), **arguments) for block in blocks]
+    assert found == apart
+    at_once, _ = score_triplets(triplets, folder, params, runtime_of(folder), **arguments)
+    for one, other in zip(at_once, [record for scored, _ in found for record in scored], strict=True):
+        assert (one.id, one.ranking) == (other.id, pytest.approx(other.ranking, abs=1e-6))
+    monkeypatch.setattr(scorer, "_score_batch", None)
+    assert in_blocks() == found
+
+
+@pytest.mark.usefixtures("fp32")
 def test_ifd_is_the_ratio_of_perplexities_with_and_without_the_prompt(folder: Path) -> None:
     triplets = [
         make_triplet(prompt="the film was great", response="positive"),
@@ -116,7 +142,7 @@ def test_scores_that_other_code_computed_are_not_reused(
         return len(list(tmp_path.iterdir()))
 
     assert [folders(), folders()] == [1, 1]
-    monkeypatch.setattr("compeffdist.difficulty.score_difficulty.code_hash", lambda path: "an edited file")
+    monkeypatch.setattr("compeffdist.difficulty.passes.code_hash", lambda path: "an edited file")
     assert folders() == 2
 
 

@@ -106,6 +106,30 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
         ScoreShards(tmp_path)
 
 
+def test_a_shard_that_changes_while_it_is_in_use_is_named(tmp_path: Path) -> None:
+    with ScoreShards(tmp_path) as shards:
+        shards.put("batch", [None])
+    assert shards.get("batch") == [None]
+    [shard] = tmp_path.glob("*.jsonl")
+    shard.write_text(shard.read_text().replace("batch", "other", 2))
+    with pytest.raises(UserError, match=rf"{shard.name}: (scores of another version|a shard .* was changed)"):
+        shards.get("batch")
+    shard.unlink()
+    with pytest.raises(UserError, match=rf"{shard.name}: a shard of scores in use was lost .*; run again"):
+        shards.get("batch")
+
+
+def test_what_was_put_is_found_once_it_is_written(tmp_path: Path) -> None:
+    rows = [RowFigures(np.array([number]), np.array([0.5]), np.array([0.25]), "é") for number in range(3)]
+    shards = ScoreShards(tmp_path)
+    for number, row in enumerate(rows):
+        shards.put(f"batch_{number}", [row, None])
+    shards.write()
+    for opened in (shards, ScoreShards(tmp_path)):
+        assert [opened.get(f"batch_{number}") for number in range(3)] == [[row, None] for row in rows]
+        assert (opened.get("batch_3"), opened.reused) == (None, 6)
+
+
 def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
     text = '{"batch":"batch","rows":[{"id":"row","rank":0.5}]}\n'
     (tmp_path / f"{hash_text(text)}.jsonl").write_text(text)

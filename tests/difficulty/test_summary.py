@@ -8,24 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from compeffdist.difficulty.summary import BINS, summarise_scores, write_histogram
-from compeffdist.records import ScoredTriplet
+from compeffdist.difficulty.summary import BINS, Scores, summarise_scores, write_histogram
 from tests.factories import make_score
 
 
-def scored(values: list[float], perplexity: float | None = None) -> list[ScoredTriplet]:
-    return [
-        make_score(
-            None,
-            value,
-            triplet_id=f"s{n}",
-            pair_id=f"p{n}",
-            ranking_all=value / 2,
-            perplexity=perplexity or 1 + value,
-            tokens=n + 1,
-        )
-        for n, value in enumerate(values)
-    ]
+def scored(values: list[float], perplexity: float | None = None) -> Scores:
+    return Scores(
+        [
+            make_score(
+                None,
+                value,
+                triplet_id=f"s{n}",
+                pair_id=f"p{n}",
+                ranking_all=value / 2,
+                perplexity=perplexity or 1 + value,
+                tokens=n + 1,
+            )
+            for n, value in enumerate(values)
+        ]
+    )
 
 
 def test_saturation_is_the_share_at_each_end() -> None:
@@ -46,11 +47,31 @@ def test_correlations_are_those_of_scipy_ties_included(values: list[int]) -> Non
     if len(set(values)) == 1:
         assert found is None
     else:
-        assert found == pytest.approx(spearmanr(values, [row.measures["tokens"] for row in rows]).statistic)
+        assert found == pytest.approx(spearmanr(values, rows["tokens"]).statistic)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.1, 0.2, 0.3]), st.none() | st.integers(1, 3))))
+def test_ties_are_counted_within_an_instruction_and_blocks_are_those_of_all(
+    rows: list[tuple[str, float, int | None]],
+) -> None:
+    records = [
+        make_score(None, ranking, triplet_id=f"s{n}", pair_id=f"p{n}", instruction_id=instruction, label_rank=rank)
+        for n, (instruction, ranking, rank) in enumerate(rows)
+    ]
+    in_blocks = Scores(records[:2])
+    in_blocks.add(records[2:])
+    assert summarise_scores(in_blocks) == summarise_scores(Scores(records))
+    ranked = [(instruction, ranking, rank) for instruction, ranking, rank in rows if rank is not None]
+    if ranked:
+        found = summarise_scores(in_blocks)["label_rank"]
+        for name, column in (("ranking_tied_share", 1), ("tied_share", 2)):
+            keys = [(row[0], row[column]) for row in ranked]
+            assert found[name] == pytest.approx(sum(keys.count(key) > 1 for key in keys) / len(keys))
+        assert found["rows"] == len(ranked)
 
 
 def test_no_scores_give_no_figures() -> None:
-    assert summarise_scores([]) == {"ranking": None, "correlation_with_ranking": None}
+    assert summarise_scores(Scores()) == {"ranking": None, "correlation_with_ranking": None}
 
 
 def test_the_histogram_holds_every_score_once(tmp_path: Path) -> None:

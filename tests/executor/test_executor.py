@@ -105,9 +105,10 @@ def replicas_at_work() -> list[int]:
     return [pid for pid, command in told if command.startswith("ray::Replica")]
 
 
-def kept(scores: Path) -> dict[str, list[object]]:
+def kept(scores: Path) -> dict[str, object]:
     [folder] = scores.iterdir()
-    return dict(ScoreShards(folder).batches)
+    shards = ScoreShards(folder)
+    return {key: shards.get(key) for key in shards.batches}
 
 
 def test_a_replica_scores_to_the_same_last_bit(
@@ -146,7 +147,7 @@ def test_a_ray_that_is_not_installed_is_one_line(folder: Path, tmp_path: Path, m
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(session.metadata, "version", lacks)
-    monkeypatch.setattr("compeffdist.difficulty.score_difficulty.code_versions", dict)
+    monkeypatch.setattr("compeffdist.difficulty.passes.code_versions", dict)
     with pytest.raises(UserError, match=r"ray, which is not installed: pip install '\.\[ray\]'"):
         score(folder, tmp_path / "scores", "", 2)
 

@@ -19,9 +19,14 @@ from compeffdist.artefacts import (
 )
 from compeffdist.files import hash_file, read_json, write_json
 from compeffdist.models import cache_folder, resolve_model
-from compeffdist.params import ModelParams
+from compeffdist.params import ModelParams, validate_params
 from compeffdist.profiles import compose
+from compeffdist.record_files import write_records
+from compeffdist.records import Triplet
 from compeffdist.registry.tracking import open_tracking
+from compeffdist.seeds import stage_seed
+from compeffdist.student.runs import warm_up_rows
+from compeffdist.student.training import draw_ids
 from tests.factories import make_row, make_text, make_triplet
 from tests.fakes import put_domains
 from tests.report.making import make_run
@@ -93,3 +98,15 @@ def test_the_stages_run_in_turn_and_every_row_is_accounted_for(
     assert len(open_tracking().get_metric_history(run.info.run_id, "loss")) == trained["steps"]
     version = open_tracking().get_model_version(registration["model_name"], "1")
     assert "Trained on 5 rows of" in version.description and "all gates: warned: sample" in version.description
+
+
+def test_a_warm_up_is_a_draw_of_the_triplets_in_an_order_of_its_own(tmp_path: Path) -> None:
+    raw = compose("smoke", ROOT / "profiles")
+    params = validate_params(raw | {"warm_up": raw["warm_up"] | {"rows": 5}}, "smoke")
+    triplets = [make_triplet(prompt=f"text {n}", text_id=f"text_{n}") for n in range(20)]
+    write_records(tmp_path / "triplets.parquet", Triplet, triplets)
+    rows = warm_up_rows(tmp_path / "triplets.parquet", params)
+    drawn = draw_ids([triplet.id for triplet in triplets], 5, stage_seed(params.seed, "warm_up_student"))
+    assert [row.id for row in rows] == drawn
+    prompts = {triplet.id: triplet.prompt for triplet in triplets}
+    assert [row.prompt for row in rows] == [prompts[row_id] for row_id in drawn]

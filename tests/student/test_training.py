@@ -19,7 +19,7 @@ from compeffdist.student.packing import IGNORED
 from compeffdist.student.training import (
     TrainingResult,
     TrainingRow,
-    draw_rows,
+    draw_ids,
     encode_rows,
     fine_tune,
 )
@@ -255,11 +255,12 @@ def test_an_adapter_whose_base_is_not_given_is_one_clear_line(tiny_folder: Path,
 
 
 def test_a_draw_depends_on_ids_and_seed_alone() -> None:
-    drawn = draw_rows(ROWS, 4, 3)
-    assert drawn == draw_rows(ROWS[::-1], 4, 3)
-    assert len({row.id for row in drawn}) == 4
-    assert draw_rows(ROWS, 4, 4) != drawn
-    assert draw_rows(ROWS, 99, 3) == ROWS
+    ids = [row.id for row in ROWS]
+    drawn = draw_ids(ids, 4, 3)
+    assert drawn == draw_ids(ids[::-1], 4, 3)
+    assert len(set(drawn)) == 4
+    assert draw_ids(ids, 4, 4) != drawn
+    assert draw_ids(ids, 99, 3) == sorted(ids)
 
 
 def test_every_step_is_reported_as_it_happens(tiny_folder: Path, tmp_path: Path) -> None:

@@ -1,32 +1,25 @@
 """Triplets in, scored triplets out: formatted, tokenised and scored, every row accounted for."""
 
-import importlib.metadata
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from compeffdist.difficulty.label_ranks import further_rows, log_probabilities, with_choices
-from compeffdist.difficulty.scorer import score_rows
-from compeffdist.difficulty.shards import RowFigures, ScoreShards
-from compeffdist.difficulty.spread import Source, fill_shards
-from compeffdist.fingerprints import code_hash
+from compeffdist.difficulty.passes import Passes
+from compeffdist.difficulty.spread import Source
 from compeffdist.formatting import encode_prompt, encode_response
 from compeffdist.labels import LabelTrie
 from compeffdist.measures.measure import Observed
 from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES
 from compeffdist.params import DifficultyParams, RuntimeParams
-from compeffdist.progress import Progress
 from compeffdist.records import Reject, ScoredTriplet, Triplet, by_id, content_id
 from compeffdist.student.batching import TokenRow
 from compeffdist.student.loading import load_student
 from compeffdist.student.prediction import label_trie
 
 STAGE = "score_difficulty"
-OWN_CODE = ("student/batching.py", "student/head.py", "difficulty/scorer.py")
-"""From the tokens of a row to its figures; how texts become tokens shows in the tokens."""
 Values = dict[str, float | None]
 """Measure -> its value for one row; None where the row has none."""
 
@@ -48,65 +41,101 @@ def score_triplets(
     base_folder: Path | None = None,
     choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[list[ScoredTriplet], list[Reject]]:
+    """`score_in_blocks` with all triplets in one."""
+    count = len(triplets)
+    [whole] = score_in_blocks(
+        [triplets],
+        count,
+        model_folder,
+        params,
+        runtime,
+        weights=weights,
+        system=system,
+        base_folder=base_folder,
+        choices=choices,
+    )
+    return whole
+
+
+def score_in_blocks(
+    blocks: Iterable[Sequence[Triplet]],
+    count: int,
+    model_folder: Path,
+    params: DifficultyParams,
+    runtime: RuntimeParams,
+    *,
+    weights: str,
+    system: str,
+    base_folder: Path | None = None,
+    choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[tuple[list[ScoredTriplet], list[Reject]]]:
     """Score triplets (with unique ids) under the warmed-up student, in the chat format it was trained in.
 
     Args:
+        blocks: triplets that are scored in batches with each other alone.
+        count: how many there are in all of them.
         model_folder: a model folder, or an adapter folder whose base is in `base_folder`.
         weights: as in `scorer_identity`, which becomes part of every record's id.
         choices: instruction id -> its labels, of those whose answers are one of few; such a triplet is ranked among
             them as well (`label_ranks`).
 
     Returns:
-        Scores in the order of `triplets`, and a reject for each triplet without one. The end of the turn is
-        not scored, as in the official code.
+        For each block scores in the order of its triplets, and a reject for each triplet without one. The end of the
+        turn is not scored, as in the official code.
 
     Raises:
         UserError: as `load_student` and `score_rows` do.
     """
     model, tokenizer = load_student(model_folder, runtime.device, base=base_folder)
     bare_prompt = encode_prompt(tokenizer, system, "")
-    rows = [
-        TokenRow(t.id, encode_prompt(tokenizer, system, t.prompt), encode_response(tokenizer, t.response, end=False))
-        for t in triplets
-    ]
     tries = {key: label_trie(tokenizer, labels) for key, labels in choices.items()}
-    labelled = {
-        t.id: (t.response, tries[t.instruction_id]) for t in triplets if t.response in choices.get(t.instruction_id, ())
-    }
-    source = Source(model_folder, base_folder)
-    values, reasons = measure_rows(model, rows, bare_prompt, params, runtime, weights, source, labelled)
-    parents, scorer_id = by_id(triplets), scorer_identity(weights, params, system)
-    scored = [
-        ScoredTriplet(
-            triplet_id=row_id,
-            pair_id=parents[row_id].pair_id,
-            instruction_id=parents[row_id].instruction_id,
-            scorer_id=scorer_id,
-            ranking=chosen_ranking(measures, params),
-            measures=measures,
-        )
-        for row_id, measures in values.items()
-    ]
-    rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons.items()]
-    assert len(triplets) == len(scored) + len(rejects)
-    return scored, rejects
+    scorer_id, source = scorer_identity(weights, params, system), Source(model_folder, base_folder)
+    with Passes(model, source, params, runtime, weights=weights, rows=count * passes_of(params)) as passes:
+        for triplets in blocks:
+            rows = [
+                TokenRow(
+                    t.id, encode_prompt(tokenizer, system, t.prompt), encode_response(tokenizer, t.response, end=False)
+                )
+                for t in triplets
+            ]
+            labelled = {
+                t.id: (t.response, tries[t.instruction_id])
+                for t in triplets
+                if t.response in choices.get(t.instruction_id, ())
+            }
+            values, reasons = measure_rows(passes, rows, bare_prompt, labelled)
+            parents = by_id(triplets)
+            scored = [
+                ScoredTriplet(
+                    triplet_id=row_id,
+                    pair_id=parents[row_id].pair_id,
+                    instruction_id=parents[row_id].instruction_id,
+                    scorer_id=scorer_id,
+                    ranking=chosen_ranking(measures, params),
+                    measures=measures,
+                )
+                for row_id, measures in values.items()
+            ]
+            rejects = [Reject(stage=STAGE, record_id=row_id, reason=reason) for row_id, reason in reasons.items()]
+            assert len(triplets) == len(scored) + len(rejects)
+            yield scored, rejects
+
+
+def passes_of(params: DifficultyParams) -> int:
+    """How many passes see every row."""
+    return 2 if params.ifd else 1
 
 
 def measure_rows(
-    model: Any,
+    passes: Passes,
     rows: Sequence[TokenRow],
     bare_prompt: Sequence[int],
-    params: DifficultyParams,
-    runtime: RuntimeParams,
-    weights: str,
-    source: Source,
     labelled: Mapping[str, tuple[str, LabelTrie]] = MappingProxyType({}),
 ) -> tuple[dict[str, Values], dict[str, str]]:
-    """Every measure of every row; what the passes saw is kept in `runtime.scores`.
+    """Every measure of every row.
 
     Args:
-        bare_prompt: the format around nothing, which takes the place of each prompt in the pass for `params.ifd`.
-        source: what `model` was loaded from, for replicas of it (`runtime.executor`).
+        bare_prompt: the format around nothing, which takes the place of each prompt in the pass for `difficulty.ifd`.
         labelled: row id -> the row's label and the trie of its instruction's labels.
 
     Returns:
@@ -114,14 +143,15 @@ def measure_rows(
         without its prompt fails is rejected, not left without a value.
     """
     rows = [with_choices(row, labelled[row.id][1]) if row.id in labelled else row for row in rows]
-    bare_rows = [TokenRow(row.id, bare_prompt, row.response_ids) for row in rows] if params.ifd else []
-    (seen, reasons), (bare, bare_reasons) = _passes(model, [rows, bare_rows], params, runtime, weights, source)
+    bare_rows = [TokenRow(row.id, bare_prompt, row.response_ids) for row in rows] if passes.params.ifd else []
+    (seen, reasons), (bare, bare_reasons) = passes.see(rows, bare_rows)
     reasons = bare_reasons | reasons
     looked_at = dict(seen)
-    if params.label_ranks:
+    if passes.params.label_ranks:
         branched = [row for row in rows if row.id in labelled and row.id not in reasons]
         further = [more for row in branched for more in further_rows(row, labelled[row.id][1])]
-        looked_at |= _passes(model, [further], params, runtime, weights, source)[0][0]
+        passes.progress.total += len(further)
+        looked_at |= passes.see(further)[0][0]
     values: dict[str, Values] = {}
     for row in rows:
         if row.id not in reasons:
@@ -142,51 +172,3 @@ def chosen_ranking(measures: Values, params: DifficultyParams) -> float:
     value = measures[(RANKING_EXCLUDING_ZERO if params.exclude_zero else RANKING_ALL).name]
     assert value is not None
     return value
-
-
-def _passes(
-    model: Any,
-    passes: Sequence[Sequence[TokenRow]],
-    params: DifficultyParams,
-    runtime: RuntimeParams,
-    weights: str,
-    source: Source,
-) -> list[tuple[dict[str, RowFigures], dict[str, str]]]:
-    """For each pass the figures, and the reasons of its other rows, by id."""
-    code = code_versions()
-    # No knob but top_p changes a row's figures. Device, dtype and code are not in scorer_id: they change the last bits
-    # of a score, not what it is a score of.
-    place = {
-        "weights": weights,
-        "top_p": params.top_p,
-        "device": str(model.device),
-        "dtype": str(model.dtype),
-        "code": code,
-    }
-    folder = Path(runtime.scores) / content_id("scores", place)
-    if runtime.executor == "ray":
-        fill_shards(folder, model, source, passes, params, runtime, code)
-    results = []
-    with (
-        ScoreShards(folder) as shards,
-        Progress("difficulty", total=sum(map(len, passes))) as progress,
-    ):
-        for each in passes:
-            figures, reasons = score_rows(
-                model,
-                each,
-                top_p=params.top_p,
-                max_length=params.max_length,
-                token_budget=runtime.token_budget,
-                workspace_bytes=runtime.scoring_workspace_mib << 20,
-                shards=shards,
-                progress=progress,
-            )
-            results.append(({row.id: row for row in figures}, dict(reasons)))
-    return results
-
-
-def code_versions() -> dict[str, str]:
-    """Of what computes a score: another version may round otherwise, or mend a fault, whose scores must not live on."""
-    own = {name: code_hash(Path(__file__).parents[1] / name) for name in OWN_CODE}
-    return own | {name: importlib.metadata.version(name) for name in ("torch", "transformers")}

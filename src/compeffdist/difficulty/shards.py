@@ -13,23 +13,27 @@ Kept are the figures of every response token (about 40 bytes each as JSON), not 
 that is added or mended needs no pass of its own.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from compeffdist.canonical import canonical_json, hash_text
+from compeffdist.canonical import canonical_json, hash_bytes
 from compeffdist.errors import UserError
-from compeffdist.files import atomic_file, read_jsonl
+from compeffdist.files import atomic_file
 from compeffdist.measures.measure import TokenFigures
 from compeffdist.records import content_id
 from compeffdist.student.batching import TokenRow
 
 WRITE_EVERY_SECONDS = 20.0
 """At most this much scoring is lost when a run is killed."""
+BEGINNING = b'{"batch":"'
+"""Of a line of a shard, before the batch's key."""
+OTHER_VERSION = "scores of another version; delete it, and its rows are scored again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,42 +59,68 @@ class RowFigures(TokenFigures):
         return isinstance(other, RowFigures) and self.to_json() == other.to_json()
 
 
+class Place(NamedTuple):
+    """Where a batch lies on the disk: a line of a shard."""
+
+    shard: Path
+    start: int
+    """In bytes."""
+    length: int
+
+
 class ScoreShards:
-    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving. Opening
-    it raises UserError if a shard is not what was written, or of another version."""
+    """Scored batches of one scorer in a folder. Use as a context: what is left is written on leaving. Opening it raises
+    UserError if a shard is not what was written, or of another version. What a shard holds is read when it is asked
+    for: here are only the places."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.batches: dict[str, list[RowFigures | None]] = {}
+        self.batches: dict[str, Place] = {}
+        """Where each batch that is on the disk lies."""
         self.unwritten: list[dict[str, Any]] = []
         self.written_at = time.monotonic()
         self.reused = 0
         for shard in sorted(self.folder.glob("*.jsonl")):
-            self.batches.update(_read_shard(shard))
+            self.batches.update(_read_places(shard))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._write()
+        self.write()
 
     def get(self, key: str) -> list[RowFigures | None] | None:
-        """Figures of a batch that was kept, in order of its rows; None in place of a row that has none."""
-        found = self.batches.get(key)
-        self.reused += len(found or ())
-        return found
+        """Figures of a batch that is on the disk, in order of its rows; None in place of a row that has none. Raises
+        UserError if the shard is not any more what it was when this was opened."""
+        place = self.batches.get(key)
+        if place is None:
+            return None
+        try:
+            with place.shard.open("rb") as stream:
+                stream.seek(place.start)
+                line = stream.read(place.length)
+        except OSError as error:
+            raise UserError(f"{place.shard}: a shard of scores in use was lost ({error}); run again") from None
+        found, rows = _batch(line, place.shard)
+        if found != key:
+            raise UserError(f"{place.shard}: a shard of scores in use was changed; run again")
+        self.reused += len(rows)
+        return rows
 
     def put(self, key: str, rows: Sequence[RowFigures | None]) -> None:
         """Keep a batch; it is on the disk within WRITE_EVERY_SECONDS of further batches."""
         self.unwritten.append({"batch": key, "rows": [row and row.to_json() for row in rows]})
         if time.monotonic() - self.written_at > WRITE_EVERY_SECONDS:
-            self._write()
+            self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Put on the disk what is not there yet."""
         if self.unwritten:
-            text = "".join(canonical_json(line) + "\n" for line in self.unwritten)
-            with atomic_file(self.folder / f"{hash_text(text)}.jsonl") as path:
-                path.write_text(text, encoding="utf-8")
+            content = "".join(canonical_json(line) + "\n" for line in self.unwritten).encode()
+            shard = self.folder / f"{hash_bytes(content)}.jsonl"
+            with atomic_file(shard) as path:
+                path.write_bytes(content)
+            self.batches.update(_places(shard, content))
         self.unwritten = []
         self.written_at = time.monotonic()
 
@@ -101,12 +131,32 @@ def batch_key(rows: Sequence[TokenRow], prefix: int) -> str:
     return content_id("batch", {"rows": tokens, "prefix": prefix})
 
 
-def _read_shard(shard: Path) -> dict[str, list[RowFigures | None]]:
-    if hash_text(shard.read_text(encoding="utf-8", errors="replace")) != shard.stem:
+def _places(shard: Path, content: bytes) -> dict[str, Place]:
+    """Where the batches of a shard's bytes lie. Raises UserError if it is of another version, by its first batch."""
+    places, start = dict[str, Place](), 0
+    for line in content.splitlines(keepends=True):
+        if not line.startswith(BEGINNING):
+            raise UserError(f"{shard}: {OTHER_VERSION}")
+        key = line[len(BEGINNING) : line.index(b'"', len(BEGINNING))].decode()
+        places[key] = Place(shard, start, len(line))
+        if not start:
+            _batch(line, shard)
+        start += len(line)
+    return places
+
+
+def _read_places(shard: Path) -> dict[str, Place]:
+    """The same of a shard on the disk, whose bytes must be those that were written."""
+    content = shard.read_bytes()
+    if hash_bytes(content) != shard.stem:
         raise UserError(f"{shard}: a damaged shard of scores; delete it, and its rows are scored again")
+    return _places(shard, content)
+
+
+def _batch(line: bytes, shard: Path) -> tuple[str, list[RowFigures | None]]:
+    """A batch's key and figures."""
     try:
-        return {
-            line["batch"]: [row and RowFigures.from_json(row) for row in line["rows"]] for line in read_jsonl(shard)
-        }
-    except (KeyError, TypeError):
-        raise UserError(f"{shard}: scores of another version; delete it, and its rows are scored again") from None
+        kept = json.loads(line)
+        return kept["batch"], [row and RowFigures.from_json(row) for row in kept["rows"]]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{shard}: {OTHER_VERSION}") from None

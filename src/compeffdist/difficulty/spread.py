@@ -104,7 +104,7 @@ class Replica:
 
     def differs(self, files: dict[str, str] | None) -> str:
         """Why its figures would not be those of who asks, whose model is made of `files`; empty if they would."""
-        from compeffdist.difficulty.score_difficulty import code_versions
+        from compeffdist.difficulty.passes import code_versions
 
         if self.why:
             return self.why
@@ -126,7 +126,7 @@ class Replica:
 
 
 def fill_shards(
-    folder: Path,
+    shards: ScoreShards,
     model: Any,
     source: Source,
     passes: Sequence[Sequence[TokenRow]],
@@ -137,7 +137,7 @@ def fill_shards(
     """Have replicas compute those batches of passes that are not kept yet, and keep them.
 
     Args:
-        folder: of the scorer's shards.
+        shards: the scorer's, in which those batches are afterwards.
         model: what `source` was loaded to in this process.
         code: versions of what computes a score, as they are here.
 
@@ -147,24 +147,24 @@ def fill_shards(
     """
     import torch
 
-    with ScoreShards(folder) as shards:
-        shares = _shares(passes, params.max_length, runtime.token_budget, split_model(model), shards)
-        first = next(shares, None)
-        if first is None:
-            return
-        settings = Settings(
-            top_p=params.top_p,
-            workspace_bytes=runtime.scoring_workspace_mib << 20,
-            device=model.device.type,
-            dtype=str(model.dtype),
-            code=code,
-            threads=torch.get_num_threads(),
-        )
-        total = sum(len(rows) for rows in passes)
-        with ray_session(runtime) as ray, Progress("difficulty, by replicas", total) as progress:
-            work = Work(ray, source.absolute(), settings, runtime, shards, progress, shares, deque([first]))
-            work.run()
-            progress.skip(total - progress.done)
+    shares = _shares(passes, params.max_length, runtime.token_budget, split_model(model), shards)
+    first = next(shares, None)
+    if first is None:
+        return
+    settings = Settings(
+        top_p=params.top_p,
+        workspace_bytes=runtime.scoring_workspace_mib << 20,
+        device=model.device.type,
+        dtype=str(model.dtype),
+        code=code,
+        threads=torch.get_num_threads(),
+    )
+    total = sum(len(rows) for rows in passes)
+    with ray_session(runtime) as ray, Progress("difficulty, by replicas", total) as progress:
+        work = Work(ray, source.absolute(), settings, runtime, shards, progress, shares, deque([first]))
+        work.run()
+        progress.skip(total - progress.done)
+    shards.write()
 
 
 def _shares(

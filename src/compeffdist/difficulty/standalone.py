@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compeffdist.difficulty.score_difficulty import chosen_ranking, measure_rows
+from compeffdist.difficulty.passes import Passes
+from compeffdist.difficulty.score_difficulty import chosen_ranking, measure_rows, passes_of
 from compeffdist.difficulty.spread import Source
 from compeffdist.errors import UserError, one_line
 from compeffdist.files import atomic_file, hash_file, write_jsonl
@@ -84,7 +85,9 @@ def score_file(
     if params.ifd and not bare_prompt:
         raise UserError(f"{model_folder}: its tokenizer begins no text with a token, so --ifd needs the chat template")
     loaded = Source(model_folder, base_folder, dtype)
-    values, reasons = measure_rows(model, tokens, bare_prompt, params, runtime, content_id("model", weights), loaded)
+    of_model = content_id("model", weights)
+    with Passes(model, loaded, params, runtime, weights=of_model, rows=len(tokens) * passes_of(params)) as passes:
+        values, reasons = measure_rows(passes, tokens, bare_prompt)
     results: dict[str, dict[str, Any]] = {
         row_id: {RANKING: chosen_ranking(measures, params)} | {name: measures[name] for name in COLUMNS}
         for row_id, measures in values.items()

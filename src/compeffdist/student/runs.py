@@ -12,21 +12,26 @@ from compeffdist.artefact_kinds import Artefact
 from compeffdist.files import atomic_file
 from compeffdist.given import Given, Made
 from compeffdist.params import FineTuningParams, Params
+from compeffdist.record_streams import stream_records
 from compeffdist.records import Triplet
 from compeffdist.seeds import stage_seed
 from compeffdist.student.base import base_student
 from compeffdist.student.curve import CurvePoint
 from compeffdist.student.together import fine_tune_together
-from compeffdist.student.training import TrainingRow, draw_rows, fine_tune
+from compeffdist.student.training import TrainingRow, draw_ids, fine_tune
 
 WARM_UP, TRAIN = "warm_up_student", "train_student"
 
 
-def warm_up_rows(triplets: Sequence[Triplet], params: Params) -> list[TrainingRow]:
-    """`warm_up.rows` triplets drawn uniformly; all if there are fewer."""
-    return draw_rows(
-        [training_row(triplet) for triplet in triplets], params.warm_up.rows, stage_seed(params.seed, WARM_UP)
-    )
+def warm_up_rows(triplets: Path, params: Params) -> list[TrainingRow]:
+    """`warm_up.rows` triplets of a file drawn uniformly; all if there are fewer. Raises UserError as `read_columns`."""
+    from compeffdist.columns import read_columns
+
+    ids = read_columns(triplets, Triplet, ["id"])["id"].to_pylist()
+    drawn = draw_ids(ids, params.warm_up.rows, stage_seed(params.seed, WARM_UP))
+    places = {row_id: place for place, row_id in enumerate(drawn)}
+    rows = [training_row(triplet) for triplet in stream_records(triplets, Triplet) if triplet.id in places]
+    return sorted(rows, key=lambda row: places[row.id])
 
 
 def train(

@@ -26,7 +26,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,9 +226,9 @@ def _soft_target(tokenizer: "PreTrainedTokenizerBase", row: TrainingRow, soft_la
     return soft_corrections(row.response, tokens, probabilities, end_token_id(tokenizer), soft_labels)
 
 
-def draw_rows(rows: Sequence[TrainingRow], count: int, seed: int) -> list[TrainingRow]:
-    """`count` rows (all, if there are fewer), uniformly without replacement; the draw depends on ids only."""
-    ordered = sorted(rows, key=lambda row: row.id)
+def draw_ids(ids: Iterable[str], count: int, seed: int) -> list[str]:
+    """`count` ids (all, if there are fewer), uniformly without replacement, whatever their order is."""
+    ordered = sorted(ids)
     return ordered if len(ordered) <= count else random.Random(seed).sample(ordered, count)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compeffdist.artefacts import BASE, TRIPLETS, WARM_UP
+from compeffdist.difficulty.passes import code_versions
 from compeffdist.difficulty.score_difficulty import STAGE as SCORING_STAGE
-from compeffdist.difficulty.score_difficulty import code_versions, score_triplets
+from compeffdist.difficulty.score_difficulty import score_triplets
 from compeffdist.domain import domain_of
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file
@@ -92,7 +93,7 @@ def _scored(variant: Variant, base: ModelIdentity, folder: Path) -> Path:
         warm_up = Path(WARM_UP)
         if variant.retrained:
             warm_up = Path(scratch) / "warmup"
-            rows = warm_up_rows(triplets, params)
+            rows = warm_up_rows(Path(TRIPLETS), params)
             if len(rows) < params.warm_up.rows:
                 raise UserError(f"{variant.name}: there are only {len(rows)} triplets")
             fine_tune(

@@ -26,6 +26,7 @@ from compeffdist.instructions.rendering import with_text
 from compeffdist.instructions.schemas import tuple_parts
 from compeffdist.label_priors import likeliest
 from compeffdist.params import ResponsesParams
+from compeffdist.record_streams import BLOCK_ROWS, whole_groups
 from compeffdist.records import PROBABILITY_DECIMALS, Instruction, Pair, Reject, Text, Triplet
 from compeffdist.teacher.conversation import Conversation, Question, Said, label_question
 from compeffdist.teacher.parsing import BadAnswer, without_thoughts
@@ -37,8 +38,6 @@ RUBBISH_SHARE = 0.9
 is never rubbish, and says nothing of what the teacher writes."""
 RUBBISH_LEAST = 10
 """… once it has at least this many of them."""
-BLOCK_PAIRS = 1 << 16
-"""Pairs that are asked about at a time, with what belongs to them: about 3 KB each while they are."""
 
 
 def response_question(pair_id: str, instruction: Instruction, text: Text, params: ResponsesParams) -> Question[str]:
@@ -113,7 +112,8 @@ def collect_in_blocks(
     together. The last block's priors are those of all.
 
     Args:
-        least: BLOCK_PAIRS by default.
+        least: BLOCK_ROWS by default, about 3 KB each while they are asked about. No block is small: a run ends where
+            most of what is asked at a time fails, which one instruction must not bring about.
         monitored: the question that every text is asked beside; a text without an answer to it stays.
         priors: of an earlier collection of the same run, to calibrate by; a question that is not in it stays as it
             is. By default each question is calibrated by its own answers.
@@ -127,7 +127,9 @@ def collect_in_blocks(
     waiting: list[Question[Any]] = [
         label_question(text.id, monitored.prompt(text.text), monitored.labels) for text in used
     ]
-    for block in _blocks(pairs, BLOCK_PAIRS if least is None else least):
+    of_instructions = [pair.instruction_id for pair in pairs]
+    for places in whole_groups(of_instructions, BLOCK_ROWS if least is None else least):
+        block = pairs[places.start : places.stop]
         questions = [response_question(p.id, instructions[p.instruction_id], texts[p.text_id], params) for p in block]
         asked = talk.ask([*waiting, *questions], "responses")
         if waiting:
@@ -135,20 +137,6 @@ def collect_in_blocks(
         yield answered.block(block, questions, asked[len(waiting) :])
         waiting = []
     answered.refuse_rubbish()
-
-
-def _blocks(pairs: Sequence[Pair], least: int) -> Iterator[Sequence[Pair]]:
-    """At least one, with all pairs of each instruction that it has. None is small: a run ends where most of what is
-    asked at a time fails, which one instruction must not bring about."""
-    last = {pair.instruction_id: place for place, pair in enumerate(pairs)}
-    start = whole_at = 0
-    for place, pair in enumerate(pairs):
-        whole_at = max(whole_at, last[pair.instruction_id])
-        if place == whole_at and place + 1 - start >= least and len(pairs) - place - 1 >= least // 4:
-            yield pairs[start : place + 1]
-            start = place + 1
-    if start < len(pairs) or not pairs:
-        yield pairs[start:]
 
 
 class _Answered:
