@@ -15,11 +15,13 @@ from compeffdist.artefacts import (
     TRAINING,
     TRAINING_CURVE,
 )
+from compeffdist.columns import read_columns
 from compeffdist.declaration import gates
 from compeffdist.domain import stage_domain
 from compeffdist.gates.outcome import LAST, gate_tags, report_of
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
+from compeffdist.records import Triplet
 from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.bounds import to_file
 from compeffdist.registry.carrying import carried_by
@@ -37,7 +39,8 @@ def run(given: Given) -> Made:
     teacher, monitored = read_identity(given.path(TEACHER)), stage_domain(given).monitored
     gate_states = gate_tags({gate: given[report_of(gate)] for gate in gates()})
     drawn = draw_texts(texts, params.label_priors, params.seed)
-    taught = {triplet.instruction_id for triplet in given[TRAINING]}
+    named = "instruction_id"
+    taught = {*read_columns(given.path(TRAINING), Triplet, [named], [named])[named].unique().to_pylist()}
     carried = carried_by(
         student, base_folder, given[INSTRUCTIONS], taught, drawn, params.label_priors, params.runtime, monitored
     )

@@ -6,12 +6,15 @@ from compeffdist.artefacts import BASE, STUDENT, STUDENT_RUN, TEACHER, TRAINING,
 from compeffdist.domain import stage_domain
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
+from compeffdist.record_streams import stream_records
+from compeffdist.records import Triplet
 from compeffdist.registry.tracking import log_curve_point, training_run
 from compeffdist.student.runs import train, training_row
 
 
 def run(given: Given) -> Made:
-    params, rows = given.params, [training_row(triplet) for triplet in given[TRAINING]]
+    params = given.params
+    rows = [training_row(triplet) for triplet in stream_records(given.path(TRAINING), Triplet)]
     teacher, base = (read_identity(given.path(identity)) for identity in (TEACHER, BASE))
     system = stage_domain(given).system_prompts.student
     with training_run(given.name, params, teacher, base, given.path(TRAINING)) as run_id:

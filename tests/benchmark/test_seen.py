@@ -11,8 +11,10 @@ from compeffdist.artefacts import TEXTS
 from compeffdist.benchmark.seen import TextHashes, hashes_of, read_hashes, seen_texts, write_hashes
 from compeffdist.cli.main import main
 from compeffdist.errors import UserError
+from compeffdist.files import read_json
 from compeffdist.records import Text
 from compeffdist.texts.decontaminate import contaminated
+from tests.stages import ROOT
 
 SAID = ("the", "food", "at", "this", "old", "place", "was", "good", "but", "not", "cheap")
 WORDS = st.lists(st.sampled_from(SAID), max_size=24)
@@ -82,3 +84,8 @@ def test_what_holds_no_hashes_is_one_line(tmp_path: Path, content: bytes | None)
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"hashes\.parquet: "):
         read_hashes(path)
+
+
+def test_the_default_run_s_texts_are_published() -> None:
+    domains = read_json(ROOT / "metrics/ingest_texts.json")["domains"]
+    assert len(read_hashes(ROOT / "benchmarks/laptop_texts.parquet")) == sum(domains.values())

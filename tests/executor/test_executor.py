@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from compeffdist.difficulty import spread
-from compeffdist.difficulty.score_difficulty import score_triplets
+from compeffdist.difficulty.score_difficulty import score_in_blocks, score_triplets
 from compeffdist.difficulty.shards import ScoreShards
 from compeffdist.errors import UserError
 from compeffdist.executor import session
@@ -87,8 +87,8 @@ def test_a_ray_that_is_started_here_listens_on_this_machine_alone(address: str) 
     assert {each.laddr.ip for each in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list[ScoredTriplet], list[Reject]]:
-    runtime = RuntimeParams(
+def runtime_of(scores: Path, address: str, replicas: int) -> RuntimeParams:
+    return RuntimeParams(
         device="cpu",
         scores=str(scores),
         token_budget=512,
@@ -96,6 +96,10 @@ def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list
         ray_address=address,
         replicas=replicas or 1,
     )
+
+
+def score(folder: Path, scores: Path, address: str, replicas: int) -> tuple[list[ScoredTriplet], list[Reject]]:
+    runtime = runtime_of(scores, address, replicas)
     return score_triplets(TRIPLETS, folder, DifficultyParams(ifd=True), runtime, weights="w", system="You judge.")
 
 
@@ -118,6 +122,30 @@ def test_a_replica_scores_to_the_same_last_bit(
     monkeypatch.setattr("compeffdist.difficulty.scorer._score_batch", None)  # this process computes none
     assert score(folder, tmp_path / "spread", address, 1) == alone
     assert kept(tmp_path / "spread") == kept(tmp_path / "alone")
+
+
+def test_a_replica_serves_one_block_after_another(
+    address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = [TRIPLETS[: len(TRIPLETS) // 2], TRIPLETS[len(TRIPLETS) // 2 :]]
+    begin, begun = spread.Work._start, list[int]()
+
+    def counting(self: spread.Work) -> None:
+        begun.append(self.started)
+        begin(self)
+
+    def in_blocks(scores: Path, replicas: int) -> list[object]:
+        runtime = runtime_of(scores, address, replicas)
+        found = score_in_blocks(
+            blocks, len(TRIPLETS), folder, DifficultyParams(), runtime, weights="w", system="You judge."
+        )
+        return list(found)
+
+    monkeypatch.setattr(spread.Work, "_start", counting)
+    alone = in_blocks(tmp_path / "alone", 0)
+    monkeypatch.setattr("compeffdist.difficulty.scorer._score_batch", None)
+    assert in_blocks(tmp_path / "spread", 1) == alone
+    assert begun == [0]
 
 
 def test_two_replicas_score_to_the_same_last_bit_and_one_that_is_killed_loses_nothing(

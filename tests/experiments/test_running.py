@@ -86,6 +86,7 @@ def test_an_experiment_from_its_file_to_its_page(capsys: pytest.CaptureFixture[s
     assert "rates: At 2 seeds, better than some: most (+" in said
     page = Path("experiments/results/rates.md").read_text()
     assert "the mean of films, label priors" in page
+    assert "A run has 60 answers of its teacher about pairs; 8 of them had to be bought. The 4 runs took 0:" in page
     assert "Does a higher rate help?" in page and "| most" in page and "`sampling.rate: 0.95`" in page
     rows = results("rates")
     assert [(row["arm"], row["seed"], row["task"]) for row in rows][:3] == [

@@ -19,7 +19,10 @@ STAGES: dict[str, dict[str, Any]] = {
     "sample_triplets": {
         "deps": ["data/sources", "domains/${domain}.yaml"],
         "params": ["seed", "student_seed", "domain", "sampling"],
-        "outs": ["data/sampled.parquet"],
+        "outs": [
+            "data/sampled.parquet",
+            *({f"metrics/{name}.json": {"cache": False}} for name in ("collect_responses", "collect_sampled")),
+        ],
     },
     "train_student": {
         "deps": ["data/sampled.parquet"],
@@ -108,6 +111,9 @@ def stage(name: str) -> None:
 def sample_triplets(params: dict[str, Any], generator: random.Random) -> None:
     from compeffdist.files import write_json
 
+    for name in ("collect_responses", "collect_sampled"):
+        teacher = {"answers": {"used": 30}, "this_run": {"bought": 2}}
+        write_json(Path(f"metrics/{name}.json"), {"teacher": teacher})
     write_json(Path("data/sampled.parquet"), {"right": params["sampling"]["rate"], "draw": generator.random()})
 
 

@@ -106,7 +106,9 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
     from dataclasses import asdict
 
     from compeffdist.experiments.comparing import compare
+    from compeffdist.experiments.costs import seconds_taken
     from compeffdist.experiments.report import answer, write_report
+    from compeffdist.experiments.running import TIMES
     from compeffdist.params import load_params
 
     made = [one for run in runs if (one := results.find(run))]
@@ -137,7 +139,8 @@ def _report(experiment: "Experiment", runs: "list[Run]", results: "Results") -> 
         seed=params.seed,
     )
     every = len(experiment.arms) * len(experiment.seeds)
-    paths = write_report(experiment, paired, compared, every - sum(map(len, paired.values())))
+    shown = [one.run for of_arm in paired.values() for one in of_arm]
+    paths = write_report(experiment, paired, compared, every - len(shown), seconds_taken(shown, TIMES))
     said = answer(experiment, compared, len(seeds))
     print(f"{experiment.name}: {said} {paths[0]}")
     return {"experiment": experiment.name, "seeds": seeds, "answer": said, "arms": [asdict(one) for one in compared]}

@@ -2,12 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from compeffdist.difficulty.scorer import score_rows
 from compeffdist.difficulty.shards import RowFigures, ScoreShards
-from compeffdist.difficulty.spread import Source, fill_shards
+from compeffdist.difficulty.spread import Source, Spread
 from compeffdist.fingerprints import code_hash
 from compeffdist.params import DifficultyParams, RuntimeParams
 from compeffdist.progress import Progress
@@ -30,8 +31,7 @@ class Passes:
     ) -> None:
         """`source` is what `model` was loaded from, for replicas of it (`runtime.executor`); `weights` are as in
         `scorer_identity`; `rows` are those that will be seen, of all passes. Raises UserError as ScoreShards."""
-        self.model, self.source, self.params, self.runtime = model, source, params, runtime
-        self.code = code_versions()
+        self.model, self.params, self.runtime, code = model, params, runtime, code_versions()
         # No knob but top_p changes a row's figures. Device, dtype and code are not in scorer_id: they change the last
         # bits of a score, not what it is a score of.
         place = {
@@ -39,25 +39,27 @@ class Passes:
             "top_p": params.top_p,
             "device": str(model.device),
             "dtype": str(model.dtype),
-            "code": self.code,
+            "code": code,
         }
         self.shards = ScoreShards(Path(runtime.scores) / content_id("scores", place))
+        self.spread = Spread(self.shards, model, source, params, runtime, code)
         self.progress = Progress("difficulty", total=rows)
 
     def __enter__(self) -> Self:
-        self.shards.__enter__()
-        self.progress.__enter__()
+        with ExitStack() as opened:
+            for each in (self.shards, self.spread, self.progress):
+                opened.enter_context(each)
+            self._opened = opened.pop_all()
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self.progress.__exit__(*raised)
-        self.shards.__exit__(*raised)
+    def __exit__(self, *raised: Any) -> None:
+        self._opened.__exit__(*raised)
 
     def see(self, *passes: Sequence[TokenRow]) -> list[tuple[dict[str, RowFigures], dict[str, str]]]:
         """For each pass the figures, and the reasons of its other rows, by id. Raises UserError as `score_rows` and
-        `fill_shards`."""
+        `Spread.fill`."""
         if self.runtime.executor == "ray":
-            fill_shards(self.shards, self.model, self.source, passes, self.params, self.runtime, self.code)
+            self.spread.fill(passes)
         results = []
         for rows in passes:
             figures, reasons = score_rows(

@@ -12,8 +12,9 @@ one is computed while the other waits. A replica that dies loses its shares to t
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -125,46 +126,68 @@ class Replica:
             ]
 
 
-def fill_shards(
-    shards: ScoreShards,
-    model: Any,
-    source: Source,
-    passes: Sequence[Sequence[TokenRow]],
-    params: DifficultyParams,
-    runtime: RuntimeParams,
-    code: dict[str, str],
-) -> None:
-    """Have replicas compute those batches of passes that are not kept yet, and keep them.
+class Spread:
+    """Has replicas compute batches of passes. Use as a context: the replicas, which are started when there is something
+    to compute, end with it."""
 
-    Args:
-        shards: the scorer's, in which those batches are afterwards.
-        model: what `source` was loaded to in this process.
-        code: versions of what computes a score, as they are here.
+    def __init__(
+        self,
+        shards: ScoreShards,
+        model: Any,
+        source: Source,
+        params: DifficultyParams,
+        runtime: RuntimeParams,
+        code: dict[str, str],
+    ) -> None:
+        """
+        Args:
+            shards: the scorer's, where what is computed is kept.
+            model: what `source` was loaded to in this process.
+            code: versions of what computes a score, as they are here.
+        """
+        self.shards, self.model, self.source, self.params, self.runtime = shards, model, source, params, runtime
+        self.code = code
+        self._opened = ExitStack()
+        self._work: Work | None = None
 
-    Raises:
-        UserError: as `ray_session` and `score_rows` do; a replica has another model, device, precision or code than
-            this process, or a batch ended several.
-    """
-    import torch
+    def __enter__(self) -> Self:
+        return self
 
-    shares = _shares(passes, params.max_length, runtime.token_budget, split_model(model), shards)
-    first = next(shares, None)
-    if first is None:
-        return
-    settings = Settings(
-        top_p=params.top_p,
-        workspace_bytes=runtime.scoring_workspace_mib << 20,
-        device=model.device.type,
-        dtype=str(model.dtype),
-        code=code,
-        threads=torch.get_num_threads(),
-    )
-    total = sum(len(rows) for rows in passes)
-    with ray_session(runtime) as ray, Progress("difficulty, by replicas", total) as progress:
-        work = Work(ray, source.absolute(), settings, runtime, shards, progress, shares, deque([first]))
-        work.run()
-        progress.skip(total - progress.done)
-    shards.write()
+    def __exit__(self, *raised: Any) -> None:
+        self._opened.__exit__(*raised)
+
+    def fill(self, passes: Sequence[Sequence[TokenRow]]) -> None:
+        """Have those batches of passes computed and kept that are not kept yet.
+
+        Raises:
+            UserError: as `ray_session` and `score_rows` do; a replica has another model, device, precision or code than
+                this process, or a batch ended several.
+        """
+        budget = self.runtime.token_budget
+        shares = _shares(passes, self.params.max_length, budget, split_model(self.model), self.shards)
+        first = next(shares, None)
+        if first is None:
+            return
+        total = sum(map(len, passes))
+        self._work = self._work or self._start()
+        with Progress("difficulty, by replicas", total) as progress:
+            self._work.run(chain([first], shares), progress)
+            progress.skip(total - progress.done)
+        self.shards.write()
+
+    def _start(self) -> "Work":
+        import torch
+
+        settings = Settings(
+            top_p=self.params.top_p,
+            workspace_bytes=self.runtime.scoring_workspace_mib << 20,
+            device=self.model.device.type,
+            dtype=str(self.model.dtype),
+            code=self.code,
+            threads=torch.get_num_threads(),
+        )
+        ray = self._opened.enter_context(ray_session(self.runtime))
+        return Work(ray, self.source.absolute(), settings, self.runtime, self.shards)
 
 
 def _shares(
@@ -195,17 +218,17 @@ def _shares(
 
 @dataclass
 class Work:
-    """Shares that are handed out to replicas until all are done."""
+    """Shares that are handed out to replicas until all are done, of one block of rows after another."""
 
     ray: Any
     source: Source
     settings: Settings
     runtime: RuntimeParams
     shards: ScoreShards
-    progress: Progress
-    shares: Iterator[Share]
+    progress: Progress = field(init=False)
+    shares: Iterator[Share] = field(init=False)
     """Those that nobody has been given."""
-    back: deque[Share]
+    back: deque[Share] = field(default_factory=deque)
     """Those to be given before these: of replicas that died."""
     flying: dict[Any, tuple[Any, Share | None]] = field(default_factory=dict)
     """What is awaited: of which replica, and for what share; none while it loads its model."""
@@ -218,12 +241,18 @@ class Work:
     files: dict[str, str] | None = field(init=False)
     """What replicas must have been loaded from."""
 
-    def run(self) -> None:
-        """Raises UserError as `fill_shards`."""
+    def __post_init__(self) -> None:
         # on this machine the files are the same
         self.files = self.source.files() if self.runtime.ray_address else None
-        for _ in range(self.runtime.replicas):
-            self._start()
+
+    def run(self, shares: Iterator[Share], progress: Progress) -> None:
+        """Have all shares done. Raises UserError as `Spread.fill`."""
+        self.shares, self.progress = shares, progress
+        if not self.started:
+            for _ in range(self.runtime.replicas):
+                self._start()
+        for one in self.ready:
+            self._give(one)
         while any(share for _, share in self.flying.values()) or self._more():
             done, _ = self.ray.wait([*self.flying], timeout=self._patience())
             if not done:

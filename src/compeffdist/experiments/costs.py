@@ -50,6 +50,15 @@ def estimate(run: Run, results: Results, times: Path) -> Estimate:
     return Estimate(run, made=False, stages=tuple(names), questions=questions, seconds=seconds)
 
 
+def seconds_taken(runs: Sequence[Run], times: Path) -> float | None:
+    """What runs took that were made here, all together; None if one of them was not."""
+    measured = list(read_jsonl(times)) if times.exists() else []
+    took = {(one["experiment"], one["arm"], one["seed"]): one["seconds"] for one in measured}
+    found = [took.get((run.experiment, run.arm, run.seed)) for run in runs]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if known and len(known) == len(runs) else None
+
+
 def plan_lines(estimates: Sequence[Estimate]) -> list[str]:
     """What is to be made, a line for runs of the same stages."""
     groups: dict[tuple[str, ...], list[Estimate]] = {}

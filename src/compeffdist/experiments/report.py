@@ -12,6 +12,7 @@ from compeffdist.experiments.comparing import Comparison
 from compeffdist.experiments.plan import FOLDER, Experiment
 from compeffdist.experiments.results import Found
 from compeffdist.files import atomic_file
+from compeffdist.progress import clock
 
 RESULTS = FOLDER / "results"
 COLUMNS = (
@@ -24,25 +25,46 @@ COLUMNS = (
     "training_rows",
     "tokens",
     "seconds",
+    "answers",
     "commit",
 )
 ByArm = Mapping[str, Sequence[Found]]
 
 
 def write_report(
-    experiment: Experiment, found: ByArm, compared: Sequence[Comparison], missing: int, folder: Path = RESULTS
+    experiment: Experiment,
+    found: ByArm,
+    compared: Sequence[Comparison],
+    missing: int,
+    took: float | None = None,
+    folder: Path = RESULTS,
 ) -> list[Path]:
-    """Write page, figure and table; their paths. `missing`: runs that are not on it, which the page says."""
+    """Write page, figure and table; their paths.
+
+    Args:
+        missing: runs that are not on the page, which says so.
+        took: seconds of all runs that are, if known.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("md", "svg", "csv")]
-    contents = (page(experiment, found, compared, missing), figure(experiment, compared), table(experiment, found))
+    contents = (
+        page(experiment, found, compared, missing, took),
+        figure(experiment, compared),
+        table(experiment, found),
+    )
     for target, content in zip(paths, contents, strict=True):
         with atomic_file(target) as path:
             path.write_text(content, encoding="utf-8")
     return paths
 
 
-def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], missing: int) -> str:
+def page(
+    experiment: Experiment,
+    found: ByArm,
+    compared: Sequence[Comparison],
+    missing: int,
+    took: float | None = None,
+) -> str:
     """The page in Markdown: question, answer in a sentence, figure, table, and how to make it again."""
     seeds = [one.run.seed for one in found[experiment.reference]]
     lines = [f"# {experiment.name}", "", experiment.question, "", f"**{answer(experiment, compared, len(seeds))}**", ""]
@@ -67,7 +89,8 @@ def page(experiment: Experiment, found: ByArm, compared: Sequence[Comparison], m
         "",
         *_settings(experiment),
         "",
-        f"Made by `compeffdist experiments {experiment.name}`; every run is in [the table]({experiment.name}.csv).",
+        f"Made by `compeffdist experiments {experiment.name}`; every run is in [the table]({experiment.name}.csv). "
+        f"{_cost(found, took)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -107,6 +130,7 @@ def table(experiment: Experiment, found: ByArm) -> str:
                         *(arm, one.run.seed, task, rows[task]),
                         *(f"{value:.4f}" for value in values),
                         *(one.training["records"]["out"], one.training["tokens"], one.training["seconds"]),
+                        _answers(one, "answers", "used"),
                         one.commit[:10],
                     ]
                 )
@@ -149,6 +173,19 @@ def _row(one: Comparison, runs: Sequence[Found], judged_on: Sequence[str]) -> li
         _range([round(run.training["seconds"]) for run in runs]),
         one.verdict,
     ]
+
+
+def _cost(found: ByArm, took: float | None) -> str:
+    """Answers and time of the runs. Those of an arm share its answers, whichever of them bought them."""
+    runs = [one for of_arm in found.values() for one in of_arm]
+    used = _range([_answers(one, "answers", "used") for one in runs])
+    bought = sum(max(_answers(one, "this_run", "bought") for one in of_arm) for of_arm in found.values())
+    told = f"A run has {used} answers of its teacher about pairs; {bought or 'none'} of them had to be bought."
+    return f"{told} The {len(runs)} runs took {clock(took)}." if took else told
+
+
+def _answers(found: Found, *keys: str) -> int:
+    return sum(stage["teacher"][keys[0]][keys[1]] for stage in found.asked)
 
 
 def _settings(experiment: Experiment) -> list[str]:

@@ -6,7 +6,7 @@ answers on the evaluation rows an artefact in DVC's cache.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from compeffdist.records import Prediction
 LAST = "evaluate_student"
 """The stage that a run ends with."""
 TRAINED = "train_student"
+ASKED = ("collect_responses", "collect_sampled")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Found:
     """metrics/evaluation.json."""
     training: Mapping[str, Any]
     """metrics/train_student.json."""
+    asked: Sequence[Mapping[str, Any]]
+    """Metrics of the stages that ask the teacher about pairs, `ASKED`."""
     answers: Item
     """The predictions of student and base, in DVC's cache."""
 
@@ -88,9 +91,10 @@ class Results:
         """What a run came to; None if it was not made, or its answers are not in DVC's cache any more."""
         for commit, lock in self.locks:
             if not self.fault(run, lock) and self.repository.locate(lock.outs[STUDENT_PREDICTIONS]):
-                figures = {path: self._figures(commit, path) for path in (EVALUATED, metrics_of(TRAINED))}
-                evaluation, training = figures.values()
-                return Found(run, commit, evaluation, training, lock.outs[STUDENT_PREDICTIONS])
+                evaluation, training, *asked = (
+                    self._figures(commit, path) for path in (EVALUATED, *map(metrics_of, (TRAINED, *ASKED)))
+                )
+                return Found(run, commit, evaluation, training, asked, lock.outs[STUDENT_PREDICTIONS])
         return None
 
     def changed(self, run: Run) -> list[Stage]:
