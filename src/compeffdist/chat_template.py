@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 TEMPLATE_DATE = date(2024, 7, 26)
 """What a chat template is told today is: the day Llama 3's own names where it is told none."""
 
+PLAIN_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ message['content'] }}"
+    "{{ eos_token if message['role'] == 'assistant' else '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Answer:\n{% endif %}"
+)
+"""What a student is given that comes without a template, as models before instruction tuning do: it learns this one."""
+
 _CORES = {"system": "⟦system⟧", "user": "⟦user⟧", "assistant": "⟦assistant⟧"}
 """No text of a template's own looks like them."""
 _HARD = " Aa\n\n<i>\"b\" & 'c'</i> \\ {d} é"

@@ -9,7 +9,7 @@ is tokenised as plain characters, so that no text can end its own turn.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compeffdist.chat_template import chat_frame
+from compeffdist.chat_template import PLAIN_TEMPLATE, chat_frame
 from compeffdist.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -24,6 +24,15 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # broken files fail anywhere in transformers and tokenizers, as any type
         raise UserError(f"{folder}: no tokenizer could be loaded: {one_line(error, 300)}") from None
+
+
+def student_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a student, or of what it is trained from: without a chat template it is given PLAIN_TEMPLATE,
+    which it then has for good. Raises UserError as `load_tokenizer`."""
+    tokenizer = load_tokenizer(folder)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
 
 
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", system: str, prompt: str) -> list[int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from compeffdist import precision
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, read_json
-from compeffdist.formatting import load_tokenizer
+from compeffdist.formatting import student_tokenizer
 from compeffdist.imports import transformers_models
 from compeffdist.precision import resolve_device
 from compeffdist.records import content_id
@@ -102,7 +102,7 @@ def load_student(
     """
     folder, device = Path(folder), resolve_device(device)
     if not (folder / "adapter_config.json").exists():
-        return _load(folder, dtype, device), load_tokenizer(folder)
+        return _load(folder, dtype, device), student_tokenizer(folder)
     import torch
     from peft import PeftModel
 
@@ -111,7 +111,7 @@ def load_student(
     dtype = "float32" if dtype == "auto" and device == "cpu" else dtype
     model: Any = PeftModel.from_pretrained(_load(base, dtype, device), str(folder))
     model = model.merge_and_unload() if next(model.parameters()).dtype == torch.float32 else model
-    return model.eval(), load_tokenizer(folder)
+    return model.eval(), student_tokenizer(folder)
 
 
 def _load(folder: Path, requested: str, device: str) -> "PreTrainedModel":

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from compeffdist.canonical import canonical_json, hash_json, hash_text
 from compeffdist.errors import UserError
 from compeffdist.files import atomic_folder, write_json
-from compeffdist.formatting import encode_prompt, encode_response, end_token_id, load_tokenizer
+from compeffdist.formatting import encode_prompt, encode_response, end_token_id, student_tokenizer
 from compeffdist.params import FineTuningParams
 from compeffdist.precision import resolve_device
 from compeffdist.records import Reject
@@ -143,7 +143,7 @@ def fine_tune(
     device = resolve_device(device)
     _check_processes(device, processes)
     first = processes == 1 or os.environ["RANK"] == "0"
-    tokenizer = load_tokenizer(base)
+    tokenizer = student_tokenizer(base)
     encoded, rejected = encode_rows(tokenizer, system, rows, settings.max_length, stage, settings.soft_labels)
     if not encoded:
         raise UserError(f"{stage}: no row to train on ({len(rejected)} rejected); see training.max_length")
