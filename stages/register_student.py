@@ -15,13 +15,12 @@ from compeffdist.artefacts import (
     TRAINING,
     TRAINING_CURVE,
 )
-from compeffdist.columns import read_columns
+from compeffdist.columns import distinct
 from compeffdist.declaration import gates
 from compeffdist.domain import stage_domain
 from compeffdist.gates.outcome import LAST, gate_tags, report_of
 from compeffdist.given import Given, Made
 from compeffdist.models import read_identity
-from compeffdist.records import Triplet
 from compeffdist.registry.artifacts import evaluation_attachments
 from compeffdist.registry.bounds import to_file
 from compeffdist.registry.carrying import carried_by
@@ -39,20 +38,18 @@ def run(given: Given) -> Made:
     teacher, monitored = read_identity(given.path(TEACHER)), stage_domain(given).monitored
     gate_states = gate_tags({gate: given[report_of(gate)] for gate in gates()})
     drawn = draw_texts(texts, params.label_priors, params.seed)
-    named = "instruction_id"
-    taught = {*read_columns(given.path(TRAINING), Triplet, [named], [named])[named].unique().to_pylist()}
-    carried = carried_by(
-        student, base_folder, given[INSTRUCTIONS], taught, drawn, params.label_priors, params.runtime, monitored
-    )
+    taught = distinct(given.path(TRAINING), TRAINING.kind, "instruction_id")
+    asked_of = given[INSTRUCTIONS], taught, drawn
+    carried = carried_by(student, base_folder, *asked_of, params.label_priors, params.runtime, monitored)
     tags = version_tags(params, teacher, base, student, headline_metrics(evaluation)) | gate_states
-    predictions, rows = given.path(STUDENT_PREDICTIONS), given.path(EVALUATION)
+    attached = given.path(STUDENT_PREDICTIONS), given.path(EVALUATION), monitored.asked_in(params.evaluation).tasks
     registration = register_student(
         student,
         base_folder,
         params.registry,
         tags,
         run_id=given[STUDENT_RUN]["run_id"],
-        attachments=evaluation_attachments(predictions, rows, monitored.asked_in(params.evaluation).tasks),
+        attachments=evaluation_attachments(*attached),
         carried=carried.to_files(len(drawn)) | to_file(params.serving),
         earned=gate_states[f"gate.{LAST}"] != "failed",
         private_key=key_file(params.signing.private_key, "signing.private_key"),

@@ -61,6 +61,11 @@ def read_columns(
     return pa.concat_tables(tables).unify_dictionaries()
 
 
+def distinct(source: Path, kind: type[Record], name: str) -> set[str]:
+    """The values of a column of text. Raises UserError as `read_columns`."""
+    return {*read_columns(source, kind, [name], [name])[name].unique().to_pylist()}
+
+
 def _picked(table: pa.Table, names: Sequence[str], categories: Sequence[str]) -> pa.Table:
     return pa.table({name: table[name].dictionary_encode() if name in categories else table[name] for name in names})
 

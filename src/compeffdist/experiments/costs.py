@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 from compeffdist.artefacts import metrics_of
+from compeffdist.costs.expected import EXPECTED, expected_questions
+from compeffdist.costs.plan import last_run
 from compeffdist.experiments.plan import Run
 from compeffdist.experiments.results import TRAINED, Results
 from compeffdist.files import read_json, read_jsonl
@@ -22,8 +24,7 @@ class Estimate:
     stages: tuple[str, ...] = ()
     """That it runs, gates apart."""
     questions: int = 0
-    """To the teacher in these stages, as many as the working folder's run asked there: an arm with more texts or pairs
-    asks more. Those in store or record cost nothing."""
+    """To the teacher in these stages, about. Those in store or record cost nothing."""
     seconds: float | None = None
     """None if nothing was measured yet."""
 
@@ -43,10 +44,11 @@ def estimate(run: Run, results: Results, times: Path) -> Estimate:
         [one["seconds"] for one in measured if one["experiment"] == run.experiment and one["arm"] == run.arm],
         [one["seconds"] for one in measured if one["experiment"] == run.experiment],
         [one["seconds"] for one in measured],
-        [seconds for seconds in [_figure(results, TRAINED, "seconds")] if seconds],
+        [seconds for seconds in [_training_seconds(results)] if seconds],
     )
     seconds = next((mean(found) for found in alike if found), None)
-    questions = sum(int(_figure(results, name, "teacher", "answers", "used") or 0) for name in names)
+    last = last_run(results.repository.root)
+    questions = sum(expected_questions(name, run.params, last) for name in names if name in EXPECTED)
     return Estimate(run, made=False, stages=tuple(names), questions=questions, seconds=seconds)
 
 
@@ -74,18 +76,17 @@ def plan_lines(estimates: Sequence[Estimate]) -> list[str]:
 
 
 def total_line(estimates: Sequence[Estimate]) -> str:
-    """All of them in a line."""
+    """All of them in a line. The seeds of an arm share its answers."""
     missing = [one for one in estimates if not one.made]
     times = [one.seconds for one in missing if one.seconds is not None]
-    asked = sum(one.questions for one in missing)
+    asked = sum({(one.run.experiment, one.run.arm): one.questions for one in missing}.values())
     time = f", about {clock(sum(times))}" if len(times) == len(missing) and times else ""
     answers = f"about {asked} answers, of which those in store and record cost nothing" if asked else "no answers"
     return f"{len(estimates)} runs, {len(missing)} to make: {answers}{time}"
 
 
-def _figure(results: Results, stage: str, *keys: str) -> float | None:
-    path = results.repository.root / metrics_of(stage)
+def _training_seconds(results: Results) -> float | None:
+    """Of the working folder's run."""
+    path = results.repository.root / metrics_of(TRAINED)
     value = read_json(path) if path.exists() else None
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, int | float) else None
+    return value.get("seconds") if isinstance(value, dict) else None
