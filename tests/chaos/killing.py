@@ -92,6 +92,13 @@ class Pipeline:
             gate["action"] = "warn"
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
+    def spread_over(self, replicas: int) -> None:
+        """From now on, what can be is computed by replicas that Ray places."""
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        params["runtime"] |= {"executor": "ray", "replicas": replicas}
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+
     def start(self) -> subprocess.Popen[str]:
         """`dvc repro` in a session of its own, its lines on a pipe."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
@@ -233,11 +240,14 @@ def _left(pipeline: Pipeline, kill: Kill) -> str:
     return ""
 
 
-def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "") -> Report:
-    """Kill as often as that, stage after stage, through as many passes as it takes."""
+def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "", replicas: int = 0) -> Report:
+    """Kill as often as that, stage after stage, through as many passes as it takes; with `replicas`, of a pipeline that
+    spreads its work over so many, which the run in peace does not."""
     draw, report = random.Random(seed), Report()
     took = pipeline.run_in_peace()
     expected = pipeline.artefacts()
+    if replicas:
+        pipeline.spread_over(replicas)
     stages = [stage for stage in took if re.search(only, stage)]
     while sum(report.kills.values()) < kills:
         pipeline.forget_the_run()
@@ -294,13 +304,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until", default="", help="stage that the pipeline ends with (default: the last)")
     parser.add_argument("--only", default="", help="stages whose name holds this, a regular expression")
+    parser.add_argument("--replicas", type=int, default=0, help="spread over so many by Ray (default: do not)")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     # a shell starts what it puts into the background with Ctrl-C ignored, and so would be all that is started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder, teaching() as (server, asked):
         pipeline = Pipeline(Path(folder) / "checkout", server.url, args.until)
-        report = chaos(pipeline, asked, args.kills, args.seed, args.only)
+        report = chaos(pipeline, asked, args.kills, args.seed, args.only, args.replicas)
     told = json.dumps(report.to_json(), indent=2)
     if args.out:
         args.out.write_text(told + "\n")
