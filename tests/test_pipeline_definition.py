@@ -130,7 +130,8 @@ def test_a_user_s_own_files_are_a_dependency_and_stay_out_of_git(stage: str, fol
 
 def test_records_of_answers_and_fingerprints_are_kept_by_git() -> None:
     files = ("record.json", "answers.parquet", "models/model_1.json")
-    assert ignored("code.yaml", *(f"records/laptop/{name}" for name in files)) == []
+    folders = ("laptop", "experiments", "aspects")
+    assert ignored("code.yaml", *(f"records/{folder}/{name}" for folder in folders for name in files)) == []
 
 
 def test_figures_and_plots_stay_in_git() -> None:
