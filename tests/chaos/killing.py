@@ -65,7 +65,8 @@ class Report:
     asked_again: int = 0
     """Requests sent to the teacher more than once."""
     in_flight: int = 0
-    """At most so many could be in flight at the kills: concurrency times kills in stages that ask."""
+    """At most so many could be in flight at the kills: concurrency times kills in stages that ask. A pass in which more
+    are sent again is a failure."""
     seconds_lost: float = 0.0
     """Beyond what the passes took in peace."""
 
@@ -252,7 +253,7 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
     while sum(report.kills.values()) < kills:
         pipeline.forget_the_run()
         asked.counts.clear()
-        began, spent = time.monotonic(), sum(report.kills.values())
+        began, spent, in_flight = time.monotonic(), sum(report.kills.values()), 0
         for stage in stages:
             if sum(report.kills.values()) >= kills:
                 break
@@ -265,20 +266,23 @@ def chaos(pipeline: Pipeline, asked: Asked, kills: int, seed: int, only: str = "
             if killed:
                 report.kills[stage] += 1
                 report.signals[kill.how.name] += 1
+                in_flight += CONCURRENCY * (stage in REPLAYS)
             if written:
                 report.writes[written] += 1
             if fault:
                 report.failures.append(fault)
         faults = _finish(pipeline, expected)
+        if asked.asked_again() > in_flight:
+            faults.append(f"{asked.asked_again()} requests were sent again, where {in_flight} could be in flight")
         print(f"pass {report.passes + 1} ended: {'; '.join(faults) or 'as in peace'}", file=sys.stderr)
         report.failures += faults
         report.passes += 1
         report.asked_again += asked.asked_again()
+        report.in_flight += in_flight
         report.seconds_lost += max(0.0, time.monotonic() - began - sum(took.values()))
         if sum(report.kills.values()) == spent:
             report.failures.append("no stage was reached: nothing was killed in a whole pass")
             break
-    report.in_flight = CONCURRENCY * sum(report.kills[stage] for stage in REPLAYS)
     return report
 
 
