@@ -160,6 +160,21 @@ def test_difficulty_is_what_the_sampler_ranks_by(run: Run) -> None:
     assert '<td class="number">-5.00</td>' in hardest
 
 
+def test_the_seed_is_told_and_what_it_means(run: Run) -> None:
+    assert "One draw of sample and training, with seed 7." in render(replace(run, seed=7))
+
+
+def test_a_row_says_what_it_was_made_from(run: Run) -> None:
+    data = json.loads(payload(run)[0])
+    texts, instructions, heads = by_id(run.texts), by_id(run.instructions), by_id(run.perspectives)
+    assert {one[0]: (one[3], one[4]) for one in data["texts"]} == {
+        key: (texts[key].source, texts[key].source_row) for key in (one[0] for one in data["texts"])
+    }
+    for key, *_, head in data["instructions"]:
+        perspective = heads.get(instructions[key].perspective_id)
+        assert head == (perspective.head if perspective else "")
+
+
 def test_the_first_sentence_names_tasks_that_became_worse(run: Run) -> None:
     worse = run.evaluation["tasks"]["tweets"] | {"student_minus_base": {"estimate": -0.2, "low": -0.3, "high": -0.1}}
     assert "worse beyond chance on tweets" in opening(

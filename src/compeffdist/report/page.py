@@ -38,7 +38,7 @@ nav a:hover{text-decoration:underline}h2,#row-count{scroll-margin-top:3.5rem}
 def render(run: Run) -> str:
     """The page as HTML; the pages of the gates and of difficulty, and the file of rows, lie beside it in `report/`."""
     sections = [
-        *results.results(run.evaluation),
+        *results.results(run.evaluation, run.seed),
         *results.answers(run.evaluation, run.predictions),
         *flow.gates(run),
         *flow.flow(run),
@@ -59,7 +59,7 @@ def render_without_texts(run: Run) -> str:
     sections = [
         "<p class='quiet'>Sections that show texts, or words that come from some, are in report/index.html of the "
         "checkout alone.</p>",
-        *results.results(run.evaluation),
+        *results.results(run.evaluation, run.seed),
         *results.answers(run.evaluation, run.predictions),
         *flow.gates(run, linked=False),
         *flow.flow(run),

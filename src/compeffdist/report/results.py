@@ -44,8 +44,8 @@ STEPS = 10
 STYLE += "".join(f".confusion .s{step}{{--share:{step * 7}}}" for step in range(STEPS + 1)) + "\n"
 
 
-def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    """Charts and table of macro-F1, as HTML."""
+def results(evaluation: Mapping[str, Any], seed: int) -> Iterator[str]:
+    """Charts and table of macro-F1, as HTML; `seed` is that of sample and training."""
     yield "<h2 id='results'>Results</h2>"
     yield f'<div class="charts">{scores_chart(evaluation)}{gains_chart(evaluation)}</div>'
     yield left_out(len(evaluation["tasks"]) - MOST_ROWS, "tasks")
@@ -55,6 +55,10 @@ def results(evaluation: Mapping[str, Any]) -> Iterator[str]:
     scored = [("mean", rows, evaluation["mean"]), *((name, task["rows"], task) for name, task in tasks.items())]
     lines = (cells([name, f"{count:,}", *_scores(scores)]) for name, count, scores in scored)
     yield table(["task", "rows", *columns], lines, "macro-F1 of every system and task", 1)
+    yield (
+        f'<p class="quiet">One draw of sample and training, with seed {seed}. Intervals are over rows: how far another '
+        "seed's student may be from this one, several runs tell (<code>compeffdist experiments</code>).</p>"
+    )
     if priors := priors_line(evaluation):
         yield f'<p class="quiet">{escape(priors)}</p>'
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from compeffdist.files import atomic_file
 from compeffdist.record_streams import BATCH_ROWS
-from compeffdist.records import Draw, Instruction, Text, by_id
+from compeffdist.records import Draw, Instruction, Perspective, Text, by_id
 from compeffdist.report.run import Answered, Run
 from compeffdist.report.svg import type_name
 
@@ -38,7 +38,7 @@ def _told(run: Run, shown: int) -> str:
     some = f"{shown:,} of {every:,} rows, evenly over difficulty" if shown < every else f"All {every:,} scored rows"
     more = f" {predicted:,} more were sampled by a predicted difficulty." if predicted > 0 else ""
     return (
-        f"{some}, each with the ids that <code>compeffdist trace</code> takes. Every row, at full length, is in "
+        f"{some}, each with where it comes from and the command that shows all of it. Every row, at full length, is in "
         f"<code>{FILE}</code> beside this page.{more}"
     )
 
@@ -90,10 +90,12 @@ class Known:
     texts: Mapping[str, Text]
     triplets: Mapping[str, Answered]
     instructions: Mapping[str, Instruction]
+    perspectives: Mapping[str, Perspective]
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        return cls(by_id(run.texts), {row.id: row for row in run.triplets}, by_id(run.instructions))
+        triplets, perspectives = {row.id: row for row in run.triplets}, by_id(run.perspectives)
+        return cls(by_id(run.texts), triplets, by_id(run.instructions), perspectives)
 
 
 def _ranked(draws: Sequence[Draw]) -> list[Draw]:
@@ -120,8 +122,8 @@ def _pieces(known: Known, scored: Sequence[Draw]) -> Iterator[str]:
 
     shown = (known.texts[one] for one in texts)
     found = {
-        "texts": ([text.id, _cut(text.text), text.domain] for text in shown),
-        "instructions": (_instruction(known.instructions[one]) for one in instructions),
+        "texts": ([text.id, _cut(text.text), text.domain, text.source, _cut(text.source_row)] for text in shown),
+        "instructions": (_instruction(known.instructions[one], known.perspectives) for one in instructions),
         "rows": rows(),
     }
     for name, values in found.items():
@@ -134,8 +136,11 @@ def _pieces(known: Known, scored: Sequence[Draw]) -> Iterator[str]:
     yield "}"
 
 
-def _instruction(instruction: Instruction) -> list[str]:
-    return [instruction.id, instruction.task_name, type_name(instruction.type), _cut(instruction.prompt)]
+def _instruction(instruction: Instruction, perspectives: Mapping[str, Perspective]) -> list[str]:
+    """The last is its perspective, empty for a task of the user's own, which is of none."""
+    perspective = perspectives.get(instruction.perspective_id)
+    shown = [instruction.task_name, type_name(instruction.type), _cut(instruction.prompt)]
+    return [instruction.id, *shown, perspective.head if perspective else ""]
 
 
 def _cut(text: str) -> str:

@@ -77,6 +77,8 @@ class Run:
     """Where attributes lie on the map, by id."""
     curves: Mapping[str, Sequence[float]]
     """Losses of all steps by the stage that trained."""
+    seed: int
+    """By which sample and training were drawn."""
 
     @property
     def asking(self) -> Mapping[str, Mapping[str, Any]]:
@@ -93,7 +95,7 @@ class Run:
 
 def read_run(given: Given) -> Run:
     """Read the run whose report a stage writes. Raises UserError naming an artefact that is missing or broken."""
-    stages = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))]
+    stages, params = [name for name in read_pipeline() if given.stage.reads(metrics_of(name))], given.params
     return Run(
         models={role: read_identity(given.path(identity)) for role, identity in zip(ROLES, IDENTITIES, strict=True)},
         metrics={stage: given[metrics_of(stage)] for stage in stages},
@@ -112,6 +114,7 @@ def read_run(given: Given) -> Run:
             "warm_up_student": losses(given.path(WARM_UP_CURVE)),
             "train_student": losses(given.path(TRAINING_CURVE)),
         },
+        seed=params.seed if params.student_seed is None else params.student_seed,
     )
 
 

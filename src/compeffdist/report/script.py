@@ -56,8 +56,11 @@ BROWSER = """
       made('p', task[1] + ' · ' + text[2] + ' · difficulty ' + row[3].toFixed(3) + ' · chance to be kept ' +
         row[4].toFixed(2) + ' · ' + (row[5] ? 'kept' : 'not kept'), 'quiet'));
     const more = made('details', '');
-    more.append(made('summary', 'Instruction and ids'), made('p', task[3], 'quiet'),
-      made('p', row[6] + ' ' + text[0] + ' ' + task[0], 'ids'));
+    const chain = ['source ' + text[3] + ', row ' + text[4], task[4] && 'perspective ' + task[4], 'task ' + task[1],
+      'response ' + row[2], row[5] ? 'kept by the sampler' : 'left out by the sampler'];
+    more.append(made('summary', 'Where it comes from'), made('p', chain.filter(Boolean).join(' \u2192 '), 'quiet'),
+      made('p', task[3], 'quiet'), made('p', 'compeffdist trace ' + row[6], 'ids'),
+      made('p', text[0] + ' ' + task[0], 'ids'));
     one.append(more);
     return one;
   };
