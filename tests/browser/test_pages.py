@@ -132,6 +132,70 @@ def test_each_row_is_in_one_bin_of_difficulty(chromium: Any, tmp_path: Path) -> 
         assert found == Counter(f"{one:.3f}" for one in values)
 
 
+def test_rows_are_found_by_words_and_by_what_is_chosen_and_one_tells_where_it_comes_from(
+    chromium: Any, tmp_path: Path
+) -> None:
+    run = make_run("plain")
+    write_page(tmp_path / "a.html", render(run))
+    page = chromium.new_page()
+    page.goto((tmp_path / "a.html").absolute().as_uri())
+
+    def shown() -> list[str]:
+        page.wait_for_timeout(300)
+        responses: list[str] = page.locator("ol.rows .response").all_inner_texts()
+        return responses
+
+    hardest_first = ["plain 1", "plain 2", "plain 0"]
+    assert shown() == hardest_first
+    page.fill("input[name=words]", "Plain 2")
+    assert shown() == ["plain 2"]
+    page.fill("input[name=words]", "of no row")
+    assert shown() == [] and page.inner_text("#row-count") == "No row fits."
+    page.fill("input[name=words]", "")
+    page.select_option("select[name=kept]", "0")
+    assert shown() == ["plain 0"]
+    page.select_option("select[name=kept]", "")
+    page.select_option("select[name=label]", "plain 1")
+    assert shown() == ["plain 1"]
+    page.select_option("select[name=label]", "")
+    page.select_option("select[name=order]", "1")
+    assert shown() == hardest_first[::-1]
+    first = page.locator("ol.rows li").first
+    first.locator("summary").press("Enter")  # by the keyboard
+    (triplet,) = (one for one in run.triplets if one.response == "plain 0")
+    text = run.texts[0]
+    told = first.inner_text()
+    assert f"source {text.source}, row {text.source_row} → perspective plain → task tone → response plain 0" in told
+    assert f"compeffdist trace {triplet.id}" in told
+    page.close()
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_short_word_is_never_broken_over_lines(chromium: Any, tmp_path: Path, name: str) -> None:
+    """At the narrowest width: each word of up to 12 letters in running text and tables has one line box."""
+    write_page(tmp_path / "a.html", PAGES[name]("plain"))
+    page = chromium.new_page(viewport={"width": WIDTHS[0], "height": 900})
+    page.goto((tmp_path / "a.html").absolute().as_uri())
+    broken = page.evaluate(
+        """() => {
+          const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            if (node.parentElement.closest('svg, script, style, pre, .ids')) continue;
+            for (const word of node.data.matchAll(/\\p{L}{2,12}/gu)) {
+              const range = document.createRange();
+              range.setStart(node, word.index);
+              range.setEnd(node, word.index + word[0].length);
+              const tops = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+              if (tops.size > 1) found.push(word[0]);
+            }
+          }
+          return found;
+        }"""
+    )
+    page.close()
+    assert broken == []
+
+
 def test_a_script_that_got_into_a_page_would_be_seen(chromium: Any, tmp_path: Path) -> None:
     html = document("t", ATTACKS[:3]).replace(POLICY, "script-src 'unsafe-inline'")
     seen = opened(chromium, tmp_path / "a.html", html)

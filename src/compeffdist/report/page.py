@@ -80,16 +80,9 @@ def _page(run: Run, contents: Mapping[str, str], sections: Iterable[str], script
 
 def _models(run: Run) -> Iterator[str]:
     yield "<h2 id='models'>Models</h2>"
-    lines = (
-        cells(
-            [
-                role,
-                "unknown" if identity.parameters is None else f"{identity.parameters / 1e6:,.0f} M",
-                identity.licence,
-                identity.reference,
-            ],
-            4,
-        ).replace("<td>", '<td class="ids">')
-        for role, identity in run.models.items()
-    )
+    lines = []
+    for role, identity in run.models.items():
+        size = "unknown" if identity.parameters is None else f"{identity.parameters / 1e6:,.0f} M"
+        told, _, reference = cells([role, size, identity.licence, identity.reference], 4).rpartition("<td>")
+        lines.append(f'{told}<td class="ids">{reference}')
     yield table(["model", "parameters", "licence", "reference"], lines, "models")
