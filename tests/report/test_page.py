@@ -18,7 +18,7 @@ from compeffdist.report.page import CONTENTS, render
 from compeffdist.report.rows import payload, rows_table, write_rows
 from compeffdist.report.run import Run
 from compeffdist.report.script import SCRIPTS
-from compeffdist.report.svg import WIDTH, Chart, short
+from compeffdist.svg import WIDTH, Chart, short
 from tests.factories import make_draw, make_perspective, make_score, make_text, make_triplet
 from tests.report.making import HOSTILE, answered, make_run
 

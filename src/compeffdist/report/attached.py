@@ -13,7 +13,7 @@ from compeffdist.evaluation.table import SYSTEMS
 from compeffdist.report import learning, results
 from compeffdist.report.page import render_without_texts
 from compeffdist.report.run import Run
-from compeffdist.report.svg import alone
+from compeffdist.svg import alone
 
 CHARTS = {"warm_up_student": "warm_up_curve.svg", "train_student": "training_curve.svg"}
 """By the stage that trained."""

@@ -9,7 +9,7 @@ from typing import Any
 from compeffdist.house_style import cells, table
 from compeffdist.records import Perspective
 from compeffdist.report.run import Run
-from compeffdist.report.svg import BASE, INK, PAPER, STUDENT, Chart, left_out, plain_axis, short, type_name
+from compeffdist.svg import BASE, INK, PAPER, STUDENT, Chart, left_out, plain_axis, short, type_name
 
 MOST_PERSPECTIVES, MOST_MEMBERS, MOST_TASKS = 60, 12, 8
 """Shown in the table."""

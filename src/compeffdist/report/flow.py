@@ -6,7 +6,7 @@ from html import escape
 
 from compeffdist.house_style import table
 from compeffdist.report.run import Run
-from compeffdist.report.svg import INK, QUIET, STUDENT, WARM, Chart, short
+from compeffdist.svg import INK, QUIET, STUDENT, WARM, Chart, short
 
 SHADES = (1.0, 0.72, 0.5, 0.34, 0.22)
 """Of the reasons, most frequent first; those after them share the last."""

@@ -7,7 +7,7 @@ import numpy as np
 from compeffdist.arrays import Floats
 from compeffdist.house_style import cells, table
 from compeffdist.report.run import Run
-from compeffdist.report.svg import INK, LINE, STUDENT, TEACHER, Chart, plain_axis
+from compeffdist.svg import INK, LINE, STUDENT, TEACHER, Chart, plain_axis
 from compeffdist.teacher.asking import SOURCES
 
 MOST_STEPS = 300

@@ -7,8 +7,9 @@ lets no script run but ours, and everything that grows with a run is bounded.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
+from compeffdist import svg
 from compeffdist.house_style import cells, document, table
-from compeffdist.report import attribute_map, flow, learning, results, rows, selection, svg, verdict
+from compeffdist.report import attribute_map, flow, learning, results, rows, selection, verdict
 from compeffdist.report.run import Run
 from compeffdist.report.script import SCRIPTS
 

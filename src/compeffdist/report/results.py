@@ -9,7 +9,7 @@ from compeffdist.evaluation.cells import interval_cell
 from compeffdist.evaluation.table import SYSTEMS, difference_cell, priors_line
 from compeffdist.house_style import cells, table
 from compeffdist.records import Prediction
-from compeffdist.report.svg import (
+from compeffdist.svg import (
     BAD,
     BASE,
     COLOURS,

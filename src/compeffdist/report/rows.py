@@ -10,7 +10,7 @@ from compeffdist.files import atomic_file
 from compeffdist.record_streams import BATCH_ROWS
 from compeffdist.records import Draw, Instruction, Perspective, Text, by_id
 from compeffdist.report.run import Answered, Run
-from compeffdist.report.svg import type_name
+from compeffdist.svg import type_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

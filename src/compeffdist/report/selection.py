@@ -8,7 +8,7 @@ import numpy as np
 from compeffdist.house_style import cells, table
 from compeffdist.records import Draw, Text, by_id
 from compeffdist.report.run import Answered, Run
-from compeffdist.report.svg import BASE, INK, LINE, STUDENT, WARM, Chart, plain_axis, short, type_name
+from compeffdist.svg import BASE, INK, LINE, STUDENT, WARM, Chart, plain_axis, short, type_name
 
 BINS = 20
 MOST_CLASSES = 12

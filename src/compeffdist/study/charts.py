@@ -1,83 +1,66 @@
-"""Charts as inline SVG: no library, no script, the same size however many rows."""
-
-from collections.abc import Sequence
-from html import escape
+"""A study's charts: how values are spread, and one measure against another; the same size however many rows."""
 
 import numpy as np
 
 from compeffdist.arrays import Floats
+from compeffdist.svg import STUDENT, Chart, plain_axis
 
-WIDTH, HEIGHT = 330, 220
-LEFT, BOTTOM, TOP = 56, 34, 8
-CELLS = 30
-BINS = 20
-COLOUR = "#4a7ab5"
+HEIGHT, CELLS, BINS = 220, 30, 20
+FAINTEST = 0.15
+"""Opacity of a cell with one row; the fullest is opaque."""
 
 
 def histogram(values: Floats, label: str) -> str:
-    """Shares of values in equal bins of [0, 1]."""
-    counts = np.histogram(values, bins=BINS, range=(0.0, 1.0))[0]
-    shares = counts / max(counts.sum(), 1)
-    top = float(shares.max()) or 1.0
-    wide, high = (WIDTH - LEFT) / BINS, HEIGHT - TOP - BOTTOM
-    bars = [
-        _rect(LEFT + place * wide, TOP + high * (1 - share / top), wide - 1, high * share / top, 1.0, f"{share:.1%}")
-        for place, share in enumerate(shares.tolist())
-    ]
-    return _chart(bars, label, "share of rows", ("0", "1"), ("0", f"{top:.0%}"), f"Histogram of {label}")
+    """Shares of values in equal bins of [0, 1], as an HTML figure."""
+    counts, edges = np.histogram(values, bins=BINS, range=(0.0, 1.0))
+    with Chart(HEIGHT) as chart:
+        axes = chart.axes(left=40)
+        shares = 100 * counts / max(counts.sum(), 1)
+        axes.bar(edges[:-1], shares, np.diff(edges) * 0.9, align="edge", color=STUDENT)
+        axes.set_xlim(0.0, 1.0)
+        plain_axis(axes, horizontal=False)
+        return chart.figure(f"histogram of {label}", label[:1].upper() + label[1:], "In % of the rows.")
 
 
 def density(x: Floats, y: Floats, x_label: str, y_label: str, log: bool = False) -> str:
-    """How many rows lie where, as a grid of cells: the darker the more, on a logarithmic scale. With `log`, `y` is laid
-    out by its logarithm, unless a value is 0 or below."""
+    """How many rows lie where, as a grid of cells: the fuller the more, on a logarithmic scale; an HTML figure. With
+    `log`, `y` is laid out by its logarithm, unless a value is 0 or below."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgba
+    from matplotlib.ticker import LogLocator
+
     there = np.isfinite(x) & np.isfinite(y)
     x, y = x[there], y[there]
     log = log and bool((y > 0).all())
     laid = np.log(y) if log else y
-    edges = [_edges(x), _edges(laid)]
-    counts = np.histogram2d(x, laid, bins=CELLS, range=edges)[0]
-    darkest = np.log1p(counts.max())
-    wide, high = (WIDTH - LEFT) / CELLS, (HEIGHT - TOP - BOTTOM) / CELLS
-    cells = []
-    for column, row in np.argwhere(counts > 0):
-        left, top, count = LEFT + column * wide, TOP + (CELLS - 1 - row) * high, counts[column, row]
-        opacity = 0.15 + 0.85 * float(np.log1p(count) / darkest)
-        cells.append(_rect(left, top, wide, high, opacity, f"{int(count)} rows"))
-    ends = np.exp(edges[1]) if log else edges[1]
-    scale = " (log scale)" if log else ""
-    x_ends, y_ends = ([f"{edge:.3g}" for edge in side] for side in (edges[0], ends))
-    return _chart(cells, x_label, y_label + scale, x_ends, y_ends, f"{y_label} against {x_label}")
+    counts, across, up = np.histogram2d(x, laid, bins=CELLS, range=[_ends(x), _ends(laid)])
+    up = np.exp(up) if log else up
+    places = np.argwhere(counts > 0)
+    corners = [
+        [(across[i], up[j]), (across[i + 1], up[j]), (across[i + 1], up[j + 1]), (across[i], up[j + 1])]
+        for i, j in places
+    ]
+    rows = counts[tuple(places.T)]
+    opacities = FAINTEST + (1 - FAINTEST) * np.log1p(rows) / np.log1p(counts.max())
+    with Chart(HEIGHT) as chart:
+        axes = chart.axes(left=52, bottom=42)
+        cells = PolyCollection(corners, facecolors=[to_rgba(STUDENT, one) for one in opacities], linewidths=0)
+        cells.set_gid("cells")
+        axes.add_collection(cells)
+        axes.set_xlim(across[0], across[-1])
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
+        axes.set_ylim(up[0], up[-1])
+        plain_axis(axes, horizontal=False)
+        axes.set_xlabel(x_label)
+        title = f"{y_label[:1].upper()}{y_label[1:]} against {x_label}"
+        caption = f"The fuller the colour, the more rows.{f' The axis of {y_label} is logarithmic.' if log else ''}"
+        return chart.figure(title, title, caption, {"cells": [f"{int(count)} rows" for count in rows]})
 
 
-def _edges(values: Floats) -> Floats:
+def _ends(values: Floats) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    return np.array([low, high if high > low else low + 1.0])
-
-
-def _rect(x: float, y: float, width: float, height: float, opacity: float, title: str) -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{COLOUR}" '
-        f'fill-opacity="{opacity:.2f}"><title>{escape(title)}</title></rect>'
-    )
-
-
-def _chart(marks: Sequence[str], x: str, y: str, x_ends: Sequence[str], y_ends: Sequence[str], title: str) -> str:
-    right, floor = WIDTH, HEIGHT - BOTTOM
-    middle = TOP + (floor - TOP) / 2
-    texts = [
-        (LEFT, floor + 14, "start", x_ends[0], ""),
-        (right, floor + 14, "end", x_ends[1], ""),
-        ((LEFT + right) / 2, floor + 28, "middle", x, ""),
-        (LEFT - 4, floor, "end", y_ends[0], ""),
-        (LEFT - 4, TOP + 9, "end", y_ends[1], ""),
-        (10, middle, "middle", y, f' transform="rotate(-90 10 {middle:.0f})"'),
-    ]
-    labels = [
-        f'<text x="{left:.0f}" y="{top:.0f}" text-anchor="{anchor}"{turn}>{escape(text)}</text>'
-        for left, top, anchor, text, turn in texts
-    ]
-    axes = f'<path d="M{LEFT} {TOP}V{floor}H{right}" fill="none" stroke="#999"/>'
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" font-size="11" '
-        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{axes}{"".join(marks)}{"".join(labels)}</svg>'
-    )
+    return low, high if high > low else low + 1.0

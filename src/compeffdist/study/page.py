@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from compeffdist import svg
 from compeffdist.house_style import cells, document, table
 from compeffdist.measures.ranking import RANKING_ALL, RANKING_EXCLUDING_ZERO
 from compeffdist.measures.registry import MEASURES, RANKING
@@ -14,7 +15,6 @@ from compeffdist.study.labels import Judgement
 from compeffdist.study.measures import RATES, Agreement, Scores, largest_tie
 
 STYLE = """
-.charts{display:flex;flex-wrap:wrap;gap:1.5rem}svg{max-width:100%;height:auto}svg text{fill:var(--quiet)}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:.2rem 0;padding-left:.6rem}
 .prompt{border-left:3px solid var(--line);color:var(--quiet)}.response{border-left:3px solid #2f7fd6;font-weight:600}
 .ids{font:12px/1.4 ui-monospace,monospace;color:var(--quiet);margin:0}
@@ -34,7 +34,7 @@ def render(study: Study) -> str:
         body += _agreements(study.scores.name, study.agreements)
     if study.judgements:
         body += _judgements(study.judgements)
-    return document(title, [*body, *_deciles(study)], STYLE)
+    return document(title, [*body, *_deciles(study)], svg.STYLE + STYLE)
 
 
 def _distribution(scores: Scores) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from compeffdist.local_server import asking_document
-from compeffdist.report.svg import STUDENT
+from compeffdist.svg import STUDENT
 from compeffdist.watch.script import POLL
 
 STYLE = f"""
