@@ -52,7 +52,7 @@ PLUMBING: Mapping[str, tuple[str, ...]] = {
     ),
     "asks the teacher: an answer is kept under the whole question, so how it was had changes no artefact": (
         *("teacher.asking", "teacher.batch_engine", "teacher.batches", "teacher.chat"),
-        *("teacher.control_tokens", "teacher.dialect"),
+        *("teacher.control_tokens", "teacher.dialect", "teacher.found_out"),
         *("teacher.engine", "teacher.label_reading"),
         *("teacher.openai_engine", "teacher.pace", "teacher.placement", "teacher.recorded", "teacher.replicas"),
         *("teacher.replicated_engine", "teacher.replies"),

@@ -1,10 +1,13 @@
 """What a server refuses of a request, in whatever words, is done without from then on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compeffdist.params import RuntimeParams
+from compeffdist.processes import DVC_STAGE
+from compeffdist.teacher import found_out
 from compeffdist.teacher.requests import Request
 from tests.teacher.openai_asking import LABELS, ask, engine_of, fast_and_bare, question, top_tokens
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
@@ -154,7 +157,38 @@ def test_requests_in_flight_at_once_find_it_out_each_and_it_is_said_once(capsys:
     assert capsys.readouterr().err.count("refuses seed") == 1
 
 
-def test_what_was_found_out_holds_for_the_whole_run() -> None:
+def stage_asks(url: str, store: Path, prompt: str) -> None:
+    """A stage of the run: a process has an engine."""
+    engine = engine_of(RuntimeParams(openai_base_url=url, store=str(store)))
+    engine.answer([question(prompt)], lambda index, answer: None, lambda index, reason: None)
+
+
+def test_what_a_stage_found_out_the_next_stages_of_the_run_know_and_another_run_finds_out_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "answers.sqlite"
+    monkeypatch.setenv(DVC_STAGE, "collect_responses")
+    with serving(refusing("seed")) as server:
+        for prompt in ("one", "two"):
+            stage_asks(server.url, store, prompt)
+        assert ["seed" in body for body in server.bodies] == [True, False, False]
+        monkeypatch.setattr(found_out, "run_process", lambda: 1)
+        stage_asks(server.url, store, "three")
+        assert ["seed" in body for body in server.bodies[3:]] == [True, False]
+        (tmp_path / found_out.FILE).write_text("{")
+        stage_asks(server.url, store, "four")
+        assert ["seed" in body for body in server.bodies[5:]] == [True, False]
+    assert capsys.readouterr().err.count("refuses seed") == 3
+
+
+def test_outside_of_a_run_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DVC_STAGE, raising=False)
+    with serving(refusing("seed")) as server:
+        stage_asks(server.url, tmp_path / "answers.sqlite", "one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_found_out_holds_for_all_that_an_engine_asks() -> None:
     with serving(refusing("seed")) as server:
         engine = engine_of(RuntimeParams(openai_base_url=server.url))
         for prompt in ("one", "two"):

@@ -7,7 +7,6 @@ request, such as a label chosen where weighing did not decide, waits for the nex
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from compeffdist.errors import UserError
 from compeffdist.models import ModelIdentity
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.batches import FOLDER, QUESTION, BatchClient, kept_jobs
-from compeffdist.teacher.dialect import Change
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
 from compeffdist.teacher.openai_engine import OpenAIEngine
 from compeffdist.teacher.requests import Request
@@ -58,30 +56,15 @@ class BatchEngine(OpenAIEngine):
             await self._in_rounds(client, [answer(index) for index in range(len(requests)) if index not in first])
             client.done()
 
-    def _learned(self) -> dict[str, Any]:
-        """What is known of the server, as JSON holds it."""
-        return {
-            "kinds": sorted(self.kinds),
-            "weighs": self.weighs,
-            "weighed": self.weighed,
-            "room": self.room,
-            "refused_schemas": sorted(self.refused_schemas),
-            "taken_schemas": sorted(self.taken_schemas),
-            "changes": [asdict(change) for change in self.dialect.known],
-            "taken": sorted(self.dialect.taken, key=str),
-        }
+    def learned(self) -> dict[str, Any]:
+        """As of any engine, and which kinds of questions were asked at once."""
+        return {"kinds": sorted(self.kinds), **super().learned()}
 
     def _learn(self, learned: Mapping[str, Any]) -> None:
-        """Take over what was known when a batch was made; what older versions did not keep was not known. Raises
-        UserError if it cannot be read."""
+        """Take over what was known when a batch was made. Raises UserError if it cannot be read."""
         try:
             self.kinds |= {(bool(labels), bool(schema)) for labels, schema in learned["kinds"]}
-            self.weighs, self.room = self.weighs and bool(learned["weighs"]), max(self.room, int(learned["room"]))
-            self.refused_schemas |= set(learned["refused_schemas"])
-            self.dialect.learn([Change(**change) for change in learned["changes"]])
-            self.weighed |= bool(learned.get("weighed"))
-            self.taken_schemas |= set(learned.get("taken_schemas", ()))
-            self.dialect.taken |= {(str(field), value) for field, value in learned.get("taken", ())}
+            self.take_over(learned)
         except (KeyError, TypeError, ValueError):
             raise UserError(
                 f"{FOLDER}: holds a batch that this version cannot read; move it away to buy it again"
@@ -108,7 +91,7 @@ class BatchEngine(OpenAIEngine):
                     running.discard(task)
                     task.result()
                 if running:
-                    await client.run_round(self.runtime.batch_poll_seconds, self._learned())
+                    await client.run_round(self.runtime.batch_poll_seconds, self.learned())
         finally:
             for task in running:
                 task.cancel()

@@ -12,7 +12,8 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,8 +23,9 @@ from compeffdist.models import ModelIdentity
 from compeffdist.network import HTTPX, check_key, host_of, is_loopback, key_variable, malformed
 from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.teacher.control_tokens import disarmed
-from compeffdist.teacher.dialect import Dialect, is_cut, is_of_one_answer, is_too_long
+from compeffdist.teacher.dialect import Change, Dialect, is_cut, is_of_one_answer, is_too_long
 from compeffdist.teacher.engine import OnAnswer, OnFailure, RequestFailed
+from compeffdist.teacher.found_out import recall, remember
 from compeffdist.teacher.label_reading import chosen_label, first_token_candidates, first_token_likelihood
 from compeffdist.teacher.pace import Pace
 from compeffdist.teacher.parsing import WRAPPER, parse_json
@@ -108,10 +110,19 @@ class OpenAIEngine:
         self.taken_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
+        self._server = f"{self.url} {self.model}"
+        if known := recall(runtime, self._server):
+            with suppress(KeyError, TypeError, ValueError):  # of another version: it is found out again
+                self.take_over(known)
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
-        asyncio.run(self._answer(requests, on_answer, on_failure))
+        known = self.learned()
+        try:
+            asyncio.run(self._answer(requests, on_answer, on_failure))
+        finally:
+            if self.learned() != known:
+                remember(self.runtime, self._server, self.learned())
 
     def at_most(self, request: Request) -> Spent:
         """See `Engine.at_most`. That a model thinks is known once it did: what it thought until then comes on top."""
@@ -139,6 +150,28 @@ class OpenAIEngine:
         key, header = check_key(self.key_variable), self.runtime.openai_key_header
         self._warn_of_environment(self.url)
         return kind(self.url, key, self.runtime, hint, self.meter, self.pace, self.dialect, header)
+
+    def learned(self) -> dict[str, Any]:
+        """What is known of the server, as JSON holds it."""
+        return {
+            "weighs": self.weighs,
+            "weighed": self.weighed,
+            "room": self.room,
+            "refused_schemas": sorted(self.refused_schemas),
+            "taken_schemas": sorted(self.taken_schemas),
+            "changes": [asdict(change) for change in self.dialect.known],
+            "taken": sorted(self.dialect.taken, key=str),
+        }
+
+    def take_over(self, learned: Mapping[str, Any]) -> None:
+        """Know what `learned` gave; what older versions did not keep was not known. Raises KeyError, TypeError or
+        ValueError if it is of another form."""
+        self.weighs, self.room = self.weighs and bool(learned["weighs"]), max(self.room, int(learned["room"]))
+        self.refused_schemas |= set(learned["refused_schemas"])
+        self.dialect.learn([Change(**change) for change in learned["changes"]])
+        self.weighed |= bool(learned.get("weighed"))
+        self.taken_schemas |= set(learned.get("taken_schemas", ()))
+        self.dialect.taken |= {(str(field), value) for field, value in learned.get("taken", ())}
 
     async def answer_one(self, client: Chat, request: Request) -> Answer:
         """The answer to a request. Raises RequestFailed or UserError."""
