@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from compeffdist.params import RuntimeParams
+from compeffdist.params import RuntimeParams, TeacherParams
 from compeffdist.processes import DVC_STAGE
 from compeffdist.teacher import found_out
+from compeffdist.teacher.replicated_engine import open_servers
 from compeffdist.teacher.requests import Request
-from tests.teacher.openai_asking import LABELS, ask, engine_of, fast_and_bare, question, top_tokens
+from tests.teacher.openai_asking import CARD, LABELS, ask, engine_of, fast_and_bare, question, top_tokens
 from tests.teacher.server import Body, Reply, chat_reply, echo, serving
 
 __all__ = ["fast_and_bare"]
@@ -157,9 +158,9 @@ def test_requests_in_flight_at_once_find_it_out_each_and_it_is_said_once(capsys:
     assert capsys.readouterr().err.count("refuses seed") == 1
 
 
-def stage_asks(url: str, store: Path, prompt: str) -> None:
+def stage_asks(url: str | list[str], store: Path, prompt: str) -> None:
     """A stage of the run: a process has an engine."""
-    engine = engine_of(RuntimeParams(openai_base_url=url, store=str(store)))
+    engine = open_servers(CARD, TeacherParams(), RuntimeParams(openai_base_url=url, store=str(store)), None)
     engine.answer([question(prompt)], lambda index, answer: None, lambda index, reason: None)
 
 
@@ -179,6 +180,17 @@ def test_what_a_stage_found_out_the_next_stages_of_the_run_know_and_another_run_
         stage_asks(server.url, store, "four")
         assert ["seed" in body for body in server.bodies[5:]] == [True, False]
     assert capsys.readouterr().err.count("refuses seed") == 3
+
+
+def test_what_one_of_several_servers_refuses_is_known_to_the_next_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DVC_STAGE, "collect_responses")
+    with serving(refusing("seed")) as one, serving(echo) as other:
+        for prompt in ("one", "two", "three", "four"):
+            stage_asks([one.url, other.url], tmp_path / "answers.sqlite", prompt)
+    assert sum("seed" in body for body in one.bodies) <= 1
+    assert all("seed" in body for body in other.bodies)
 
 
 def test_outside_of_a_run_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,19 +110,18 @@ class OpenAIEngine:
         self.taken_schemas: set[str] = set()
         self.room = 0
         """Tokens beside those of an answer."""
-        self._server = f"{self.url} {self.model}"
-        if known := recall(runtime, self._server):
+        self._server = f"{public_address(self.url)} {self.model}"
+        self._kept = recall(runtime, self._server)
+        if self._kept:
             with suppress(KeyError, TypeError, ValueError):  # of another version: it is found out again
-                self.take_over(known)
+                self.take_over(self._kept)
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
-        known = self.learned()
         try:
             asyncio.run(self._answer(requests, on_answer, on_failure))
         finally:
-            if self.learned() != known:
-                remember(self.runtime, self._server, self.learned())
+            self.keep_findings()
 
     def at_most(self, request: Request) -> Spent:
         """See `Engine.at_most`. That a model thinks is known once it did: what it thought until then comes on top."""
@@ -172,6 +171,13 @@ class OpenAIEngine:
         self.weighed |= bool(learned.get("weighed"))
         self.taken_schemas |= set(learned.get("taken_schemas", ()))
         self.dialect.taken |= {(str(field), value) for field, value in learned.get("taken", ())}
+
+    def keep_findings(self) -> None:
+        """Leave what is known of the server to the run's next stages."""
+        learned = self.learned()
+        if learned != self._kept:
+            remember(self.runtime, self._server, learned)
+            self._kept = learned
 
     async def answer_one(self, client: Chat, request: Request) -> Answer:
         """The answer to a request. Raises RequestFailed or UserError."""

@@ -57,7 +57,11 @@ class ReplicatedEngine:
 
     def answer(self, requests: Sequence[Request], on_answer: OnAnswer, on_failure: OnFailure) -> None:
         """See `Engine.answer`."""
-        asyncio.run(self._answer(requests, on_answer, on_failure))
+        try:
+            asyncio.run(self._answer(requests, on_answer, on_failure))
+        finally:
+            for engine in self.engines:
+                engine.keep_findings()
 
     def at_most(self, request: Request) -> Spent:
         """See `Engine.at_most`: whichever replica answers, what one was told is not bought of another."""
