@@ -6,6 +6,8 @@ from compeffdist.arrays import Floats
 from compeffdist.svg import STUDENT, Chart, plain_axis
 
 HEIGHT, CELLS, BINS = 220, 30, 20
+MOST_DECADES = 3
+"""Of a logarithmic axis that has ticks between the powers of ten."""
 FAINTEST = 0.15
 """Opacity of a cell with one row; the fullest is opaque."""
 
@@ -50,7 +52,8 @@ def density(x: Floats, y: Floats, x_label: str, y_label: str, log: bool = False)
         axes.set_xlim(across[0], across[-1])
         if log:
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            few = up[-1] / up[0] < 10**MOST_DECADES
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("")
         axes.set_ylim(up[0], up[-1])

@@ -60,7 +60,9 @@ def _measures(study: Study) -> list[str]:
     return [
         "<h2>Against other measures</h2>",
         f'<div class="charts">{"".join(charts)}</div>',
-        table(["ranking score and", "rows", "Spearman", "Kendall tau-b"], rows, "ranking score against other measures"),
+        table(
+            ["ranking score and", "rows", "Spearman", "Kendall tau-b"], rows, "ranking score against other measures", 1
+        ),
     ]
 
 
@@ -75,7 +77,7 @@ def _agreements(first: str, agreements: Sequence[Agreement]) -> list[str]:
         "<h2>Agreement between runs</h2>",
         f'<p class="note">Each run against {escape(first)}. The last columns: of the hardest rows per instruction by '
         "the one, the share that is among the hardest by the other; by chance it would be the rate.</p>",
-        table(heads, rows, "agreement between runs"),
+        table(heads, rows, "agreement between runs", 1),
     ]
 
 
@@ -89,7 +91,7 @@ def _judgements(judgements: Sequence[Judgement]) -> list[str]:
         "<h2>Against human judgement</h2>",
         f'<p class="note">{judgements[0].labelled} rows were labelled from 1, easiest, to 5. Intervals are percentile '
         "bootstrap, 95%.</p>",
-        table(["measure", "labelled rows", "Spearman", "interval"], rows, "measures against human judgement"),
+        table(["measure", "labelled rows", "Spearman", "interval"], rows, "measures against human judgement", 1),
     ]
 
 
@@ -107,7 +109,7 @@ def _deciles(study: Study) -> list[str]:
         '<p class="note">1 is the easiest tenth. The rows were drawn by seed, not picked. The response is the '
         f"teacher's. {tied} of {len(study.scores)} rows score {score:.3g}, more than any other score; the order among "
         "rows that tie is by id.</p>",
-        table(heads, rows, "deciles"),
+        table(heads, rows, "deciles", 1),
     ]
     for figures, examples in zip(study.deciles, study.examples, strict=True):
         body.append(f"<h3>Decile {figures['decile']}</h3>")
