@@ -10,6 +10,7 @@ import yaml
 from compeffdist.errors import UserError
 from compeffdist.files import hash_file, write_json
 from compeffdist.models import (
+    altered_files,
     cache_folder,
     model_folder,
     read_identity,
@@ -113,3 +114,14 @@ def test_a_broken_environment_is_named_where_the_hub_is_not_reached(
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=rf"; {name}: {fault}"):
         resolve_model("x", params("hf:org/no-such-model@main"), tmp_path)
+
+
+def test_of_a_model_that_lies_in_several_checkouts_one_whole_copy_is_enough(tmp_path: Path) -> None:
+    cache, folders = tmp_path / "cache", [make_folder(tmp_path / name) for name in ("one", "other")]
+    one, other = (resolve_model("student", params(f"path:{folder}"), cache) for folder in folders)
+    assert one.id == other.id
+    assert altered_files(one, cache) == []
+    for folder in folders:
+        (folder / "config.json").unlink()
+        assert (altered_files(one, cache) == []) == (folder == folders[0])
+    assert altered_files(one, cache) in [[str(folder / "config.json")] for folder in folders]

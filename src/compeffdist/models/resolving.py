@@ -113,12 +113,13 @@ def obtain_folder(identity: ModelIdentity, params: ModelParams, cache: Path) -> 
 
 
 def altered_files(identity: ModelIdentity, cache: Path) -> list[str] | None:
-    """Files of a model in the cache whose bytes are no longer those of its identity, all hashed again. None if this
-    machine's cache has no such model."""
+    """Files of a model in the cache whose bytes are no longer those of its identity, all hashed again: of the least
+    altered of its copies, such as those of several checkouts. None if this machine's cache has no such model."""
+    found = []
     for entry in _entries(cache, identity.id):
         files = {entry.folder / name: stamp.sha256 for name, stamp in entry.stamps.items()}
-        return [str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256]
-    return None
+        found.append([str(path) for path, sha256 in files.items() if not path.is_file() or hash_file(path) != sha256])
+    return min(found, key=len, default=None)
 
 
 def _pinned_revision(reference: Reference, identity: ModelIdentity, dtype: str) -> str | None:
